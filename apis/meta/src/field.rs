@@ -1,0 +1,211 @@
+//! Field errors: what is wrong with which field, in the words of apimachinery's `field.Error`.
+
+use std::fmt;
+
+use crate::status::Cause;
+
+/// The path of a field, such as `spec.containers[0].name`. Cheap to extend, rendered once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path(String);
+
+impl Path {
+    /// A path of one field.
+    pub fn new(field: &str) -> Path {
+        Path(field.to_owned())
+    }
+
+    /// The field of this one.
+    pub fn child(&self, field: &str) -> Path {
+        if self.0.is_empty() { Path::new(field) } else { Path(format!("{}.{field}", self.0)) }
+    }
+
+    /// The element of this list.
+    pub fn index(&self, index: usize) -> Path {
+        Path(format!("{}[{index}]", self.0))
+    }
+
+    /// The entry of this map.
+    pub fn key(&self, key: &str) -> Path {
+        Path(format!("{}[{key}]", self.0))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The kinds of field error; the wire reason of each is [`FieldErrorKind::reason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldErrorKind {
+    /// The field must be set.
+    Required,
+    /// The value is malformed.
+    Invalid,
+    /// The value is not one of those known.
+    NotSupported,
+    /// The value occurs twice where it must be unique.
+    Duplicate,
+    /// The value may not be set, or not by this request.
+    Forbidden,
+    /// What the value names does not exist.
+    NotFound,
+    /// The value is too long.
+    TooLong,
+    /// The list has too many elements.
+    TooMany,
+    /// The value has the wrong JSON type.
+    TypeInvalid,
+    /// The server failed while it checked the field.
+    InternalError,
+}
+
+impl FieldErrorKind {
+    /// The `reason` of a Status cause.
+    pub fn reason(self) -> &'static str {
+        match self {
+            FieldErrorKind::Required => "FieldValueRequired",
+            FieldErrorKind::Invalid => "FieldValueInvalid",
+            FieldErrorKind::NotSupported => "FieldValueNotSupported",
+            FieldErrorKind::Duplicate => "FieldValueDuplicate",
+            FieldErrorKind::Forbidden => "FieldValueForbidden",
+            FieldErrorKind::NotFound => "FieldValueNotFound",
+            FieldErrorKind::TooLong => "FieldValueTooLong",
+            FieldErrorKind::TooMany => "FieldValueTooMany",
+            FieldErrorKind::TypeInvalid => "FieldValueTypeInvalid",
+            FieldErrorKind::InternalError => "InternalError",
+        }
+    }
+
+    fn phrase(self) -> &'static str {
+        match self {
+            FieldErrorKind::Required => "Required value",
+            FieldErrorKind::Invalid | FieldErrorKind::TypeInvalid => "Invalid value",
+            FieldErrorKind::NotSupported => "Unsupported value",
+            FieldErrorKind::Duplicate => "Duplicate value",
+            FieldErrorKind::Forbidden => "Forbidden",
+            FieldErrorKind::NotFound => "Not found",
+            FieldErrorKind::TooLong => "Too long",
+            FieldErrorKind::TooMany => "Too many",
+            FieldErrorKind::InternalError => "Internal error",
+        }
+    }
+}
+
+/// One thing wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// Which field.
+    pub field: String,
+    /// What sort of wrong.
+    pub kind: FieldErrorKind,
+    /// Everything after the field, as apimachinery's `ErrorBody` prints it.
+    pub body: String,
+}
+
+impl FieldError {
+    /// The field must be set; `detail` may be empty.
+    pub fn required(path: &Path, detail: &str) -> FieldError {
+        FieldError::build(FieldErrorKind::Required, path, None, detail)
+    }
+
+    /// The value is malformed.
+    pub fn invalid(path: &Path, value: impl Shown, detail: &str) -> FieldError {
+        FieldError::build(FieldErrorKind::Invalid, path, Some(value.shown()), detail)
+    }
+
+    /// The value is not one of `supported`.
+    pub fn not_supported(path: &Path, value: impl Shown, supported: &[&str]) -> FieldError {
+        let list: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
+        let detail =
+            if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
+        FieldError::build(FieldErrorKind::NotSupported, path, Some(value.shown()), &detail)
+    }
+
+    /// The value occurs twice.
+    pub fn duplicate(path: &Path, value: impl Shown) -> FieldError {
+        FieldError::build(FieldErrorKind::Duplicate, path, Some(value.shown()), "")
+    }
+
+    /// The value may not be set.
+    pub fn forbidden(path: &Path, detail: &str) -> FieldError {
+        FieldError::build(FieldErrorKind::Forbidden, path, None, detail)
+    }
+
+    /// What the value names does not exist.
+    pub fn not_found(path: &Path, value: impl Shown) -> FieldError {
+        FieldError::build(FieldErrorKind::NotFound, path, Some(value.shown()), "")
+    }
+
+    /// The value is longer than `max` bytes.
+    pub fn too_long(path: &Path, max: usize) -> FieldError {
+        FieldError::build(
+            FieldErrorKind::TooLong,
+            path,
+            None,
+            &format!("may not be more than {max} bytes"),
+        )
+    }
+
+    fn build(kind: FieldErrorKind, path: &Path, value: Option<String>, detail: &str) -> FieldError {
+        let mut body = kind.phrase().to_owned();
+        for part in value.as_deref().into_iter().chain((!detail.is_empty()).then_some(detail)) {
+            body.push_str(": ");
+            body.push_str(part);
+        }
+        FieldError { field: path.to_string(), kind, body }
+    }
+
+    /// This error as a cause of a Status.
+    pub fn cause(&self) -> Cause {
+        Cause {
+            reason: self.kind.reason().to_owned(),
+            message: self.body.clone(),
+            field: self.field.clone(),
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            f.write_str(&self.body)
+        } else {
+            write!(f, "{}: {}", self.field, self.body)
+        }
+    }
+}
+
+/// How a value is shown inside a message: text quoted as Go's `%q`, everything else as JSON.
+pub trait Shown {
+    /// The value for a message.
+    fn shown(&self) -> String;
+}
+
+impl Shown for &str {
+    fn shown(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl Shown for &String {
+    fn shown(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl Shown for i64 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for &serde_json::Value {
+    fn shown(&self) -> String {
+        match self {
+            serde_json::Value::String(text) => format!("{text:?}"),
+            other => other.to_string(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Identity claims and authorisation verdicts; what cannot be parsed is denied.

@@ -1,0 +1,1 @@
+//! The table of controllers (kinds watched to plan function) and its wiring.

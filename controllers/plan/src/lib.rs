@@ -1,0 +1,1 @@
+//! A module per controller: plan(observed, now) gives actions and a report, nothing else.

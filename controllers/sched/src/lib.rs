@@ -1,0 +1,1 @@
+//! Filter and score tables and the bind decision.

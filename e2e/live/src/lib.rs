@@ -1,0 +1,1 @@
+//! Black-box tests: real binary, kubectl and etcd.

@@ -1,0 +1,2 @@
+//! The sample application.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The node agent: one closed event type, one loop; status goes through the client.

@@ -1,0 +1,1 @@
+//! Effects made real: cgroups, mounts, network namespaces, OCI bundles, images.

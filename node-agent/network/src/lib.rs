@@ -1,0 +1,1 @@
+//! Pod network, service rules, cluster DNS and the HTTP router.
