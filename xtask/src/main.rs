@@ -1,2 +1,49 @@
-//! The chores of the project.
-fn main() {}
+//! The chores of the project: `cargo xtask tidy`, `cargo xtask image`, `cargo xtask codegen`.
+
+mod codegen;
+mod graph;
+mod image;
+mod source;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A chore: its name, what it does, and the function.
+type Chore = (&'static str, &'static str, fn(&[String]) -> anyhow::Result<()>);
+
+const CHORES: &[Chore] = &[
+    (
+        "tidy",
+        "check the rules of docs/architecture.md; --bless rewrites the dependency graph",
+        tidy::run,
+    ),
+    ("image", "build the sample image as an OCI layout: target/images/sample.tar", image::run),
+    ("codegen", "write apis/kinds/src/fields.txt from OpenAPI documents", codegen::run),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = words.first().and_then(|word| CHORES.iter().find(|chore| chore.0 == word));
+    let Some((name, _, chore)) = chosen else {
+        eprintln!("usage: cargo xtask CHORE");
+        for (name, about, _) in CHORES {
+            eprintln!("  {name:<10}{about}");
+        }
+        return ExitCode::from(2);
+    };
+    match chore(&words[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    path.pop();
+    path
+}
