@@ -4,6 +4,10 @@
 //! how objects are defaulted or validated (strategy), stored (store) or reconciled (plan).
 #![forbid(unsafe_code)]
 
+mod columns;
+mod rows;
+mod selectable;
+
 use leme_meta::Gvr;
 use serde_json::Value;
 
@@ -47,7 +51,7 @@ impl Subresource {
     }
 }
 
-/// One column of the server-side Table (besides `Name`, which is always the first).
+/// One column of the server-side Table.
 #[derive(Debug)]
 pub struct Column {
     /// Heading.
@@ -92,7 +96,7 @@ pub struct Kind {
     pub scope: Scope,
     /// Subresources served.
     pub subresources: &'static [Subresource],
-    /// Table columns after `Name`.
+    /// Table columns after `Name`; [`Kind::table_columns`] has them all.
     pub columns: &'static [Column],
     /// Fields that field selectors may name.
     pub selectable: &'static [SelectableField],
@@ -134,6 +138,12 @@ impl Kind {
         self.scope == Scope::Namespaced
     }
 
+    /// Every column of the Table, in order: `Name` leads unless the kind has it among its own columns.
+    pub fn table_columns(&self) -> impl Iterator<Item = &'static Column> + use<> {
+        let own = self.columns.iter().any(|column| column.name == columns::NAME.name);
+        (!own).then_some(&columns::NAME).into_iter().chain(self.columns)
+    }
+
     /// Storage prefix of all objects (`/registry/pods/`, `/registry/route.openshift.io/routes/`), or of one namespace's.
     /// Always ends with a slash.
     pub fn prefix(&self, namespace: Option<&str>) -> String {
@@ -158,7 +168,7 @@ impl Kind {
 }
 
 /// The table.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[Kind] = rows::ALL;
 
 /// The row of a group, version and plural resource.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {

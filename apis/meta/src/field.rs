@@ -118,8 +118,11 @@ impl FieldError {
     /// The value is not one of `supported`.
     pub fn not_supported(path: &Path, value: impl Shown, supported: &[&str]) -> FieldError {
         let list: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
-        let detail =
-            if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
+        let detail = if list.is_empty() {
+            String::new()
+        } else {
+            format!("supported values: {}", list.join(", "))
+        };
         FieldError::build(FieldErrorKind::NotSupported, path, Some(value.shown()), &detail)
     }
 

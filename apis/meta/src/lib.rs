@@ -9,6 +9,7 @@ pub mod field;
 pub mod gvk;
 pub mod object;
 pub mod status;
+pub mod time;
 
 pub use field::{FieldError, Path};
 pub use gvk::{Gvk, Gvr};

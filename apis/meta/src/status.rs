@@ -103,8 +103,12 @@ impl Status {
 
     /// 409: create of what exists.
     pub fn already_exists(resource: &Gvr, name: &str) -> Status {
-        Status::new(409, "AlreadyExists", format!("{} {name:?} already exists", qualified(resource)))
-            .about(resource, name)
+        Status::new(
+            409,
+            "AlreadyExists",
+            format!("{} {name:?} already exists", qualified(resource)),
+        )
+        .about(resource, name)
     }
 
     /// 409: optimistic concurrency or a precondition failed.
@@ -136,8 +140,7 @@ impl Status {
             [one] => format!(": {one}"),
             many => format!(": [{}]", many.join(", ")),
         };
-        let mut status =
-            Status::new(422, "Invalid", format!("{what} {name:?} is invalid{shown}"));
+        let mut status = Status::new(422, "Invalid", format!("{what} {name:?} is invalid{shown}"));
         status.details = Some(Box::new(Details {
             name: name.to_owned(),
             group: kind.group.clone(),
@@ -170,7 +173,8 @@ impl Status {
 
     /// 405.
     pub fn method_not_allowed(resource: &Gvr, verb: &str) -> Status {
-        let message = format!("{verb} is not supported on resources of kind {:?}", qualified(resource));
+        let message =
+            format!("{verb} is not supported on resources of kind {:?}", qualified(resource));
         Status::new(405, "MethodNotAllowed", message).about(resource, "")
     }
 

@@ -1,0 +1,38 @@
+//! Columns of namespaces, replication controllers, configuration and leases.
+
+use super::{AGE, entries, int, labels, list, number, of_containers, shown, text, wide};
+use crate::Column;
+
+pub(crate) const NAMESPACE: &[Column] =
+    &[shown("Status", |object, _| text(object, "/status/phase").into()), AGE];
+
+pub(crate) const REPLICATION_CONTROLLER: &[Column] = &[
+    number("Desired", |object, _| int(object, "/spec/replicas").into()),
+    number("Current", |object, _| int(object, "/status/replicas").into()),
+    number("Ready", |object, _| int(object, "/status/readyReplicas").into()),
+    AGE,
+    wide("Containers", |object, _| {
+        of_containers(object, "/spec/template/spec/containers", "name").into()
+    }),
+    wide("Images", |object, _| {
+        of_containers(object, "/spec/template/spec/containers", "image").into()
+    }),
+    wide("Selector", |object, _| labels(object.pointer("/spec/selector")).into()),
+];
+
+pub(crate) const CONFIG_MAP: &[Column] = &[
+    shown("Data", |object, _| (entries(object, "/data") + entries(object, "/binaryData")).into()),
+    AGE,
+];
+
+pub(crate) const SECRET: &[Column] = &[
+    shown("Type", |object, _| text(object, "/type").into()),
+    shown("Data", |object, _| entries(object, "/data").into()),
+    AGE,
+];
+
+pub(crate) const SERVICE_ACCOUNT: &[Column] =
+    &[shown("Secrets", |object, _| list(object, "/secrets").len().into()), AGE];
+
+pub(crate) const LEASE: &[Column] =
+    &[shown("Holder", |object, _| text(object, "/spec/holderIdentity").into()), AGE];

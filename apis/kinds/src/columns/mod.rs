@@ -1,0 +1,118 @@
+//! The cells of the server-side Table, a module per family of kinds, and what all of them share.
+//!
+//! Knows: how upstream prints each kind. Refuses to know: the Table document itself, which the server builds.
+
+pub(crate) mod core;
+pub(crate) mod event;
+pub(crate) mod network;
+pub(crate) mod node;
+pub(crate) mod openshift;
+pub(crate) mod pod;
+pub(crate) mod storage;
+
+use jiff::Timestamp;
+use leme_meta::time;
+use serde_json::Value;
+
+use crate::Column;
+
+/// What upstream prints for nothing.
+pub(crate) const NONE: &str = "<none>";
+
+/// `Name`, which leads every Table but those of kinds that list it among their own columns.
+pub(crate) static NAME: Column = Column {
+    name: "Name",
+    type_: "string",
+    format: "name",
+    priority: 0,
+    cell: |object, _| text(object, "/metadata/name").into(),
+};
+
+/// The age of the object.
+pub(crate) const AGE: Column =
+    shown("Age", |object, now| since(object.pointer("/metadata/creationTimestamp"), now).into());
+
+/// A text column that is always shown.
+pub(crate) const fn shown(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+    Column { name, type_: "string", format: "", priority: 0, cell }
+}
+
+/// A text column of `-o wide`.
+pub(crate) const fn wide(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+    Column { name, type_: "string", format: "", priority: 1, cell }
+}
+
+/// A column of whole numbers that is always shown.
+pub(crate) const fn number(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+    Column { name, type_: "integer", format: "", priority: 0, cell }
+}
+
+/// Text at a JSON pointer, or `""`.
+pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+}
+
+/// Text at a JSON pointer, or `otherwise`.
+pub(crate) fn text_or<'a>(object: &'a Value, pointer: &str, otherwise: &'a str) -> &'a str {
+    match text(object, pointer) {
+        "" => otherwise,
+        found => found,
+    }
+}
+
+/// The whole number at a JSON pointer, or 0.
+pub(crate) fn int(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// The list at a JSON pointer, or an empty one.
+pub(crate) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// How many entries the map at a JSON pointer has.
+pub(crate) fn entries(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_object).map_or(0, |map| map.len() as i64)
+}
+
+/// How long ago the time in the field was, or `<unknown>`.
+pub(crate) fn since(field: Option<&Value>, now: Timestamp) -> String {
+    match field.and_then(Value::as_str).and_then(time::parse) {
+        Some(then) => time::age(then, now),
+        None => "<unknown>".to_owned(),
+    }
+}
+
+/// `key=value,...` in order of keys, or `<none>`.
+pub(crate) fn labels(map: Option<&Value>) -> String {
+    let mut pairs: Vec<(&str, &str)> = map
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value.as_str().unwrap_or("")))
+        .collect();
+    if pairs.is_empty() {
+        return NONE.to_owned();
+    }
+    pairs.sort_unstable();
+    let shown: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    shown.join(",")
+}
+
+/// The named field of every container of a pod template, joined by commas.
+pub(crate) fn of_containers(object: &Value, pointer: &str, field: &str) -> String {
+    let fields: Vec<&str> = list(object, pointer)
+        .iter()
+        .map(|container| container.get(field).and_then(Value::as_str).unwrap_or(""))
+        .collect();
+    fields.join(",")
+}
+
+/// The first three of `items`, and how many more there are.
+pub(crate) fn first_three(items: &[String], otherwise: &str) -> String {
+    match items {
+        [] => otherwise.to_owned(),
+        few if few.len() <= 3 => few.join(","),
+        many => format!("{} + {} more...", many[..3].join(","), many.len() - 3),
+    }
+}

@@ -1,0 +1,64 @@
+//! Columns of the OpenShift kinds.
+
+mod build;
+mod image;
+mod route;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{int, list, shown, text};
+use crate::Column;
+
+pub(crate) use build::{BUILD, BUILD_CONFIG};
+pub(crate) use image::IMAGE_STREAM;
+pub(crate) use route::ROUTE;
+
+pub(crate) const DEPLOYMENT_CONFIG: &[Column] = &[
+    shown("Revision", |config, _| int(config, "/status/latestVersion").into()),
+    shown("Desired", |config, _| desired(config).into()),
+    shown("Current", |config, _| int(config, "/status/updatedReplicas").into()),
+    shown("Triggered By", |config, _| triggers(config).into()),
+];
+
+fn desired(config: &Value) -> String {
+    let replicas = int(config, "/spec/replicas");
+    if config.pointer("/spec/test") == Some(&Value::Bool(true)) {
+        format!("{replicas} (during test)")
+    } else {
+        replicas.to_string()
+    }
+}
+
+fn triggers(config: &Value) -> String {
+    let containers: BTreeSet<&str> = list(config, "/spec/template/spec/containers")
+        .iter()
+        .map(|container| text(container, "/name"))
+        .collect();
+    let shown: BTreeSet<String> = list(config, "/spec/triggers")
+        .iter()
+        .filter_map(|trigger| match text(trigger, "/type") {
+            "ConfigChange" => Some("config".to_owned()),
+            "ImageChange" => trigger
+                .get("imageChangeParams")
+                .filter(|params| params.get("automatic") == Some(&Value::Bool(true)))
+                .map(|params| image_trigger(params, &containers)),
+            other => Some(other.to_owned()),
+        })
+        .collect();
+    shown.into_iter().collect::<Vec<_>>().join(",")
+}
+
+fn image_trigger(params: &Value, containers: &BTreeSet<&str>) -> String {
+    let mut named: Vec<&str> =
+        list(params, "/containerNames").iter().filter_map(Value::as_str).collect();
+    named.sort_unstable();
+    let known = containers.len() == 1 || named.iter().all(|name| containers.contains(name));
+    let prefix = if known { String::new() } else { format!("{}:", named.join(",")) };
+    let kind = match text(params, "/from/kind") {
+        "ImageStreamTag" => "image",
+        other => other,
+    };
+    format!("{kind}({prefix}{})", text(params, "/from/name"))
+}
