@@ -1,37 +1,70 @@
-//! The one create, read, update and delete path, as pure functions: (row, strategy, request, stored, now) gives a write
-//! or a Status.
+//! The one create, update and delete path, as pure functions: (row, strategy, request, stored, now) gives a write or a
+//! Status.
 //!
-//! Knows: uid, generation, resourceVersion, finalizers, deletion, managed metadata. Refuses to know: any kind by name,
-//! where bytes are kept, what time it is.
+//! Knows: uid, generation, resourceVersion, finalizers, deletion, metadata. Refuses to know: any kind by name, where
+//! bytes are kept, what time it is. Bodies come in parsed and checked against the kind's schema; managedFields are
+//! dropped, never stored.
 #![forbid(unsafe_code)]
 
-use leme_meta::FieldError;
+use leme_kinds::Kind;
+use leme_meta::{FieldError, Status};
 use serde_json::Value;
 
-/// What a kind adds to the write path. Every function is pure; the default of each does nothing.
-#[derive(Clone, Copy)]
-pub struct Strategy {
-    /// Fills defaults (on every write, before anything is looked at).
-    pub default: fn(&mut Value),
-    /// Clears and sets what a client may not decide on create (status, generated fields).
-    pub prepare_create: fn(&mut Value),
-    /// Resets in `new` what an update of the main resource may not change (status), given `old`.
-    pub prepare_update: fn(new: &mut Value, old: &Value),
-    /// All that is wrong with an object by itself.
-    pub validate: fn(&Value) -> Vec<FieldError>,
-    /// All that is wrong with the change from `old` to `new` (immutable fields); `validate` has run on `new` before.
-    pub validate_update: fn(new: &Value, old: &Value) -> Vec<FieldError>,
-    /// Warnings for the client.
-    pub warn: fn(&Value) -> Vec<String>,
-    /// All that is wrong with a change of status; the main fields have been reset to `old`'s.
-    pub validate_status: fn(new: &Value, old: &Value) -> Vec<FieldError>,
-    /// Whether a change of `spec` bumps `metadata.generation`.
-    pub generation: bool,
-    /// Whether PUT of an absent object creates it.
-    pub create_on_update: bool,
-    /// Whether an update without resourceVersion is taken as unconditional.
-    pub unconditional_update: bool,
-    /// Seconds of grace that a delete of this object gets, `None` for kinds deleted at once. The argument after the
-    /// object is what the client asked for.
-    pub grace: fn(&Value, Option<i64>) -> Option<i64>,
+mod create;
+mod delete;
+pub mod json;
+pub mod meta;
+pub mod names;
+mod options;
+mod scale;
+mod strategy;
+mod update;
+
+pub use create::create;
+pub use delete::{Deletion, delete};
+pub use options::{DeleteOptions, Propagation};
+pub use scale::{Scale, scale_of};
+pub use strategy::Strategy;
+pub use update::{Target, Write, bind, update};
+
+/// What a request is about, and all that the outside world adds to it.
+pub struct Context<'a> {
+    /// The row of the kind.
+    pub kind: &'static Kind,
+    /// What the kind adds to the path.
+    pub strategy: &'a Strategy,
+    /// Namespace of the request, empty for cluster-scoped kinds.
+    pub namespace: &'a str,
+    /// Name in the URL, empty for a create of a collection.
+    pub name: &'a str,
+    /// The time now.
+    pub now: jiff::Timestamp,
+    /// A fresh uid, used by a create.
+    pub uid: String,
+    /// Five random characters that `metadata.generateName` is completed with.
+    pub suffix: String,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// Domain under which generated host names stand.
+    pub route_domain: &'a str,
+}
+
+impl Context<'_> {
+    /// The 422 for what is wrong with an object of this kind.
+    pub fn invalid(&self, name: &str, errors: &[FieldError]) -> Status {
+        Status::invalid(&self.kind.gvk(), name, errors)
+    }
+
+    /// The time now as `metav1.Time` is written.
+    pub fn timestamp(&self) -> Value {
+        Value::String(json::timestamp(self.now))
+    }
+}
+
+/// The stateful part of a write: numbers that are handed out once. The server keeps what is taken.
+pub trait Allocator {
+    /// Takes a cluster address: the requested one, or any free one. The error is the detail of a field error.
+    fn cluster_ip(&mut self, requested: Option<&str>) -> Result<String, String>;
+    /// Takes a node port: the requested one, or any free one.
+    fn node_port(&mut self, requested: Option<i64>) -> Result<i64, String>;
 }

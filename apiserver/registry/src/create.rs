@@ -1,0 +1,152 @@
+//! Create: a body becomes an object to store, or a Status.
+//!
+//! Knows: names and their generation, the fields that the server sets. Refuses to know: whether the name is taken.
+
+use leme_meta::gvk::split_api_version;
+use leme_meta::Status;
+use serde_json::Value;
+
+use crate::{Allocator, Context, json, meta};
+
+/// Longest name that generation makes.
+const GENERATED_NAME: usize = 63;
+
+/// The object to store for a body: defaulted, prepared, validated, without resourceVersion.
+pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<Value, Status> {
+    let mut new = decoded(ctx, body)?;
+    if !json::text(&new, &["metadata", "resourceVersion"]).is_empty() {
+        return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
+    }
+    namespace_of_request(ctx, &mut new)?;
+    name_it(ctx, &mut new)?;
+    (ctx.strategy.default)(&mut new);
+    let metadata = json::child(&mut new, "metadata");
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"] {
+        json::remove(metadata, field);
+    }
+    json::set(metadata, "uid", ctx.uid.clone());
+    json::set(metadata, "creationTimestamp", ctx.timestamp());
+    if ctx.strategy.generation.is_some() {
+        json::set(metadata, "generation", 1);
+    }
+    (ctx.strategy.prepare_create)(&mut new, ctx);
+    let mut errors = meta::validate(ctx, &new);
+    errors.extend((ctx.strategy.validate)(&new));
+    if errors.is_empty() {
+        errors.extend((ctx.strategy.allocate)(&mut new, None, alloc));
+    }
+    if errors.is_empty() { Ok(new) } else { Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors)) }
+}
+
+/// The body as an object of the context's kind: nulls dropped, `apiVersion` and `kind` filled, fields that are never
+/// stored removed.
+pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
+    if !body.is_object() {
+        let message = format!("the object provided is unrecognized (must be of type {})", ctx.kind.kind);
+        return Err(Status::bad_request(message));
+    }
+    json::drop_nulls(&mut body);
+    check_type(ctx, &body)?;
+    (ctx.strategy.decode)(&body).map_err(|why| {
+        let (kind, version) = (ctx.kind.kind, ctx.kind.version);
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    })?;
+    json::set(&mut body, "apiVersion", ctx.kind.api_version());
+    json::set(&mut body, "kind", ctx.kind.kind);
+    let metadata = json::child(&mut body, "metadata");
+    for field in ["managedFields", "selfLink"] {
+        json::remove(metadata, field);
+    }
+    for field in ["labels", "annotations", "finalizers", "ownerReferences", "namespace", "generateName", "uid"] {
+        if json::unset(metadata, field) {
+            json::remove(metadata, field);
+        }
+    }
+    Ok(body)
+}
+
+fn check_type(ctx: &Context, body: &Value) -> Result<(), Status> {
+    let row = ctx.kind;
+    let api_version = json::text(body, &["apiVersion"]);
+    let kind = json::text(body, &["kind"]);
+    let expected = row.api_version();
+    let same_version = api_version.is_empty() || api_version == expected;
+    if !kind.is_empty() && kind != row.kind {
+        let (group, version) = split_api_version(if same_version { &expected } else { api_version });
+        let why = if leme_kinds::by_kind(group, version, kind).is_some() {
+            format!("converting ({version}.{kind}) to ({version}.{}): unknown conversion", row.kind)
+        } else {
+            format!("no kind {kind:?} is registered for version {:?}", leme_meta::gvk::api_version(group, version))
+        };
+        let message = format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind);
+        return Err(Status::bad_request(message));
+    }
+    if same_version {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!(
+        "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+    )))
+}
+
+fn namespace_of_request(ctx: &Context, new: &mut Value) -> Result<(), Status> {
+    let metadata = json::child(new, "metadata");
+    if !ctx.kind.namespaced() {
+        json::remove(metadata, "namespace");
+        return Ok(());
+    }
+    let stated = json::text(metadata, &["namespace"]);
+    if !stated.is_empty() && stated != ctx.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    if !ctx.namespace.is_empty() {
+        json::set(metadata, "namespace", ctx.namespace);
+    }
+    Ok(())
+}
+
+fn name_it(ctx: &Context, new: &mut Value) -> Result<(), Status> {
+    let metadata = json::child(new, "metadata");
+    let name = json::text(metadata, &["name"]);
+    if !ctx.name.is_empty() && name != ctx.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            ctx.name
+        )));
+    }
+    let base = json::text(metadata, &["generateName"]);
+    if name.is_empty() && !base.is_empty() {
+        let room = GENERATED_NAME.saturating_sub(ctx.suffix.len());
+        let kept: String = base.chars().take(room).collect();
+        json::set(metadata, "name", format!("{kept}{}", ctx.suffix));
+    }
+    Ok(())
+}
+
+/// The finalizers of an object.
+pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
+    json::list(object, &["metadata", "finalizers"]).iter().filter_map(Value::as_str).collect()
+}
+
+/// Whether an object is being deleted.
+pub(crate) fn deleting(object: &Value) -> bool {
+    json::at(object, &["metadata", "deletionTimestamp"]).is_some()
+}
+
+/// The name of an object for messages, the context's if it has none.
+pub(crate) fn name_of<'a>(ctx: &'a Context, object: &'a Value) -> &'a str {
+    match json::text(object, &["metadata", "name"]) {
+        "" => ctx.name,
+        name => name,
+    }
+}
+
+/// The object without the fields that the store adds.
+pub(crate) fn without_revision(mut object: Value) -> Value {
+    if let Some(metadata) = json::at_mut(&mut object, &["metadata"]) {
+        json::remove(metadata, "resourceVersion");
+    }
+    object
+}

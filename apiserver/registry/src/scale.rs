@@ -1,0 +1,95 @@
+//! The scale subresource: an object seen as a number of replicas.
+//!
+//! Knows: where replicas stand. Refuses to know: which kinds can be scaled.
+
+use leme_kinds::Kind;
+use leme_meta::{FieldError, Gvk, Path, Status};
+use serde_json::{Map, Value, json};
+
+use crate::json;
+
+/// How a kind shows its scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// `apiVersion` of the Scale document.
+    pub api_version: &'static str,
+    /// A label that the pods carry besides the selector, its value being the object's name.
+    pub implicit_label: Option<&'static str>,
+    /// Whether the document has the older form: `selector` as a map beside `targetSelector`.
+    pub selector_map: bool,
+}
+
+impl Scale {
+    /// The form that all newer kinds have.
+    pub const AUTOSCALING: Scale =
+        Scale { api_version: "autoscaling/v1", implicit_label: None, selector_map: false };
+}
+
+/// The Scale document of an object.
+pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
+    let metadata = stored.get("metadata").cloned().unwrap_or_default();
+    let mut shown = Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(content) = metadata.get(field) {
+            shown.insert(field.to_owned(), content.clone());
+        }
+    }
+    let name = json::text(stored, &["metadata", "name"]);
+    let mut labels = selector_labels(stored);
+    if let Some(label) = scale.implicit_label {
+        labels.insert(label.to_owned(), name.into());
+    }
+    let text: Vec<String> = json::pairs(&Value::Object(labels.clone())).map(|(k, v)| format!("{k}={v}")).collect();
+    let mut status = json!({ "replicas": json::int(stored, &["status", "replicas"]).unwrap_or(0) });
+    if !labels.is_empty() {
+        if scale.selector_map {
+            status["selector"] = Value::Object(labels);
+            status["targetSelector"] = text.join(",").into();
+        } else {
+            status["selector"] = text.join(",").into();
+        }
+    }
+    let mut spec = Map::new();
+    if let Some(replicas) = json::int(stored, &["spec", "replicas"]).filter(|replicas| *replicas != 0) {
+        spec.insert("replicas".to_owned(), replicas.into());
+    }
+    json!({
+        "kind": "Scale", "apiVersion": scale.api_version, "metadata": shown, "spec": spec, "status": status,
+    })
+}
+
+fn selector_labels(stored: &Value) -> Map<String, Value> {
+    let selector = json::at(stored, &["spec", "selector"]);
+    let labels = selector.and_then(|selector| selector.get("matchLabels")).or(selector);
+    labels.and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+/// The object with the replicas of a Scale document, and the document's own preconditions in its metadata.
+pub(crate) fn apply(kind: &Kind, scale: &Scale, name: &str, document: &Value, stored: &Value) -> Result<Value, Status> {
+    let (group, version) = leme_meta::gvk::split_api_version(scale.api_version);
+    let gvk = Gvk { group: group.to_owned(), version: version.to_owned(), kind: "Scale".to_owned() };
+    let path = Path::new("spec").child("replicas");
+    let replicas = match json::at(document, &["spec", "replicas"]) {
+        None => 0,
+        Some(value) => value.as_i64().ok_or_else(|| {
+            Status::bad_request(format!(
+                "Scale in version {version:?} cannot be handled as a Scale of {}: spec.replicas is not a whole number",
+                kind.plural
+            ))
+        })?,
+    };
+    if replicas < 0 {
+        let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+        return Err(Status::invalid(&gvk, name, &[error]));
+    }
+    let mut new = stored.clone();
+    json::set(json::child(&mut new, "spec"), "replicas", replicas);
+    let metadata = json::child(&mut new, "metadata");
+    for field in ["uid", "resourceVersion"] {
+        match json::at(document, &["metadata", field]) {
+            Some(content) => json::set(metadata, field, content.clone()),
+            None => json::remove(metadata, field),
+        }
+    }
+    Ok(new)
+}

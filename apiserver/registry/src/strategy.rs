@@ -1,0 +1,93 @@
+//! What a kind adds to the write path: plain functions over JSON.
+//!
+//! Knows: the hooks and when each runs. Refuses to know: what any of them does.
+
+use leme_meta::{FieldError, Status};
+use serde_json::Value;
+
+use crate::scale::Scale;
+use crate::{Allocator, Context, json, meta};
+
+/// What a kind adds to the write path. Every function is pure; [`Strategy::PLAIN`] holds the usual ones.
+#[derive(Clone, Copy)]
+pub struct Strategy {
+    /// What is wrong with a name (or, if the flag is set, with a prefix of one), in upstream's words.
+    pub name: fn(&str, bool) -> Vec<String>,
+    /// What a decoder of the typed struct would refuse: the reason of a 400.
+    pub decode: fn(&Value) -> Result<(), String>,
+    /// Fills defaults (on every write, before anything is looked at).
+    pub default: fn(&mut Value),
+    /// Clears and sets what a client may not decide on create (status, generated fields).
+    pub prepare_create: fn(new: &mut Value, &Context),
+    /// Resets in `new` what an update of the main resource may not change (status), given `old`.
+    pub prepare_update: fn(new: &mut Value, old: &Value, &Context),
+    /// Resets in `new` what a status update may not change. All but metadata and status has been reset already.
+    pub prepare_status: fn(new: &mut Value, old: &Value, &Context),
+    /// Sets what a finalize update may change, starting from `old`; absent where there is no such subresource.
+    pub finalize: Option<fn(new: &Value, old: &Value) -> Value>,
+    /// Takes numbers for what has passed validation; `None` as `old` on create.
+    pub allocate: fn(new: &mut Value, old: Option<&Value>, &mut dyn Allocator) -> Vec<FieldError>,
+    /// All that is wrong with an object by itself, metadata excepted.
+    pub validate: fn(&Value) -> Vec<FieldError>,
+    /// All that is wrong with the change from `old` to `new` (immutable fields); `validate` has run on `new` before.
+    pub validate_update: fn(new: &Value, old: &Value) -> Vec<FieldError>,
+    /// All that is wrong with a change of status; the main fields have been reset to `old`'s.
+    pub validate_status: fn(new: &Value, old: &Value) -> Vec<FieldError>,
+    /// Warnings for the client.
+    pub warn: fn(&Value) -> Vec<String>,
+    /// Whether the change bumps `metadata.generation`; absent for kinds that have none.
+    pub generation: Option<fn(new: &Value, old: &Value) -> bool>,
+    /// Whether PUT of an absent object creates it.
+    pub create_on_update: bool,
+    /// Whether an update without resourceVersion is taken as unconditional.
+    pub unconditional_update: bool,
+    /// Seconds of grace that a delete of this object gets, `None` for kinds deleted at once. The argument after the
+    /// object is what the client asked for.
+    pub grace: fn(&Value, Option<i64>) -> Option<i64>,
+    /// Whether something besides `metadata.finalizers` keeps a deleted object.
+    pub held: fn(&Value) -> bool,
+    /// Marks an object, besides its metadata, as being deleted.
+    pub mark_deleting: fn(&mut Value),
+    /// Whether a delete that does not say leaves the dependents alone.
+    pub orphan_by_default: bool,
+    /// Whether the answer to a completed delete is the object and not a Status.
+    pub returns_deleted: bool,
+    /// How the scale subresource reads and writes the object.
+    pub scale: Option<Scale>,
+    /// Carries a Binding out on the object; the error is the reason of a 409.
+    pub bind: Option<fn(&Context, binding: &Value, stored: &Value) -> Result<Value, Status>>,
+}
+
+impl Strategy {
+    /// A kind with a DNS subdomain as name, nothing to default or to check, a status kept apart from the main
+    /// resource, and immediate deletion.
+    pub const PLAIN: Strategy = Strategy {
+        name: meta::subdomain_name,
+        decode: |_| Ok(()),
+        default: |_| {},
+        prepare_create: |new, _| json::remove(new, "status"),
+        prepare_update: |new, old, _| json::keep(new, old, "status"),
+        prepare_status: |_, _, _| {},
+        finalize: None,
+        allocate: |_, _, _| Vec::new(),
+        validate: |_| Vec::new(),
+        validate_update: |_, _| Vec::new(),
+        validate_status: |_, _| Vec::new(),
+        warn: |_| Vec::new(),
+        generation: None,
+        create_on_update: false,
+        unconditional_update: true,
+        grace: |_, _| None,
+        held: |_| false,
+        mark_deleting: |_| {},
+        orphan_by_default: false,
+        returns_deleted: false,
+        scale: None,
+        bind: None,
+    };
+
+    /// The usual rule for `generation`: the change touches more than metadata and status.
+    pub fn spec_changed(new: &Value, old: &Value) -> bool {
+        new.get("spec") != old.get("spec")
+    }
+}

@@ -1,0 +1,219 @@
+//! Update: a body and what is stored become a write, or a Status.
+//!
+//! Knows: preconditions, what each target may change, generation, the end of a deletion. Refuses to know: patches (they
+//! come in applied) and the retry loop around it.
+
+use leme_meta::{FieldError, Gvk, Path, Status};
+use serde_json::Value;
+
+use crate::create::{decoded, deleting, finalizers, name_of, without_revision};
+use crate::meta::{self, Raw};
+use crate::{Allocator, Context, json, scale};
+
+/// Which part of an object an update is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The object itself.
+    Main,
+    /// Its `status` subresource.
+    Status,
+    /// Its `scale` subresource: the body is a Scale.
+    Scale,
+    /// Its `finalize` subresource.
+    Finalize,
+}
+
+/// What becomes of the stored object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Nothing: the request changes nothing.
+    Unchanged,
+    /// It is replaced by this, given without resourceVersion.
+    Put(Value),
+    /// It goes: the last finalizer is gone while it is being deleted.
+    Remove,
+}
+
+/// The write that an update asks for.
+pub fn update(
+    ctx: &Context,
+    target: Target,
+    body: Value,
+    stored: &Value,
+    stored_revision: u64,
+    alloc: &mut dyn Allocator,
+) -> Result<Write, Status> {
+    let old = without_revision(stored.clone());
+    let mut new = match (target, ctx.strategy.scale) {
+        (Target::Scale, Some(scale)) => scale::apply(ctx.kind, &scale, name_of(ctx, stored), &body, stored)?,
+        (Target::Scale, None) => return Err(Status::no_such_path()),
+        _ => decoded(ctx, body)?,
+    };
+    check_name(ctx, &mut new)?;
+    (ctx.strategy.default)(&mut new);
+    check_preconditions(ctx, target, &new, stored, stored_revision)?;
+    keep_system_fields(&mut new, &old);
+    let errors = match target {
+        Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc),
+        Target::Status => status(ctx, &mut new, &old),
+        Target::Finalize => match ctx.strategy.finalize {
+            Some(finalize) => {
+                new = finalize(&new, &old);
+                Vec::new()
+            }
+            None => return Err(Status::no_such_path()),
+        },
+    };
+    if !errors.is_empty() {
+        return Err(ctx.invalid(name_of(ctx, &old), &errors));
+    }
+    let new = without_revision(new);
+    if deleting(&new) && finished(ctx, &new, &old) {
+        return Ok(Write::Remove);
+    }
+    Ok(if new == old { Write::Unchanged } else { Write::Put(new) })
+}
+
+fn main(ctx: &Context, new: &mut Value, old: &Value, alloc: &mut dyn Allocator) -> Vec<FieldError> {
+    (ctx.strategy.prepare_update)(new, old, ctx);
+    if ctx.strategy.generation.is_some_and(|changed| changed(new, old)) {
+        let generation = json::int(old, &["metadata", "generation"]).unwrap_or(0);
+        json::set(json::child(new, "metadata"), "generation", generation + 1);
+    }
+    let mut errors = meta::validate(ctx, new);
+    errors.extend(meta::validate_update(new, old));
+    errors.extend((ctx.strategy.validate)(new));
+    errors.extend((ctx.strategy.validate_update)(new, old));
+    if errors.is_empty() {
+        errors.extend((ctx.strategy.allocate)(new, Some(old), alloc));
+    }
+    errors
+}
+
+fn status(ctx: &Context, new: &mut Value, old: &Value) -> Vec<FieldError> {
+    let mut fields: Vec<String> = Vec::new();
+    for object in [&*new, old] {
+        fields.extend(object.as_object().into_iter().flat_map(|map| map.keys().cloned()));
+    }
+    for field in fields.iter().filter(|field| !matches!(field.as_str(), "metadata" | "status")) {
+        json::keep(new, old, field);
+    }
+    (ctx.strategy.prepare_status)(new, old, ctx);
+    let mut errors = meta::validate(ctx, new);
+    errors.extend(meta::validate_update(new, old));
+    errors.extend((ctx.strategy.validate_status)(new, old));
+    errors
+}
+
+fn check_name(ctx: &Context, new: &mut Value) -> Result<(), Status> {
+    let metadata = json::child(new, "metadata");
+    let name = json::text(metadata, &["name"]);
+    if name.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            ctx.name
+        )));
+    }
+    if name != ctx.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            ctx.name
+        )));
+    }
+    if !ctx.kind.namespaced() {
+        json::remove(metadata, "namespace");
+        return Ok(());
+    }
+    let namespace = json::text(metadata, &["namespace"]);
+    if !namespace.is_empty() && namespace != ctx.namespace {
+        return Err(Status::bad_request(format!(
+            "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
+            ctx.namespace
+        )));
+    }
+    json::set(metadata, "namespace", ctx.namespace);
+    Ok(())
+}
+
+fn check_preconditions(
+    ctx: &Context,
+    target: Target,
+    new: &Value,
+    stored: &Value,
+    stored_revision: u64,
+) -> Result<(), Status> {
+    let name = name_of(ctx, stored);
+    let stated = json::text(new, &["metadata", "uid"]);
+    let uid = json::text(stored, &["metadata", "uid"]);
+    if !stated.is_empty() && stated != uid {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {stated}, UID in object meta: {uid}",
+            ctx.kind.key(ctx.namespace, name)
+        );
+        return Err(Status::conflict(&ctx.kind.gvr(), name, &why));
+    }
+    let revision = json::text(new, &["metadata", "resourceVersion"]);
+    if matches!(revision, "" | "0") {
+        if ctx.strategy.unconditional_update || target == Target::Scale {
+            return Ok(());
+        }
+        return Err(revision_required(ctx, name));
+    }
+    match revision.parse::<u64>() {
+        Ok(revision) if revision == stored_revision => Ok(()),
+        Ok(_) => Err(Status::stale(&ctx.kind.gvr(), name)),
+        Err(_) => {
+            let path = Path::new("metadata").child("resourceVersion");
+            let why = format!("strconv.ParseUint: parsing {revision:?}: invalid syntax");
+            Err(ctx.invalid(name, &[FieldError::invalid(&path, revision, &why)]))
+        }
+    }
+}
+
+/// The 422 of an update that must name the version it starts from. Upstream names the resource where the kind belongs.
+fn revision_required(ctx: &Context, name: &str) -> Status {
+    let resource = ctx.kind.gvr();
+    let kind = Gvk { group: resource.group, version: resource.version, kind: resource.resource };
+    let path = Path::new("metadata").child("resourceVersion");
+    Status::invalid(&kind, name, &[FieldError::invalid(&path, Raw("0x0"), "must be specified for an update")])
+}
+
+/// Fields that no update decides on.
+fn keep_system_fields(new: &mut Value, old: &Value) {
+    let Some(old) = old.get("metadata") else { return };
+    let metadata = json::child(new, "metadata");
+    for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        json::keep(metadata, old, field);
+    }
+}
+
+/// Whether a deletion that waited is complete with this update.
+fn finished(ctx: &Context, new: &Value, old: &Value) -> bool {
+    let graceful = json::int(old, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) > 0;
+    finalizers(new).is_empty() && !graceful && !(ctx.strategy.held)(new)
+}
+
+/// The write that a Binding asks for; 409 if the object is bound already.
+pub fn bind(ctx: &Context, mut binding: Value, stored: &Value) -> Result<Write, Status> {
+    let Some(carry_out) = ctx.strategy.bind else { return Err(Status::no_such_path()) };
+    json::drop_nulls(&mut binding);
+    let kind = json::text(&binding, &["kind"]);
+    if !matches!(kind, "" | "Binding") {
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"v1\" cannot be handled as a Binding: converting (v1.{kind}) to (v1.Binding): unknown conversion"
+        )));
+    }
+    let name = json::text(&binding, &["metadata", "name"]);
+    if !name.is_empty() && name != ctx.name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
+    let namespace = json::text(&binding, &["metadata", "namespace"]);
+    if !namespace.is_empty() && namespace != ctx.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let old = without_revision(stored.clone());
+    let new = carry_out(ctx, &binding, &old)?;
+    Ok(Write::Put(new))
+}
