@@ -1,0 +1,170 @@
+//! The watch cache: every object as bytes, every read answered from memory, every change encoded once.
+//!
+//! Knows: resources by key prefix, revisions, recent events. Refuses to know: kinds, selectors, HTTP; and it never
+//! keeps a decoded object.
+
+mod check;
+mod event;
+mod feed;
+mod object;
+mod shelf;
+mod snapshot;
+mod splice;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+pub use event::{ENCODINGS, Event, Kind, frame};
+pub use object::{Cached, Index, IndexFn};
+pub use snapshot::Snapshot;
+pub use splice::splice_resource_version;
+pub use subscription::{SubEvent, Subscription};
+
+use crate::{Store, StoreError};
+use feed::Feed;
+use shelf::Shelf;
+
+/// How long a read waits for the cache to catch up.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the store gets to deliver by itself before it is asked for progress, and how often it is asked again.
+const NUDGE_FIRST: Duration = Duration::from_millis(50);
+const NUDGE_AGAIN: Duration = Duration::from_millis(500);
+
+/// A resource the cache keeps.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Where its keys lie, such as `/registry/pods/`.
+    pub prefix: String,
+    /// Its selectable fields beyond `metadata.name` and `metadata.namespace`.
+    pub index: fn(&Value) -> Vec<(&'static str, String)>,
+}
+
+/// The watch cache over one store. Dropping it ends its subscriptions.
+pub struct Cache {
+    feed: Arc<Feed>,
+    task: AbortHandle,
+}
+
+impl Cache {
+    /// Lists the store, starts to follow it, and returns when the cache is as new as the store was.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        resources: Vec<Resource>,
+    ) -> Result<Arc<Cache>, StoreError> {
+        let reached = Arc::new(AtomicU64::new(0));
+        let shelves: BTreeMap<_, _> = resources
+            .into_iter()
+            .map(|r| (r.prefix.clone(), Arc::new(Shelf::new(r.prefix, r.index, reached.clone()))))
+            .collect();
+        let (progress, distrust) = (watch::channel(0).0, Notify::new());
+        let feed = Arc::new(Feed { store, shelves, reached, progress, distrust });
+        feed.load().await?;
+        let task = tokio::spawn(feed.clone().run()).abort_handle();
+        let cache = Arc::new(Cache { feed, task });
+        cache.fresh().await?;
+        Ok(cache)
+    }
+
+    /// Waits until the cache is as new as the store is now, and tells that revision; what is read after that is
+    /// linearizable. At most 3 seconds.
+    pub async fn fresh(&self) -> Result<u64, StoreError> {
+        let known = self.revision();
+        let newest = match tokio::time::timeout(PATIENCE, self.feed.store.revision()).await {
+            Ok(newest) => newest?,
+            Err(_) => return Err(late("the store did not tell its revision in time")),
+        };
+        if newest < known {
+            self.feed.distrust.notify_one();
+            return Err(late(&format!("the store's revision went back from {known} to {newest}")));
+        }
+        self.at_least(newest).await?;
+        Ok(newest)
+    }
+
+    /// Waits until the cache has reached `revision`, at most 3 seconds.
+    pub async fn at_least(&self, revision: u64) -> Result<(), StoreError> {
+        if self.revision() >= revision {
+            return Ok(());
+        }
+        let nudging = async {
+            tokio::time::sleep(NUDGE_FIRST).await;
+            loop {
+                if let Err(why) = self.feed.store.request_progress().await {
+                    tracing::warn!(%why, "cannot ask the store for progress");
+                }
+                tokio::time::sleep(NUDGE_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            true = self.feed.wait(revision) => Ok(()),
+            () = nudging => Ok(()),
+            () = tokio::time::sleep(PATIENCE) => {
+                let newest = self.revision();
+                Err(late(&format!("the cache is at revision {newest}, {revision} was asked for")))
+            }
+        }
+    }
+
+    /// The revision the cache has reached.
+    pub fn revision(&self) -> u64 {
+        self.feed.reached.load(Ordering::Acquire)
+    }
+
+    /// The object with this full key, of the resource with this prefix.
+    pub fn get(&self, prefix: &str, key: &str) -> Option<Arc<Cached>> {
+        self.feed.shelves.get(prefix)?.get(key)
+    }
+
+    /// All objects of a resource; `None` if the cache does not keep it.
+    pub fn snapshot(&self, prefix: &str) -> Option<Snapshot> {
+        Some(self.feed.shelves.get(prefix)?.snapshot())
+    }
+
+    /// All objects of a resource as of exactly `revision`.
+    pub fn snapshot_at(&self, prefix: &str, revision: u64) -> Result<Snapshot, StoreError> {
+        self.known(prefix)?.snapshot_at(revision)
+    }
+
+    /// The events of a resource after revision `from`: first those that happened, then those to come. A `from` in the
+    /// future waits for its successor.
+    pub fn watch(&self, prefix: &str, from: u64) -> Result<Subscription, StoreError> {
+        let shelf = self.known(prefix)?.clone();
+        let next = shelf.read().position(from)?;
+        Ok(Subscription::new(shelf, next, from))
+    }
+
+    /// The store beneath.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.feed.store
+    }
+
+    /// The prefixes of all resources kept.
+    pub fn prefixes(&self) -> Vec<String> {
+        self.feed.shelves.keys().cloned().collect()
+    }
+
+    fn known(&self, prefix: &str) -> Result<&Arc<Shelf>, StoreError> {
+        let missing = || StoreError::Unavailable(format!("the cache does not keep {prefix}"));
+        self.feed.shelves.get(prefix).ok_or_else(missing)
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.feed.shelves.values().for_each(|shelf| shelf.close());
+    }
+}
+
+fn late(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
+}

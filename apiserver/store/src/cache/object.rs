@@ -1,0 +1,114 @@
+//! One object in the cache: its bytes as clients see them, and the little that selectors ask for.
+//!
+//! Knows: `metadata`. Refuses to know: kinds; what else is selectable comes from the resource's own function.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::splice::splice_resource_version;
+use crate::Entry;
+
+/// Selectable fields of an object, beyond its name and namespace.
+pub type IndexFn = fn(&Value) -> Vec<(&'static str, String)>;
+
+/// An object as of one revision.
+#[derive(Debug)]
+pub struct Cached {
+    /// Its key in the store.
+    pub key: Arc<str>,
+    /// Its JSON with `metadata.resourceVersion` set to `mod_revision`.
+    pub json: Bytes,
+    /// Revision of its creation.
+    pub create_revision: u64,
+    /// Revision of this state.
+    pub mod_revision: u64,
+    /// What selectors ask for.
+    pub index: Arc<Index>,
+}
+
+/// What selectors ask for, so that nobody decodes an object to filter it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// `metadata.namespace`, empty for cluster-scoped objects.
+    pub namespace: Box<str>,
+    /// `metadata.uid`.
+    pub uid: Box<str>,
+    /// `metadata.labels`, sorted by key.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// Selectable fields in the order the resource's function gave them.
+    pub fields: Box<[(&'static str, Box<str>)]>,
+}
+
+impl Index {
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        let at = self.labels.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
+        Some(&self.labels[at].1)
+    }
+
+    /// The value of a selectable field; `metadata.name` and `metadata.namespace` always exist.
+    pub fn field(&self, path: &str) -> Option<&str> {
+        match path {
+            "metadata.name" => Some(&self.name),
+            "metadata.namespace" => Some(&self.namespace),
+            _ => self.fields.iter().find(|(p, _)| *p == path).map(|(_, value)| &**value),
+        }
+    }
+}
+
+impl Cached {
+    /// The object of a store entry, or why it is none.
+    pub fn decode(entry: &Entry, index: IndexFn) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(&entry.value).map_err(|e| e.to_string())?;
+        let json = splice_resource_version(&entry.value, entry.mod_revision)
+            .ok_or("it is not an object with metadata")?;
+        Ok(Self {
+            key: entry.key.clone(),
+            json: json.into(),
+            create_revision: entry.create_revision,
+            mod_revision: entry.mod_revision,
+            index: Arc::new(index_of(&value, index)),
+        })
+    }
+
+    /// The same state under a later revision: what the event of its deletion shows.
+    pub fn at_revision(&self, revision: u64) -> Self {
+        let json = splice_resource_version(&self.json, revision)
+            .map_or_else(|| self.json.clone(), Bytes::from);
+        Self {
+            key: self.key.clone(),
+            json,
+            create_revision: self.create_revision,
+            mod_revision: revision,
+            index: self.index.clone(),
+        }
+    }
+
+    /// About how much memory it holds.
+    pub(super) fn weight(&self) -> usize {
+        self.json.len() + self.key.len() + 256
+    }
+}
+
+fn index_of(value: &Value, fields: IndexFn) -> Index {
+    let metadata = &value["metadata"];
+    let text = |key: &str| Box::from(metadata[key].as_str().unwrap_or_default());
+    let mut labels: Vec<(Box<str>, Box<str>)> = metadata["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into()))
+        .collect();
+    labels.sort_unstable();
+    Index {
+        name: text("name"),
+        namespace: text("namespace"),
+        uid: text("uid"),
+        labels: labels.into_boxed_slice(),
+        fields: fields(value).into_iter().map(|(path, v)| (path, v.into_boxed_str())).collect(),
+    }
+}

@@ -1,0 +1,321 @@
+//! The objects of one resource, their recent changes, and who waits for the next.
+//!
+//! Knows: one persistent map and one bounded ring of events. Refuses to know: where the changes come from.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::event::{Event, Kind};
+use super::object::{Cached, IndexFn};
+use super::snapshot::{Map, Snapshot};
+use crate::{Change, Entry, StoreError};
+
+/// How far back watches and exact lists can go; whichever bound comes first.
+const RING_EVENTS: usize = 10_000;
+const RING_BYTES: usize = 16 << 20;
+const RING_AGE: Duration = Duration::from_secs(300);
+/// So many events stay whatever their age or size.
+const RING_FLOOR: usize = 100;
+/// Snapshots of old revisions kept for the next page of a list.
+const OLD_SNAPSHOTS: usize = 8;
+
+/// Why a change could not be applied: something is missing between it and what the shelf holds.
+#[derive(Debug)]
+pub(super) struct Gap(pub(super) String);
+
+/// The objects of one resource.
+pub(super) struct Shelf {
+    pub(super) prefix: String,
+    index: IndexFn,
+    /// The revision the whole cache has reached.
+    reached: Arc<AtomicU64>,
+    state: RwLock<State>,
+    /// Changes whenever something is to be had for subscriptions.
+    pub(super) bell: watch::Sender<()>,
+}
+
+pub(super) struct State {
+    map: Map,
+    /// Revision of the last change here.
+    changed: u64,
+    ring: VecDeque<Slot>,
+    /// Sequence number of the ring's first event.
+    first: u64,
+    /// Every event after this revision is in the ring.
+    oldest: u64,
+    bytes: usize,
+    /// Keys that hold something undecodable.
+    skipped: HashMap<Arc<str>, u64>,
+    old: VecDeque<Snapshot>,
+    /// Last progress announced to idle subscriptions.
+    pub(super) ticked: u64,
+    pub(super) closed: bool,
+}
+
+struct Slot {
+    event: Arc<Event>,
+    at: Instant,
+}
+
+impl Shelf {
+    pub(super) fn new(prefix: String, index: IndexFn, reached: Arc<AtomicU64>) -> Self {
+        let state = State {
+            map: Map::new_sync(),
+            changed: 0,
+            ring: VecDeque::new(),
+            first: 0,
+            oldest: 0,
+            bytes: 0,
+            skipped: HashMap::new(),
+            old: VecDeque::new(),
+            ticked: 0,
+            closed: false,
+        };
+        Self { prefix, index, reached, state: RwLock::new(state), bell: watch::channel(()).0 }
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The revision up to which `state` is complete. The cache's own revision moves only after every shelf has its
+    /// changes, and a shelf gets those of a batch under one lock, so the later of the two is right.
+    pub(super) fn complete(&self, state: &State) -> u64 {
+        state.changed.max(self.reached.load(Ordering::Acquire))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Arc<Cached>> {
+        self.read().map.get(key).cloned()
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let state = self.read();
+        Snapshot { map: state.map.clone(), revision: self.complete(&state) }
+    }
+
+    /// The state at exactly `revision`: the newest one with the later events undone.
+    pub(super) fn snapshot_at(&self, revision: u64) -> Result<Snapshot, StoreError> {
+        let (mut map, undo) = {
+            let state = self.read();
+            let newest = self.complete(&state);
+            if revision > newest {
+                return Err(StoreError::Future { asked: revision, newest });
+            }
+            if revision < state.oldest {
+                return Err(StoreError::Compacted { asked: revision, oldest: state.oldest });
+            }
+            if revision >= state.changed {
+                return Ok(Snapshot { map: state.map.clone(), revision });
+            }
+            if let Some(kept) = state.old.iter().find(|s| s.revision == revision) {
+                return Ok(kept.clone());
+            }
+            let later = state.ring.partition_point(|slot| slot.event.revision <= revision);
+            let undo: Vec<_> = state.ring.range(later..).map(|s| s.event.clone()).collect();
+            (state.map.clone(), undo)
+        };
+        for event in undo.iter().rev() {
+            match &event.previous {
+                Some(previous) => map.insert_mut(previous.key.clone(), previous.clone()),
+                None => {
+                    map.remove_mut(&*event.object.key);
+                }
+            }
+        }
+        let snapshot = Snapshot { map, revision };
+        let mut state = self.write();
+        state.old.push_back(snapshot.clone());
+        if state.old.len() > OLD_SNAPSHOTS {
+            state.old.pop_front();
+        }
+        Ok(snapshot)
+    }
+
+    /// Decodes an entry; what cannot be decoded is named in the log.
+    fn decode(&self, entry: &Entry) -> Option<Arc<Cached>> {
+        match Cached::decode(entry, self.index) {
+            Ok(object) => Some(Arc::new(object)),
+            Err(why) => {
+                tracing::error!(key = %entry.key, revision = entry.mod_revision, %why, "skipped an undecodable object");
+                None
+            }
+        }
+    }
+
+    /// Replaces everything by `entries` as of `revision`. Whoever was subscribed has missed something.
+    pub(super) fn reset(&self, entries: &[Entry], revision: u64) {
+        let mut map = Map::new_sync();
+        let mut skipped = HashMap::new();
+        for entry in entries {
+            match self.decode(entry) {
+                Some(object) => map.insert_mut(entry.key.clone(), object),
+                None => {
+                    skipped.insert(entry.key.clone(), entry.mod_revision);
+                }
+            }
+        }
+        let mut state = self.write();
+        let next = state.next() + 1;
+        let gone = (std::mem::replace(&mut state.map, map), std::mem::take(&mut state.ring));
+        state.first = next;
+        state.bytes = 0;
+        state.old.clear();
+        state.skipped = skipped;
+        state.oldest = revision;
+        state.changed = revision;
+        state.ticked = revision;
+        drop(state);
+        drop(gone);
+        self.bell.send_replace(());
+    }
+
+    /// Applies changes in order. Only one task may do this at a time.
+    pub(super) fn apply(&self, changes: &[&Change]) -> Result<(), Gap> {
+        let (mut map, mut skipped) = {
+            let state = self.read();
+            (state.map.clone(), state.skipped.clone())
+        };
+        let mut events = Vec::with_capacity(changes.len());
+        let mut changed = 0;
+        for change in changes {
+            changed = change.revision();
+            let known = map.get(&**change.key()).cloned();
+            gap(change, known.as_deref(), &skipped)?;
+            skipped.remove(&**change.key());
+            let object = match change {
+                Change::Put { entry, .. } => self.decode(entry),
+                Change::Delete { .. } => None,
+            };
+            match object {
+                Some(object) => {
+                    let kind = if known.is_some() { Kind::Modified } else { Kind::Added };
+                    map.insert_mut(object.key.clone(), object.clone());
+                    events.push(Event::new(kind, object, known));
+                }
+                None => {
+                    if let Change::Put { entry, .. } = change {
+                        skipped.insert(entry.key.clone(), entry.mod_revision);
+                    }
+                    if let Some(known) = known {
+                        map.remove_mut(&*known.key);
+                        let last = Arc::new(known.at_revision(changed));
+                        events.push(Event::new(Kind::Deleted, last, Some(known)));
+                    }
+                }
+            }
+        }
+        let mut state = self.write();
+        let gone = std::mem::replace(&mut state.map, map);
+        state.skipped = skipped;
+        state.changed = state.changed.max(changed);
+        let at = Instant::now();
+        for event in events {
+            state.bytes += event.object.weight();
+            state.ring.push_back(Slot { event: Arc::new(event), at });
+        }
+        let dropped = state.trim(at);
+        drop(state);
+        drop((gone, dropped));
+        self.bell.send_replace(());
+        Ok(())
+    }
+
+    /// Lets go of what is too old and tells idle subscriptions how far they are.
+    pub(super) fn tick(&self) {
+        let mut state = self.write();
+        let dropped = state.trim(Instant::now());
+        let reached = self.complete(&state);
+        let moved = reached > state.ticked;
+        state.ticked = reached;
+        drop(state);
+        drop(dropped);
+        if moved {
+            self.bell.send_replace(());
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.write().closed = true;
+        self.bell.send_replace(());
+    }
+}
+
+impl State {
+    /// Sequence number of the next event.
+    pub(super) fn next(&self) -> u64 {
+        self.first + self.ring.len() as u64
+    }
+
+    /// The events from sequence number `from` on, at most `max`; `None` if the first of them is no longer there.
+    pub(super) fn since(
+        &self,
+        from: u64,
+        max: usize,
+    ) -> Option<impl Iterator<Item = &Arc<Event>> + '_> {
+        let skip = usize::try_from(from.checked_sub(self.first)?).ok()?;
+        Some(self.ring.iter().skip(skip).take(max).map(|slot| &slot.event))
+    }
+
+    /// The sequence number of the first event after `revision`, if nothing is missing since then.
+    pub(super) fn position(&self, revision: u64) -> Result<u64, StoreError> {
+        if revision < self.oldest {
+            return Err(StoreError::Compacted { asked: revision, oldest: self.oldest });
+        }
+        let at = self.ring.partition_point(|slot| slot.event.revision <= revision);
+        Ok(self.first + at as u64)
+    }
+
+    fn trim(&mut self, now: Instant) -> Vec<Slot> {
+        let mut dropped = Vec::new();
+        while self.ring.len() > RING_FLOOR {
+            let aged = self.ring.front().is_some_and(|slot| now - slot.at > RING_AGE);
+            if !aged && self.ring.len() <= RING_EVENTS && self.bytes <= RING_BYTES {
+                break;
+            }
+            let Some(slot) = self.ring.pop_front() else { break };
+            self.first += 1;
+            self.bytes -= slot.event.object.weight();
+            self.oldest = slot.event.revision;
+            dropped.push(slot);
+        }
+        // Events of one revision leave together: whoever resumes from it has seen them all.
+        let oldest = self.oldest;
+        self.old.retain(|snapshot| snapshot.revision >= oldest);
+        dropped
+    }
+}
+
+/// Whether something must have been missed between what is known of the key and this change.
+fn gap(
+    change: &Change,
+    known: Option<&Cached>,
+    skipped: &HashMap<Arc<str>, u64>,
+) -> Result<(), Gap> {
+    let key = change.key();
+    let known = known.map(|k| k.mod_revision).or_else(|| skipped.get(key).copied());
+    let (before, certain) = match change {
+        Change::Put { entry, .. } if entry.create_revision == entry.mod_revision => (None, true),
+        Change::Put { previous, .. } => {
+            (previous.as_ref().map(|p| p.mod_revision), previous.is_some())
+        }
+        // An engine that no longer has the last value names the deletion itself.
+        Change::Delete { previous, revision } if previous.mod_revision == *revision => {
+            (None, false)
+        }
+        Change::Delete { previous, .. } => (Some(previous.mod_revision), true),
+    };
+    if certain && before != known {
+        let text =
+            format!("{key}: the change follows revision {before:?}, the cache has {known:?}");
+        return Err(Gap(text));
+    }
+    Ok(())
+}
