@@ -5,13 +5,19 @@
 //! files and sockets; time and identifiers always come in as arguments.
 #![forbid(unsafe_code)]
 
+pub mod decode;
 pub mod field;
 pub mod gvk;
+pub mod names;
 pub mod object;
+pub mod quantity;
+pub mod selector;
 pub mod status;
 pub mod time;
 
 pub use field::{FieldError, Path};
 pub use gvk::{Gvk, Gvr};
 pub use object::Object;
+pub use quantity::Quantity;
+pub use selector::{FieldSelector, LabelSelector};
 pub use status::{Cause, Status};

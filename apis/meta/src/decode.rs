@@ -1,0 +1,273 @@
+//! Reading JSON from outside: bounded depth, duplicate keys named by path, errors in the words of Go's decoder.
+//!
+//! Refuses to know: what the document should hold; `schema` does.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::status::Status;
+
+/// How many duplicates are named.
+const MAX_DUPLICATES: usize = 100;
+
+/// A document and what was odd about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The document; of a key given twice, the last value.
+    pub value: Value,
+    /// `duplicate field "spec.replicas"`, in order.
+    pub duplicates: Vec<String>,
+}
+
+/// Decodes one JSON document. The error is a 400 that says what the decoder says.
+pub fn json(body: &[u8]) -> Result<Decoded, Status> {
+    // Go puts U+FFFD for what is not UTF-8, and so do we.
+    let text = String::from_utf8_lossy(body);
+    let state = State::default();
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let decoded = Node { state: &state }.deserialize(&mut reader).and_then(|value| {
+        reader.end()?;
+        Ok(value)
+    });
+    match decoded {
+        Ok(value) => Ok(Decoded { value, duplicates: state.duplicates.into_inner() }),
+        Err(error) => Err(Status::bad_request(format!(
+            "couldn't get version/kind; json parse error: {}",
+            go_error(&error, &text)
+        ))),
+    }
+}
+
+/// The message for a body that is not an object of the kind wanted, with the head of the body for people to recognise.
+pub fn unrecognized(kind: &str, error: &Status, body: &[u8]) -> Status {
+    const SHOWN: usize = 30;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let looks_binary = !matches!(body.first(), Some(b'{' | b'['));
+    let head = &body[..body.len().min(SHOWN)];
+    let more = if body.len() > SHOWN { " ..." } else { "" };
+    let summary = match body {
+        [] => "<empty>".to_owned(),
+        _ if looks_binary => hex(head) + more,
+        _ => String::from_utf8_lossy(head).into_owned() + more,
+    };
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {} ({summary})",
+        error.message
+    ))
+}
+
+#[derive(Default)]
+struct State {
+    path: RefCell<String>,
+    duplicates: RefCell<Vec<String>>,
+}
+
+/// A value on the way in. The recursion is bounded by the reader, which stops at 128 levels.
+struct Node<'s> {
+    state: &'s State,
+}
+
+impl State {
+    /// Runs `inner` with the path longer by `step`.
+    fn below<T>(&self, step: &str, inner: impl FnOnce() -> T) -> T {
+        let length = self.path.borrow().len();
+        {
+            let mut path = self.path.borrow_mut();
+            if length > 0 && !step.starts_with('[') {
+                path.push('.');
+            }
+            path.push_str(step);
+        }
+        let out = inner();
+        self.path.borrow_mut().truncate(length);
+        out
+    }
+
+    fn duplicate(&self, key: &str) {
+        let mut duplicates = self.duplicates.borrow_mut();
+        if duplicates.len() < MAX_DUPLICATES {
+            let path = self.path.borrow();
+            let dot = if path.is_empty() { "" } else { "." };
+            let field = format!("{path}{dot}{key}");
+            duplicates.push(format!("duplicate field {field:?}"));
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        loop {
+            let step = format!("[{}]", list.len());
+            let state = self.state;
+            match state.below(&step, || items.next_element_seed(Node { state }))? {
+                Some(item) => list.push(item),
+                None => return Ok(Value::Array(list)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if map.contains_key(&key) {
+                self.state.duplicate(&key);
+            }
+            let state = self.state;
+            let value = state.below(&key, || entries.next_value_seed(Node { state }))?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// What serde_json says, and what Go says in its place after naming the character.
+const PHRASES: &[(&str, &str)] = &[
+    ("expected value", "looking for beginning of value"),
+    ("expected ident", "in literal"),
+    ("key must be a string", "looking for beginning of object key string"),
+    ("trailing comma", "looking for beginning of value"),
+    ("expected `:`", "after object key"),
+    ("expected `,` or `}`", "after object key:value pair"),
+    ("expected `,` or `]`", "after array element"),
+    ("trailing characters", "after top-level value"),
+    ("invalid escape", "in string escape code"),
+    ("control character", "in string literal"),
+    ("invalid number", "in numeric literal"),
+];
+
+fn go_error(error: &serde_json::Error, text: &str) -> String {
+    let said = error.to_string();
+    if error.is_eof() {
+        return "unexpected end of JSON input".to_owned();
+    }
+    if said.starts_with("recursion limit exceeded") {
+        return "exceeded max depth".to_owned();
+    }
+    let phrase = PHRASES.iter().find(|(start, _)| said.starts_with(start));
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or("");
+    let at = error.column().saturating_sub(1);
+    let found = (at..line.len()).find_map(|at| line.get(at..)?.chars().next());
+    match (phrase, found) {
+        (Some((_, phrase)), Some('\'')) => format!("invalid character '\\'' {phrase}"),
+        (Some((_, phrase)), Some('"')) => format!("invalid character '\"' {phrase}"),
+        (Some((_, phrase)), found) => {
+            format!("invalid character '{}' {phrase}", found.unwrap_or('\n').escape_debug())
+        }
+        (None, _) => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn error(body: &str) -> String {
+        let message = json(body.as_bytes()).expect_err(body).message;
+        message
+            .strip_prefix("couldn't get version/kind; json parse error: ")
+            .expect("a prefix")
+            .into()
+    }
+
+    #[test]
+    fn duplicates_are_named_by_path() {
+        let decoded =
+            json(br#"{"a":1,"a":2,"b":{"c":[{"d":1},{"d":1,"d":{"e":1,"e":2}}]}}"#).expect("JSON");
+        assert_eq!(
+            decoded.duplicates,
+            [
+                r#"duplicate field "a""#,
+                r#"duplicate field "b.c[1].d""#,
+                r#"duplicate field "b.c[1].d.e""#
+            ]
+        );
+        assert_eq!(decoded.value, json!({"a": 2, "b": {"c": [{"d": 1}, {"d": {"e": 2}}]}}));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for open in ["[", "{\"a\":"] {
+            assert_eq!(error(&open.repeat(100_000)), "exceeded max depth");
+        }
+    }
+
+    #[test]
+    fn errors_are_worded_as_in_go() {
+        for (body, want) in [
+            ("", "unexpected end of JSON input"),
+            ("{", "unexpected end of JSON input"),
+            ("{\"a\"", "unexpected end of JSON input"),
+            ("abc", "invalid character 'a' looking for beginning of value"),
+            ("{a: 1}", "invalid character 'a' looking for beginning of object key string"),
+            ("{\"a\" 1}", "invalid character '1' after object key"),
+            ("{\"a\":1 \"b\":2}", "invalid character '\"' after object key:value pair"),
+            ("[1 2]", "invalid character '2' after array element"),
+            ("{} x", "invalid character 'x' after top-level value"),
+        ] {
+            assert_eq!(error(body), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced() {
+        let decoded = json(b"{\"a\":\"\xff\"}").expect("JSON");
+        assert_eq!(decoded.value, json!({"a": "\u{fffd}"}));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(body in prop::collection::vec(any::<u8>(), 0..64), text in "[\\[\\]{}:,\"a1é \n]{0,40}") {
+            let _ = json(&body);
+            let _ = json(text.as_bytes());
+        }
+    }
+}
