@@ -1,0 +1,178 @@
+//! A host for one test: a network namespace, a data directory, and the check that nothing of them is left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::programs::{Finished, Program, kubectl, leme, root, sample_image, tool};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace with a loopback interface and an empty data directory.
+pub struct Host {
+    namespace: String,
+    folder: tempfile::TempDir,
+    children: Vec<Child>,
+}
+
+impl Host {
+    /// Makes a host. As root: it makes a network namespace.
+    pub fn new() -> Host {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("leme-test-{}-{count}", std::process::id());
+        let ip = tool("ip", "iproute2");
+        Program::new(&ip).words("netns add").arg(&namespace).run().ok();
+        let host = Host {
+            namespace,
+            folder: tempfile::Builder::new().prefix("leme-test-").tempdir().unwrap(),
+            children: Vec::new(),
+        };
+        host.program(&ip).words("link set lo up").run().ok();
+        host
+    }
+
+    /// A folder that goes away with the host.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The cluster's data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    /// A program inside the network namespace. (`ip netns exec` would hide the cgroups as well.)
+    pub fn program(&self, program: impl AsRef<Path>) -> Program {
+        Program::new(tool("nsenter", "util-linux"))
+            .arg(format!("--net=/run/netns/{}", self.namespace))
+            .arg("--")
+            .arg(program.as_ref())
+    }
+
+    /// `leme WORDS --data-dir DIR`.
+    pub fn leme(&self, words: &str) -> Program {
+        self.program(leme()).words(words).arg("--data-dir").arg(self.data())
+    }
+
+    /// `kubectl --kubeconfig DIR/admin.kubeconfig WORDS`.
+    pub fn kubectl(&self, words: &str) -> Program {
+        self.program(kubectl())
+            .arg("--kubeconfig")
+            .arg(self.data().join("admin.kubeconfig"))
+            .words(words)
+            .env("HOME", &self.folder().to_string_lossy())
+    }
+
+    /// Loads the sample image into the data directory.
+    pub fn load_sample(&self) {
+        self.program(leme())
+            .words("image load")
+            .arg(sample_image())
+            .arg("--data-dir")
+            .arg(self.data())
+            .run()
+            .ok();
+    }
+
+    /// `leme up --detach -f MANIFEST` of the repository.
+    pub fn up(&self, words: &str) -> Finished {
+        self.leme(&format!("up --detach {words}")).run()
+    }
+
+    /// A file of `manifests/`.
+    pub fn manifest(name: &str) -> String {
+        root().join("manifests").join(name).to_string_lossy().into_owned()
+    }
+
+    /// GET through the router: the answer's body.
+    pub fn get(&self, url: &str) -> Finished {
+        self.program(tool("curl", "curl")).words("-sS --fail --max-time 10").arg(url).run()
+    }
+
+    /// The process that runs the cluster.
+    pub fn pid(&self) -> i32 {
+        fs::read_to_string(self.data().join("lock")).unwrap().trim().parse().unwrap()
+    }
+
+    /// `kill -9` of the cluster's process; its containers stay.
+    pub fn kill_leme(&self) {
+        let pid = self.pid();
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        until("the killed process is gone", || !alive(pid));
+    }
+
+    /// Keeps a child that ends with the host.
+    pub fn keep(&mut self, child: Child) {
+        self.children.push(child);
+    }
+
+    /// What of this host's cluster is still on the machine: processes, mounts, cgroups, interfaces.
+    pub fn leftovers(&self) -> Vec<String> {
+        let data = self.folder().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        found.extend(
+            mounts.lines().filter(|line| line.contains(&data)).map(|line| format!("mount {line}")),
+        );
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            let own = entry.file_name().to_string_lossy() == std::process::id().to_string();
+            if command.contains(&data) && !own {
+                found.push(format!("process {} {command}", entry.file_name().to_string_lossy()));
+            }
+        }
+        let links = self.program(tool("ip", "iproute2")).words("-o link").run().ok();
+        found.extend(
+            links.lines().filter(|line| !line.contains(" lo: ")).map(|line| format!("link {line}")),
+        );
+        let rules = self.program(tool("nft", "nftables")).words("list tables").run().ok();
+        found.extend(rules.lines().map(|line| format!("nft {line}")));
+        found
+    }
+}
+
+impl Default for Host {
+    fn default() -> Host {
+        Host::new()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if self.data().join("VERSION").exists() {
+            let down = self.leme("down").run();
+            if down.code != 0 {
+                eprintln!("leme down: {}", down.stderr);
+            }
+        }
+        for child in &mut self.children {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        Program::new(tool("ip", "iproute2")).words("netns del").arg(&self.namespace).run();
+    }
+}
+
+fn alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or("").chars().next();
+    !matches!(state, None | Some('Z' | 'X'))
+}
+
+/// Waits until something is so, for a minute at most.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within a minute: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
