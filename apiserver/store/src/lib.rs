@@ -3,6 +3,9 @@
 //! Knows: keys, values, revisions, compaction. Refuses to know: kinds, JSON beyond the small index of the cache, HTTP.
 
 pub mod cache;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+pub mod embedded;
 pub mod memory;
 mod model;
 

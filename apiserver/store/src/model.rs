@@ -139,6 +139,20 @@ pub enum StoreError {
     Unavailable(String),
 }
 
+impl StoreError {
+    /// The same error for another who waits for the same thing.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Compacted { asked, oldest } => Self::Compacted { asked: *asked, oldest: *oldest },
+            Self::Future { asked, newest } => Self::Future { asked: *asked, newest: *newest },
+            Self::Full(why) => Self::Full(why.clone()),
+            Self::Format(why) => Self::Format(why.clone()),
+            Self::InUse(why) => Self::InUse(why.clone()),
+            Self::Unavailable(why) => Self::Unavailable(why.clone()),
+        }
+    }
+}
+
 /// Revisioned bytes. Every method is linearizable; an acknowledged write is durable.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

@@ -1,0 +1,303 @@
+//! The one thread that writes: drains the queue, decides, commits once, publishes, answers.
+//!
+//! Knows: expectations, revisions, when history may be forgotten. Refuses to know: how records lie on disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Shared;
+use super::disk::Work;
+use super::index::{Garbage, Version};
+use super::record::Record;
+use crate::{Batch, Change, Entry, Expect, Outcome, StoreError};
+
+/// Writes put into one commit at most.
+const BATCH_WRITES: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
+/// Superfluous records removed in a commit of its own, and beside writes (twice as many as writes, and these).
+const STEP: usize = 256;
+const STEP_BESIDE: usize = 32;
+/// How exactly ages of revisions are known.
+const MARK_EVERY: Duration = Duration::from_secs(1);
+/// While there is no space, a commit is tried when so much more is free, or so much time has passed.
+const FULL_RETRY_BYTES: u64 = 256 << 10;
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the committer is asked to do.
+pub(super) enum Request {
+    /// Write (`Some`) or delete (`None`) a key.
+    Write { key: Arc<str>, value: Option<Bytes>, expect: Expect, reply: Reply<Outcome> },
+    /// Forget history before a revision.
+    Compact { revision: u64, reply: Reply<()> },
+}
+
+/// How much history is kept; whichever bound comes first.
+#[derive(Clone, Copy, Debug)]
+pub struct History {
+    /// For how long.
+    pub age: Duration,
+    /// How many revisions.
+    pub revisions: u64,
+}
+
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    history: History,
+    garbage: VecDeque<Garbage>,
+    /// When revisions were reached, oldest first.
+    marks: VecDeque<(Instant, u64)>,
+    /// Since when and with how much free space writes fail.
+    full: Option<(Instant, u64)>,
+}
+
+/// A batch as decided, not yet committed.
+#[derive(Default)]
+struct Decided {
+    changes: Vec<Change>,
+    replies: Vec<(Reply<Outcome>, Outcome)>,
+    failed: Vec<(Reply<Outcome>, StoreError)>,
+    /// What keys are after the changes so far.
+    pending: HashMap<Arc<str>, Option<Entry>>,
+}
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>, history: History, garbage: VecDeque<Garbage>) -> Self {
+        let marks = VecDeque::from([(Instant::now(), shared.index().revision)]);
+        Self { shared, history, garbage, marks, full: None }
+    }
+
+    /// Works until every sender is gone or the database is lost.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        loop {
+            let first = match queue.try_recv() {
+                Ok(request) => request,
+                Err(_) if self.removable() > 0 && self.full.is_none() => {
+                    if self.commit(Decided::default(), STEP).is_err() {
+                        self.full.get_or_insert((Instant::now(), self.shared.disk.free_space()));
+                    }
+                    continue;
+                }
+                Err(_) => match queue.blocking_recv() {
+                    Some(request) => request,
+                    None => return,
+                },
+            };
+            self.serve(first, &mut queue);
+        }
+    }
+
+    fn serve(&mut self, first: Request, queue: &mut mpsc::Receiver<Request>) {
+        let (mut writes, mut compactions, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(request) = next {
+            match request {
+                Request::Write { key, value, expect, reply } => {
+                    bytes += value.as_ref().map_or(0, Bytes::len);
+                    writes.push((key, value, expect, reply));
+                }
+                Request::Compact { revision, reply } => compactions.push((revision, reply)),
+            }
+            let room = writes.len() < BATCH_WRITES && bytes < BATCH_BYTES;
+            next = if room { queue.try_recv().ok() } else { None };
+        }
+        if !writes.is_empty() {
+            self.write(writes);
+        }
+        for (revision, reply) in compactions {
+            // Whoever asked may be gone.
+            let _ = reply.send(self.compact(revision));
+        }
+    }
+
+    fn write(&mut self, writes: Vec<(Arc<str>, Option<Bytes>, Expect, Reply<Outcome>)>) {
+        let mut decided = Decided::default();
+        let mut revision = self.shared.index().revision;
+        for (key, value, expect, reply) in writes {
+            match self.decide(&mut decided, key, value, expect, revision + 1) {
+                Ok(outcome) => {
+                    if let Outcome::Done(done) = outcome {
+                        revision = done;
+                    }
+                    decided.replies.push((reply, outcome));
+                }
+                Err(e) => decided.failed.push((reply, e)),
+            }
+        }
+        for (reply, e) in decided.failed.drain(..) {
+            let _ = reply.send(Err(e));
+        }
+        if decided.changes.is_empty() {
+            for (reply, outcome) in decided.replies {
+                let _ = reply.send(Ok(outcome));
+            }
+            return;
+        }
+        if self.still_full() {
+            decided.refuse(&StoreError::Full("no space was freed since the last attempt".into()));
+            return;
+        }
+        self.grow_old();
+        let step = 2 * decided.changes.len() + STEP_BESIDE;
+        // The replies carry the error; the loop goes on.
+        let _ = self.commit(decided, step);
+    }
+
+    /// What a write comes to, given the writes before it in the batch.
+    fn decide(
+        &self,
+        decided: &mut Decided,
+        key: Arc<str>,
+        value: Option<Bytes>,
+        expect: Expect,
+        revision: u64,
+    ) -> Result<Outcome, StoreError> {
+        let current = match decided.pending.get(&key) {
+            Some(pending) => pending.clone(),
+            None => self.shared.current(&key)?,
+        };
+        if !expect.holds(current.as_ref().map(|e| e.mod_revision)) {
+            return Ok(Outcome::Conflict(current));
+        }
+        let key = current.as_ref().map_or(key, |e| e.key.clone());
+        let entry = value.map(|value| Entry {
+            key: key.clone(),
+            value,
+            create_revision: current.as_ref().map_or(revision, |e| e.create_revision),
+            mod_revision: revision,
+        });
+        decided.pending.insert(key, entry.clone());
+        let change = match (entry, current) {
+            (Some(entry), previous) => Change::Put { entry, previous },
+            (None, Some(previous)) => Change::Delete { previous, revision },
+            (None, None) => return Ok(Outcome::Conflict(None)),
+        };
+        decided.changes.push(change);
+        Ok(Outcome::Done(revision))
+    }
+
+    /// Commits changes and up to `step` removals, publishes them, then answers.
+    fn commit(&mut self, decided: Decided, step: usize) -> Result<(), ()> {
+        let removals = step.min(self.removable());
+        let remove: Vec<u64> = self.garbage.iter().take(removals).map(|g| g.revision).collect();
+        let (revision, compacted) = {
+            let index = self.shared.index();
+            let newest = decided.changes.last().map_or(index.revision, Change::revision);
+            (newest, index.compacted)
+        };
+        let records: Vec<_> = decided.changes.iter().map(record).collect();
+        let work = Work { records: &records, remove: &remove, revision, compacted };
+        if let Err(e) = self.shared.disk.commit(&work) {
+            if matches!(e, StoreError::Full(_)) {
+                self.full = Some((Instant::now(), self.shared.disk.free_space()));
+            }
+            tracing::error!(error = %e, "a commit failed");
+            drop(records);
+            decided.refuse(&e);
+            return Err(());
+        }
+        drop(records);
+        self.full = None;
+        self.publish(decided.changes, revision, removals);
+        for (reply, outcome) in decided.replies {
+            let _ = reply.send(Ok(outcome));
+        }
+        Ok(())
+    }
+
+    /// The commit step as readers and watchers see it.
+    fn publish(&mut self, changes: Vec<Change>, revision: u64, removed: usize) {
+        let mut index = self.shared.index_mut();
+        for garbage in self.garbage.drain(..removed) {
+            index.forget(&garbage);
+        }
+        if changes.is_empty() {
+            return;
+        }
+        for change in &changes {
+            let created = match change {
+                Change::Put { entry, .. } => entry.create_revision,
+                Change::Delete { .. } => 0,
+            };
+            let version = Version { revision: change.revision(), created };
+            let (superseded, tombstone) = index.add(change.key().clone(), version);
+            self.garbage.extend(superseded.into_iter().chain(tombstone));
+        }
+        index.publish(Batch { changes, revision });
+        drop(index);
+        self.shared.newest.send_replace(revision);
+    }
+
+    /// How many records of forgotten history still lie in the database.
+    fn removable(&self) -> usize {
+        let compacted = self.shared.index().compacted;
+        self.garbage.iter().take(BATCH_WRITES * 4).take_while(|g| g.at <= compacted).count()
+    }
+
+    fn compact(&mut self, revision: u64) -> Result<(), StoreError> {
+        {
+            let mut index = self.shared.index_mut();
+            if revision > index.revision {
+                return Err(StoreError::Future { asked: revision, newest: index.revision });
+            }
+            if revision <= index.compacted {
+                return Ok(());
+            }
+            index.compacted = revision;
+        }
+        self.commit(Decided::default(), STEP)
+            .map_err(|()| StoreError::Unavailable("cannot write down the compaction".into()))
+    }
+
+    /// Moves the start of history on, by age and by count.
+    fn grow_old(&mut self) {
+        let now = Instant::now();
+        let mut index = self.shared.index_mut();
+        if self.marks.back().is_none_or(|(at, _)| now - *at >= MARK_EVERY) {
+            self.marks.push_back((now, index.revision));
+        }
+        let mut oldest = index.revision.saturating_sub(self.history.revisions);
+        while let Some((_, revision)) =
+            self.marks.front().filter(|(at, _)| now - *at >= self.history.age)
+        {
+            oldest = oldest.max(*revision);
+            self.marks.pop_front();
+        }
+        index.compacted = index.compacted.max(oldest);
+    }
+
+    fn still_full(&self) -> bool {
+        self.full.is_some_and(|(since, free)| {
+            since.elapsed() < FULL_RETRY_AFTER
+                && self.shared.disk.free_space() < free.saturating_add(FULL_RETRY_BYTES)
+        })
+    }
+}
+
+impl Decided {
+    fn refuse(self, why: &StoreError) {
+        for (reply, _) in self.replies {
+            let _ = reply.send(Err(why.again()));
+        }
+    }
+}
+
+fn record(change: &Change) -> (u64, Record<'_>) {
+    let record = match change {
+        Change::Put { entry, previous } => Record {
+            created: entry.create_revision,
+            previous: previous.as_ref().map_or(0, |p| p.mod_revision),
+            key: &entry.key,
+            value: &entry.value,
+        },
+        Change::Delete { previous, .. } => {
+            Record { created: 0, previous: previous.mod_revision, key: &previous.key, value: &[] }
+        }
+    };
+    (change.revision(), record)
+}
