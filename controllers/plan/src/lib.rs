@@ -1,1 +1,67 @@
-//! A module per controller: plan(observed, now) gives actions and a report, nothing else.
+//! A module per controller: `plan(&Observed, now)` gives actions and a report, nothing else.
+//!
+//! Knows: what each controller wants next of the API, and what it is waiting for. Refuses to know: how actions are
+//! carried out, clients, caches, clocks, async. The same observation and time always give the same plan.
+//!
+//! Rely and guarantee: every plan may be cut short after any of its actions; planning again from what is then observed
+//! reaches the same end. Children are found by ownerReference or have names that follow from their owner.
+#![forbid(unsafe_code)]
+
+pub mod action;
+pub mod common;
+pub mod endpoints;
+pub mod endpointslice;
+pub mod gc;
+pub mod namespace;
+pub mod node;
+pub mod pod_gc;
+pub mod pods;
+pub mod quantity;
+pub mod replication;
+pub mod report;
+pub mod service_account;
+pub mod taints;
+pub mod volume;
+
+use std::time::Duration;
+
+pub use action::{Action, ObjectRef, Propagation, Told};
+pub use report::{Report, Shown, Waiting};
+
+/// What to do now, why not more, and when to look again without being woken.
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In order. Neighbouring creates may run side by side, as may neighbouring deletes.
+    pub actions: Vec<Action>,
+    /// What is being waited for.
+    pub report: Report,
+    /// When time alone changes the answer.
+    pub requeue: Option<Duration>,
+}
+
+impl Plan {
+    /// Adds an action.
+    pub fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Adds what is being waited for.
+    pub fn wait(&mut self, waiting: Waiting) {
+        self.report.waiting.push(waiting);
+    }
+
+    /// Looks again after `delay` at the latest.
+    pub fn again_in(&mut self, delay: Duration) {
+        self.requeue = Some(self.requeue.map_or(delay, |known| known.min(delay)));
+    }
+}
+
+/// A failure of the last round for the same key, for conditions that tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The machine-readable reason, such as `FailedCreate`.
+    pub reason: String,
+    /// What the API answered.
+    pub message: String,
+}

@@ -1,0 +1,248 @@
+//! EndpointSlices of services with a selector, at most a hundred endpoints each, changed as little as possible.
+//!
+//! Alone writes: slices labelled as managed by it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::Plan;
+use crate::action::{Action, ObjectRef};
+use crate::common::{Labels, matches};
+use crate::endpoints::{host_name, is_headless, is_own, pod_reference, publishes_unready, selector};
+use crate::pods;
+use crate::report::{Report, Shown, Waiting};
+
+/// Label that names the service of a slice.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const MANAGED_BY: (&str, &str) =
+    ("endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io");
+const HEADLESS: &str = "service.kubernetes.io/headless";
+const ZONE: &str = "topology.kubernetes.io/zone";
+const MAX_ENDPOINTS: usize = 100;
+
+/// What is seen.
+#[derive(Debug)]
+pub struct Observed {
+    /// The service; `None` once it is gone (its slices go with it by ownerReference).
+    pub service: Option<Arc<Service>>,
+    /// Pods of its namespace.
+    pub pods: Vec<Arc<Pod>>,
+    /// The slices that carry its name.
+    pub slices: Vec<Arc<EndpointSlice>>,
+    /// Nodes by name, for their zones.
+    pub nodes: BTreeMap<String, Arc<Node>>,
+}
+
+/// What to do for one service.
+pub fn plan(seen: &Observed, _now: Timestamp) -> Plan {
+    let Some(service) = &seen.service else { return Plan::default() };
+    let own = is_own(&service.metadata) || service.metadata.deletion_timestamp.is_some();
+    let Some(selector) = selector(service).filter(|_| !own) else { return Plan::default() };
+    let about = ObjectRef::to(service.as_ref());
+    let mut plan = Plan { report: Report::about(about), ..Plan::default() };
+    if let Some(why) = crate::endpoints::nobody_answers(service, &seen.pods) {
+        plan.wait(Waiting::new("NoEndpoints", why, Shown::Status));
+    }
+    let families = families(service);
+    let mine: Vec<&EndpointSlice> =
+        seen.slices.iter().map(Arc::as_ref).filter(|slice| is_managed(slice)).collect();
+    for slice in mine.iter().filter(|slice| !families.contains(&slice.address_type.as_str())) {
+        plan.act(Action::delete(ObjectRef::to(*slice)));
+    }
+    let pods: Vec<&Pod> = seen
+        .pods
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|pod| matches(selector, pod.metadata.labels.as_ref()) && !pods::is_terminal(pod))
+        .collect();
+    for family in families {
+        let wanted = wanted(service, family, &pods, &seen.nodes);
+        let old: Vec<&EndpointSlice> =
+            mine.iter().copied().filter(|slice| slice.address_type == family).collect();
+        reconcile(service, family, wanted, old, &mut plan);
+    }
+    plan
+}
+
+fn is_managed(slice: &EndpointSlice) -> bool {
+    slice.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY.0)).map(String::as_str)
+        == Some(MANAGED_BY.1)
+}
+
+fn families(service: &Service) -> Vec<&str> {
+    let listed = service.spec.as_ref().and_then(|spec| spec.ip_families.as_ref());
+    let listed: Vec<&str> = listed.into_iter().flatten().map(String::as_str).collect();
+    if listed.is_empty() { vec!["IPv4"] } else { listed }
+}
+
+type PortKey = Vec<(String, i32, String, Option<String>)>;
+type Wanted = BTreeMap<PortKey, BTreeMap<String, Endpoint>>;
+
+/// The endpoints of one family by their ports, and there by the uid of their pod.
+fn wanted(
+    service: &Service,
+    family: &str,
+    pods: &[&Pod],
+    nodes: &BTreeMap<String, Arc<Node>>,
+) -> Wanted {
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.clone()).unwrap_or_default();
+    let mut wanted = Wanted::new();
+    for pod in pods {
+        let address = pods::addresses(pod).into_iter().find(|text| {
+            text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6() == (family == "IPv6"))
+        });
+        let Some(address) = address else { continue };
+        let key: PortKey = ports
+            .iter()
+            .filter_map(|port| {
+                let number = pods::target_port(port, pod.spec.as_ref())?;
+                let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
+                Some((port.name.clone().unwrap_or_default(), number, protocol, port.app_protocol.clone()))
+            })
+            .collect();
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        wanted.entry(key).or_default().insert(uid, endpoint(service, pod, address, nodes));
+    }
+    wanted
+}
+
+fn endpoint(
+    service: &Service,
+    pod: &Pod,
+    address: &str,
+    nodes: &BTreeMap<String, Arc<Node>>,
+) -> Endpoint {
+    let serving = pods::is_ready(pod);
+    let terminating = pods::is_deleting(pod);
+    let node = Some(pods::node_name(pod)).filter(|node| !node.is_empty());
+    let zone = node
+        .and_then(|name| nodes.get(name))
+        .and_then(|node| node.metadata.labels.as_ref())
+        .and_then(|labels| labels.get(ZONE));
+    Endpoint {
+        addresses: vec![address.to_owned()],
+        conditions: Some(EndpointConditions {
+            ready: Some(publishes_unready(service) || (serving && !terminating)),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
+        hostname: host_name(pod, service),
+        node_name: node.map(str::to_owned),
+        target_ref: Some(pod_reference(pod)),
+        zone: zone.cloned(),
+        ..Endpoint::default()
+    }
+}
+
+fn labels(service: &Service) -> Labels {
+    let mut labels = service.metadata.labels.clone().unwrap_or_default();
+    labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
+    labels.insert(SERVICE_NAME.to_owned(), service.metadata.name.clone().unwrap_or_default());
+    if is_headless(service) {
+        labels.insert(HEADLESS.to_owned(), String::new());
+    } else {
+        labels.remove(HEADLESS);
+    }
+    labels
+}
+
+fn key_of(slice: &EndpointSlice) -> PortKey {
+    let ports = slice.ports.iter().flatten().map(|port| {
+        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
+        (port.name.clone().unwrap_or_default(), port.port.unwrap_or(0), protocol, port.app_protocol.clone())
+    });
+    ports.collect()
+}
+
+fn ports_of(key: &PortKey) -> Option<Vec<EndpointPort>> {
+    let ports = key.iter().map(|(name, port, protocol, app_protocol)| EndpointPort {
+        name: Some(name.clone()),
+        port: Some(*port),
+        protocol: Some(protocol.clone()),
+        app_protocol: app_protocol.clone(),
+    });
+    Some(ports.collect())
+}
+
+/// Keeps each endpoint where it is, fills what has room, creates what is missing and deletes what is empty.
+fn reconcile(
+    service: &Service,
+    family: &str,
+    mut wanted: Wanted,
+    old: Vec<&EndpointSlice>,
+    plan: &mut Plan,
+) {
+    if wanted.is_empty() {
+        // One empty slice says that the service is known and nobody answers.
+        let key = old.iter().map(|slice| key_of(slice)).next().unwrap_or_default();
+        wanted.insert(key, BTreeMap::new());
+    }
+    let labels = labels(service);
+    for (key, mut endpoints) in wanted.clone() {
+        let empty = endpoints.is_empty();
+        let mut kept: Vec<EndpointSlice> = Vec::new();
+        for slice in old.iter().filter(|slice| key_of(slice) == key) {
+            let mut slice = (*slice).clone();
+            slice.endpoints = slice
+                .endpoints
+                .iter()
+                .filter_map(|one| endpoints.remove(one.target_ref.as_ref()?.uid.as_ref()?))
+                .collect();
+            kept.push(slice);
+        }
+        let mut fresh = endpoints.into_values();
+        for slice in &mut kept {
+            let room = MAX_ENDPOINTS.saturating_sub(slice.endpoints.len());
+            slice.endpoints.extend(fresh.by_ref().take(room));
+        }
+        let mut placeholder = empty;
+        for mut slice in kept {
+            let before = old.iter().find(|one| one.metadata.name == slice.metadata.name);
+            if slice.endpoints.is_empty() && !std::mem::take(&mut placeholder) {
+                plan.act(Action::delete(ObjectRef::to(&slice)));
+                continue;
+            }
+            slice.metadata.labels = Some(labels.clone());
+            if before.is_none_or(|before| **before != slice) {
+                plan.act(Action::update(&slice));
+            }
+        }
+        let rest: Vec<Endpoint> = fresh.collect();
+        let chunks: Vec<&[Endpoint]> =
+            if placeholder { vec![&[]] } else { rest.chunks(MAX_ENDPOINTS).collect() };
+        for chunk in chunks {
+            plan.act(Action::create(&new_slice(service, family, &key, &labels, chunk)));
+        }
+    }
+    for slice in old.iter().filter(|slice| !wanted.contains_key(&key_of(slice))) {
+        plan.act(Action::delete(ObjectRef::to(*slice)));
+    }
+}
+
+fn new_slice(
+    service: &Service,
+    family: &str,
+    key: &PortKey,
+    labels: &Labels,
+    endpoints: &[Endpoint],
+) -> EndpointSlice {
+    let owner = ObjectRef::to(service);
+    EndpointSlice {
+        address_type: family.to_owned(),
+        endpoints: endpoints.to_vec(),
+        ports: ports_of(key),
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}-", owner.name)),
+            namespace: service.metadata.namespace.clone(),
+            labels: Some(labels.clone()),
+            owner_references: Some(vec![owner.controller_ref()]),
+            ..ObjectMeta::default()
+        },
+    }
+}

@@ -1,0 +1,240 @@
+//! The end of namespaces: pods first, then everything else, then the finalizer.
+//!
+//! Alone writes: the conditions of namespaces being deleted, and their `kubernetes` finalizer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+use crate::Plan;
+use crate::action::{Action, ObjectRef, to_object};
+use crate::common::time_text;
+use crate::report::{Report, Shown, Waiting};
+
+/// What is left of one kind in the namespace, asked at the API itself.
+#[derive(Debug)]
+pub struct Content {
+    /// `apiVersion` of the kind.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+    /// `<plural>.<group>`, as the conditions name it.
+    pub resource: String,
+    /// The objects' metadata, or why they could not be listed.
+    pub objects: Result<Vec<ObjectMeta>, String>,
+}
+
+/// What is seen.
+#[derive(Debug)]
+pub struct Observed {
+    /// The namespace; `None` once it is gone.
+    pub namespace: Option<Arc<Namespace>>,
+    /// What it holds; only looked at when it is being deleted.
+    pub content: Vec<Content>,
+}
+
+const FINALIZER: &str = "kubernetes";
+
+/// Whether the content matters: the namespace is being deleted and still has the finalizer.
+pub fn needs_content(namespace: &Namespace) -> bool {
+    namespace.metadata.deletion_timestamp.is_some() && finalizers(namespace).any(|one| one == FINALIZER)
+}
+
+fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &str> {
+    let spec = namespace.spec.as_ref().and_then(|spec| spec.finalizers.as_ref());
+    spec.into_iter().flatten().map(String::as_str)
+}
+
+/// What to do for one namespace.
+pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
+    let Some(namespace) = &seen.namespace else { return Plan::default() };
+    if !needs_content(namespace) {
+        return Plan::default();
+    }
+    let about = ObjectRef::to(namespace.as_ref());
+    let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
+    if let Some(conditions) = conditions(namespace, &seen.content, now) {
+        let status = json!({ "phase": "Terminating", "conditions": conditions });
+        plan.act(Action::status(about.clone().any_version(), status));
+    }
+    let pods_left = deletes(&seen.content, true, &mut plan);
+    let others_left = if pods_left { count(seen, false) > 0 } else { deletes(&seen.content, false, &mut plan) };
+    let unknown = seen.content.iter().any(|content| content.objects.is_err());
+    if unknown {
+        plan.again_in(Duration::from_secs(5));
+    } else if !pods_left && !others_left {
+        let mut last = namespace.as_ref().clone();
+        if let Some(spec) = &mut last.spec {
+            spec.finalizers.get_or_insert_default().retain(|one| one != FINALIZER);
+        }
+        plan.act(Action::Finalize { namespace: to_object(&last) });
+    }
+    plan
+}
+
+fn count(seen: &Observed, pods: bool) -> usize {
+    let of_kind = seen.content.iter().filter(|content| is_pods(content) == pods);
+    of_kind.map(|content| content.objects.as_ref().map_or(0, Vec::len)).sum()
+}
+
+fn is_pods(content: &Content) -> bool {
+    content.kind == "Pod" && content.api_version == "v1"
+}
+
+/// Deletes what is not being deleted yet; whether anything is left at all.
+fn deletes(content: &[Content], pods: bool, plan: &mut Plan) -> bool {
+    let mut left = false;
+    for content in content.iter().filter(|content| is_pods(content) == pods) {
+        for meta in content.objects.iter().flatten() {
+            left = true;
+            let target = ObjectRef::of_meta(&content.api_version, &content.kind, meta);
+            plan.wait(
+                Waiting::new(
+                    "ContentRemaining",
+                    format!("{} {} still exists", content.kind, target.name),
+                    Shown::Status,
+                )
+                .on(target.clone()),
+            );
+            if meta.deletion_timestamp.is_none() {
+                plan.act(Action::delete(target.any_version()));
+            }
+        }
+    }
+    left
+}
+
+struct Verdict {
+    kind: &'static str,
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+fn verdicts(content: &[Content]) -> Vec<Verdict> {
+    let mut remaining = BTreeMap::new();
+    let mut holding: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for kind in content {
+        match &kind.objects {
+            Err(error) => errors.push(format!("{}: {error}", kind.resource)),
+            Ok(objects) if objects.is_empty() => {}
+            Ok(objects) => {
+                remaining.insert(kind.resource.as_str(), objects.len());
+                for name in objects.iter().flat_map(|meta| meta.finalizers.iter().flatten()) {
+                    *holding.entry(name).or_default() += 1;
+                }
+            }
+        }
+    }
+    let list = |counts: &BTreeMap<&str, usize>, verb: &str| {
+        let parts: Vec<String> =
+            counts.iter().map(|(name, n)| format!("{name} {verb} {n} resource instances")).collect();
+        parts.join(", ")
+    };
+    let pick = |kind, bad: Option<(&'static str, &'static str, String)>, good: (&'static str, &str)| match bad {
+        Some((status, reason, message)) => Verdict { kind, status, reason, message },
+        None => Verdict { kind, status: "False", reason: good.0, message: good.1.to_owned() },
+    };
+    let failed = (!errors.is_empty()).then(|| {
+        let message = format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", "));
+        ("True", "ContentDeletionFailed", message)
+    });
+    let remain = (!remaining.is_empty()).then(|| {
+        ("True", "SomeResourcesRemain", format!("Some resources are remaining: {}", list(&remaining, "has")))
+    });
+    let held = (!holding.is_empty()).then(|| {
+        let message = format!("Some content in the namespace has finalizers remaining: {}", list(&holding, "in"));
+        ("True", "SomeFinalizersRemain", message)
+    });
+    vec![
+        pick("NamespaceDeletionDiscoveryFailure", None, ("ResourcesDiscovered", "All resources successfully discovered")),
+        pick("NamespaceDeletionGroupVersionParsingFailure", None, ("ParsedGroupVersions", "All legacy kube types successfully parsed")),
+        pick("NamespaceDeletionContentFailure", failed, ("ContentDeleted", "All content successfully deleted, may be waiting on finalization")),
+        pick("NamespaceContentRemaining", remain, ("ContentRemoved", "All content successfully removed")),
+        pick("NamespaceFinalizersRemaining", held, ("ContentHasNoFinalizers", "All content-preserving finalizers finished")),
+    ]
+}
+
+/// The new list of conditions, or `None` if nothing changes.
+fn conditions(namespace: &Namespace, content: &[Content], now: Timestamp) -> Option<Vec<Value>> {
+    let old = namespace.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut changed = false;
+    let list = verdicts(content)
+        .into_iter()
+        .map(|verdict| {
+            let known = old.into_iter().flatten().find(|one| one.type_ == verdict.kind);
+            let same = known.is_some_and(|one| one.status == verdict.status);
+            changed |= !same || known.is_none_or(|one| one.message.as_deref() != Some(&verdict.message));
+            let since = known.filter(|_| same).and_then(|one| one.last_transition_time.as_ref());
+            json!({
+                "type": verdict.kind,
+                "status": verdict.status,
+                "reason": verdict.reason,
+                "message": verdict.message,
+                "lastTransitionTime": since.map_or_else(|| time_text(now), |time| time_text(time.0)),
+            })
+        })
+        .collect();
+    changed.then_some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pods: Option<Vec<Value>>, maps: Vec<Value>) -> Vec<String> {
+        let namespace: Namespace = serde_json::from_value(json!({
+            "metadata": {"name": "n", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"finalizers": ["kubernetes"]},
+        }))
+        .unwrap();
+        let metas = |list: Vec<Value>| {
+            list.into_iter().map(|meta| serde_json::from_value(meta).unwrap()).collect::<Vec<_>>()
+        };
+        let content = |kind: &str, objects| Content {
+            api_version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            resource: format!("{}s.", kind.to_lowercase()),
+            objects,
+        };
+        let seen = Observed {
+            namespace: Some(Arc::new(namespace)),
+            content: vec![
+                content("ConfigMap", Ok(metas(maps))),
+                content("Pod", pods.map(metas).ok_or("down".to_owned())),
+            ],
+        };
+        let plan = plan(&seen, Timestamp::UNIX_EPOCH);
+        plan.actions
+            .iter()
+            .map(|action| match action {
+                Action::Delete { target, .. } => format!("delete {}", target.name),
+                Action::Finalize { .. } => "finalize".to_owned(),
+                Action::Patch { patch, .. } => patch["status"]["conditions"][3]["reason"].to_string(),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn pods_go_first_then_the_rest_then_the_finalizer() {
+        let pod = json!({"name": "p", "uid": "1"});
+        let going = json!({"name": "p", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"});
+        let map = json!({"name": "m", "uid": "2"});
+        assert_eq!(check(Some(vec![pod]), vec![map.clone()]), ["\"SomeResourcesRemain\"", "delete p"]);
+        assert_eq!(check(Some(vec![going]), vec![map.clone()]), ["\"SomeResourcesRemain\""]);
+        assert_eq!(check(Some(vec![]), vec![map]), ["\"SomeResourcesRemain\"", "delete m"]);
+        assert_eq!(check(Some(vec![]), vec![]), ["\"ContentRemoved\"", "finalize"]);
+    }
+
+    #[test]
+    fn what_cannot_be_listed_keeps_the_namespace() {
+        assert_eq!(check(None, vec![]), ["\"ContentRemoved\""]);
+    }
+}

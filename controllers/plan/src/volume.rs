@@ -1,0 +1,58 @@
+//! PersistentVolumes and their claims: who is bound to whom.
+//!
+//! Invariant: a claim with `bind-completed` names a volume whose `claimRef` has the claim's uid. A binding is written in
+//! four steps, each of which can be the last one before a crash: volume spec, volume status, claim spec, claim status.
+//! Alone writes: the phases of both, the protection finalizers and `claimRef`.
+
+mod claim;
+mod matching;
+mod persistent;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+
+pub use claim::plan as plan_claim;
+pub use persistent::plan as plan_volume;
+
+/// Annotation of a claim whose binding is complete.
+pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+/// Annotation of what the controller bound, as opposed to the user.
+pub const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
+/// Finalizer of claims.
+pub const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// Finalizer of volumes.
+pub const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+
+/// What is seen of a claim.
+#[derive(Debug)]
+pub struct ClaimObserved {
+    /// The claim; `None` once it is gone.
+    pub claim: Option<Arc<PersistentVolumeClaim>>,
+    /// All volumes.
+    pub volumes: Vec<Arc<PersistentVolume>>,
+    /// The pods of its namespace.
+    pub pods: Vec<Arc<Pod>>,
+}
+
+/// What is seen of a volume.
+#[derive(Debug)]
+pub struct VolumeObserved {
+    /// The volume; `None` once it is gone.
+    pub volume: Option<Arc<PersistentVolume>>,
+    /// The claim that its `claimRef` names, if it exists.
+    pub claim: Option<Arc<PersistentVolumeClaim>>,
+}
+
+/// Whether the volume's `claimRef` names this claim: by name, and by uid where it has one.
+pub fn is_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    let Some(reference) = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()) else {
+        return false;
+    };
+    let uid = reference.uid.as_deref().unwrap_or("");
+    reference.name == claim.metadata.name
+        && reference.namespace == claim.metadata.namespace
+        && (uid.is_empty() || Some(uid) == claim.metadata.uid.as_deref())
+}

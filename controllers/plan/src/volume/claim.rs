@@ -1,0 +1,201 @@
+//! The claim's side of a binding.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use serde_json::{Value, json};
+
+use super::matching::{best, claim_class, mismatch};
+use super::{BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_PROTECTION, ClaimObserved, is_for};
+use crate::Plan;
+use crate::action::{Action, ObjectRef, to_object};
+use crate::common::{annotation, has_finalizer, with_finalizer, without_finalizer};
+use crate::pods;
+use crate::report::{Report, Shown, Waiting};
+
+/// What to do for one claim.
+pub fn plan(seen: &ClaimObserved, _now: Timestamp) -> Plan {
+    let Some(claim) = &seen.claim else { return Plan::default() };
+    let about = ObjectRef::to(claim.as_ref());
+    let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
+    if claim.metadata.deletion_timestamp.is_some() {
+        release_protection(seen, claim, &mut plan);
+        return plan;
+    }
+    if !has_finalizer(&claim.metadata, CLAIM_PROTECTION) {
+        plan.act(Action::patch(about, with_finalizer(&claim.metadata, CLAIM_PROTECTION)));
+        return plan;
+    }
+    if annotation(&claim.metadata, BIND_COMPLETED).is_some() {
+        bound(seen, claim, &mut plan);
+    } else {
+        unbound(seen, claim, &mut plan);
+    }
+    plan
+}
+
+fn release_protection(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
+    if !has_finalizer(&claim.metadata, CLAIM_PROTECTION) {
+        return;
+    }
+    let name = claim.metadata.name.as_deref().unwrap_or("");
+    let user = seen.pods.iter().find(|pod| {
+        !pods::is_terminal(pod) && !pods::node_name(pod).is_empty() && pods::claims(pod).any(|one| one == name)
+    });
+    match user {
+        Some(pod) => {
+            let target = ObjectRef::to(pod.as_ref());
+            let message = format!("pod {} still uses the claim", target.name);
+            plan.wait(Waiting::new("ClaimInUse", message, Shown::Status).on(target));
+        }
+        None => {
+            let patch = without_finalizer(&claim.metadata, CLAIM_PROTECTION);
+            plan.act(Action::patch(ObjectRef::to(claim), patch));
+        }
+    }
+}
+
+fn volume_name(claim: &PersistentVolumeClaim) -> &str {
+    claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or("")
+}
+
+fn phase(claim: &PersistentVolumeClaim) -> &str {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("")
+}
+
+fn set_phase(claim: &PersistentVolumeClaim, wanted: &str, plan: &mut Plan) {
+    if phase(claim) != wanted {
+        plan.act(Action::status(ObjectRef::to(claim).any_version(), json!({ "phase": wanted })));
+    }
+}
+
+fn find<'a>(volumes: &'a [Arc<PersistentVolume>], name: &str) -> Option<&'a Arc<PersistentVolume>> {
+    volumes.iter().find(|volume| volume.metadata.name.as_deref() == Some(name))
+}
+
+fn unbound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
+    let wanted = volume_name(claim);
+    if wanted.is_empty() {
+        match best(claim, &seen.volumes) {
+            Some(volume) => bind(claim, volume, plan),
+            None => {
+                set_phase(claim, "Pending", plan);
+                plan.wait(nothing_fits(claim));
+            }
+        }
+        return;
+    }
+    let Some(volume) = find(&seen.volumes, wanted) else {
+        set_phase(claim, "Pending", plan);
+        plan.wait(Waiting::new("FailedBinding", format!("volume {wanted:?} does not exist"), Shown::Event));
+        return;
+    };
+    let taken = volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some()) && !is_for(volume, claim);
+    let wait = if taken {
+        let message = format!("volume {wanted:?} already bound to a different claim.");
+        Some(Waiting::new("FailedBinding", message, Shown::Warning))
+    } else {
+        mismatch(volume, claim).map(|why| {
+            let message = format!("Cannot bind to requested volume {wanted:?}: {why}");
+            Waiting::new("VolumeMismatch", message, Shown::Warning)
+        })
+    };
+    match wait {
+        None => bind(claim, volume, plan),
+        Some(wait) => {
+            set_phase(claim, "Pending", plan);
+            plan.wait(wait.on(ObjectRef::to(volume.as_ref())));
+        }
+    }
+}
+
+fn nothing_fits(claim: &PersistentVolumeClaim) -> Waiting {
+    match claim_class(claim) {
+        "" => Waiting::new(
+            "FailedBinding",
+            "no persistent volumes available for this claim and no storage class is set",
+            Shown::Event,
+        ),
+        class => Waiting::new(
+            "ProvisioningFailed",
+            format!("storageclass.storage.k8s.io {class:?} not found"),
+            Shown::Warning,
+        ),
+    }
+}
+
+fn bound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
+    let lost = |plan: &mut Plan, reason, message: &str| {
+        if phase(claim) != "Lost" {
+            plan.act(Action::warning(ObjectRef::to(claim), reason, message));
+        }
+        set_phase(claim, "Lost", plan);
+        plan.wait(Waiting::new(reason, message, Shown::Status));
+    };
+    let name = volume_name(claim);
+    if name.is_empty() {
+        let message = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!";
+        return lost(plan, "ClaimLost", message);
+    }
+    let Some(volume) = find(&seen.volumes, name) else {
+        let message = "Bound claim has lost its PersistentVolume. Data on the volume is lost!";
+        return lost(plan, "ClaimLost", message);
+    };
+    let free = volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_none());
+    if free || is_for(volume, claim) {
+        bind(claim, volume, plan);
+    } else {
+        let message = "Two claims are bound to the same volume, this one is bound incorrectly";
+        lost(plan, "ClaimMisbound", message);
+    }
+}
+
+/// The four steps, each only if it is not done yet.
+fn bind(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut Plan) {
+    let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+    if reference.and_then(|reference| reference.uid.as_ref()) != claim.metadata.uid.as_ref() {
+        let mut patch = json!({ "spec": { "claimRef": {
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "namespace": claim.metadata.namespace, "name": claim.metadata.name,
+            "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
+        } } });
+        if reference.is_none() {
+            patch["metadata"] = json!({ "annotations": { BOUND_BY_CONTROLLER: "yes" } });
+        }
+        plan.act(Action::patch(ObjectRef::to(volume), patch));
+    }
+    if volume.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Bound") {
+        plan.act(Action::status(ObjectRef::to(volume).any_version(), json!({ "phase": "Bound" })));
+    }
+    let mut annotations = serde_json::Map::new();
+    if annotation(&claim.metadata, BIND_COMPLETED).is_none() {
+        annotations.insert(BIND_COMPLETED.to_owned(), "yes".into());
+    }
+    let mut patch = json!({});
+    if volume_name(claim).is_empty() {
+        annotations.insert(BOUND_BY_CONTROLLER.to_owned(), "yes".into());
+        patch["spec"] = json!({ "volumeName": volume.metadata.name });
+    }
+    if !annotations.is_empty() {
+        patch["metadata"] = json!({ "annotations": annotations });
+        plan.act(Action::patch(ObjectRef::to(claim), patch));
+    }
+    let status = bound_status(volume);
+    let same = claim.status.as_ref().is_some_and(|old| {
+        let old = to_object(old).0;
+        ["phase", "accessModes", "capacity"].iter().all(|field| old.get(field) == status.get(field))
+    });
+    if !same {
+        plan.act(Action::status(ObjectRef::to(claim).any_version(), status));
+    }
+}
+
+fn bound_status(volume: &PersistentVolume) -> Value {
+    let spec = volume.spec.as_ref();
+    json!({
+        "phase": "Bound",
+        "accessModes": spec.and_then(|spec| spec.access_modes.clone()),
+        "capacity": spec.and_then(|spec| spec.capacity.clone()),
+    })
+}

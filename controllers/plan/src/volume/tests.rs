@@ -1,0 +1,111 @@
+//! Bindings, and that a crash after any step ends the same.
+
+use super::*;
+use crate::action::Action;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+fn claim(extra: Value) -> Value {
+    let mut claim = json!({
+        "metadata": {"name": "data", "namespace": "n", "uid": "c", "finalizers": [CLAIM_PROTECTION]},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        "status": {"phase": "Pending"},
+    });
+    merge(&mut claim, &extra);
+    claim
+}
+
+fn volume(name: &str, size: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "uid": name, "finalizers": [VOLUME_PROTECTION]},
+        "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": size}, "hostPath": {"path": "/x"}},
+        "status": {"phase": "Available"},
+    })
+}
+
+fn merge(to: &mut Value, patch: &Value) {
+    match patch {
+        Value::Object(fields) => {
+            let map = leme_meta::object::map_mut(to);
+            for (key, value) in fields {
+                if value.is_null() {
+                    map.remove(key);
+                } else {
+                    merge(map.entry(key.clone()).or_insert(Value::Null), value);
+                }
+            }
+        }
+        other => *to = other.clone(),
+    }
+}
+
+fn planned(claim: &Value, volumes: &[Value]) -> crate::Plan {
+    let read = |value: &Value| serde_json::from_value(value.clone()).unwrap();
+    let seen = ClaimObserved {
+        claim: Some(Arc::new(serde_json::from_value(claim.clone()).unwrap())),
+        volumes: volumes.iter().map(|one| Arc::new(read(one))).collect(),
+        pods: vec![],
+    };
+    plan_claim(&seen, Timestamp::UNIX_EPOCH)
+}
+
+/// Runs plans until one has no actions; every plan is cut after `steps` actions.
+fn settle(mut claim: Value, mut volumes: Vec<Value>, steps: usize) -> (Value, Vec<Value>) {
+    for _ in 0..20 {
+        let plan = planned(&claim, &volumes);
+        if plan.actions.is_empty() {
+            return (claim, volumes);
+        }
+        for action in plan.actions.iter().take(steps) {
+            let Action::Patch { target, patch, .. } = action else { panic!("{action:?}") };
+            let object = if target.kind == "PersistentVolumeClaim" {
+                &mut claim
+            } else {
+                volumes.iter_mut().find(|one| one["metadata"]["name"] == target.name.as_str()).unwrap()
+            };
+            merge(object, patch);
+        }
+    }
+    panic!("does not settle");
+}
+
+#[test]
+fn the_smallest_that_fits_is_bound_whatever_the_crashes() {
+    let volumes = vec![volume("big", "5Gi"), volume("fit", "2Gi"), volume("small", "1Mi")];
+    let whole = settle(claim(json!({})), volumes.clone(), 9);
+    assert_eq!(whole.0["spec"]["volumeName"], "fit");
+    assert_eq!(whole.0["status"]["capacity"]["storage"], "2Gi");
+    assert_eq!(whole.1[1]["spec"]["claimRef"]["uid"], "c");
+    for steps in 1..4 {
+        assert_eq!(settle(claim(json!({})), volumes.clone(), steps), whole, "crash after {steps}");
+    }
+}
+
+#[test]
+fn nothing_fits_is_told() {
+    let wait = |claim: Value| planned(&claim, &[volume("small", "1Mi")]).report.waiting[0].clone();
+    assert_eq!(
+        wait(claim(json!({}))).message,
+        "no persistent volumes available for this claim and no storage class is set"
+    );
+    assert_eq!(
+        wait(claim(json!({"spec": {"storageClassName": "fast"}}))).message,
+        "storageclass.storage.k8s.io \"fast\" not found"
+    );
+    let named = wait(claim(json!({"spec": {"volumeName": "small"}})));
+    assert_eq!(named.reason, "VolumeMismatch");
+}
+
+#[test]
+fn a_volume_of_a_lost_claim_is_released_and_never_given_away() {
+    let mut taken = volume("v", "2Gi");
+    merge(&mut taken, &json!({"spec": {"claimRef": {"namespace": "n", "name": "data", "uid": "old"}}}));
+    assert_eq!(planned(&claim(json!({})), &[taken.clone()]).report.waiting[0].reason, "FailedBinding");
+    let seen = VolumeObserved {
+        volume: Some(Arc::new(serde_json::from_value(taken).unwrap())),
+        claim: Some(Arc::new(serde_json::from_value(claim(json!({}))).unwrap())),
+    };
+    let plan = plan_volume(&seen, Timestamp::UNIX_EPOCH);
+    let Action::Patch { patch, .. } = &plan.actions[0] else { panic!("{plan:?}") };
+    assert_eq!(patch["status"]["phase"], "Released");
+}

@@ -1,0 +1,232 @@
+//! Filters: whether a node can take a pod, and the count of why not, worded as upstream words it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint};
+use leme_plan::taints::tolerates;
+
+use crate::cluster::NodeState;
+use crate::pod::{HostPort, PodInfo};
+
+/// What the pod's volumes say about where it can run.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeFacts {
+    /// Why no node will do yet, such as an unbound claim.
+    pub blocked: Option<String>,
+    /// Node affinities of its volumes; all must match.
+    pub affinities: Vec<NodeSelector>,
+    /// A claim is bound to a volume that does not exist.
+    pub volume_missing: bool,
+}
+
+/// Why a node will not do. `hopeless`: taking other pods away would not help.
+struct Reason {
+    text: String,
+    hopeless: bool,
+}
+
+/// Why no node will do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unschedulable {
+    message: String,
+}
+
+impl fmt::Display for Unschedulable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Unschedulable {}
+
+const NO_HELP: &str = "Preemption is not helpful for scheduling";
+const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+
+impl Unschedulable {
+    /// Ruled out before any node was looked at.
+    pub(crate) fn before_any_node(nodes: usize, why: &str) -> Unschedulable {
+        if nodes == 0 {
+            return Unschedulable { message: "no nodes available to schedule pods".to_owned() };
+        }
+        Unschedulable {
+            message: format!(
+                "0/{nodes} nodes are available: {why}. preemption: 0/{nodes} nodes are available: {nodes} {NO_HELP}."
+            ),
+        }
+    }
+}
+
+type Filter = fn(&NodeState, &PodInfo, &VolumeFacts) -> bool;
+type Explain = fn(&NodeState, &PodInfo, &VolumeFacts) -> Vec<Reason>;
+
+/// The filters in upstream's order: the first that fails gives a node's reasons.
+const FILTERS: &[(Filter, Explain)] = &[
+    (schedulable, |_, _, _| hopeless("node(s) were unschedulable")),
+    (
+        |node, pod, _| untolerated(node, pod).is_none(),
+        |node, pod, _| {
+            let (key, value) = untolerated(node, pod)
+                .map(|taint| (taint.key.clone(), taint.value.clone().unwrap_or_default()))
+                .unwrap_or_default();
+            hopeless(format!("node(s) had untolerated taint {{{key}: {value}}}"))
+        },
+    ),
+    (affine, |_, _, _| hopeless("node(s) didn't match Pod's node affinity/selector")),
+    (ports_free, |_, _, _| {
+        let text = "node(s) didn't have free ports for the requested pod ports".to_owned();
+        vec![Reason { text, hopeless: false }]
+    }),
+    (room, |node, pod, _| lacking(node, pod)),
+    (
+        |_, _, volumes| !volumes.volume_missing,
+        |_, _, _| hopeless("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"),
+    ),
+    (
+        |node, _, volumes| volumes.affinities.iter().all(|affinity| selector_matches(affinity, node)),
+        |_, _, _| hopeless("node(s) had volume node affinity conflict"),
+    ),
+];
+
+fn hopeless(text: impl Into<String>) -> Vec<Reason> {
+    vec![Reason { text: text.into(), hopeless: true }]
+}
+
+/// Whether the node can take the pod.
+pub(crate) fn fits(node: &NodeState, pod: &PodInfo, volumes: &VolumeFacts) -> bool {
+    FILTERS.iter().all(|(filter, _)| filter(node, pod, volumes))
+}
+
+/// Why none of the nodes will do.
+pub(crate) fn explain<'a>(
+    nodes: impl Iterator<Item = &'a NodeState>,
+    pod: &PodInfo,
+    volumes: &VolumeFacts,
+) -> Unschedulable {
+    let (mut total, mut no_help) = (0usize, 0usize);
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for node in nodes {
+        total += 1;
+        let failed = FILTERS.iter().find(|(filter, _)| !filter(node, pod, volumes));
+        let reasons = failed.map(|(_, explain)| explain(node, pod, volumes)).unwrap_or_default();
+        no_help += usize::from(reasons.iter().any(|reason| reason.hopeless));
+        for reason in reasons {
+            *counts.entry(reason.text).or_default() += 1;
+        }
+    }
+    if total == 0 {
+        return Unschedulable::before_any_node(0, "");
+    }
+    let listed = |mut list: Vec<String>| {
+        list.sort();
+        list.join(", ")
+    };
+    let reasons = listed(counts.iter().map(|(text, count)| format!("{count} {text}")).collect());
+    let preemption = [(total - no_help, NO_VICTIMS), (no_help, NO_HELP)];
+    let preemption = preemption.iter().filter(|(count, _)| *count > 0);
+    let preemption = listed(preemption.map(|(count, text)| format!("{count} {text}")).collect());
+    Unschedulable {
+        message: format!(
+            "0/{total} nodes are available: {reasons}. preemption: 0/{total} nodes are available: {preemption}."
+        ),
+    }
+}
+
+fn schedulable(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
+    const KEY: &str = "node.kubernetes.io/unschedulable";
+    if !node.unschedulable {
+        return true;
+    }
+    let taint = Taint { key: KEY.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
+    pod.tolerations.iter().any(|toleration| tolerates(toleration, &taint))
+}
+
+fn untolerated<'a>(node: &'a NodeState, pod: &PodInfo) -> Option<&'a Taint> {
+    let hard = node.taints.iter().filter(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
+    hard.into_iter().find(|taint| !pod.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+}
+
+fn affine(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
+    pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+        && pod.required.as_ref().is_none_or(|selector| selector_matches(selector, node))
+}
+
+/// Whether any term matches.
+fn selector_matches(selector: &NodeSelector, node: &NodeState) -> bool {
+    selector.node_selector_terms.iter().any(|term| term_matches(term, node))
+}
+
+/// Whether all requirements of a term match; a term without any matches nothing.
+pub(crate) fn term_matches(term: &NodeSelectorTerm, node: &NodeState) -> bool {
+    let expressions = term.match_expressions.as_deref().unwrap_or_default();
+    let fields = term.match_fields.as_deref().unwrap_or_default();
+    !(expressions.is_empty() && fields.is_empty())
+        && expressions.iter().all(|one| requirement_matches(one, node.labels.get(&one.key).map(String::as_str)))
+        && fields.iter().all(|one| {
+            requirement_matches(one, (one.key == "metadata.name").then_some(node.name.as_str()))
+        })
+}
+
+fn requirement_matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    let listed = value.is_some_and(|value| values.iter().any(|one| one == value));
+    let numbers = || {
+        let left: i64 = value?.parse().ok()?;
+        let right: i64 = values.first()?.parse().ok()?;
+        Some((left, right))
+    };
+    match requirement.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        "Gt" => numbers().is_some_and(|(left, right)| left > right),
+        "Lt" => numbers().is_some_and(|(left, right)| left < right),
+        _ => false,
+    }
+}
+
+fn ports_free(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
+    let any = |ip: &str| ip.is_empty() || ip == "0.0.0.0" || ip == "::";
+    let clash = |a: &HostPort, b: &HostPort| {
+        a.0 == b.0 && a.1 == b.1 && (any(&a.2) || any(&b.2) || a.2 == b.2)
+    };
+    !pod.ports.iter().any(|port| node.ports.iter().any(|taken| clash(port, taken)))
+}
+
+/// Name, asked for, used, allocatable.
+fn amounts<'a>(
+    node: &'a NodeState,
+    pod: &'a PodInfo,
+) -> impl Iterator<Item = (&'a str, i64, i64, i64)> {
+    let (ask, used, all) = (&pod.requests, &node.used, &node.allocatable);
+    let fixed = [
+        ("cpu", ask.cpu, used.cpu, all.cpu),
+        ("memory", ask.memory, used.memory, all.memory),
+        ("ephemeral-storage", ask.ephemeral, used.ephemeral, all.ephemeral),
+    ];
+    let get = |map: &BTreeMap<String, i64>, name: &String| map.get(name).copied().unwrap_or(0);
+    let extended = ask
+        .extended
+        .iter()
+        .map(move |(name, ask)| (name.as_str(), *ask, get(&used.extended, name), get(&all.extended, name)));
+    fixed.into_iter().chain(extended)
+}
+
+fn room(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
+    node.pods < node.pods_allowed
+        && amounts(node, pod).all(|(_, ask, used, all)| ask == 0 || ask <= all.saturating_sub(used))
+}
+
+fn lacking(node: &NodeState, pod: &PodInfo) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if node.pods >= node.pods_allowed {
+        reasons.push(Reason { text: "Too many pods".to_owned(), hopeless: false });
+    }
+    for (name, ask, used, all) in amounts(node, pod) {
+        if ask > 0 && ask > all.saturating_sub(used) {
+            reasons.push(Reason { text: format!("Insufficient {name}"), hopeless: ask > all });
+        }
+    }
+    reasons
+}
