@@ -3,4 +3,16 @@
 //! Knows: what a pod needs next. Refuses to know: how anything is done, what time it is, async.
 #![forbid(unsafe_code)]
 
+pub mod backoff;
+pub mod config;
 pub mod cri;
+pub mod env;
+pub mod fields;
+pub mod lookup;
+pub mod pod;
+pub mod probe;
+pub mod quantity;
+pub mod resources;
+pub mod spec;
+pub mod status;
+pub mod volumes;

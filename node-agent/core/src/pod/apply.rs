@@ -1,0 +1,433 @@
+//! What an event changes.
+//!
+//! Knows: which answer belongs to which question; late ones are ignored. Refuses to know: what to do next.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{
+    Again, Effect, Ended, Event, Notice, Observed, PodMachine, Running, Stage, StartError, State,
+    StopCause, Volumes,
+};
+use crate::backoff::add;
+use crate::cri::{ContainerState, ContainerStatus, SandboxState};
+use crate::probe::{Kind, Outcome, Verdict};
+use crate::spec;
+
+/// 1 s doubling to 1 min.
+fn retry_delay(failures: u32) -> SignedDuration {
+    SignedDuration::from_secs(1 << failures.min(6)).min(SignedDuration::from_secs(60))
+}
+
+fn pod_notice(warning: bool, reason: &'static str, message: String) -> Effect {
+    Effect::Emit(Notice { warning, reason, message, field: String::new() })
+}
+
+impl PodMachine {
+    pub(super) fn apply(&mut self, event: Event, now: Timestamp, out: &mut Vec<Effect>) {
+        match event {
+            Event::Spec(pod) => self.apply_spec(pod),
+            Event::Gone => self.gone = true,
+            Event::Observed(observed) => self.apply_observed(&observed, now, out),
+            Event::Volumes(result) => self.apply_volumes(result, now, out),
+            Event::Sandbox(result) => self.apply_sandbox(result, now, out),
+            Event::Started { name, result } => self.apply_started(&name, result, now, out),
+            Event::Exited(status) => self.apply_exited(&status, now),
+            Event::StopFailed { id, message } => self.apply_stop_failed(&id, message, now, out),
+            Event::HookFailed { name, id, message } => self.apply_hook(&name, &id, &message, out),
+            Event::Probed { name, id, kind, outcome } => {
+                self.apply_probed(&name, &id, kind, outcome, now, out);
+            }
+            Event::TornDown(result) => self.apply_torn_down(result, now, out),
+            Event::Changed => self.apply_changed(now),
+            Event::Wake => {}
+        }
+    }
+
+    fn index(&self, name: &str) -> Option<usize> {
+        self.slots.iter().position(|s| s.name == name)
+    }
+
+    fn notice(&self, index: usize, warning: bool, reason: &'static str, message: String) -> Effect {
+        let slot = &self.slots[index];
+        let field = spec::field_path(&slot.name, slot.role);
+        Effect::Emit(Notice { warning, reason, message, field })
+    }
+
+    fn apply_spec(&mut self, pod: Arc<Pod>) {
+        // Containers cannot be added to or removed from a pod, so slots stay.
+        if pod.metadata.uid == self.pod.metadata.uid {
+            self.pod = pod;
+        } else {
+            self.gone = true;
+        }
+    }
+
+    fn apply_volumes(&mut self, result: Result<(), String>, now: Timestamp, out: &mut Vec<Effect>) {
+        match result {
+            Ok(()) => self.volumes = Volumes::Ready,
+            Err(message) => {
+                let failures = self.volume_failures + 1;
+                self.volumes = Volumes::Failed { again: add(now, retry_delay(failures)), failures };
+                // No message: something has not been read yet, which is no fault.
+                if !message.is_empty() {
+                    out.push(pod_notice(true, "FailedMount", message));
+                }
+            }
+        }
+    }
+
+    fn apply_sandbox(
+        &mut self,
+        result: Result<(String, String), String>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.stage != Stage::Creating {
+            out.extend(result.ok().map(|(id, _)| Effect::RemoveSandbox { id }));
+            return;
+        }
+        self.stage = match result {
+            Ok((sandbox, ip)) => {
+                self.ip = ip;
+                self.sandbox_attempt += 1;
+                Stage::Up { sandbox }
+            }
+            Err(message) => {
+                out.push(pod_notice(
+                    true,
+                    "FailedCreatePodSandBox",
+                    format!("Failed to create pod sandbox: {message}"),
+                ));
+                let failures = self.creating_failures + 1;
+                Stage::Retrying { at: add(now, retry_delay(failures)), failures }
+            }
+        };
+    }
+
+    fn apply_started(
+        &mut self,
+        name: &str,
+        result: Result<ContainerStatus, StartError>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(index) = self.index(name) else { return };
+        let State::Starting { blocked } = self.slots[index].state.clone() else { return };
+        let failures = blocked.map_or(0, |(_, _, failures)| failures) + 1;
+        match result {
+            Ok(status) => self.started_well(index, &status, now, out),
+            Err(error) => self.started_badly(index, error, failures, now, out),
+        }
+    }
+
+    fn started_well(
+        &mut self,
+        index: usize,
+        status: &ContainerStatus,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        self.slots[index].next = status.attempt + 1;
+        let container = spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c.clone());
+        let image = &status.image;
+        let name = &self.slots[index].name;
+        let events = [
+            ("Pulled", format!("Container image \"{image}\" already present on machine")),
+            ("Created", format!("Created container: {name}")),
+            ("Started", format!("Started container {name}")),
+        ];
+        for (reason, message) in events {
+            out.push(self.notice(index, false, reason, message));
+        }
+        let running = Running::from_status(status, container.as_ref(), now, false);
+        self.slots[index].state = State::Running(running);
+        let hook = container.and_then(|c| c.lifecycle).and_then(|l| l.post_start);
+        if let (Some(handler), ContainerState::Running) = (hook, status.state) {
+            let name = self.slots[index].name.clone();
+            out.push(Effect::PostStart { name, id: status.id.clone(), handler });
+        }
+        if status.state == ContainerState::Exited {
+            self.exited(index, Ended::from_status(status), StopCause::Unhealthy, now);
+        }
+    }
+
+    fn started_badly(
+        &mut self,
+        index: usize,
+        error: StartError,
+        failures: u32,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let container = spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c);
+        let image = container.and_then(|c| c.image.clone()).unwrap_or_default();
+        let (reason, message, wait) = match error {
+            StartError::Loading => ("ContainerCreating", String::new(), SignedDuration::from_secs(10)),
+            StartError::Config(m) => ("CreateContainerConfigError", m, SignedDuration::from_secs(10)),
+            StartError::NeverPull(m) => ("ErrImageNeverPull", m, SignedDuration::from_secs(5)),
+            // Only the node's own store is looked at, so the wait need not grow.
+            StartError::NoImage(m) if failures <= 1 => ("ErrImagePull", m, SignedDuration::from_secs(2)),
+            StartError::NoImage(m) => (
+                "ImagePullBackOff",
+                format!("Back-off pulling image \"{image}\": ErrImagePull: {m}"),
+                SignedDuration::from_secs(5),
+            ),
+            StartError::Create(m) => ("CreateContainerError", m, retry_delay(failures)),
+            StartError::Run(m) => return self.run_failed(index, m, now, out),
+        };
+        match reason {
+            "ContainerCreating" => {}
+            "ImagePullBackOff" => {
+                let text = format!("Back-off pulling image \"{image}\"");
+                out.push(self.notice(index, false, "BackOff", text));
+                out.push(self.notice(index, true, "Failed", format!("Error: {reason}")));
+            }
+            "ErrImagePull" => {
+                let text = format!("Failed to pull image \"{image}\": {message}");
+                out.push(self.notice(index, true, "Failed", text));
+                out.push(self.notice(index, true, "Failed", format!("Error: {reason}")));
+            }
+            "ErrImageNeverPull" => {
+                out.push(self.notice(index, true, reason, message.clone()));
+                out.push(self.notice(index, true, "Failed", format!("Error: {reason}")));
+            }
+            _ => out.push(self.notice(index, true, "Failed", format!("Error: {message}"))),
+        }
+        let again = add(now, wait);
+        self.slots[index].state = State::Blocked { reason, message, again, failures };
+    }
+
+    /// The container was made and its process could not be: that counts as a run that failed.
+    fn run_failed(&mut self, index: usize, message: String, now: Timestamp, out: &mut Vec<Effect>) {
+        out.push(self.notice(index, true, "Failed", format!("Error: {message}")));
+        let slot = &mut self.slots[index];
+        slot.next += 1;
+        let ended = Ended {
+            id: String::new(),
+            exit_code: 128,
+            reason: "StartError".to_owned(),
+            message,
+            started_at: None,
+            finished_at: Some(now),
+            image: String::new(),
+            image_id: String::new(),
+        };
+        self.exited(index, ended, StopCause::Unhealthy, now);
+    }
+
+    fn apply_exited(&mut self, status: &ContainerStatus, now: Timestamp) {
+        let Some(index) = self.slots.iter().position(|s| s.current_id() == Some(&status.id)) else {
+            return;
+        };
+        let cause = match &self.slots[index].state {
+            State::Running(_) => StopCause::Unhealthy,
+            State::Stopping { cause, .. } => *cause,
+            _ => return,
+        };
+        self.exited(index, Ended::from_status(status), cause, now);
+    }
+
+    fn exited(&mut self, index: usize, mut ended: Ended, cause: StopCause, now: Timestamp) {
+        ended.finished_at = ended.finished_at.or(Some(now));
+        let going_down = matches!(self.stage, Stage::Stopping { .. });
+        let again = match cause {
+            _ if going_down => Again::Never,
+            StopCause::Pod => Again::Never,
+            StopCause::Changed => Again::At(now, None),
+            StopCause::Unhealthy => self.again(index, &ended, now),
+        };
+        self.slots[index].state = State::Ended { ended, again };
+    }
+
+    /// Reports a restart that is held back.
+    pub(super) fn back_off(&self, index: usize, out: &mut Vec<Effect>) {
+        let slot = &self.slots[index];
+        if let State::Ended { again: Again::At(_, Some(_)), .. } = slot.state {
+            let message = format!(
+                "Back-off restarting failed container {} in pod {}",
+                slot.name,
+                spec::label(&self.pod)
+            );
+            out.push(self.notice(index, true, "BackOff", message));
+        }
+    }
+
+    fn apply_stop_failed(
+        &mut self,
+        stopped: &str,
+        message: String,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let found = self.slots.iter().position(|s| s.current_id() == Some(stopped));
+        let Some(index) = found else { return };
+        if let State::Stopping { again, .. } = &mut self.slots[index].state {
+            *again = Some(add(now, SignedDuration::from_secs(2)));
+            let text = format!("error killing pod: {message}");
+            out.push(self.notice(index, true, "FailedKillPod", text));
+        }
+    }
+
+    fn apply_hook(&mut self, name: &str, id: &str, message: &str, out: &mut Vec<Effect>) {
+        let Some(index) = self.index(name) else { return };
+        if !matches!(&self.slots[index].state, State::Running(r) if r.id == id) {
+            return;
+        }
+        let text = format!("PostStartHook failed: {message}");
+        out.push(self.notice(index, true, "FailedPostStartHook", text));
+        let grace = spec::grace(&self.pod);
+        self.stop_slot(index, StopCause::Unhealthy, "FailedPostStartHook", grace, out);
+    }
+
+    fn apply_probed(
+        &mut self,
+        name: &str,
+        id: &str,
+        kind: Kind,
+        outcome: Outcome,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(index) = self.index(name) else { return };
+        let pod = self.pod.clone();
+        let Some((container, role)) = spec::container(&pod, name) else { return };
+        let Some(probe) = kind.of(container) else { return };
+        let State::Running(running) = &mut self.slots[index].state else { return };
+        if running.id != id {
+            return;
+        }
+        let Some(state) = running.probes.iter_mut().find(|p| p.kind() == kind) else { return };
+        let title = kind.title();
+        let (tripped, message) = match state.end(probe, outcome, now) {
+            Verdict::Quiet => return,
+            Verdict::Errored(m) => {
+                let text = format!("{title} probe errored and resulted in unknown state: {m}");
+                out.push(self.notice(index, true, "ProbeError", text));
+                return;
+            }
+            Verdict::Failed(m) => (false, m),
+            Verdict::Tripped(m) => (true, m),
+        };
+        out.push(self.notice(index, true, "Unhealthy", format!("{title} probe failed: {message}")));
+        if tripped && kind != Kind::Readiness {
+            let restarts = spec::restart_policy(&pod, role) != spec::RestartPolicy::Never;
+            let tail = if restarts { ", will be restarted" } else { "" };
+            let text = format!("Container {name} failed {} probe{tail}", title.to_lowercase());
+            let grace = probe.termination_grace_period_seconds.unwrap_or(spec::grace(&pod));
+            self.stop_slot(index, StopCause::Unhealthy, &text, grace, out);
+        }
+    }
+
+    fn apply_torn_down(
+        &mut self,
+        result: Result<(), String>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Stage::TearingDown { sandbox, why } = self.stage.clone() else { return };
+        self.stage = match result {
+            Ok(()) => {
+                self.teardown_failures = 0;
+                Stage::Finished { why, told: false }
+            }
+            Err(message) => {
+                out.push(pod_notice(true, "FailedKillPod", format!("error killing pod: {message}")));
+                self.teardown_failures += 1;
+                let failures = self.teardown_failures;
+                Stage::TearingDownAgain { sandbox, why, at: add(now, retry_delay(failures)) }
+            }
+        };
+    }
+
+    fn apply_changed(&mut self, now: Timestamp) {
+        if let Volumes::Failed { again, .. } = &mut self.volumes {
+            *again = now;
+        }
+        for slot in &mut self.slots {
+            let waits = [
+                "ContainerCreating",
+                "CreateContainerConfigError",
+                "ErrImageNeverPull",
+                "ErrImagePull",
+                "ImagePullBackOff",
+            ];
+            if let State::Blocked { reason, again, .. } = &mut slot.state
+                && waits.contains(reason)
+            {
+                *again = now;
+            }
+        }
+    }
+
+    /// What the runtime has wins over what is believed, except where a call is under way.
+    fn apply_observed(&mut self, observed: &Observed, now: Timestamp, out: &mut Vec<Effect>) {
+        self.observe_sandboxes(observed, now, out);
+        for index in 0..self.slots.len() {
+            self.observe_slot(index, observed, now, out);
+        }
+    }
+
+    fn observe_sandboxes(&mut self, observed: &Observed, now: Timestamp, out: &mut Vec<Effect>) {
+        let Stage::Up { sandbox } = self.stage.clone() else { return };
+        for other in observed.sandboxes.iter().filter(|s| s.id != sandbox) {
+            self.sandbox_attempt = self.sandbox_attempt.max(other.attempt + 1);
+            out.push(Effect::RemoveSandbox { id: other.id.clone() });
+        }
+        let ready = observed
+            .sandboxes
+            .iter()
+            .any(|s| s.id == sandbox && s.state == SandboxState::Ready);
+        // A call under way would answer for the lost sandbox.
+        if ready || self.slots.iter().any(|s| matches!(s.state, State::Starting { .. })) {
+            return;
+        }
+        let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
+        out.push(pod_notice(false, "SandboxChanged", message));
+        for index in 0..self.slots.len() {
+            if let Some(running) = self.slots[index].running().cloned() {
+                let found = observed.containers.iter().find(|c| c.id == running.id);
+                let ended = found.filter(|c| c.state == ContainerState::Exited);
+                let ended = ended.map_or_else(|| Ended::lost(&running, now), Ended::from_status);
+                self.exited(index, ended, StopCause::Unhealthy, now);
+            }
+        }
+        self.garbage.push(sandbox);
+        self.stage = Stage::Preparing;
+    }
+
+    fn observe_slot(
+        &mut self,
+        index: usize,
+        observed: &Observed,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let slot = &self.slots[index];
+        let own = observed.containers.iter().filter(|c| c.name == slot.name);
+        if let Some(running) = slot.running().cloned() {
+            match own.clone().find(|c| c.id == running.id) {
+                Some(status) if status.state == ContainerState::Exited => {
+                    self.apply_exited(status, now);
+                }
+                Some(_) => {}
+                None => {
+                    let ended = Ended::lost(&running, now);
+                    let cause = match &self.slots[index].state {
+                        State::Stopping { cause, .. } => *cause,
+                        _ => StopCause::Unhealthy,
+                    };
+                    self.exited(index, ended, cause, now);
+                }
+            }
+        } else if !matches!(slot.state, State::Starting { .. }) {
+            // A start that was given up on may have come about after all.
+            let strays = own.filter(|c| {
+                matches!(c.state, ContainerState::Running | ContainerState::Created)
+            });
+            out.extend(strays.map(|c| Effect::RemoveContainer { id: c.id.clone() }));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! One container of a pod.
+//!
+//! Knows: where the container is in its life and what the one before it came to. Refuses to know: the other containers.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Container;
+
+use crate::backoff::BackOff;
+use crate::cri::ContainerStatus;
+use crate::probe::{Kind, ProbeState};
+use crate::spec::Role;
+
+/// A container's place in its pod.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Name.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// The attempt that the next start will carry.
+    pub next: u32,
+    /// The container before the current one.
+    pub last: Option<Ended>,
+    /// Restart back-off.
+    pub backoff: BackOff,
+    /// Where it is.
+    pub state: State,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Its turn has not come.
+    Waiting,
+    /// It cannot start for now.
+    Blocked {
+        /// As in `state.waiting.reason`.
+        reason: &'static str,
+        /// As in `state.waiting.message`.
+        message: String,
+        /// Next try.
+        again: Timestamp,
+        /// How often it could not.
+        failures: u32,
+    },
+    /// It is being created and started.
+    Starting {
+        /// Tries that failed before this one; what was wrong then.
+        blocked: Option<(&'static str, String, u32)>,
+    },
+    /// It runs.
+    Running(Running),
+    /// It runs and is being stopped.
+    Stopping {
+        /// What runs.
+        running: Running,
+        /// Why.
+        cause: StopCause,
+        /// Set when the last stop failed.
+        again: Option<Timestamp>,
+    },
+    /// It ended.
+    Ended {
+        /// How.
+        ended: Ended,
+        /// Whether it starts again.
+        again: Again,
+    },
+}
+
+/// Whether an ended container starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// No.
+    Never,
+    /// At that time; the delay if it is held back.
+    At(Timestamp, Option<jiff::SignedDuration>),
+}
+
+/// Why a container is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// A probe or a hook failed: the restart policy decides.
+    Unhealthy,
+    /// Its definition changed: it starts again.
+    Changed,
+    /// The pod stops.
+    Pod,
+}
+
+/// A running container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// Runtime's id.
+    pub id: String,
+    /// Start time.
+    pub started_at: Timestamp,
+    /// Image as the pod named it at start.
+    pub image: String,
+    /// Image digest reference.
+    pub image_id: String,
+    /// Its probes.
+    pub probes: Vec<ProbeState>,
+}
+
+/// An ended container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Runtime's id, empty if it never existed.
+    pub id: String,
+    /// Exit code.
+    pub exit_code: i32,
+    /// Reason.
+    pub reason: String,
+    /// Termination message.
+    pub message: String,
+    /// Start time.
+    pub started_at: Option<Timestamp>,
+    /// End time.
+    pub finished_at: Option<Timestamp>,
+    /// Image as the pod named it.
+    pub image: String,
+    /// Image digest reference.
+    pub image_id: String,
+}
+
+/// Nanoseconds since the epoch as a time, 0 for none.
+pub fn time(nanos: i64) -> Option<Timestamp> {
+    (nanos != 0).then(|| Timestamp::from_nanosecond(i128::from(nanos)).ok()).flatten()
+}
+
+fn spec_image(status: &ContainerStatus) -> String {
+    status.annotations.get(crate::config::IMAGE).unwrap_or(&status.image).clone()
+}
+
+impl Ended {
+    /// From what the runtime says.
+    pub fn from_status(status: &ContainerStatus) -> Self {
+        let reason = match (status.oom_killed, status.reason.as_str(), status.exit_code) {
+            (true, ..) => "OOMKilled",
+            (_, "", 0) => "Completed",
+            (_, "", _) => "Error",
+            (_, reason, _) => reason,
+        };
+        Self {
+            id: status.id.clone(),
+            exit_code: status.exit_code,
+            reason: reason.to_owned(),
+            message: status.message.clone(),
+            started_at: time(status.started_at),
+            finished_at: time(status.finished_at),
+            image: spec_image(status),
+            image_id: status.image_id.clone(),
+        }
+    }
+
+    /// For a container that ran and is not there any more.
+    pub fn lost(running: &Running, now: Timestamp) -> Self {
+        Self {
+            id: running.id.clone(),
+            exit_code: 137,
+            reason: "ContainerStatusUnknown".to_owned(),
+            message: "The container could not be located when the pod was terminated".to_owned(),
+            started_at: Some(running.started_at),
+            finished_at: Some(now),
+            image: running.image.clone(),
+            image_id: running.image_id.clone(),
+        }
+    }
+}
+
+impl Running {
+    /// From what the runtime says. `ready` is what the API knew of an adopted container.
+    pub fn from_status(
+        status: &ContainerStatus,
+        container: Option<&Container>,
+        now: Timestamp,
+        adopted_ready: bool,
+    ) -> Self {
+        let started_at = time(status.started_at).unwrap_or(now);
+        let probes = [Kind::Startup, Kind::Readiness, Kind::Liveness].into_iter();
+        let probes = probes.filter_map(|kind| {
+            let probe = kind.of(container?)?;
+            Some(ProbeState::new(kind, probe, started_at, now, adopted_ready))
+        });
+        Self {
+            id: status.id.clone(),
+            started_at,
+            image: spec_image(status),
+            image_id: status.image_id.clone(),
+            probes: probes.collect(),
+        }
+    }
+
+    fn passes(&self, kind: Kind) -> bool {
+        self.probes.iter().filter(|p| p.kind() == kind).all(ProbeState::passed)
+    }
+
+    /// Whether its startup probe passed, if it has one.
+    pub fn started(&self) -> bool {
+        self.passes(Kind::Startup)
+    }
+
+    /// Whether it is ready.
+    pub fn ready(&self) -> bool {
+        self.started() && self.passes(Kind::Readiness)
+    }
+
+    /// Probes that may run now: only the startup probe until it passes, and not any more afterwards.
+    pub fn active_probes(&mut self) -> impl Iterator<Item = &mut ProbeState> {
+        let started = self.started();
+        self.probes.iter_mut().filter(move |p| (p.kind() == Kind::Startup) != started)
+    }
+}
+
+impl Slot {
+    /// A container that has not run.
+    pub fn new(name: &str, role: Role) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            next: 0,
+            last: None,
+            backoff: BackOff::default(),
+            state: State::Waiting,
+        }
+    }
+
+    /// The id of the current container, if there is one.
+    pub fn current_id(&self) -> Option<&str> {
+        match &self.state {
+            State::Running(running) | State::Stopping { running, .. } => Some(&running.id),
+            State::Ended { ended, .. } => Some(&ended.id).filter(|id| !id.is_empty()).map(|id| id.as_str()),
+            _ => None,
+        }
+    }
+
+    /// What runs.
+    pub fn running(&self) -> Option<&Running> {
+        match &self.state {
+            State::Running(running) | State::Stopping { running, .. } => Some(running),
+            _ => None,
+        }
+    }
+
+    /// Whether something of it may run.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.state, State::Starting { .. } | State::Running(_) | State::Stopping { .. })
+    }
+
+    /// How it ended, if it will not start again.
+    pub fn done(&self) -> Option<&Ended> {
+        match &self.state {
+            State::Ended { ended, again: Again::Never } => Some(ended),
+            _ => None,
+        }
+    }
+
+    /// Whether it is over and well.
+    pub fn succeeded(&self) -> bool {
+        self.done().is_some_and(|e| e.exit_code == 0)
+    }
+
+    /// `status.restartCount`.
+    pub fn restarts(&self) -> u32 {
+        self.next.saturating_sub(1)
+    }
+
+    /// When something is due without any event.
+    pub fn due(&self, probing: bool) -> Option<Timestamp> {
+        match &self.state {
+            State::Blocked { again, .. } => Some(*again),
+            State::Stopping { again, .. } => *again,
+            State::Ended { again: Again::At(at, _), .. } => Some(*at),
+            State::Running(running) if probing => {
+                let mut running = running.clone();
+                running.active_probes().filter_map(|p| p.due()).min()
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading a pod's specification.
+//!
+//! Knows: where things are in a Pod and what their defaults are. Refuses to know: what runs.
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::cri::PodIdentity;
+
+/// What role a container has in its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Runs to its end before the next one starts.
+    Init,
+    /// An init container with `restartPolicy: Always`: runs beside the others.
+    Sidecar,
+    /// An ordinary one.
+    Main,
+}
+
+/// `spec.restartPolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// Whatever the exit code.
+    Always,
+    /// When it is not 0.
+    OnFailure,
+    /// Not at all.
+    Never,
+}
+
+/// All containers, init containers first, in the order of the specification.
+pub fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, Role)> {
+    let spec = pod.spec.as_ref();
+    let inits = spec.and_then(|s| s.init_containers.as_deref()).unwrap_or_default();
+    let mains = spec.map(|s| s.containers.as_slice()).unwrap_or_default();
+    inits
+        .iter()
+        .map(|c| match c.restart_policy.as_deref() {
+            Some("Always") => (c, Role::Sidecar),
+            _ => (c, Role::Init),
+        })
+        .chain(mains.iter().map(|c| (c, Role::Main)))
+}
+
+/// A container by name.
+pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<(&'a Container, Role)> {
+    containers(pod).find(|(c, _)| c.name == name)
+}
+
+/// The specification; an empty one if the pod has none.
+pub fn of(pod: &Pod) -> std::borrow::Cow<'_, PodSpec> {
+    match &pod.spec {
+        Some(spec) => std::borrow::Cow::Borrowed(spec),
+        None => std::borrow::Cow::Owned(PodSpec::default()),
+    }
+}
+
+/// Name, namespace and UID.
+pub fn identity(pod: &Pod) -> PodIdentity {
+    let meta = &pod.metadata;
+    PodIdentity {
+        name: meta.name.clone().unwrap_or_default(),
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        uid: meta.uid.clone().unwrap_or_default(),
+    }
+}
+
+/// `NAME_NAMESPACE(UID)`, as messages write a pod.
+pub fn label(pod: &Pod) -> String {
+    let id = identity(pod);
+    format!("{}_{}({})", id.name, id.namespace, id.uid)
+}
+
+/// The restart policy of a container in its pod.
+pub fn restart_policy(pod: &Pod, role: Role) -> RestartPolicy {
+    let policy = pod.spec.as_ref().and_then(|s| s.restart_policy.as_deref());
+    match (role, policy) {
+        (Role::Sidecar, _) => RestartPolicy::Always,
+        (_, Some("Never")) => RestartPolicy::Never,
+        (_, Some("OnFailure")) => RestartPolicy::OnFailure,
+        // A failed init container is tried again, a finished one is done.
+        (Role::Init, _) => RestartPolicy::OnFailure,
+        (Role::Main, _) => RestartPolicy::Always,
+    }
+}
+
+/// Whether the API wants the pod gone, and the seconds it gives.
+pub fn deletion_grace(pod: &Pod) -> Option<i64> {
+    pod.metadata.deletion_timestamp.as_ref()?;
+    Some(pod.metadata.deletion_grace_period_seconds.unwrap_or_else(|| grace(pod)).max(0))
+}
+
+/// `spec.terminationGracePeriodSeconds`.
+pub fn grace(pod: &Pod) -> i64 {
+    pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30).max(0)
+}
+
+/// `status.phase` in the API.
+pub fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or("Pending")
+}
+
+/// Whether the API already calls the pod ended.
+pub fn is_terminal(pod: &Pod) -> bool {
+    matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+/// A port by number or by its name in the container.
+pub fn port(container: &Container, port: &IntOrString) -> Option<u16> {
+    let number = match port {
+        IntOrString::Int(number) => *number,
+        IntOrString::String(name) => match name.parse() {
+            Ok(number) => number,
+            Err(_) => {
+                container
+                    .ports
+                    .as_deref()
+                    .unwrap_or_default()
+                    .iter()
+                    .find(|p| p.name.as_deref() == Some(name))?
+                    .container_port
+            }
+        },
+    };
+    u16::try_from(number).ok().filter(|p| *p > 0)
+}
+
+/// The field path by which events name a container.
+pub fn field_path(name: &str, role: Role) -> String {
+    match role {
+        Role::Main => format!("spec.containers{{{name}}}"),
+        Role::Init | Role::Sidecar => format!("spec.initContainers{{{name}}}"),
+    }
+}

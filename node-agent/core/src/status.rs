@@ -1,0 +1,330 @@
+//! What the API is told of a pod.
+//!
+//! Knows: phase, conditions, container statuses and their upstream words. Refuses to know: how it is written.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
+    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::pod::{Again, Ended, PodMachine, Running, Slot, State};
+use crate::resources;
+use crate::spec::{self, RestartPolicy, Role};
+
+/// Conditions that the node agent writes; others in `status.conditions` belong to somebody else.
+pub const OWN_CONDITIONS: &[&str] =
+    &["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
+
+/// The runtime's id as the API writes it.
+pub fn container_id(id: &str) -> String {
+    format!("leme://{id}")
+}
+
+impl PodMachine {
+    /// The status of the pod at `now`, on a node with address `host_ip`.
+    pub fn status(&mut self, host_ip: &str, now: Timestamp) -> PodStatus {
+        let pod = self.pod.clone();
+        let phase = self.phase(&pod);
+        let host_network = spec::of(&pod).host_network.unwrap_or(false);
+        let ip = if host_network { host_ip.to_owned() } else { self.ip.clone() };
+        let ip = Some(ip).filter(|ip| !ip.is_empty());
+        let statuses = |roles: &[Role]| -> Option<Vec<ContainerStatus>> {
+            let containers = spec::containers(&pod).filter(|(_, role)| roles.contains(role));
+            let list: Vec<_> = containers.filter_map(|(c, _)| self.container_status(c)).collect();
+            (!list.is_empty()).then_some(list)
+        };
+        let (reason, message) = if self.expired && phase == "Failed" {
+            let text = "Pod was active on the node longer than the specified deadline";
+            (Some("DeadlineExceeded".to_owned()), Some(text.to_owned()))
+        } else if spec::is_terminal(&pod) {
+            let old = pod.status.clone().unwrap_or_default();
+            (old.reason, old.message)
+        } else {
+            (None, None)
+        };
+        let status = PodStatus {
+            phase: Some(phase.to_owned()),
+            reason,
+            message,
+            qos_class: Some(resources::qos(&pod).name().to_owned()),
+            host_ip: Some(host_ip.to_owned()),
+            host_ips: Some(vec![HostIP { ip: host_ip.to_owned() }]),
+            pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
+            pod_ip: ip,
+            start_time: Some(Time(whole_second(self.started))),
+            init_container_statuses: statuses(&[Role::Init, Role::Sidecar]),
+            container_statuses: statuses(&[Role::Main]),
+            ..PodStatus::default()
+        };
+        self.update_conditions(&pod, phase, now);
+        PodStatus { conditions: Some(self.all_conditions(&pod)), ..status }
+    }
+
+    fn phase(&self, pod: &Pod) -> &'static str {
+        match spec::phase(pod) {
+            "Succeeded" => return "Succeeded",
+            "Failed" => return "Failed",
+            _ => {}
+        }
+        let mains = || self.slots.iter().filter(|s| s.role == Role::Main);
+        if self.expired && self.is_finished() {
+            return "Failed";
+        }
+        if self.ended_by_deletion() {
+            let well = mains().all(|s| matches!(&s.state, State::Ended { ended, .. } if ended.exit_code == 0));
+            return if well { "Succeeded" } else { "Failed" };
+        }
+        let inits = || self.slots.iter().filter(|s| s.role == Role::Init);
+        if inits().any(|s| s.done().is_some_and(|e| e.exit_code != 0)) {
+            return "Failed";
+        }
+        let never_ran = |s: &Slot| s.last.is_none() && !s.has_run();
+        let begun = mains().any(|s| !never_ran(s));
+        if !begun && inits().any(|s| !s.succeeded()) || mains().any(never_ran) {
+            return "Pending";
+        }
+        if mains().any(|s| s.done().is_none()) {
+            return "Running";
+        }
+        match (spec::restart_policy(pod, Role::Main), mains().all(Slot::succeeded)) {
+            (RestartPolicy::Always, _) => "Running",
+            (_, true) => "Succeeded",
+            (RestartPolicy::Never, false) => "Failed",
+            (RestartPolicy::OnFailure, false) => {
+                // Nothing will restart it: it was stopped for good.
+                if self.is_finished() { "Failed" } else { "Running" }
+            }
+        }
+    }
+
+    fn container_status(&self, container: &Container) -> Option<ContainerStatus> {
+        let slot = self.slots.iter().find(|s| s.name == container.name)?;
+        let initializing = slot.role == Role::Main
+            && self.slots.iter().any(|s| s.role != Role::Main)
+            && !self.initialized();
+        let (state, current) = describe(slot, &self.pod, initializing);
+        let last = match &slot.state {
+            // Waiting to start again: the run that just ended is the last one.
+            State::Ended { ended, again: Again::At(_, Some(_)) } => Some(ended),
+            _ => slot.last.as_ref(),
+        };
+        let seen = current.or(last.map(|e| (e.id.clone(), e.image_id.clone())));
+        let (id, image_id) = seen.unwrap_or_default();
+        let started = slot.running().map(Running::started).unwrap_or(false);
+        let ready = match slot.role {
+            Role::Init => slot.succeeded(),
+            _ => slot.running().is_some_and(Running::ready),
+        };
+        Some(ContainerStatus {
+            name: slot.name.clone(),
+            state: Some(state),
+            last_state: Some(ContainerState { terminated: last.map(terminated), ..Default::default() }),
+            ready,
+            started: Some(started),
+            restart_count: i32::try_from(slot.restarts()).unwrap_or(i32::MAX),
+            image: container.image.clone().unwrap_or_default(),
+            image_id,
+            container_id: Some(id).filter(|id| !id.is_empty()).map(|id| container_id(&id)),
+            ..ContainerStatus::default()
+        })
+    }
+
+    /// Whether init containers are done and sidecars have started.
+    fn initialized(&self) -> bool {
+        let begun =
+            self.slots.iter().any(|s| s.role == Role::Main && (s.has_run() || s.last.is_some()));
+        begun
+            || self.slots.iter().all(|s| match s.role {
+                Role::Init => s.succeeded(),
+                Role::Sidecar => s.running().is_some_and(Running::started),
+                Role::Main => true,
+            })
+    }
+
+    fn update_conditions(&mut self, pod: &Pod, phase: &str, now: Timestamp) {
+        let done = match phase {
+            "Succeeded" => Some("PodCompleted"),
+            "Failed" => Some("PodFailed"),
+            _ => None,
+        };
+        let unready = self.names(|s| {
+            s.role != Role::Init && !s.running().is_some_and(Running::ready)
+        });
+        let incomplete = self.names(|s| match s.role {
+            Role::Init => !s.succeeded(),
+            Role::Sidecar => !s.running().is_some_and(Running::started),
+            Role::Main => false,
+        });
+        let containers = match done {
+            Some(reason) => Verdict::no(reason, String::new()),
+            None if unready.is_empty() => Verdict::yes(),
+            None => {
+                let text = format!("containers with unready status: [{}]", unready.join(" "));
+                Verdict::no("ContainersNotReady", text)
+            }
+        };
+        let ready = if containers.status { readiness_gates(pod) } else { containers.clone() };
+        let initialized = if phase == "Succeeded" {
+            Verdict { status: true, reason: "PodCompleted", message: String::new() }
+        } else if self.initialized() {
+            Verdict::yes()
+        } else {
+            let text = format!("containers with incomplete status: [{}]", incomplete.join(" "));
+            Verdict::no("ContainersNotInitialized", text)
+        };
+        let sandbox = Verdict { status: self.has_sandbox(), reason: "", message: String::new() };
+        let verdicts =
+            [Verdict::yes(), sandbox, initialized, containers, ready];
+        for (kind, verdict) in OWN_CONDITIONS.iter().zip(verdicts) {
+            self.set_condition(kind, verdict, now);
+        }
+    }
+
+    fn names(&self, which: impl Fn(&Slot) -> bool) -> Vec<String> {
+        self.slots.iter().filter(|s| which(s)).map(|s| s.name.clone()).collect()
+    }
+
+    fn set_condition(&mut self, kind: &str, verdict: Verdict, now: Timestamp) {
+        let status = if verdict.status { "True" } else { "False" };
+        let text = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
+        let old = self.conditions.iter().position(|c| c.type_ == kind);
+        let same = old.map(|at| &self.conditions[at]).filter(|c| c.status == status);
+        let since = same.and_then(|c| c.last_transition_time.clone());
+        let condition = PodCondition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: text(verdict.reason),
+            message: text(&verdict.message),
+            last_transition_time: Some(since.unwrap_or(Time(whole_second(now)))),
+            ..PodCondition::default()
+        };
+        match old {
+            Some(at) => self.conditions[at] = condition,
+            None => self.conditions.push(condition),
+        }
+    }
+
+    /// Own conditions, and those that others have written.
+    fn all_conditions(&self, pod: &Pod) -> Vec<PodCondition> {
+        let others = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+        let others = others.filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str())).cloned();
+        let own = OWN_CONDITIONS
+            .iter()
+            .filter_map(|kind| self.conditions.iter().find(|c| c.type_ == *kind).cloned());
+        own.chain(others).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Verdict {
+    status: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    fn yes() -> Self {
+        Self { status: true, reason: "", message: String::new() }
+    }
+
+    fn no(reason: &'static str, message: String) -> Self {
+        Self { status: false, reason, message }
+    }
+}
+
+fn readiness_gates(pod: &Pod) -> Verdict {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let mut faults = Vec::new();
+    for gate in spec::of(pod).readiness_gates.as_deref().unwrap_or_default() {
+        let kind = &gate.condition_type;
+        match conditions.iter().find(|c| c.type_ == *kind) {
+            Some(found) if found.status == "True" => {}
+            Some(found) => faults.push(format!(
+                "the status of pod readiness gate {kind:?} is not \"True\", but {}",
+                found.status
+            )),
+            None => faults.push(format!(
+                "corresponding condition of pod readiness gate {kind:?} does not exist."
+            )),
+        }
+    }
+    if faults.is_empty() {
+        Verdict::yes()
+    } else {
+        Verdict::no("ReadinessGatesNotReady", faults.join(", "))
+    }
+}
+
+/// A container's state; with it the id and image of the current container.
+fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Option<(String, String)>) {
+    let waiting = |reason: &str, message: &str| ContainerState {
+        waiting: Some(ContainerStateWaiting {
+            reason: Some(reason.to_owned()),
+            message: Some(message.to_owned()).filter(|m| !m.is_empty()),
+        }),
+        ..ContainerState::default()
+    };
+    let idle = if initializing { "PodInitializing" } else { "ContainerCreating" };
+    match &slot.state {
+        State::Waiting | State::Starting { blocked: None } => (waiting(idle, ""), None),
+        State::Starting { blocked: Some((reason, message, _)) }
+        | State::Blocked { reason, message, .. } => (waiting(reason, message), None),
+        State::Running(running) | State::Stopping { running, .. } => {
+            let started_at = Some(Time(whole_second(running.started_at)));
+            let state = ContainerState {
+                running: Some(ContainerStateRunning { started_at }),
+                ..ContainerState::default()
+            };
+            (state, Some((running.id.clone(), running.image_id.clone())))
+        }
+        State::Ended { again: Again::At(_, Some(delay)), .. } => {
+            let message = format!(
+                "back-off {} restarting failed container={} pod={}",
+                go_duration(delay.as_secs()),
+                slot.name,
+                spec::label(pod)
+            );
+            (waiting("CrashLoopBackOff", &message), None)
+        }
+        State::Ended { ended, .. } => {
+            let state =
+                ContainerState { terminated: Some(terminated(ended)), ..ContainerState::default() };
+            (state, Some((ended.id.clone(), ended.image_id.clone())))
+        }
+    }
+}
+
+fn terminated(ended: &Ended) -> ContainerStateTerminated {
+    let at = |t: Option<Timestamp>| t.map(|t| Time(whole_second(t)));
+    ContainerStateTerminated {
+        exit_code: ended.exit_code,
+        reason: Some(ended.reason.clone()),
+        message: Some(ended.message.clone()).filter(|m| !m.is_empty()),
+        started_at: at(ended.started_at),
+        finished_at: at(ended.finished_at),
+        container_id: Some(container_id(&ended.id)).filter(|_| !ended.id.is_empty()),
+        signal: None,
+    }
+}
+
+/// `1m20s`, as Go prints durations.
+fn go_duration(seconds: i64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (0, s) => format!("{s}s"),
+        (m, s) => format!("{m}m{s}s"),
+    }
+}
+
+/// Times in the API have no fraction.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+impl Slot {
+    /// Whether it has run, as far as its state tells.
+    fn has_run(&self) -> bool {
+        matches!(self.state, State::Running(_) | State::Stopping { .. } | State::Ended { .. })
+    }
+}
