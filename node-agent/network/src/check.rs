@@ -1,0 +1,44 @@
+//! Whether this machine can carry a pod network, before anything is changed. Knows the tools and kernel features that the other
+//! modules take for granted; every failure is one line that ends with the next step.
+
+use crate::nft;
+
+/// Asks the kernel for each feature the rules use, without keeping anything.
+const PROBE: &str = "table ip leme-probe {
+map verdicts { type ipv4_addr . inet_proto . inet_service : verdict; }
+map slots { typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport; }
+chain draw { dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @slots; }
+chain stick { dnat ip to ip daddr . meta l4proto . th dport . jhash ip saddr mod 2 map @slots; }
+chain in { type nat hook prerouting priority dstnat; ip daddr . meta l4proto . th dport vmap @verdicts; fib daddr type local accept; }
+chain out { type nat hook postrouting priority srcnat; ct status dnat masquerade fully-random; }
+chain pass { type filter hook forward priority filter; meta l4proto tcp reject with tcp reset; }
+}
+";
+
+/// What keeps the pod network from working here; empty when nothing does.
+pub async fn preflight() -> Vec<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return vec!["the pod network needs root: run this as root, for example with sudo".into()];
+    }
+    let mut failures = Vec::new();
+    if nft::program().is_none() {
+        failures.push("nft is not installed: apt-get install nftables".into());
+    } else if let Err(error) = nft::dry_run(PROBE).await {
+        failures.push(format!(
+            "this kernel does not take the service rules ({error:#}): load nf_tables, nft_chain_nat, nft_numgen, \
+             nft_hash, nft_fib_ipv4, nft_masq and nft_reject_ipv4 with modprobe"
+        ));
+    }
+    if let Err(error) = std::fs::metadata("/proc/sys/net/ipv4/ip_forward") {
+        failures.push(format!("no IPv4 forwarding ({error}): mount /proc and enable IPv4"));
+    }
+    failures
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn a_machine_for_tests_passes() {
+        assert_eq!(super::preflight().await, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,382 @@
+//! What this crate needs of Services and EndpointSlices, kept current by watches. Knows how to reduce the API's objects to a
+//! few fields and which services a change touched; refuses to know what rules, names or routes are made of them.
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Namespace and name.
+pub(crate) type Key = (String, String);
+
+/// How long changes are gathered after the first one.
+const COALESCE: Duration = Duration::from_millis(2);
+
+/// A transport protocol that services carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl Protocol {
+    fn parse(text: Option<&str>) -> Option<Protocol> {
+        match text {
+            None | Some("TCP") => Some(Protocol::Tcp),
+            Some("UDP") => Some(Protocol::Udp),
+            Some("SCTP") => Some(Protocol::Sctp),
+            Some(_) => None,
+        }
+    }
+
+    /// The name in nftables, SRV records and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServicePort {
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    pub(crate) node_port: Option<u16>,
+}
+
+/// A service, reduced.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct ServiceInfo {
+    pub(crate) cluster_ips: Vec<Ipv4Addr>,
+    pub(crate) headless: bool,
+    pub(crate) external_name: Option<String>,
+    pub(crate) ports: Vec<ServicePort>,
+    pub(crate) sticky: bool,
+    /// internalTrafficPolicy Local.
+    pub(crate) internal_local: bool,
+    /// externalTrafficPolicy Local.
+    pub(crate) external_local: bool,
+}
+
+/// A port that the endpoints of a slice listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlicePort {
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+}
+
+/// An endpoint, reduced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointInfo {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) ready: bool,
+    /// Going away but still answering: used when nothing is ready.
+    pub(crate) draining: bool,
+    pub(crate) hostname: Option<String>,
+    pub(crate) node: Option<String>,
+}
+
+/// An endpoint slice, reduced.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct SliceInfo {
+    pub(crate) ports: Vec<SlicePort>,
+    pub(crate) endpoints: Vec<EndpointInfo>,
+}
+
+fn port_number(number: i32) -> Option<u16> {
+    u16::try_from(number).ok().filter(|port| *port > 0)
+}
+
+impl ServiceInfo {
+    pub(crate) fn of(service: &Service) -> ServiceInfo {
+        let Some(spec) = &service.spec else { return ServiceInfo::default() };
+        if spec.type_.as_deref() == Some("ExternalName") {
+            return ServiceInfo { external_name: spec.external_name.clone(), ..Default::default() };
+        }
+        let one = spec.cluster_ip.clone().into_iter();
+        let ips: BTreeSet<String> = spec.cluster_ips.iter().flatten().cloned().chain(one).collect();
+        let ports = spec.ports.iter().flatten().filter_map(|port| {
+            Some(ServicePort {
+                name: port.name.clone().unwrap_or_default(),
+                protocol: Protocol::parse(port.protocol.as_deref())?,
+                port: port_number(port.port)?,
+                node_port: port.node_port.and_then(port_number),
+            })
+        });
+        ServiceInfo {
+            headless: ips.contains("None"),
+            cluster_ips: ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
+            external_name: None,
+            ports: ports.collect(),
+            sticky: spec.session_affinity.as_deref() == Some("ClientIP"),
+            internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
+            external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
+        }
+    }
+}
+
+impl SliceInfo {
+    pub(crate) fn of(slice: &EndpointSlice) -> SliceInfo {
+        if slice.address_type != "IPv4" {
+            return SliceInfo::default();
+        }
+        let ports = slice.ports.iter().flatten().filter_map(|port| {
+            Some(SlicePort {
+                name: port.name.clone().unwrap_or_default(),
+                protocol: Protocol::parse(port.protocol.as_deref())?,
+                port: port_number(port.port?)?,
+            })
+        });
+        let endpoints = slice.endpoints.iter().filter_map(endpoint);
+        SliceInfo { ports: ports.collect(), endpoints: endpoints.collect() }
+    }
+}
+
+/// An endpoint that traffic may be sent to. Loopback, link-local and other special addresses are refused: whoever may write an
+/// endpoint must not reach this host's own services or a cloud's metadata through it.
+fn endpoint(endpoint: &Endpoint) -> Option<EndpointInfo> {
+    let address: Ipv4Addr = endpoint.addresses.first()?.parse().ok()?;
+    let special = address.is_loopback()
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_unspecified()
+        || address.is_broadcast();
+    if special {
+        return None;
+    }
+    let conditions = endpoint.conditions.as_ref();
+    let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
+    let terminating = conditions.and_then(|c| c.terminating).unwrap_or(false);
+    let serving = conditions.and_then(|c| c.serving).unwrap_or(ready);
+    Some(EndpointInfo {
+        address,
+        ready,
+        draining: serving && terminating,
+        hostname: endpoint.hostname.clone(),
+        node: endpoint.node_name.clone(),
+    })
+}
+
+/// Services and their endpoint slices.
+#[derive(Default)]
+pub(crate) struct Model {
+    services: BTreeMap<Key, ServiceInfo>,
+    /// By service, then by slice name.
+    slices: BTreeMap<Key, BTreeMap<String, SliceInfo>>,
+    /// Which service a slice belongs to.
+    owners: BTreeMap<Key, Key>,
+    dirty: BTreeSet<Key>,
+}
+
+impl Model {
+    pub(crate) fn service(&self, key: &Key) -> Option<&ServiceInfo> {
+        self.services.get(key)
+    }
+
+    pub(crate) fn slices(&self, key: &Key) -> impl Iterator<Item = &SliceInfo> {
+        self.slices.get(key).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(crate) fn put_service(&mut self, key: Key, info: ServiceInfo) {
+        if self.services.get(&key) != Some(&info) {
+            self.services.insert(key.clone(), info);
+            self.dirty.insert(key);
+        }
+    }
+
+    pub(crate) fn remove_service(&mut self, key: &Key) {
+        if self.services.remove(key).is_some() {
+            self.dirty.insert(key.clone());
+        }
+    }
+
+    pub(crate) fn put_slice(&mut self, slice: Key, service: Option<String>, info: SliceInfo) {
+        let owner = service.map(|name| (slice.0.clone(), name));
+        if self.owners.get(&slice) != owner.as_ref() {
+            self.remove_slice(&slice);
+        }
+        let Some(owner) = owner else { return };
+        let held = self.slices.entry(owner.clone()).or_default();
+        if held.get(&slice.1) != Some(&info) {
+            held.insert(slice.1.clone(), info);
+            self.dirty.insert(owner.clone());
+        }
+        self.owners.insert(slice, owner);
+    }
+
+    pub(crate) fn remove_slice(&mut self, slice: &Key) {
+        let Some(owner) = self.owners.remove(slice) else { return };
+        if let Some(held) = self.slices.get_mut(&owner) {
+            held.remove(&slice.1);
+            if held.is_empty() {
+                self.slices.remove(&owner);
+            }
+        }
+        self.dirty.insert(owner);
+    }
+
+    /// The services changed since the last call.
+    pub(crate) fn take_dirty(&mut self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.dirty)
+    }
+}
+
+/// Follows a watch stream: tells additions from a relist, and when the first list is complete.
+#[derive(Default)]
+pub(crate) struct Follow {
+    /// While a list runs: what has been seen of it.
+    listing: Option<BTreeSet<Key>>,
+    known: BTreeSet<Key>,
+    pub(crate) synced: bool,
+}
+
+/// What a watch event means.
+pub(crate) enum Step<T> {
+    Put(Key, T),
+    /// These are gone.
+    Gone(Vec<Key>),
+    Nothing,
+}
+
+impl Follow {
+    pub(crate) fn step<T: kube::ResourceExt>(&mut self, event: Event<T>) -> Step<T> {
+        let key = |object: &T| (object.namespace().unwrap_or_default(), object.name_any());
+        match event {
+            Event::Apply(object) => {
+                self.known.insert(key(&object));
+                Step::Put(key(&object), object)
+            }
+            Event::Delete(object) => {
+                self.known.remove(&key(&object));
+                Step::Gone(vec![key(&object)])
+            }
+            Event::Init => {
+                self.listing = Some(BTreeSet::new());
+                Step::Nothing
+            }
+            Event::InitApply(object) => {
+                self.listing.get_or_insert_default().insert(key(&object));
+                Step::Put(key(&object), object)
+            }
+            Event::InitDone => {
+                let seen = self.listing.take().unwrap_or_default();
+                let gone = self.known.difference(&seen).cloned().collect();
+                self.known = seen;
+                self.synced = true;
+                Step::Gone(gone)
+            }
+        }
+    }
+}
+
+/// A watch that lists again and backs off by itself.
+pub(crate) type Watch<T> = BoxStream<'static, watcher::Result<Event<T>>>;
+
+/// Watches every object behind `api`.
+pub(crate) fn watch<T>(api: Api<T>) -> Watch<T>
+where
+    T: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    watcher::watcher(api, watcher::Config::default()).default_backoff().boxed()
+}
+
+/// A [`Model`] kept current.
+pub(crate) struct Feed {
+    pub(crate) model: Model,
+    services: Watch<Service>,
+    slices: Watch<EndpointSlice>,
+    follow_services: Follow,
+    follow_slices: Follow,
+    delivered: bool,
+}
+
+impl Feed {
+    pub(crate) fn new(client: &Client) -> Feed {
+        Feed {
+            model: Model::default(),
+            services: watch(Api::all(client.clone())),
+            slices: watch(Api::all(client.clone())),
+            follow_services: Follow::default(),
+            follow_slices: Follow::default(),
+            delivered: false,
+        }
+    }
+
+    /// Waits until something changed and both lists are complete; returns the services it touched. The first answer names every
+    /// service and may be empty. Cancelling loses nothing.
+    pub(crate) async fn next(&mut self) -> BTreeSet<Key> {
+        while !self.synced() || (self.delivered && self.model.dirty.is_empty()) {
+            self.one().await;
+        }
+        // What arrives together is applied together.
+        let deadline = tokio::time::Instant::now() + COALESCE;
+        while tokio::time::timeout_at(deadline, self.one()).await.is_ok() {}
+        self.delivered = true;
+        self.model.take_dirty()
+    }
+
+    fn synced(&self) -> bool {
+        self.follow_services.synced && self.follow_slices.synced
+    }
+
+    async fn one(&mut self) {
+        tokio::select! {
+            Some(event) = self.services.next() => self.service_event(event),
+            Some(event) = self.slices.next() => self.slice_event(event),
+            // Watches never end; should they, waiting beats spinning.
+            else => std::future::pending().await,
+        }
+    }
+
+    fn service_event(&mut self, event: watcher::Result<Event<Service>>) {
+        match event.map(|event| self.follow_services.step(event)) {
+            Ok(Step::Put(key, service)) => self.model.put_service(key, ServiceInfo::of(&service)),
+            Ok(Step::Gone(keys)) => keys.iter().for_each(|key| self.model.remove_service(key)),
+            Ok(Step::Nothing) => {}
+            Err(error) => tracing::debug!(%error, "watching services"),
+        }
+    }
+
+    fn slice_event(&mut self, event: watcher::Result<Event<EndpointSlice>>) {
+        match event.map(|event| self.follow_slices.step(event)) {
+            Ok(Step::Put(key, slice)) => {
+                let labels = slice.metadata.labels.as_ref();
+                let owner = labels.and_then(|labels| labels.get("kubernetes.io/service-name"));
+                self.model.put_slice(key, owner.cloned(), SliceInfo::of(&slice));
+            }
+            Ok(Step::Gone(keys)) => keys.iter().for_each(|key| self.model.remove_slice(key)),
+            Ok(Step::Nothing) => {}
+            Err(error) => tracing::debug!(%error, "watching endpoint slices"),
+        }
+    }
+}
+
+/// The endpoints among `all` that traffic goes to: the ready ones, else those that drain.
+pub(crate) fn serving<'a>(all: &[&'a EndpointInfo]) -> Vec<&'a EndpointInfo> {
+    let ready: Vec<_> = all.iter().copied().filter(|endpoint| endpoint.ready).collect();
+    if !ready.is_empty() {
+        return ready;
+    }
+    all.iter().copied().filter(|endpoint| endpoint.draining).collect()
+}
+
+/// Whether a route's or probe's port reference names this port.
+pub(crate) fn names_port(reference: &IntOrString, port: &SlicePort) -> bool {
+    match reference {
+        IntOrString::Int(number) => *number == i32::from(port.port),
+        IntOrString::String(name) => *name == port.name || *name == port.port.to_string(),
+    }
+}

@@ -1,0 +1,274 @@
+//! Who holds which pod address. Knows ids, addresses and one small file; refuses to know links and namespaces, except as the
+//! list of what is live when the book is opened.
+//!
+//! Invariant: an address belongs to at most one id, on disk before it is handed out. The file is replaced by rename and not
+//! synced: it only has to outlive the process, since no pod outlives a boot, and the boot is written in it.
+
+use crate::{Cidr, mask};
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// What is written to disk.
+#[derive(Serialize, Deserialize)]
+struct Book {
+    version: u32,
+    boot: String,
+    cidr: String,
+    last: Ipv4Addr,
+    leases: BTreeMap<String, Ipv4Addr>,
+}
+
+const VERSION: u32 = 1;
+
+/// The addresses of one node's pods.
+pub(super) struct Ipam {
+    path: PathBuf,
+    boot: String,
+    cidr: Cidr,
+    last: Ipv4Addr,
+    leases: BTreeMap<String, Ipv4Addr>,
+    used: BTreeSet<Ipv4Addr>,
+}
+
+impl Ipam {
+    /// Opens the book at `path`. `live` is what pods hold at this moment, by id; it wins over the file. An unreadable file
+    /// is set aside and the book is rebuilt from `live`.
+    pub(super) fn open(
+        path: &Path,
+        cidr: Cidr,
+        boot: &str,
+        live: &BTreeMap<String, Ipv4Addr>,
+    ) -> Result<Ipam> {
+        ensure!(cidr.1 <= 29, "pod CIDR {}/{} is too small: use /29 or larger", cidr.0, cidr.1);
+        let mut ipam = Ipam {
+            path: path.to_owned(),
+            boot: boot.to_owned(),
+            cidr,
+            last: gateway(cidr),
+            leases: BTreeMap::new(),
+            used: BTreeSet::new(),
+        };
+        ipam.adopt(live)?;
+        match read(path, cidr) {
+            Ok(Some(book)) if book.boot == boot => ipam.merge(book),
+            Ok(_) => {}
+            Err(error) => {
+                let aside = path.with_extension("json.corrupt");
+                tracing::warn!(
+                    file = %path.display(), kept = %aside.display(), live = live.len(), "{error:#}; \
+                     the address book is rebuilt from the live pods"
+                );
+                std::fs::rename(path, &aside)
+                    .with_context(|| format!("set {} aside", path.display()))?;
+            }
+        }
+        ipam.save()?;
+        Ok(ipam)
+    }
+
+    fn adopt(&mut self, live: &BTreeMap<String, Ipv4Addr>) -> Result<()> {
+        for (id, &ip) in live {
+            ensure!(
+                assignable(self.cidr, ip),
+                "pod {id} holds {ip}, outside the pod CIDR {}: stop the cluster with the CIDR it was started with first",
+                text(self.cidr)
+            );
+            ensure!(self.used.insert(ip), "two live pods hold {ip}; detach pod {id}");
+            self.leases.insert(id.clone(), ip);
+        }
+        Ok(())
+    }
+
+    /// Takes over from the file what does not contradict the live pods.
+    fn merge(&mut self, book: Book) {
+        self.last = if assignable(self.cidr, book.last) { book.last } else { self.last };
+        for (id, ip) in book.leases {
+            if !self.leases.contains_key(&id) && self.used.insert(ip) {
+                self.leases.insert(id, ip);
+            }
+        }
+    }
+
+    /// The address of `id`; a new one if it has none. The second value says whether it is new.
+    pub(super) fn allocate(&mut self, id: &str) -> Result<(Ipv4Addr, bool)> {
+        if let Some(&ip) = self.leases.get(id) {
+            return Ok((ip, false));
+        }
+        let ip = self.next_free().with_context(|| {
+            format!("no free pod address in {}: {} in use", text(self.cidr), self.used.len())
+        })?;
+        let last = std::mem::replace(&mut self.last, ip);
+        self.leases.insert(id.to_owned(), ip);
+        self.used.insert(ip);
+        if let Err(error) = self.save() {
+            self.leases.remove(id);
+            self.used.remove(&ip);
+            self.last = last;
+            return Err(error);
+        }
+        Ok((ip, true))
+    }
+
+    /// The first free address after the last one given, so that an address rests before it is used again.
+    fn next_free(&self) -> Option<Ipv4Addr> {
+        let (first, end) = range(self.cidr);
+        let start = u32::from(self.last) + 1;
+        (start..end).chain(first..start.min(end)).map(Ipv4Addr::from).find(|ip| !self.used.contains(ip))
+    }
+
+    /// Gives the address of `id` back; an unknown id is fine.
+    pub(super) fn release(&mut self, id: &str) -> Result<()> {
+        let Some(ip) = self.leases.remove(id) else { return Ok(()) };
+        self.used.remove(&ip);
+        if let Err(error) = self.save() {
+            self.leases.insert(id.to_owned(), ip);
+            self.used.insert(ip);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The address of `id`.
+    pub(super) fn get(&self, id: &str) -> Option<Ipv4Addr> {
+        self.leases.get(id).copied()
+    }
+
+    /// Every id with an address.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.leases.keys().cloned().collect()
+    }
+
+    fn save(&self) -> Result<()> {
+        let book = Book {
+            version: VERSION,
+            boot: self.boot.clone(),
+            cidr: text(self.cidr),
+            last: self.last,
+            leases: self.leases.clone(),
+        };
+        let next = self.path.with_extension("json.next");
+        std::fs::write(&next, serde_json::to_vec(&book)?)
+            .and_then(|()| std::fs::rename(&next, &self.path))
+            .with_context(|| format!("write the pod address book {}", self.path.display()))
+    }
+}
+
+/// Reads and checks the file; `None` when there is none or when it speaks of another CIDR.
+fn read(path: &Path, cidr: Cidr) -> Result<Option<Book>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("read the pod address book"),
+    };
+    let book: Book = serde_json::from_slice(&bytes).context("the pod address book is damaged")?;
+    ensure!(book.version == VERSION, "the pod address book has version {}", book.version);
+    if book.cidr != text(cidr) {
+        return Ok(None);
+    }
+    let mut seen = BTreeSet::new();
+    for (id, &ip) in &book.leases {
+        if !assignable(cidr, ip) || !seen.insert(ip) {
+            bail!("the pod address book is damaged: {id} holds {ip}");
+        }
+    }
+    Ok(Some(book))
+}
+
+/// The first address of the network: the node's own.
+pub(super) fn gateway(cidr: Cidr) -> Ipv4Addr {
+    Ipv4Addr::from((u32::from(cidr.0) & mask(cidr.1)).wrapping_add(1))
+}
+
+/// First pod address and the end (the broadcast address).
+fn range(cidr: Cidr) -> (u32, u32) {
+    let network = u32::from(cidr.0) & mask(cidr.1);
+    (network + 2, network | !mask(cidr.1))
+}
+
+fn assignable(cidr: Cidr, ip: Ipv4Addr) -> bool {
+    let (first, end) = range(cidr);
+    (first..end).contains(&u32::from(ip))
+}
+
+fn text(cidr: Cidr) -> String {
+    format!("{}/{}", cidr.0, cidr.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CIDR: Cidr = (Ipv4Addr::new(10, 9, 0, 0), 29);
+
+    fn open(dir: &Path, live: &[(&str, [u8; 4])]) -> Result<Ipam> {
+        let live = live.iter().map(|(id, ip)| (id.to_string(), Ipv4Addr::from(*ip))).collect();
+        Ipam::open(&dir.join("ipam.json"), CIDR, "boot", &live)
+    }
+
+    #[test]
+    fn survives_a_crash_and_rotates() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ipam = open(dir.path(), &[]).unwrap();
+        assert_eq!(ipam.allocate("a").unwrap(), (Ipv4Addr::new(10, 9, 0, 2), true));
+        assert_eq!(ipam.allocate("b").unwrap().0, Ipv4Addr::new(10, 9, 0, 3));
+        ipam.release("a").unwrap();
+        let mut again = open(dir.path(), &[]).unwrap();
+        assert_eq!(again.allocate("b").unwrap(), (Ipv4Addr::new(10, 9, 0, 3), false));
+        // The freed address is not the next one.
+        assert_eq!(again.allocate("c").unwrap().0, Ipv4Addr::new(10, 9, 0, 4));
+        for id in ["d", "e", "f"] {
+            again.allocate(id).unwrap();
+        }
+        let full = again.allocate("g").unwrap_err().to_string();
+        assert!(full.contains("no free pod address in 10.9.0.0/29"), "{full}");
+        again.release("e").unwrap();
+        assert!(again.allocate("g").is_ok());
+    }
+
+    #[test]
+    fn damaged_file_is_rebuilt_from_live_pods() {
+        let twice = r#"{"version":1,"boot":"boot","cidr":"10.9.0.0/29","last":"10.9.0.2","leases":{"x":"10.9.0.3","y":"10.9.0.3"}}"#;
+        for bytes in [&b""[..], b"{", b"\0\0\0\0", b"[]", twice.as_bytes()] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("ipam.json"), bytes).unwrap();
+            let mut ipam = open(dir.path(), &[("p", [10, 9, 0, 2])]).unwrap();
+            assert_eq!(ipam.get("p"), Some(Ipv4Addr::new(10, 9, 0, 2)));
+            assert_eq!(ipam.allocate("q").unwrap().0, Ipv4Addr::new(10, 9, 0, 3));
+            assert!(dir.path().join("ipam.json.corrupt").exists());
+        }
+    }
+
+    #[test]
+    fn live_pods_win_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), &[]).unwrap().allocate("old").unwrap();
+        let ipam = open(dir.path(), &[("new", [10, 9, 0, 2])]).unwrap();
+        assert_eq!((ipam.get("new"), ipam.get("old")), (Some(Ipv4Addr::new(10, 9, 0, 2)), None));
+        let outside = open(dir.path(), &[("far", [10, 8, 0, 2])]).err().unwrap().to_string();
+        assert!(outside.contains("outside the pod CIDR"), "{outside}");
+    }
+
+    #[test]
+    fn another_boot_starts_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), &[]).unwrap().allocate("a").unwrap();
+        let path = dir.path().join("ipam.json");
+        let ipam = Ipam::open(&path, CIDR, "next boot", &BTreeMap::new()).unwrap();
+        assert_eq!(ipam.get("a"), None);
+    }
+
+    #[test]
+    fn a_failed_write_hands_nothing_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ipam = open(dir.path(), &[]).unwrap();
+        std::fs::create_dir(dir.path().join("ipam.json.next")).unwrap();
+        assert!(ipam.allocate("a").is_err());
+        assert_eq!(ipam.get("a"), None);
+        std::fs::remove_dir(dir.path().join("ipam.json.next")).unwrap();
+        assert_eq!(ipam.allocate("a").unwrap().0, Ipv4Addr::new(10, 9, 0, 2));
+    }
+}
