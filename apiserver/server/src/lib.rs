@@ -1,1 +1,245 @@
 //! HTTP in front of store and registry: identity, routing, negotiation, discovery, watches, proxying.
+//!
+//! Knows: requests, and how each becomes a read of the cache or a compare-and-put of the store. Refuses to know: any
+//! kind by name (the kind table and the strategies do), except the few objects every cluster starts with, the pools
+//! that Services take numbers from, and Events, which expire.
+//!
+//! Invariants:
+//! - One parsed request is what is authorised, dispatched and named in errors.
+//! - A success is answered only after the store has said that the write is durable.
+//! - Reads never decode what they pass on; lists and watch frames are the cache's bytes.
+//! - No lock is held across an await.
+
+mod admit;
+mod allocate;
+mod answer;
+mod api;
+mod body;
+mod bootstrap;
+mod discovery;
+mod documents;
+mod frames;
+mod identity;
+mod lifetime;
+mod listen;
+mod local;
+mod negotiate;
+mod node_proxy;
+mod pages;
+pub mod pki;
+mod pod_streams;
+mod query;
+mod read;
+mod request;
+mod schema;
+mod selection;
+mod sweep;
+mod table;
+mod watch;
+mod write;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leme_kinds::KINDS;
+use leme_store::cache::{Cache, Resource};
+use leme_store::{Store, StoreError};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub use answer::Answer;
+pub use body::{Body, BoxError, RequestBody};
+pub use shim::Identity;
+mod shim;
+pub use local::LocalService;
+pub use pki::{Pki, PkiError};
+
+use allocate::Pools;
+use api::Api;
+use bootstrap::Front;
+use lifetime::{Guard, Lifetime};
+use listen::Acceptor;
+
+/// What a server needs to start.
+pub struct ServerConfig {
+    /// Addresses to listen on; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Directory of the cluster's certificates; created if it is not there.
+    pub pki_dir: PathBuf,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Network that cluster addresses of Services come from.
+    pub service_cidr: (Ipv4Addr, u8),
+    /// Range that node ports of Services come from.
+    pub node_ports: RangeInclusive<u16>,
+    /// Domain under which generated Route hosts stand.
+    pub route_domain: String,
+    /// Addresses and names by which clients reach the server, for the serving certificate. The first address that is
+    /// not loopback is what pods are told.
+    pub advertise: Vec<String>,
+}
+
+impl ServerConfig {
+    /// A server on one address, with the usual ranges and nothing advertised.
+    pub fn new(listen: SocketAddr, pki_dir: PathBuf, store: Arc<dyn Store>) -> ServerConfig {
+        ServerConfig {
+            listen: vec![listen],
+            pki_dir,
+            store,
+            service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
+            node_ports: 30000..=32767,
+            route_domain: "apps.localhost".to_owned(),
+            advertise: Vec::new(),
+        }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The certificates could not be read or made.
+    #[error("certificates: {0}")]
+    Pki(#[from] PkiError),
+    /// TLS could not be set up with them.
+    #[error("TLS: {0}")]
+    Tls(#[source] rustls::Error),
+    /// An address could not be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store could not be read.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// The objects that every cluster has could not be written.
+    #[error("bootstrap: {0}")]
+    Bootstrap(#[source] leme_meta::Status),
+}
+
+/// The result of starting a server.
+pub type Result<T> = std::result::Result<T, StartError>;
+
+/// A running server.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    api: Arc<Api>,
+    pki: Arc<Pki>,
+    lifetime: Lifetime,
+    _guard: Guard,
+}
+
+impl Server {
+    /// Opens the certificates, binds the addresses, fills the cache, writes what every cluster has, and then serves.
+    pub async fn start(config: ServerConfig) -> Result<Server> {
+        check(&config)?;
+        let mut listeners = Vec::with_capacity(config.listen.len());
+        for address in &config.listen {
+            listeners.push(listen(*address).await?);
+        }
+        let addresses: Vec<SocketAddr> =
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let cluster_ip = Pools::first(config.service_cidr);
+        let mut names = config.advertise.clone();
+        names.push(cluster_ip.to_string());
+        let listened = addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+        names.extend(listened.map(|ip| ip.to_string()));
+        let pki = Arc::new(Pki::open(&config.pki_dir, &names)?);
+        let tls = listen::tls(&pki)?;
+        let lifetime = Lifetime::default();
+        let guard = Guard(lifetime.clone());
+        let cache = Cache::start(Arc::clone(&config.store), resources()).await?;
+        let api = Arc::new(Api {
+            store: config.store,
+            cache,
+            pools: Pools::new(config.service_cidr, config.node_ports),
+            route_domain: config.route_domain,
+            discovery: discovery::Discovery::new(|kind| {
+                Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
+            }),
+            nodes: node_proxy::NodeClient::new(&pki)?,
+            lifetime: lifetime.clone(),
+        });
+        let front = Front {
+            cluster_ip,
+            address: reachable(&config.advertise, &addresses),
+            port: addresses.first().map_or(6443, SocketAddr::port),
+        };
+        api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
+        let acceptor = Acceptor::new(tls, Arc::clone(&api), lifetime.clone());
+        for listener in listeners {
+            lifetime.spawn(Arc::clone(&acceptor).accept(listener));
+        }
+        lifetime.spawn(sweep::run(Arc::clone(&api)));
+        Ok(Server { addresses, api, pki, lifetime, _guard: guard })
+    }
+
+    /// The addresses that are listened on, with the ports that were taken.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The cluster's certificates.
+    pub fn pki(&self) -> &Arc<Pki> {
+        &self.pki
+    }
+
+    /// The API as `identity`, in this process: no TCP, no TLS, the same code.
+    pub fn local_service(&self, identity: Identity) -> LocalService {
+        LocalService { api: Arc::clone(&self.api), identity }
+    }
+
+    /// Stops: accepts nothing new, ends watches, finishes what is being answered, and cuts short what is left after
+    /// `grace`. Writes under way are always finished.
+    pub async fn shutdown(self, grace: Duration) {
+        self.lifetime.end(grace).await;
+    }
+}
+
+fn check(config: &ServerConfig) -> Result<()> {
+    let (address, bits) = config.service_cidr;
+    if !(8..=29).contains(&bits) {
+        return Err(StartError::Config(format!("service network {address}/{bits}: /8 to /29 expected")));
+    }
+    if config.node_ports.is_empty() || *config.node_ports.start() == 0 {
+        return Err(StartError::Config("the range of node ports is empty".to_owned()));
+    }
+    if config.listen.is_empty() {
+        return Err(StartError::Config("no address to listen on".to_owned()));
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// The address that pods reach the server by: loopback is their own.
+fn reachable(advertise: &[String], listened: &[SocketAddr]) -> Option<IpAddr> {
+    let advertised = advertise.iter().filter_map(|text| text.parse().ok());
+    let usable = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
+    advertised.chain(listened.iter().map(SocketAddr::ip)).find(usable)
+}
+
+fn resources() -> Vec<Resource> {
+    let mut prefixes: Vec<String> = KINDS.iter().map(|kind| kind.prefix(None)).collect();
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes.into_iter().map(|prefix| Resource { prefix, index }).collect()
+}
+
+/// The selectable fields of any object, by the row of the kind that it says it is.
+fn index(object: &Value) -> Vec<(&'static str, String)> {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or("");
+    let (group, version) = leme_meta::gvk::split_api_version(text("apiVersion"));
+    let Some(kind) = leme_kinds::by_kind(group, version, text("kind")) else { return Vec::new() };
+    kind.selectable.iter().map(|field| (field.path, (field.read)(object))).collect()
+}

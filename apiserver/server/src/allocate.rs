@@ -1,0 +1,228 @@
+//! Numbers that are handed out once: cluster addresses and node ports of Services.
+//!
+//! Knows: both ranges, which numbers the stored Services have, which ones writes under way have taken. Refuses to know:
+//! when a Service needs one.
+//!
+//! Nothing is stored: what is in use is read from the cache, whose objects are looked at again only when they have
+//! changed. A number that a write takes is held until the cache shows the write, so that two writes never get the same.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use leme_registry::{Allocator, json};
+use leme_store::cache::{Cache, Cached};
+use serde_json::Value;
+
+/// How long a number stays taken for a write of unknown outcome: the cache shows by then whether it happened.
+const UNKNOWN: Duration = Duration::from_secs(60);
+
+/// Prefix of the objects that hold numbers.
+const SERVICES: &str = "/registry/services/";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Number {
+    Address(u32),
+    Port(u16),
+}
+
+/// Both ranges and what is taken of them.
+pub(crate) struct Pools {
+    cidr: (Ipv4Addr, u8),
+    ports: RangeInclusive<u16>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What each stored Service has, as of which revision.
+    seen: HashMap<Arc<str>, (u64, Vec<Number>)>,
+    used: HashSet<Number>,
+    /// What writes under way have taken, and until when.
+    held: HashMap<Number, Option<Instant>>,
+}
+
+impl State {
+    /// Brings what is used up to date with the cache.
+    fn refresh(&mut self, cache: &Cache) {
+        let Some(snapshot) = cache.snapshot(SERVICES) else { return };
+        for object in snapshot.iter() {
+            if self.seen.get(&object.key).is_some_and(|(revision, _)| *revision == object.mod_revision) {
+                continue;
+            }
+            let numbers = numbers(object);
+            self.forget(&object.key.clone());
+            self.used.extend(&numbers);
+            self.seen.insert(object.key.clone(), (object.mod_revision, numbers));
+        }
+        if self.seen.len() > snapshot.len() {
+            let gone: Vec<Arc<str>> =
+                self.seen.keys().filter(|key| snapshot.get(key).is_none()).cloned().collect();
+            gone.iter().for_each(|key| self.forget(key));
+        }
+        let now = Instant::now();
+        self.held.retain(|_, until| until.is_none_or(|until| until > now));
+    }
+
+    fn forget(&mut self, key: &str) {
+        for number in self.seen.remove(key).into_iter().flat_map(|(_, numbers)| numbers) {
+            self.used.remove(&number);
+        }
+    }
+
+    fn is_free(&self, number: Number) -> bool {
+        !self.used.contains(&number) && !self.held.contains_key(&number)
+    }
+}
+
+fn numbers(object: &Cached) -> Vec<Number> {
+    let Ok(value) = serde_json::from_slice::<Value>(&object.json) else { return Vec::new() };
+    let one = json::at(&value, &["spec", "clusterIP"]);
+    let addresses = one
+        .into_iter()
+        .chain(json::list(&value, &["spec", "clusterIPs"]))
+        .filter_map(|text| text.as_str()?.parse().ok())
+        .map(|address: Ipv4Addr| Number::Address(address.into()));
+    let ports = json::list(&value, &["spec", "ports"]).iter().filter_map(|port| json::int(port, &["nodePort"]));
+    let health = json::int(&value, &["spec", "healthCheckNodePort"]);
+    let ports = ports.chain(health).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+    let mut all: Vec<Number> = addresses.chain(ports.map(Number::Port)).collect();
+    all.dedup();
+    all
+}
+
+impl Pools {
+    /// Pools over a network and a range of ports.
+    pub fn new(cidr: (Ipv4Addr, u8), ports: RangeInclusive<u16>) -> Pools {
+        Pools { cidr, ports, state: Mutex::default() }
+    }
+
+    /// The address that the API server's own Service has: the first of the network.
+    pub fn first(cidr: (Ipv4Addr, u8)) -> Ipv4Addr {
+        Ipv4Addr::from(network(cidr).0 + 1)
+    }
+
+    /// A set of numbers for one attempt of one write; empty until something is taken.
+    pub fn reserve<'a>(&'a self, cache: &'a Cache) -> Reservation<'a> {
+        Reservation { pools: self, cache, taken: Vec::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// First and last address of the network itself.
+fn network((address, bits): (Ipv4Addr, u8)) -> (u32, u32) {
+    let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
+    let first = u32::from(address) & mask;
+    (first, first | !mask)
+}
+
+/// Numbers taken by one attempt of one write; given back when dropped.
+pub(crate) struct Reservation<'a> {
+    pools: &'a Pools,
+    cache: &'a Cache,
+    taken: Vec<Number>,
+}
+
+impl Reservation<'_> {
+    /// The write is stored: the numbers are free again once the cache itself shows them used.
+    pub async fn written(mut self, cache: &Cache, revision: u64) {
+        if !self.taken.is_empty() && cache.at_least(revision).await.is_err() {
+            self.keep();
+        }
+    }
+
+    /// Nobody knows whether the write happened: the numbers stay taken until the cache must know.
+    pub fn unknown(mut self) {
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        let until = Some(Instant::now() + UNKNOWN);
+        let mut state = self.pools.state();
+        for number in self.taken.drain(..) {
+            state.held.insert(number, until);
+        }
+    }
+
+    fn take(&mut self, candidates: impl Iterator<Item = Number>) -> Option<Number> {
+        let mut state = self.pools.state();
+        state.refresh(self.cache);
+        let found = candidates.into_iter().find(|number| state.is_free(*number))?;
+        state.held.insert(found, None);
+        self.taken.push(found);
+        Some(found)
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if !self.taken.is_empty() {
+            let mut state = self.pools.state();
+            for number in self.taken.drain(..) {
+                state.held.remove(&number);
+            }
+        }
+    }
+}
+
+/// Every number of `0..count`, from a random one on.
+fn scattered(count: u32) -> impl Iterator<Item = u32> {
+    let start = uuid::Uuid::new_v4().as_fields().0.checked_rem(count).unwrap_or(0);
+    (start..count).chain(0..start)
+}
+
+impl Allocator for Reservation<'_> {
+    fn cluster_ip(&mut self, requested: Option<&str>) -> Result<String, String> {
+        let (first, last) = network(self.pools.cidr);
+        if let Some(text) = requested {
+            let failed = |why: &str| format!("failed to allocate IP {text}: {why}");
+            let address: Ipv4Addr = text.parse().map_err(|_| failed("it is not an IPv4 address"))?;
+            let number = u32::from(address);
+            if number <= first || number >= last {
+                let (network, bits) = self.pools.cidr;
+                return Err(failed(&format!(
+                    "the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}/{bits}"
+                )));
+            }
+            let taken = self.take(std::iter::once(Number::Address(number)));
+            return match taken {
+                Some(_) => Ok(address.to_string()),
+                None => Err(failed("provided IP is already allocated")),
+            };
+        }
+        // The network's own address, its last one and the API server's are never given out unasked.
+        let low = first.saturating_add(2);
+        let count = last.saturating_sub(low);
+        match self.take(scattered(count).map(|offset| Number::Address(low + offset))) {
+            Some(Number::Address(number)) => Ok(Ipv4Addr::from(number).to_string()),
+            _ => Err("failed to allocate a serviceIP: range is full".to_owned()),
+        }
+    }
+
+    fn node_port(&mut self, requested: Option<i64>) -> Result<i64, String> {
+        let (low, high) = (*self.pools.ports.start(), *self.pools.ports.end());
+        if let Some(requested) = requested {
+            let port = u16::try_from(requested).ok().filter(|port| self.pools.ports.contains(port));
+            let Some(port) = port else {
+                return Err(format!(
+                    "provided port is not in the valid range. The range of valid ports is {low}-{high}"
+                ));
+            };
+            return match self.take(std::iter::once(Number::Port(port))) {
+                Some(_) => Ok(requested),
+                None => Err("provided port is already allocated".to_owned()),
+            };
+        }
+        let count = u32::from(high.saturating_sub(low)) + 1;
+        let ports = scattered(count).filter_map(|offset| u16::try_from(u32::from(low) + offset).ok());
+        match self.take(ports.map(Number::Port)) {
+            Some(Number::Port(port)) => Ok(i64::from(port)),
+            _ => Err("range is full".to_owned()),
+        }
+    }
+}

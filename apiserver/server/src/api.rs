@@ -1,0 +1,131 @@
+//! One request from beginning to end: parse, identify, authorise, dispatch, answer; and what all requests share.
+//!
+//! Knows: the order of those steps, which handler a verb has. Refuses to know: any kind, and connections.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use crate::shim::Identity;
+use leme_kinds::{Kind, Subresource};
+use leme_meta::Status;
+use leme_store::Store;
+use leme_store::cache::Cache;
+
+use crate::allocate::Pools;
+use crate::answer::{self, Answer};
+use crate::body::RequestBody;
+use crate::discovery::Discovery;
+use crate::documents;
+use crate::lifetime::Lifetime;
+use crate::node_proxy::NodeClient;
+use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
+
+/// What all requests share.
+pub(crate) struct Api {
+    pub store: Arc<dyn Store>,
+    pub cache: Arc<Cache>,
+    pub pools: Pools,
+    pub route_domain: String,
+    pub discovery: Discovery,
+    pub nodes: NodeClient,
+    pub lifetime: Lifetime,
+}
+
+/// A request with its body still to be read, as handlers get it.
+pub(crate) struct Incoming {
+    pub parts: Parts,
+    pub body: RequestBody,
+}
+
+impl Api {
+    /// Answers a request, whatever happens: an error becomes a Status, a panic a 500.
+    pub async fn handle(self: Arc<Self>, identity: Identity, request: http::Request<RequestBody>) -> Answer {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let answered = AssertUnwindSafe(self.answer(identity, request)).catch_unwind().await;
+        match answered {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => {
+                if status.code >= 500 {
+                    tracing::warn!(request = %what, code = status.code, error = %status, "request failed");
+                }
+                answer::status(&status)
+            }
+            Err(_) => panicked(&what),
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        identity: Identity,
+        request: http::Request<RequestBody>,
+    ) -> Result<Answer, Status> {
+        let (parts, body) = request.into_parts();
+        let info = match parse(&parts.method, &parts.uri) {
+            Ok(info) => info,
+            // A stranger learns nothing about paths.
+            Err(_) if !identity.is_authenticated() => return Err(Status::unauthorized()),
+            Err(status) => return Err(status),
+        };
+        match info {
+            RequestInfo::Other { segments, query } => {
+                documents::answer(&self, &identity, &parts, &segments, &query).await
+            }
+            RequestInfo::Resource(request) => {
+                crate::admit::authorize(&identity, &request)?;
+                self.dispatch(*request, Incoming { parts, body }).await
+            }
+        }
+    }
+
+    /// The handler of a verb, boxed: a connection's task shall not be as large as the largest handler.
+    fn dispatch(
+        self: Arc<Self>,
+        request: ResourceRequest,
+        incoming: Incoming,
+    ) -> BoxFuture<'static, Result<Answer, Status>> {
+        let headers = incoming.parts.headers.clone();
+        match (request.verb, request.subresource) {
+            (_, Some(Subresource::Log)) => Box::pin(async move { self.log(&request).await }),
+            (_, Some(Subresource::Exec)) => Box::pin(async move { self.exec(&request, incoming.parts).await }),
+            (Verb::Get, _) => Box::pin(async move { self.get(&request, &headers).await }),
+            (Verb::List, _) => Box::pin(async move { self.list(&request, &headers).await }),
+            (Verb::Watch, _) => Box::pin(async move { self.watch(&request, &headers).await }),
+            _ => Box::pin(self.write(request, incoming)),
+        }
+    }
+
+    /// Writes run in a task of their own: a client that hangs up must not leave one half done.
+    async fn write(
+        self: Arc<Self>,
+        request: ResourceRequest,
+        incoming: Incoming,
+    ) -> Result<Answer, Status> {
+        let body = crate::body::read(incoming.body).await?;
+        let (parts, api) = (incoming.parts, Arc::clone(&self));
+        let what = format!("{} {}", parts.method, parts.uri.path());
+        let write = self.lifetime.spawn_whole(async move {
+            match request.verb {
+                Verb::Create => api.create(&request, &parts.headers, body).await,
+                Verb::Update => api.update(&request, &parts.headers, body).await,
+                Verb::Patch => api.patch(&request, &parts.headers, body).await,
+                Verb::Delete => api.delete(&request, &parts.headers, body).await,
+                Verb::DeleteCollection => api.delete_collection(&request, &parts.headers, body).await,
+                Verb::Get | Verb::List | Verb::Watch => Err(Status::no_such_path()),
+            }
+        });
+        write.await.unwrap_or_else(|_| Ok(panicked(&what)))
+    }
+
+    /// The strategy of a kind; every row of the table has one.
+    pub fn strategy(kind: &'static Kind) -> &'static leme_registry::Strategy {
+        crate::shim::strategy_of(kind)
+    }
+}
+
+fn panicked(what: &str) -> Answer {
+    tracing::error!(request = %what, "a request handler panicked");
+    answer::status(&Status::internal("the server panicked while it handled the request"))
+}

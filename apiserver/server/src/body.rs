@@ -1,0 +1,172 @@
+//! Bodies in both directions: a request's is read whole within a bound, an answer's is bytes, chunks or a live stream.
+//!
+//! Knows: sizes, frames, media types of objects people send. Refuses to know: what the objects are.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures::Stream;
+use futures::stream::BoxStream;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use leme_meta::Status;
+
+/// Any error of a body, as hyper and tower pass it on.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body, wherever it comes from.
+pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Upstream's limit for request bodies: 3 MiB.
+pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// An answer's body.
+pub struct Body(Kind);
+
+enum Kind {
+    Whole(Option<Bytes>),
+    /// Chunks made one at a time as the client takes them, with what is left of the known total.
+    Chunks(Box<dyn Iterator<Item = Bytes> + Send>, u64),
+    Live(BoxStream<'static, Result<Bytes, BoxError>>),
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Body {
+        Body(Kind::Whole(None))
+    }
+
+    /// All bytes at hand.
+    pub fn whole(bytes: impl Into<Bytes>) -> Body {
+        let bytes = bytes.into();
+        Body(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// Chunks of exactly `total` bytes together.
+    pub fn chunks(total: u64, chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
+        Body(Kind::Chunks(Box::new(chunks), total))
+    }
+
+    /// Chunks until the stream ends.
+    pub fn live(stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
+        Body(Kind::Live(Box::pin(stream)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Chunks(chunks, left) => Poll::Ready(chunks.next().map(|bytes| {
+                *left = left.saturating_sub(bytes.len() as u64);
+                Ok(Frame::data(bytes))
+            })),
+            Kind::Live(stream) => {
+                stream.as_mut().poll_next(context).map(|item| item.map(|chunk| chunk.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.0, Kind::Whole(None) | Kind::Chunks(_, 0))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Chunks(_, left) => SizeHint::with_exact(*left),
+            Kind::Live(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads a whole request body, never holding more than the limit.
+pub(crate) async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
+    let too_large = || Status::too_large(format!("limit is {MAX_BODY}"));
+    if http_body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    let broken = |error: BoxError| Status::bad_request(format!("the request body could not be read: {error}"));
+    // Most bodies are one frame, which is passed on as it is.
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+/// The media type of a request body, without parameters; JSON if the client did not say.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if text.is_empty() { "application/json".to_owned() } else { text }
+}
+
+/// The body of an object as JSON text: YAML is converted, every other media type refused.
+pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
+    match media_type {
+        "application/json" => Ok(bytes),
+        "application/yaml" => yaml_to_json(&bytes).map(Bytes::from),
+        other => Err(Status::unsupported_media_type(format!(
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json, application/yaml (got {other:?})"
+        ))),
+    }
+}
+
+fn yaml_to_json(bytes: &[u8]) -> Result<Vec<u8>, Status> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Status::bad_request(format!("error converting YAML to JSON: {error}"))
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| wrong(&error))?;
+    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| wrong(&error))?;
+    serde_json::to_vec(&value).map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(bytes: Vec<u8>) -> RequestBody {
+        http_body_util::Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync()
+    }
+
+    #[tokio::test]
+    async fn bodies_are_read_up_to_the_limit() {
+        assert_eq!(read(request(vec![b' '; MAX_BODY])).await.unwrap().len(), MAX_BODY);
+        assert_eq!(read(request(vec![b' '; MAX_BODY + 1])).await.unwrap_err().code, 413);
+    }
+
+    #[test]
+    fn yaml_becomes_json_and_other_types_are_415() {
+        let json = to_json("application/yaml", Bytes::from_static(b"a: [1, x]\nb: yes\n")).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(value["a"], serde_json::json!([1, "x"]));
+        assert_eq!(to_json("text/plain", Bytes::new()).unwrap_err().code, 415);
+        assert_eq!(to_json("application/yaml", Bytes::from_static(b"a: [")).unwrap_err().code, 400);
+    }
+}

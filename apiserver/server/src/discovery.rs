@@ -1,0 +1,301 @@
+//! What the server serves, told to clients: groups, versions, resources, in the plain and the aggregated form.
+//!
+//! Knows: the discovery documents. Refuses to know: any kind; all comes from the kind table. The documents never change
+//! while a server runs, so they are made once, with their ETags.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use leme_kinds::{KINDS, Kind, Subresource};
+use leme_meta::Status;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::answer::{self, Answer};
+use crate::body::Body;
+use crate::negotiate::{self, Accepted};
+
+const VERBS: [&str; 8] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+const PLAIN: &str = "application/json";
+const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const V2BETA1: &str = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+/// A document with its entity tag.
+#[derive(Clone)]
+pub(crate) struct Document {
+    media_type: &'static str,
+    bytes: Bytes,
+    etag: HeaderValue,
+}
+
+impl Document {
+    fn new(media_type: &'static str, value: &Value) -> Document {
+        let bytes = Bytes::from(value.to_string());
+        Document { media_type, etag: etag(&bytes), bytes }
+    }
+
+    fn answer(&self, headers: &HeaderMap) -> Answer {
+        let known = headers.get(header::IF_NONE_MATCH).is_some_and(|tag| *tag == self.etag);
+        let mut answer = if known {
+            answer::with_body(304, self.media_type, Body::empty())
+        } else {
+            answer::with_body(200, self.media_type, Body::whole(self.bytes.clone()))
+        };
+        answer.headers_mut().insert(header::ETAG, self.etag.clone());
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+        answer
+    }
+}
+
+/// A strong entity tag of some bytes.
+pub(crate) fn etag(bytes: &[u8]) -> HeaderValue {
+    let digest = Sha256::digest(bytes);
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
+    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// `/api` or `/apis` in its three forms.
+struct Root {
+    plain: Document,
+    v2: Document,
+    v2beta1: Document,
+}
+
+impl Root {
+    fn answer(&self, headers: &HeaderMap) -> Result<Answer, Status> {
+        for entry in Accepted::all(headers).iter().filter(|entry| entry.json()) {
+            let aggregated = entry.parameter("g") == "apidiscovery.k8s.io"
+                && entry.parameter("as") == "APIGroupDiscoveryList";
+            match (aggregated, entry.parameter("v")) {
+                (true, "v2") => return Ok(self.v2.answer(headers)),
+                (true, "v2beta1") => return Ok(self.v2beta1.answer(headers)),
+                (false, _) if entry.parameter("as").is_empty() => return Ok(self.plain.answer(headers)),
+                _ => {}
+            }
+        }
+        Err(negotiate::not_acceptable())
+    }
+}
+
+/// Every discovery document.
+pub(crate) struct Discovery {
+    core: Root,
+    groups: Root,
+    group: Vec<(&'static str, Document)>,
+    resources: Vec<(&'static str, &'static str, Document)>,
+}
+
+impl Discovery {
+    /// Makes the documents. `scale` says which kind and version a row's scale subresource shows.
+    pub fn new(scale: impl Fn(&'static Kind) -> &'static str) -> Discovery {
+        let all = groups();
+        let named: Vec<_> = all.iter().filter(|(group, _)| !group.is_empty()).collect();
+        let core: Vec<_> = all.iter().filter(|(group, _)| group.is_empty()).collect();
+        let versions: Vec<&str> = core.iter().flat_map(|(_, versions)| versions.iter().copied()).collect();
+        let core_plain = json!({
+            "kind": "APIVersions",
+            "versions": versions,
+            "serverAddressByClientCIDRs": [],
+        });
+        let group_list: Vec<Value> =
+            named.iter().map(|(group, versions)| group_entry(group, versions)).collect();
+        let groups_plain = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": group_list });
+        let root = |plain: &Value, rows: &[&(&'static str, Vec<&'static str>)]| Root {
+            plain: Document::new(PLAIN, plain),
+            v2: Document::new(V2, &aggregated("apidiscovery.k8s.io/v2", rows, &scale)),
+            v2beta1: Document::new(V2BETA1, &aggregated("apidiscovery.k8s.io/v2beta1", rows, &scale)),
+        };
+        let mut group = Vec::new();
+        let mut resources = Vec::new();
+        for (name, versions) in &all {
+            let mut document = group_entry(name, versions);
+            document["kind"] = "APIGroup".into();
+            document["apiVersion"] = "v1".into();
+            group.push((*name, Document::new(PLAIN, &document)));
+            for version in versions {
+                let list = resource_list(name, version, &scale);
+                resources.push((*name, *version, Document::new(PLAIN, &list)));
+            }
+        }
+        Discovery { core: root(&core_plain, &core), groups: root(&groups_plain, &named), group, resources }
+    }
+
+    /// The document at a path, if it is one of discovery's.
+    pub fn at(&self, segments: &[&str], headers: &HeaderMap) -> Option<Result<Answer, Status>> {
+        let resources = |group: &str, version: &str| {
+            self.resources.iter().find(|(g, v, _)| *g == group && *v == version).map(|(_, _, document)| document)
+        };
+        let document = match segments {
+            ["api"] => return Some(self.core.answer(headers)),
+            ["apis"] => return Some(self.groups.answer(headers)),
+            ["api", version] => resources("", version)?,
+            ["apis", group] if !group.is_empty() => &self.group.iter().find(|(name, _)| name == group)?.1,
+            ["apis", group, version] if !group.is_empty() => resources(group, version)?,
+            _ => return None,
+        };
+        Some(Ok(document.answer(headers)))
+    }
+
+    /// Every path that has a document, for the root listing.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
+        for (group, version, _) in &self.resources {
+            if group.is_empty() {
+                paths.push(format!("/api/{version}"));
+            } else {
+                paths.push(format!("/apis/{group}"));
+                paths.push(format!("/apis/{group}/{version}"));
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+}
+
+/// Groups in table order, each with its versions in table order.
+fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut groups: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
+    for row in KINDS {
+        match groups.iter_mut().find(|(group, _)| *group == row.group) {
+            Some((_, versions)) if versions.contains(&row.version) => {}
+            Some((_, versions)) => versions.push(row.version),
+            None => groups.push((row.group, vec![row.version])),
+        }
+    }
+    groups
+}
+
+fn group_entry(group: &str, versions: &[&str]) -> Value {
+    let entries: Vec<Value> = versions
+        .iter()
+        .map(|version| {
+            json!({ "groupVersion": leme_meta::gvk::api_version(group, version), "version": version })
+        })
+        .collect();
+    json!({ "name": group, "preferredVersion": entries.first(), "versions": entries })
+}
+
+fn rows(group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(move |row| row.group == group && row.version == version)
+}
+
+/// The group, version and kind that a subresource speaks, and its verbs.
+fn subresource(
+    row: &'static Kind,
+    sub: Subresource,
+    scale: &impl Fn(&'static Kind) -> &'static str,
+) -> ((&'static str, &'static str, &'static str), &'static [&'static str]) {
+    let own = (row.group, row.version, row.kind);
+    match sub {
+        Subresource::Status => (own, &["get", "patch", "update"]),
+        Subresource::Scale => {
+            let (group, version) = leme_meta::gvk::split_api_version(scale(row));
+            ((group, version, "Scale"), &["get", "patch", "update"])
+        }
+        Subresource::Binding => (("", "v1", "Binding"), &["create"]),
+        Subresource::Log => (own, &["get"]),
+        Subresource::Exec => (("", "v1", "PodExecOptions"), &["create", "get"]),
+        Subresource::Finalize => (own, &["update"]),
+    }
+}
+
+fn resource_list(
+    group: &'static str,
+    version: &'static str,
+    scale: &impl Fn(&'static Kind) -> &'static str,
+) -> Value {
+    let mut list = Vec::new();
+    for row in rows(group, version) {
+        let mut entry = json!({
+            "name": row.plural,
+            "singularName": row.singular,
+            "namespaced": row.namespaced(),
+            "kind": row.kind,
+            "verbs": VERBS,
+        });
+        for (field, words) in [("shortNames", row.short_names), ("categories", row.categories)] {
+            if !words.is_empty() {
+                entry[field] = words.into();
+            }
+        }
+        list.push(entry);
+        for sub in row.subresources {
+            let ((sub_group, sub_version, kind), verbs) = subresource(row, *sub, scale);
+            let mut entry = json!({
+                "name": format!("{}/{}", row.plural, sub.name()),
+                "singularName": "",
+                "namespaced": row.namespaced(),
+                "kind": kind,
+                "verbs": verbs,
+            });
+            if (sub_group, sub_version) != (group, version) {
+                entry["group"] = sub_group.into();
+                entry["version"] = sub_version.into();
+            }
+            list.push(entry);
+        }
+    }
+    json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": leme_meta::gvk::api_version(group, version),
+        "resources": list,
+    })
+}
+
+fn aggregated(
+    api_version: &str,
+    groups: &[&(&'static str, Vec<&'static str>)],
+    scale: &impl Fn(&'static Kind) -> &'static str,
+) -> Value {
+    let kind_of = |(group, version, kind): (&str, &str, &str)| {
+        json!({ "group": group, "version": version, "kind": kind })
+    };
+    let resource = |row: &'static Kind| {
+        let mut entry = json!({
+            "resource": row.plural,
+            "responseKind": kind_of((row.group, row.version, row.kind)),
+            "scope": if row.namespaced() { "Namespaced" } else { "Cluster" },
+            "singularResource": row.singular,
+            "verbs": VERBS,
+        });
+        for (field, words) in [("shortNames", row.short_names), ("categories", row.categories)] {
+            if !words.is_empty() {
+                entry[field] = words.into();
+            }
+        }
+        if !row.subresources.is_empty() {
+            let subs: Vec<Value> = row
+                .subresources
+                .iter()
+                .map(|sub| {
+                    let (kind, verbs) = subresource(row, *sub, scale);
+                    json!({ "subresource": sub.name(), "responseKind": kind_of(kind), "verbs": verbs })
+                })
+                .collect();
+            entry["subresources"] = subs.into();
+        }
+        entry
+    };
+    let items: Vec<Value> = groups
+        .iter()
+        .map(|(group, versions)| {
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|version| {
+                    let resources: Vec<Value> = rows(group, version).map(resource).collect();
+                    json!({ "version": version, "resources": resources, "freshness": "Current" })
+                })
+                .collect();
+            let mut metadata = json!({ "creationTimestamp": null });
+            if !group.is_empty() {
+                metadata["name"] = (*group).into();
+            }
+            json!({ "metadata": metadata, "versions": versions })
+        })
+        .collect();
+    json!({ "kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items })
+}

@@ -1,0 +1,148 @@
+//! Everything that is not an object: health, version, discovery, OpenAPI, the list of paths.
+//!
+//! Knows: those paths, and which of them strangers may read. Refuses to know: objects.
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, header};
+use crate::shim::Identity;
+use leme_meta::Status;
+use serde_json::json;
+
+use crate::answer::{self, Answer};
+use crate::api::Api;
+use crate::body::Body;
+use crate::discovery;
+use crate::query::Query;
+
+/// The Kubernetes version whose API is served.
+const MAJOR: &str = "1";
+const MINOR: &str = "33";
+
+/// Documents that tell nothing about the cluster: strangers may read them, as probes do.
+const PUBLIC: [&str; 4] = ["healthz", "livez", "readyz", "version"];
+
+/// Answers a request for a path that is no resource's.
+pub(crate) async fn answer(
+    api: &Api,
+    identity: &Identity,
+    parts: &Parts,
+    segments: &[String],
+    query: &Query,
+) -> Result<Answer, Status> {
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let public = segments.first().is_some_and(|first| PUBLIC.contains(first));
+    if !public {
+        crate::admit::authorize_path(identity, &parts.method, parts.uri.path())?;
+    }
+    if parts.method != Method::GET {
+        return Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+    }
+    let headers = &parts.headers;
+    match segments.as_slice() {
+        ["healthz" | "livez" | "readyz", rest @ ..] => health(api, segments[0], rest, query).await,
+        ["version"] => Ok(version()),
+        ["openapi", ..] => Err(Status::no_such_path()),
+        [] => Ok(answer::value(200, &json!({ "paths": paths(api) }))),
+        other => api.discovery.at(other, headers).unwrap_or_else(|| Err(Status::no_such_path())),
+    }
+}
+
+fn paths(api: &Api) -> Vec<String> {
+    let mut paths = api.discovery.paths();
+    let fixed = ["/healthz", "/livez", "/readyz", "/openapi/v3", "/version"];
+    paths.extend(fixed.iter().map(ToString::to_string));
+    paths
+}
+
+fn version() -> Answer {
+    answer::value(200, &json!({
+        "major": MAJOR,
+        "minor": MINOR,
+        "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
+    }))
+}
+
+/// The architecture as Go, and so every Kubernetes client, names it.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// `livez` asks whether the process serves, the others also whether the store can be read.
+async fn health(api: &Api, which: &str, rest: &[&str], query: &Query) -> Result<Answer, Status> {
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
+    if which != "livez" {
+        let store = api.store.revision().await;
+        checks.push(("store", store.map(drop).map_err(|error| error.to_string())));
+    }
+    if which == "readyz" {
+        let stopping = api.lifetime.is_stopping();
+        checks.push(("shutdown", if stopping { Err("process is shutting down".into()) } else { Ok(()) }));
+    }
+    match rest {
+        [] => checks.retain(|(name, _)| !excluded.contains(name)),
+        [one] if checks.iter().any(|(name, _)| name == one) => checks.retain(|(name, _)| name == one),
+        _ => return Err(Status::no_such_path()),
+    }
+    let healthy = checks.iter().all(|(_, result)| result.is_ok());
+    let mut text = String::new();
+    if query.has("verbose") || !healthy {
+        for (name, result) in &checks {
+            match result {
+                Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
+                // Strangers read this: the reason goes to the log.
+                Err(why) => {
+                    tracing::warn!(check = name, %why, "health check failed");
+                    text.push_str(&format!("[-]{name} failed: reason withheld\n"));
+                }
+            }
+        }
+        text.push_str(&format!("{which} check {}\n", if healthy { "passed" } else { "failed" }));
+    } else {
+        text.push_str("ok");
+    }
+    let code = if healthy { 200 } else { 500 };
+    Ok(answer::with_body(code, "text/plain; charset=utf-8", Body::whole(text)))
+}
+
+/// A large document that never changes: with an ETag, and compressed if the client asks. Objects are never compressed:
+/// on loopback and in a data centre's network that costs both sides more time than it saves.
+fn document(headers: &HeaderMap, value: &serde_json::Value) -> Answer {
+    let bytes = value.to_string().into_bytes();
+    let tag = discovery::etag(&bytes);
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == tag);
+    let gzip = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == "gzip")));
+    let mut answer = match (known, gzip) {
+        (true, _) => answer::with_body(304, "application/json", Body::empty()),
+        (false, false) => answer::json(200, bytes),
+        (false, true) => {
+            let mut answer = answer::json(200, compressed(&bytes));
+            answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            answer
+        }
+    };
+    answer.headers_mut().insert(header::ETAG, tag);
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
+    answer
+}
+
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing to a Vec does not fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}

@@ -1,0 +1,125 @@
+//! What a watcher is told of a change, in each representation.
+//!
+//! Knows: the types of watch events, how a change looks through a selection. Refuses to know: streams.
+//!
+//! The frames that all watchers of a representation share are kept with the event: slot 0 holds metadata, slots 1 to 3
+//! hold Table rows without, with metadata, with whole objects.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use leme_kinds::Kind;
+use leme_meta::Status;
+use leme_store::cache::{Cached, Event, Kind as Change, frame};
+use serde_json::{Value, json};
+
+use crate::negotiate::{Include, Shape};
+use crate::selection::Selection;
+use crate::table;
+
+/// The writer of one watch's events.
+pub(crate) struct Frames {
+    kind: &'static Kind,
+    shape: Shape,
+    include: Include,
+    /// Only the first Table of a watch says what its columns are.
+    columns_told: bool,
+}
+
+impl Frames {
+    pub fn new(kind: &'static Kind, shape: Shape, include: Include) -> Frames {
+        Frames { kind, shape, include, columns_told: false }
+    }
+
+    /// An object that was there when the watch began.
+    pub fn added(&mut self, object: &Cached) -> Bytes {
+        self.encode(Change::Added, object)
+    }
+
+    /// A change as it looks through the selection: what enters it is added, what leaves it is deleted.
+    pub fn event(&mut self, event: &Event, selection: &Selection) -> Option<Bytes> {
+        if !event.object.key.starts_with(selection.prefix()) {
+            return None;
+        }
+        let now = event.kind != Change::Deleted && selection.matches(&event.object);
+        let before = match (&event.previous, event.kind) {
+            (_, Change::Added) => false,
+            (Some(previous), _) => selection.matches(previous),
+            (None, _) => selection.matches(&event.object),
+        };
+        let change = match (before, now) {
+            (false, false) => return None,
+            (false, true) => Change::Added,
+            (true, true) => Change::Modified,
+            (true, false) => Change::Deleted,
+        };
+        if change == event.kind {
+            return Some(self.shared(event));
+        }
+        match (&event.previous, change) {
+            // Left the selection: shown as it last was in it, with the revision of its leaving.
+            (Some(previous), Change::Deleted) => {
+                Some(self.encode(change, &previous.at_revision(event.revision)))
+            }
+            _ => Some(self.encode(change, &event.object)),
+        }
+    }
+
+    /// A bookmark; `initial` for the one that ends the initial events.
+    pub fn bookmark(&mut self, revision: u64, initial: bool) -> Bytes {
+        let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
+        if initial {
+            metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        }
+        let object = match self.shape {
+            Shape::Plain => {
+                json!({ "kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": metadata })
+            }
+            Shape::Metadata => table::partial(json!({ "metadata": metadata })),
+            Shape::Table => {
+                let cells: Vec<Value> = self.kind.table_columns().map(|_| Value::Null).collect();
+                let row = json!({ "cells": cells, "object": table::partial(json!({ "metadata": metadata })) });
+                let metadata = json!({ "resourceVersion": revision.to_string() });
+                table::table(self.columns(), metadata, vec![row])
+            }
+        };
+        frame("BOOKMARK", object.to_string().as_bytes())
+    }
+
+    /// The end of a watch that failed.
+    pub fn error(&self, status: &Status) -> Bytes {
+        frame("ERROR", status.to_json().to_string().as_bytes())
+    }
+
+    fn shared(&mut self, event: &Event) -> Bytes {
+        let slot = match (self.shape, self.include) {
+            (Shape::Plain, _) => return event.frame(),
+            // This one holds the columns and is nobody else's.
+            (Shape::Table, _) if !self.columns_told => return self.encode(event.kind, &event.object),
+            (Shape::Metadata, _) => 0,
+            (Shape::Table, Include::None) => 1,
+            (Shape::Table, Include::Metadata) => 2,
+            (Shape::Table, Include::Object) => 3,
+        };
+        event.encoded(slot, |event| self.encode(event.kind, &event.object))
+    }
+
+    fn encode(&mut self, change: Change, object: &Cached) -> Bytes {
+        if self.shape == Shape::Plain {
+            return frame(change.word(), &object.json);
+        }
+        let shown = match (table::decoded(object), self.shape) {
+            (Err(status), _) => return self.error(&status),
+            (Ok(value), Shape::Table) => {
+                let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
+                let row = table::row(self.kind, value, self.include, Timestamp::now());
+                table::table(self.columns(), metadata, vec![row])
+            }
+            (Ok(value), _) => table::partial(value),
+        };
+        frame(change.word(), shown.to_string().as_bytes())
+    }
+
+    fn columns(&mut self) -> Option<Value> {
+        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(self.kind))
+    }
+}

@@ -1,0 +1,264 @@
+//! GET and LIST: answered from the cache's bytes.
+//!
+//! Knows: revisions asked for, pages, the frame of a list document. Refuses to know: what objects hold, except when a
+//! Table or metadata is asked for.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderMap;
+use jiff::Timestamp;
+use leme_kinds::Subresource;
+use leme_meta::Status;
+use leme_store::StoreError;
+use leme_store::cache::{Cached, Snapshot};
+use serde_json::{Value, json};
+
+use crate::answer::{self, Answer, read_failed};
+use crate::api::Api;
+use crate::body::Body;
+use crate::negotiate::{self, Shape};
+use crate::pages::{self, Token};
+use crate::request::ResourceRequest;
+use crate::selection::{Match, Selection, Version};
+use crate::table;
+
+/// How much of a list is put together at a time: a list is never held as a whole copy per client.
+const CHUNK: usize = 128 * 1024;
+
+impl Api {
+    /// Waits until the cache is as new as the request asks.
+    pub(crate) async fn catch_up(&self, revision: Option<u64>) -> Result<(), Status> {
+        match revision {
+            None => self.cache.fresh().await.map(drop).map_err(read_failed),
+            Some(0) => Ok(()),
+            Some(asked) => match self.cache.at_least(asked).await {
+                Ok(()) => Ok(()),
+                Err(_) if self.cache.revision() < asked => {
+                    Err(answer::too_new(asked, self.cache.revision()))
+                }
+                Err(error) => Err(read_failed(error)),
+            },
+        }
+    }
+
+    /// GET of one object, or of its scale.
+    pub(crate) async fn get(&self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+        let shape = negotiate::shape(headers, false)?;
+        self.catch_up(Version::of(request)?.revision).await?;
+        let object = self
+            .cache
+            .get(&request.kind.prefix(None), &request.key())
+            .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+        if request.subresource == Some(Subresource::Scale) {
+            let scale = Api::strategy(request.kind).scale.ok_or_else(Status::no_such_path)?;
+            return Ok(answer::value(200, &leme_registry::scale_of(&scale, &table::decoded(&object)?)));
+        }
+        let value = match shape {
+            Shape::Plain if !pretty(request) => return Ok(answer::json(200, object.json.clone())),
+            Shape::Plain => table::decoded(&object)?,
+            Shape::Metadata => table::partial(table::decoded(&object)?),
+            Shape::Table => {
+                let include = negotiate::include(request.query.get("includeObject"))?;
+                let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
+                let row = table::row(request.kind, table::decoded(&object)?, include, Timestamp::now());
+                table::table(Some(table::columns(request.kind)), metadata, vec![row])
+            }
+        };
+        Ok(shown(request, &value))
+    }
+
+    /// LIST of a collection.
+    pub(crate) async fn list(&self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+        let shape = negotiate::shape(headers, true)?;
+        let selection = Selection::of(request)?;
+        let limit = usize::try_from(request.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
+        let token = request.query.get("continue").map(Token::decode).transpose()?;
+        let version = Version::of(request)?.check_list(token.is_some())?;
+        if token.is_some() && version.revision.is_some_and(|revision| revision != 0) {
+            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+        }
+        let snapshot = match &token {
+            Some(token) => match self.snapshot_of_page(request, token).await? {
+                Some(snapshot) => snapshot,
+                None => return Ok(answer::value(410, &pages::expired(token))),
+            },
+            None => self.snapshot(request, version, limit > 0).await?,
+        };
+        let page = Page::cut(&snapshot, &selection, token.as_ref(), limit);
+        match shape {
+            Shape::Plain if !pretty(request) => Ok(page.answer(request)),
+            _ => Ok(shown(request, &page.decoded(request, shape)?)),
+        }
+    }
+
+    /// The state that a list without a token is of.
+    pub(crate) async fn snapshot(
+        &self,
+        request: &ResourceRequest,
+        version: Version,
+        paged: bool,
+    ) -> Result<Snapshot, Status> {
+        self.catch_up(version.revision).await?;
+        let prefix = request.kind.prefix(None);
+        // A page of a named revision is of exactly that one, also if the client did not say so.
+        let exact = version.matching == Match::Exact || (paged && version.matching == Match::Unset);
+        match version.revision {
+            Some(asked) if asked > 0 && exact => {
+                self.cache.snapshot_at(&prefix, asked).map_err(read_failed)
+            }
+            _ => self.cache.snapshot(&prefix).ok_or_else(Status::no_such_path),
+        }
+    }
+
+    /// The state that a token names; `None` if its history is gone.
+    async fn snapshot_of_page(
+        &self,
+        request: &ResourceRequest,
+        token: &Token,
+    ) -> Result<Option<Snapshot>, Status> {
+        let prefix = request.kind.prefix(None);
+        let Some(revision) = token.revision else {
+            self.catch_up(None).await?;
+            return self.cache.snapshot(&prefix).map(Some).ok_or_else(Status::no_such_path);
+        };
+        match self.cache.snapshot_at(&prefix, revision) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(StoreError::Compacted { .. }) => Ok(None),
+            Err(StoreError::Future { .. }) => {
+                Err(Status::bad_request("continue key is not valid: its resourceVersion does not exist"))
+            }
+            Err(error) => Err(read_failed(error)),
+        }
+    }
+}
+
+/// Whether the client wants indented JSON.
+pub(crate) fn pretty(request: &ResourceRequest) -> bool {
+    request.query.has("pretty") && request.query.flag("pretty")
+}
+
+/// A value as the client wants to see it.
+pub(crate) fn shown(request: &ResourceRequest, value: &Value) -> Answer {
+    if pretty(request) {
+        // A Value always encodes.
+        let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+        text.push('\n');
+        return answer::json(200, text);
+    }
+    answer::value(200, value)
+}
+
+/// One page of a list.
+struct Page {
+    revision: u64,
+    objects: Vec<Arc<Cached>>,
+    next: Option<Token>,
+    /// How many follow; only told when nothing was selected.
+    remaining: Option<usize>,
+}
+
+impl Page {
+    fn cut(snapshot: &Snapshot, selection: &Selection, token: Option<&Token>, limit: usize) -> Page {
+        let after = token.map(|token| format!("{}{}", selection.prefix(), token.after)).unwrap_or_default();
+        let mut matching =
+            snapshot.range(selection.prefix(), &after).filter(|object| selection.matches(object));
+        let revision = snapshot.revision();
+        if limit == 0 {
+            let objects = matching.cloned().collect();
+            return Page { revision, objects, next: None, remaining: None };
+        }
+        let objects: Vec<Arc<Cached>> = matching.by_ref().take(limit).cloned().collect();
+        let more = matching.next().is_some();
+        let next = objects.last().filter(|_| more).map(|last| Token {
+            // A list that lost its revision stays at "newest" to its end.
+            revision: token.is_none_or(|token| token.revision.is_some()).then_some(revision),
+            after: last.key[selection.prefix().len()..].to_owned(),
+        });
+        let remaining = (more && selection.is_everything()).then(|| 1 + matching.count());
+        Page { revision, objects, next, remaining }
+    }
+
+    fn metadata(&self) -> Value {
+        let mut metadata = json!({ "resourceVersion": self.revision.to_string() });
+        if let Some(next) = &self.next {
+            metadata["continue"] = next.encode().into();
+        }
+        if let Some(remaining) = self.remaining {
+            metadata["remainingItemCount"] = remaining.into();
+        }
+        metadata
+    }
+
+    /// The list document put together from the objects' bytes, chunk by chunk.
+    fn answer(self, request: &ResourceRequest) -> Answer {
+        let head = format!(
+            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
+            Value::from(request.kind.list_kind()),
+            Value::from(request.kind.api_version()),
+            self.metadata(),
+        );
+        const TAIL: &[u8] = b"]}\n";
+        let commas = self.objects.len().saturating_sub(1);
+        let items: usize = self.objects.iter().map(|object| object.json.len()).sum();
+        let total = head.len() + items + commas + TAIL.len();
+        let chunks = Chunks { head: Some(head), objects: self.objects.into_iter(), first: true, done: false, left: total };
+        answer::with_body(200, "application/json", Body::chunks(total as u64, chunks))
+    }
+
+    fn decoded(&self, request: &ResourceRequest, shape: Shape) -> Result<Value, Status> {
+        let values = self.objects.iter().map(|object| table::decoded(object));
+        if shape == Shape::Table {
+            let include = negotiate::include(request.query.get("includeObject"))?;
+            let now = Timestamp::now();
+            let rows: Result<Vec<Value>, Status> =
+                values.map(|value| Ok(table::row(request.kind, value?, include, now))).collect();
+            return Ok(table::table(Some(table::columns(request.kind)), self.metadata(), rows?));
+        }
+        let partial = shape == Shape::Metadata;
+        let items: Result<Vec<Value>, Status> =
+            values.map(|value| value.map(|value| if partial { table::partial(value) } else { value })).collect();
+        let (kind, api_version) = if partial {
+            ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned())
+        } else {
+            (request.kind.list_kind(), request.kind.api_version())
+        };
+        Ok(json!({ "kind": kind, "apiVersion": api_version, "metadata": self.metadata(), "items": items? }))
+    }
+}
+
+/// The chunks of a list document.
+struct Chunks {
+    head: Option<String>,
+    objects: std::vec::IntoIter<Arc<Cached>>,
+    first: bool,
+    done: bool,
+    left: usize,
+}
+
+impl Iterator for Chunks {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.done {
+            return None;
+        }
+        let mut out = BytesMut::with_capacity(self.left.min(CHUNK + CHUNK / 8));
+        if let Some(head) = self.head.take() {
+            out.put_slice(head.as_bytes());
+        }
+        while out.len() < CHUNK {
+            let Some(object) = self.objects.next() else {
+                out.put_slice(b"]}\n");
+                self.done = true;
+                break;
+            };
+            if !std::mem::take(&mut self.first) {
+                out.put_u8(b',');
+            }
+            out.put_slice(&object.json);
+        }
+        self.left = self.left.saturating_sub(out.len());
+        Some(out.freeze())
+    }
+}

@@ -1,0 +1,281 @@
+//! What a request asks for, parsed once: authorisation, dispatch and errors all read the same fields.
+//!
+//! Knows: the shape of API paths and verbs. Refuses to know: bodies, and whether the thing asked for is allowed or exists.
+
+use http::{Method, Uri};
+use leme_kinds::{Kind, Subresource};
+use leme_meta::{Gvr, Status};
+
+use crate::query::Query;
+
+/// What is done to a resource, in the words of RBAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+impl Verb {
+    /// The word RBAC rules use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Watch => "watch",
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Patch => "patch",
+            Verb::Delete => "delete",
+            Verb::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
+/// A request for a resource of the kind table.
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceRequest {
+    pub verb: Verb,
+    pub kind: &'static Kind,
+    pub subresource: Option<Subresource>,
+    /// Empty for cluster-scoped kinds and for all namespaces.
+    pub namespace: String,
+    /// Empty for collections.
+    pub name: String,
+    pub query: Query,
+}
+
+impl ResourceRequest {
+    /// Storage key of the object named.
+    pub fn key(&self) -> String {
+        self.kind.key(&self.namespace, &self.name)
+    }
+
+    /// Storage prefix of the collection named.
+    pub fn prefix(&self) -> String {
+        self.kind.prefix((!self.namespace.is_empty()).then_some(self.namespace.as_str()))
+    }
+
+    /// The resource as errors name it.
+    pub fn gvr(&self) -> Gvr {
+        self.kind.gvr()
+    }
+}
+
+/// A request, parsed.
+#[derive(Debug)]
+pub(crate) enum RequestInfo {
+    /// For objects.
+    Resource(Box<ResourceRequest>),
+    /// For anything else: discovery, documents, health. The segments are decoded.
+    Other { segments: Vec<String>, query: Query },
+}
+
+/// Parses a request's method and address.
+pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
+    let segments = segments(uri.path())?;
+    let query = Query::parse(uri.query().unwrap_or(""));
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] => ("", *version, rest),
+        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+        _ => return Ok(RequestInfo::Other { segments, query }),
+    };
+    if rest.is_empty() {
+        return Ok(RequestInfo::Other { segments, query });
+    }
+    resource(method, group, version, rest, query).map(|found| RequestInfo::Resource(Box::new(found)))
+}
+
+/// The path's segments, decoded. What could name another object than it seems to is refused: dots, encoded dots and
+/// slashes, control characters, empty segments.
+fn segments(path: &str) -> Result<Vec<String>, Status> {
+    let refused = || Status::bad_request(format!("invalid path {path:?}"));
+    let trimmed = path.strip_prefix('/').ok_or_else(refused)?;
+    let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+    if trimmed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut segments = Vec::with_capacity(8);
+    for raw in trimmed.split('/') {
+        let lower = raw.to_ascii_lowercase();
+        let segment =
+            percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| refused())?.into_owned();
+        let hostile = lower.contains("%2e")
+            || segment.is_empty()
+            || segment == "."
+            || segment == ".."
+            || segment.contains(['/', '\\'])
+            || segment.chars().any(char::is_control);
+        if hostile {
+            return Err(refused());
+        }
+        segments.push(segment);
+    }
+    Ok(segments)
+}
+
+/// Below `namespaces/NAME` these are subresources of the namespace, not resources in it.
+const OF_THE_NAMESPACE: [Subresource; 2] = [Subresource::Status, Subresource::Finalize];
+
+fn resource(
+    method: &Method,
+    group: &str,
+    version: &str,
+    rest: &[&str],
+    query: Query,
+) -> Result<ResourceRequest, Status> {
+    let (namespace, rest) = match rest {
+        ["namespaces", name, third, more @ ..]
+            if !(more.is_empty() && OF_THE_NAMESPACE.iter().any(|sub| sub.name() == *third)) =>
+        {
+            (Some(*name), &rest[2..])
+        }
+        rest => (None, rest),
+    };
+    let (plural, name, sub) = match rest {
+        [plural] => (*plural, "", None),
+        [plural, name] => (*plural, *name, None),
+        [plural, name, sub] => (*plural, *name, Some(*sub)),
+        _ => return Err(Status::no_such_path()),
+    };
+    let kind = leme_kinds::by_resource(group, version, plural).ok_or_else(Status::no_such_path)?;
+    let subresource = match sub {
+        None => None,
+        Some(word) => Some(
+            *kind.subresources.iter().find(|sub| sub.name() == word).ok_or_else(Status::no_such_path)?,
+        ),
+    };
+    let scoped = match (kind.namespaced(), namespace) {
+        (true, None) => name.is_empty(),
+        (true, Some(_)) | (false, None) => true,
+        (false, Some(_)) => false,
+    };
+    if !scoped {
+        return Err(Status::no_such_path());
+    }
+    let verb = verb(method, kind, name, subresource, &query)?;
+    // A namespaced object is created in a namespace; the path of all namespaces can only be read.
+    let everywhere = kind.namespaced() && namespace.is_none();
+    if everywhere && !matches!(verb, Verb::List | Verb::Watch) {
+        return Err(Status::method_not_allowed(&kind.gvr(), verb.name()));
+    }
+    Ok(ResourceRequest {
+        verb,
+        kind,
+        subresource,
+        namespace: namespace.unwrap_or("").to_owned(),
+        name: name.to_owned(),
+        query,
+    })
+}
+
+fn verb(
+    method: &Method,
+    kind: &Kind,
+    name: &str,
+    subresource: Option<Subresource>,
+    query: &Query,
+) -> Result<Verb, Status> {
+    let watch = || matches!(query.get("watch"), Some("1" | "true"));
+    let verb = match (method.as_str(), name.is_empty()) {
+        ("GET", true) if watch() => Verb::Watch,
+        ("GET", true) => Verb::List,
+        ("GET", false) => Verb::Get,
+        ("POST", true) => Verb::Create,
+        ("POST", false) if subresource.is_some() => Verb::Create,
+        ("PUT", false) => Verb::Update,
+        ("PATCH", false) => Verb::Patch,
+        ("DELETE", false) => Verb::Delete,
+        ("DELETE", true) => Verb::DeleteCollection,
+        (other, _) => return Err(Status::method_not_allowed(&kind.gvr(), &other.to_ascii_lowercase())),
+    };
+    let served = match subresource {
+        None => true,
+        Some(Subresource::Status | Subresource::Scale) => {
+            matches!(verb, Verb::Get | Verb::Update | Verb::Patch)
+        }
+        Some(Subresource::Binding) => verb == Verb::Create,
+        Some(Subresource::Log) => verb == Verb::Get,
+        Some(Subresource::Exec) => matches!(verb, Verb::Get | Verb::Create),
+        Some(Subresource::Finalize) => verb == Verb::Update,
+    };
+    match (served, subresource) {
+        (false, _) => Err(Status::method_not_allowed(&kind.gvr(), verb.name())),
+        // A WebSocket opens with GET; running a command is never mere reading.
+        (true, Some(Subresource::Exec)) => Ok(Verb::Create),
+        (true, _) => Ok(verb),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(method: &str, uri: &str) -> String {
+        match parse(&method.parse().unwrap(), &uri.parse().unwrap()) {
+            Err(status) => status.code.to_string(),
+            Ok(RequestInfo::Other { segments, .. }) => format!("other {}", segments.join("/")),
+            Ok(RequestInfo::Resource(found)) => format!(
+                "{} {} [{}] [{}] {}",
+                found.verb.name(),
+                found.kind.plural,
+                found.namespace,
+                found.name,
+                found.subresource.map_or("-", Subresource::name),
+            ),
+        }
+    }
+
+    #[test]
+    fn paths_and_methods_become_one_verb_on_one_object() {
+        let cases = [
+            ("GET", "/api/v1/pods", "list pods [] [] -"),
+            ("GET", "/api/v1/namespaces/a/pods?watch=true", "watch pods [a] [] -"),
+            ("GET", "/api/v1/namespaces/a/pods/b", "get pods [a] [b] -"),
+            ("GET", "/api/v1/namespaces/a/pods/b/log", "get pods [a] [b] log"),
+            ("GET", "/api/v1/namespaces/a/pods/b/exec", "create pods [a] [b] exec"),
+            ("POST", "/api/v1/namespaces/a/pods/b/binding", "create pods [a] [b] binding"),
+            ("POST", "/api/v1/namespaces", "create namespaces [] [] -"),
+            ("PUT", "/api/v1/namespaces/a/finalize", "update namespaces [] [a] finalize"),
+            ("PATCH", "/api/v1/namespaces/a/status", "patch namespaces [] [a] status"),
+            ("DELETE", "/api/v1/namespaces/a/secrets", "deletecollection secrets [a] [] -"),
+            ("GET", "/apis/route.openshift.io/v1/routes", "list routes [] [] -"),
+            ("GET", "/api/v1", "other api/v1"),
+            ("GET", "/", "other "),
+            ("GET", "/version/", "other version"),
+        ];
+        for (method, uri, expected) in cases {
+            assert_eq!(shown(method, uri), expected, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_or_not_what_it_seems_is_refused() {
+        let cases = [
+            ("GET", "/api/v1/namespaces/../pods", "400"),
+            ("GET", "/api/v1/namespaces/%2e%2E/pods", "400"),
+            ("GET", "/api/v1/namespaces/a%2fb/pods", "400"),
+            ("GET", "/api/v1//pods", "400"),
+            ("GET", "/api/v1/namespaces/a/pods/b%00", "400"),
+            ("GET", "/api/v1/Pods", "404"),
+            ("GET", "/api/v1/namespaces/a/nodes", "404"),
+            ("GET", "/api/v1/pods/b", "404"),
+            ("GET", "/api/v1/namespaces/a/pods/b/proxy", "404"),
+            ("GET", "/api/v1/namespaces/a/pods/b/log/c", "404"),
+            ("POST", "/api/v1/pods", "405"),
+            ("DELETE", "/api/v1/pods", "405"),
+            ("PUT", "/api/v1/namespaces/a/pods", "405"),
+            ("DELETE", "/api/v1/namespaces/a/pods/b/status", "405"),
+            ("OPTIONS", "/api/v1/pods", "405"),
+        ];
+        for (method, uri, expected) in cases {
+            assert_eq!(shown(method, uri), expected, "{method} {uri}");
+        }
+    }
+}

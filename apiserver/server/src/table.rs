@@ -1,0 +1,57 @@
+//! Objects as the rows of a Table, or cut down to their metadata: what `kubectl get` and metadata clients ask for.
+//!
+//! Knows: the two documents of `meta.k8s.io/v1`. Refuses to know: kinds; columns and cells come from the kind table.
+
+use jiff::Timestamp;
+use leme_kinds::Kind;
+use leme_meta::Status;
+use leme_store::cache::Cached;
+use serde_json::{Value, json};
+
+use crate::negotiate::Include;
+
+/// The stored object as JSON. The cache holds only what has once been decoded.
+pub(crate) fn decoded(object: &Cached) -> Result<Value, Status> {
+    serde_json::from_slice(&object.json).map_err(|error| Status::internal(format!("{}: {error}", object.key)))
+}
+
+/// The object cut down to its metadata.
+pub(crate) fn partial(mut object: Value) -> Value {
+    let metadata = object.get_mut("metadata").map(Value::take).unwrap_or_else(|| json!({}));
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
+}
+
+/// The column definitions of a kind's Table.
+pub(crate) fn columns(kind: &Kind) -> Value {
+    let columns = kind.table_columns().map(|column| {
+        json!({
+            "name": column.name,
+            "type": column.type_,
+            "format": column.format,
+            "description": "",
+            "priority": column.priority,
+        })
+    });
+    Value::Array(columns.collect())
+}
+
+/// An object's row.
+pub(crate) fn row(kind: &Kind, object: Value, include: Include, now: Timestamp) -> Value {
+    let cells: Vec<Value> = kind.table_columns().map(|column| (column.cell)(&object, now)).collect();
+    match include {
+        Include::None => json!({ "cells": cells, "object": null }),
+        Include::Metadata => json!({ "cells": cells, "object": partial(object) }),
+        Include::Object => json!({ "cells": cells, "object": object }),
+    }
+}
+
+/// A Table of rows, with column definitions unless they are told to be known.
+pub(crate) fn table(columns: Option<Value>, metadata: Value, rows: Vec<Value>) -> Value {
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": columns.unwrap_or_else(|| json!([])),
+        "rows": rows,
+    })
+}

@@ -1,0 +1,246 @@
+//! WATCH: the cache's events as a stream of JSON lines.
+//!
+//! Knows: where a watch starts, when it ends, bookmarks. Refuses to know: how a change is written (frames) and which
+//! objects are meant (selection).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use leme_meta::{FieldError, Path, Status};
+use leme_store::StoreError;
+use leme_store::cache::{Cached, SubEvent, Subscription};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{self, Answer, read_failed};
+use crate::api::Api;
+use crate::body::Body;
+use crate::frames::Frames;
+use crate::negotiate;
+use crate::request::ResourceRequest;
+use crate::selection::{Match, Selection, Version, list_options_invalid};
+
+/// A watch without `timeoutSeconds` ends after this, plus up to as much again, so that not all end at once.
+const LIFE: Duration = Duration::from_secs(30 * 60);
+/// Events taken from the cache at a time, and bytes put into one chunk.
+const BATCH: usize = 256;
+const CHUNK: usize = 64 * 1024;
+
+/// What a watch request asks for.
+struct Wanted {
+    version: Version,
+    /// First all that is there, as ADDED.
+    initial: bool,
+    /// Then a bookmark that says that this was all.
+    marked: bool,
+    bookmarks: bool,
+    life: Duration,
+}
+
+impl Wanted {
+    fn of(request: &ResourceRequest) -> Result<Wanted, Status> {
+        let query = &request.query;
+        let version = Version::of(request)?;
+        let bookmarks = query.flag("allowWatchBookmarks");
+        let asked = query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents"));
+        let path = Path::new("resourceVersionMatch");
+        match (asked, version.matching) {
+            (Some(_), Match::NotOlderThan) | (None, Match::Unset) => {}
+            (Some(_), Match::Unset) => {
+                let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                return Err(list_options_invalid(&[FieldError::forbidden(&path, detail)]));
+            }
+            (Some(_), Match::Exact) => {
+                let error = FieldError::not_supported(&path, "Exact", &["NotOlderThan"]);
+                return Err(list_options_invalid(&[error]));
+            }
+            (None, _) => {
+                let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+                return Err(list_options_invalid(&[FieldError::forbidden(&path, detail)]));
+            }
+        }
+        if query.get("continue").is_some() {
+            return Err(Status::bad_request("continue is not supported by watch"));
+        }
+        let life = match query.number("timeoutSeconds")? {
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds.min(24 * 3600)),
+            _ => LIFE + LIFE.mul_f64(random_fraction()),
+        };
+        let legacy = version.revision.is_none_or(|revision| revision == 0);
+        Ok(Wanted { version, initial: asked.unwrap_or(legacy), marked: asked == Some(true), bookmarks, life })
+    }
+}
+
+fn random_fraction() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}
+
+impl Api {
+    /// WATCH of a collection.
+    pub(crate) async fn watch(&self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+        let selection = Selection::of(request)?;
+        let shape = negotiate::shape(headers, true)?;
+        let include = negotiate::include(request.query.get("includeObject"))?;
+        let wanted = Wanted::of(request)?;
+        self.catch_up(wanted.version.revision).await?;
+        let frames = Frames::new(request.kind, shape, include);
+        let prefix = request.kind.prefix(None);
+        let opened = if wanted.initial {
+            let snapshot = self.cache.snapshot(&prefix).ok_or_else(Status::no_such_path)?;
+            let selected = snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object));
+            let objects: VecDeque<Arc<Cached>> = selected.cloned().collect();
+            self.cache.watch(&prefix, snapshot.revision()).map(|sub| (sub, objects, snapshot.revision()))
+        } else {
+            // No initial events and no revision: from now on.
+            let from = wanted.version.revision.filter(|from| *from > 0).unwrap_or(self.cache.revision());
+            self.cache.watch(&prefix, from).map(|sub| (sub, VecDeque::new(), from))
+        };
+        let (subscription, initial, revision) = match opened {
+            Ok(opened) => opened,
+            // The watch is opened all the same: its only event is the error, as client libraries expect it.
+            Err(StoreError::Compacted { asked, oldest }) => {
+                let error = frames.error(&answer::too_old(asked, oldest));
+                return Ok(answer::with_body(200, "application/json", Body::whole(error)));
+            }
+            Err(error) => return Err(read_failed(error)),
+        };
+        let stream = Stream {
+            subscription,
+            selection,
+            frames,
+            initial,
+            mark: (wanted.marked && wanted.bookmarks).then_some(revision),
+            bookmarks: wanted.bookmarks,
+            bookmarked: 0,
+            seen: revision,
+            deadline: Instant::now() + wanted.life,
+            stopping: self.lifetime.stop_token(),
+            ended: false,
+        };
+        let chunks = futures::stream::unfold(stream, |mut stream| async move {
+            stream.next_chunk().await.map(|chunk| (Ok(chunk), stream))
+        });
+        Ok(answer::with_body(200, "application/json", Body::live(chunks)))
+    }
+}
+
+/// A watch that is open.
+struct Stream {
+    subscription: Subscription,
+    selection: Selection,
+    frames: Frames,
+    /// Objects still to be told as ADDED.
+    initial: VecDeque<Arc<Cached>>,
+    /// The revision of the bookmark that ends the initial events.
+    mark: Option<u64>,
+    bookmarks: bool,
+    /// The revision of the last bookmark.
+    bookmarked: u64,
+    /// The revision of the last event looked at.
+    seen: u64,
+    deadline: Instant,
+    stopping: CancellationToken,
+    ended: bool,
+}
+
+impl Stream {
+    /// The next bytes; `None` when the watch is over.
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(chunk) = self.initial_chunk() {
+                return Some(chunk);
+            }
+            if self.ended {
+                return None;
+            }
+            let batch = tokio::select! {
+                batch = self.subscription.next_batch(BATCH) => batch,
+                () = tokio::time::sleep_until(self.deadline) => return self.last_bookmark(),
+                () = self.stopping.cancelled() => return self.last_bookmark(),
+            };
+            if batch.is_empty() {
+                return None;
+            }
+            if let Some(chunk) = self.encode(&batch) {
+                return Some(chunk);
+            }
+        }
+    }
+
+    fn initial_chunk(&mut self) -> Option<Bytes> {
+        let mut chunk = Chunk::default();
+        while chunk.size < CHUNK {
+            let Some(object) = self.initial.pop_front() else { break };
+            chunk.push(self.frames.added(&object));
+        }
+        if self.initial.is_empty()
+            && let Some(revision) = self.mark.take()
+        {
+            self.bookmarked = revision;
+            chunk.push(self.frames.bookmark(revision, true));
+        }
+        chunk.finish()
+    }
+
+    fn encode(&mut self, batch: &[SubEvent]) -> Option<Bytes> {
+        let mut chunk = Chunk::default();
+        for item in batch {
+            match item {
+                SubEvent::Event(event) => {
+                    self.seen = event.revision;
+                    if let Some(frame) = self.frames.event(event, &self.selection) {
+                        chunk.push(frame);
+                    }
+                }
+                SubEvent::Progress(revision) => {
+                    if self.bookmarks && *revision > self.bookmarked {
+                        self.bookmarked = *revision;
+                        chunk.push(self.frames.bookmark(*revision, false));
+                    }
+                }
+                SubEvent::Expired => {
+                    self.ended = true;
+                    let status = Status::expired(format!("too old resource version: {}", self.seen));
+                    chunk.push(self.frames.error(&status));
+                }
+            }
+        }
+        chunk.finish()
+    }
+
+    /// Where the client can go on, told at the end of the watch.
+    fn last_bookmark(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        let revision = self.subscription.progress()?;
+        (self.bookmarks && revision > self.bookmarked).then(|| self.frames.bookmark(revision, false))
+    }
+}
+
+/// Frames gathered into one chunk; a single one is passed on as it is, shared with every other watcher.
+#[derive(Default)]
+struct Chunk {
+    first: Option<Bytes>,
+    rest: BytesMut,
+    size: usize,
+}
+
+impl Chunk {
+    fn push(&mut self, frame: Bytes) {
+        self.size += frame.len();
+        if self.first.is_none() && self.rest.is_empty() {
+            self.first = Some(frame);
+            return;
+        }
+        if let Some(first) = self.first.take() {
+            self.rest.extend_from_slice(&first);
+        }
+        self.rest.extend_from_slice(&frame);
+    }
+
+    fn finish(self) -> Option<Bytes> {
+        self.first.or_else(|| (!self.rest.is_empty()).then(|| self.rest.freeze()))
+    }
+}

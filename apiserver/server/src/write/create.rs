@@ -1,0 +1,99 @@
+//! POST: a new object, or a Binding carried out on an old one.
+//!
+//! Knows: generated names are tried again, doubled ones refused. Refuses to know: what makes an object valid.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use leme_kinds::Subresource;
+use leme_meta::Status;
+use leme_store::{Expect, Outcome};
+use serde_json::{Value, json};
+
+use super::{WriteOptions, canonical, options, set_revision, written};
+use crate::admit;
+use crate::answer::{self, Answer, write_failed};
+use crate::api::Api;
+use crate::request::ResourceRequest;
+
+/// Generated names are random: that so many in a row are taken does not happen by chance.
+const NAME_TRIES: usize = 8;
+
+impl Api {
+    /// POST of an object to its collection, or of a Binding to an object.
+    pub(crate) async fn create(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Status> {
+        let options = WriteOptions::of(request)?;
+        if request.subresource == Some(Subresource::Binding) {
+            return self.bind(request, headers, body, &options).await;
+        }
+        let decoded = options::object(request.kind, request.kind.schema, headers, body, &options)?;
+        let (value, mut warnings) = self.create_object(request, decoded.value, &options).await?;
+        warnings.splice(0..0, decoded.warnings);
+        Ok(written(request, 201, &value, &warnings))
+    }
+
+    /// Creates an object from its decoded body; the answer carries its resourceVersion.
+    pub(crate) async fn create_object(
+        &self,
+        request: &ResourceRequest,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<(Value, Vec<String>), Status> {
+        admit::create(self, request, &body).await?;
+        let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
+        let generated = given.is_empty() && request.name.is_empty();
+        let tries = if generated { NAME_TRIES } else { 1 };
+        let strategy = Api::strategy(request.kind);
+        for _ in 0..tries {
+            let context = self.context(request, options);
+            let mut reservation = self.pools.reserve(&self.cache);
+            let mut new = leme_registry::create(&context, body.clone(), &mut reservation)?;
+            let warnings = (strategy.warn)(&new);
+            let name = leme_registry::json::text(&new, &["metadata", "name"]);
+            let key = request.kind.key(&request.namespace, name);
+            if options.dry_run {
+                if self.stored(&key).await?.is_some() {
+                    return Err(Status::already_exists(&request.gvr(), name));
+                }
+                return Ok((new, warnings));
+            }
+            match self.store.put(&key, canonical(&new), Expect::Absent).await {
+                Ok(Outcome::Done(revision)) => {
+                    reservation.written(&self.cache, revision).await;
+                    set_revision(&mut new, revision);
+                    return Ok((new, warnings));
+                }
+                Ok(Outcome::Conflict(_)) if generated => {}
+                Ok(Outcome::Conflict(_)) => return Err(Status::already_exists(&request.gvr(), name)),
+                Err(error) => {
+                    reservation.unknown();
+                    return Err(write_failed(error));
+                }
+            }
+        }
+        Err(Status::already_exists(&request.gvr(), &given))
+    }
+
+    async fn bind(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        body: Bytes,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let json = crate::body::to_json(&crate::body::media_type(headers), body)?;
+        let (binding, _) = options::parsed(&json)?;
+        let context = self.context(request, options);
+        self.change(request, options.dry_run, |stored, _| {
+            leme_registry::bind(&context, binding.clone(), &stored.value).map(Into::into)
+        })
+        .await?
+        .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+        let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+        Ok(answer::value(201, &done))
+    }
+}

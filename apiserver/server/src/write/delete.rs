@@ -1,0 +1,85 @@
+//! DELETE of one object: at once, or marked and left to its finalizers and its grace.
+//!
+//! Knows: where options come from, what the answer is. Refuses to know: what holds an object.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use leme_meta::Status;
+use leme_registry::{DeleteOptions, Deletion};
+use serde_json::{Value, json};
+
+use super::options::{self, Validation};
+use super::{Change, Done, WriteOptions};
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::body;
+use crate::read::shown;
+use crate::request::ResourceRequest;
+
+/// The options of a delete: its body, or without one its query.
+pub(super) fn delete_options(
+    request: &ResourceRequest,
+    headers: &HeaderMap,
+    bytes: Bytes,
+) -> Result<DeleteOptions, Status> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return DeleteOptions::from_query(request.query.pairs());
+    }
+    let json = body::to_json(&body::media_type(headers), bytes)?;
+    let (value, _) = options::parsed(&json)?;
+    let mut options = DeleteOptions::from_json(&value)?;
+    // A dry run must not become a real one because the client said so in the other place.
+    options.dry_run |= DeleteOptions::from_query(request.query.pairs())?.dry_run;
+    Ok(options)
+}
+
+impl Api {
+    /// DELETE of an object.
+    pub(crate) async fn delete(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Status> {
+        let options = delete_options(request, headers, body)?;
+        let done = self
+            .delete_object(request, &options)
+            .await?
+            .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+        let value = match done {
+            Done::Gone(last) if !Api::strategy(request.kind).returns_deleted => gone(request, &last),
+            done => done.value(),
+        };
+        Ok(shown(request, &value))
+    }
+
+    /// Deletes or marks an object; `None` if there is none.
+    pub(crate) async fn delete_object(
+        &self,
+        request: &ResourceRequest,
+        options: &DeleteOptions,
+    ) -> Result<Option<Done>, Status> {
+        let write = WriteOptions { dry_run: options.dry_run, validation: Validation::Ignore };
+        let context = self.context(request, &write);
+        self.change(request, options.dry_run, |stored, _| {
+            Ok(match leme_registry::delete(&context, options, &stored.value, stored.revision)? {
+                Deletion::Remove => Change::Remove,
+                Deletion::Mark(value) => Change::Put(value),
+                Deletion::AlreadyMarked => Change::Unchanged,
+            })
+        })
+        .await
+    }
+}
+
+fn gone(request: &ResourceRequest, last: &Value) -> Value {
+    let mut details = json!({
+        "name": request.name,
+        "kind": request.kind.plural,
+        "uid": leme_registry::json::text(last, &["metadata", "uid"]),
+    });
+    if !request.kind.group.is_empty() {
+        details["group"] = request.kind.group.into();
+    }
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
+}

@@ -1,0 +1,242 @@
+//! The writes: create, update, patch, delete. One optimistic loop carries each of them out.
+//!
+//! Knows: how a pure decision of the registry becomes a compare-and-put, and what happens when somebody was faster.
+//! Refuses to know: what is decided. An answer is a success only if the store said so.
+
+mod collection;
+mod create;
+mod delete;
+mod options;
+mod patch;
+mod update;
+
+use bytes::Bytes;
+use leme_kinds::{Kind, Subresource};
+use leme_meta::Status;
+use leme_registry::{Context, Target};
+use leme_store::{Entry, Expect, Outcome};
+use serde_json::Value;
+
+use crate::allocate::Reservation;
+use crate::answer::{self, Answer, read_failed, write_failed};
+use crate::api::Api;
+use crate::read::pretty;
+use crate::request::ResourceRequest;
+
+pub(crate) use options::WriteOptions;
+
+/// How often a write is tried that always finds another one has been there before.
+const TRIES: usize = 32;
+
+/// An object as the store or the cache has it.
+pub(crate) struct Stored {
+    /// With `metadata.resourceVersion`.
+    pub value: Value,
+    pub revision: u64,
+}
+
+impl Stored {
+    fn read(bytes: &[u8], revision: u64, key: &str) -> Result<Stored, Status> {
+        let mut value: Value =
+            serde_json::from_slice(bytes).map_err(|error| Status::internal(format!("{key}: {error}")))?;
+        set_revision(&mut value, revision);
+        Ok(Stored { value, revision })
+    }
+
+    fn of(entry: &Entry) -> Result<Stored, Status> {
+        Stored::read(&entry.value, entry.mod_revision, &entry.key)
+    }
+}
+
+/// What is to become of a stored object.
+pub(crate) enum Change {
+    Unchanged,
+    Put(Value),
+    Remove,
+}
+
+impl From<leme_registry::Write> for Change {
+    fn from(write: leme_registry::Write) -> Change {
+        match write {
+            leme_registry::Write::Unchanged => Change::Unchanged,
+            leme_registry::Write::Put(value) => Change::Put(value),
+            leme_registry::Write::Remove => Change::Remove,
+        }
+    }
+}
+
+/// What became of it.
+pub(crate) enum Done {
+    /// It is this now, with its resourceVersion.
+    Is(Value),
+    /// It is gone; this was its last state.
+    Gone(Value),
+}
+
+impl Done {
+    pub fn value(self) -> Value {
+        match self {
+            Done::Is(value) | Done::Gone(value) => value,
+        }
+    }
+}
+
+/// The part of an object that a request's subresource stands for.
+pub(crate) fn target(request: &ResourceRequest) -> Target {
+    match request.subresource {
+        Some(Subresource::Status) => Target::Status,
+        Some(Subresource::Scale) => Target::Scale,
+        Some(Subresource::Finalize) => Target::Finalize,
+        _ => Target::Main,
+    }
+}
+
+/// Sets `metadata.resourceVersion`.
+pub(crate) fn set_revision(value: &mut Value, revision: u64) {
+    leme_registry::json::set(
+        leme_registry::json::child(value, "metadata"),
+        "resourceVersion",
+        revision.to_string(),
+    );
+}
+
+/// The bytes that are stored: without resourceVersion, which is the store's own revision.
+pub(crate) fn canonical(value: &Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+impl Api {
+    /// What the registry needs to know of the world for one request.
+    pub(crate) fn context<'a>(&'a self, request: &'a ResourceRequest, options: &WriteOptions) -> Context<'a> {
+        let uid = uuid::Uuid::new_v4();
+        Context {
+            kind: request.kind,
+            strategy: Api::strategy(request.kind),
+            namespace: &request.namespace,
+            name: &request.name,
+            now: jiff::Timestamp::now(),
+            uid: uid.to_string(),
+            suffix: suffix(),
+            dry_run: options.dry_run,
+            route_domain: &self.route_domain,
+        }
+    }
+
+    /// The object as the store has it now.
+    pub(crate) async fn stored(&self, key: &str) -> Result<Option<Stored>, Status> {
+        let entry = self.store.get(key).await.map_err(read_failed)?;
+        entry.as_ref().map(Stored::of).transpose()
+    }
+
+    fn cached(&self, kind: &Kind, key: &str) -> Result<Option<Stored>, Status> {
+        let object = self.cache.get(&kind.prefix(None), key);
+        object.map(|object| Stored::read(&object.json, object.mod_revision, key)).transpose()
+    }
+
+    /// Changes an object as `decide` says, again and again until nobody else was faster. The cache's state is tried
+    /// first; whatever `decide` refuses or leaves alone on the ground of it is asked again with the store's.
+    /// `None` if there is no such object.
+    pub(crate) async fn change(
+        &self,
+        request: &ResourceRequest,
+        dry_run: bool,
+        mut decide: impl FnMut(&Stored, &mut Reservation<'_>) -> Result<Change, Status> + Send,
+    ) -> Result<Option<Done>, Status> {
+        let key = request.key();
+        let mut current = self.cached(request.kind, &key)?;
+        let mut certain = false;
+        for _ in 0..TRIES {
+            let stored = match current.take() {
+                Some(stored) => stored,
+                None if certain => return Ok(None),
+                None => {
+                    certain = true;
+                    match self.stored(&key).await? {
+                        Some(stored) => stored,
+                        None => return Ok(None),
+                    }
+                }
+            };
+            let mut reservation = self.pools.reserve(&self.cache);
+            let decided = decide(&stored, &mut reservation);
+            if !certain && matches!(decided, Err(_) | Ok(Change::Unchanged)) {
+                certain = true;
+                current = self.stored(&key).await?;
+                // The same state gives the same decision.
+                if current.as_ref().is_none_or(|now| now.revision != stored.revision) {
+                    continue;
+                }
+            }
+            let attempt = match decided? {
+                Change::Unchanged => return Ok(Some(Done::Is(stored.value))),
+                Change::Put(mut new) if dry_run => {
+                    set_revision(&mut new, stored.revision);
+                    return Ok(Some(Done::Is(new)));
+                }
+                Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
+                Change::Put(new) => self.put(&key, new, stored.revision, reservation).await?,
+                Change::Remove => self.remove(&key, stored).await?,
+            };
+            match attempt {
+                Ok(done) => return Ok(Some(done)),
+                Err(entry) => {
+                    certain = true;
+                    current = entry.as_ref().map(Stored::of).transpose()?;
+                }
+            }
+        }
+        Err(Status::stale(&request.gvr(), &request.name))
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        mut new: Value,
+        revision: u64,
+        reservation: Reservation<'_>,
+    ) -> Result<Result<Done, Option<Entry>>, Status> {
+        match self.store.put(key, canonical(&new), Expect::Revision(revision)).await {
+            Ok(Outcome::Done(revision)) => {
+                reservation.written(&self.cache, revision).await;
+                set_revision(&mut new, revision);
+                Ok(Ok(Done::Is(new)))
+            }
+            Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
+            Err(error) => {
+                reservation.unknown();
+                Err(write_failed(error))
+            }
+        }
+    }
+
+    async fn remove(&self, key: &str, stored: Stored) -> Result<Result<Done, Option<Entry>>, Status> {
+        match self.store.delete(key, stored.revision).await.map_err(write_failed)? {
+            Outcome::Done(revision) => {
+                let mut last = stored.value;
+                set_revision(&mut last, revision);
+                Ok(Ok(Done::Gone(last)))
+            }
+            Outcome::Conflict(entry) => Ok(Err(entry)),
+        }
+    }
+}
+
+/// The object that a write came to, as the client wants to see it.
+pub(crate) fn written(request: &ResourceRequest, code: u16, value: &Value, warnings: &[String]) -> Answer {
+    let mut answer = if pretty(request) {
+        answer::json(code, serde_json::to_string_pretty(value).unwrap_or_default())
+    } else {
+        answer::value(code, value)
+    };
+    answer::warn(&mut answer, warnings);
+    answer
+}
+
+/// Five random characters that spell no words, for generated names.
+fn suffix() -> String {
+    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+    let random = uuid::Uuid::new_v4();
+    // Bytes 6 and 8 of a version 4 uuid hold fixed bits.
+    let bytes = &random.as_bytes()[9..14];
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()
+}

@@ -1,0 +1,107 @@
+//! What a write's query asks for besides the write: dry run, how unknown fields are met.
+//!
+//! Knows: those parameters, and the decoding of bodies under them. Refuses to know: what the write does.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use leme_kinds::Kind;
+use leme_meta::field::FieldErrorKind;
+use leme_meta::{FieldError, Gvk, Path, Status};
+use serde_json::Value;
+
+use crate::body;
+use crate::request::{ResourceRequest, Verb};
+
+/// How fields that the schema does not have are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// What a write's query asks for besides the write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteOptions {
+    pub dry_run: bool,
+    pub validation: Validation,
+}
+
+impl WriteOptions {
+    /// A write of the server itself.
+    pub fn plain() -> WriteOptions {
+        WriteOptions { dry_run: false, validation: Validation::Ignore }
+    }
+
+    /// Reads the query.
+    pub fn of(request: &ResourceRequest) -> Result<WriteOptions, Status> {
+        let kind = match request.verb {
+            Verb::Create => "CreateOptions",
+            Verb::Patch => "PatchOptions",
+            _ => "UpdateOptions",
+        };
+        let refused = |error: FieldError| {
+            let kind =
+                Gvk { group: "meta.k8s.io".to_owned(), version: "v1".to_owned(), kind: kind.to_owned() };
+            Status::invalid(&kind, "", &[error])
+        };
+        let mut dry_run = false;
+        for value in request.query.all("dryRun") {
+            if value != "All" {
+                return Err(refused(FieldError::not_supported(&Path::new("dryRun"), value, &["All"])));
+            }
+            dry_run = true;
+        }
+        let validation = match request.query.get("fieldValidation") {
+            None | Some("Warn") => Validation::Warn,
+            Some("Ignore") => Validation::Ignore,
+            Some("Strict") => Validation::Strict,
+            Some(other) => {
+                let known = ["", "Ignore", "Strict", "Warn"];
+                let mut error = FieldError::not_supported(&Path::new("fieldValidation"), other, &known);
+                error.kind = FieldErrorKind::NotSupported;
+                return Err(refused(error));
+            }
+        };
+        Ok(WriteOptions { dry_run, validation })
+    }
+
+    /// Applies the mode to what is unknown or doubled: an error, warnings, or nothing.
+    pub fn met(&self, problems: Vec<String>) -> Result<Vec<String>, Status> {
+        match self.validation {
+            _ if problems.is_empty() => Ok(Vec::new()),
+            Validation::Ignore => Ok(Vec::new()),
+            Validation::Warn => Ok(problems),
+            Validation::Strict => {
+                Err(Status::bad_request(format!("strict decoding error: {}", problems.join(", "))))
+            }
+        }
+    }
+}
+
+/// A body decoded, with the warnings about it.
+pub(crate) struct Decoded {
+    pub value: Value,
+    pub warnings: Vec<String>,
+}
+
+/// Decodes an object of a kind from a request body.
+pub(crate) fn object(
+    kind: &'static Kind,
+    schema: &str,
+    headers: &HeaderMap,
+    bytes: Bytes,
+    options: &WriteOptions,
+) -> Result<Decoded, Status> {
+    let json = body::to_json(&body::media_type(headers), bytes)?;
+    let (value, mut problems) = parsed(&json)?;
+    let checked = crate::schema::check(kind, schema, value)?;
+    problems.extend(checked.problems);
+    Ok(Decoded { value: checked.value, warnings: options.met(problems)? })
+}
+
+/// JSON as a value, with its doubled fields. Size is bounded by the body's limit, depth by the decoder.
+pub(crate) fn parsed(json: &[u8]) -> Result<(Value, Vec<String>), Status> {
+    let document = leme_meta::decode::json(json)?;
+    Ok((document.value, document.duplicates))
+}

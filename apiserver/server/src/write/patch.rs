@@ -1,0 +1,112 @@
+//! PATCH: a JSON patch, merge patch or strategic merge patch applied to whatever is stored at the moment of the write.
+//!
+//! Knows: the media types, and that a patch is applied again when somebody was faster. Refuses to know: how patches
+//! work, and which fields may change.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use leme_meta::Status; use crate::shim::patch;
+use leme_registry::Target;
+use serde_json::Value;
+
+use super::{Stored, WriteOptions, options, target, written};
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::body;
+use crate::request::ResourceRequest;
+use crate::schema;
+
+const JSON: &str = "application/json-patch+json";
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+/// How the patch is to be read.
+enum Patch {
+    Json(Value),
+    Merge(Value),
+    Strategic(Value),
+}
+
+impl Patch {
+    fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<(Patch, Vec<String>), Status> {
+        let make = match body::media_type(headers).as_str() {
+            JSON => Patch::Json,
+            MERGE => Patch::Merge,
+            STRATEGIC => Patch::Strategic,
+            APPLY => {
+                return Err(Status::unsupported_media_type(
+                    "server-side apply is not supported by this server: use client-side apply, a merge patch or a \
+                     strategic merge patch",
+                ));
+            }
+            other => {
+                return Err(Status::unsupported_media_type(format!(
+                    "the body of the request was in an unknown format - accepted media types include: \
+                     {JSON}, {MERGE}, {STRATEGIC} (got {other:?})"
+                )));
+            }
+        };
+        let (value, problems) = options::parsed(bytes)?;
+        Ok((make(value), problems))
+    }
+
+    fn apply(&self, request: &ResourceRequest, base: Value) -> Result<Value, Status> {
+        match self {
+            Patch::Json(operations) => patch::json(base, operations),
+            Patch::Merge(changes) => Ok(patch::merge(base, changes)),
+            Patch::Strategic(changes) => schema::strategic(request, base, changes),
+        }
+    }
+}
+
+impl Api {
+    /// PATCH of an object or a subresource.
+    pub(crate) async fn patch(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Status> {
+        let options = WriteOptions::of(request)?;
+        let target = target(request);
+        let (patch, doubled) = Patch::read(headers, &body)?;
+        let doubled = options.met(doubled)?;
+        let strategy = Api::strategy(request.kind);
+        let context = self.context(request, &options);
+        let mut warnings = Vec::new();
+        let changed = self
+            .change(request, options.dry_run, |stored, reservation| {
+                let patched = patch.apply(request, base(request, target, stored)?)?;
+                let name = if target == Target::Scale { "" } else { request.kind.schema };
+                let checked = schema::check(request.kind, name, patched)?;
+                warnings = options.met(checked.problems)?;
+                leme_registry::update(
+                    &context,
+                    target,
+                    checked.value,
+                    &stored.value,
+                    stored.revision,
+                    reservation,
+                )
+                .map(Into::into)
+            })
+            .await?
+            .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+        warnings.splice(0..0, doubled);
+        let value = self.shown_target(request, target, changed)?;
+        if target == Target::Main {
+            warnings.extend((strategy.warn)(&value));
+        }
+        Ok(written(request, 200, &value, &warnings))
+    }
+}
+
+/// What the patch is applied to.
+fn base(request: &ResourceRequest, target: Target, stored: &Stored) -> Result<Value, Status> {
+    match (target, Api::strategy(request.kind).scale) {
+        (Target::Scale, Some(scale)) => Ok(leme_registry::scale_of(&scale, &stored.value)),
+        (Target::Scale, None) => Err(Status::no_such_path()),
+        _ => Ok(stored.value.clone()),
+    }
+}

@@ -1,0 +1,69 @@
+//! PUT: an object, its status, its scale or its finalizers replaced.
+//!
+//! Knows: PUT of what is absent creates it where the kind allows. Refuses to know: which fields may change.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use leme_meta::Status;
+use leme_registry::Target;
+use serde_json::Value;
+
+use super::{Done, WriteOptions, options, target, written};
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::request::ResourceRequest;
+
+impl Api {
+    /// PUT of an object or a subresource.
+    pub(crate) async fn update(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Status> {
+        let options = WriteOptions::of(request)?;
+        let target = target(request);
+        let schema = if target == Target::Scale { "" } else { request.kind.schema };
+        let decoded = options::object(request.kind, schema, headers, body, &options)?;
+        let strategy = Api::strategy(request.kind);
+        let context = self.context(request, &options);
+        let changed = self
+            .change(request, options.dry_run, |stored, reservation| {
+                let body = decoded.value.clone();
+                leme_registry::update(&context, target, body, &stored.value, stored.revision, reservation)
+                    .map(Into::into)
+            })
+            .await?;
+        let mut warnings = decoded.warnings;
+        match changed {
+            Some(done) => {
+                let value = self.shown_target(request, target, done)?;
+                if target == Target::Main {
+                    warnings.extend((strategy.warn)(&value));
+                }
+                Ok(written(request, 200, &value, &warnings))
+            }
+            None if strategy.create_on_update && target == Target::Main => {
+                let (value, more) = self.create_object(request, decoded.value, &options).await?;
+                warnings.extend(more);
+                Ok(written(request, 201, &value, &warnings))
+            }
+            None => Err(Status::not_found(&request.gvr(), &request.name)),
+        }
+    }
+
+    /// What the client sees of the object it changed: a Scale, if it changed the scale.
+    pub(super) fn shown_target(
+        &self,
+        request: &ResourceRequest,
+        target: Target,
+        done: Done,
+    ) -> Result<Value, Status> {
+        let value = done.value();
+        match (target, Api::strategy(request.kind).scale) {
+            (Target::Scale, Some(scale)) => Ok(leme_registry::scale_of(&scale, &value)),
+            (Target::Scale, None) => Err(Status::no_such_path()),
+            _ => Ok(value),
+        }
+    }
+}
