@@ -1,5 +1,240 @@
-//! Placeholder of the code generator.
-/// Runs it.
-pub fn run(_args: &[String]) -> anyhow::Result<()> {
-    anyhow::bail!("not here yet")
+//! `codegen`: makes the field table of the kinds from OpenAPI v2 documents that one points it at.
+//!
+//! Knows: where the facts stand in those documents, which types are wanted, the text form of the table. Copies names and
+//! properties of fields, never descriptions. Kubernetes types come from the Kubernetes document; the OpenShift document
+//! adds its own types, and the defaults, which the other leaves out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
+
+const TABLE: &str = "apis/kinds/src/fields.txt";
+
+/// Short names of the packages in the table.
+const PREFIXES: &[(&str, &str)] = &[
+    ("c", "io.k8s.api.core.v1."),
+    ("m", "io.k8s.apimachinery.pkg.apis.meta.v1."),
+    ("as", "io.k8s.api.autoscaling.v1."),
+    ("co", "io.k8s.api.coordination.v1."),
+    ("di", "io.k8s.api.discovery.v1."),
+    ("po", "io.k8s.api.policy.v1."),
+    ("oa", "com.github.openshift.api.apps.v1."),
+    ("ob", "com.github.openshift.api.build.v1."),
+    ("oi", "com.github.openshift.api.image.v1."),
+    ("or", "com.github.openshift.api.route.v1."),
+];
+
+/// The types that are wanted; what they mention comes with them.
+const ROOTS: &[(&str, &[&str])] = &[
+    (
+        "c",
+        &[
+            "Binding",
+            "ConfigMapList",
+            "EndpointsList",
+            "EventList",
+            "NamespaceList",
+            "NodeList",
+            "PersistentVolumeClaimList",
+            "PersistentVolumeList",
+            "PodList",
+            "ReplicationControllerList",
+            "SecretList",
+            "ServiceAccountList",
+            "ServiceList",
+        ],
+    ),
+    ("m", &["DeleteOptions", "Status"]),
+    ("as", &["Scale"]),
+    ("co", &["LeaseList"]),
+    ("di", &["EndpointSliceList"]),
+    ("po", &["Eviction"]),
+    ("oa", &["DeploymentConfigList", "DeploymentRequest"]),
+    ("ob", &["BuildConfigList", "BuildList", "BuildRequest"]),
+    ("oi", &["ImageStreamList", "ImageStreamTagList", "ImageStreamMapping", "ImageStreamImport"]),
+    ("or", &["RouteList"]),
+];
+
+/// Definitions that are scalars of the table, not objects.
+const SCALARS: &[(&str, &str)] = &[
+    ("io.k8s.apimachinery.pkg.api.resource.Quantity", "quantity"),
+    ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", "int-or-string"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.Time", "time"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", "micro-time"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.Duration", "string"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "raw"),
+    ("io.k8s.apimachinery.pkg.runtime.RawExtension", "raw"),
+];
+
+/// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json`: writes the table.
+pub fn run(args: &[String]) -> Result<()> {
+    let (mut kubernetes, mut openshift) = (None, None);
+    let mut args = args.iter();
+    while let Some(flag) = args.next() {
+        let path = args.next().with_context(|| format!("{flag} needs a file"))?;
+        match flag.as_str() {
+            "--kubernetes" => kubernetes = Some(path),
+            "--openshift" => openshift = Some(path),
+            _ => bail!("codegen --kubernetes SWAGGER.json --openshift OPENAPI.json"),
+        }
+    }
+    let (Some(kubernetes), Some(openshift)) = (kubernetes, openshift) else {
+        bail!("codegen --kubernetes SWAGGER.json --openshift OPENAPI.json");
+    };
+    let documents =
+        Documents { kubernetes: definitions(kubernetes)?, openshift: definitions(openshift)? };
+    let table = documents.table()?;
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(TABLE);
+    std::fs::write(&path, table).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn definitions(path: &str) -> Result<Map<String, Value>> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {path}"))?;
+    let mut document: Value =
+        serde_json::from_slice(&text).with_context(|| format!("{path} is not JSON"))?;
+    match document.get_mut("definitions").map(Value::take) {
+        Some(Value::Object(definitions)) => Ok(definitions),
+        _ => bail!("{path} has no definitions"),
+    }
+}
+
+struct Documents {
+    kubernetes: Map<String, Value>,
+    openshift: Map<String, Value>,
+}
+
+impl Documents {
+    fn table(&self) -> Result<String> {
+        let mut wanted: Vec<String> = ROOTS
+            .iter()
+            .flat_map(|(alias, names)| names.iter().map(move |name| full_name(alias, name)))
+            .collect::<Result<_>>()?;
+        let mut types = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = wanted.pop() {
+            if seen.insert(name.clone()) {
+                let lines = self.type_lines(&name, &mut wanted)?;
+                types.insert(short_name(&name)?, lines);
+            }
+        }
+        let mut table = String::from(
+            "# The fields of every type. Written by `cargo xtask codegen`; do not edit.\n",
+        );
+        for (alias, prefix) in PREFIXES {
+            table.push_str(&format!("prefix {alias} {prefix}\n"));
+        }
+        for lines in types.values() {
+            table.push_str(lines);
+        }
+        Ok(table)
+    }
+
+    fn type_lines(&self, name: &str, wanted: &mut Vec<String>) -> Result<String> {
+        let definition = self
+            .kubernetes
+            .get(name)
+            .or_else(|| self.openshift.get(name))
+            .with_context(|| format!("no definition of {name}"))?;
+        let atomic = match definition.get("x-kubernetes-map-type").and_then(Value::as_str) {
+            Some("atomic") => " atomic",
+            _ => "",
+        };
+        let mut lines = format!("type {}{atomic}\n", short_name(name)?);
+        let required: BTreeSet<&str> = texts(definition.get("required")).collect();
+        let properties = definition.get("properties").and_then(Value::as_object);
+        for (field, property) in properties.into_iter().flatten() {
+            let mark = if required.contains(field.as_str()) { "!" } else { "" };
+            let type_ = field_type(property, wanted).with_context(|| format!("{name}.{field}"))?;
+            let attributes = attributes(property);
+            let default = self.default(name, field, &type_);
+            lines.push_str(&format!(" {field}{mark} {type_}{attributes}{default}\n"));
+        }
+        Ok(lines)
+    }
+
+    /// The default of a field. A time is never filled in: its zero is null.
+    fn default(&self, name: &str, field: &str, type_: &str) -> String {
+        let pointer = ["properties", field, "default"];
+        let found = [&self.kubernetes, &self.openshift].into_iter().find_map(|document| {
+            pointer.iter().try_fold(document.get(name)?, |value, step| value.get(step))
+        });
+        match found {
+            Some(default) if !matches!(type_, "time" | "micro-time" | "raw" | "quantity") => {
+                format!(" ={default}")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn full_name(alias: &str, name: &str) -> Result<String> {
+    let prefix = PREFIXES.iter().find(|(known, _)| *known == alias);
+    let (_, prefix) = prefix.with_context(|| format!("no prefix {alias}"))?;
+    Ok(format!("{prefix}{name}"))
+}
+
+fn short_name(name: &str) -> Result<String> {
+    PREFIXES
+        .iter()
+        .find_map(|(alias, prefix)| Some(format!("{alias}:{}", name.strip_prefix(prefix)?)))
+        .with_context(|| format!("no prefix for {name}"))
+}
+
+fn field_type(property: &Value, wanted: &mut Vec<String>) -> Result<String> {
+    let text = |field: &str| property.get(field).and_then(Value::as_str).unwrap_or("");
+    if let Some(name) = text("$ref").strip_prefix("#/definitions/") {
+        if let Some((_, scalar)) = SCALARS.iter().find(|(known, _)| *known == name) {
+            return Ok((*scalar).to_owned());
+        }
+        wanted.push(name.to_owned());
+        return short_name(name);
+    }
+    Ok(match (text("type"), text("format")) {
+        ("string", "byte") => "bytes".to_owned(),
+        ("string", "date-time") => "time".to_owned(),
+        ("string", "int-or-string") => "int-or-string".to_owned(),
+        ("string", _) => "string".to_owned(),
+        ("boolean", _) => "bool".to_owned(),
+        ("integer", "int32") => "int32".to_owned(),
+        ("integer", _) => "int64".to_owned(),
+        ("number", _) => "number".to_owned(),
+        ("array", _) => {
+            let items = property.get("items").context("a list with no items")?;
+            format!("[]{}", field_type(items, wanted)?)
+        }
+        ("object", _) => match property.get("additionalProperties") {
+            Some(values @ Value::Object(_)) => format!("{{}}{}", field_type(values, wanted)?),
+            _ => "raw".to_owned(),
+        },
+        (other, _) => bail!("no type of the table for {other:?}"),
+    })
+}
+
+fn attributes(property: &Value) -> String {
+    let text = |field: &str| property.get(field).and_then(Value::as_str);
+    let mut out = String::new();
+    match text("x-kubernetes-list-type") {
+        Some("map") => {
+            let keys: Vec<&str> = texts(property.get("x-kubernetes-list-map-keys")).collect();
+            out.push_str(&format!(" list=map:{}", keys.join(",")));
+        }
+        Some(list_type) => out.push_str(&format!(" list={list_type}")),
+        None => {}
+    }
+    if text("x-kubernetes-map-type") == Some("atomic") {
+        out.push_str(" atomic");
+    }
+    if let Some(strategy) = text("x-kubernetes-patch-strategy") {
+        out.push_str(&format!(" patch={strategy}"));
+    }
+    if let Some(key) = text("x-kubernetes-patch-merge-key") {
+        out.push_str(&format!(" key={key}"));
+    }
+    out
 }

@@ -8,7 +8,10 @@ mod columns;
 mod rows;
 mod selectable;
 
+use std::sync::LazyLock;
+
 use leme_meta::Gvr;
+use leme_meta::schema::Schemas;
 use serde_json::Value;
 
 /// Whether objects live in a namespace.
@@ -170,6 +173,14 @@ impl Kind {
 /// The table.
 pub static KINDS: &[Kind] = rows::ALL;
 
+/// The field table of all kinds, made by `cargo xtask codegen`.
+pub fn schemas() -> &'static Schemas {
+    static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
+        Schemas::parse(include_str!("fields.txt")).expect("the table is checked in and tested")
+    });
+    &SCHEMAS
+}
+
 /// The row of a group, version and plural resource.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|row| row.plural == plural && row.group == group && row.version == version)
@@ -195,3 +206,6 @@ pub fn by_word(word: &str) -> Option<&'static Kind> {
                 || row.kind.eq_ignore_ascii_case(name))
     })
 }
+
+#[cfg(test)]
+mod tests;

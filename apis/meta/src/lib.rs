@@ -11,6 +11,7 @@ pub mod gvk;
 pub mod names;
 pub mod object;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;

@@ -1,0 +1,231 @@
+//! Tests of the table as a whole.
+
+use std::collections::BTreeSet;
+
+use leme_meta::schema;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn now() -> jiff::Timestamp {
+    "2026-01-01T01:00:00Z".parse().expect("a time")
+}
+
+/// The cells of an object, wide ones included.
+pub(crate) fn row(kind: &str, object: &Value) -> Vec<String> {
+    let kind = by_word(kind).expect(kind);
+    kind.table_columns()
+        .map(|column| match (column.cell)(object, now()) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        })
+        .collect()
+}
+
+#[test]
+fn every_row_is_complete() {
+    let mut names = BTreeSet::new();
+    for kind in KINDS {
+        assert!(names.insert((kind.group, kind.plural)), "{} twice", kind.plural);
+        assert!(schemas().get(kind.schema).is_some(), "no schema of {}", kind.plural);
+        assert!(schemas().get(&format!("{}List", kind.schema)).is_some(), "{}", kind.plural);
+        assert_eq!(by_word(kind.plural).map(|row| row.kind), Some(kind.kind));
+        assert_eq!(by_word(&kind.kind.to_uppercase()).map(|row| row.kind), Some(kind.kind));
+        // No cell trips over an object that holds nothing.
+        assert_eq!(row(kind.plural, &json!({})).len(), kind.table_columns().count());
+        for field in kind.selectable {
+            (field.read)(&json!({}));
+        }
+    }
+    assert_eq!(KINDS.len(), 19);
+}
+
+#[test]
+fn words_find_rows() {
+    for (word, plural) in [
+        ("po", Some("pods")),
+        ("Pods", Some("pods")),
+        ("dc", Some("deploymentconfigs")),
+        ("routes.route.openshift.io", Some("routes")),
+        ("routes.example.com", None),
+        ("nothing", None),
+    ] {
+        assert_eq!(by_word(word).map(|row| row.plural), plural, "{word}");
+    }
+}
+
+#[test]
+fn the_field_table_knows_what_patches_need() {
+    let field = |name: &str, field: &str| {
+        let def = schemas().get(name).expect(name);
+        def.field(field).expect(field).clone()
+    };
+    let ports = field("io.k8s.api.core.v1.ServiceSpec", "ports");
+    assert_eq!(ports.merge_key.as_deref(), Some("port"));
+    assert_eq!(ports.map_keys, ["port", "protocol"]);
+    let volumes = field("io.k8s.api.core.v1.PodSpec", "volumes");
+    assert!(volumes.patch.merge && volumes.patch.retain_keys);
+    let template = field("com.github.openshift.api.apps.v1.DeploymentConfigSpec", "template");
+    assert_eq!(template.type_.element_ref(), Some("io.k8s.api.core.v1.PodTemplateSpec"));
+}
+
+#[test]
+fn a_service_gets_its_defaults() {
+    let mut service = json!({"spec": {"ports": [{"port": 80}]}});
+    schema::apply_defaults(schemas(), "io.k8s.api.core.v1.Service", &mut service);
+    assert_eq!(service["spec"]["ports"][0]["protocol"], "TCP");
+    assert_eq!(service["status"], json!({"loadBalancer": {}}));
+}
+
+#[test]
+fn pods_print_their_state_in_one_word() {
+    let status = |spec: Value, status: Value, metadata: Value| {
+        let pod = json!({"metadata": metadata, "spec": spec, "status": status});
+        let cells = row("pods", &pod);
+        (cells[1].clone(), cells[2].clone(), cells[3].clone())
+    };
+    let check = |spec: Value, pod_status: Value, want: (&str, &str, &str)| {
+        let (ready, state, restarts) = status(spec, pod_status, json!({}));
+        assert_eq!((ready.as_str(), state.as_str(), restarts.as_str()), want);
+    };
+    let two = json!({"containers": [{"name": "a"}, {"name": "b"}]});
+    check(two.clone(), json!({"phase": "Pending"}), ("0/2", "Pending", "0"));
+    check(
+        two.clone(),
+        json!({"phase": "Running", "containerStatuses": [
+            {"ready": true, "restartCount": 3, "state": {"running": {}},
+             "lastState": {"terminated": {"finishedAt": "2026-01-01T00:55:00Z"}}},
+            {"restartCount": 0, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+        ]}),
+        ("1/2", "CrashLoopBackOff", "3 (5m ago)"),
+    );
+    check(
+        two.clone(),
+        json!({"phase": "Failed", "containerStatuses": [
+            {"state": {"terminated": {"exitCode": 3}}},
+        ]}),
+        ("0/2", "ExitCode:3", "0"),
+    );
+    check(
+        two.clone(),
+        json!({"phase": "Running", "containerStatuses": [
+            {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+            {"ready": true, "state": {"running": {}}},
+        ]}),
+        ("1/2", "NotReady", "0"),
+    );
+    check(two.clone(), json!({"phase": "Failed", "reason": "Evicted"}), ("0/2", "Evicted", "0"));
+    let init = json!({
+        "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}],
+        "containers": [{"name": "a"}],
+    });
+    check(
+        init.clone(),
+        json!({"phase": "Pending", "initContainerStatuses": [
+            {"name": "i", "restartCount": 2, "state": {"waiting": {"reason": "PodInitializing"}}},
+        ]}),
+        ("0/2", "Init:0/2", "2"),
+    );
+    check(
+        init.clone(),
+        json!({"phase": "Pending", "initContainerStatuses": [
+            {"name": "i", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}},
+        ]}),
+        ("0/2", "Init:Error", "0"),
+    );
+    check(
+        init,
+        json!({"phase": "Running",
+            "initContainerStatuses": [
+                {"name": "i", "state": {"terminated": {"exitCode": 0}}},
+                {"name": "s", "started": true, "ready": true, "state": {"running": {}}},
+            ],
+            "containerStatuses": [{"ready": true, "state": {"running": {}}}],
+        }),
+        ("2/2", "Running", "0"),
+    );
+    let deleting = json!({"deletionTimestamp": "2026-01-01T00:59:00Z"});
+    assert_eq!(status(two, json!({"phase": "Running"}), deleting).1, "Terminating");
+}
+
+#[test]
+fn other_kinds_print_as_upstream_does() {
+    let created = "2026-01-01T00:55:00Z";
+    let check = |kind: &str, object: Value, want: &[&str]| assert_eq!(row(kind, &object), want);
+    check(
+        "svc",
+        json!({
+            "metadata": {"name": "web", "creationTimestamp": created},
+            "spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "selector": {"b": "2", "a": "1"},
+                "ports": [{"port": 80, "nodePort": 30080, "protocol": "TCP"}]},
+        }),
+        &["web", "NodePort", "10.0.0.1", "<none>", "80:30080/TCP", "5m", "a=1,b=2"],
+    );
+    check(
+        "ep",
+        json!({
+            "metadata": {"name": "web", "creationTimestamp": created},
+            "subsets": [{"ports": [{"port": 80}],
+                "addresses": [{"ip": "::1"}, {"ip": "b"}, {"ip": "c"}, {"ip": "d"}]}],
+        }),
+        &["web", "[::1]:80,b:80,c:80 + 1 more...", "5m"],
+    );
+    check(
+        "node",
+        json!({
+            "metadata": {"name": "n", "creationTimestamp": created,
+                "labels": {"node-role.kubernetes.io/worker": "", "kubernetes.io/role": "master"}},
+            "spec": {"unschedulable": true},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}],
+                "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+                "nodeInfo": {"kubeletVersion": "v1.33.0"}},
+        }),
+        &[
+            "n",
+            "Ready,SchedulingDisabled",
+            "master,worker",
+            "5m",
+            "v1.33.0",
+            "10.0.0.1",
+            "<none>",
+            "<unknown>",
+            "<unknown>",
+            "<unknown>",
+        ],
+    );
+    check(
+        "ev",
+        json!({
+            "metadata": {"name": "e"},
+            "type": "Normal", "reason": "Pulled", "message": " done\n", "count": 2,
+            "involvedObject": {"kind": "Pod", "name": "p"},
+            "source": {"component": "kubelet", "host": "n"},
+            "firstTimestamp": created, "lastTimestamp": "2026-01-01T00:59:00Z",
+        }),
+        &["60s", "Normal", "Pulled", "pod/p", "", "kubelet, n", "done", "5m", "2", "e"],
+    );
+    check(
+        "route",
+        json!({
+            "metadata": {"name": "r"},
+            "spec": {"host": "a.test", "to": {"name": "x", "weight": 2}, "wildcardPolicy": "None",
+                "alternateBackends": [{"name": "y", "weight": 1}],
+                "tls": {"termination": "edge", "insecureEdgeTerminationPolicy": "Redirect"}},
+            "status": {"ingress": [
+                {"host": "a.test", "conditions": [{"type": "Admitted", "status": "True"}]}]},
+        }),
+        &["r", "a.test", "", "x(66%),y(33%)", "<all>", "edge/Redirect", "None"],
+    );
+    check(
+        "dc",
+        json!({
+            "metadata": {"name": "d"},
+            "spec": {"replicas": 2, "test": true, "triggers": [
+                {"type": "ImageChange", "imageChangeParams": {"automatic": true,
+                    "containerNames": ["a"], "from": {"kind": "ImageStreamTag", "name": "i:1"}}},
+                {"type": "ConfigChange"}]},
+            "status": {"latestVersion": 3, "updatedReplicas": 1},
+        }),
+        &["d", "3", "2 (during test)", "1", "config,image(a:i:1)"],
+    );
+}

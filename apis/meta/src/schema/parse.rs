@@ -1,0 +1,158 @@
+//! The text form of the field table.
+//!
+//! ```text
+//! prefix c io.k8s.api.core.v1.
+//! type c:ServiceSpec
+//!  ports []c:ServicePort list=map:port,protocol patch=merge key=port
+//!  selector {}string atomic
+//!  type! string ="ClusterIP"
+//! ```
+//! A field is its name (`!`: required), its type (`[]` list, `{}` map, `alias:Name` an object) and its attributes; the
+//! default is last, as JSON up to the end of the line.
+
+use std::collections::HashMap;
+
+use super::{Field, FieldType, ListType, PatchStrategy, TypeDef};
+
+const SCALARS: &[(&str, FieldType)] = &[
+    ("string", FieldType::String),
+    ("int32", FieldType::Int32),
+    ("int64", FieldType::Int64),
+    ("number", FieldType::Number),
+    ("bool", FieldType::Bool),
+    ("quantity", FieldType::Quantity),
+    ("int-or-string", FieldType::IntOrString),
+    ("time", FieldType::Time),
+    ("micro-time", FieldType::MicroTime),
+    ("bytes", FieldType::Bytes),
+    ("raw", FieldType::Raw),
+];
+
+type Types = HashMap<String, TypeDef>;
+
+pub(super) fn table(text: &str) -> Result<Types, String> {
+    let mut prefixes = HashMap::new();
+    let mut types = Types::new();
+    let mut open: Option<TypeDef> = None;
+    for (index, line) in text.lines().enumerate() {
+        let at = |error: String| format!("line {}: {error}", index + 1);
+        if let Some(field) = line.strip_prefix(' ') {
+            let open = open.as_mut().ok_or_else(|| at("a field of no type".to_owned()))?;
+            open.fields.push(self::field(field, &prefixes).map_err(at)?);
+            continue;
+        }
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words.as_slice() {
+            ["prefix", alias, prefix] => {
+                prefixes.insert(*alias, *prefix);
+            }
+            ["type", name, flags @ ..] => {
+                close(open.take(), &mut types).map_err(at)?;
+                let name = full_name(name, &prefixes).map_err(at)?;
+                open =
+                    Some(TypeDef { name, atomic: flags.contains(&"atomic"), fields: Vec::new() });
+            }
+            [] => {}
+            [word, ..] if word.starts_with('#') => {}
+            _ => return Err(at(format!("neither a prefix nor a type: {line}"))),
+        }
+    }
+    close(open, &mut types)?;
+    dangling(&types)?;
+    Ok(types)
+}
+
+fn close(open: Option<TypeDef>, types: &mut Types) -> Result<(), String> {
+    let Some(mut open) = open else { return Ok(()) };
+    open.fields.sort_by(|one, other| one.name.cmp(&other.name));
+    match types.insert(open.name.clone(), open) {
+        Some(earlier) => Err(format!("{} is defined twice", earlier.name)),
+        None => Ok(()),
+    }
+}
+
+fn dangling(types: &Types) -> Result<(), String> {
+    for (name, def) in types {
+        for field in &def.fields {
+            if let Some(target) =
+                field.type_.element_ref().filter(|name| !types.contains_key(*name))
+            {
+                return Err(format!("{name}.{}: no type {target}", field.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn full_name(name: &str, prefixes: &HashMap<&str, &str>) -> Result<String, String> {
+    let (alias, rest) = name.split_once(':').ok_or_else(|| format!("{name} has no prefix"))?;
+    let prefix = prefixes.get(alias).ok_or_else(|| format!("no prefix {alias}"))?;
+    Ok(format!("{prefix}{rest}"))
+}
+
+fn field_type(text: &str, prefixes: &HashMap<&str, &str>) -> Result<FieldType, String> {
+    if let Some(element) = text.strip_prefix("[]") {
+        return Ok(FieldType::List(Box::new(field_type(element, prefixes)?)));
+    }
+    if let Some(element) = text.strip_prefix("{}") {
+        return Ok(FieldType::Map(Box::new(field_type(element, prefixes)?)));
+    }
+    match SCALARS.iter().find(|(name, _)| *name == text) {
+        Some((_, scalar)) => Ok(scalar.clone()),
+        None => full_name(text, prefixes).map(FieldType::Ref),
+    }
+}
+
+fn field(line: &str, prefixes: &HashMap<&str, &str>) -> Result<Field, String> {
+    let (line, default) = match line.split_once(" =") {
+        Some((line, json)) => {
+            (line, Some(serde_json::from_str(json).map_err(|error| format!("{json}: {error}"))?))
+        }
+        None => (line, None),
+    };
+    let mut words = line.split_ascii_whitespace();
+    let (Some(name), Some(type_)) = (words.next(), words.next()) else {
+        return Err(format!("a field needs a name and a type: {line}"));
+    };
+    let mut field = Field {
+        name: name.trim_end_matches('!').to_owned(),
+        type_: field_type(type_, prefixes)?,
+        required: name.ends_with('!'),
+        default,
+        list_type: None,
+        map_keys: Vec::new(),
+        atomic_map: false,
+        patch: PatchStrategy::default(),
+        merge_key: None,
+    };
+    for word in words {
+        attribute(&mut field, word)?;
+    }
+    Ok(field)
+}
+
+fn attribute(field: &mut Field, word: &str) -> Result<(), String> {
+    match word.split_once('=') {
+        None if word == "atomic" => field.atomic_map = true,
+        Some(("list", "atomic")) => field.list_type = Some(ListType::Atomic),
+        Some(("list", "set")) => field.list_type = Some(ListType::Set),
+        Some(("list", keys)) => {
+            let keys = keys.strip_prefix("map:").ok_or_else(|| format!("no list type {keys}"))?;
+            field.list_type = Some(ListType::Map);
+            field.map_keys = keys.split(',').map(str::to_owned).collect();
+        }
+        Some(("patch", strategies)) => {
+            for strategy in strategies.split(',') {
+                match strategy {
+                    "merge" => field.patch.merge = true,
+                    "retainKeys" => field.patch.retain_keys = true,
+                    "replace" => field.patch.replace = true,
+                    other => return Err(format!("no patch strategy {other}")),
+                }
+            }
+        }
+        Some(("key", key)) => field.merge_key = Some(key.to_owned()),
+        _ => return Err(format!("no attribute {word}")),
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! A document as it comes out of a decode and encode by typed structs: without what the table does not know, without
+//! nulls, scalars in their canonical form; and with what is filled in.
+
+use serde_json::{Map, Value};
+
+use super::value::quantity;
+use super::{FieldType, Schemas, TypeDef};
+use crate::time;
+
+/// Drops unknown fields and nulls as Go's decoding does, and writes quantities and times canonically. What has the
+/// wrong type stays as it is: [`super::check`] refuses it.
+pub fn prune(schemas: &Schemas, type_name: &str, document: &mut Value) {
+    if let (Some(def), Value::Object(map)) = (schemas.get(type_name), document) {
+        prune_object(schemas, def, map);
+    }
+}
+
+fn prune_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) {
+    map.retain(|name, value| match def.field(name) {
+        Some(field) if !value.is_null() => {
+            prune_value(schemas, &field.type_, value);
+            !value.is_null()
+        }
+        // What is null in a field of any content is content.
+        Some(field) => field.type_ == FieldType::Raw,
+        None => false,
+    });
+}
+
+fn prune_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
+    match (type_, value) {
+        (FieldType::Ref(name), Value::Object(map)) => {
+            if let Some(def) = schemas.get(name) {
+                prune_object(schemas, def, map);
+            }
+        }
+        (FieldType::List(element), Value::Array(items)) => {
+            for item in items {
+                prune_element(schemas, element, item);
+            }
+        }
+        (FieldType::Map(element), Value::Object(map)) => {
+            for (_, item) in map.iter_mut() {
+                prune_element(schemas, element, item);
+            }
+        }
+        (FieldType::Quantity, value) => {
+            if let Ok(quantity) = quantity(value) {
+                *value = Value::String(quantity.to_string());
+            }
+        }
+        (FieldType::Time, Value::String(text)) => {
+            if let Some(time) = time::parse(text) {
+                *text = time::seconds(time);
+            }
+        }
+        (FieldType::MicroTime, Value::String(text)) => {
+            if let Some(time) = time::parse(text) {
+                *text = time::micros(time);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An element that is null decodes to the zero of its type.
+fn prune_element(schemas: &Schemas, element: &FieldType, value: &mut Value) {
+    if !value.is_null() {
+        return prune_value(schemas, element, value);
+    }
+    *value = match element {
+        FieldType::String => Value::String(String::new()),
+        FieldType::Int32 | FieldType::Int64 | FieldType::Number | FieldType::IntOrString => {
+            0.into()
+        }
+        FieldType::Bool => Value::Bool(false),
+        FieldType::Quantity => Value::String("0".to_owned()),
+        FieldType::Ref(_) => Value::Object(Map::new()),
+        FieldType::Time
+        | FieldType::MicroTime
+        | FieldType::Bytes
+        | FieldType::Raw
+        | FieldType::List(_)
+        | FieldType::Map(_) => Value::Null,
+    };
+}
+
+/// Fills in the table's defaults wherever the object that has the field is there.
+pub fn apply_defaults(schemas: &Schemas, type_name: &str, document: &mut Value) {
+    if let (Some(def), Value::Object(map)) = (schemas.get(type_name), document) {
+        default_object(schemas, def, map);
+    }
+}
+
+fn default_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) {
+    for field in &def.fields {
+        if let Some(default) = &field.default
+            && map.get(&field.name).is_none_or(Value::is_null)
+        {
+            map.insert(field.name.clone(), default.clone());
+        }
+        if let (Some(_), Some(value)) = (field.type_.element_ref(), map.get_mut(&field.name)) {
+            default_value(schemas, &field.type_, value);
+        }
+    }
+}
+
+fn default_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
+    match (type_, value) {
+        (FieldType::Ref(name), Value::Object(map)) => {
+            if let Some(def) = schemas.get(name) {
+                default_object(schemas, def, map);
+            }
+        }
+        (FieldType::List(element), Value::Array(items)) => {
+            for item in items {
+                default_value(schemas, element, item);
+            }
+        }
+        (FieldType::Map(element), Value::Object(map)) => {
+            for (_, item) in map.iter_mut() {
+                default_value(schemas, element, item);
+            }
+        }
+        _ => {}
+    }
+}
