@@ -1,1 +1,26 @@
-//! Informers, work queue, back-off and the executor of actions; knows the client, never a kind.
+//! Informers, work queue, back-off, leader lease and the executor of actions.
+//!
+//! Knows: the client, revisions, keys, retries. Refuses to know: any kind by name (leases for leadership and Events are
+//! its own tools), what a plan is for.
+//!
+//! Invariants: a key is worked on by one task at a time; a key is not planned again before the cache has seen every write
+//! of its last plan; nothing is asked again on a timer unless a plan or a back-off says so.
+
+pub mod brake;
+pub mod client;
+pub mod controller;
+pub mod executor;
+pub mod informer;
+pub mod leader;
+pub mod queue;
+pub mod recorder;
+pub mod resource;
+
+pub use brake::Brake;
+pub use client::Caller;
+pub use controller::Controller;
+pub use executor::{Executor, Outcome};
+pub use informer::{Informer, Sight};
+pub use queue::{Key, Queue};
+pub use recorder::Recorder;
+pub use resource::Resource;

@@ -1,0 +1,360 @@
+//! Carries out the actions of a plan and says what was written, what failed and what has to be planned again.
+//!
+//! 404 and 409 mean that the world has moved on: the plan is dropped where it stands and made again. Neighbouring creates
+//! start slowly (1, 2, 4, ... at once), so that a quota or a bad template fails once and not five hundred times.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::Method;
+use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Shown, Told};
+use serde_json::{Value, json};
+use tracing::{debug, warn};
+
+use crate::brake::Brake;
+use crate::client::{Caller, Refused};
+use crate::informer::Sight;
+use crate::queue::Key;
+use crate::recorder::{Note, Recorder};
+use crate::resource::Resource;
+
+const DELETES_AT_ONCE: usize = 16;
+const SIGHT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Looks up a kind's resource by `apiVersion` and `kind`.
+pub type Resolve = Box<dyn Fn(&str, &str) -> Option<Resource> + Send + Sync>;
+
+/// A write that the cache has to see before the key is planned again.
+#[derive(Debug)]
+enum Written {
+    Put { kind: (String, String), revision: u64 },
+    Gone { kind: (String, String), key: Key, uid: String },
+}
+
+/// What carrying out a plan came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    writes: Vec<Written>,
+    /// What failed: to be told in conditions, and tried again after a back-off.
+    pub failure: Option<Failure>,
+    /// The world was not as planned for: plan again.
+    pub stale: bool,
+    /// The mass-delete brake holds: plan again after this long.
+    pub braked: Option<Duration>,
+}
+
+impl Outcome {
+    fn is_over(&self) -> bool {
+        self.failure.is_some() || self.stale || self.braked.is_some()
+    }
+}
+
+enum Done {
+    Wrote(Written),
+    Nothing,
+    Stale,
+    Failed(Failure),
+}
+
+/// Carries out plans.
+pub struct Executor {
+    caller: Caller,
+    resolve: Resolve,
+    recorder: Recorder,
+    sights: HashMap<(String, String), Arc<dyn Sight>>,
+}
+
+impl Executor {
+    /// Acts through `caller`; `sights` are the caches by `apiVersion` and `kind`.
+    pub fn new(
+        caller: Caller,
+        resolve: Resolve,
+        recorder: Recorder,
+        sights: HashMap<(String, String), Arc<dyn Sight>>,
+    ) -> Executor {
+        Executor { caller, resolve, recorder, sights }
+    }
+
+    /// The API.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The resource of a kind.
+    pub fn resource(&self, api_version: &str, kind: &str) -> Option<Resource> {
+        (self.resolve)(api_version, kind)
+    }
+
+    /// Carries out a plan as `component`.
+    pub async fn execute(&self, component: &'static str, plan: &Plan, brake: Option<&Brake>) -> Outcome {
+        self.tell_waits(component, plan);
+        let mut outcome = Outcome::default();
+        let mut rest = plan.actions.as_slice();
+        let mut batch = 1;
+        while let Some(first) = rest.first() {
+            let alike = rest.iter().take_while(|one| side_by_side(first, one)).count().max(1);
+            let at_once = match first {
+                Action::Create { .. } => alike.min(batch),
+                Action::Delete { .. } => alike.min(DELETES_AT_ONCE),
+                _ => 1,
+            };
+            let (now, later) = rest.split_at(at_once);
+            rest = later;
+            batch = if matches!(first, Action::Create { .. }) { batch.saturating_mul(2) } else { 1 };
+            if let (Action::Delete { .. }, Some(brake)) = (first, brake) {
+                if let Some(wait) = now.iter().find_map(|_| brake.take().err()) {
+                    warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
+                    outcome.braked = Some(wait);
+                    return outcome;
+                }
+            }
+            for done in join_all(now.iter().map(|action| self.act(component, action))).await {
+                match done {
+                    Done::Wrote(written) => outcome.writes.push(written),
+                    Done::Nothing => {}
+                    Done::Stale => outcome.stale = true,
+                    Done::Failed(failure) => outcome.failure = Some(failure),
+                }
+            }
+            if outcome.is_over() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Waits until the caches have seen what was written. Whether they have.
+    pub async fn seen(&self, outcome: &Outcome) -> bool {
+        let all = join_all(outcome.writes.iter().map(|written| self.seen_one(written)));
+        tokio::time::timeout(SIGHT_TIMEOUT, all).await.is_ok()
+    }
+
+    async fn seen_one(&self, written: &Written) {
+        match written {
+            Written::Put { kind, revision } => {
+                let Some(sight) = self.sights.get(kind) else { return };
+                // An error means that the cache is gone, and the process with it.
+                let _ = sight.seen().wait_for(|seen| seen >= revision).await;
+            }
+            Written::Gone { kind, key, uid } => {
+                let Some(sight) = self.sights.get(kind) else { return };
+                let _ = sight.seen().wait_for(|_| !sight.is_live(key, uid)).await;
+            }
+        }
+    }
+
+    fn tell_waits(&self, component: &'static str, plan: &Plan) {
+        let Some(about) = &plan.report.about else { return };
+        for waiting in &plan.report.waiting {
+            let warning = match waiting.shown {
+                Shown::Status => continue,
+                Shown::Event => false,
+                Shown::Warning => true,
+            };
+            let (about, message) = (about.clone(), waiting.message.clone());
+            self.recorder.wait(Note { component, about, warning, reason: waiting.reason, message });
+        }
+    }
+
+    async fn act(&self, component: &'static str, action: &Action) -> Done {
+        match action {
+            Action::Event { about, warning, reason, message } => {
+                let (about, message) = (about.clone(), message.clone());
+                self.recorder.tell(Note { component, about, warning: *warning, reason, message });
+                Done::Nothing
+            }
+            Action::Create { object, told } => {
+                let target = reference(&object.0);
+                let result = self.create(&target, &object.0).await;
+                self.finish(component, &target, told.as_ref(), "", result, true)
+            }
+            Action::Update { object } => {
+                let target = reference(&object.0);
+                let result = self.put(&target, "", &object.0).await;
+                self.finish(component, &target, None, "", result, false)
+            }
+            Action::Finalize { namespace } => {
+                let target = reference(&namespace.0);
+                let result = self.put(&target, "finalize", &namespace.0).await;
+                self.finish(component, &target, None, "", result, false)
+            }
+            Action::Patch { target, subresource, patch, only_if } => {
+                let result = self.patch(target, subresource, patch, only_if.as_ref()).await;
+                self.finish(component, target, None, "", result, false)
+            }
+            Action::Delete { target, grace, propagation, told } => {
+                let result = self.delete(target, *grace, *propagation).await;
+                match self.finish(component, target, told.as_ref(), "", result, false) {
+                    Done::Wrote(_) => Done::Wrote(Written::Gone {
+                        kind: (target.api_version.clone(), target.kind.clone()),
+                        key: (target.namespace.clone(), target.name.clone()),
+                        uid: target.uid.clone(),
+                    }),
+                    other => other,
+                }
+            }
+            Action::Bind { pod, node, told } => {
+                let result = self.bind(pod, node).await;
+                match self.finish(component, pod, told.as_ref(), node, result, true) {
+                    Done::Wrote(_) => Done::Nothing,
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn path(&self, target: &ObjectRef, subresource: &str) -> Result<String, Refused> {
+        let resource = self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
+        Ok(resource.object(&target.namespace, &target.name, subresource))
+    }
+
+    async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Value, Refused> {
+        let resource = self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
+        self.caller.post(&resource.collection(&target.namespace), object).await
+    }
+
+    async fn put(&self, target: &ObjectRef, subresource: &str, object: &Value) -> Result<Value, Refused> {
+        self.caller.put(&self.path(target, subresource)?, object).await
+    }
+
+    async fn patch(
+        &self,
+        target: &ObjectRef,
+        subresource: &str,
+        patch: &Value,
+        only_if: Option<&ObjectRef>,
+    ) -> Result<Value, Refused> {
+        if let Some(guard) = only_if {
+            if !self.caller.is_live(&self.path(guard, "")?, &guard.uid).await? {
+                return Err(Refused::Conflict(format!("{} {} is gone", guard.kind, guard.name)));
+            }
+        }
+        let mut patch = patch.clone();
+        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)] {
+            if !value.is_empty() {
+                patch["metadata"][field] = value.as_str().into();
+            }
+        }
+        self.caller.merge(&self.path(target, subresource)?, &patch).await
+    }
+
+    async fn delete(
+        &self,
+        target: &ObjectRef,
+        grace: Option<u32>,
+        propagation: Propagation,
+    ) -> Result<Value, Refused> {
+        let mut preconditions = json!({});
+        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)] {
+            if !value.is_empty() {
+                preconditions[field] = value.as_str().into();
+            }
+        }
+        let mut options = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions });
+        if let Some(grace) = grace {
+            options["gracePeriodSeconds"] = grace.into();
+        }
+        let policy = match propagation {
+            Propagation::Default => None,
+            Propagation::Background => Some("Background"),
+            Propagation::Foreground => Some("Foreground"),
+            Propagation::Orphan => Some("Orphan"),
+        };
+        if let Some(policy) = policy {
+            options["propagationPolicy"] = policy.into();
+        }
+        let path = self.path(target, "")?;
+        self.caller.call(Method::DELETE, &path, "application/json", Some(&options)).await
+    }
+
+    async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Value, Refused> {
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding",
+            "metadata": { "name": pod.name, "namespace": pod.namespace, "uid": pod.uid },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": node },
+        });
+        self.caller.post(&self.path(pod, "binding")?, &binding).await
+    }
+
+    /// Tells of the result, and judges it. `must_exist`: a 404 is a failure and not a sign that all is done.
+    fn finish(
+        &self,
+        component: &'static str,
+        target: &ObjectRef,
+        told: Option<&Told>,
+        node: &str,
+        result: Result<Value, Refused>,
+        must_exist: bool,
+    ) -> Done {
+        let refused = match result {
+            Ok(value) => {
+                let written = reference(&value);
+                let name = if written.name.is_empty() { &target.name } else { &written.name };
+                self.tell(component, told, false, name, node, "");
+                let revision = written.resource_version.parse().unwrap_or(0);
+                let kind = (target.api_version.clone(), target.kind.clone());
+                return Done::Wrote(Written::Put { kind, revision });
+            }
+            Err(refused) => refused,
+        };
+        debug!(component, kind = target.kind, name = target.name, error = refused.message(), "refused");
+        match refused {
+            Refused::NotFound(_) if !must_exist => Done::Nothing,
+            Refused::Conflict(_) | Refused::Gone => Done::Stale,
+            Refused::Terminating(_) => Done::Nothing,
+            Refused::NotFound(message) | Refused::Other(message) => {
+                self.tell(component, told, true, &target.name, node, &message);
+                let reason = told.map_or("", |told| told.failed.0).to_owned();
+                Done::Failed(Failure { reason, message })
+            }
+        }
+    }
+
+    fn tell(
+        &self,
+        component: &'static str,
+        told: Option<&Told>,
+        failed: bool,
+        name: &str,
+        node: &str,
+        error: &str,
+    ) {
+        let Some(told) = told else { return };
+        let (reason, template) = if failed { told.failed } else { told.done };
+        if reason.is_empty() {
+            return;
+        }
+        let message = template
+            .replace("{namespace}", &told.about.namespace)
+            .replace("{name}", name)
+            .replace("{node}", node)
+            .replace("{error}", error);
+        self.recorder.tell(Note { component, about: told.about.clone(), warning: failed, reason, message });
+    }
+}
+
+fn side_by_side(first: &Action, other: &Action) -> bool {
+    matches!(
+        (first, other),
+        (Action::Create { .. }, Action::Create { .. }) | (Action::Delete { .. }, Action::Delete { .. })
+    )
+}
+
+fn unserved(target: &ObjectRef) -> Refused {
+    Refused::Other(format!("no kind {} in {} is served", target.kind, target.api_version))
+}
+
+fn reference(object: &Value) -> ObjectRef {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let meta = &object["metadata"];
+    ObjectRef {
+        api_version: text(&object["apiVersion"]),
+        kind: text(&object["kind"]),
+        namespace: text(&meta["namespace"]),
+        name: text(&meta["name"]),
+        uid: text(&meta["uid"]),
+        resource_version: text(&meta["resourceVersion"]),
+    }
+}

@@ -1,0 +1,151 @@
+//! Leadership by a Lease: one holder at a time acts; a holder that cannot renew stops before another one may start.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::client::{Caller, Refused};
+use crate::resource::Resource;
+
+const DURATION_SECONDS: i64 = 15;
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(2);
+
+/// A candidate for the leadership that one Lease stands for.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub name: String,
+    /// Who this is.
+    pub identity: String,
+}
+
+/// What was last seen of another holder, by our own clock.
+struct Seen {
+    version: String,
+    at: tokio::time::Instant,
+}
+
+impl Candidate {
+    fn resource() -> Resource {
+        Resource {
+            api_version: "coordination.k8s.io/v1".to_owned(),
+            kind: "Lease".to_owned(),
+            plural: "leases".to_owned(),
+            namespaced: true,
+        }
+    }
+
+    /// Waits until this candidate leads; false if cancelled before.
+    pub async fn acquire(&self, caller: &Caller, token: &CancellationToken) -> bool {
+        let mut seen = None;
+        loop {
+            match self.attempt(caller, &mut seen).await {
+                Ok(true) => {
+                    info!(lease = self.name, "leading");
+                    return true;
+                }
+                Ok(false) => {}
+                Err(refused) => warn!(lease = self.name, error = refused.message(), "cannot take the lease"),
+            }
+            tokio::select! {
+                () = token.cancelled() => return false,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    }
+
+    /// Renews until leadership is lost or `token` is cancelled; then gives it up if it still holds it.
+    pub async fn hold(&self, caller: &Caller, token: &CancellationToken) {
+        let mut renewed = tokio::time::Instant::now();
+        let mut seen = None;
+        loop {
+            tokio::select! {
+                () = token.cancelled() => return self.release(caller).await,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+            let attempt = tokio::time::timeout(RENEW_DEADLINE, self.attempt(caller, &mut seen)).await;
+            match attempt {
+                Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
+                Ok(Ok(false)) => {
+                    warn!(lease = self.name, "another one leads");
+                    return;
+                }
+                _ if renewed.elapsed() >= RENEW_DEADLINE => {
+                    warn!(lease = self.name, "could not renew in time");
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, caller: &Caller, seen: &mut Option<Seen>) -> Result<bool, Refused> {
+        let resource = Candidate::resource();
+        let path = resource.object(&self.namespace, &self.name, "");
+        let mut lease = match caller.get(&path).await {
+            Ok(lease) => lease,
+            Err(Refused::NotFound(_)) => {
+                let fresh = json!({
+                    "apiVersion": resource.api_version, "kind": resource.kind,
+                    "metadata": { "name": self.name, "namespace": self.namespace },
+                    "spec": self.spec(None),
+                });
+                caller.post(&resource.collection(&self.namespace), &fresh).await?;
+                return Ok(true);
+            }
+            Err(other) => return Err(other),
+        };
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or("").to_owned();
+        if !holder.is_empty() && holder != self.identity {
+            let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or("").to_owned();
+            let seconds = lease["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(DURATION_SECONDS as u64);
+            let known = seen.take().filter(|known| known.version == version);
+            let known = known.unwrap_or(Seen { version, at: tokio::time::Instant::now() });
+            let expired = known.at.elapsed() >= Duration::from_secs(seconds);
+            *seen = Some(known);
+            if !expired {
+                return Ok(false);
+            }
+        }
+        lease["spec"] = self.spec(Some(&lease["spec"]));
+        match caller.put(&path, &lease).await {
+            Ok(_) => Ok(true),
+            Err(Refused::Conflict(_)) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn spec(&self, old: Option<&Value>) -> Value {
+        let micro = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        let now = micro(Timestamp::now());
+        let field = |name: &str| old.map(|old| old[name].clone()).unwrap_or_default();
+        let same = field("holderIdentity") == self.identity.as_str();
+        let transitions = field("leaseTransitions").as_i64().unwrap_or(0);
+        json!({
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": SignedDuration::from_secs(DURATION_SECONDS).as_secs(),
+            "acquireTime": if same { field("acquireTime") } else { now.clone().into() },
+            "renewTime": now,
+            "leaseTransitions": if same || old.is_none() { transitions } else { transitions + 1 },
+        })
+    }
+
+    async fn release(&self, caller: &Caller) {
+        let path = Candidate::resource().object(&self.namespace, &self.name, "");
+        let held = caller.get(&path).await;
+        let Ok(mut lease) = held else { return };
+        if lease["spec"]["holderIdentity"] == self.identity.as_str() {
+            lease["spec"]["holderIdentity"] = "".into();
+            lease["spec"]["leaseDurationSeconds"] = 1.into();
+            if let Err(refused) = caller.put(&path, &lease).await {
+                warn!(lease = self.name, error = refused.message(), "cannot give the lease up");
+            }
+        }
+    }
+}

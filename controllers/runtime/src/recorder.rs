@@ -1,0 +1,170 @@
+//! Events: written in the background, the same one again as a higher count, never in the way of the work itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use leme_plan::ObjectRef;
+use leme_plan::common::time_text;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::client::{Caller, Refused};
+use crate::resource::Resource;
+
+const QUEUE: usize = 4096;
+const KNOWN: usize = 4096;
+const AT_ONCE: usize = 16;
+/// A wait that has not changed is told again after this long.
+const WAIT_AGAIN: Duration = Duration::from_secs(300);
+
+/// One thing to tell.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Who speaks, such as `replication-controller`.
+    pub component: &'static str,
+    /// What it is about.
+    pub about: ObjectRef,
+    /// Warning rather than Normal.
+    pub warning: bool,
+    /// Reason.
+    pub reason: &'static str,
+    /// Message.
+    pub message: String,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    count: u32,
+    told: Instant,
+}
+
+type NoteKey = (String, &'static str, String);
+
+/// Takes notes; a task writes them.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    sender: mpsc::Sender<Note>,
+    known: Arc<Mutex<HashMap<NoteKey, Known>>>,
+}
+
+impl Recorder {
+    /// The recorder and the task that has to run for it.
+    pub fn new(caller: Caller, token: CancellationToken) -> (Recorder, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let recorder = Recorder { sender, known: Arc::default() };
+        let known = recorder.known.clone();
+        let notes = futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|note| (note, receiver))
+        });
+        let work = notes.for_each_concurrent(AT_ONCE, move |note| {
+            let (caller, known) = (caller.clone(), known.clone());
+            async move { write(&caller, &known, note).await }
+        });
+        let task = async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = work => {}
+            }
+        };
+        (recorder, task)
+    }
+
+    /// Tells something.
+    pub fn tell(&self, note: Note) {
+        if let Err(error) = self.sender.try_send(note) {
+            warn!(%error, "dropped an event: too many at once");
+        }
+    }
+
+    /// Tells of a wait, unless the same was told a while ago.
+    pub fn wait(&self, note: Note) {
+        let fresh = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&key(&note)).is_none_or(|known| known.told.elapsed() >= WAIT_AGAIN)
+        };
+        if fresh {
+            self.tell(note);
+        }
+    }
+}
+
+fn key(note: &Note) -> NoteKey {
+    let who = if note.about.uid.is_empty() { &note.about.name } else { &note.about.uid };
+    (who.clone(), note.reason, note.message.clone())
+}
+
+fn resource() -> Resource {
+    Resource { api_version: "v1".to_owned(), kind: "Event".to_owned(), plural: "events".to_owned(), namespaced: true }
+}
+
+fn namespace(note: &Note) -> &str {
+    if note.about.namespace.is_empty() { "default" } else { &note.about.namespace }
+}
+
+async fn write(caller: &Caller, known: &Mutex<HashMap<NoteKey, Known>>, note: Note) {
+    let now = Timestamp::now();
+    let (name, count) = {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN {
+            known.retain(|_, one| one.told.elapsed() < Duration::from_secs(60));
+            if known.len() >= KNOWN {
+                known.clear();
+            }
+        }
+        let fresh = || {
+            let name = format!("{}.{:x}", note.about.name, now.as_nanosecond());
+            Known { name, count: 0, told: Instant::now() }
+        };
+        let one = known.entry(key(&note)).or_insert_with(fresh);
+        one.count = one.count.saturating_add(1);
+        one.told = Instant::now();
+        (one.name.clone(), one.count)
+    };
+    let resource = resource();
+    if count > 1 {
+        let path = resource.object(namespace(&note), &name, "");
+        let patch = json!({ "count": count, "lastTimestamp": time_text(now) });
+        match caller.merge(&path, &patch).await {
+            Ok(_) => return,
+            Err(Refused::NotFound(_)) => {}
+            Err(refused) => return debug!(error = refused.message(), "cannot count an event up"),
+        }
+    }
+    let path = resource.collection(namespace(&note));
+    if let Err(refused) = caller.post(&path, &event(&note, &name, count, now)).await {
+        debug!(error = refused.message(), reason = note.reason, "cannot write an event");
+    }
+}
+
+fn event(note: &Note, name: &str, count: u32, now: Timestamp) -> Value {
+    let about = &note.about;
+    let mut involved = json!({
+        "apiVersion": about.api_version, "kind": about.kind, "name": about.name, "uid": about.uid,
+        "resourceVersion": about.resource_version,
+    });
+    if !about.namespace.is_empty() {
+        involved["namespace"] = about.namespace.as_str().into();
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": name, "namespace": namespace(note) },
+        "involvedObject": involved,
+        "reason": note.reason,
+        "message": note.message,
+        "source": { "component": note.component },
+        "reportingComponent": note.component,
+        "reportingInstance": "",
+        "firstTimestamp": time_text(now),
+        "lastTimestamp": time_text(now),
+        "count": count,
+        "type": if note.warning { "Warning" } else { "Normal" },
+    })
+}
