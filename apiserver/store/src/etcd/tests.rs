@@ -1,0 +1,151 @@
+//! The etcd engine against a real etcd, started for the test.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::{FutureExt, StreamExt};
+
+use super::*;
+use crate::cache::{Cache, Resource, SubEvent};
+use crate::conformance;
+
+/// An etcd in a directory of its own, gone with this value.
+struct Etcd {
+    child: Child,
+    url: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Etcd {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = |listener: TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (client, peer) = (free(), free());
+        let (client, peer) = (url(client), url(peer));
+        let data = dir.path().join("data");
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        let child = Command::new("/usr/bin/etcd")
+            .arg("--data-dir")
+            .arg(&data)
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("default={peer}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let child = child.unwrap_or_else(|e| {
+            panic!(
+                "cannot start /usr/bin/etcd ({e}); it is installed by: apt-get install etcd-server"
+            )
+        });
+        Self { child, url: client, _dir: dir }
+    }
+
+    fn config(&self, prefix: &str) -> EtcdConfig {
+        EtcdConfig {
+            endpoints: vec![self.url.clone()],
+            prefix: prefix.into(),
+            ..EtcdConfig::default()
+        }
+    }
+
+    async fn connect(&self, prefix: &str) -> EtcdStore {
+        for _ in 0..100 {
+            match EtcdStore::connect(self.config(prefix)).await {
+                Ok(store) => return store,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        panic!("etcd does not answer")
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms() {
+    let etcd = Etcd::start();
+    etcd.connect("").await;
+    let number = AtomicU32::new(0);
+    let fresh = || {
+        let config = etcd.config(&format!("/test{}", number.fetch_add(1, Ordering::Relaxed)));
+        async move { Arc::new(EtcdStore::connect(config).await.unwrap()) as Arc<dyn Store> }.boxed()
+    };
+    conformance::run(&fresh).await;
+}
+
+#[tokio::test]
+async fn the_cache_keeps_up_with_what_others_write() {
+    let etcd = Etcd::start();
+    let store = Arc::new(etcd.connect("").await);
+    let things = Resource { prefix: "/registry/things/".into(), index: |_| Vec::new() };
+    let cache = Cache::start(store.clone(), vec![things]).await.unwrap();
+    // A change elsewhere moves the revision, and no event tells of it.
+    let elsewhere = etcd.connect("/other").await;
+    elsewhere.put("/registry/things/x", "{}".into(), Expect::Absent).await.unwrap();
+    let revision = store.revision().await.unwrap();
+    assert!(cache.fresh().await.unwrap() >= revision);
+    let mut watch = cache.watch("/registry/things/", cache.revision()).unwrap();
+    let value = r#"{"metadata":{"name":"a"}}"#;
+    store.put("/registry/things/a", value.into(), Expect::Absent).await.unwrap();
+    assert!(matches!(watch.next().await, Some(SubEvent::Event(_))));
+    assert_eq!(cache.differences().await.unwrap(), Vec::<String>::new());
+    assert!(store.list("/registry/", "", 0, 0).await.unwrap().entries.len() == 1);
+}
+
+#[tokio::test]
+async fn only_one_compacts_and_only_what_is_old() {
+    let etcd = Etcd::start();
+    etcd.connect("").await;
+    let history = Duration::from_millis(300);
+    let config = || EtcdConfig { history, ..etcd.config("") };
+    let store = EtcdStore::connect(config()).await.unwrap();
+    let _other = EtcdStore::connect(config()).await.unwrap();
+    let Outcome::Done(first) = store.put("/registry/a", "1".into(), Expect::Absent).await.unwrap()
+    else {
+        panic!()
+    };
+    store.put("/registry/a", "2".into(), Expect::Revision(first)).await.unwrap();
+    for _ in 0..100 {
+        match store.list("/registry/", "", 0, first).await {
+            Err(StoreError::Compacted { .. }) => return,
+            _ => tokio::time::sleep(history / 3).await,
+        }
+    }
+    panic!("history is never forgotten")
+}
+
+#[tokio::test]
+async fn a_lost_etcd_is_said_to_be_lost() {
+    let mut etcd = Etcd::start();
+    let store = etcd.connect("").await;
+    let mut watch = store.watch("/registry/", 1).await.unwrap();
+    etcd.child.kill().unwrap();
+    assert!(matches!(watch.next().await, Some(Err(StoreError::Unavailable(_)))));
+    assert!(watch.next().await.is_none());
+    let put = store.put("/registry/a", "1".into(), Expect::Absent).await;
+    assert!(matches!(put, Err(StoreError::Unavailable(_))), "{put:?}");
+    let Err(StoreError::Unavailable(why)) = EtcdStore::connect(etcd.config("")).await else {
+        panic!()
+    };
+    assert!(why.contains(&etcd.url), "{why}");
+}
+
+#[test]
+fn versions_are_told_apart() {
+    assert_eq!(config::parse_version("3.4.23"), (3, 4, 23));
+    assert_eq!(config::parse_version("3.6.0-rc.1"), (3, 6, 0));
+    assert_eq!(config::parse_version("nonsense"), (0, 0, 0));
+    let honest = ["3.4.31", "3.5.13", "3.6.0", "4.0.0"];
+    let not = ["3.4.30", "3.5.12", "3.3.99"];
+    assert!(honest.iter().all(|v| config::tells_honest_progress(config::parse_version(v))));
+    assert!(!not.iter().any(|v| config::tells_honest_progress(config::parse_version(v))));
+}
