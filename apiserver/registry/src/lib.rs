@@ -14,13 +14,14 @@ mod create;
 mod delete;
 pub mod json;
 pub mod meta;
-pub mod names;
+
 mod options;
 mod scale;
 mod strategy;
 mod update;
 
 pub use create::create;
+pub use leme_meta::names;
 pub use delete::{Deletion, delete};
 pub use options::{DeleteOptions, Propagation};
 pub use scale::{Scale, scale_of};

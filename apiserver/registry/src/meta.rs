@@ -5,11 +5,11 @@
 use std::fmt::Debug;
 
 use leme_meta::field::Shown;
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, names};
 use serde_json::Value;
 
 use crate::create::{deleting, finalizers};
-use crate::{Context, json, names};
+use crate::{Context, json};
 
 /// Greatest size of all annotations together.
 const ANNOTATIONS: usize = 256 << 10;
@@ -43,7 +43,7 @@ pub fn dns1035_name(name: &str, prefix: bool) -> Vec<String> {
 
 /// The rule for names that only have to be a segment of a path.
 pub fn segment_name(name: &str, prefix: bool) -> Vec<String> {
-    if prefix { names::path_segment_prefix(name) } else { names::path_segment(name) }
+    names::path_segment_name(&masked(name, prefix))
 }
 
 /// A prefix may end with a dash: what is generated follows it.

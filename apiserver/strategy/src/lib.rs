@@ -1,1 +1,57 @@
 //! What each kind adds to the one write path: defaults, preparation, validation, warnings.
+//!
+//! Knows: every kind, a file per kind or pair of kinds. Refuses to know: HTTP, storage, time, who asks.
+#![forbid(unsafe_code)]
+
+use leme_kinds::Kind;
+use leme_registry::Strategy;
+
+mod build;
+mod check;
+mod config_map;
+mod deployment_config;
+mod endpoints;
+mod event;
+mod image_stream;
+mod namespace;
+mod node;
+mod pod;
+mod pod_spec;
+mod replication_controller;
+mod route;
+mod service;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+/// Kinds by group and name.
+static TABLE: &[(&str, &str, &Strategy)] = &[
+    ("", "ConfigMap", &config_map::CONFIG_MAP),
+    ("", "Endpoints", &endpoints::ENDPOINTS),
+    ("", "Event", &event::STRATEGY),
+    ("", "Namespace", &namespace::NAMESPACE),
+    ("", "Node", &node::NODE),
+    ("", "PersistentVolume", &volume::VOLUME),
+    ("", "PersistentVolumeClaim", &volume::CLAIM),
+    ("", "Pod", &pod::STRATEGY),
+    ("", "ReplicationController", &replication_controller::STRATEGY),
+    ("", "Secret", &config_map::SECRET),
+    ("", "Service", &service::STRATEGY),
+    ("", "ServiceAccount", &namespace::SERVICE_ACCOUNT),
+    ("apps.openshift.io", "DeploymentConfig", &deployment_config::STRATEGY),
+    ("build.openshift.io", "Build", &build::BUILD),
+    ("build.openshift.io", "BuildConfig", &build::CONFIG),
+    ("coordination.k8s.io", "Lease", &node::LEASE),
+    ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
+    ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
+    ("route.openshift.io", "Route", &route::STRATEGY),
+];
+
+/// For a kind that adds nothing.
+static PLAIN: Strategy = Strategy::PLAIN;
+
+/// What a kind adds to the write path.
+pub fn of(kind: &Kind) -> &'static Strategy {
+    let row = TABLE.iter().find(|(group, name, _)| *group == kind.group && *name == kind.kind);
+    row.map_or(&PLAIN, |(_, _, strategy)| strategy)
+}

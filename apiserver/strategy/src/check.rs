@@ -1,0 +1,148 @@
+//! Checks that many kinds share, each pushing field errors in upstream's words.
+//!
+//! Knows: what "required", "one of" and "in range" sound like. Refuses to know: kinds.
+
+use leme_meta::field::Shown;
+use leme_meta::{FieldError, Path};
+use leme_registry::json;
+use serde_json::Value;
+
+/// Where errors go.
+pub(crate) type Errors = Vec<FieldError>;
+
+/// What a number below zero is told.
+pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+
+/// The text of a field, and an error if it is empty.
+pub(crate) fn required<'a>(value: &'a Value, field: &str, path: &Path, errors: &mut Errors) -> &'a str {
+    let text = json::text(value, &[field]);
+    if text.is_empty() {
+        errors.push(FieldError::required(&path.child(field), ""));
+    }
+    text
+}
+
+/// Adds an error per message of a name rule.
+pub(crate) fn named(path: &Path, value: &str, wrong: &[String], errors: &mut Errors) {
+    errors.extend(wrong.iter().map(|why| FieldError::invalid(path, value, why)));
+}
+
+/// The text of a field that must be there and fit a rule.
+pub(crate) fn required_name(
+    value: &Value,
+    field: &str,
+    path: &Path,
+    rule: fn(&str) -> Vec<String>,
+    errors: &mut Errors,
+) {
+    let text = required(value, field, path, errors);
+    if !text.is_empty() {
+        named(&path.child(field), text, &rule(text), errors);
+    }
+}
+
+/// The text of a field that, if set, must fit a rule.
+pub(crate) fn optional_name(
+    value: &Value,
+    field: &str,
+    path: &Path,
+    rule: fn(&str) -> Vec<String>,
+    errors: &mut Errors,
+) {
+    let text = json::text(value, &[field]);
+    if !text.is_empty() {
+        named(&path.child(field), text, &rule(text), errors);
+    }
+}
+
+/// A field that, if set, must be one of those known.
+pub(crate) fn one_of(value: &Value, field: &str, path: &Path, known: &[&str], errors: &mut Errors) {
+    let text = json::text(value, &[field]);
+    if !text.is_empty() && !known.contains(&text) {
+        errors.push(FieldError::not_supported(&path.child(field), text, known));
+    }
+}
+
+/// A field that must be set, to one of those known.
+pub(crate) fn required_one_of(value: &Value, field: &str, path: &Path, known: &[&str], errors: &mut Errors) {
+    required(value, field, path, errors);
+    one_of(value, field, path, known, errors);
+}
+
+/// Numbers that, if set, must not be negative.
+pub(crate) fn not_negative(value: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
+    for field in fields {
+        if let Some(number) = json::int(value, &[field]).filter(|number| *number < 0) {
+            errors.push(FieldError::invalid(&path.child(field), number, NOT_NEGATIVE));
+        }
+    }
+}
+
+/// A number that must lie in a range, if it is set.
+pub(crate) fn in_range(value: &Value, field: &str, path: &Path, low: i64, high: i64, errors: &mut Errors) {
+    if let Some(number) = json::int(value, &[field]).filter(|number| !(low..=high).contains(number)) {
+        let why = format!("must be between {low} and {high}, inclusive");
+        errors.push(FieldError::invalid(&path.child(field), number, &why));
+    }
+}
+
+/// A port number, or nothing said about it.
+pub(crate) fn port_number(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
+    in_range(value, field, path, 1, 65535, errors);
+}
+
+/// A port by number or by name, as probes and services name it.
+pub(crate) fn port_or_name(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
+    let path = path.child(field);
+    match value.get(field) {
+        Some(Value::String(name)) => named(&path, name, &leme_registry::names::port_name(name), errors),
+        port => {
+            let number = port.and_then(Value::as_i64).unwrap_or(0);
+            if !(1..=65535).contains(&number) {
+                errors.push(FieldError::invalid(&path, number, "must be between 1 and 65535, inclusive"));
+            }
+        }
+    }
+}
+
+/// A file mode of a volume, if it is set.
+pub(crate) fn file_mode(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
+    if let Some(mode) = json::int(value, &[field]).filter(|mode| !(0..=0o777).contains(mode)) {
+        let why = "must be a number between 0 and 0777 (octal), both inclusive";
+        errors.push(FieldError::invalid(&path.child(field), mode, why));
+    }
+}
+
+/// A path that stays below where it starts.
+pub(crate) fn descending_path(text: &str, path: &Path, errors: &mut Errors) {
+    if text.starts_with('/') {
+        errors.push(FieldError::invalid(path, text, "must be a relative path"));
+    }
+    no_back_steps(text, path, errors);
+}
+
+/// A path without `..`.
+pub(crate) fn no_back_steps(text: &str, path: &Path, errors: &mut Errors) {
+    if text.split('/').any(|part| part == "..") {
+        errors.push(FieldError::invalid(path, text, "must not contain '..'"));
+    }
+}
+
+/// The names among a list of exclusive fields that are set.
+pub(crate) fn set_fields<'a>(value: &'a Value, except: &[&str]) -> Vec<&'a str> {
+    json::entries(value, &[])
+        .filter(|(key, content)| !content.is_null() && !except.contains(key))
+        .map(|(key, _)| key)
+        .collect()
+}
+
+/// A map of text as Go's `%#v` shows it.
+pub(crate) struct GoMap<'a>(pub(crate) &'a Value);
+
+impl Shown for GoMap<'_> {
+    fn shown(&self) -> String {
+        let mut pairs: Vec<String> = json::pairs(self.0).map(|(key, value)| format!("{key:?}:{value:?}")).collect();
+        pairs.sort();
+        if pairs.is_empty() { "map[string]string(nil)".to_owned() } else { format!("map[string]string{{{}}}", pairs.join(", ")) }
+    }
+}

@@ -1,0 +1,356 @@
+//! DeploymentConfigs.
+//!
+//! Knows: strategies, triggers, hooks, the version counter. Refuses to know: how a rollout proceeds.
+
+use leme_meta::{FieldError, Path};
+use leme_registry::{Context, Scale, Strategy, json};
+use serde_json::{Value, json};
+
+use crate::check::{self, Errors};
+use crate::pod_spec::{defaults, resources};
+use crate::replication_controller;
+
+pub(crate) static STRATEGY: Strategy = Strategy {
+    decode: |config| {
+        resources::decode_pod_spec(json::at(config, &["spec", "template", "spec"]).unwrap_or(&Value::Null))
+    },
+    default,
+    prepare_create,
+    prepare_update,
+    prepare_status,
+    validate,
+    validate_status,
+    generation: Some(|new, old| {
+        Strategy::spec_changed(new, old)
+            || json::int(new, &["status", "latestVersion"]) != json::int(old, &["status", "latestVersion"])
+    }),
+    unconditional_update: false,
+    scale: Some(Scale {
+        api_version: "extensions/v1beta1",
+        implicit_label: Some("deploymentconfig"),
+        selector_map: true,
+    }),
+    ..Strategy::PLAIN
+};
+
+fn default(config: &mut Value) {
+    let namespace = json::text(config, &["metadata", "namespace"]).to_owned();
+    let spec = json::child(config, "spec");
+    if spec.get("triggers").is_none_or(Value::is_null) {
+        json::set(spec, "triggers", json!([{ "type": "ConfigChange" }]));
+    }
+    let labels = json::at(spec, &["template", "metadata", "labels"]).cloned();
+    if let Some(labels) = labels.filter(|_| json::unset(spec, "selector")) {
+        json::set(spec, "selector", labels);
+    }
+    for (field, number) in [("replicas", 0), ("revisionHistoryLimit", 10)] {
+        json::default(spec, field, number);
+    }
+    json::default(spec, "test", false);
+    strategy(json::child(spec, "strategy"));
+    hook_containers(spec);
+    for trigger in json::list_mut(spec, &["triggers"]) {
+        let Some(from) = json::at_mut(trigger, &["imageChangeParams", "from"]) else { continue };
+        json::default(from, "kind", "ImageStreamTag");
+        if !namespace.is_empty() {
+            json::default(from, "namespace", namespace.clone());
+        }
+    }
+    defaults::fill_template(spec, "template");
+}
+
+fn strategy(strategy: &mut Value) {
+    json::default(strategy, "type", "Rolling");
+    json::default(strategy, "activeDeadlineSeconds", 21_600);
+    json::child(strategy, "resources");
+    for field in ["limits", "requests"] {
+        resources::canonical(strategy, &["resources", field]);
+    }
+    match json::text(strategy, &["type"]) {
+        "Rolling" => {
+            let params = json::child(strategy, "rollingParams");
+            for (field, seconds) in [("intervalSeconds", 1), ("updatePeriodSeconds", 1), ("timeoutSeconds", 600)] {
+                json::default(params, field, seconds);
+            }
+            let zero = |params: &Value, field: &str| matches!(params.get(field), Some(value) if value == 0 || value == "0%");
+            match (params.get("maxUnavailable").is_some(), params.get("maxSurge").is_some()) {
+                (false, false) => {
+                    json::set(params, "maxUnavailable", "25%");
+                    json::set(params, "maxSurge", "25%");
+                }
+                (false, true) if zero(params, "maxSurge") => json::set(params, "maxUnavailable", "25%"),
+                (false, true) => json::set(params, "maxUnavailable", 0),
+                (true, false) if zero(params, "maxUnavailable") => json::set(params, "maxSurge", "25%"),
+                (true, false) => json::set(params, "maxSurge", 0),
+                (true, true) => {}
+            }
+        }
+        "Recreate" => json::default(json::child(strategy, "recreateParams"), "timeoutSeconds", 600),
+        _ => {}
+    }
+}
+
+/// Hooks of a pod with one container run in that one.
+fn hook_containers(spec: &mut Value) {
+    let only = match json::list(spec, &["template", "spec", "containers"]) {
+        [only] => json::text(only, &["name"]).to_owned(),
+        _ => return,
+    };
+    for (params, hook) in HOOKS {
+        let Some(hook) = json::at_mut(spec, &["strategy", params, hook]) else { continue };
+        if let Some(pod) = json::at_mut(hook, &["execNewPod"]) {
+            json::default(pod, "containerName", only.clone());
+        }
+        for tag in json::list_mut(hook, &["tagImages"]) {
+            json::default(tag, "containerName", only.clone());
+        }
+    }
+}
+
+const HOOKS: [(&str, &str); 5] = [
+    ("rollingParams", "pre"),
+    ("rollingParams", "post"),
+    ("recreateParams", "pre"),
+    ("recreateParams", "mid"),
+    ("recreateParams", "post"),
+];
+
+fn empty_status() -> Value {
+    json!({
+        "latestVersion": 0, "observedGeneration": 0, "replicas": 0, "updatedReplicas": 0, "availableReplicas": 0,
+        "unavailableReplicas": 0,
+    })
+}
+
+fn prepare_create(config: &mut Value, _: &Context) {
+    json::set(config, "status", empty_status());
+    for trigger in json::list_mut(json::child(config, "spec"), &["triggers"]) {
+        if let Some(params) = json::at_mut(trigger, &["imageChangeParams"]) {
+            json::remove(params, "lastTriggeredImage");
+        }
+    }
+}
+
+/// Keeps the status, except that a client may ask for the next version by counting it.
+fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
+    let wanted = json::int(new, &["status", "latestVersion"]).unwrap_or(0);
+    let current = json::int(old, &["status", "latestVersion"]).unwrap_or(0);
+    json::keep(new, old, "status");
+    if wanted == current + 1 {
+        json::set(json::child(new, "status"), "latestVersion", wanted);
+    }
+}
+
+fn prepare_status(new: &mut Value, old: &Value, _: &Context) {
+    if let Some(metadata) = old.get("metadata") {
+        json::keep(json::child(new, "metadata"), metadata, "labels");
+    }
+}
+
+fn validate(config: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = config.get("spec").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    triggers(spec, &path, &mut errors);
+    check::not_negative(spec, &["replicas", "minReadySeconds", "revisionHistoryLimit"], &path, &mut errors);
+    validate_strategy(spec, &path, &mut errors);
+    if json::unset(spec, "selector") {
+        errors.push(FieldError::invalid(&path.child("selector"), &Value::Null, "selector cannot be empty"));
+    }
+    let at = path.child("template");
+    let mut template = Vec::new();
+    replication_controller::template(spec, &at, "DeploymentConfig", &mut template);
+    template.retain(|error| !image_comes_from_trigger(spec, error));
+    errors.extend(template);
+    errors
+}
+
+/// Whether an error is that of an empty image that a trigger fills later.
+fn image_comes_from_trigger(spec: &Value, error: &FieldError) -> bool {
+    let Some(rest) = error.field.strip_prefix("spec.template.spec.") else { return false };
+    let Some((list, rest)) = rest.split_once('[') else { return false };
+    let Some(index) = rest.strip_suffix("].image").and_then(|index| index.parse::<usize>().ok()) else { return false };
+    let container = json::list(spec, &["template", "spec", list]).get(index);
+    let name = container.map_or("", |container| json::text(container, &["name"]));
+    json::list(spec, &["triggers"])
+        .iter()
+        .flat_map(|trigger| json::list(trigger, &["imageChangeParams", "containerNames"]))
+        .any(|named| named == name)
+}
+
+fn triggers(spec: &Value, path: &Path, errors: &mut Errors) {
+    for (index, trigger) in json::list(spec, &["triggers"]).iter().enumerate() {
+        let path = path.child("triggers").index(index);
+        check::required(trigger, "type", &path, errors);
+        if json::text(trigger, &["type"]) != "ImageChange" {
+            continue;
+        }
+        let at = path.child("imageChangeParams");
+        let Some(params) = json::at(trigger, &["imageChangeParams"]) else {
+            errors.push(FieldError::required(&at, ""));
+            continue;
+        };
+        let from = params.get("from").unwrap_or(&Value::Null);
+        let from_at = at.child("from");
+        if json::text(from, &["kind"]) != "ImageStreamTag" {
+            let why = "kind must be an ImageStreamTag";
+            errors.push(FieldError::invalid(&from_at.child("kind"), json::text(from, &["kind"]), why));
+        }
+        let name = check::required(from, "name", &from_at, errors);
+        if !name.is_empty() && !is_tag_name(name) {
+            let why = "must be a valid ImageStreamTag: <name>:<tag>";
+            errors.push(FieldError::invalid(&from_at.child("name"), name, why));
+        }
+        if json::list(params, &["containerNames"]).is_empty() {
+            errors.push(FieldError::required(&at.child("containerNames"), ""));
+        }
+    }
+}
+
+/// Whether a text names a tag of an image stream.
+pub(crate) fn is_tag_name(name: &str) -> bool {
+    name.split_once(':').is_some_and(|(stream, tag)| !stream.is_empty() && !tag.is_empty() && !tag.contains(':'))
+}
+
+fn validate_strategy(spec: &Value, path: &Path, errors: &mut Errors) {
+    let strategy = spec.get("strategy").unwrap_or(&Value::Null);
+    let path = path.child("strategy");
+    let (params_field, kind) = match json::text(strategy, &["type"]) {
+        "Rolling" => ("rollingParams", "Rolling"),
+        "Recreate" => ("recreateParams", "Recreate"),
+        "Custom" => {
+            if json::at(strategy, &["customParams"]).is_none() {
+                errors.push(FieldError::required(&path.child("customParams"), ""));
+            }
+            ("customParams", "Custom")
+        }
+        "" => {
+            errors.push(FieldError::required(&path.child("type"), ""));
+            return;
+        }
+        other => {
+            let why = "unsupported strategy type, use \"Custom\" instead and specify your own strategy";
+            errors.push(FieldError::invalid(&path.child("type"), other, why));
+            return;
+        }
+    };
+    let params = strategy.get(params_field).unwrap_or(&Value::Null);
+    let at = path.child(params_field);
+    for field in ["intervalSeconds", "updatePeriodSeconds", "timeoutSeconds"] {
+        if let Some(seconds) = json::int(params, &[field]).filter(|seconds| *seconds < 1) {
+            errors.push(FieldError::invalid(&at.child(field), seconds, "must be >0"));
+        }
+    }
+    if kind == "Rolling" {
+        rolling(params, &at, errors);
+    }
+    deadlines(spec, strategy, params, &path, errors);
+    for (_, hook) in HOOKS.iter().filter(|(field, _)| *field == params_field) {
+        if let Some(hook_value) = json::at(params, &[hook]) {
+            validate_hook(hook_value, &at.child(hook), errors);
+        }
+    }
+}
+
+fn deadlines(spec: &Value, strategy: &Value, params: &Value, path: &Path, errors: &mut Errors) {
+    let ready = json::int(spec, &["minReadySeconds"]).unwrap_or(0);
+    let timeout = json::int(params, &["timeoutSeconds"]);
+    let at = path.child("activeDeadlineSeconds");
+    let deadline = json::int(strategy, &["activeDeadlineSeconds"]);
+    if let Some(deadline) = deadline {
+        check::in_range(strategy, "activeDeadlineSeconds", path, 1, i64::from(i32::MAX), errors);
+        if timeout.is_some_and(|timeout| deadline <= timeout) {
+            errors.push(FieldError::invalid(&at, deadline, "activeDeadlineSeconds must be greater than timeoutSeconds"));
+        }
+    }
+    let bound = timeout.or(deadline);
+    if bound.is_some_and(|bound| ready > 0 && ready >= bound) {
+        let why = format!("must be less than the deployment timeout ({}s)", bound.unwrap_or(0));
+        errors.push(FieldError::invalid(&Path::new("spec").child("minReadySeconds"), ready, &why));
+    }
+}
+
+/// The number of an absolute value, or of a percentage.
+fn amount(value: Option<&Value>) -> Option<(i64, bool)> {
+    match value? {
+        Value::Number(number) => Some((number.as_i64()?, false)),
+        Value::String(text) => Some((text.strip_suffix('%')?.parse().ok()?, true)),
+        _ => None,
+    }
+}
+
+fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
+    let mut zero = 0;
+    for field in ["maxUnavailable", "maxSurge"] {
+        let at = path.child(field);
+        let Some(value) = json::at(params, &[field]) else { continue };
+        match amount(Some(value)) {
+            None => errors.push(FieldError::invalid(&at, value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")),
+            Some((number, _)) if number < 0 => {
+                errors.push(FieldError::invalid(&at, number, "must be non-negative"));
+            }
+            Some((number, true)) if number > 100 && field == "maxUnavailable" => {
+                errors.push(FieldError::invalid(&at, value, "must not be greater than 100%"));
+            }
+            Some((0, _)) => zero += 1,
+            Some(_) => {}
+        }
+    }
+    if zero == 2 {
+        let why = "cannot be 0 when maxSurge is 0 as well";
+        errors.push(FieldError::invalid(&path.child("maxUnavailable"), &params["maxUnavailable"], why));
+    }
+}
+
+fn validate_hook(hook: &Value, path: &Path, errors: &mut Errors) {
+    let policies = ["Abort", "Retry", "Ignore"];
+    check::required_one_of(hook, "failurePolicy", path, &policies, errors);
+    match (json::at(hook, &["execNewPod"]), json::list(hook, &["tagImages"])) {
+        (Some(pod), []) => {
+            let at = path.child("execNewPod");
+            if json::list(pod, &["command"]).is_empty() {
+                errors.push(FieldError::required(&at.child("command"), ""));
+            }
+            check::required(pod, "containerName", &at, errors);
+        }
+        (None, []) => {
+            let why = "One of execNewPod or tagImages must be specified";
+            errors.push(FieldError::invalid(path, "<nil>", why));
+        }
+        (Some(_), _) => {
+            let why = "Only one of execNewPod of tagImages may be specified";
+            errors.push(FieldError::invalid(path, "<nil>", why));
+        }
+        (None, tags) => {
+            for (index, tag) in tags.iter().enumerate() {
+                let at = path.child("tagImages").index(index);
+                check::required(tag, "containerName", &at, errors);
+                let kind = json::text(tag, &["to", "kind"]);
+                if kind != "ImageStreamTag" {
+                    errors.push(FieldError::invalid(&at.child("to").child("kind"), kind, "Must be 'ImageStreamTag'"));
+                }
+                if json::text(tag, &["to", "name"]).is_empty() {
+                    errors.push(FieldError::required(&at.child("to").child("name"), ""));
+                }
+            }
+        }
+    }
+}
+
+fn validate_status(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("status");
+    let status = new.get("status").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    let counts = ["latestVersion", "observedGeneration", "replicas", "readyReplicas", "availableReplicas", "unavailableReplicas"];
+    check::not_negative(status, &counts, &path, &mut errors);
+    for (field, why) in [
+        ("latestVersion", "latestVersion cannot be decremented"),
+        ("observedGeneration", "observedGeneration cannot be decremented"),
+    ] {
+        let now = json::int(status, &[field]).unwrap_or(0);
+        if now < json::int(old, &["status", field]).unwrap_or(0) {
+            errors.push(FieldError::invalid(&path.child(field), now, why));
+        }
+    }
+    errors
+}

@@ -1,0 +1,117 @@
+//! Nodes and Leases.
+//!
+//! Knows: taints, addresses of pods, how long a lease holds. Refuses to know: whether a node is alive.
+
+use std::collections::HashSet;
+
+use leme_meta::{FieldError, Path};
+use leme_registry::{Strategy, json, names};
+use serde_json::Value;
+
+use crate::check::{self, Errors};
+use crate::pod_spec::resources;
+
+/// Effects of taints, in upstream's order.
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+pub(crate) static NODE: Strategy = Strategy {
+    decode: |node| {
+        resources::decode(json::at(node, &["status", "capacity"]))?;
+        resources::decode(json::at(node, &["status", "allocatable"]))
+    },
+    default,
+    prepare_create: |_, _| {},
+    validate,
+    validate_update,
+    ..Strategy::PLAIN
+};
+
+pub(crate) static LEASE: Strategy = Strategy {
+    prepare_create: |_, _| {},
+    prepare_update: |_, _, _| {},
+    validate: validate_lease,
+    create_on_update: true,
+    unconditional_update: false,
+    ..Strategy::PLAIN
+};
+
+fn default(node: &mut Value) {
+    if let Some(capacity) = json::at(node, &["status", "capacity"]).cloned() {
+        let status = json::child(node, "status");
+        if json::unset(status, "allocatable") {
+            json::set(status, "allocatable", capacity);
+        }
+    }
+    resources::canonical(node, &["status", "capacity"]);
+    resources::canonical(node, &["status", "allocatable"]);
+}
+
+fn validate(node: &Value) -> Errors {
+    let path = Path::new("spec");
+    let mut errors = Vec::new();
+    let mut seen = HashSet::new();
+    for (index, taint) in json::list(node, &["spec", "taints"]).iter().enumerate() {
+        let path = path.child("taints").index(index);
+        let key = json::text(taint, &["key"]);
+        let value = json::text(taint, &["value"]);
+        let effect = json::text(taint, &["effect"]);
+        check::named(&path.child("key"), key, &names::qualified_name(key), &mut errors);
+        check::named(&path.child("value"), value, &names::label_value(value), &mut errors);
+        check::required_one_of(taint, "effect", &path, &EFFECTS, &mut errors);
+        if !seen.insert((key, effect)) {
+            let mut error = FieldError::duplicate(&path, taint);
+            error.body.push_str(": taints must be unique by key and effect pair");
+            errors.push(error);
+        }
+    }
+    for (index, range) in json::list(node, &["spec", "podCIDRs"]).iter().enumerate() {
+        let text = range.as_str().unwrap_or("");
+        if !is_range(text) {
+            let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+            errors.push(FieldError::invalid(&path.child("podCIDRs").index(index), text, why));
+        }
+    }
+    errors
+}
+
+fn is_range(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return false };
+    let Ok(address) = address.parse::<std::net::IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+}
+
+fn validate_update(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("spec");
+    let mut errors = Vec::new();
+    let changed = |field: &str| {
+        let before = json::at(old, &["spec", field]);
+        before.is_some() && before != json::at(new, &["spec", field])
+    };
+    if changed("podCIDRs") || changed("podCIDR") {
+        let why = "node updates may not change podCIDR except from \"\" to valid";
+        errors.push(FieldError::forbidden(&path.child("podCIDRs"), why));
+    }
+    if changed("providerID") {
+        let why = "node updates may not change providerID except from \"\" to valid";
+        errors.push(FieldError::forbidden(&path.child("providerID"), why));
+    }
+    errors
+}
+
+fn validate_lease(lease: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = lease.get("spec").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    if let Some(seconds) = json::int(spec, &["leaseDurationSeconds"]).filter(|seconds| *seconds <= 0) {
+        errors.push(FieldError::invalid(&path.child("leaseDurationSeconds"), seconds, "must be greater than 0"));
+    }
+    if let Some(count) = json::int(spec, &["leaseTransitions"]).filter(|count| *count < 0) {
+        let why = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid(&path.child("leaseTransitions"), count, why));
+    }
+    if json::at(spec, &["holderIdentity"]).is_some_and(|holder| holder == "") {
+        errors.push(FieldError::invalid(&path.child("holderIdentity"), "", "must not be empty"));
+    }
+    errors
+}

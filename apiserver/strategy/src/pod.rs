@@ -1,0 +1,296 @@
+//! Pods.
+//!
+//! Knows: what admission adds to a pod, what an update may change, how a pod is bound and deleted. Refuses to know: how
+//! it runs.
+
+use leme_meta::{FieldError, Path, Status};
+use leme_registry::{Context, Strategy, json};
+use serde_json::{Value, json};
+
+use crate::check::Errors;
+use crate::pod_spec::{self, defaults, resources};
+
+pub(crate) static STRATEGY: Strategy = Strategy {
+    decode: |pod| resources::decode_pod_spec(pod.get("spec").unwrap_or(&Value::Null)),
+    default: |pod| {
+        let spec = json::child(pod, "spec");
+        defaults::fill_pod(spec);
+        defaults::fill(spec);
+    },
+    prepare_create,
+    prepare_update: |new, old, _| json::keep(new, old, "status"),
+    prepare_status,
+    validate,
+    validate_update,
+    validate_status,
+    warn,
+    grace,
+    returns_deleted: true,
+    bind: Some(bind),
+    ..Strategy::PLAIN
+};
+
+/// Classes of priority that stand without being created.
+const PRIORITIES: [(&str, i64); 2] =
+    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+
+fn prepare_create(pod: &mut Value, _: &Context) {
+    let mirror = json::at(pod, &["metadata", "annotations", "kubernetes.io/config.mirror"]).is_some();
+    let spec = json::child(pod, "spec");
+    if !mirror {
+        json::default(spec, "serviceAccountName", "default");
+        json::default(spec, "serviceAccount", "default");
+    }
+    let class = json::text(spec, &["priorityClassName"]);
+    let priority = PRIORITIES.iter().find(|(name, _)| *name == class).map_or(0, |(_, priority)| *priority);
+    json::default(spec, "priority", priority);
+    json::default(spec, "preemptionPolicy", "PreemptLowerPriority");
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        tolerate(spec, key);
+    }
+    let class = qos_class(&pod["spec"]);
+    let mut status = json!({ "phase": "Pending", "qosClass": class });
+    if !json::list(pod, &["spec", "schedulingGates"]).is_empty() {
+        status["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastProbeTime": null, "lastTransitionTime": null,
+        }]);
+        json::drop_nulls(&mut status);
+    }
+    json::set(pod, "status", status);
+}
+
+fn tolerate(spec: &mut Value, key: &str) {
+    let tolerated = json::list(spec, &["tolerations"]).iter().any(|toleration| {
+        matches!(json::text(toleration, &["key"]), "" | "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
+            && (json::text(toleration, &["key"]).is_empty() || json::text(toleration, &["key"]) == key)
+            && matches!(json::text(toleration, &["effect"]), "" | "NoExecute")
+    });
+    if tolerated {
+        return;
+    }
+    let mut list = json::list(spec, &["tolerations"]).to_vec();
+    list.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 }));
+    json::set(spec, "tolerations", list);
+}
+
+/// The class of service that the resources of a pod earn.
+fn qos_class(spec: &Value) -> &'static str {
+    let mut any = false;
+    let mut guaranteed = true;
+    for container in ["containers", "initContainers"].iter().flat_map(|field| json::list(spec, &[field])) {
+        for resource in ["cpu", "memory"] {
+            let read = |kind| {
+                json::at(container, &["resources", kind, resource])
+                    .and_then(resources::parse)
+                    .filter(|quantity| quantity.to_string() != "0")
+            };
+            let (request, limit) = (read("requests"), read("limits"));
+            any |= request.is_some() || limit.is_some();
+            guaranteed &= limit.is_some() && (request.is_none() || request == limit);
+        }
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+fn prepare_status(new: &mut Value, old: &Value, _: &Context) {
+    if let Some(metadata) = old.get("metadata") {
+        json::keep(json::child(new, "metadata"), metadata, "ownerReferences");
+    }
+    if let Some(class) = json::at(old, &["status", "qosClass"]) {
+        json::default(json::child(new, "status"), "qosClass", class.clone());
+    }
+}
+
+fn validate(pod: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = pod.get("spec").unwrap_or(&Value::Null);
+    let mut errors = pod_spec::validate(spec, &path, true);
+    let class = json::text(spec, &["priorityClassName"]);
+    let expected = PRIORITIES.iter().find(|(name, _)| *name == class).map(|(_, priority)| *priority);
+    if !class.is_empty() && expected.is_none() {
+        errors.push(FieldError::not_found(&path.child("priorityClassName"), class));
+    }
+    let priority = json::int(spec, &["priority"]).unwrap_or(0);
+    let allowed = expected.unwrap_or(0);
+    if priority != allowed {
+        let why = format!(
+            "the integer value of priority ({priority}) must not be provided in pod spec; priority admission controller computed {allowed} from the given PriorityClass name"
+        );
+        errors.push(FieldError::forbidden(&path.child("priority"), &why));
+    }
+    errors
+}
+
+fn validate_update(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("spec");
+    let (mut errors, mut same) = (Vec::new(), true);
+    for field in ["containers", "initContainers"] {
+        if json::list(new, &["spec", field]).len() != json::list(old, &["spec", field]).len() {
+            let why = "pod updates may not add or remove containers";
+            errors.push(FieldError::forbidden(&path.child(field), why));
+            same = false;
+        }
+    }
+    if !same {
+        return errors;
+    }
+    errors.extend(deadline(new, old, &path.child("activeDeadlineSeconds")));
+    tolerations(new, old, &path.child("tolerations"), &mut errors);
+    if munged(new, old) != *old.get("spec").unwrap_or(&Value::Null) {
+        let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+        errors.push(FieldError::forbidden(&path, why));
+    }
+    errors
+}
+
+fn deadline(new: &Value, old: &Value, path: &Path) -> Option<FieldError> {
+    let read = |pod| json::int(pod, &["spec", "activeDeadlineSeconds"]);
+    match (read(new), read(old)) {
+        (Some(new), Some(old)) if new > old => {
+            Some(FieldError::invalid(path, new, "must be less than or equal to previous value"))
+        }
+        (None, Some(_)) => {
+            Some(FieldError::invalid(path, &Value::Null, "must not update from a positive integer to nil value"))
+        }
+        _ => None,
+    }
+}
+
+fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
+    let bare = |toleration: &Value| {
+        let mut toleration = toleration.clone();
+        json::remove(&mut toleration, "tolerationSeconds");
+        toleration
+    };
+    let now: Vec<Value> = json::list(new, &["spec", "tolerations"]).iter().map(bare).collect();
+    if json::list(old, &["spec", "tolerations"]).iter().any(|toleration| !now.contains(&bare(toleration))) {
+        let why = "existing toleration can not be modified except its tolerationSeconds";
+        errors.push(FieldError::forbidden(path, why));
+    }
+}
+
+/// The spec of `new` with all that may change put back to what it is in `old`.
+fn munged(new: &Value, old: &Value) -> Value {
+    let mut spec = new.get("spec").cloned().unwrap_or(Value::Null);
+    let before = old.get("spec").unwrap_or(&Value::Null);
+    for field in ["containers", "initContainers"] {
+        let old = json::list(before, &[field]);
+        for (container, old) in json::list_mut(&mut spec, &[field]).iter_mut().zip(old) {
+            json::keep(container, old, "image");
+        }
+    }
+    for field in ["activeDeadlineSeconds", "tolerations"] {
+        json::keep(&mut spec, before, field);
+    }
+    let grace = |spec: &Value| json::int(spec, &["terminationGracePeriodSeconds"]);
+    if grace(before).is_some_and(|grace| grace < 0) && grace(&spec) == Some(1) {
+        json::keep(&mut spec, before, "terminationGracePeriodSeconds");
+    }
+    spec
+}
+
+fn validate_status(new: &Value, old: &Value) -> Errors {
+    let mut errors = Vec::new();
+    let policy = json::text(old, &["spec", "restartPolicy"]);
+    if policy == "Always" {
+        return errors;
+    }
+    let field = "containerStatuses";
+    for (index, status) in json::list(new, &["status", field]).iter().enumerate() {
+        let name = json::text(status, &["name"]);
+        let before =
+            json::list(old, &["status", field]).iter().find(|status| json::text(status, &["name"]) == name);
+        let ended = before.and_then(|before| json::at(before, &["state", "terminated"]));
+        let may_restart = policy == "OnFailure"
+            && ended.is_some_and(|ended| json::int(ended, &["exitCode"]).unwrap_or(0) != 0);
+        if ended.is_some() && !may_restart && json::at(status, &["state", "terminated"]).is_none() {
+            let path = Path::new("status").child(field).index(index).child("state");
+            errors.push(FieldError::forbidden(&path, "may not be transitioned to non-terminated state"));
+        }
+    }
+    errors
+}
+
+fn warn(pod: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for field in ["initContainers", "containers"] {
+        for (index, container) in json::list(pod, &["spec", field]).iter().enumerate() {
+            let mut seen = std::collections::HashSet::new();
+            for (position, variable) in json::list(container, &["env"]).iter().enumerate() {
+                let name = json::text(variable, &["name"]);
+                if !seen.insert(name) {
+                    warnings.push(format!(
+                        "spec.{field}[{index}].env[{position}]: hides previous definition of {name:?}, which may be dropped when using apply"
+                    ));
+                }
+            }
+        }
+    }
+    warnings
+}
+
+fn grace(pod: &Value, asked: Option<i64>) -> Option<i64> {
+    let period = asked
+        .or_else(|| json::int(pod, &["spec", "terminationGracePeriodSeconds"]))
+        .unwrap_or(0);
+    let unscheduled = json::text(pod, &["spec", "nodeName"]).is_empty();
+    let over = matches!(json::text(pod, &["status", "phase"]), "Failed" | "Succeeded");
+    Some(if unscheduled || over { 0 } else if period < 0 { 1 } else { period })
+}
+
+fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
+    let name = json::text(pod, &["metadata", "name"]);
+    let conflict = |why: &str| {
+        let mut resource = ctx.kind.gvr();
+        resource.resource.push_str("/binding");
+        Status::conflict(&resource, name, why)
+    };
+    let target = Path::new("target");
+    let kind = json::text(binding, &["target", "kind"]);
+    if !matches!(kind, "" | "Node") {
+        let error = FieldError::not_supported(&target.child("kind"), kind, &["Node", "<empty>"]);
+        return Err(Status::new(500, "", error.to_string()));
+    }
+    let node = json::text(binding, &["target", "name"]);
+    if node.is_empty() {
+        return Err(Status::new(500, "", FieldError::required(&target.child("name"), "").to_string()));
+    }
+    let uid = json::text(pod, &["metadata", "uid"]);
+    let wanted = json::text(binding, &["metadata", "uid"]);
+    if !wanted.is_empty() && wanted != uid {
+        return Err(conflict(&format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}")));
+    }
+    if json::at(pod, &["metadata", "deletionTimestamp"]).is_some() {
+        return Err(conflict(&format!("pod {name} is being deleted, cannot be assigned to a host")));
+    }
+    let bound = json::text(pod, &["spec", "nodeName"]);
+    if !bound.is_empty() {
+        return Err(conflict(&format!("pod {name} is already assigned to node {bound:?}")));
+    }
+    if !json::list(pod, &["spec", "schedulingGates"]).is_empty() {
+        return Err(conflict(&format!("pod {name} has non-empty .spec.schedulingGates")));
+    }
+    let mut new = pod.clone();
+    json::set(json::child(&mut new, "spec"), "nodeName", node);
+    for (key, value) in json::entries(binding, &["metadata", "annotations"]) {
+        json::set(json::child(json::child(&mut new, "metadata"), "annotations"), key, value.clone());
+    }
+    scheduled(&mut new, ctx);
+    Ok(new)
+}
+
+/// Sets the condition that the pod has a node.
+fn scheduled(pod: &mut Value, ctx: &Context) {
+    let mut conditions = json::list(pod, &["status", "conditions"]).to_vec();
+    conditions.retain(|condition| json::text(condition, &["type"]) != "PodScheduled");
+    conditions.push(json!({ "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": ctx.timestamp() }));
+    let mut conditions = Value::Array(conditions);
+    json::drop_nulls(&mut conditions);
+    json::set(json::child(pod, "status"), "conditions", conditions);
+}

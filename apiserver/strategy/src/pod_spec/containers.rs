@@ -1,0 +1,129 @@
+//! Containers: names, images, ports, mounts, and what only some of them may have.
+//!
+//! Knows: one pod's lists of containers. Refuses to know: what their environment and probes mean.
+
+use std::collections::HashSet;
+
+use leme_meta::{FieldError, Path};
+use leme_registry::{json, names};
+use serde_json::Value;
+
+use super::{env, probes, resources, security, volumes};
+use crate::check::{self, Errors};
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+
+/// Checks all containers of a pod spec. `mountable` are the names of its volumes.
+pub(super) fn validate(spec: &Value, path: &Path, mountable: &HashSet<String>, pod: bool, errors: &mut Errors) {
+    let host_network = json::flag(spec, &["hostNetwork"]);
+    let scope = Scope { mountable, pod, host_network };
+    let list = json::list(spec, &["containers"]);
+    let field = path.child("containers");
+    if list.is_empty() {
+        errors.push(FieldError::required(&field, ""));
+    }
+    let mut seen = HashSet::new();
+    let mut host_ports = HashSet::new();
+    for (index, container) in list.iter().enumerate() {
+        let path = field.index(index);
+        common(container, &path, &scope, errors);
+        unique(container, &path, &mut seen, errors);
+        probes::validate_container(container, &path, errors);
+        unique_host_ports(container, &path, &mut host_ports, errors);
+        if !json::text(container, &["restartPolicy"]).is_empty() {
+            let why = "may not be set for non-init containers";
+            errors.push(FieldError::forbidden(&path.child("restartPolicy"), why));
+        }
+    }
+    let field = path.child("initContainers");
+    for (index, container) in json::list(spec, &["initContainers"]).iter().enumerate() {
+        let path = field.index(index);
+        common(container, &path, &scope, errors);
+        unique(container, &path, &mut seen, errors);
+        check::one_of(container, "restartPolicy", &path, &["Always"], errors);
+        if json::text(container, &["restartPolicy"]) == "Always" {
+            probes::validate_container(container, &path, errors);
+            continue;
+        }
+        for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            if json::at(container, &[field]).is_some() {
+                let why = "may not be set for init containers without restartPolicy=Always";
+                errors.push(FieldError::forbidden(&path.child(field), why));
+            }
+        }
+    }
+}
+
+/// What containers of one pod have in common.
+struct Scope<'a> {
+    mountable: &'a HashSet<String>,
+    pod: bool,
+    host_network: bool,
+}
+
+fn unique<'a>(container: &'a Value, path: &Path, seen: &mut HashSet<&'a str>, errors: &mut Errors) {
+    let name = json::text(container, &["name"]);
+    if !name.is_empty() && !seen.insert(name) {
+        errors.push(FieldError::duplicate(&path.child("name"), name));
+    }
+}
+
+fn common(container: &Value, path: &Path, scope: &Scope, errors: &mut Errors) {
+    check::required_name(container, "name", path, names::dns1123_label, errors);
+    let image = check::required(container, "image", path, errors);
+    if scope.pod && image.trim() != image {
+        let why = "must not have leading or trailing whitespace";
+        errors.push(FieldError::invalid(&path.child("image"), image, why));
+    }
+    let policies = ["FallbackToLogsOnError", "File"];
+    check::required_one_of(container, "terminationMessagePolicy", path, &policies, errors);
+    ports(container, path, scope.host_network, errors);
+    env::validate(container, path, errors);
+    volumes::validate_mounts(container, path, scope.mountable, errors);
+    check::required_one_of(container, "imagePullPolicy", path, &PULL_POLICIES, errors);
+    resources::validate(container.get("resources").unwrap_or(&Value::Null), &path.child("resources"), errors);
+    security::validate_container(container, path, errors);
+}
+
+fn ports(container: &Value, path: &Path, host_network: bool, errors: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (index, port) in json::list(container, &["ports"]).iter().enumerate() {
+        let path = path.child("ports").index(index);
+        let name = json::text(port, &["name"]);
+        if !name.is_empty() {
+            let wrong = names::port_name(name);
+            check::named(&path.child("name"), name, &wrong, errors);
+            if wrong.is_empty() && !seen.insert(name) {
+                errors.push(FieldError::duplicate(&path.child("name"), name));
+            }
+        }
+        let number = json::int(port, &["containerPort"]).unwrap_or(0);
+        if number == 0 {
+            errors.push(FieldError::required(&path.child("containerPort"), ""));
+        } else {
+            check::port_number(port, "containerPort", &path, errors);
+        }
+        let host = json::int(port, &["hostPort"]).unwrap_or(0);
+        if host != 0 {
+            check::port_number(port, "hostPort", &path, errors);
+        }
+        if host_network && host != 0 && host != number {
+            let why = "must match `hostPort` when `hostNetwork` is true";
+            errors.push(FieldError::invalid(&path.child("containerPort"), number, why));
+        }
+        check::required_one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], errors);
+    }
+}
+
+fn unique_host_ports(container: &Value, path: &Path, seen: &mut HashSet<String>, errors: &mut Errors) {
+    for (index, port) in json::list(container, &["ports"]).iter().enumerate() {
+        let number = json::int(port, &["hostPort"]).unwrap_or(0);
+        if number == 0 {
+            continue;
+        }
+        let text = format!("{}/{}/{number}", json::text(port, &["protocol"]), json::text(port, &["hostIP"]));
+        if !seen.insert(text.clone()) {
+            errors.push(FieldError::duplicate(&path.child("ports").index(index).child("hostPort"), &text));
+        }
+    }
+}

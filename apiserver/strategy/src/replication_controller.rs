@@ -1,0 +1,99 @@
+//! ReplicationControllers.
+//!
+//! Knows: that the selector must match the template. Refuses to know: how many pods there are.
+
+use leme_meta::{FieldError, Path};
+use leme_registry::{Context, Scale, Strategy, json, meta};
+use serde_json::{Value, json};
+
+use crate::check::{self, Errors, GoMap};
+use crate::pod_spec::{self, defaults, resources};
+
+pub(crate) static STRATEGY: Strategy = Strategy {
+    decode: |controller| {
+        resources::decode_pod_spec(json::at(controller, &["spec", "template", "spec"]).unwrap_or(&Value::Null))
+    },
+    default,
+    prepare_create: |new, _: &Context| json::set(new, "status", json!({ "replicas": 0 })),
+    validate,
+    validate_status,
+    generation: Some(Strategy::spec_changed),
+    orphan_by_default: true,
+    scale: Some(Scale::AUTOSCALING),
+    ..Strategy::PLAIN
+};
+
+fn default(controller: &mut Value) {
+    let labels = json::at(controller, &["spec", "template", "metadata", "labels"]).cloned();
+    if let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty())) {
+        let spec = json::child(controller, "spec");
+        if json::unset(spec, "selector") {
+            json::set(spec, "selector", labels.clone());
+        }
+        let metadata = json::child(controller, "metadata");
+        if json::unset(metadata, "labels") {
+            json::set(metadata, "labels", labels);
+        }
+    }
+    let spec = json::child(controller, "spec");
+    json::default(spec, "replicas", 1);
+    defaults::fill_template(spec, "template");
+}
+
+fn validate(controller: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = controller.get("spec").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    check::not_negative(spec, &["minReadySeconds"], &path, &mut errors);
+    if json::unset(spec, "selector") {
+        errors.push(FieldError::required(&path.child("selector"), ""));
+    } else {
+        errors.extend(meta::labels(spec.get("selector"), &path.child("selector")));
+    }
+    check::not_negative(spec, &["replicas"], &path, &mut errors);
+    template(spec, &path.child("template"), "ReplicationController", &mut errors);
+    errors
+}
+
+/// Checks the template of an object that keeps pods running by a plain selector.
+pub(crate) fn template(spec: &Value, path: &Path, owner: &str, errors: &mut Errors) {
+    let Some(template) = json::at(spec, &["template"]) else {
+        errors.push(FieldError::required(path, ""));
+        return;
+    };
+    let labels = json::at(template, &["metadata", "labels"]).unwrap_or(&Value::Null);
+    let mut selected = json::entries(spec, &["selector"]).peekable();
+    if selected.peek().is_some() && selected.any(|(key, value)| labels.get(key) != Some(value)) {
+        let at = path.child("metadata").child("labels");
+        errors.push(FieldError::invalid(&at, GoMap(labels), "`selector` does not match template `labels`"));
+    }
+    errors.extend(pod_spec::validate_template(template, path));
+    let at = path.child("spec");
+    let policy = json::text(template, &["spec", "restartPolicy"]);
+    if policy != "Always" {
+        errors.push(FieldError::not_supported(&at.child("restartPolicy"), policy, &["Always"]));
+    }
+    if json::at(template, &["spec", "activeDeadlineSeconds"]).is_some() {
+        let why = format!("activeDeadlineSeconds in {owner} is not Supported");
+        errors.push(FieldError::forbidden(&at.child("activeDeadlineSeconds"), &why));
+    }
+}
+
+fn validate_status(new: &Value, _: &Value) -> Errors {
+    let path = Path::new("status");
+    let status = new.get("status").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    let counts = ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+    check::not_negative(status, &counts, &path, &mut errors);
+    let count = |field: &str| json::int(status, &[field]).unwrap_or(0);
+    for field in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
+        if count(field) > count("replicas") {
+            errors.push(FieldError::invalid(&path.child(field), count(field), "cannot be greater than status.replicas"));
+        }
+    }
+    if count("availableReplicas") > count("readyReplicas") {
+        let at = path.child("availableReplicas");
+        errors.push(FieldError::invalid(&at, count("availableReplicas"), "cannot be greater than readyReplicas"));
+    }
+    errors
+}

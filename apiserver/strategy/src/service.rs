@@ -1,0 +1,331 @@
+//! Services.
+//!
+//! Knows: types, ports, addresses as they are asked for and handed out. Refuses to know: which numbers are free.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use leme_meta::field::Shown;
+use leme_meta::{FieldError, Path};
+use leme_registry::{Allocator, Context, Strategy, json, meta, names};
+use serde_json::{Value, json};
+
+use crate::check::{self, Errors};
+
+const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const BAD_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
+pub(crate) static STRATEGY: Strategy = Strategy {
+    name: meta::dns1035_name,
+    default,
+    prepare_create: |new, _: &Context| json::set(new, "status", json!({ "loadBalancer": {} })),
+    prepare_update,
+    allocate,
+    validate,
+    validate_update,
+    create_on_update: true,
+    returns_deleted: true,
+    ..Strategy::PLAIN
+};
+
+fn default(service: &mut Value) {
+    let spec = json::child(service, "spec");
+    json::default(spec, "sessionAffinity", "None");
+    json::default(spec, "type", "ClusterIP");
+    if json::text(spec, &["sessionAffinity"]) == "None" {
+        json::remove(spec, "sessionAffinityConfig");
+    } else if json::text(spec, &["sessionAffinity"]) == "ClientIP" {
+        let client = json::child(json::child(spec, "sessionAffinityConfig"), "clientIP");
+        json::default(client, "timeoutSeconds", 10_800);
+    }
+    for port in json::list_mut(spec, &["ports"]) {
+        json::default(port, "protocol", "TCP");
+        let number = json::int(port, &["port"]).unwrap_or(0);
+        if matches!(port.get("targetPort"), None | Some(Value::Null)) || port["targetPort"] == 0 || port["targetPort"] == "" {
+            json::set(port, "targetPort", number);
+        }
+    }
+    let type_ = json::text(spec, &["type"]).to_owned();
+    let external = matches!(type_.as_str(), "NodePort" | "LoadBalancer")
+        || (type_ == "ClusterIP" && !json::list(spec, &["externalIPs"]).is_empty());
+    if external {
+        json::default(spec, "externalTrafficPolicy", "Cluster");
+    }
+    if type_ != "ExternalName" {
+        json::default(spec, "internalTrafficPolicy", "Cluster");
+    }
+    if type_ == "LoadBalancer" {
+        json::default(spec, "allocateLoadBalancerNodePorts", true);
+    }
+}
+
+fn is_headless(spec: &Value) -> bool {
+    json::text(spec, &["clusterIP"]) == "None"
+}
+
+fn has_address(spec: &Value) -> bool {
+    json::text(spec, &["type"]) != "ExternalName"
+}
+
+fn has_node_ports(spec: &Value) -> bool {
+    match json::text(spec, &["type"]) {
+        "NodePort" => true,
+        "LoadBalancer" => json::at(spec, &["allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)),
+        _ => false,
+    }
+}
+
+/// Carries over what was handed out before and drops what the new type has no use for.
+fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
+    json::keep(new, old, "status");
+    let before = old.get("spec").unwrap_or(&Value::Null);
+    let spec = json::child(new, "spec");
+    if has_address(spec) && has_address(before) {
+        if json::unset(spec, "clusterIP") && json::unset(spec, "clusterIPs") {
+            json::keep(spec, before, "clusterIP");
+            json::keep(spec, before, "clusterIPs");
+        }
+        for field in ["ipFamilies", "ipFamilyPolicy"] {
+            if json::unset(spec, field) {
+                json::keep(spec, before, field);
+            }
+        }
+    }
+    if !has_address(spec) && has_address(before) {
+        for field in ["clusterIP", "clusterIPs"] {
+            if spec.get(field) == before.get(field) {
+                json::remove(spec, field);
+            }
+        }
+        for field in ["ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            json::remove(spec, field);
+        }
+    }
+    let had_ports = json::list(before, &["ports"]);
+    let (needs, needed) = (has_node_ports(spec), has_node_ports(before));
+    for port in json::list_mut(spec, &["ports"]) {
+        let same = had_ports.iter().find(|old| old.get("port") == port.get("port") && old.get("protocol") == port.get("protocol"));
+        let number = same.and_then(|old| json::int(old, &["nodePort"])).unwrap_or(0);
+        if needs && needed && number != 0 {
+            json::default_number(port, "nodePort", number);
+        } else if !needs && needed && json::int(port, &["nodePort"]) == Some(number) {
+            json::remove(port, "nodePort");
+        }
+    }
+    if json::text(spec, &["type"]) == "ClusterIP" && json::list(spec, &["externalIPs"]).is_empty() {
+        if spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy") {
+            json::remove(spec, "externalTrafficPolicy");
+        }
+    }
+}
+
+fn allocate(new: &mut Value, old: Option<&Value>, alloc: &mut dyn Allocator) -> Errors {
+    let before = old.and_then(|old| old.get("spec")).unwrap_or(&Value::Null);
+    let spec = json::child(new, "spec");
+    let mut errors = Vec::new();
+    if has_address(spec) {
+        address(spec, before, alloc, &mut errors);
+    }
+    let held: HashSet<i64> =
+        json::list(before, &["ports"]).iter().filter_map(|port| json::int(port, &["nodePort"])).collect();
+    if !has_node_ports(spec) || !errors.is_empty() {
+        return errors;
+    }
+    let mut shared: Vec<(i64, i64)> = Vec::new();
+    for (index, port) in json::list_mut(spec, &["ports"]).iter_mut().enumerate() {
+        let asked = json::int(port, &["nodePort"]).filter(|number| *number != 0);
+        let number = json::int(port, &["port"]).unwrap_or(0);
+        if asked.is_some_and(|asked| held.contains(&asked) || shared.iter().any(|(_, taken)| *taken == asked)) {
+            continue;
+        }
+        // TCP and UDP of one port number share a node port.
+        if let Some((_, taken)) = shared.iter().find(|(known, _)| asked.is_none() && *known == number) {
+            json::set(port, "nodePort", *taken);
+            continue;
+        }
+        match alloc.node_port(asked) {
+            Ok(taken) => {
+                shared.push((number, taken));
+                json::set(port, "nodePort", taken);
+            }
+            Err(why) => {
+                let at = Path::new("spec").child("ports").index(index).child("nodePort");
+                errors.push(FieldError::invalid(&at, asked.unwrap_or(0), &why));
+            }
+        }
+    }
+    errors
+}
+
+fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: &mut Errors) {
+    let asked = match json::text(spec, &["clusterIP"]) {
+        "" => json::list(spec, &["clusterIPs"]).first().and_then(Value::as_str).unwrap_or("").to_owned(),
+        asked => asked.to_owned(),
+    };
+    let selectorless = json::unset(spec, "selector");
+    if asked == "None" && selectorless {
+        json::default(spec, "ipFamilyPolicy", "RequireDualStack");
+    }
+    json::default(spec, "ipFamilyPolicy", "SingleStack");
+    let families = if asked == "None" && json::text(spec, &["ipFamilyPolicy"]) == "RequireDualStack" {
+        json!(["IPv4", "IPv6"])
+    } else {
+        json!(["IPv4"])
+    };
+    if json::unset(spec, "ipFamilies") {
+        json::set(spec, "ipFamilies", families);
+    }
+    let address = if asked == "None" || (!asked.is_empty() && asked == json::text(before, &["clusterIP"])) {
+        Ok(asked.clone())
+    } else {
+        alloc.cluster_ip((!asked.is_empty()).then_some(asked.as_str()))
+    };
+    match address {
+        Ok(address) => {
+            json::set(spec, "clusterIP", address.clone());
+            json::set(spec, "clusterIPs", json!([address]));
+        }
+        Err(why) => {
+            let detail = if asked.is_empty() { why } else { format!("failed to allocate IP {asked}: {why}") };
+            let at = Path::new("spec").child("clusterIPs");
+            let shown = if asked.is_empty() { Value::Null } else { json!([asked]) };
+            errors.push(FieldError::invalid(&at, GoList(&shown), &detail));
+        }
+    }
+}
+
+/// A list of texts as Go's `%#v` shows it.
+struct GoList<'a>(&'a Value);
+
+impl Shown for GoList<'_> {
+    fn shown(&self) -> String {
+        let texts: Vec<String> =
+            json::list(self.0, &[]).iter().filter_map(Value::as_str).map(|text| format!("{text:?}")).collect();
+        if texts.is_empty() { "[]string(nil)".to_owned() } else { format!("[]string{{{}}}", texts.join(", ")) }
+    }
+}
+
+fn validate(service: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = service.get("spec").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    let list = json::list(spec, &["ports"]);
+    let type_ = json::text(spec, &["type"]);
+    if list.is_empty() && !is_headless(spec) && has_address(spec) {
+        errors.push(FieldError::required(&path.child("ports"), ""));
+    }
+    if type_ == "LoadBalancer" && is_headless(spec) {
+        let at = path.child("clusterIPs").index(0);
+        errors.push(FieldError::invalid(&at, "None", "may not be set to 'None' for LoadBalancer services"));
+    }
+    if type_ == "NodePort" && is_headless(spec) {
+        let at = path.child("clusterIPs").index(0);
+        errors.push(FieldError::invalid(&at, "None", "may not be set to 'None' for NodePort services"));
+    }
+    external_name(spec, &path, &mut errors);
+    ports(spec, list, &path, &mut errors);
+    errors.extend(meta::labels(spec.get("selector"), &path.child("selector")));
+    check::required_one_of(spec, "sessionAffinity", &path, &["ClientIP", "None"], &mut errors);
+    if let Some(seconds) = json::int(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"]) {
+        if !(1..=86_400).contains(&seconds) {
+            let at = path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
+            errors.push(FieldError::invalid(&at, seconds, "must be greater than 0 and less than 86400"));
+        }
+    }
+    addresses(spec, &path, &mut errors);
+    check::required_one_of(spec, "type", &path, &TYPES, &mut errors);
+    check::one_of(spec, "externalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
+    check::one_of(spec, "internalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
+    check::one_of(spec, "ipFamilyPolicy", &path, &["SingleStack", "PreferDualStack", "RequireDualStack"], &mut errors);
+    errors
+}
+
+fn external_name(spec: &Value, path: &Path, errors: &mut Errors) {
+    if has_address(spec) {
+        return;
+    }
+    let name = json::text(spec, &["externalName"]).trim_end_matches('.');
+    let at = path.child("externalName");
+    if name.is_empty() {
+        errors.push(FieldError::required(&at, ""));
+    } else {
+        check::named(&at, name, &names::dns1123_subdomain(name), errors);
+    }
+    for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        if !json::unset(spec, field) {
+            errors.push(FieldError::forbidden(&path.child(field), "may not be set for ExternalName services"));
+        }
+    }
+}
+
+fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
+    let (mut seen, mut numbers, mut node_ports) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for (index, port) in list.iter().enumerate() {
+        let path = path.child("ports").index(index);
+        let name = json::text(port, &["name"]);
+        if name.is_empty() && list.len() > 1 {
+            errors.push(FieldError::required(&path.child("name"), ""));
+        } else if !name.is_empty() {
+            check::named(&path.child("name"), name, &names::dns1123_label(name), errors);
+            if !seen.insert(name) {
+                errors.push(FieldError::duplicate(&path.child("name"), name));
+            }
+        }
+        let number = json::int(port, &["port"]).unwrap_or(0);
+        if !(1..=65535).contains(&number) {
+            errors.push(FieldError::invalid(&path.child("port"), number, "must be between 1 and 65535, inclusive"));
+        }
+        check::required_one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], errors);
+        check::port_or_name(port, "targetPort", &path, errors);
+        let protocol = json::text(port, &["protocol"]);
+        if !numbers.insert((protocol, number)) {
+            errors.push(FieldError::duplicate(&path, port));
+        }
+        let node_port = json::int(port, &["nodePort"]).unwrap_or(0);
+        if node_port == 0 {
+            continue;
+        }
+        match json::text(spec, &["type"]) {
+            type_ @ ("ClusterIP" | "ExternalName") => {
+                let why = format!("may not be used when `type` is '{type_}'");
+                errors.push(FieldError::forbidden(&path.child("nodePort"), &why));
+            }
+            _ => check::port_number(port, "nodePort", &path, errors),
+        }
+        if !node_ports.insert((protocol, node_port)) {
+            errors.push(FieldError::duplicate(&path.child("nodePort"), node_port));
+        }
+    }
+}
+
+fn addresses(spec: &Value, path: &Path, errors: &mut Errors) {
+    let list = json::list(spec, &["clusterIPs"]);
+    let single = json::text(spec, &["clusterIP"]);
+    let first = list.first().and_then(Value::as_str);
+    if first.is_some_and(|first| !single.is_empty() && first != single) {
+        let at = path.child("clusterIPs");
+        errors.push(FieldError::invalid(&at, GoList(&spec["clusterIPs"]), "first value must match `clusterIP`"));
+    }
+    let asked = first.unwrap_or(single);
+    if !matches!(asked, "" | "None") && asked.parse::<IpAddr>().is_err() {
+        errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), asked, BAD_IP));
+    }
+    for (index, address) in json::list(spec, &["externalIPs"]).iter().enumerate() {
+        let text = address.as_str().unwrap_or("");
+        if text.parse::<IpAddr>().is_err() {
+            errors.push(FieldError::invalid(&path.child("externalIPs").index(index), text, BAD_IP));
+        }
+    }
+}
+
+fn validate_update(new: &Value, old: &Value) -> Errors {
+    let (new, old) = (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
+    let mut errors = Vec::new();
+    let before = json::text(old, &["clusterIP"]);
+    if has_address(new) && has_address(old) && !before.is_empty() && json::text(new, &["clusterIP"]) != before {
+        let at = Path::new("spec").child("clusterIPs").index(0);
+        let shown = json!([json::text(new, &["clusterIP"])]);
+        errors.push(FieldError::invalid(&at, GoList(&shown), "may not change once set"));
+    }
+    errors
+}

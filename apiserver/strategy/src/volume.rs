@@ -1,0 +1,193 @@
+//! PersistentVolumes and PersistentVolumeClaims.
+//!
+//! Knows: sources, access modes, capacity, what may change once bound. Refuses to know: which volume fits a claim.
+
+use leme_meta::{FieldError, Path};
+use leme_registry::{Context, Strategy, json, meta, names};
+use serde_json::{Value, json};
+
+use crate::check::{self, Errors};
+use crate::pod_spec::{defaults, resources, sources};
+
+const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+pub(crate) static VOLUME: Strategy = Strategy {
+    decode: |volume| resources::decode(json::at(volume, &["spec", "capacity"])),
+    default: |volume| {
+        let spec = json::child(volume, "spec");
+        json::default(spec, "persistentVolumeReclaimPolicy", "Retain");
+        json::default(spec, "volumeMode", "Filesystem");
+        if let Some(source) = spec.get_mut("hostPath").filter(|source| source.is_object()) {
+            defaults::fill_host_path(source);
+        }
+        resources::canonical(spec, &["capacity"]);
+    },
+    prepare_create: pending,
+    validate: validate_volume,
+    validate_update: update_volume,
+    returns_deleted: true,
+    ..Strategy::PLAIN
+};
+
+pub(crate) static CLAIM: Strategy = Strategy {
+    decode: |claim| {
+        resources::decode(json::at(claim, &["spec", "resources", "requests"]))?;
+        resources::decode(json::at(claim, &["spec", "resources", "limits"]))?;
+        resources::decode(json::at(claim, &["status", "capacity"]))
+    },
+    default: |claim| {
+        let spec = json::child(claim, "spec");
+        json::default(spec, "volumeMode", "Filesystem");
+        json::child(spec, "resources");
+        for field in ["requests", "limits"] {
+            resources::canonical(spec, &["resources", field]);
+        }
+        resources::canonical(claim, &["status", "capacity"]);
+    },
+    prepare_create: pending,
+    validate: validate_claim,
+    validate_update: update_claim,
+    returns_deleted: true,
+    ..Strategy::PLAIN
+};
+
+fn pending(object: &mut Value, _: &Context) {
+    json::set(object, "status", json!({ "phase": "Pending" }));
+}
+
+fn modes(spec: &Value, path: &Path, errors: &mut Errors) {
+    let list = json::list(spec, &["accessModes"]);
+    let mut alone = false;
+    for mode in list {
+        let text = mode.as_str().unwrap_or("");
+        if !MODES.contains(&text) {
+            errors.push(FieldError::not_supported(&path.child("accessModes"), text, &MODES));
+        }
+        alone |= text == "ReadWriteOncePod";
+    }
+    if alone && list.len() > 1 {
+        let why = "may not use ReadWriteOncePod with other access modes";
+        errors.push(FieldError::forbidden(&path.child("accessModes"), why));
+    }
+}
+
+fn positive(value: &Value, path: &Path, errors: &mut Errors) {
+    let Some(amount) = resources::parse(value) else { return };
+    if resources::is_negative(value) || amount.to_string() == "0" {
+        errors.push(FieldError::invalid(path, &amount.to_string(), "must be greater than zero"));
+    }
+}
+
+fn validate_volume(volume: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = volume.get("spec").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    if json::list(spec, &["accessModes"]).is_empty() {
+        errors.push(FieldError::required(&path.child("accessModes"), ""));
+    }
+    modes(spec, &path, &mut errors);
+    let capacity = path.child("capacity");
+    if json::unset(spec, "capacity") {
+        errors.push(FieldError::required(&capacity, ""));
+    } else {
+        if json::at(spec, &["capacity", "storage"]).is_none() || json::entries(spec, &["capacity"]).count() > 1 {
+            errors.push(FieldError::not_supported(&capacity, &spec["capacity"], &["storage"]));
+        }
+        for (name, amount) in json::entries(spec, &["capacity"]) {
+            positive(amount, &capacity.key(name), &mut errors);
+        }
+    }
+    let policies = ["Delete", "Recycle", "Retain"];
+    check::one_of(spec, "persistentVolumeReclaimPolicy", &path, &policies, &mut errors);
+    if let Some(selector) = json::at(spec, &["nodeAffinity", "required"]) {
+        let at = path.child("nodeAffinity").child("required");
+        crate::pod_spec::node_selector(selector, &at, &mut errors);
+    }
+    sources::validate(spec, &path, &mut errors);
+    if json::text(spec, &["hostPath", "path"]) == "/" && json::text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle" {
+        let why = "may not be 'recycle' for a hostPath mount of '/'";
+        errors.push(FieldError::forbidden(&path.child("persistentVolumeReclaimPolicy"), why));
+    }
+    if json::at(spec, &["local"]).is_some() && json::at(spec, &["nodeAffinity"]).is_none() {
+        errors.push(FieldError::required(&path.child("nodeAffinity"), "Local volume requires node affinity"));
+    }
+    check::optional_name(spec, "storageClassName", &path, names::dns1123_subdomain, &mut errors);
+    check::one_of(spec, "volumeMode", &path, &["Block", "Filesystem"], &mut errors);
+    errors
+}
+
+fn update_volume(new: &Value, old: &Value) -> Errors {
+    let source = |volume: &Value| -> Vec<(String, Value)> {
+        json::entries(volume, &["spec"])
+            .filter(|(field, _)| sources::is_source(field))
+            .map(|(field, source)| (field.to_owned(), source.clone()))
+            .collect()
+    };
+    let mut errors = Vec::new();
+    if source(new) != source(old) {
+        let at = Path::new("spec").child("persistentvolumesource");
+        errors.push(FieldError::forbidden(&at, "spec.persistentvolumesource is immutable after creation"));
+    }
+    errors.extend(meta::immutable(new, old, &["spec", "volumeMode"]));
+    if json::at(old, &["spec", "nodeAffinity"]).is_some() {
+        errors.extend(meta::immutable(new, old, &["spec", "nodeAffinity"]));
+    }
+    errors
+}
+
+fn validate_claim(claim: &Value) -> Errors {
+    let path = Path::new("spec");
+    let spec = claim.get("spec").unwrap_or(&Value::Null);
+    let mut errors = Vec::new();
+    if json::list(spec, &["accessModes"]).is_empty() {
+        errors.push(FieldError::required(&path.child("accessModes"), "at least 1 access mode is required"));
+    }
+    if let Some(selector) = json::at(spec, &["selector"]) {
+        crate::pod_spec::selector(selector, &path.child("selector"), &mut errors);
+    }
+    modes(spec, &path, &mut errors);
+    let at = path.child("resources").key("storage");
+    match json::at(spec, &["resources", "requests", "storage"]) {
+        None => errors.push(FieldError::required(&at, "")),
+        Some(amount) => positive(amount, &at, &mut errors),
+    }
+    check::optional_name(spec, "storageClassName", &path, names::dns1123_subdomain, &mut errors);
+    check::one_of(spec, "volumeMode", &path, &["Block", "Filesystem"], &mut errors);
+    errors
+}
+
+fn update_claim(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("spec");
+    let mut errors = Vec::new();
+    let (now, before) = (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
+    let mut allowed = now.clone();
+    // Binding sets the volume of a claim that has none; a class may be given to a claim that has none.
+    for field in ["volumeName", "storageClassName"] {
+        if json::unset(before, field) && (field == "volumeName" || before.get(field).is_none()) {
+            json::keep(&mut allowed, before, field);
+        }
+    }
+    let bound = json::text(old, &["status", "phase"]) == "Bound";
+    if bound {
+        json::keep(json::child(&mut allowed, "resources"), before.get("resources").unwrap_or(&Value::Null), "requests");
+    }
+    for field in ["dataSource", "dataSourceRef", "volumeAttributesClassName"] {
+        if json::unset(before, field) && bound {
+            json::keep(&mut allowed, before, field);
+        }
+    }
+    if allowed != *before {
+        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        errors.push(FieldError::forbidden(&path, why));
+    }
+    let read = |object: &Value, at: &[&str]| json::at(object, at).and_then(resources::parse);
+    let wish = read(new, &["spec", "resources", "requests", "storage"]);
+    let earlier = read(old, &["spec", "resources", "requests", "storage"]);
+    let floor = read(old, &["status", "capacity", "storage"]).or(earlier.clone());
+    if wish < earlier && wish < floor {
+        let at = path.child("resources").child("requests").child("storage");
+        errors.push(FieldError::forbidden(&at, "field can not be less than status.capacity"));
+    }
+    errors.extend(meta::immutable(new, old, &["spec", "volumeMode"]));
+    errors
+}
