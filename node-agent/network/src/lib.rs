@@ -16,6 +16,7 @@ pub mod router;
 pub use dns::{DnsConfig, Upstreams, run_dns};
 pub use pods::{PodNetwork, PodNetworkConfig};
 pub use proxy::{ProxyConfig, run_service_proxy};
+pub use router::{RouterConfig, run_router};
 
 /// An IPv4 network: its first address and the length of its prefix.
 pub type Cidr = (std::net::Ipv4Addr, u8);

@@ -1,1 +1,256 @@
-//! x
+//! The HTTP router: host names and paths of Routes to ready endpoints, without reloads. Knows how changes become a new table and
+//! a status; serving is `listen` and `forward`, decisions are `admit`, `table` and `status`.
+//!
+//! Absent: TLS (Routes that ask for it are refused with the reason `TLSNotServed`), sticky cookies, rate limits, rewrites.
+
+mod admit;
+mod forward;
+mod headers;
+mod listen;
+mod route;
+mod status;
+mod table;
+
+use crate::model::{Feed, Follow, Key, Step, Watch, watch};
+use admit::{Policy, Verdicts, judge};
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use forward::Forwarder;
+use futures::{FutureExt, StreamExt};
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use route::{RouteInfo, api_resource};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use table::{Pools, Table};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What the router of a node needs to know.
+#[derive(Debug)]
+pub struct RouterConfig {
+    /// Where it answers; see [`bind`].
+    pub listeners: Vec<std::net::TcpListener>,
+    /// Its name in the status of Routes, such as `default`.
+    pub router_name: String,
+    /// The name that DNS entries of hosts may point to.
+    pub canonical_hostname: Option<String>,
+    /// The domain that completes `spec.subdomain` of a Route.
+    pub domain: String,
+    /// Whether Routes of the wildcard policy `Subdomain` are served.
+    pub allow_wildcards: bool,
+}
+
+/// Listens on every address, or on none with the reason.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>> {
+    let one = |address: &SocketAddr| {
+        std::net::TcpListener::bind(address).with_context(|| format!("router: listen on {address}"))
+    };
+    addresses.iter().map(one).collect()
+}
+
+/// Status writes at once.
+const WRITES: usize = 8;
+/// Pauses after a failed status write: first and longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Serves Routes until `token` is cancelled.
+pub async fn run_router(
+    client: Client,
+    mut config: RouterConfig,
+    token: CancellationToken,
+) -> Result<()> {
+    let served = Arc::new(ArcSwap::from_pointee(Table::default()));
+    let forwarder = Arc::new(Forwarder::new(served.clone(), token.clone()));
+    let listeners = std::mem::take(&mut config.listeners);
+    let mut serving = tokio::spawn(listen::serve(listeners, forwarder, token.clone()));
+    let mut router = Router::new(client, config, served);
+    let ended = tokio::select! {
+        () = token.cancelled() => None,
+        ended = &mut serving => Some(ended),
+        never = router.run() => match never {},
+    };
+    match ended {
+        Some(ended) => ended.context("router")?,
+        None => serving.await.context("router")?,
+    }
+}
+
+struct Router {
+    config: RouterConfig,
+    policy: Policy,
+    client: Client,
+    feed: Feed,
+    /// Services and slices are complete.
+    fed: bool,
+    watch: Watch<DynamicObject>,
+    follow: Follow,
+    routes: BTreeMap<Key, RouteInfo>,
+    verdicts: Verdicts,
+    pools: Pools,
+    served: Arc<ArcSwap<Table>>,
+    writes: JoinSet<(Key, kube::Result<DynamicObject>)>,
+    writing: BTreeSet<Key>,
+    retry: Option<Instant>,
+    pause: Duration,
+}
+
+impl Router {
+    fn new(client: Client, config: RouterConfig, served: Arc<ArcSwap<Table>>) -> Router {
+        Router {
+            policy: Policy { wildcards: config.allow_wildcards },
+            feed: Feed::new(&client),
+            fed: false,
+            watch: routes_of(&client),
+            follow: Follow::default(),
+            routes: BTreeMap::new(),
+            verdicts: Verdicts::new(),
+            pools: Pools::default(),
+            served,
+            writes: JoinSet::new(),
+            writing: BTreeSet::new(),
+            retry: None,
+            pause: RETRY.0,
+            config,
+            client,
+        }
+    }
+
+    async fn run(&mut self) -> std::convert::Infallible {
+        loop {
+            let retry = self.retry.unwrap_or_else(Instant::now);
+            tokio::select! {
+                changed = self.feed.next() => {
+                    self.pools.refresh(&self.feed.model, &changed);
+                    if !std::mem::replace(&mut self.fed, true) {
+                        self.serve_routes();
+                    }
+                }
+                Some(event) = self.watch.next() => self.routes_changed(event),
+                Some(done) = self.writes.join_next() => self.written(done),
+                () = tokio::time::sleep_until(retry), if self.retry.is_some() => self.retry = None,
+            }
+            self.write_statuses();
+        }
+    }
+
+    /// Takes this event and those that are waiting, then replaces the table once.
+    fn routes_changed(&mut self, event: watcher::Result<Event<DynamicObject>>) {
+        let mut changed = self.route_event(event);
+        while let Some(Some(event)) = self.watch.next().now_or_never() {
+            changed |= self.route_event(event);
+        }
+        if changed {
+            self.serve_routes();
+        }
+    }
+
+    fn route_event(&mut self, event: watcher::Result<Event<DynamicObject>>) -> bool {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::debug!(%error, "watching routes");
+                return false;
+            }
+        };
+        let before = self.follow.synced;
+        let changed = match self.follow.step(event) {
+            Step::Put(key, object) => {
+                let route = RouteInfo::of(&object, &self.config.domain);
+                let same = self.routes.get(&key).is_some_and(|old| equal_for_serving(old, &route));
+                self.routes.insert(key, route);
+                !same
+            }
+            Step::Gone(keys) => keys.iter().filter(|key| self.routes.remove(*key).is_some()).count() > 0,
+            Step::Nothing => false,
+        };
+        changed || before != self.follow.synced
+    }
+
+    /// Judges the Routes and serves those that are admitted. Not before all are known: an older one may be among the rest.
+    fn serve_routes(&mut self) {
+        if !self.follow.synced || !self.fed {
+            return;
+        }
+        self.verdicts = judge(&self.routes, &self.policy);
+        let table = Table::build(&self.routes, &self.verdicts, &self.feed.model, &mut self.pools);
+        self.served.store(Arc::new(table));
+    }
+
+    /// Starts the status writes that are due. What they say is served already.
+    fn write_statuses(&mut self) {
+        if self.retry.is_some() {
+            return;
+        }
+        let now = k8s_openapi::jiff::Timestamp::now();
+        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        for (key, verdict) in &self.verdicts {
+            if self.writes.len() >= WRITES {
+                return;
+            }
+            let Some(route) = self.routes.get(key).filter(|_| !self.writing.contains(key)) else { continue };
+            let Some(ingress) = status::ingress(route, verdict, &self.config, &now) else { continue };
+            // The version makes the write fail if another router's entry came in between.
+            let patch = json!({
+                "metadata": {"resourceVersion": route.resource_version}, "status": {"ingress": ingress}
+            });
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), &key.0, &api_resource());
+            self.writing.insert(key.clone());
+            let key = key.clone();
+            self.writes.spawn(async move {
+                let patch = Patch::Merge(patch);
+                let done = api.patch_status(&key.1, &PatchParams::default(), &patch).await;
+                (key, done)
+            });
+        }
+    }
+
+    fn written(&mut self, done: Result<(Key, kube::Result<DynamicObject>), tokio::task::JoinError>) {
+        let (key, result) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a status write of the router died");
+                self.writing.clear();
+                return;
+            }
+        };
+        self.writing.remove(&key);
+        match result {
+            Ok(object) => {
+                // The answer stands for the watch event that is still under way.
+                let route = RouteInfo::of(&object, &self.config.domain);
+                self.routes.entry(key).and_modify(|held| *held = route);
+                self.pause = RETRY.0;
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                self.verdicts.remove(&key);
+            }
+            Err(error) => {
+                tracing::warn!(route = %key.1, namespace = %key.0, %error, "route status not written");
+                self.retry = Some(Instant::now() + self.pause);
+                self.pause = (self.pause * 2).min(RETRY.1);
+            }
+        }
+    }
+}
+
+/// Whether two versions of a Route are served alike.
+fn equal_for_serving(old: &RouteInfo, new: &RouteInfo) -> bool {
+    let stripped = |route: &RouteInfo| RouteInfo {
+        ingress: Vec::new(),
+        resource_version: None,
+        ..route.clone()
+    };
+    stripped(old) == stripped(new)
+}
+
+fn routes_of(client: &Client) -> Watch<DynamicObject> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &api_resource());
+    watch(api)
+}

@@ -1,0 +1,185 @@
+//! Which Routes are served. Pure: the oldest Route of a host decides whose the host is; what this router does not do is refused
+//! with a reason rather than half served.
+
+use super::route::RouteInfo;
+use crate::model::Key;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the router allows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Policy {
+    /// Routes of the policy `Subdomain` are served.
+    pub(super) wildcards: bool,
+}
+
+/// Why a Route is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
+/// The verdict on each Route.
+pub(super) type Verdicts = BTreeMap<Key, Result<(), Refusal>>;
+
+/// Judges all Routes together.
+pub(super) fn judge(routes: &BTreeMap<Key, RouteInfo>, policy: &Policy) -> Verdicts {
+    let mut by_age: Vec<&RouteInfo> = routes.values().collect();
+    by_age.sort_by(|a, b| (&a.age, &a.key).cmp(&(&b.age, &b.key)));
+    let mut claims = Claims::default();
+    let mut verdicts = Verdicts::new();
+    for route in by_age {
+        let verdict = alone(route, policy).and_then(|()| claims.claim(route));
+        verdicts.insert(route.key.clone(), verdict);
+    }
+    verdicts
+}
+
+/// Who holds which host, and which path of it.
+#[derive(Default)]
+struct Claims<'a> {
+    owners: BTreeMap<(bool, &'a str), &'a str>,
+    paths: BTreeMap<(bool, &'a str, &'a str), &'a str>,
+}
+
+impl<'a> Claims<'a> {
+    fn claim(&mut self, route: &'a RouteInfo) -> Result<(), Refusal> {
+        let host = (route.wildcard, claimed(route));
+        let (namespace, name) = &route.key;
+        if self.owners.get(&host).is_some_and(|owner| owner != namespace) {
+            let message = format!(
+                "a route in another namespace holds {} and is older than {name}",
+                route.host
+            );
+            return Err(Refusal { reason: "HostAlreadyClaimed", message });
+        }
+        let path = (host.0, host.1, route.path.as_str());
+        if let Some(older) = self.paths.get(&path) {
+            let message = format!("route {older} already exposes {} and is older", route.host);
+            return Err(Refusal { reason: "HostAlreadyClaimed", message });
+        }
+        self.owners.insert(host, namespace);
+        self.paths.insert(path, name);
+        Ok(())
+    }
+}
+
+/// The host that a Route claims; of a wildcard Route, the domain below which it claims all.
+pub(super) fn claimed(route: &RouteInfo) -> &str {
+    match route.wildcard {
+        true => route.host.split_once('.').map_or("", |(_, domain)| domain),
+        false => &route.host,
+    }
+}
+
+/// What can be said of a Route without the others.
+fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
+    let refuse = |reason, message: String| Err(Refusal { reason, message });
+    if let Some(error) = &route.broken {
+        return refuse("ExtendedValidationFailed", format!("spec cannot be read: {error}"));
+    }
+    if route.host.is_empty() {
+        return refuse("NoHostValue", "no host value was defined for the route".into());
+    }
+    if !valid_host(&route.host) {
+        return refuse("InvalidHost", format!("host {:?} is not a valid host name", route.host));
+    }
+    if route.wildcard && !policy.wildcards {
+        let message = "wildcard routes are not allowed by this router";
+        return refuse("RouteNotAdmitted", message.into());
+    }
+    if route.wildcard && claimed(route).is_empty() {
+        return refuse("InvalidHost", "a wildcard route needs a host below a domain".into());
+    }
+    if let Some(termination) = &route.tls {
+        let message = format!(
+            "this router serves plain HTTP only: TLS termination {termination} is not available, and the route is not \
+             served without it"
+        );
+        return refuse("TLSNotServed", message);
+    }
+    let path_is_plain = !route.path.contains(|c: char| c == '#' || c == ' ' || c.is_control());
+    if !(route.path.is_empty() || route.path.starts_with('/')) || !path_is_plain {
+        return refuse("ExtendedValidationFailed", format!("path {:?} is not valid", route.path));
+    }
+    Ok(())
+}
+
+fn valid_host(host: &str) -> bool {
+    let label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let labels: BTreeSet<bool> = host.split('.').map(label).collect();
+    host.len() <= 253 && !labels.contains(&false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[track_caller]
+    fn check(routes: &[(&str, &str, Value)], expected: &[(&str, &str)]) {
+        let mut all = BTreeMap::new();
+        for (age, (namespace, name, spec)) in routes.iter().enumerate() {
+            let object = json!({"metadata": {"namespace": namespace, "name": name, "uid": format!("u{age}"),
+                "creationTimestamp": format!("2026-01-01T00:00:0{age}Z")}, "spec": spec});
+            let route = RouteInfo::of(&serde_json::from_value(object).unwrap(), "apps.test");
+            all.insert(route.key.clone(), route);
+        }
+        let verdicts = judge(&all, &Policy::default());
+        let shown: Vec<(&str, &str)> = routes
+            .iter()
+            .map(|(namespace, name, _)| {
+                let verdict = &verdicts[&(namespace.to_string(), name.to_string())];
+                (*name, verdict.as_ref().map_or_else(|refusal| refusal.reason, |()| "ok"))
+            })
+            .collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_oldest_holds_the_host() {
+        check(
+            &[
+                ("a", "first", json!({"host": "x.test"})),
+                ("a", "path", json!({"host": "X.test", "path": "/p"})),
+                ("a", "twin", json!({"host": "x.test", "path": "/p"})),
+                ("b", "thief", json!({"host": "x.test", "path": "/q"})),
+                ("b", "other", json!({"subdomain": "y"})),
+            ],
+            &[
+                ("first", "ok"),
+                ("path", "ok"),
+                ("twin", "HostAlreadyClaimed"),
+                ("thief", "HostAlreadyClaimed"),
+                ("other", "ok"),
+            ],
+        );
+    }
+
+    #[test]
+    fn refused_routes_claim_nothing() {
+        check(
+            &[
+                ("a", "tls", json!({"host": "x.test", "tls": {"termination": "edge"}})),
+                ("b", "plain", json!({"host": "x.test"})),
+                ("b", "none", json!({})),
+                ("b", "bad", json!({"host": "a..b"})),
+                ("b", "slash", json!({"host": "a.b", "path": "p"})),
+                ("b", "wild", json!({"host": "*.b", "wildcardPolicy": "Subdomain"})),
+                ("b", "odd", json!({"host": "c.test", "to": "web"})),
+            ],
+            &[
+                ("tls", "TLSNotServed"),
+                ("plain", "ok"),
+                ("none", "NoHostValue"),
+                ("bad", "InvalidHost"),
+                ("slash", "ExtendedValidationFailed"),
+                ("wild", "InvalidHost"),
+                ("odd", "ExtendedValidationFailed"),
+            ],
+        );
+    }
+}

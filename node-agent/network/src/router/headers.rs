@@ -1,0 +1,200 @@
+//! The headers of a request on its way through a proxy. Pure: which host it is for, what must not be passed on, what is told
+//! about the client.
+
+use super::forward::Ends;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, Uri, Version};
+use std::net::SocketAddr;
+
+/// Headers that concern one connection only, and `Proxy`, which some programs mistake for their environment.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The host with its port, as the client named it: of the request target, else of the one `Host` header.
+pub(super) fn host<B>(request: &Request<B>) -> Option<String> {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (named.next(), named.next());
+    if second.is_some() {
+        return None;
+    }
+    if let Some(authority) = request.uri().authority() {
+        return Some(authority.as_str().rsplit('@').next()?.to_owned());
+    }
+    match first {
+        Some(host) => Some(host.to_str().ok()?.trim().to_owned()),
+        None if request.version() == Version::HTTP_10 => Some(String::new()),
+        None => None,
+    }
+}
+
+/// Host without port, in lower case, without a last dot.
+pub(super) fn bare_name(host: &str) -> String {
+    let end = match host.rfind(']') {
+        Some(bracket) => host[bracket..].find(':').map_or(host.len(), |colon| bracket + colon),
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    host[..end].trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Whether two readers could disagree about where the request ends.
+pub(super) fn ambiguous<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(header::TRANSFER_ENCODING)
+        && (headers.contains_key(header::CONTENT_LENGTH) || request.version() == Version::HTTP_10)
+}
+
+/// The protocol a request asks to switch to. HTTP/2 is not passed on: behind it, requests would escape this router.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let tokens = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let mut tokens = tokens.flat_map(|value| value.split(','));
+    let asked = tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    let protocol = headers.get(header::UPGRADE).filter(|_| asked)?;
+    let h2c = protocol.to_str().ok()?.split(',').any(|p| p.trim().to_ascii_lowercase().starts_with("h2"));
+    (!h2c).then(|| protocol.clone())
+}
+
+/// Removes what concerns only the connection it came on, also what `Connection` names.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|token| token.trim().parse().ok())
+        .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH)
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's request the router's own.
+pub(super) fn prepare<B>(request: &mut Request<B>, host: &str, upgrade: Option<&HeaderValue>, ends: Ends) {
+    let path = request.uri().path_and_query().cloned();
+    let headers = request.headers_mut();
+    strip_hop_by_hop(headers);
+    headers.remove(PROXY);
+    // Answered by this router when the body is asked for.
+    headers.remove(header::EXPECT);
+    if let Some(protocol) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol.clone());
+    }
+    let mut forwarded = format!("for={};proto=http", node(ends.client));
+    if let Ok(value) = HeaderValue::from_str(host) {
+        if host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c)) {
+            let quote = if host.contains(':') { "\"" } else { "" };
+            forwarded = format!("for={};host={quote}{host}{quote};proto=http", node(ends.client));
+        }
+        headers.append(X_FORWARDED_HOST, value.clone());
+        headers.insert(header::HOST, value);
+    }
+    append(headers, X_FORWARDED_FOR, &ends.client.ip().to_string());
+    append(headers, X_FORWARDED_PORT, &ends.local.port().to_string());
+    append(headers, X_FORWARDED_PROTO, "http");
+    append(headers, header::FORWARDED, &forwarded);
+    let path = path.map_or_else(|| Uri::from_static("/"), Uri::from);
+    *request.uri_mut() = path;
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.append(name, value);
+    }
+}
+
+fn node(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("\"[{}]\"", v6.ip()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut builder = Request::builder().uri(target);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap()
+    }
+
+    #[test]
+    fn hosts() {
+        let host = |target: &str, headers: &[(&str, &str)]| host(&request(target, headers));
+        assert_eq!(host("/", &[("host", "X.Test:80")]).as_deref(), Some("X.Test:80"));
+        assert_eq!(host("/", &[]), None);
+        assert_eq!(host("/", &[("host", "a"), ("host", "b")]), None);
+        // The target of an absolute request wins over the header.
+        assert_eq!(host("http://a.test/", &[("host", "b.test")]).as_deref(), Some("a.test"));
+        for (host, bare) in
+            [("X.Test.:80", "x.test"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", ""), (":1", "")]
+        {
+            assert_eq!(bare_name(host), bare);
+        }
+    }
+
+    #[test]
+    fn hop_by_hop_and_forwarding() {
+        let ends = Ends {
+            client: "192.0.2.1:9".parse().unwrap(),
+            local: "192.0.2.2:8080".parse().unwrap(),
+        };
+        let mut request = request(
+            "http://x.test/p?q=1",
+            &[
+                ("host", "x.test"),
+                ("connection", "close, X-Secret, Host"),
+                ("x-secret", "1"),
+                ("proxy", "evil"),
+                ("te", "trailers"),
+                ("x-forwarded-for", "198.51.100.7"),
+            ],
+        );
+        prepare(&mut request, "x.test", None, ends);
+        let mut shown: Vec<String> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        shown.sort();
+        assert_eq!(
+            shown,
+            [
+                "forwarded: for=192.0.2.1;host=x.test;proto=http",
+                "host: x.test",
+                "x-forwarded-for: 192.0.2.1",
+                "x-forwarded-for: 198.51.100.7",
+                "x-forwarded-host: x.test",
+                "x-forwarded-port: 8080",
+                "x-forwarded-proto: http",
+            ]
+        );
+        assert_eq!(request.uri(), "/p?q=1");
+    }
+
+    #[test]
+    fn upgrades() {
+        let upgrade = |headers: &[(&str, &str)]| upgrade(request("/", headers).headers());
+        assert!(upgrade(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]).is_some());
+        assert!(upgrade(&[("connection", "keep-alive"), ("upgrade", "websocket")]).is_none());
+        assert!(upgrade(&[("connection", "upgrade"), ("upgrade", "h2c")]).is_none());
+        assert!(upgrade(&[("connection", "upgrade")]).is_none());
+    }
+}
