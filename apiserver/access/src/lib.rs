@@ -1,1 +1,15 @@
-//! Identity claims and authorisation verdicts; what cannot be parsed is denied.
+//! Who may do what: identity claims, authorisation and admission verdicts. What no rule allows is denied.
+//!
+//! Knows: the identities that the system itself uses and what each needs. Refuses to know: sockets, certificates, what
+//! is stored; the request and the few facts a verdict needs come in as arguments.
+#![forbid(unsafe_code)]
+
+mod admission;
+mod authorize;
+mod identity;
+mod node;
+mod tables;
+
+pub use admission::{Admission, NamespaceState, admit};
+pub use authorize::{Attributes, Verdict, authorize, forbidden};
+pub use identity::Identity;

@@ -1,0 +1,105 @@
+//! The verdict on a request before anything of it is read.
+//!
+//! Knows: the order of the rules and the words of a refusal. Refuses to know: what the object holds.
+
+use leme_meta::status::Details;
+use leme_meta::{Gvr, Status};
+
+use crate::identity::{AUTHENTICATED, Identity, MASTERS};
+use crate::tables::{self, Rule};
+use crate::node;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; for paths that name no resource
+    /// the lower-case HTTP method.
+    pub verb: String,
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Plural resource; empty for paths that name none.
+    pub resource: String,
+    /// Subresource, often empty.
+    pub subresource: String,
+    /// Namespace; empty for cluster-scoped resources and for all namespaces.
+    pub namespace: String,
+    /// Name; empty for collections.
+    pub name: String,
+    /// Path of a request that names no resource.
+    pub path: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Allow,
+    /// Stop; the reason is appended to the refusal and may be empty.
+    Deny(String),
+}
+
+impl Verdict {
+    fn of(allowed: bool) -> Verdict {
+        if allowed { Verdict::Allow } else { Verdict::Deny(String::new()) }
+    }
+}
+
+/// Whether somebody may do something.
+pub fn authorize(who: &Identity, what: &Attributes) -> Verdict {
+    if who.in_group(MASTERS) {
+        return Verdict::Allow;
+    }
+    if let Some(name) = who.node() {
+        match node::authorize(name, what) {
+            Verdict::Deny(why) if !everybody(who, what) => return Verdict::Deny(why),
+            _ => return Verdict::Allow,
+        }
+    }
+    let own = tables::of_user(&who.user).iter().any(|rule| rule.allows(what));
+    Verdict::of(own || everybody(who, what))
+}
+
+/// Whether the rules for everybody allow it.
+fn everybody(who: &Identity, what: &Attributes) -> bool {
+    if !what.resource.is_empty() {
+        return who.in_group(AUTHENTICATED) && tables::AUTHENTICATED_RULES.iter().any(|rule: &Rule| rule.allows(what));
+    }
+    if what.verb != "get" && what.verb != "head" {
+        return false;
+    }
+    tables::covers(tables::PUBLIC_PATHS, &what.path)
+        || (who.in_group(AUTHENTICATED) && tables::covers(tables::DISCOVERY_PATHS, &what.path))
+}
+
+/// The 403 for a denied request, in upstream's words.
+pub fn forbidden(who: &Identity, what: &Attributes, reason: &str) -> Status {
+    let user = &who.user;
+    if what.resource.is_empty() {
+        let mut message = format!("forbidden: User {user:?} cannot {} path {:?}", what.verb, what.path);
+        append(&mut message, reason);
+        let mut status = Status::new(403, "Forbidden", message);
+        status.details = Some(Box::new(Details::default()));
+        return status;
+    }
+    let mut resource = what.resource.clone();
+    if !what.subresource.is_empty() {
+        resource = format!("{resource}/{}", what.subresource);
+    }
+    let place = if what.namespace.is_empty() {
+        " at the cluster scope".to_owned()
+    } else {
+        format!(" in the namespace {:?}", what.namespace)
+    };
+    let mut message =
+        format!("User {user:?} cannot {} resource {resource:?} in API group {:?}{place}", what.verb, what.group);
+    append(&mut message, reason);
+    let gvr = Gvr { group: what.group.clone(), version: String::new(), resource: what.resource.clone() };
+    Status::forbidden(&gvr, &what.name, &message)
+}
+
+fn append(message: &mut String, reason: &str) {
+    if !reason.is_empty() {
+        message.push_str(": ");
+        message.push_str(reason);
+    }
+}

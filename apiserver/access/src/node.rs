@@ -1,0 +1,92 @@
+//! What the agent of a node may do, given which node it is.
+//!
+//! Knows: that an agent writes only its own node, lease and pods. Refuses to know: which pods are on which node; the
+//! caller's selectors and the registry's preconditions keep what is read to what is needed.
+
+use crate::authorize::{Attributes, Verdict};
+
+/// One thing that agents do.
+struct Need {
+    verbs: &'static [&'static str],
+    group: &'static str,
+    /// As `pods` or `pods/status`.
+    resource: &'static str,
+    /// Which names: `own` ones are called like the node.
+    names: Names,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Any,
+    Own,
+}
+
+const READ: &[&str] = &["get", "list", "watch"];
+const WRITE: &[&str] = &["update", "patch"];
+
+const NEEDS: &[Need] = &[
+    Need { verbs: READ, group: "", resource: "pods", names: Names::Any },
+    Need { verbs: &["create", "delete"], group: "", resource: "pods", names: Names::Any },
+    Need { verbs: WRITE, group: "", resource: "pods/status", names: Names::Any },
+    Need { verbs: &["create"], group: "", resource: "pods/eviction", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "nodes", names: Names::Any },
+    Need { verbs: &["create"], group: "", resource: "nodes", names: Names::Any },
+    Need { verbs: WRITE, group: "", resource: "nodes", names: Names::Own },
+    Need { verbs: WRITE, group: "", resource: "nodes/status", names: Names::Own },
+    Need { verbs: READ, group: "", resource: "services", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "endpoints", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "namespaces", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "secrets", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "configmaps", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "persistentvolumes", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "persistentvolumeclaims", names: Names::Any },
+    Need { verbs: READ, group: "", resource: "serviceaccounts", names: Names::Any },
+    Need { verbs: &["create"], group: "", resource: "serviceaccounts/token", names: Names::Any },
+    Need { verbs: &["create", "update", "patch"], group: "", resource: "events", names: Names::Any },
+    Need { verbs: &["create", "update", "patch"], group: "events.k8s.io", resource: "events", names: Names::Any },
+    Need { verbs: READ, group: "discovery.k8s.io", resource: "endpointslices", names: Names::Any },
+    Need { verbs: READ, group: "route.openshift.io", resource: "routes", names: Names::Any },
+    Need { verbs: WRITE, group: "route.openshift.io", resource: "routes/status", names: Names::Any },
+    Need { verbs: READ, group: "image.openshift.io", resource: "imagestreams", names: Names::Any },
+    Need { verbs: &["create"], group: "authentication.k8s.io", resource: "tokenreviews", names: Names::Any },
+    Need { verbs: &["create"], group: "authorization.k8s.io", resource: "subjectaccessreviews", names: Names::Any },
+];
+
+/// Namespace of the leases that nodes hold.
+const LEASES: &str = "kube-node-lease";
+
+/// Whether the agent of a node may do something.
+pub(crate) fn authorize(node: &str, what: &Attributes) -> Verdict {
+    if what.group == "coordination.k8s.io" && what.resource == "leases" {
+        return lease(node, what);
+    }
+    let full = match what.subresource.as_str() {
+        "" => what.resource.clone(),
+        subresource => format!("{}/{subresource}", what.resource),
+    };
+    let mut foreign = false;
+    for need in NEEDS.iter().filter(|need| need.group == what.group && need.resource == full) {
+        if !need.verbs.contains(&what.verb.as_str()) {
+            continue;
+        }
+        if need.names == Names::Any || what.name == node {
+            return Verdict::Allow;
+        }
+        foreign = true;
+    }
+    if foreign {
+        return Verdict::Deny(format!("node {node:?} is not allowed to modify node {:?}", what.name));
+    }
+    Verdict::Deny(String::new())
+}
+
+fn lease(node: &str, what: &Attributes) -> Verdict {
+    if what.namespace != LEASES {
+        return Verdict::Deny(format!("can only access leases in the {LEASES:?} system namespace"));
+    }
+    match what.verb.as_str() {
+        "create" => Verdict::Allow,
+        "get" | "update" | "patch" | "delete" | "watch" | "list" if what.name == node => Verdict::Allow,
+        _ => Verdict::Deny("can only access node lease with the same name as the requesting node".to_owned()),
+    }
+}
