@@ -7,6 +7,7 @@ pub mod cache;
 pub mod conformance;
 pub mod embedded;
 pub mod etcd;
+pub mod hostile;
 pub mod memory;
 mod model;
 

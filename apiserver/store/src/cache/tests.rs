@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::hostile::{Hostile, WatchFault};
 use crate::memory::MemoryStore;
 use crate::{Expect, Outcome};
 
@@ -166,4 +167,126 @@ async fn dropping_the_cache_ends_its_watches() {
     let mut watch = cache.watch(PODS, cache.revision()).unwrap();
     drop(cache);
     assert!(watch.next().await.is_none());
+}
+
+/// Lets one batch go wrong, and tells what the cache's watchers and readers see.
+async fn after_fault(fault: WatchFault) -> (Vec<SubEvent>, Arc<Cache>, Arc<MemoryStore>) {
+    let store = Arc::new(MemoryStore::new());
+    put(&*store, "zero", "n0").await;
+    let hostile = Arc::new(Hostile::new(store.clone()));
+    let cache = Cache::start(hostile.clone(), resources()).await.unwrap();
+    let mut watch = cache.watch(PODS, cache.revision()).unwrap();
+    hostile.on_batch(1, fault);
+    let mut seen = Vec::new();
+    for node in ["n1", "n2"] {
+        put(&*store, "zero", node).await;
+        // Without the fault the change is there at once; with it the cache may need to start over.
+        cache.fresh().await.unwrap();
+    }
+    while watch.progress().is_none() {
+        match watch.next().await {
+            Some(event) => seen.push(event),
+            None => break,
+        }
+    }
+    (seen, cache, store)
+}
+
+fn told(seen: &[SubEvent]) -> String {
+    let word = |event: &SubEvent| match event {
+        SubEvent::Event(event) => event.object.index.field("spec.nodeName").unwrap().to_owned(),
+        SubEvent::Progress(_) => "progress".to_owned(),
+        SubEvent::Expired => "expired".to_owned(),
+    };
+    seen.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+async fn agrees(cache: &Cache) {
+    for _ in 0..100 {
+        if cache.differences().await.unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", cache.differences().await);
+}
+
+#[tokio::test]
+async fn faults_of_the_store_are_mended_or_owned_up_to() {
+    let table = [
+        (WatchFault::Repeat, "n1 n2"),
+        (WatchFault::Break, "n1 n2"),
+        (WatchFault::Delay(Duration::from_millis(20)), "n1 n2"),
+        (WatchFault::DropChanges, "expired"),
+        (WatchFault::Compacted, "expired"),
+    ];
+    for (fault, expected) in table {
+        let name = format!("{fault:?}");
+        let (seen, cache, _store) = after_fault(fault).await;
+        agrees(&cache).await;
+        assert_eq!(told(&seen), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_change_shows_in_the_check() {
+    let store = Arc::new(MemoryStore::new());
+    let hostile = Arc::new(Hostile::new(store.clone()));
+    let cache = Cache::start(hostile.clone(), resources()).await.unwrap();
+    hostile.on_batch(1, WatchFault::DropChanges);
+    put(&*store, "zero", "n0").await;
+    cache.fresh().await.unwrap();
+    assert_eq!(cache.differences().await.unwrap(), ["/registry/pods/d/zero: missing in the cache"]);
+}
+
+#[tokio::test]
+async fn a_restart_lets_watchers_resume() {
+    let (store, cache) = setup().await;
+    let from = cache.revision();
+    let one = put(&*store, "one", "n").await;
+    drop(cache);
+    put(&*store, "two", "n").await;
+    let cache = Cache::start(store.clone(), resources()).await.unwrap();
+    let mut watch = cache.watch(PODS, from).unwrap();
+    let Some(SubEvent::Event(event)) = watch.next().await else { panic!() };
+    assert_eq!((event.kind, event.revision), (Kind::Added, one));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_watches_fit_together_while_others_write() {
+    let (store, cache) = setup().await;
+    let writer = tokio::spawn(async move {
+        for i in 0..2000 {
+            put(&*store, &format!("p{}", i % 20), "n").await;
+        }
+        store
+    });
+    // Again and again: a list, then a watch from its revision, must add up to a later list.
+    for _ in 0..50 {
+        let before = cache.snapshot(PODS).unwrap();
+        let mut watch = cache.watch(PODS, before.revision()).unwrap();
+        tokio::task::yield_now().await;
+        let after = cache.snapshot(PODS).unwrap();
+        let mut state: std::collections::BTreeMap<_, _> =
+            before.iter().map(|o| (o.key.clone(), o.mod_revision)).collect();
+        let mut last = before.revision();
+        while last < after.revision() {
+            match watch.next().await.unwrap() {
+                SubEvent::Event(e) if e.revision <= after.revision() => {
+                    assert!(e.revision > last);
+                    last = e.revision;
+                    state.insert(e.object.key.clone(), e.revision);
+                }
+                _ => break,
+            }
+        }
+        let expected: Vec<_> = after.iter().map(|o| (o.key.clone(), o.mod_revision)).collect();
+        assert_eq!(state.into_iter().collect::<Vec<_>>(), expected);
+        let again = cache.snapshot_at(PODS, before.revision()).unwrap();
+        assert!(again.iter().zip(before.iter()).all(|(a, b)| a.json == b.json));
+        assert_eq!(again.len(), before.len());
+    }
+    let store = writer.await.unwrap();
+    cache.at_least(store.revision().await.unwrap()).await.unwrap();
+    agrees(&cache).await;
 }

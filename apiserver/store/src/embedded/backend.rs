@@ -22,6 +22,8 @@ pub type SyncHook = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 pub(super) struct DataFile {
     pub(super) path: Arc<PathBuf>,
     file: Arc<File>,
+    /// Where a new file lies until there is a database in it.
+    unfinished: Option<PathBuf>,
     fatal: Fatal,
     before_sync: Option<SyncHook>,
 }
@@ -43,17 +45,16 @@ impl DataFile {
             true => StoreError::Full(format!("cannot create {}: {e}", path.display())),
             false => StoreError::Unavailable(format!("cannot open {}: {e}", path.display())),
         };
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        std::fs::create_dir_all(folder(path)).map_err(failed)?;
+        // A crash while the first database is made must not leave half of one under the final name.
+        let unfinished = (!path.exists()).then(|| path.with_added_extension("new"));
+        let at = unfinished.as_deref().unwrap_or(path);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path)
+            .open(at)
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -65,9 +66,21 @@ impl DataFile {
             }
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        // The name of a new file must survive a power cut too.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Self { path: Arc::new(path.to_owned()), file: Arc::new(file), fatal, before_sync })
+        if unfinished.is_some() {
+            file.set_len(0).map_err(failed)?;
+        }
+        let (path, file) = (Arc::new(path.to_owned()), Arc::new(file));
+        Ok(Self { path, file, unfinished, fatal, before_sync })
+    }
+
+    /// Gives a new file its name, now that there is a database in it; the name must survive a power cut too.
+    pub(super) fn finish(&self) -> Result<(), StoreError> {
+        let Some(unfinished) = &self.unfinished else { return Ok(()) };
+        let named = std::fs::rename(unfinished, &*self.path)
+            .and_then(|()| File::open(folder(&self.path))?.sync_all());
+        named.map_err(|e| {
+            StoreError::Unavailable(format!("cannot create {}: {e}", self.path.display()))
+        })
     }
 
     /// Bytes that can still be written where the file lies.
@@ -112,4 +125,11 @@ impl StorageBackend for DataFile {
 /// Whether an error means that there is no space.
 pub(super) fn out_of_space(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }

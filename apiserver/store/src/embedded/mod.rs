@@ -85,7 +85,8 @@ impl EmbeddedStore {
     /// Opens the file with other options than the usual ones.
     pub fn open_with(path: &Path, options: Options) -> Result<Self, StoreError> {
         let file = DataFile::open(path, options.fatal, options.before_sync)?;
-        let (disk, revision, compacted) = Disk::open(file)?;
+        let (disk, revision, compacted) = Disk::open(file.clone())?;
+        file.finish()?;
         let mut index = Index::default();
         index.start(revision, compacted);
         let garbage = load(&disk, &mut index)?;
