@@ -59,6 +59,18 @@ pub fn unrecognized(kind: &str, error: &Status, body: &[u8]) -> Status {
     ))
 }
 
+/// How Go names a JSON value.
+pub(crate) fn go_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 #[derive(Default)]
 struct State {
     path: RefCell<String>,

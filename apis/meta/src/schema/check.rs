@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::value::{self, Wrong};
 use super::{FieldType, Schemas, TypeDef};
+use crate::decode;
 
 /// How many findings of each sort are kept.
 const MAX_FINDINGS: usize = 100;
@@ -26,7 +27,7 @@ pub fn check(schemas: &Schemas, type_name: &str, document: &Value) -> Findings {
             Value::Null => {}
             other => {
                 let (found, name) =
-                    (value::json_name(other), value::go_name(&FieldType::Ref(def.name.clone())));
+                    (decode::go_name(other), value::go_name(&FieldType::Ref(def.name.clone())));
                 walk.findings
                     .type_errors
                     .push(format!("json: cannot unmarshal {found} into Go value of type {name}"));
@@ -86,7 +87,7 @@ impl<'a> Walk<'a> {
                 }
             }
             (FieldType::Ref(_) | FieldType::List(_) | FieldType::Map(_), other) => {
-                self.wrong(owner, type_, Wrong::Json(value::json_name(other).to_owned()));
+                self.wrong(owner, type_, Wrong::Json(decode::go_name(other).to_owned()));
             }
             (scalar, value) => {
                 if let Some(wrong) = value::wrong(scalar, value) {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::FieldType;
+use crate::decode::go_name as go_json;
 use crate::{quantity::Quantity, time};
 
 /// The type's name in Go, as its decoder prints it.
@@ -37,21 +38,9 @@ pub(super) enum Wrong {
     Text(String),
 }
 
-/// How Go names a JSON value.
-pub(super) fn json_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 /// What is wrong with a scalar that is not null.
 pub(super) fn wrong(type_: &FieldType, value: &Value) -> Option<Wrong> {
-    let json = || Some(Wrong::Json(json_name(value).to_owned()));
+    let json = || Some(Wrong::Json(go_json(value).to_owned()));
     match (type_, value) {
         (FieldType::String, Value::String(_))
         | (FieldType::Bool, Value::Bool(_))
@@ -70,7 +59,7 @@ pub(super) fn wrong(type_: &FieldType, value: &Value) -> Option<Wrong> {
                 other => other,
             }
         }
-        (FieldType::IntOrString, other) => Some(plain(json_name(other), "int32")),
+        (FieldType::IntOrString, other) => Some(plain(go_json(other), "int32")),
         (FieldType::Quantity, other) => quantity(other).err().map(Wrong::Text),
         (FieldType::Time, Value::String(text)) => {
             wrong_time(text, "2006-01-02T15:04:05Z07:00").map(Wrong::Text)
@@ -78,7 +67,7 @@ pub(super) fn wrong(type_: &FieldType, value: &Value) -> Option<Wrong> {
         (FieldType::MicroTime, Value::String(text)) => {
             wrong_time(text, "2006-01-02T15:04:05.000000Z07:00").map(Wrong::Text)
         }
-        (FieldType::Time | FieldType::MicroTime, other) => Some(plain(json_name(other), "string")),
+        (FieldType::Time | FieldType::MicroTime, other) => Some(plain(go_json(other), "string")),
         (FieldType::Bytes, Value::String(text)) => bad_base64(text)
             .map(|at| Wrong::Text(format!("illegal base64 data at input byte {at}"))),
         _ => json(),

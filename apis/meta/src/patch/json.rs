@@ -1,0 +1,321 @@
+//! JSON patch (RFC 6902), with what upstream's library adds: negative indexes, and bounds on operations and copies.
+
+use serde_json::Value;
+
+use crate::decode;
+use crate::status::Status;
+
+/// Most operations of one patch.
+const MAX_OPERATIONS: usize = 10_000;
+/// Most bytes that the `copy` operations of one patch may add up to.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
+
+/// Applies a patch, all of it or nothing.
+pub fn json(current: &Value, operations: &[u8]) -> Result<Value, Status> {
+    let operations = parse(operations)?;
+    let mut document = current.clone();
+    let mut copied = 0;
+    for operation in &operations {
+        apply(&mut document, operation, &mut copied).map_err(unprocessable)?;
+    }
+    Ok(document)
+}
+
+struct Operation {
+    name: String,
+    path: Pointer,
+    from: Option<Pointer>,
+    value: Option<Value>,
+}
+
+/// The keys on the way to a value, unescaped.
+type Pointer = Vec<String>;
+
+fn parse(operations: &[u8]) -> Result<Vec<Operation>, Status> {
+    let document = decode::json(operations)
+        .map_err(|status| Status::bad_request(strip(&status.message).to_owned()))?
+        .value;
+    let Value::Array(list) = document else {
+        return Err(Status::bad_request(format!(
+            "json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
+            decode::go_name(&document)
+        )));
+    };
+    if list.len() > MAX_OPERATIONS {
+        return Err(Status::too_large(format!(
+            "Request entity too large: The allowed maximum operations in a JSON patch is \
+             {MAX_OPERATIONS}, got {}",
+            list.len()
+        )));
+    }
+    if let Some(other) = list.iter().find(|operation| !operation.is_object()) {
+        return Err(Status::bad_request(format!(
+            "json: cannot unmarshal {} into Go value of type jsonpatch.Operation",
+            decode::go_name(other)
+        )));
+    }
+    list.into_iter().map(operation).collect::<Result<_, String>>().map_err(unprocessable)
+}
+
+/// The decoder's own words, without what it says about kinds.
+fn strip(message: &str) -> &str {
+    message.rsplit_once("json parse error: ").map_or(message, |(_, said)| said)
+}
+
+fn operation(mut operation: Value) -> Result<Operation, String> {
+    let text = |field: &str| operation.get(field).and_then(Value::as_str).map(str::to_owned);
+    let name = text("op").ok_or("an operation with no op")?;
+    let path = pointer(&text("path").ok_or("an operation with no path")?)?;
+    let from = text("from").map(|from| pointer(&from)).transpose()?;
+    let value = operation.as_object_mut().and_then(|fields| fields.remove("value"));
+    Ok(Operation { name, path, from, value })
+}
+
+fn pointer(text: &str) -> Result<Pointer, String> {
+    match text.strip_prefix('/') {
+        Some(rest) => {
+            Ok(rest.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect())
+        }
+        None if text.is_empty() => Ok(Vec::new()),
+        None => Err(format!("a path must begin with a slash: {text}")),
+    }
+}
+
+/// 422, in the words that upstream has for every patch that cannot be applied.
+fn unprocessable(_cause: String) -> Status {
+    super::rejected()
+}
+
+fn apply(document: &mut Value, operation: &Operation, copied: &mut usize) -> Result<(), String> {
+    let value = || operation.value.clone().ok_or_else(|| "an operation with no value".to_owned());
+    let from = || operation.from.as_ref().ok_or_else(|| "an operation with no from".to_owned());
+    let path = &operation.path;
+    match operation.name.as_str() {
+        "add" => add(document, path, value()?),
+        "remove" => remove(document, path).map(drop),
+        "replace" => {
+            *find_mut(document, path).ok_or_else(|| missing(path))? = value()?;
+            Ok(())
+        }
+        "move" => {
+            let from = from()?;
+            if path.len() > from.len() && path.starts_with(from) {
+                return Err("a value cannot move into itself".to_owned());
+            }
+            let value = remove(document, from)?;
+            add(document, path, value)
+        }
+        "copy" => {
+            let from = from()?;
+            let value = find(document, from).ok_or_else(|| missing(from))?.clone();
+            *copied += value.to_string().len();
+            if *copied > MAX_COPIED {
+                return Err(format!("copies of more than {MAX_COPIED} bytes"));
+            }
+            add(document, path, value)
+        }
+        "test" => {
+            let found = find(document, path).unwrap_or(&Value::Null);
+            let wanted = operation.value.as_ref().unwrap_or(&Value::Null);
+            if same(found, wanted) { Ok(()) } else { Err(format!("{path:?} is not as wanted")) }
+        }
+        other => Err(format!("no operation {other}")),
+    }
+}
+
+/// Equality of JSON: `1` and `1.0` are the same number.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || one.as_f64().is_some_and(|one| Some(one) == other.as_f64())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, value)| other.get(key).is_some_and(|it| same(value, it)))
+        }
+        _ => one == other,
+    }
+}
+
+fn missing(path: &Pointer) -> String {
+    format!("nothing at {path:?}")
+}
+
+/// The place of an index in a list of a length; negative ones count from the end.
+fn index(key: &str, length: usize) -> Option<usize> {
+    let plain = key.strip_prefix('-').unwrap_or(key);
+    if plain.is_empty() || !plain.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: usize = plain.parse().ok()?;
+    if key.starts_with('-') { length.checked_sub(number) } else { Some(number) }
+}
+
+fn find<'a>(document: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(document, |value, key| match value {
+        Value::Object(map) => map.get(key),
+        Value::Array(items) => items.get(index(key, items.len())?),
+        _ => None,
+    })
+}
+
+fn find_mut<'a>(document: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
+    path.iter().try_fold(document, |value, key| match value {
+        Value::Object(map) => map.get_mut(key),
+        Value::Array(items) => {
+            let at = index(key, items.len())?;
+            items.get_mut(at)
+        }
+        _ => None,
+    })
+}
+
+fn add(document: &mut Value, path: &Pointer, value: Value) -> Result<(), String> {
+    let Some((last, parents)) = path.split_last() else {
+        *document = value;
+        return Ok(());
+    };
+    match find_mut(document, parents) {
+        Some(Value::Object(map)) => {
+            map.insert(last.clone(), value);
+            Ok(())
+        }
+        Some(Value::Array(items)) => {
+            let end = items.len();
+            // Counted from the end, -1 is behind the last element.
+            let at = match last.as_str() {
+                "-" => Some(end),
+                negative if negative.starts_with('-') => index(negative, end + 1),
+                key => index(key, end),
+            };
+            let at = at.filter(|at| *at <= end).ok_or_else(|| missing(path))?;
+            items.insert(at, value);
+            Ok(())
+        }
+        _ => Err(missing(path)),
+    }
+}
+
+fn remove(document: &mut Value, path: &Pointer) -> Result<Value, String> {
+    let Some((last, parents)) = path.split_last() else {
+        return Ok(document.take());
+    };
+    match find_mut(document, parents) {
+        Some(Value::Object(map)) => map.remove(last),
+        Some(Value::Array(items)) => {
+            index(last, items.len()).filter(|at| *at < items.len()).map(|at| items.remove(at))
+        }
+        _ => None,
+    }
+    .ok_or_else(|| missing(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::tests::document;
+    use super::*;
+
+    fn patched(current: Value, operations: Value) -> Result<Value, u16> {
+        super::json(&current, operations.to_string().as_bytes()).map_err(|status| status.code)
+    }
+
+    #[test]
+    fn every_operation_works() {
+        for (current, operations, want) in [
+            (json!({}), json!([{"op": "add", "path": "/a", "value": 1}]), json!({"a": 1})),
+            (json!([1]), json!([{"op": "add", "path": "/-", "value": 2}]), json!([1, 2])),
+            (json!([1]), json!([{"op": "add", "path": "/0", "value": 2}]), json!([2, 1])),
+            (json!([1, 2]), json!([{"op": "remove", "path": "/-1"}]), json!([1])),
+            (json!({"a/b~": 1}), json!([{"op": "remove", "path": "/a~1b~0"}]), json!({})),
+            (
+                json!({"a": 1}),
+                json!([{"op": "replace", "path": "/a", "value": null}]),
+                json!({"a": null}),
+            ),
+            (json!({"a": 1}), json!([{"op": "move", "from": "/a", "path": "/b"}]), json!({"b": 1})),
+            (
+                json!({"a": 1}),
+                json!([{"op": "copy", "from": "/a", "path": "/b"}]),
+                json!({"a": 1, "b": 1}),
+            ),
+            (json!({"a": 1}), json!([{"op": "test", "path": "/a", "value": 1.0}]), json!({"a": 1})),
+            (
+                json!({"a": 1}),
+                json!([{"op": "test", "path": "/b", "value": null}]),
+                json!({"a": 1}),
+            ),
+            (json!({"a": 1}), json!([{"op": "add", "path": "", "value": 2}]), json!(2)),
+        ] {
+            assert_eq!(patched(current, operations.clone()), Ok(want), "{operations}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_422() {
+        for operations in [
+            json!([{"op": "remove", "path": "/b"}]),
+            json!([{"op": "replace", "path": "/b", "value": 1}]),
+            json!([{"op": "add", "path": "/b/c", "value": 1}]),
+            json!([{"op": "add", "path": "/l/5", "value": 1}]),
+            json!([{"op": "test", "path": "/a", "value": 2}]),
+            json!([{"op": "move", "from": "/o", "path": "/o/p"}]),
+            json!([{"op": "copy", "from": "/x", "path": "/y"}]),
+            json!([{"op": "add", "path": "/a"}]),
+            json!([{"op": "add", "path": "a", "value": 1}]),
+            json!([{"op": "jump", "path": "/a"}]),
+            json!([{"path": "/a"}]),
+        ] {
+            let current = json!({"a": 1, "l": [1], "o": {}});
+            assert_eq!(patched(current, operations.clone()), Err(422), "{operations}");
+        }
+        let error = super::json(&json!({}), br#"[{"op":"remove","path":"/a"}]"#);
+        assert_eq!(
+            error.expect_err("nothing there").message,
+            "the server rejected our request due to an error in our request"
+        );
+    }
+
+    #[test]
+    fn what_is_no_patch_is_400_and_too_much_is_413() {
+        assert_eq!(patched(json!({}), json!({})), Err(400));
+        assert_eq!(patched(json!({}), json!(["add"])), Err(400));
+        let error = super::json(&json!({}), b"[").expect_err("half a patch");
+        assert_eq!((error.code, error.message.as_str()), (400, "unexpected end of JSON input"));
+        let many = vec![json!({"op": "test", "path": "", "value": {}}); MAX_OPERATIONS + 1];
+        assert_eq!(patched(json!({}), json!(many)), Err(413));
+    }
+
+    #[test]
+    fn copies_are_bounded() {
+        let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
+        assert_eq!(patched(json!({"a": ["x"]}), json!(vec![double; 100])), Err(422));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(
+            current in document(),
+            steps in prop::collection::vec(
+                ("add|remove|replace|move|copy|test", "(/[a-c0-2-]){0,3}", "(/[a-c0-2-]){0,3}", document()),
+                0..6,
+            ),
+        ) {
+            let steps: Vec<Value> = steps.into_iter()
+                .map(|(op, path, from, value)| json!({"op": op, "path": path, "from": from, "value": value}))
+                .collect();
+            let _ = patched(current, json!(steps));
+        }
+
+        #[test]
+        fn replacing_the_whole_gives_the_whole(current in document(), next in document()) {
+            let operations = json!([{"op": "replace", "path": "", "value": next.clone()}]);
+            prop_assert_eq!(patched(current, operations), Ok(next));
+        }
+    }
+}
