@@ -18,6 +18,8 @@ pub mod meta;
 mod options;
 mod scale;
 mod strategy;
+#[cfg(test)]
+mod tests;
 mod update;
 
 pub use create::create;
