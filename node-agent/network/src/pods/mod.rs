@@ -138,6 +138,7 @@ impl PodNetwork {
         self.netlink.set_port(&name, id).await?;
         let inner = pod.link(POD_LINK).await?.context("the pod's interface vanished")?.header.index;
         pod.up("lo").await?;
+        pod.up(POD_LINK).await?;
         pod.add_address(inner, (ip, 32)).await?;
         let gateway = self.gateway();
         pod.route_link(inner, (gateway, 32), None).await?;

@@ -136,14 +136,14 @@ impl Netlink {
         }))
     }
 
-    /// Makes a veth pair: one end on the bridge, the other as [`POD_LINK`] in the pod, both up.
+    /// Makes a veth pair: one end on the bridge, the other as [`POD_LINK`] in the pod. The pod's
+    /// end stays down: a veth cannot be up before its peer exists.
     pub(super) async fn add_pair(&self, pair: &Pair<'_>) -> Result<(), rtnetlink::Error> {
         let peer: LinkMessage = LinkMessageBuilder::<LinkUnspec>::new()
             .name(POD_LINK)
             .address(pair.pod_mac.to_vec())
             .mtu(pair.mtu)
             .setns_by_fd(pair.pod_netns)
-            .up()
             .build();
         let message = LinkVeth::new(pair.host_name, POD_LINK)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))

@@ -198,7 +198,7 @@ reject with icmp type port-unreachable
 chain from-pods {{ type nat hook prerouting priority dstnat; policy accept;
 {nat}
 }}
-chain from-host {{ type nat hook output priority dstnat; policy accept;
+chain from-host {{ type nat hook output priority -100; policy accept;
 {nat}
 }}
 chain return-path {{ type nat hook postrouting priority srcnat; policy accept;
@@ -248,6 +248,35 @@ mod tests {
         let moved = three.iter().zip(&two).filter(|(before, after)| before != after);
         assert!(moved.clone().all(|(before, _)| before.0.octets()[3] == 2), "{:?}", moved.count());
         assert_eq!(fill(&two, &backends(&[1, 3]), 64), two);
+    }
+
+    fn config() -> ProxyConfig {
+        ProxyConfig {
+            table: "leme-script-test".into(),
+            node_name: "node".into(),
+            node_ip: [10, 244, 0, 1].into(),
+            pod_cidr: ([10, 244, 0, 0].into(), 24),
+            cluster_cidr: ([10, 244, 0, 0].into(), 16),
+            service_cidr: Some(([10, 96, 0, 0].into(), 16)),
+            local_addresses: vec![[10, 96, 0, 10].into()],
+        }
+    }
+
+    #[tokio::test]
+    async fn the_kernel_takes_the_table() {
+        let elements = "services|10.96.0.1 . tcp . 80|goto draw-1
+slots|10.96.0.1 . tcp . 80 . 0|10.244.0.2 . 8080
+services|10.96.0.2 . sctp . 80|goto stick-4096
+nodeports|udp . 30053|goto node-draw-64
+nodeslots|udp . 30053 . 63|10.244.0.2 . 53
+hairpin|10.244.0.2 . 10.244.0.2|
+silent|10.96.0.3 . udp . 53|";
+        let mut next = Programmed { slots: BTreeMap::new(), elements: Elements::new() };
+        for line in elements.lines() {
+            let [set, key, value] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            next.elements.entry(set).or_default().insert(key.into(), value.into());
+        }
+        nft::dry_run(&full(&config(), &next)).await.unwrap();
     }
 
     #[test]

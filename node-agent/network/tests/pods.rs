@@ -1,0 +1,128 @@
+//! The pod network in namespaces of its own.
+
+mod support;
+
+use leme_network::{PodNetwork, PodNetworkConfig};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use support::netns::{Netns, hear};
+
+fn config(state_dir: &Path) -> PodNetworkConfig {
+    PodNetworkConfig {
+        bridge: "leme0".into(),
+        pod_cidr: (Ipv4Addr::new(10, 244, 0, 0), 24),
+        cluster_cidr: (Ipv4Addr::new(10, 244, 0, 0), 16),
+        service_cidr: Some((Ipv4Addr::new(10, 96, 0, 0), 16)),
+        local_addresses: vec![Ipv4Addr::new(10, 96, 0, 10)],
+        state_dir: state_dir.to_owned(),
+        mtu: 1500,
+    }
+}
+
+fn links() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    let name = |line: &str| Some(line.split_once(':')?.0.trim().to_owned());
+    let mut names: Vec<String> = text.lines().filter_map(name).collect();
+    names.sort();
+    names
+}
+
+fn tables() -> String {
+    let output = std::process::Command::new("/usr/sbin/nft").args(["list", "tables"]).output();
+    String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+#[test]
+fn pods_reach_each_other_and_everything_goes_away() {
+    let (host, a, b) = (Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let before = links();
+        let forward = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+        let network = PodNetwork::setup(config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        let ip_b = network.attach("b", &b.path()).await.unwrap();
+        assert_eq!(network.gateway(), Ipv4Addr::new(10, 244, 0, 1));
+        assert_eq!((ip_a, ip_b), (Ipv4Addr::new(10, 244, 0, 2), Ipv4Addr::new(10, 244, 0, 3)));
+        a.greet((ip_a, 80), "a");
+        assert_eq!(b.hear((ip_a, 80)), format!("a {ip_b}"));
+        assert_eq!(hear((ip_a, 80)), "a 10.244.0.1");
+        assert_eq!(a.hear((ip_a, 80)), format!("a {ip_a}"), "loopback is up");
+
+        // Again, and by a successor that knows nothing: same addresses, connections go on.
+        assert_eq!(network.attach("a", &a.path()).await.unwrap(), ip_a);
+        drop(network);
+        let network = PodNetwork::setup(config(dir.path())).await.unwrap();
+        assert_eq!(network.attach("b", &b.path()).await.unwrap(), ip_b);
+        assert_eq!(b.hear((ip_a, 80)), format!("a {ip_b}"));
+
+        network.detach("a").await.unwrap();
+        network.detach("a").await.unwrap();
+        assert_eq!(network.address("a").await, None);
+        assert_eq!(a.run(links), ["lo"]);
+        let gone = network.retain(&BTreeSet::from(["x".to_owned()])).await.unwrap();
+        assert_eq!(gone, ["b"]);
+
+        network.attach("a", &a.path()).await.unwrap();
+        drop(network);
+        PodNetwork::teardown(&config(dir.path())).await.unwrap();
+        PodNetwork::teardown(&config(dir.path())).await.unwrap();
+        assert_eq!(links(), before);
+        assert_eq!(tables(), "");
+        assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap(), forward);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_damaged_book_never_gives_an_address_twice() {
+    let (host, a, b) = (Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        drop(network);
+        std::fs::write(dir.path().join("ipam.json"), "{\"version\":1,").unwrap();
+        let network = PodNetwork::setup(config(dir.path())).await.unwrap();
+        assert_ne!(network.attach("b", &b.path()).await.unwrap(), ip_a);
+        assert_eq!(network.attach("a", &a.path()).await.unwrap(), ip_a);
+        a.greet((ip_a, 80), "a");
+        assert!(b.hear((ip_a, 80)).starts_with("a "));
+    });
+}
+
+#[test]
+fn a_failed_attach_gives_its_address_back() {
+    let (host, a) = (Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(config(dir.path())).await.unwrap();
+        let error = network.attach("x", Path::new("/nonexistent/ns")).await.unwrap_err();
+        assert!(format!("{error:#}").contains("/nonexistent/ns"), "{error:#}");
+        let file = dir.path().join("plain");
+        std::fs::write(&file, "").unwrap();
+        assert!(network.attach("y", &file).await.is_err());
+        assert_eq!((network.address("x").await, network.address("y").await), (None, None));
+        // A namespace made anew for the same pod is connected again.
+        let ip = network.attach("a", &a.path()).await.unwrap();
+        let anew = Netns::new();
+        assert_eq!(network.attach("a", &anew.path()).await.unwrap(), ip);
+        anew.greet((ip, 80), "anew");
+        assert_eq!(hear((ip, 80)), "anew 10.244.0.1");
+    });
+}
+
+#[test]
+fn a_link_that_is_no_bridge_is_left_alone() {
+    let host = Netns::new();
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let mut config = config(dir.path());
+        config.bridge = "lo".into();
+        let error = PodNetwork::setup(config.clone()).await.err().unwrap();
+        assert!(format!("{error:#}").contains("not a bridge"), "{error:#}");
+        PodNetwork::teardown(&config).await.unwrap();
+        assert!(links().contains(&"lo".to_owned()));
+    });
+}

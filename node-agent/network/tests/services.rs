@@ -1,0 +1,298 @@
+//! Service rules and DNS, from pods and from the host, in namespaces of their own.
+
+mod support;
+
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{Name, RecordType};
+use leme_network::{
+    DnsConfig, PodNetwork, PodNetworkConfig, ProxyConfig, Upstreams, proxy, run_dns, run_service_proxy,
+};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+use support::api::Api;
+use support::netns::{Netns, eventually, hear};
+use tokio_util::sync::CancellationToken;
+
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+const DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
+
+fn pods_config(state_dir: &Path) -> PodNetworkConfig {
+    PodNetworkConfig {
+        bridge: "leme0".into(),
+        pod_cidr: (Ipv4Addr::new(10, 244, 0, 0), 24),
+        cluster_cidr: (Ipv4Addr::new(10, 244, 0, 0), 16),
+        service_cidr: Some((Ipv4Addr::new(10, 96, 0, 0), 16)),
+        local_addresses: vec![DNS],
+        state_dir: state_dir.to_owned(),
+        mtu: 1500,
+    }
+}
+
+fn proxy_config() -> ProxyConfig {
+    ProxyConfig {
+        table: proxy::default_table("leme0"),
+        node_name: "node".into(),
+        node_ip: GATEWAY,
+        pod_cidr: (Ipv4Addr::new(10, 244, 0, 0), 24),
+        cluster_cidr: (Ipv4Addr::new(10, 244, 0, 0), 16),
+        service_cidr: Some((Ipv4Addr::new(10, 96, 0, 0), 16)),
+        local_addresses: vec![DNS],
+    }
+}
+
+fn start_proxy(api: &Api) -> (CancellationToken, tokio::task::JoinHandle<anyhow::Result<()>>) {
+    let token = CancellationToken::new();
+    (token.clone(), tokio::spawn(run_service_proxy(api.client(), proxy_config(), token)))
+}
+
+/// Whether bridged packets pass the IP firewall differs from machine to machine: both must work.
+fn set_bridge_netfilter(on: bool) {
+    let path = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
+    if path.exists() {
+        std::fs::write(path, if on { "1" } else { "0" }).unwrap();
+    }
+}
+
+fn services_work(bridge_netfilter: bool) {
+    let (host, a, b, client) = (Netns::new(), Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        set_bridge_netfilter(bridge_netfilter);
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        let ip_b = network.attach("b", &b.path()).await.unwrap();
+        let ip_client = network.attach("client", &client.path()).await.unwrap();
+        a.greet((ip_a, 8080), "a");
+        b.greet((ip_b, 8080), "b");
+
+        let api = Api::default();
+        let ports = json!([{"name": "http", "port": 80, "nodePort": 30080}]);
+        api.put_service("web", json!({"type": "NodePort", "clusterIP": VIP, "ports": ports}));
+        api.put_endpoints("web", 8080, &[ip_a]);
+        let (token, proxy) = start_proxy(&api);
+
+        // From a pod with its own address, from the host, and from the endpoint itself.
+        eventually(|| client.hear((VIP, 80)), format!("a {ip_client}"));
+        assert_eq!(hear((VIP, 80)), format!("a {GATEWAY}"));
+        assert_eq!(a.hear((VIP, 80)), format!("a {GATEWAY}"));
+        assert_eq!(client.hear((GATEWAY, 30080)), format!("a {ip_client}"));
+        assert_eq!(hear((GATEWAY, 30080)), format!("a {GATEWAY}"));
+
+        // Both endpoints get connections.
+        api.put_endpoints("web", 8080, &[ip_a, ip_b]);
+        let heard = || {
+            let heard = (0..32).map(|_| client.hear((VIP, 80)));
+            heard.map(|text| text.split(' ').next().unwrap().to_owned()).collect::<BTreeSet<_>>()
+        };
+        eventually(heard, ["a".to_owned(), "b".to_owned()].into());
+        api.put_endpoints("web", 8080, &[ip_b]);
+        eventually(heard, ["b".to_owned()].into());
+
+        // No endpoints, no such port, no such service: refused at once, from everywhere.
+        api.put_endpoints("web", 8080, &[]);
+        eventually(|| client.hear((VIP, 80)), "ConnectionRefused".into());
+        assert_eq!(hear((VIP, 80)), "ConnectionRefused");
+        assert_eq!(client.hear((VIP, 81)), "ConnectionRefused");
+        assert_eq!(client.hear((Ipv4Addr::new(10, 96, 7, 7), 80)), "ConnectionRefused");
+        assert_eq!(hear((Ipv4Addr::new(10, 96, 7, 7), 80)), "ConnectionRefused");
+
+        // A successor removes what changed while nobody watched.
+        api.put_endpoints("web", 8080, &[ip_a]);
+        eventually(|| client.hear((VIP, 80)), format!("a {ip_client}"));
+        token.cancel();
+        proxy.await.unwrap().unwrap();
+        assert_eq!(client.hear((VIP, 80)), format!("a {ip_client}"));
+        api.delete("services", "ns", "web");
+        let (_token, _proxy) = start_proxy(&api);
+        eventually(|| client.hear((VIP, 80)), "ConnectionRefused".into());
+    });
+}
+
+#[test]
+fn services_without_bridge_netfilter() {
+    services_work(false);
+}
+
+#[test]
+fn services_with_bridge_netfilter() {
+    services_work(true);
+}
+
+#[test]
+fn sticky_clients_and_rules_removed_behind_our_back() {
+    let (host, a, b, client) = (Netns::new(), Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        let ip_b = network.attach("b", &b.path()).await.unwrap();
+        network.attach("client", &client.path()).await.unwrap();
+        a.greet((ip_a, 8080), "a");
+        b.greet((ip_b, 8080), "b");
+        let api = Api::default();
+        let ports = json!([{"name": "http", "port": 80}]);
+        api.put_service("web", json!({"clusterIP": VIP, "sessionAffinity": "ClientIP", "ports": ports}));
+        api.put_endpoints("web", 8080, &[ip_a, ip_b]);
+        let (_token, _proxy) = start_proxy(&api);
+        eventually(|| client.hear((VIP, 80)).len() > 9, true);
+        let heard: BTreeSet<String> = (0..16).map(|_| client.hear((VIP, 80))).collect();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+
+        let removed = std::process::Command::new("/usr/sbin/nft")
+            .args(["delete", "table", "ip", &proxy::default_table("leme0")])
+            .status();
+        assert!(removed.unwrap().success());
+        api.put_endpoints("web", 8080, &[ip_b]);
+        eventually(|| client.hear((VIP, 80)).starts_with("b "), true);
+    });
+}
+
+fn question(name: &str, kind: RecordType, edns: bool) -> Vec<u8> {
+    let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    if edns {
+        let mut edns = Edns::new();
+        edns.set_max_payload(4096).set_version(0);
+        message.set_edns(edns);
+    }
+    message.to_vec().unwrap()
+}
+
+fn show(message: &Message) -> String {
+    let records: Vec<String> = message.answers.iter().map(|record| record.data.to_string()).collect();
+    match message.metadata.response_code {
+        ResponseCode::NoError if message.metadata.truncation => "truncated".into(),
+        ResponseCode::NoError => records.join(","),
+        code => format!("{code:?}"),
+    }
+}
+
+fn over_udp(server: SocketAddr, question: &[u8]) -> Message {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    let mut buffer = [0; 4096];
+    let end = std::time::Instant::now() + Duration::from_secs(8);
+    loop {
+        // Refused until the server listens.
+        match socket.send(question).and_then(|_| socket.recv(&mut buffer)) {
+            Ok(length) => return Message::from_vec(&buffer[..length]).unwrap(),
+            Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn over_tcp(server: SocketAddr, question: &[u8]) -> Message {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    let length = u16::try_from(question.len()).unwrap().to_be_bytes();
+    stream.write_all(&[&length, question].concat()).unwrap();
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut bytes).unwrap();
+    Message::from_vec(&bytes).unwrap()
+}
+
+/// An upstream that knows one name, as seen from the host.
+fn start_upstream() -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let asked = Message::from_vec(&buffer[..length]).unwrap();
+            let mut answer = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
+            let query = asked.queries[0].clone();
+            if query.name().to_ascii() == "example.org." {
+                let data = hickory_proto::rr::RData::A(hickory_proto::rr::rdata::A::new(192, 0, 2, 1));
+                answer.add_answer(hickory_proto::rr::Record::from_rdata(query.name().clone(), 60, data));
+            } else {
+                answer.metadata.response_code = ResponseCode::NXDomain;
+            }
+            answer.add_query(query);
+            let _ = socket.send_to(&answer.to_vec().unwrap(), from);
+        }
+    });
+    address
+}
+
+#[test]
+fn pods_resolve_names() {
+    let (host, pod) = (Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        network.attach("pod", &pod.path()).await.unwrap();
+        let api = Api::default();
+        let ports = json!([{"name": "http", "port": 80}]);
+        api.put_service("web", json!({"clusterIP": VIP, "ports": ports}));
+        api.put_service("many", json!({"clusterIP": "None", "ports": ports}));
+        api.put_service("out", json!({"type": "ExternalName", "externalName": "example.org"}));
+        let many: Vec<Ipv4Addr> = (2..=101).map(|n| Ipv4Addr::new(10, 244, 0, n)).collect();
+        api.put_endpoints("many", 8080, &many);
+        let token = CancellationToken::new();
+        let server = SocketAddr::from((DNS, 53));
+        let config = DnsConfig {
+            listen: vec![server, (GATEWAY, 53).into()],
+            cluster_domain: "cluster.local".into(),
+            reverse_cidrs: vec![(Ipv4Addr::new(10, 96, 0, 0), 16)],
+            upstreams: Upstreams::Fixed(vec![server, start_upstream()]),
+        };
+        let dns = tokio::spawn(run_dns(api.client(), config, token.clone()));
+        let (_proxy_token, _proxy) = start_proxy(&api);
+
+        let ask = |name: &str, kind| pod.run(|| over_udp(server, &question(name, kind, true)));
+        let say = |name: &str, kind| show(&ask(name, kind));
+        eventually(|| say("web.ns.svc.cluster.local.", RecordType::A), VIP.to_string());
+        assert_eq!(say("WEB.ns.svc.cluster.local.", RecordType::A), VIP.to_string());
+        assert_eq!(say("no.ns.svc.cluster.local.", RecordType::A), "NXDomain");
+        let empty = ask("web.ns.svc.cluster.local.", RecordType::AAAA);
+        assert_eq!((show(&empty).as_str(), empty.authorities.len()), ("", 1));
+        assert!(empty.edns.is_some() && empty.metadata.authoritative);
+        assert_eq!(say("1.0.96.10.in-addr.arpa.", RecordType::PTR), "web.ns.svc.cluster.local.");
+        assert_eq!(say("2.0.96.10.in-addr.arpa.", RecordType::PTR), "NXDomain");
+        assert_eq!(say("example.org.", RecordType::A), "192.0.2.1");
+        assert_eq!(say("example.com.", RecordType::A), "NXDomain");
+        assert_eq!(say("out.ns.svc.cluster.local.", RecordType::A), "example.org.,192.0.2.1");
+
+        // What does not fit into a packet is cut, and whole over TCP; the host asks the gateway.
+        let many = question("many.ns.svc.cluster.local.", RecordType::A, false);
+        assert_eq!(show(&pod.run(|| over_udp(server, &many))), "truncated");
+        assert_eq!(pod.run(|| over_tcp(server, &many)).answers.len(), 100);
+        assert_eq!(over_tcp((GATEWAY, 53).into(), &many).answers.len(), 100);
+
+        api.delete("services", "ns", "web");
+        eventually(|| say("web.ns.svc.cluster.local.", RecordType::A), "NXDomain".into());
+        token.cancel();
+        dns.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn without_upstreams_the_answer_is_quick() {
+    let host = Netns::new();
+    host.host(|| async {
+        let api = Api::default();
+        let token = CancellationToken::new();
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        let config = DnsConfig {
+            listen: vec![server],
+            cluster_domain: "cluster.local".into(),
+            reverse_cidrs: Vec::new(),
+            upstreams: Upstreams::ResolvConf("/nonexistent/resolv.conf".into()),
+        };
+        let dns = tokio::spawn(run_dns(api.client(), config, token.clone()));
+        let answer = over_udp(server, &question("example.org.", RecordType::A, false));
+        assert_eq!(show(&answer), "ServFail");
+        token.cancel();
+        dns.await.unwrap().unwrap();
+    });
+}
