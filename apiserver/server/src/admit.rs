@@ -1,10 +1,90 @@
-//! temporary
-use crate::shim::Identity;
+//! Who may pass: the verdicts of access, asked about one parsed request.
+//!
+//! Knows: how a request reads as attributes, and where the state of a namespace is found. Refuses to know: the rules.
+
 use http::Method;
+use leme_access::{Admission, Attributes, Identity, NamespaceState, Verdict};
 use leme_meta::Status;
+use leme_registry::json;
 use serde_json::Value;
+
 use crate::api::Api;
 use crate::request::ResourceRequest;
-pub(crate) fn authorize(identity: &Identity, _r: &ResourceRequest) -> Result<(), Status> { if identity.is_authenticated() { Ok(()) } else { Err(Status::unauthorized()) } }
-pub(crate) fn authorize_path(identity: &Identity, _m: &Method, _p: &str) -> Result<(), Status> { if identity.is_authenticated() { Ok(()) } else { Err(Status::unauthorized()) } }
-pub(crate) async fn create(_api: &Api, _r: &ResourceRequest, _b: &Value) -> Result<(), Status> { Ok(()) }
+use crate::table;
+
+/// Refuses what the identity may not do to a resource: 401 for strangers, 403 for everybody else.
+pub(crate) fn authorize(identity: &Identity, request: &ResourceRequest) -> Result<(), Status> {
+    let name = match request.name.as_str() {
+        // A watch or list of one name is about that object.
+        "" => request.query.get("fieldSelector").and_then(|text| text.strip_prefix("metadata.name=")).unwrap_or(""),
+        name => name,
+    };
+    let attributes = Attributes {
+        verb: request.verb.name().to_owned(),
+        group: request.kind.group.to_owned(),
+        resource: request.kind.plural.to_owned(),
+        subresource: request.subresource.map_or("", |sub| sub.name()).to_owned(),
+        // A namespace is also in itself.
+        namespace: request.namespace.clone(),
+        name: name.trim_start_matches('=').to_owned(),
+        path: String::new(),
+    };
+    decide(identity, &attributes)
+}
+
+/// Refuses a path that the identity may not read.
+pub(crate) fn authorize_path(identity: &Identity, method: &Method, path: &str) -> Result<(), Status> {
+    let attributes = Attributes {
+        verb: method.as_str().to_ascii_lowercase(),
+        path: path.to_owned(),
+        ..Attributes::default()
+    };
+    decide(identity, &attributes)
+}
+
+fn decide(identity: &Identity, attributes: &Attributes) -> Result<(), Status> {
+    match leme_access::authorize(identity, attributes) {
+        Verdict::Allow => Ok(()),
+        Verdict::Deny(_) if is_stranger(identity) => Err(Status::unauthorized()),
+        Verdict::Deny(why) => Err(leme_access::forbidden(identity, attributes, &why)),
+    }
+}
+
+/// Whether the identity is nobody's.
+pub(crate) fn is_stranger(identity: &Identity) -> bool {
+    identity.in_group("system:unauthenticated") || identity.user.is_empty()
+}
+
+/// Refuses a create or delete that the state of its namespace, or its being one that stays, forbids.
+pub(crate) async fn lifecycle(api: &Api, request: &ResourceRequest, verb: &str) -> Result<(), Status> {
+    let state = if request.namespace.is_empty() || verb != "create" {
+        NamespaceState::Active
+    } else {
+        namespace(api, &request.namespace).await?
+    };
+    leme_access::admit(&Admission {
+        verb,
+        resource: &request.gvr(),
+        subresource: request.subresource.map_or("", |sub| sub.name()),
+        namespace: &request.namespace,
+        name: &request.name,
+        state,
+    })
+}
+
+/// The state of a namespace: the cache's, and if that has none the store's.
+async fn namespace(api: &Api, name: &str) -> Result<NamespaceState, Status> {
+    let row = leme_kinds::by_resource("", "v1", "namespaces").ok_or_else(Status::no_such_path)?;
+    let key = row.key("", name);
+    let value = match api.cache.get(&row.prefix(None), &key) {
+        Some(object) => Some(table::decoded(&object)?),
+        None => api.stored(&key).await?.map(|stored| stored.value),
+    };
+    Ok(value.as_ref().map_or(NamespaceState::Missing, state_of))
+}
+
+fn state_of(namespace: &Value) -> NamespaceState {
+    let going = json::at(namespace, &["metadata", "deletionTimestamp"]).is_some()
+        || json::text(namespace, &["status", "phase"]) == "Terminating";
+    if going { NamespaceState::Terminating } else { NamespaceState::Active }
+}

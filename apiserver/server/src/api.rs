@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use crate::shim::Identity;
+use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_store::Store;
@@ -66,7 +66,7 @@ impl Api {
         let info = match parse(&parts.method, &parts.uri) {
             Ok(info) => info,
             // A stranger learns nothing about paths.
-            Err(_) if !identity.is_authenticated() => return Err(Status::unauthorized()),
+            Err(_) if crate::admit::is_stranger(&identity) => return Err(Status::unauthorized()),
             Err(status) => return Err(status),
         };
         match info {
@@ -121,7 +121,7 @@ impl Api {
 
     /// The strategy of a kind; every row of the table has one.
     pub fn strategy(kind: &'static Kind) -> &'static leme_registry::Strategy {
-        crate::shim::strategy_of(kind)
+        leme_strategy::of(kind)
     }
 }
 

@@ -14,6 +14,8 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use leme_meta::Status;
 
+use crate::protobuf;
+
 /// Any error of a body, as hyper and tower pass it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -126,14 +128,16 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     if text.is_empty() { "application/json".to_owned() } else { text }
 }
 
-/// The body of an object as JSON text: YAML is converted, every other media type refused.
+/// The body of an object as JSON text: YAML and protobuf are converted, every other media type refused.
 pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
     match media_type {
         "application/json" => Ok(bytes),
         "application/yaml" => yaml_to_json(&bytes).map(Bytes::from),
+        protobuf::MEDIA_TYPE => protobuf::decode(&bytes).map(|value| Bytes::from(value.to_string())),
         other => Err(Status::unsupported_media_type(format!(
             "the body of the request was in an unknown format - accepted media types include: \
-             application/json, application/yaml (got {other:?})"
+             application/json, application/yaml, {} (got {other:?})",
+            protobuf::MEDIA_TYPE
         ))),
     }
 }

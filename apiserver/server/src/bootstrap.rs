@@ -90,7 +90,7 @@ fn request(method: &Method, path: &str) -> Result<ResourceRequest, Status> {
 /// The stored object with what is wanted of it, `None` if it says that already. Lists are replaced, fields that nobody
 /// asked for stay.
 fn merged(stored: &Value, wanted: &Value) -> Option<Value> {
-    let new = crate::shim::patch::merge(stored.clone(), wanted);
+    let new = leme_meta::patch::merge(stored, wanted);
     (new != *stored).then_some(new)
 }
 

@@ -4,7 +4,7 @@
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, header};
-use crate::shim::Identity;
+use leme_access::Identity;
 use leme_meta::Status;
 use serde_json::json;
 

@@ -2,12 +2,12 @@
 //!
 //! Knows: the subject of a certificate that TLS has verified. Refuses to know: what that user may do.
 
-use crate::shim::Identity;
+use leme_access::Identity;
 use rustls_pki_types::CertificateDer;
 
 /// The identity of a peer that TLS has let through: it showed a certificate of the cluster's authority, or none.
 pub(crate) fn of_peer(certificates: Option<&[CertificateDer<'_>]>) -> Identity {
-    certificates.and_then(|chain| chain.first()).and_then(of_certificate).unwrap_or_else(|| Identity{user:"system:anonymous".into(),groups:vec![]})
+    certificates.and_then(|chain| chain.first()).and_then(of_certificate).unwrap_or_else(Identity::anonymous)
 }
 
 /// The user is the common name, the groups are the organisations. A certificate without a name is nobody's.
@@ -18,6 +18,7 @@ fn of_certificate(certificate: &CertificateDer<'_>) -> Option<Identity> {
     if name.is_empty() {
         return None;
     }
-    let organizations: Result<Vec<&str>, _> = subject.iter_organization().map(|part| part.as_str()).collect();
-    Some(Identity{user:name.into(),groups:organizations.ok()?.iter().map(|s|s.to_string()).collect()})
+    let organisations: Result<Vec<String>, _> =
+        subject.iter_organization().map(|part| part.as_str().map(str::to_owned)).collect();
+    Some(Identity::of_certificate(name, organisations.ok()?))
 }

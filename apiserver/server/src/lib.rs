@@ -28,6 +28,7 @@ mod node_proxy;
 mod pages;
 pub mod pki;
 mod pod_streams;
+mod protobuf;
 mod query;
 mod read;
 mod request;
@@ -52,8 +53,7 @@ use tokio::net::TcpListener;
 
 pub use answer::Answer;
 pub use body::{Body, BoxError, RequestBody};
-pub use shim::Identity;
-mod shim;
+pub use leme_access::Identity;
 pub use local::LocalService;
 pub use pki::{Pki, PkiError};
 

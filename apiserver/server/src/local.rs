@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use crate::shim::Identity;
+use leme_access::Identity;
 use tower_service::Service;
 
 use crate::api::Api;

@@ -1,12 +1,12 @@
-//! Bodies held against the schema of their kind: unknown fields are named and dropped.
+//! Bodies held against the schema of their kind: what has the wrong type is refused, unknown fields are named and
+//! dropped.
 //!
 //! Knows: which schema a kind has. Refuses to know: how the walk is done.
 
 use leme_kinds::Kind;
-use leme_meta::Status;
+use leme_meta::{Status, schema};
+use leme_registry::json;
 use serde_json::Value;
-
-use crate::request::ResourceRequest;
 
 /// A body without what its schema does not have, and what was said about it.
 pub(crate) struct Checked {
@@ -15,11 +15,23 @@ pub(crate) struct Checked {
 }
 
 /// Holds a body against a schema; an empty schema name takes everything.
-pub(crate) fn check(_kind: &Kind, _schema: &str, value: Value) -> Result<Checked, Status> {
-    Ok(Checked { value, problems: Vec::new() })
-}
-
-/// A strategic merge patch applied to an object of the request's kind.
-pub(crate) fn strategic(_request: &ResourceRequest, base: Value, changes: &Value) -> Result<Value, Status> {
-    crate::shim::patch::strategic(base, changes)
+pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked, Status> {
+    // A body of another kind is refused by the registry, for being that and not for its fields.
+    let claimed = json::text(&value, &["kind"]);
+    if name.is_empty() || !(claimed.is_empty() || claimed == kind.kind) {
+        return Ok(Checked { value, problems: Vec::new() });
+    }
+    let schemas = leme_kinds::schemas();
+    let findings = schema::check(schemas, name, &value);
+    if let Some(first) = findings.type_errors.first() {
+        return Err(Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {first}",
+            kind = kind.kind,
+            version = kind.version,
+        )));
+    }
+    if !findings.unknown.is_empty() {
+        schema::prune(schemas, name, &mut value);
+    }
+    Ok(Checked { value, problems: findings.unknown })
 }

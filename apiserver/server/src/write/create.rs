@@ -43,7 +43,7 @@ impl Api {
         body: Value,
         options: &WriteOptions,
     ) -> Result<(Value, Vec<String>), Status> {
-        admit::create(self, request, &body).await?;
+        admit::lifecycle(self, request, "create").await?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::options::{self, Validation};
 use super::{Change, Done, WriteOptions};
+use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
@@ -59,6 +60,7 @@ impl Api {
         request: &ResourceRequest,
         options: &DeleteOptions,
     ) -> Result<Option<Done>, Status> {
+        admit::lifecycle(self, request, "delete").await?;
         let write = WriteOptions { dry_run: options.dry_run, validation: Validation::Ignore };
         let context = self.context(request, &write);
         self.change(request, options.dry_run, |stored, _| {

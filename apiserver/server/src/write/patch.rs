@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use leme_meta::Status; use crate::shim::patch;
+use leme_meta::{Status, patch};
 use leme_registry::Target;
 use serde_json::Value;
 
@@ -23,15 +23,16 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// How the patch is to be read.
 enum Patch {
-    Json(Value),
+    /// Kept as text: its operations have an order and rules of their own.
+    Json(Bytes),
     Merge(Value),
     Strategic(Value),
 }
 
 impl Patch {
-    fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<(Patch, Vec<String>), Status> {
+    fn read(headers: &HeaderMap, bytes: Bytes) -> Result<(Patch, Vec<String>), Status> {
         let make = match body::media_type(headers).as_str() {
-            JSON => Patch::Json,
+            JSON => return Ok((Patch::Json(bytes), Vec::new())),
             MERGE => Patch::Merge,
             STRATEGIC => Patch::Strategic,
             APPLY => {
@@ -47,15 +48,17 @@ impl Patch {
                 )));
             }
         };
-        let (value, problems) = options::parsed(bytes)?;
+        let (value, problems) = options::parsed(&bytes)?;
         Ok((make(value), problems))
     }
 
-    fn apply(&self, request: &ResourceRequest, base: Value) -> Result<Value, Status> {
+    fn apply(&self, request: &ResourceRequest, base: &Value) -> Result<Value, Status> {
         match self {
             Patch::Json(operations) => patch::json(base, operations),
             Patch::Merge(changes) => Ok(patch::merge(base, changes)),
-            Patch::Strategic(changes) => schema::strategic(request, base, changes),
+            Patch::Strategic(changes) => {
+                patch::strategic(leme_kinds::schemas(), request.kind.schema, base, changes)
+            }
         }
     }
 }
@@ -70,14 +73,14 @@ impl Api {
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
         let target = target(request);
-        let (patch, doubled) = Patch::read(headers, &body)?;
+        let (patch, doubled) = Patch::read(headers, body)?;
         let doubled = options.met(doubled)?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
         let mut warnings = Vec::new();
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
-                let patched = patch.apply(request, base(request, target, stored)?)?;
+                let patched = patch.apply(request, &base(request, target, stored)?)?;
                 let name = if target == Target::Scale { "" } else { request.kind.schema };
                 let checked = schema::check(request.kind, name, patched)?;
                 warnings = options.met(checked.problems)?;
