@@ -5,6 +5,7 @@
 mod json;
 mod list;
 mod strategic;
+mod three_way;
 
 use serde_json::{Map, Value};
 
@@ -12,6 +13,7 @@ use crate::status::Status;
 
 pub use json::json;
 pub use strategic::strategic;
+pub use three_way::three_way;
 
 /// Merge patch of RFC 7386: null removes, objects merge, all else replaces.
 pub fn merge(current: &Value, patch: &Value) -> Value {
