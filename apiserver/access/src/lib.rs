@@ -9,6 +9,8 @@ mod authorize;
 mod identity;
 mod node;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use admission::{Admission, NamespaceState, admit};
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
