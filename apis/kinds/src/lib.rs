@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+pub mod openapi;
 mod rows;
 mod selectable;
 

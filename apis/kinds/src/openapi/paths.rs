@@ -1,0 +1,270 @@
+//! The paths of a document: every operation with its action, its kind, its query parameters and its bodies.
+
+use serde_json::{Map, Value, json};
+
+use super::schemas::{BINDING, DELETE_OPTIONS, PATCH, SCALE, STATUS, reference};
+use super::{group_version_kind, root};
+use crate::{Kind, Subresource};
+
+const PATCHES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+/// A query parameter: its name and JSON type.
+type Parameter = (&'static str, &'static str);
+
+const READ: &[Parameter] = &[("resourceVersion", "string")];
+const WRITE: &[Parameter] =
+    &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
+const PATCHING: &[Parameter] = &[
+    ("dryRun", "string"),
+    ("fieldManager", "string"),
+    ("fieldValidation", "string"),
+    ("force", "boolean"),
+];
+const LIST: &[Parameter] = &[
+    ("allowWatchBookmarks", "boolean"),
+    ("continue", "string"),
+    ("fieldSelector", "string"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
+    ("timeoutSeconds", "integer"),
+    ("watch", "boolean"),
+];
+const DELETE: &[Parameter] = &[
+    ("dryRun", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+];
+const DELETE_MANY: &[Parameter] = &[
+    ("continue", "string"),
+    ("dryRun", "string"),
+    ("fieldSelector", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("timeoutSeconds", "integer"),
+];
+const LOG: &[Parameter] = &[
+    ("container", "string"),
+    ("follow", "boolean"),
+    ("limitBytes", "integer"),
+    ("previous", "boolean"),
+    ("sinceSeconds", "integer"),
+    ("tailLines", "integer"),
+    ("timestamps", "boolean"),
+];
+const EXEC: &[Parameter] = &[
+    ("command", "string"),
+    ("container", "string"),
+    ("stderr", "boolean"),
+    ("stdin", "boolean"),
+    ("stdout", "boolean"),
+    ("tty", "boolean"),
+];
+
+/// One operation, before it is written out.
+struct Operation<'a> {
+    method: &'static str,
+    action: &'static str,
+    /// What tells operations on the same kind apart: `Pod`, `PodStatus`, `PodForAllNamespaces`.
+    subject: &'a str,
+    parameters: &'static [Parameter],
+    body: Option<&'a str>,
+    answer: &'a str,
+}
+
+/// The operations of a path and the kind they are about.
+struct Item<'a> {
+    row: &'a Kind,
+    kind: Value,
+    parameters: Vec<&'static str>,
+}
+
+impl Item<'_> {
+    fn write(&self, operations: &[Operation<'_>]) -> Value {
+        let mut item = Map::new();
+        for operation in operations {
+            item.insert(operation.method.to_owned(), self.operation(operation));
+        }
+        let mut parameters: Vec<Value> = self
+            .parameters
+            .iter()
+            .map(|name| {
+                json!({"name": name, "in": "path", "required": true,
+                    "schema": {"type": "string", "uniqueItems": true}})
+            })
+            .collect();
+        parameters.push(query(&("pretty", "string")));
+        item.insert("parameters".to_owned(), Value::Array(parameters));
+        Value::Object(item)
+    }
+
+    fn operation(&self, operation: &Operation<'_>) -> Value {
+        let group = camel(self.row.group);
+        let scope = if self.parameters.contains(&"namespace") { "Namespaced" } else { "" };
+        let verb = match (operation.action, operation.method) {
+            ("get", _) => "read",
+            ("put", _) => "replace",
+            ("post", _) => "create",
+            ("deletecollection", _) => "deleteCollection",
+            ("connect", "get") => "connectGet",
+            ("connect", _) => "connectPost",
+            (action, _) => action,
+        };
+        let id = format!("{verb}{group}{}{scope}{}", camel(self.row.version), operation.subject);
+        let parameters: Vec<Value> = operation.parameters.iter().map(query).collect();
+        let created = operation.action == "post" || operation.action == "put";
+        let answer = json!({"description": "OK", "content": {
+            "application/json": {"schema": reference(operation.answer)}}});
+        let mut responses = json!({"200": answer, "401": {"description": "Unauthorized"}});
+        if created {
+            responses["201"] = answer;
+        }
+        let mut out = json!({
+            "operationId": id,
+            "tags": [format!("{}_{}", if group.is_empty() { "core" } else { &group }, self.row.version)],
+            "parameters": parameters,
+            "responses": responses,
+            "x-kubernetes-action": operation.action,
+            "x-kubernetes-group-version-kind": self.kind,
+        });
+        if let Some(body) = operation.body {
+            let types: &[&str] = if body == PATCH { PATCHES } else { &["*/*"] };
+            let content: Map<String, Value> = types
+                .iter()
+                .map(|media| ((*media).to_owned(), json!({"schema": reference(body)})))
+                .collect();
+            let required = body != DELETE_OPTIONS;
+            out["requestBody"] = json!({"content": content});
+            if required {
+                out["requestBody"]["required"] = true.into();
+            }
+        }
+        out
+    }
+}
+
+fn query((name, type_): &Parameter) -> Value {
+    json!({"name": name, "in": "query", "schema": {"type": type_, "uniqueItems": true}})
+}
+
+/// `route.openshift.io` as a word of an operation's name: `RouteOpenshiftIo`.
+fn camel(text: &str) -> String {
+    text.split('.')
+        .map(|part| match part.split_at_checked(1) {
+            Some((first, rest)) => first.to_uppercase() + rest,
+            None => String::new(),
+        })
+        .collect()
+}
+
+/// Every path of the rows.
+pub(super) fn paths(rows: &[&Kind]) -> Value {
+    let mut paths = Map::new();
+    for row in rows {
+        resource(row, &mut paths);
+    }
+    Value::Object(paths)
+}
+
+fn resource(row: &Kind, paths: &mut Map<String, Value>) {
+    let root = root(row.group, row.version);
+    let plural = row.plural;
+    let kind = group_version_kind(row.group, row.version, row.kind);
+    let list = format!("{}List", row.schema);
+    let everywhere = format!("{}ForAllNamespaces", row.kind);
+    let listing = |subject| Operation {
+        method: "get",
+        action: "list",
+        subject,
+        parameters: LIST,
+        body: None,
+        answer: &list,
+    };
+    let item = |parameters: &[&'static str]| Item {
+        row,
+        kind: kind.clone(),
+        parameters: parameters.to_vec(),
+    };
+    let (base, scope): (String, &[&str]) = if row.namespaced() {
+        paths.insert(format!("{root}/{plural}"), item(&[]).write(&[listing(&everywhere)]));
+        (format!("{root}/namespaces/{{namespace}}/{plural}"), &["namespace"])
+    } else {
+        (format!("{root}/{plural}"), &[])
+    };
+    let operation = |method, action, parameters, body, answer| Operation {
+        method,
+        action,
+        subject: row.kind,
+        parameters,
+        body,
+        answer,
+    };
+    let collection = [
+        listing(row.kind),
+        operation("post", "post", WRITE, Some(row.schema), row.schema),
+        operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
+    ];
+    paths.insert(base.clone(), item(scope).write(&collection));
+    let one = [
+        operation("get", "get", READ, None, row.schema),
+        operation("put", "put", WRITE, Some(row.schema), row.schema),
+        operation("patch", "patch", PATCHING, Some(PATCH), row.schema),
+        operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS),
+    ];
+    let named: Vec<&str> = ["name"].into_iter().chain(scope.iter().copied()).collect();
+    paths.insert(format!("{base}/{{name}}"), item(&named).write(&one));
+    for subresource in row.subresources {
+        let path = format!("{base}/{{name}}/{}", subresource.name());
+        paths.insert(path, self::subresource(row, *subresource, named.clone()));
+    }
+}
+
+fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
+    let subject = format!("{}{}", row.kind, camel(subresource.name()));
+    let (kind, schema) = match subresource {
+        // A deployment config is scaled by the kind that was current when it was made.
+        Subresource::Scale if row.group == "apps.openshift.io" => {
+            (group_version_kind("extensions", "v1beta1", "Scale"), SCALE)
+        }
+        Subresource::Scale => (group_version_kind("autoscaling", "v1", "Scale"), SCALE),
+        Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
+        Subresource::Exec => (group_version_kind("", "v1", "PodExecOptions"), row.schema),
+        Subresource::Status | Subresource::Log | Subresource::Finalize => {
+            (group_version_kind(row.group, row.version, row.kind), row.schema)
+        }
+    };
+    let operation = |method, action, parameters, body| Operation {
+        method,
+        action,
+        subject: subject.as_str(),
+        parameters,
+        body,
+        answer: schema,
+    };
+    let operations = match subresource {
+        Subresource::Status | Subresource::Scale => vec![
+            operation("get", "get", READ, None),
+            operation("put", "put", WRITE, Some(schema)),
+            operation("patch", "patch", PATCHING, Some(PATCH)),
+        ],
+        Subresource::Binding => vec![operation("post", "post", WRITE, Some(schema))],
+        Subresource::Finalize => vec![operation("put", "put", WRITE, Some(schema))],
+        Subresource::Log => vec![operation("get", "get", LOG, None)],
+        Subresource::Exec => {
+            vec![operation("get", "connect", EXEC, None), operation("post", "connect", EXEC, None)]
+        }
+    };
+    Item { row, kind, parameters }.write(&operations)
+}

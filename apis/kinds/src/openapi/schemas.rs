@@ -1,0 +1,174 @@
+//! The types of a document: those of its rows, and everything they mention.
+
+use std::collections::BTreeSet;
+
+use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
+use serde_json::{Map, Value, json};
+
+use super::group_version_kind;
+use crate::{KINDS, Kind};
+
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
+const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
+
+/// The types of the rows, by name.
+pub(super) fn schemas(rows: &[&Kind]) -> Value {
+    let table = crate::schemas();
+    let mut out = Map::new();
+    for (name, schema) in scalars() {
+        out.insert(name.to_owned(), schema);
+    }
+    let mut wanted: Vec<String> =
+        [STATUS, DELETE_OPTIONS, SCALE, BINDING].iter().map(ToString::to_string).collect();
+    for row in rows {
+        wanted.extend([row.schema.to_owned(), format!("{}List", row.schema)]);
+    }
+    let mut seen = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        if let Some(def) = table.get(&name) {
+            wanted.extend(
+                def.fields.iter().filter_map(|field| field.type_.element_ref().map(str::to_owned)),
+            );
+            out.insert(name, object(def));
+        }
+    }
+    Value::Object(out)
+}
+
+/// A reference to a type.
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn scalars() -> [(&'static str, Value); 5] {
+    [
+        (QUANTITY, json!({"oneOf": [{"type": "string"}, {"type": "number"}]})),
+        (
+            INT_OR_STRING,
+            json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
+        ),
+        (TIME, json!({"type": "string", "format": "date-time"})),
+        (MICRO_TIME, json!({"type": "string", "format": "date-time"})),
+        (PATCH, json!({"type": "object"})),
+    ]
+}
+
+fn object(def: &TypeDef) -> Value {
+    let mut schema = json!({"type": "object"});
+    let properties: Map<String, Value> =
+        def.fields.iter().map(|field| (field.name.clone(), property(field))).collect();
+    if !properties.is_empty() {
+        schema["properties"] = Value::Object(properties);
+    }
+    let required: Vec<&str> =
+        def.fields.iter().filter(|it| it.required).map(|it| it.name.as_str()).collect();
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    if def.atomic {
+        schema["x-kubernetes-map-type"] = "atomic".into();
+    }
+    let kinds = kinds_of(&def.name);
+    if !kinds.is_empty() {
+        schema["x-kubernetes-group-version-kind"] = Value::Array(kinds);
+    }
+    schema
+}
+
+/// The kinds that a type stands for: that of its row, or of the list of its row, or a shared one.
+fn kinds_of(name: &str) -> Vec<Value> {
+    match name {
+        STATUS | DELETE_OPTIONS => {
+            let kind = name.rsplit('.').next().unwrap_or("");
+            return vec![group_version_kind("", "v1", kind)];
+        }
+        SCALE => return vec![group_version_kind("autoscaling", "v1", "Scale")],
+        BINDING => return vec![group_version_kind("", "v1", "Binding")],
+        _ => {}
+    }
+    let row_name = name.strip_suffix("List").unwrap_or(name);
+    KINDS
+        .iter()
+        .filter(|row| row.schema == row_name)
+        .map(|row| {
+            let kind = if row_name == name { row.kind.to_owned() } else { row.list_kind() };
+            group_version_kind(row.group, row.version, &kind)
+        })
+        .collect()
+}
+
+fn property(field: &Field) -> Value {
+    let mut extra = Map::new();
+    if let Some(default) = &field.default {
+        extra.insert("default".to_owned(), default.clone());
+    }
+    let list_type = field.list_type.map(|list_type| match list_type {
+        ListType::Atomic => "atomic",
+        ListType::Set => "set",
+        ListType::Map => "map",
+    });
+    let mut strategies = Vec::new();
+    for (set, name) in [
+        (field.patch.merge, "merge"),
+        (field.patch.replace, "replace"),
+        (field.patch.retain_keys, "retainKeys"),
+    ] {
+        if set {
+            strategies.push(name);
+        }
+    }
+    let strategies = (!strategies.is_empty()).then(|| strategies.join(","));
+    for (key, value) in [
+        ("x-kubernetes-list-type", list_type),
+        ("x-kubernetes-map-type", field.atomic_map.then_some("atomic")),
+        ("x-kubernetes-patch-strategy", strategies.as_deref()),
+        ("x-kubernetes-patch-merge-key", field.merge_key.as_deref()),
+    ] {
+        if let Some(value) = value {
+            extra.insert(key.to_owned(), value.into());
+        }
+    }
+    if !field.map_keys.is_empty() {
+        extra.insert("x-kubernetes-list-map-keys".to_owned(), json!(field.map_keys));
+    }
+    let mut schema = field_type(&field.type_);
+    // A reference takes nothing beside it.
+    if schema.get("$ref").is_some() && !extra.is_empty() {
+        schema = json!({"allOf": [schema]});
+    }
+    if let Value::Object(map) = &mut schema {
+        map.append(&mut extra);
+    }
+    schema
+}
+
+fn field_type(type_: &FieldType) -> Value {
+    match type_ {
+        FieldType::String => json!({"type": "string"}),
+        FieldType::Int32 => json!({"type": "integer", "format": "int32"}),
+        FieldType::Int64 => json!({"type": "integer", "format": "int64"}),
+        FieldType::Number => json!({"type": "number", "format": "double"}),
+        FieldType::Bool => json!({"type": "boolean"}),
+        FieldType::Bytes => json!({"type": "string", "format": "byte"}),
+        FieldType::Raw => json!({"type": "object"}),
+        FieldType::Quantity => reference(QUANTITY),
+        FieldType::IntOrString => reference(INT_OR_STRING),
+        FieldType::Time => reference(TIME),
+        FieldType::MicroTime => reference(MICRO_TIME),
+        FieldType::Ref(name) => reference(name),
+        FieldType::List(element) => json!({"type": "array", "items": field_type(element)}),
+        FieldType::Map(element) => {
+            json!({"type": "object", "additionalProperties": field_type(element)})
+        }
+    }
+}
