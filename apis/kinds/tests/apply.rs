@@ -61,5 +61,5 @@ fn sets_of_plain_values() {
     let with = |list: Value| json!({"metadata": {"finalizers": list}});
     let result =
         check("pod", with(json!(["a", "b"])), with(json!(["a"])), with(json!(["b", "other"])));
-    assert_eq!(result, with(json!(["other", "a"])));
+    assert_eq!(result, with(json!(["a", "other"])));
 }
