@@ -1,1 +1,142 @@
-//! The table of controllers (kinds watched to plan function) and its wiring.
+//! The controllers, wired: which changes wake which plan, and what each plan gets to see.
+//!
+//! Knows: the kinds and their caches, one per kind and shared. Refuses to know: how plans decide (plan, sched) and how
+//! actions are carried out (runtime).
+
+mod cache;
+mod garbage;
+mod namespaces;
+mod nodes;
+mod replication;
+mod scheduler;
+mod services;
+mod volumes;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use kube::Client;
+use leme_controller_runtime::leader::Candidate;
+use leme_controller_runtime::{Brake, Caller, Controller, Executor, Key, Queue, Recorder};
+use leme_plan::{Failure, Plan};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::cache::Cache;
+
+/// How the controllers run.
+#[derive(Clone, Debug, Default)]
+pub struct ManagerConfig {
+    /// Who this process is, for leadership.
+    pub identity: String,
+    /// Whether to lead before acting: needed when there may be another manager.
+    pub leader_elect: bool,
+    /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
+    pub root_ca: Option<String>,
+}
+
+const LEASE: (&str, &str) = ("kube-system", "leme-controllers");
+
+/// What every controller is given.
+#[derive(Clone)]
+pub(crate) struct Wiring {
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) config: Arc<ManagerConfig>,
+}
+
+/// Runs all controllers until cancelled, or until one of them ends, which is an error.
+pub async fn run(
+    client: Client,
+    config: ManagerConfig,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    let caller = Caller::new(client);
+    if !config.leader_elect {
+        return lead(caller, config, token).await;
+    }
+    let candidate = Candidate {
+        namespace: LEASE.0.to_owned(),
+        name: LEASE.1.to_owned(),
+        identity: config.identity.clone(),
+    };
+    while candidate.acquire(&caller, &token).await {
+        let term = token.child_token();
+        let work = lead(caller.clone(), config.clone(), term.clone());
+        tokio::select! {
+            ended = work => ended?,
+            () = candidate.hold(&caller, &token) => {}
+        }
+        term.cancel();
+    }
+    Ok(())
+}
+
+async fn lead(
+    caller: Caller,
+    config: ManagerConfig,
+    token: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut tasks = JoinSet::new();
+    let (recorder, record) = Recorder::new(caller.clone(), token.clone());
+    tasks.spawn(record);
+    let cache = Arc::new(Cache::new());
+    let executor =
+        Executor::new(caller.clone(), Box::new(cache::resolve), recorder, cache.sights());
+    let context =
+        Wiring { cache: cache.clone(), executor: Arc::new(executor), config: Arc::new(config) };
+
+    // Handlers first, so that nothing that a first list brings is missed; then the caches; then the work.
+    let starts: Vec<Start> = vec![
+        scheduler::start(&context),
+        replication::start(&context),
+        services::endpoints(&context),
+        services::slices(&context),
+        nodes::life_cycle(&context),
+        nodes::pod_gc(&context),
+        volumes::claims(&context),
+        volumes::volumes(&context),
+        namespaces::accounts(&context),
+        namespaces::life_cycle(&context),
+        garbage::start(&context),
+    ];
+    cache.spawn(&caller, &token, &mut tasks);
+    cache.synced(&token).await;
+    info!(controllers = starts.len(), "caches are filled, controllers start");
+    for start in starts {
+        start(token.clone(), &mut tasks);
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("a controller failed")?;
+        if !token.is_cancelled() {
+            anyhow::bail!("a controller ended by itself");
+        }
+    }
+    Ok(())
+}
+
+/// Starts a controller's tasks.
+pub(crate) type Start = Box<dyn FnOnce(CancellationToken, &mut JoinSet<()>) + Send>;
+
+/// A controller by name and plan.
+pub(crate) fn controller<F, Fut>(
+    context: &Wiring,
+    name: &'static str,
+    queue: Arc<Queue>,
+    brake: Option<Brake>,
+    reconcile: F,
+) -> Start
+where
+    F: Fn(Wiring, Key, Option<Failure>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Plan, String>> + Send + 'static,
+{
+    const WORKERS: usize = 16;
+    let context = context.clone();
+    Box::new(move |token, tasks| {
+        let controller = Controller { name, queue, workers: WORKERS, brake };
+        let executor = context.executor.clone();
+        let each = move |key, failure| reconcile(context.clone(), key, failure);
+        tasks.spawn(controller.run(executor, each, token));
+    })
+}

@@ -77,7 +77,10 @@ pub fn pod_reference(pod: &Pod) -> ObjectReference {
 pub fn plan(seen: &Observed, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some(service) = &seen.service else {
-        let left = seen.endpoints.as_ref().filter(|left| !is_own(&left.metadata) && is_managed(&left.metadata));
+        let left = seen
+            .endpoints
+            .as_ref()
+            .filter(|left| !is_own(&left.metadata) && is_managed(&left.metadata));
         if let Some(left) = left {
             plan.act(Action::delete(ObjectRef::to(left.as_ref())));
         }
@@ -153,7 +156,8 @@ type PortKey = Vec<(String, i32, String, Option<String>)>;
 fn subsets(service: &Service, wanted: &[&Pod]) -> Vec<EndpointSubset> {
     let spec = service.spec.clone().unwrap_or_default();
     let ports = spec.ports.unwrap_or_default();
-    let mut groups: BTreeMap<PortKey, (Vec<EndpointAddress>, Vec<EndpointAddress>)> = BTreeMap::new();
+    let mut groups: BTreeMap<PortKey, (Vec<EndpointAddress>, Vec<EndpointAddress>)> =
+        BTreeMap::new();
     for pod in wanted {
         let Some(ip) = address_of(pod, service) else { continue };
         let mut key: PortKey = ports
@@ -161,7 +165,12 @@ fn subsets(service: &Service, wanted: &[&Pod]) -> Vec<EndpointSubset> {
             .filter_map(|port| {
                 let number = pods::target_port(port, pod.spec.as_ref())?;
                 let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-                Some((port.name.clone().unwrap_or_default(), number, protocol, port.app_protocol.clone()))
+                Some((
+                    port.name.clone().unwrap_or_default(),
+                    number,
+                    protocol,
+                    port.app_protocol.clone(),
+                ))
             })
             .collect();
         key.sort();
@@ -184,9 +193,15 @@ fn subsets(service: &Service, wanted: &[&Pod]) -> Vec<EndpointSubset> {
     groups.into_iter().map(|(key, (ready, unready))| subset(key, ready, unready)).collect()
 }
 
-fn subset(key: PortKey, ready: Vec<EndpointAddress>, unready: Vec<EndpointAddress>) -> EndpointSubset {
+fn subset(
+    key: PortKey,
+    ready: Vec<EndpointAddress>,
+    unready: Vec<EndpointAddress>,
+) -> EndpointSubset {
     let sorted = |mut list: Vec<EndpointAddress>| {
-        list.sort_by(|a, b| (a.ip.parse::<IpAddr>().ok(), &a.ip).cmp(&(b.ip.parse::<IpAddr>().ok(), &b.ip)));
+        list.sort_by(|a, b| {
+            (a.ip.parse::<IpAddr>().ok(), &a.ip).cmp(&(b.ip.parse::<IpAddr>().ok(), &b.ip))
+        });
         Some(list).filter(|list| !list.is_empty())
     };
     let ports: Vec<EndpointPort> = key
@@ -209,7 +224,8 @@ fn subset(key: PortKey, ready: Vec<EndpointAddress>, unready: Vec<EndpointAddres
 pub fn nobody_answers(service: &Service, all: &[Arc<Pod>]) -> Option<String> {
     let selector = selector(service)?;
     let wanted = pods_of(service, selector, all);
-    let ready = wanted.iter().filter(|pod| publishes_unready(service) || pods::is_ready(pod)).count();
+    let ready =
+        wanted.iter().filter(|pod| publishes_unready(service) || pods::is_ready(pod)).count();
     match (wanted.len(), ready) {
         (0, _) => Some(format!("no pod matches the selector {}", json!(selector))),
         (some, 0) => Some(format!("none of {some} pods is ready")),

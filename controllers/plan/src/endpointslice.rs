@@ -14,7 +14,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::Plan;
 use crate::action::{Action, ObjectRef};
 use crate::common::{Labels, matches};
-use crate::endpoints::{host_name, is_headless, is_own, pod_reference, publishes_unready, selector};
+use crate::endpoints::{
+    host_name, is_headless, is_own, pod_reference, publishes_unready, selector,
+};
 use crate::pods;
 use crate::report::{Report, Shown, Waiting};
 
@@ -103,7 +105,12 @@ fn wanted(
             .filter_map(|port| {
                 let number = pods::target_port(port, pod.spec.as_ref())?;
                 let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-                Some((port.name.clone().unwrap_or_default(), number, protocol, port.app_protocol.clone()))
+                Some((
+                    port.name.clone().unwrap_or_default(),
+                    number,
+                    protocol,
+                    port.app_protocol.clone(),
+                ))
             })
             .collect();
         let uid = pod.metadata.uid.clone().unwrap_or_default();
@@ -155,7 +162,12 @@ fn labels(service: &Service) -> Labels {
 fn key_of(slice: &EndpointSlice) -> PortKey {
     let ports = slice.ports.iter().flatten().map(|port| {
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-        (port.name.clone().unwrap_or_default(), port.port.unwrap_or(0), protocol, port.app_protocol.clone())
+        (
+            port.name.clone().unwrap_or_default(),
+            port.port.unwrap_or(0),
+            protocol,
+            port.app_protocol.clone(),
+        )
     });
     ports.collect()
 }

@@ -59,7 +59,9 @@ pub struct Observed {
 /// Whether the collector has any business with an object of this metadata.
 pub fn concerns(meta: &ObjectMeta) -> bool {
     let owned = meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());
-    owned || (meta.deletion_timestamp.is_some() && (has_finalizer(meta, FOREGROUND) || has_finalizer(meta, ORPHAN)))
+    owned
+        || (meta.deletion_timestamp.is_some()
+            && (has_finalizer(meta, FOREGROUND) || has_finalizer(meta, ORPHAN)))
 }
 
 /// What to do for one object.
@@ -89,7 +91,8 @@ fn collect(seen: &Observed, plan: &mut Plan) {
             Owner::Present { foreground: true } => waiting += 1,
             Owner::Absent => {}
             Owner::Unknown(why) => {
-                let message = format!("owner {} {} is unknown: {why}", reference.kind, reference.name);
+                let message =
+                    format!("owner {} {} is unknown: {why}", reference.kind, reference.name);
                 plan.wait(Waiting::new("OwnerUnknown", message, Shown::Status));
                 plan.again_in(Duration::from_secs(30));
                 return;
@@ -147,7 +150,9 @@ fn foreground(seen: &Observed, plan: &mut Plan) {
     }
     for dependent in blocking {
         let message = format!("{} {} still exists", dependent.target.kind, dependent.target.name);
-        plan.wait(Waiting::new("DependentRemaining", message, Shown::Status).on(dependent.target.clone()));
+        plan.wait(
+            Waiting::new("DependentRemaining", message, Shown::Status).on(dependent.target.clone()),
+        );
     }
 }
 
@@ -166,7 +171,12 @@ pub struct Graph {
 
 impl Graph {
     /// Takes in an object's metadata, or that it is gone. Gives the places that have to be looked at again.
-    pub fn observe(&mut self, place: Place, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) -> Vec<Place> {
+    pub fn observe(
+        &mut self,
+        place: Place,
+        old: Option<&ObjectMeta>,
+        new: Option<&ObjectMeta>,
+    ) -> Vec<Place> {
         let mut wake = Vec::new();
         for uid in self.owners.remove(&place).unwrap_or_default() {
             let left = self.dependents.get_mut(&uid).map(|set| {
@@ -181,12 +191,12 @@ impl Graph {
                 wake.push(owner.clone());
             }
         }
-        if let Some(uid) = old.and_then(|meta| meta.uid.as_ref()) {
-            if new.and_then(|meta| meta.uid.as_ref()) != Some(uid) {
-                self.known.remove(uid);
-                self.awaited.remove(uid);
-                wake.extend(self.dependents.get(uid).into_iter().flatten().cloned());
-            }
+        if let Some(uid) = old.and_then(|meta| meta.uid.as_ref())
+            && new.and_then(|meta| meta.uid.as_ref()) != Some(uid)
+        {
+            self.known.remove(uid);
+            self.awaited.remove(uid);
+            wake.extend(self.dependents.get(uid).into_iter().flatten().cloned());
         }
         let Some(meta) = new else { return wake };
         let uids: Vec<String> =
@@ -197,12 +207,13 @@ impl Graph {
         if !uids.is_empty() {
             self.owners.insert(place.clone(), uids);
         }
-        if let Some(uid) = &meta.uid {
-            if meta.deletion_timestamp.is_some() && concerns(meta) {
-                self.known.insert(uid.clone(), place.clone());
-                self.awaited.insert(uid.clone());
-                wake.extend(self.dependents.get(uid).into_iter().flatten().cloned());
-            }
+        if let Some(uid) = &meta.uid
+            && meta.deletion_timestamp.is_some()
+            && concerns(meta)
+        {
+            self.known.insert(uid.clone(), place.clone());
+            self.awaited.insert(uid.clone());
+            wake.extend(self.dependents.get(uid).into_iter().flatten().cloned());
         }
         if concerns(meta) {
             wake.push(place);
@@ -223,7 +234,8 @@ mod tests {
     fn check(meta: serde_json::Value, owners: Vec<Owner>) -> String {
         let meta: ObjectMeta = serde_json::from_value(meta).unwrap();
         let target = ObjectRef::of_meta("v1", "Pod", &meta);
-        let plan = plan(&Observed { target, meta, owners, dependents: vec![] }, Timestamp::UNIX_EPOCH);
+        let plan =
+            plan(&Observed { target, meta, owners, dependents: vec![] }, Timestamp::UNIX_EPOCH);
         plan.actions
             .iter()
             .map(|action| match action {
@@ -261,11 +273,14 @@ mod tests {
         let live = meta(json!({"name": "o", "uid": "a"}));
         let dependent = meta(owned(&["a"]));
         assert!(graph.observe(owner.clone(), None, Some(&live)).is_empty());
-        assert_eq!(graph.observe(child.clone(), None, Some(&dependent)), [child.clone()]);
+        assert_eq!(graph.observe(child.clone(), None, Some(&dependent)), vec![child.clone()]);
         let going = meta(json!({"name": "o", "uid": "a", "finalizers": [FOREGROUND],
             "deletionTimestamp": "2026-01-01T00:00:00Z"}));
-        assert_eq!(graph.observe(owner.clone(), Some(&live), Some(&going)), [child.clone(), owner.clone()]);
-        assert_eq!(graph.observe(child.clone(), Some(&dependent), None), [owner.clone()]);
+        assert_eq!(
+            graph.observe(owner.clone(), Some(&live), Some(&going)),
+            [child.clone(), owner.clone()]
+        );
+        assert_eq!(graph.observe(child.clone(), Some(&dependent), None), vec![owner.clone()]);
         assert!(graph.observe(owner, Some(&going), None).is_empty());
         assert_eq!(graph.dependents("a").count(), 0);
     }

@@ -42,7 +42,8 @@ const FINALIZER: &str = "kubernetes";
 
 /// Whether the content matters: the namespace is being deleted and still has the finalizer.
 pub fn needs_content(namespace: &Namespace) -> bool {
-    namespace.metadata.deletion_timestamp.is_some() && finalizers(namespace).any(|one| one == FINALIZER)
+    namespace.metadata.deletion_timestamp.is_some()
+        && finalizers(namespace).any(|one| one == FINALIZER)
 }
 
 fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &str> {
@@ -63,7 +64,14 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         plan.act(Action::status(about.clone().any_version(), status));
     }
     let pods_left = deletes(&seen.content, true, &mut plan);
-    let others_left = if pods_left { count(seen, false) > 0 } else { deletes(&seen.content, false, &mut plan) };
+    let others_left =
+        if pods_left { count(seen, false) > 0 } else { deletes(&seen.content, false, &mut plan) };
+    if plan.actions.iter().any(|action| matches!(action, Action::Delete { .. })) {
+        // Kinds that no cache follows wake nobody when they are gone.
+        plan.again_in(Duration::from_millis(100));
+    } else if pods_left || others_left {
+        plan.again_in(Duration::from_secs(15));
+    }
     let unknown = seen.content.iter().any(|content| content.objects.is_err());
     if unknown {
         plan.again_in(Duration::from_secs(5));
@@ -133,31 +141,66 @@ fn verdicts(content: &[Content]) -> Vec<Verdict> {
         }
     }
     let list = |counts: &BTreeMap<&str, usize>, verb: &str| {
-        let parts: Vec<String> =
-            counts.iter().map(|(name, n)| format!("{name} {verb} {n} resource instances")).collect();
+        let parts: Vec<String> = counts
+            .iter()
+            .map(|(name, n)| format!("{name} {verb} {n} resource instances"))
+            .collect();
         parts.join(", ")
     };
-    let pick = |kind, bad: Option<(&'static str, &'static str, String)>, good: (&'static str, &str)| match bad {
+    let pick = |kind,
+                bad: Option<(&'static str, &'static str, String)>,
+                good: (&'static str, &str)| match bad {
         Some((status, reason, message)) => Verdict { kind, status, reason, message },
         None => Verdict { kind, status: "False", reason: good.0, message: good.1.to_owned() },
     };
     let failed = (!errors.is_empty()).then(|| {
-        let message = format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", "));
+        let message = format!(
+            "Failed to delete all resource types, {} remaining: {}",
+            errors.len(),
+            errors.join(", ")
+        );
         ("True", "ContentDeletionFailed", message)
     });
     let remain = (!remaining.is_empty()).then(|| {
-        ("True", "SomeResourcesRemain", format!("Some resources are remaining: {}", list(&remaining, "has")))
+        (
+            "True",
+            "SomeResourcesRemain",
+            format!("Some resources are remaining: {}", list(&remaining, "has")),
+        )
     });
     let held = (!holding.is_empty()).then(|| {
-        let message = format!("Some content in the namespace has finalizers remaining: {}", list(&holding, "in"));
+        let message = format!(
+            "Some content in the namespace has finalizers remaining: {}",
+            list(&holding, "in")
+        );
         ("True", "SomeFinalizersRemain", message)
     });
     vec![
-        pick("NamespaceDeletionDiscoveryFailure", None, ("ResourcesDiscovered", "All resources successfully discovered")),
-        pick("NamespaceDeletionGroupVersionParsingFailure", None, ("ParsedGroupVersions", "All legacy kube types successfully parsed")),
-        pick("NamespaceDeletionContentFailure", failed, ("ContentDeleted", "All content successfully deleted, may be waiting on finalization")),
-        pick("NamespaceContentRemaining", remain, ("ContentRemoved", "All content successfully removed")),
-        pick("NamespaceFinalizersRemaining", held, ("ContentHasNoFinalizers", "All content-preserving finalizers finished")),
+        pick(
+            "NamespaceDeletionDiscoveryFailure",
+            None,
+            ("ResourcesDiscovered", "All resources successfully discovered"),
+        ),
+        pick(
+            "NamespaceDeletionGroupVersionParsingFailure",
+            None,
+            ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
+        ),
+        pick(
+            "NamespaceDeletionContentFailure",
+            failed,
+            ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+        ),
+        pick(
+            "NamespaceContentRemaining",
+            remain,
+            ("ContentRemoved", "All content successfully removed"),
+        ),
+        pick(
+            "NamespaceFinalizersRemaining",
+            held,
+            ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
+        ),
     ]
 }
 
@@ -216,7 +259,9 @@ mod tests {
             .map(|action| match action {
                 Action::Delete { target, .. } => format!("delete {}", target.name),
                 Action::Finalize { .. } => "finalize".to_owned(),
-                Action::Patch { patch, .. } => patch["status"]["conditions"][3]["reason"].to_string(),
+                Action::Patch { patch, .. } => {
+                    patch["status"]["conditions"][3]["reason"].to_string()
+                }
                 other => format!("{other:?}"),
             })
             .collect()
@@ -227,7 +272,10 @@ mod tests {
         let pod = json!({"name": "p", "uid": "1"});
         let going = json!({"name": "p", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"});
         let map = json!({"name": "m", "uid": "2"});
-        assert_eq!(check(Some(vec![pod]), vec![map.clone()]), ["\"SomeResourcesRemain\"", "delete p"]);
+        assert_eq!(
+            check(Some(vec![pod]), vec![map.clone()]),
+            ["\"SomeResourcesRemain\"", "delete p"]
+        );
         assert_eq!(check(Some(vec![going]), vec![map.clone()]), ["\"SomeResourcesRemain\""]);
         assert_eq!(check(Some(vec![]), vec![map]), ["\"SomeResourcesRemain\"", "delete m"]);
         assert_eq!(check(Some(vec![]), vec![]), ["\"ContentRemoved\"", "finalize"]);

@@ -81,7 +81,8 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     }
     let ready = ready_status(node);
     if ready != "True" {
-        let message = if ready == "Unknown" { "the node says nothing" } else { "the node is not ready" };
+        let message =
+            if ready == "Unknown" { "the node says nothing" } else { "the node is not ready" };
         plan.wait(Waiting::new("NodeNotReady", message, Shown::Status));
     }
     let taints = desired_taints(node, seen.all_dark, now);
@@ -93,7 +94,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         mark_pods(&seen.pods, now, &mut plan);
     }
     if !seen.all_dark {
-        evict(&seen.pods, &taints, now, &mut plan);
+        evict(&seen.pods, &taints, ready == "Unknown", now, &mut plan);
     }
     plan
 }
@@ -111,7 +112,9 @@ fn unknown_conditions(node: &Node, now: Timestamp) -> Option<Vec<Value>> {
             None => ("NodeStatusNeverUpdated", "Kubelet never posted node status."),
         };
         let index = known.unwrap_or_else(|| {
-            list.push(json!({ "type": kind, "lastHeartbeatTime": node.metadata.creation_timestamp }));
+            list.push(
+                json!({ "type": kind, "lastHeartbeatTime": node.metadata.creation_timestamp }),
+            );
             list.len() - 1
         });
         let one = &mut list[index];
@@ -129,7 +132,8 @@ fn unknown_conditions(node: &Node, now: Timestamp) -> Option<Vec<Value>> {
 
 fn desired_taints(node: &Node, all_dark: bool, now: Timestamp) -> Vec<Taint> {
     let spec = node.spec.clone().unwrap_or_default();
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let conditions =
+        node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let mut wanted: Vec<(&str, &str)> = Vec::new();
     for (kind, status, key) in BY_CONDITION {
         if conditions.iter().any(|one| one.type_ == *kind && one.status == *status) {
@@ -146,11 +150,14 @@ fn desired_taints(node: &Node, all_dark: bool, now: Timestamp) -> Vec<Taint> {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));
     }
     let ours = |taint: &Taint| match taint.effect.as_str() {
-        "NoSchedule" => taint.key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(.., key)| *key == taint.key),
+        "NoSchedule" => {
+            taint.key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(.., key)| *key == taint.key)
+        }
         "NoExecute" => taint.key == NOT_READY || taint.key == UNREACHABLE,
         _ => false,
     };
-    let is = |taint: &Taint, (key, effect): (&str, &str)| taint.key == key && taint.effect == effect;
+    let is =
+        |taint: &Taint, (key, effect): (&str, &str)| taint.key == key && taint.effect == effect;
     let mut taints: Vec<Taint> = spec
         .taints
         .unwrap_or_default()
@@ -179,12 +186,15 @@ fn mark_pods(all: &[Arc<Pod>], now: Timestamp, plan: &mut Plan) {
     }
 }
 
-fn evict(all: &[Arc<Pod>], taints: &[Taint], now: Timestamp, plan: &mut Plan) {
+fn evict(all: &[Arc<Pod>], taints: &[Taint], silent: bool, now: Timestamp, plan: &mut Plan) {
     if !taints.iter().any(|taint| taint.effect == "NoExecute") {
         return;
     }
-    for pod in all.iter().filter(|pod| !pods::is_deleting(pod)) {
-        let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    // A pod whose conditions this plan has just changed comes again with its own event.
+    let settled = |pod: &&Arc<Pod>| !(pods::is_deleting(pod) || silent && pods::is_ready(pod));
+    for pod in all.iter().filter(settled) {
+        let tolerations =
+            pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
         let left = match leave(tolerations, taints, now) {
             Leave::Never => continue,
             Leave::In(left) => left,
@@ -192,7 +202,12 @@ fn evict(all: &[Arc<Pod>], taints: &[Taint], now: Timestamp, plan: &mut Plan) {
         let target = ObjectRef::to(pod.as_ref());
         if left > Duration::ZERO {
             plan.again_in(left);
-            let message = format!("pod {}/{} is evicted in {}s", target.namespace, target.name, left.as_secs());
+            let message = format!(
+                "pod {}/{} is evicted in {}s",
+                target.namespace,
+                target.name,
+                left.as_secs()
+            );
             plan.wait(Waiting::new("EvictionPending", message, Shown::Status).on(target));
             continue;
         }
@@ -207,7 +222,7 @@ fn evict(all: &[Arc<Pod>], taints: &[Taint], now: Timestamp, plan: &mut Plan) {
             now,
         );
         if let Some(conditions) = disrupted {
-            plan.act(Action::status(target.clone().any_version(), json!({ "conditions": conditions })));
+            plan.act(Action::status(target.clone(), json!({ "conditions": conditions })));
         }
         plan.act(Action::Delete {
             target: target.any_version(),
@@ -261,8 +276,16 @@ mod tests {
                 }
                 Action::Patch { patch, .. } => {
                     let taints = patch["spec"]["taints"].as_array().cloned().unwrap_or_default();
-                    let names: Vec<String> =
-                        taints.iter().map(|taint| format!("{}:{}", taint["key"].as_str().unwrap_or(""), taint["effect"].as_str().unwrap_or(""))).collect();
+                    let names: Vec<String> = taints
+                        .iter()
+                        .map(|taint| {
+                            format!(
+                                "{}:{}",
+                                taint["key"].as_str().unwrap_or(""),
+                                taint["effect"].as_str().unwrap_or("")
+                            )
+                        })
+                        .collect();
                     format!("taints {}", names.join(" "))
                 }
                 Action::Delete { target, .. } => format!("delete {}", target.name),
@@ -280,7 +303,10 @@ mod tests {
         assert_eq!(check(node("True", json!([])), 40, false), ["a \"Unknown\"", "NodeNotReady"]);
         assert_eq!(
             check(node("Unknown", json!([])), 41, false),
-            ["taints node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute", "again in 300s"]
+            [
+                "taints node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute",
+                "again in 300s"
+            ]
         );
         let added = |seconds| {
             json!([{"key": UNREACHABLE, "effect": "NoSchedule"},

@@ -60,5 +60,10 @@ fn collect(pod: &Pod, node_gone: bool, now: Timestamp, plan: &mut Plan) {
         }
         plan.act(Action::status(target.clone(), status));
     }
-    plan.act(Action::Delete { target, grace: Some(0), propagation: Propagation::Default, told: None });
+    plan.act(Action::Delete {
+        target,
+        grace: Some(0),
+        propagation: Propagation::Default,
+        told: None,
+    });
 }

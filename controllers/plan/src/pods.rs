@@ -104,14 +104,14 @@ pub fn set_condition(
     let found = all.iter().position(|one| one["type"] == kind);
     let text = |one: &Value, field: &str| one[field].as_str().unwrap_or("").to_owned();
     let mut since = time_text(now);
-    if let Some(old) = found.and_then(|index| all.get(index)) {
-        if text(old, "status") == value {
-            if text(old, "reason") == reason && text(old, "message") == message {
-                return None;
-            }
-            if let Some(known) = old["lastTransitionTime"].as_str() {
-                since = known.to_owned();
-            }
+    if let Some(old) = found.and_then(|index| all.get(index))
+        && text(old, "status") == value
+    {
+        if text(old, "reason") == reason && text(old, "message") == message {
+            return None;
+        }
+        if let Some(known) = old["lastTransitionTime"].as_str() {
+            since = known.to_owned();
         }
     }
     let mut fresh = json!({

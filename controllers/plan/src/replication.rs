@@ -58,12 +58,9 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     let status = status(controller, &replicas, seen.failure.as_ref(), now);
     if controller.status.as_ref() != Some(&status) {
         let mut patch = serde_json::to_value(&status).unwrap_or_default();
-        if status.conditions.is_none() {
-            patch["conditions"] = json!(null);
-        }
-        for field in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
+        for field in ["conditions", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
             if patch.get(field).is_none() {
-                patch[field] = json!(0);
+                patch[field] = json!(null);
             }
         }
         plan.act(Action::status(about.clone().any_version(), patch));
@@ -79,7 +76,8 @@ fn claim(controller: &ReplicationController, all: &[Arc<Pod>]) -> Claimed {
     let mut claimed = Claimed { own: Vec::new(), adopt: Vec::new(), release: Vec::new() };
     let deleting = controller.metadata.deletion_timestamp.is_some();
     let empty = Labels::new();
-    let selector = controller.spec.as_ref().and_then(|spec| spec.selector.as_ref()).unwrap_or(&empty);
+    let selector =
+        controller.spec.as_ref().and_then(|spec| spec.selector.as_ref()).unwrap_or(&empty);
     for pod in all.iter().filter(|pod| pods::is_active(pod)) {
         let wanted = !selector.is_empty() && matches(selector, pod.metadata.labels.as_ref());
         match controller_of(&pod.metadata) {
@@ -182,7 +180,8 @@ fn new_pod(controller: &ReplicationController, about: &ObjectRef) -> Option<Pod>
 /// together, ready for a shorter time, restarted more often, younger.
 fn ranked(replicas: &[Arc<Pod>], all: &[Arc<Pod>], now: Timestamp) -> Vec<Arc<Pod>> {
     let mut sorted = replicas.to_vec();
-    let owner = replicas.first().and_then(|pod| controller_of(&pod.metadata)).map(|own| own.uid.clone());
+    let owner =
+        replicas.first().and_then(|pod| controller_of(&pod.metadata)).map(|own| own.uid.clone());
     let crowd = |pod: &Pod| {
         let node = pods::node_name(pod);
         all.iter()
@@ -292,8 +291,12 @@ fn wait_for_replicas(
         };
         match pods::ready_since(pod) {
             None => plan.wait(
-                Waiting::new("PodNotReady", format!("pod {} is not ready", target.name), Shown::Status)
-                    .on(target),
+                Waiting::new(
+                    "PodNotReady",
+                    format!("pod {} is not ready", target.name),
+                    Shown::Status,
+                )
+                .on(target),
             ),
             Some(since) => {
                 let left = until(after(since, i64::from(min_ready)), now);

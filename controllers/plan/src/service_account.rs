@@ -32,7 +32,8 @@ pub fn plan(seen: &Observed, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some(namespace) = &seen.namespace else { return plan };
     let ending = namespace.metadata.deletion_timestamp.is_some()
-        || namespace.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Terminating");
+        || namespace.status.as_ref().and_then(|status| status.phase.as_deref())
+            == Some("Terminating");
     if ending {
         return plan;
     }
@@ -49,7 +50,8 @@ pub fn plan(seen: &Observed, _now: Timestamp) -> Plan {
     let data = BTreeMap::from([("ca.crt".to_owned(), authority.clone())]);
     match &seen.published {
         None => {
-            let mut map = ConfigMap { metadata: meta(ROOT_CA), data: Some(data), ..ConfigMap::default() };
+            let mut map =
+                ConfigMap { metadata: meta(ROOT_CA), data: Some(data), ..ConfigMap::default() };
             map.metadata.annotations = Some(BTreeMap::from([(
                 "kubernetes.io/description".to_owned(),
                 "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as \

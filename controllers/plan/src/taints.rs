@@ -74,11 +74,17 @@ mod tests {
         use serde_json::json;
         check(json!([]), Leave::In(Duration::ZERO));
         check(json!([{"operator": "Exists"}]), Leave::Never);
-        check(json!([{"key": "lost", "operator": "Exists", "tolerationSeconds": 300}]), Leave::In(Duration::from_secs(200)));
+        check(
+            json!([{"key": "lost", "operator": "Exists", "tolerationSeconds": 300}]),
+            Leave::In(Duration::from_secs(200)),
+        );
         check(
             json!([{"operator": "Exists"}, {"key": "lost", "operator": "Exists", "tolerationSeconds": 30}]),
             Leave::In(Duration::ZERO),
         );
-        check(json!([{"key": "lost", "effect": "NoSchedule", "operator": "Exists"}]), Leave::In(Duration::ZERO));
+        check(
+            json!([{"key": "lost", "effect": "NoSchedule", "operator": "Exists"}]),
+            Leave::In(Duration::ZERO),
+        );
     }
 }

@@ -17,7 +17,11 @@ impl Brake {
     /// A full bucket.
     pub fn new(burst: u32, per_second: u32) -> Brake {
         let burst = f64::from(burst.max(1));
-        Brake { burst, per_second: f64::from(per_second.max(1)), state: Mutex::new((burst, Instant::now())) }
+        Brake {
+            burst,
+            per_second: f64::from(per_second.max(1)),
+            state: Mutex::new((burst, Instant::now())),
+        }
     }
 
     /// Takes a token, or says how long to wait for one.

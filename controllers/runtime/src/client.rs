@@ -23,7 +23,10 @@ impl Refused {
     /// The server's words.
     pub fn message(&self) -> &str {
         match self {
-            Refused::NotFound(text) | Refused::Conflict(text) | Refused::Terminating(text) | Refused::Other(text) => text,
+            Refused::NotFound(text)
+            | Refused::Conflict(text)
+            | Refused::Terminating(text)
+            | Refused::Other(text) => text,
             Refused::Gone => "the revision is too old",
         }
     }
@@ -69,7 +72,9 @@ impl Caller {
         body: Option<&Value>,
     ) -> Result<Value, Refused> {
         let bytes = match body {
-            Some(body) => serde_json::to_vec(body).map_err(|error| Refused::Other(error.to_string()))?,
+            Some(body) => {
+                serde_json::to_vec(body).map_err(|error| Refused::Other(error.to_string()))?
+            }
             None => Vec::new(),
         };
         let request = Request::builder()
@@ -116,4 +121,3 @@ impl Caller {
 }
 
 const JSON: &str = "application/json";
-

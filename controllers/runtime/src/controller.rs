@@ -43,7 +43,8 @@ impl Controller {
         Fut: Future<Output = Result<Plan, String>> + Send + 'static,
     {
         let permits = Arc::new(Semaphore::new(self.workers.max(1)));
-        let shared = Arc::new(Shared { controller: self, executor, failures: Mutex::default(), permits });
+        let shared =
+            Arc::new(Shared { controller: self, executor, failures: Mutex::default(), permits });
         let mut tasks = JoinSet::new();
         loop {
             let key = tokio::select! {
@@ -85,7 +86,11 @@ impl Shared {
     }
 }
 
-async fn round(shared: Arc<Shared>, key: Key, plan: impl Future<Output = Result<Plan, String>> + Send) {
+async fn round(
+    shared: Arc<Shared>,
+    key: Key,
+    plan: impl Future<Output = Result<Plan, String>> + Send,
+) {
     let queue = &shared.controller.queue;
     let working = Working { queue, key };
     let name = shared.controller.name;

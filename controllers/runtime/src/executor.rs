@@ -88,7 +88,12 @@ impl Executor {
     }
 
     /// Carries out a plan as `component`.
-    pub async fn execute(&self, component: &'static str, plan: &Plan, brake: Option<&Brake>) -> Outcome {
+    pub async fn execute(
+        &self,
+        component: &'static str,
+        plan: &Plan,
+        brake: Option<&Brake>,
+    ) -> Outcome {
         self.tell_waits(component, plan);
         let mut outcome = Outcome::default();
         let mut rest = plan.actions.as_slice();
@@ -102,13 +107,14 @@ impl Executor {
             };
             let (now, later) = rest.split_at(at_once);
             rest = later;
-            batch = if matches!(first, Action::Create { .. }) { batch.saturating_mul(2) } else { 1 };
-            if let (Action::Delete { .. }, Some(brake)) = (first, brake) {
-                if let Some(wait) = now.iter().find_map(|_| brake.take().err()) {
-                    warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
-                    outcome.braked = Some(wait);
-                    return outcome;
-                }
+            batch =
+                if matches!(first, Action::Create { .. }) { batch.saturating_mul(2) } else { 1 };
+            if let (Action::Delete { .. }, Some(brake)) = (first, brake)
+                && let Some(wait) = now.iter().find_map(|_| brake.take().err())
+            {
+                warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
+                outcome.braked = Some(wait);
+                return outcome;
             }
             for done in join_all(now.iter().map(|action| self.act(component, action))).await {
                 match done {
@@ -206,16 +212,23 @@ impl Executor {
     }
 
     fn path(&self, target: &ObjectRef, subresource: &str) -> Result<String, Refused> {
-        let resource = self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
+        let resource =
+            self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
         Ok(resource.object(&target.namespace, &target.name, subresource))
     }
 
     async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Value, Refused> {
-        let resource = self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
+        let resource =
+            self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
         self.caller.post(&resource.collection(&target.namespace), object).await
     }
 
-    async fn put(&self, target: &ObjectRef, subresource: &str, object: &Value) -> Result<Value, Refused> {
+    async fn put(
+        &self,
+        target: &ObjectRef,
+        subresource: &str,
+        object: &Value,
+    ) -> Result<Value, Refused> {
         self.caller.put(&self.path(target, subresource)?, object).await
     }
 
@@ -226,13 +239,14 @@ impl Executor {
         patch: &Value,
         only_if: Option<&ObjectRef>,
     ) -> Result<Value, Refused> {
-        if let Some(guard) = only_if {
-            if !self.caller.is_live(&self.path(guard, "")?, &guard.uid).await? {
-                return Err(Refused::Conflict(format!("{} {} is gone", guard.kind, guard.name)));
-            }
+        if let Some(guard) = only_if
+            && !self.caller.is_live(&self.path(guard, "")?, &guard.uid).await?
+        {
+            return Err(Refused::Conflict(format!("{} {} is gone", guard.kind, guard.name)));
         }
         let mut patch = patch.clone();
-        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)] {
+        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)]
+        {
             if !value.is_empty() {
                 patch["metadata"][field] = value.as_str().into();
             }
@@ -247,12 +261,14 @@ impl Executor {
         propagation: Propagation,
     ) -> Result<Value, Refused> {
         let mut preconditions = json!({});
-        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)] {
+        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)]
+        {
             if !value.is_empty() {
                 preconditions[field] = value.as_str().into();
             }
         }
-        let mut options = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions });
+        let mut options =
+            json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions });
         if let Some(grace) = grace {
             options["gracePeriodSeconds"] = grace.into();
         }
@@ -299,7 +315,13 @@ impl Executor {
             }
             Err(refused) => refused,
         };
-        debug!(component, kind = target.kind, name = target.name, error = refused.message(), "refused");
+        debug!(
+            component,
+            kind = target.kind,
+            name = target.name,
+            error = refused.message(),
+            "refused"
+        );
         match refused {
             Refused::NotFound(_) if !must_exist => Done::Nothing,
             Refused::Conflict(_) | Refused::Gone => Done::Stale,
@@ -331,14 +353,21 @@ impl Executor {
             .replace("{name}", name)
             .replace("{node}", node)
             .replace("{error}", error);
-        self.recorder.tell(Note { component, about: told.about.clone(), warning: failed, reason, message });
+        self.recorder.tell(Note {
+            component,
+            about: told.about.clone(),
+            warning: failed,
+            reason,
+            message,
+        });
     }
 }
 
 fn side_by_side(first: &Action, other: &Action) -> bool {
     matches!(
         (first, other),
-        (Action::Create { .. }, Action::Create { .. }) | (Action::Delete { .. }, Action::Delete { .. })
+        (Action::Create { .. }, Action::Create { .. })
+            | (Action::Delete { .. }, Action::Delete { .. })
     )
 }
 

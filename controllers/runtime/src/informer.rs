@@ -193,7 +193,8 @@ impl<T: Send + Sync + 'static> Informer<T> {
                 query.push_str("&continue=");
                 query.push_str(&escape(&next));
             }
-            let mut page = caller.get(&query).await.map_err(|refused| refused.message().to_owned())?;
+            let mut page =
+                caller.get(&query).await.map_err(|refused| refused.message().to_owned())?;
             let items = page["items"].take();
             for value in items.as_array().cloned().into_iter().flatten() {
                 if let Some((key, item)) = self.read(value) {
@@ -205,7 +206,8 @@ impl<T: Send + Sync + 'static> Informer<T> {
                 break page["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
             }
         };
-        let gone: Vec<Key> = self.keys().into_iter().filter(|key| !fresh.contains_key(key)).collect();
+        let gone: Vec<Key> =
+            self.keys().into_iter().filter(|key| !fresh.contains_key(key)).collect();
         for (key, item) in fresh {
             self.change(key, Some(item));
         }
@@ -276,7 +278,10 @@ impl<T: Send + Sync + 'static> Informer<T> {
             let mut items = self.items.write().unwrap_or_else(PoisonError::into_inner);
             match item {
                 Some(item) => {
-                    if items.get(&key).is_some_and(|old| old.revision == item.revision && old.uid == item.uid) {
+                    if items
+                        .get(&key)
+                        .is_some_and(|old| old.revision == item.revision && old.uid == item.uid)
+                    {
                         return;
                     }
                     items.insert(key.clone(), item)

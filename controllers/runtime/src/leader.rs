@@ -51,7 +51,9 @@ impl Candidate {
                     return true;
                 }
                 Ok(false) => {}
-                Err(refused) => warn!(lease = self.name, error = refused.message(), "cannot take the lease"),
+                Err(refused) => {
+                    warn!(lease = self.name, error = refused.message(), "cannot take the lease")
+                }
             }
             tokio::select! {
                 () = token.cancelled() => return false,
@@ -69,7 +71,8 @@ impl Candidate {
                 () = token.cancelled() => return self.release(caller).await,
                 () = tokio::time::sleep(RETRY) => {}
             }
-            let attempt = tokio::time::timeout(RENEW_DEADLINE, self.attempt(caller, &mut seen)).await;
+            let attempt =
+                tokio::time::timeout(RENEW_DEADLINE, self.attempt(caller, &mut seen)).await;
             match attempt {
                 Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
                 Ok(Ok(false)) => {
@@ -104,7 +107,8 @@ impl Candidate {
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or("").to_owned();
         if !holder.is_empty() && holder != self.identity {
             let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or("").to_owned();
-            let seconds = lease["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(DURATION_SECONDS as u64);
+            let seconds =
+                lease["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(DURATION_SECONDS as u64);
             let known = seen.take().filter(|known| known.version == version);
             let known = known.unwrap_or(Seen { version, at: tokio::time::Instant::now() });
             let expired = known.at.elapsed() >= Duration::from_secs(seconds);

@@ -56,7 +56,10 @@ pub struct Recorder {
 
 impl Recorder {
     /// The recorder and the task that has to run for it.
-    pub fn new(caller: Caller, token: CancellationToken) -> (Recorder, impl Future<Output = ()> + Send) {
+    pub fn new(
+        caller: Caller,
+        token: CancellationToken,
+    ) -> (Recorder, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let recorder = Recorder { sender, known: Arc::default() };
         let known = recorder.known.clone();
@@ -101,7 +104,12 @@ fn key(note: &Note) -> NoteKey {
 }
 
 fn resource() -> Resource {
-    Resource { api_version: "v1".to_owned(), kind: "Event".to_owned(), plural: "events".to_owned(), namespaced: true }
+    Resource {
+        api_version: "v1".to_owned(),
+        kind: "Event".to_owned(),
+        plural: "events".to_owned(),
+        namespaced: true,
+    }
 }
 
 fn namespace(note: &Note) -> &str {

@@ -129,7 +129,11 @@ impl Cluster {
     }
 
     /// Chooses a node for a pod and assumes that it goes there.
-    pub fn schedule(&mut self, pod: &PodInfo, volumes: &VolumeFacts) -> Result<String, Unschedulable> {
+    pub fn schedule(
+        &mut self,
+        pod: &PodInfo,
+        volumes: &VolumeFacts,
+    ) -> Result<String, Unschedulable> {
         let all = self.nodes.iter().filter(|node| node.exists).count();
         if let Some(why) = &volumes.blocked {
             return Err(Unschedulable::before_any_node(all, why));
@@ -153,7 +157,8 @@ impl Cluster {
             return Err(filter::explain(nodes, pod, volumes));
         }
         let empty = HashMap::new();
-        let siblings = pod.owner.as_ref().and_then(|owner| self.owners.get(owner)).unwrap_or(&empty);
+        let siblings =
+            pod.owner.as_ref().and_then(|owner| self.owners.get(owner)).unwrap_or(&empty);
         let best = score::best(&self.nodes, &feasible, siblings, pod);
         self.next = if looked_at < self.nodes.len() {
             (self.next + looked_at) % self.nodes.len()
@@ -339,7 +344,10 @@ mod tests {
     fn host_ports_do_not_clash() {
         let mut cluster = cluster(&[node("a", "4", json!({}))]);
         let with_port = |name: &str| {
-            pod(name, json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}))
+            pod(
+                name,
+                json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}),
+            )
         };
         check(&mut cluster, &with_port("p"), "a");
         check(
@@ -352,6 +360,9 @@ mod tests {
 
     #[test]
     fn five_thousand_nodes_are_searched_in_part() {
-        assert_eq!((enough(0), enough(100), enough(1000), enough(5000), enough(50_000)), (1, 100, 420, 500, 2500));
+        assert_eq!(
+            (enough(0), enough(100), enough(1000), enough(5000), enough(50_000)),
+            (1, 100, 420, 500, 2500)
+        );
     }
 }

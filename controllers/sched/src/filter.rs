@@ -80,10 +80,14 @@ const FILTERS: &[(Filter, Explain)] = &[
     (room, |node, pod, _| lacking(node, pod)),
     (
         |_, _, volumes| !volumes.volume_missing,
-        |_, _, _| hopeless("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"),
+        |_, _, _| {
+            hopeless("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)")
+        },
     ),
     (
-        |node, _, volumes| volumes.affinities.iter().all(|affinity| selector_matches(affinity, node)),
+        |node, _, volumes| {
+            volumes.affinities.iter().all(|affinity| selector_matches(affinity, node))
+        },
         |_, _, _| hopeless("node(s) had volume node affinity conflict"),
     ),
 ];
@@ -142,8 +146,12 @@ fn schedulable(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
 }
 
 fn untolerated<'a>(node: &'a NodeState, pod: &PodInfo) -> Option<&'a Taint> {
-    let hard = node.taints.iter().filter(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
-    hard.into_iter().find(|taint| !pod.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+    let hard = node
+        .taints
+        .iter()
+        .filter(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
+    hard.into_iter()
+        .find(|taint| !pod.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
 }
 
 fn affine(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
@@ -161,7 +169,9 @@ pub(crate) fn term_matches(term: &NodeSelectorTerm, node: &NodeState) -> bool {
     let expressions = term.match_expressions.as_deref().unwrap_or_default();
     let fields = term.match_fields.as_deref().unwrap_or_default();
     !(expressions.is_empty() && fields.is_empty())
-        && expressions.iter().all(|one| requirement_matches(one, node.labels.get(&one.key).map(String::as_str)))
+        && expressions
+            .iter()
+            .all(|one| requirement_matches(one, node.labels.get(&one.key).map(String::as_str)))
         && fields.iter().all(|one| {
             requirement_matches(one, (one.key == "metadata.name").then_some(node.name.as_str()))
         })
@@ -206,10 +216,9 @@ fn amounts<'a>(
         ("ephemeral-storage", ask.ephemeral, used.ephemeral, all.ephemeral),
     ];
     let get = |map: &BTreeMap<String, i64>, name: &String| map.get(name).copied().unwrap_or(0);
-    let extended = ask
-        .extended
-        .iter()
-        .map(move |(name, ask)| (name.as_str(), *ask, get(&used.extended, name), get(&all.extended, name)));
+    let extended = ask.extended.iter().map(move |(name, ask)| {
+        (name.as_str(), *ask, get(&used.extended, name), get(&all.extended, name))
+    });
     fixed.into_iter().chain(extended)
 }
 

@@ -46,7 +46,8 @@ impl PodInfo {
                 (number > 0).then(|| (protocol, number, port.host_ip.clone().unwrap_or_default()))
             })
             .collect();
-        let affinity = spec.affinity.and_then(|affinity| affinity.node_affinity).unwrap_or_default();
+        let affinity =
+            spec.affinity.and_then(|affinity| affinity.node_affinity).unwrap_or_default();
         PodInfo {
             key: (
                 pod.metadata.namespace.clone().unwrap_or_default(),
@@ -57,7 +58,9 @@ impl PodInfo {
             weight: (weight.cpu, weight.memory),
             node_selector: spec.node_selector.unwrap_or_default().into_iter().collect(),
             required: affinity.required_during_scheduling_ignored_during_execution,
-            preferred: affinity.preferred_during_scheduling_ignored_during_execution.unwrap_or_default(),
+            preferred: affinity
+                .preferred_during_scheduling_ignored_during_execution
+                .unwrap_or_default(),
             tolerations: spec.tolerations.unwrap_or_default(),
             ports,
             owner: controller_of(&pod.metadata).map(|owner| owner.uid.clone()),

@@ -71,7 +71,8 @@ impl Resources {
 /// With `floor`, containers that ask for no CPU or memory count with a default, as scoring wants it.
 pub(crate) fn of_pod(spec: &PodSpec, floor: bool) -> Resources {
     let ask = |container: &Container| {
-        let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        let requests =
+            container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
         let mut resources = Resources::read(requests);
         let named = |name: &str| requests.is_some_and(|all| all.contains_key(name));
         if floor && !named("cpu") {
@@ -120,7 +121,10 @@ mod tests {
     #[test]
     fn init_containers_count_by_their_peak_and_sidecars_stay() {
         check(json!({"containers": [container("1", None), container("500m", None)]}), 1500);
-        check(json!({"containers": [container("1", None)], "initContainers": [container("3", None)]}), 3000);
+        check(
+            json!({"containers": [container("1", None)], "initContainers": [container("3", None)]}),
+            3000,
+        );
         check(
             json!({"containers": [container("1", None)],
                 "initContainers": [container("1", Some("Always")), container("3", None)]}),

@@ -25,17 +25,21 @@ pub(crate) fn best(
     let taints = |index: usize| soft_taints(&nodes[index], pod);
     let affinity = |index: usize| preference(&nodes[index], pod);
     let count = |index: usize| siblings.get(&index).copied().unwrap_or(0);
-    let greatest = |of: &dyn Fn(usize) -> i64| feasible.iter().map(|index| of(*index)).max().unwrap_or(0);
+    let greatest =
+        |of: &dyn Fn(usize) -> i64| feasible.iter().map(|index| of(*index)).max().unwrap_or(0);
     let most_taints = greatest(&taints);
     let most_affinity = if pod.preferred.is_empty() { 0 } else { greatest(&affinity) };
     let most_siblings = if siblings.is_empty() { 0 } else { greatest(&count) };
-    let part = |value: i64, most: i64| if most > 0 { FULL * value as f64 / most as f64 } else { 0.0 };
+    let part =
+        |value: i64, most: i64| if most > 0 { FULL * value as f64 / most as f64 } else { 0.0 };
     let mut best = (f64::MIN, feasible.first().copied().unwrap_or(0));
     for &index in feasible {
         let node = &nodes[index];
         let mut score = allocation(node, pod);
-        score += TAINTS * (FULL - part(if most_taints > 0 { taints(index) } else { 0 }, most_taints));
-        score += SPREAD * (FULL - part(if most_siblings > 0 { count(index) } else { 0 }, most_siblings));
+        score +=
+            TAINTS * (FULL - part(if most_taints > 0 { taints(index) } else { 0 }, most_taints));
+        score +=
+            SPREAD * (FULL - part(if most_siblings > 0 { count(index) } else { 0 }, most_siblings));
         if most_affinity > 0 {
             score += AFFINITY * part(affinity(index), most_affinity);
         }

@@ -41,7 +41,9 @@ fn release_protection(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan:
     }
     let name = claim.metadata.name.as_deref().unwrap_or("");
     let user = seen.pods.iter().find(|pod| {
-        !pods::is_terminal(pod) && !pods::node_name(pod).is_empty() && pods::claims(pod).any(|one| one == name)
+        !pods::is_terminal(pod)
+            && !pods::node_name(pod).is_empty()
+            && pods::claims(pod).any(|one| one == name)
     });
     match user {
         Some(pod) => {
@@ -88,10 +90,15 @@ fn unbound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan)
     }
     let Some(volume) = find(&seen.volumes, wanted) else {
         set_phase(claim, "Pending", plan);
-        plan.wait(Waiting::new("FailedBinding", format!("volume {wanted:?} does not exist"), Shown::Event));
+        plan.wait(Waiting::new(
+            "FailedBinding",
+            format!("volume {wanted:?} does not exist"),
+            Shown::Event,
+        ));
         return;
     };
-    let taken = volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some()) && !is_for(volume, claim);
+    let taken =
+        volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_some()) && !is_for(volume, claim);
     let wait = if taken {
         let message = format!("volume {wanted:?} already bound to a different claim.");
         Some(Waiting::new("FailedBinding", message, Shown::Warning))
@@ -135,7 +142,8 @@ fn bound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
     };
     let name = volume_name(claim);
     if name.is_empty() {
-        let message = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!";
+        let message =
+            "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!";
         return lost(plan, "ClaimLost", message);
     }
     let Some(volume) = find(&seen.volumes, name) else {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec};
+use k8s_openapi::api::core::v1::{
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+};
 
 use super::is_for;
 use crate::common::{annotation, selects};
@@ -35,8 +37,13 @@ fn request(spec: &PersistentVolumeClaimSpec) -> i64 {
 }
 
 /// Why a volume does not satisfy a claim, whoever else it may belong to; `None` if it does.
-pub(super) fn mismatch(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<&'static str> {
-    let (Some(spec), Some(wanted)) = (&volume.spec, &claim.spec) else { return Some("it has no spec") };
+pub(super) fn mismatch(
+    volume: &PersistentVolume,
+    claim: &PersistentVolumeClaim,
+) -> Option<&'static str> {
+    let (Some(spec), Some(wanted)) = (&volume.spec, &claim.spec) else {
+        return Some("it has no spec");
+    };
     let mode = |mode: &Option<String>| mode.clone().unwrap_or_else(|| "Filesystem".to_owned());
     if capacity(volume) < request(wanted) {
         return Some("requested PV is too small");

@@ -43,7 +43,9 @@ pub fn plan(seen: &VolumeObserved, now: Timestamp) -> Plan {
         set_phase(volume, "Bound", "", now, &mut plan);
     } else if wanted.is_empty() {
         let message = format!("claim {} has not taken the volume yet", reference_name(volume));
-        plan.wait(Waiting::new("ClaimPending", message, Shown::Status).on(ObjectRef::to(claim.as_ref())));
+        plan.wait(
+            Waiting::new("ClaimPending", message, Shown::Status).on(ObjectRef::to(claim.as_ref())),
+        );
     } else {
         unbind(volume, now, &mut plan);
     }
@@ -55,11 +57,18 @@ fn phase(volume: &PersistentVolume) -> &str {
 }
 
 fn reference_name(volume: &PersistentVolume) -> String {
-    let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.clone()).unwrap_or_default();
+    let reference =
+        volume.spec.as_ref().and_then(|spec| spec.claim_ref.clone()).unwrap_or_default();
     format!("{}/{}", reference.namespace.unwrap_or_default(), reference.name.unwrap_or_default())
 }
 
-fn set_phase(volume: &PersistentVolume, wanted: &str, message: &str, now: Timestamp, plan: &mut Plan) {
+fn set_phase(
+    volume: &PersistentVolume,
+    wanted: &str,
+    message: &str,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
     if phase(volume) == wanted {
         return;
     }
@@ -71,14 +80,20 @@ fn set_phase(volume: &PersistentVolume, wanted: &str, message: &str, now: Timest
 /// The claim is gone: Retain keeps everything for a person to look at, the others need somebody who can wipe volumes.
 fn released(volume: &PersistentVolume, now: Timestamp, plan: &mut Plan) {
     let spec = volume.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref()).unwrap_or("Retain");
+    let policy =
+        spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref()).unwrap_or("Retain");
     if policy == "Retain" {
         set_phase(volume, "Released", "", now, plan);
         return;
     }
     let name = volume.metadata.name.as_deref().unwrap_or("");
     let (reason, message) = if policy == "Delete" {
-        ("VolumeFailedDelete", format!("error getting deleter volume plugin for volume {name:?}: no volume plugin matched"))
+        (
+            "VolumeFailedDelete",
+            format!(
+                "error getting deleter volume plugin for volume {name:?}: no volume plugin matched"
+            ),
+        )
     } else {
         ("VolumeFailedRecycle", "No recycler plugin found for the volume!".to_owned())
     };

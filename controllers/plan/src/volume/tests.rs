@@ -61,7 +61,10 @@ fn settle(mut claim: Value, mut volumes: Vec<Value>, steps: usize) -> (Value, Ve
             let object = if target.kind == "PersistentVolumeClaim" {
                 &mut claim
             } else {
-                volumes.iter_mut().find(|one| one["metadata"]["name"] == target.name.as_str()).unwrap()
+                volumes
+                    .iter_mut()
+                    .find(|one| one["metadata"]["name"] == target.name.as_str())
+                    .unwrap()
             };
             merge(object, patch);
         }
@@ -99,8 +102,14 @@ fn nothing_fits_is_told() {
 #[test]
 fn a_volume_of_a_lost_claim_is_released_and_never_given_away() {
     let mut taken = volume("v", "2Gi");
-    merge(&mut taken, &json!({"spec": {"claimRef": {"namespace": "n", "name": "data", "uid": "old"}}}));
-    assert_eq!(planned(&claim(json!({})), &[taken.clone()]).report.waiting[0].reason, "FailedBinding");
+    merge(
+        &mut taken,
+        &json!({"spec": {"claimRef": {"namespace": "n", "name": "data", "uid": "old"}}}),
+    );
+    assert_eq!(
+        planned(&claim(json!({})), &[taken.clone()]).report.waiting[0].reason,
+        "FailedBinding"
+    );
     let seen = VolumeObserved {
         volume: Some(Arc::new(serde_json::from_value(taken).unwrap())),
         claim: Some(Arc::new(serde_json::from_value(claim(json!({}))).unwrap())),

@@ -1,0 +1,275 @@
+//! The caches: typed for the kinds that plans look into, metadata only for all others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, Service,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leme_controller_runtime::{Caller, Informer, Key, Resource, Sight};
+use leme_kinds::{KINDS, Kind};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// An object of which only the metadata is kept.
+#[derive(Debug)]
+pub(crate) struct Meta(pub(crate) ObjectMeta);
+
+/// What has metadata.
+pub(crate) trait HasMeta: Send + Sync + 'static {
+    /// The metadata.
+    fn meta(&self) -> &ObjectMeta;
+}
+
+impl HasMeta for Meta {
+    fn meta(&self) -> &ObjectMeta {
+        &self.0
+    }
+}
+
+macro_rules! has_meta {
+    ($($kind:ty),*) => {$(
+        impl HasMeta for $kind {
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+        }
+    )*};
+}
+
+has_meta!(
+    Pod,
+    Node,
+    Namespace,
+    Service,
+    Endpoints,
+    EndpointSlice,
+    ReplicationController,
+    Lease,
+    PersistentVolume,
+    PersistentVolumeClaim
+);
+
+/// Called with an object's key and its metadata before and now.
+pub(crate) type MetaHandler =
+    Arc<dyn Fn(&Key, Option<&ObjectMeta>, Option<&ObjectMeta>) + Send + Sync>;
+
+/// A cache of any kind, looked at only for metadata.
+pub(crate) trait Metadata: Send + Sync {
+    fn resource(&self) -> &Resource;
+    fn meta(&self, key: &Key) -> Option<ObjectMeta>;
+    fn on_meta(&self, handler: MetaHandler);
+}
+
+impl<T: HasMeta> Metadata for Informer<T> {
+    fn resource(&self) -> &Resource {
+        Informer::resource(self)
+    }
+
+    fn meta(&self, key: &Key) -> Option<ObjectMeta> {
+        self.get(&key.0, &key.1).map(|object| object.meta().clone())
+    }
+
+    fn on_meta(&self, handler: MetaHandler) {
+        self.on_change(Box::new(move |key, old, new| {
+            handler(key, old.map(|object| object.meta()), new.map(|object| object.meta()));
+        }));
+    }
+}
+
+/// All caches, one per kind.
+pub(crate) struct Cache {
+    pub(crate) pods: Arc<Informer<Pod>>,
+    pub(crate) nodes: Arc<Informer<Node>>,
+    pub(crate) namespaces: Arc<Informer<Namespace>>,
+    pub(crate) services: Arc<Informer<Service>>,
+    pub(crate) endpoints: Arc<Informer<Endpoints>>,
+    pub(crate) slices: Arc<Informer<EndpointSlice>>,
+    pub(crate) replication: Arc<Informer<ReplicationController>>,
+    pub(crate) leases: Arc<Informer<Lease>>,
+    pub(crate) volumes: Arc<Informer<PersistentVolume>>,
+    pub(crate) claims: Arc<Informer<PersistentVolumeClaim>>,
+    /// Every other kind, metadata only.
+    pub(crate) others: Vec<Arc<Informer<Meta>>>,
+}
+
+/// Kinds that nothing owns and that come in great numbers.
+fn is_cached(kind: &Kind) -> bool {
+    kind.kind != "Event"
+}
+
+fn resource(kind: &Kind) -> Resource {
+    Resource {
+        api_version: kind.api_version(),
+        kind: kind.kind.to_owned(),
+        plural: kind.plural.to_owned(),
+        namespaced: kind.namespaced(),
+    }
+}
+
+/// The resource of a kind in the table.
+pub(crate) fn resolve(api_version: &str, kind: &str) -> Option<Resource> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    leme_kinds::by_kind(group, version, kind).map(resource)
+}
+
+fn lean(value: &mut Value) {
+    if let Some(meta) = value["metadata"].as_object_mut() {
+        meta.remove("managedFields");
+    }
+}
+
+fn typed<K: DeserializeOwned>(mut value: Value) -> Result<K, serde_json::Error> {
+    lean(&mut value);
+    serde_json::from_value(value)
+}
+
+fn meta_only(mut value: Value) -> Result<Meta, serde_json::Error> {
+    lean(&mut value);
+    if let Some(meta) = value["metadata"].as_object_mut() {
+        meta.remove("annotations");
+        meta.remove("labels");
+    }
+    serde_json::from_value(value["metadata"].take()).map(Meta)
+}
+
+fn informer<K>(namespaced: bool) -> Arc<Informer<K>>
+where
+    K: k8s_openapi::Resource + DeserializeOwned + Send + Sync + 'static,
+{
+    let resource = Resource {
+        api_version: K::API_VERSION.to_owned(),
+        kind: K::KIND.to_owned(),
+        plural: K::URL_PATH_SEGMENT.to_owned(),
+        namespaced,
+    };
+    Informer::new(resource, typed::<K>)
+}
+
+impl Cache {
+    pub(crate) fn new() -> Cache {
+        let mut cache = Cache {
+            pods: informer(true),
+            nodes: informer(false),
+            namespaces: informer(false),
+            services: informer(true),
+            endpoints: informer(true),
+            slices: informer(true),
+            replication: informer(true),
+            leases: informer(true),
+            volumes: informer(false),
+            claims: informer(true),
+            others: Vec::new(),
+        };
+        let known: Vec<Resource> = cache.all().iter().map(|one| one.resource().clone()).collect();
+        cache.others = KINDS
+            .iter()
+            .filter(|kind| is_cached(kind))
+            .map(resource)
+            .filter(|resource| !known.contains(resource))
+            .map(|resource| Informer::new(resource, meta_only))
+            .collect();
+        cache
+    }
+
+    /// All caches, for their metadata; the order never changes.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Metadata>> {
+        let mut all: Vec<Arc<dyn Metadata>> = vec![
+            self.pods.clone(),
+            self.nodes.clone(),
+            self.namespaces.clone(),
+            self.services.clone(),
+            self.endpoints.clone(),
+            self.slices.clone(),
+            self.replication.clone(),
+            self.leases.clone(),
+            self.volumes.clone(),
+            self.claims.clone(),
+        ];
+        all.extend(self.others.iter().map(|one| one.clone() as Arc<dyn Metadata>));
+        all
+    }
+
+    /// The cache of another kind.
+    pub(crate) fn other(&self, api_version: &str, kind: &str) -> Option<&Arc<Informer<Meta>>> {
+        self.others
+            .iter()
+            .find(|one| one.resource().kind == kind && one.resource().api_version == api_version)
+    }
+
+    /// What the executor waits for after its writes.
+    pub(crate) fn sights(&self) -> HashMap<(String, String), Arc<dyn Sight>> {
+        let mut sights: Vec<(Resource, Arc<dyn Sight>)> = vec![
+            (self.pods.resource().clone(), self.pods.clone()),
+            (self.nodes.resource().clone(), self.nodes.clone()),
+            (self.namespaces.resource().clone(), self.namespaces.clone()),
+            (self.services.resource().clone(), self.services.clone()),
+            (self.endpoints.resource().clone(), self.endpoints.clone()),
+            (self.slices.resource().clone(), self.slices.clone()),
+            (self.replication.resource().clone(), self.replication.clone()),
+            (self.leases.resource().clone(), self.leases.clone()),
+            (self.volumes.resource().clone(), self.volumes.clone()),
+            (self.claims.resource().clone(), self.claims.clone()),
+        ];
+        sights.extend(
+            self.others.iter().map(|one| (one.resource().clone(), one.clone() as Arc<dyn Sight>)),
+        );
+        sights
+            .into_iter()
+            .map(|(resource, sight)| ((resource.api_version, resource.kind), sight))
+            .collect()
+    }
+
+    /// Keeps all caches in tasks of their own.
+    pub(crate) fn spawn(
+        &self,
+        caller: &Caller,
+        token: &CancellationToken,
+        tasks: &mut JoinSet<()>,
+    ) {
+        macro_rules! spawn {
+            ($($cache:expr),*) => {$( tasks.spawn($cache.clone().run(caller.clone(), token.clone())); )*};
+        }
+        spawn!(
+            self.pods,
+            self.nodes,
+            self.namespaces,
+            self.services,
+            self.endpoints,
+            self.slices,
+            self.replication,
+            self.leases,
+            self.volumes,
+            self.claims
+        );
+        for other in &self.others {
+            tasks.spawn(other.clone().run(caller.clone(), token.clone()));
+        }
+    }
+
+    /// Waits until the typed caches are filled, or `token` is cancelled.
+    pub(crate) async fn synced(&self, token: &CancellationToken) {
+        let all = async {
+            self.namespaces.synced().await;
+            self.pods.synced().await;
+            self.nodes.synced().await;
+            self.services.synced().await;
+            self.endpoints.synced().await;
+            self.slices.synced().await;
+            self.replication.synced().await;
+            self.leases.synced().await;
+            self.volumes.synced().await;
+            self.claims.synced().await;
+        };
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = all => {}
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Wakes what happens per namespace: its end, and what it is given at its start.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leme_controller_runtime::{Caller, Queue};
+use leme_kinds::{KINDS, Kind};
+use leme_plan::{ObjectRef, namespace, service_account};
+use serde_json::Value;
+
+use crate::cache::resolve;
+use crate::{Start, Wiring, controller};
+
+pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    let waker = queue.clone();
+    wiring.cache.namespaces.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    for cache in wiring.cache.all().into_iter().filter(|cache| cache.resource().namespaced) {
+        let (waker, namespaces) = (queue.clone(), wiring.cache.namespaces.clone());
+        cache.on_meta(Arc::new(move |key, _, new| {
+            let gone_or_going = new.is_none_or(|meta| meta.deletion_timestamp.is_some());
+            let ending =
+                || namespaces.get("", &key.0).is_some_and(|one| namespace::needs_content(&one));
+            if gone_or_going && ending() {
+                waker.add((String::new(), key.0.clone()));
+            }
+        }));
+    }
+    controller(wiring, "namespace-controller", queue, None, |wiring, key, _| async move {
+        let found = wiring.cache.namespaces.get("", &key.1);
+        let mut content = Vec::new();
+        if found.as_ref().is_some_and(|one| namespace::needs_content(one)) {
+            for kind in KINDS.iter().filter(|kind| kind.namespaced()) {
+                content.push(look(wiring.executor.caller(), kind, &key.1).await);
+            }
+        }
+        let seen = namespace::Observed { namespace: found, content };
+        Ok(namespace::plan(&seen, Timestamp::now()))
+    })
+}
+
+/// What is left of a kind, asked at the API itself: a cache could be behind, and what it misses would be lost for good.
+async fn look(caller: &Caller, kind: &Kind, namespace: &str) -> namespace::Content {
+    let resource = resolve(&kind.api_version(), kind.kind);
+    let path = resource.map(|resource| resource.collection(namespace)).unwrap_or_default();
+    let objects = match caller.get(&path).await {
+        Ok(mut list) => metas(list["items"].take()).map_err(|error| error.to_string()),
+        Err(refused) => Err(refused.message().to_owned()),
+    };
+    namespace::Content {
+        api_version: kind.api_version(),
+        kind: kind.kind.to_owned(),
+        resource: format!("{}.{}", kind.plural, kind.group),
+        objects,
+    }
+}
+
+fn metas(items: Value) -> Result<Vec<ObjectMeta>, serde_json::Error> {
+    let Value::Array(items) = items else { return Ok(Vec::new()) };
+    items
+        .into_iter()
+        .map(|mut item| {
+            let mut meta = item["metadata"].take();
+            if let Some(fields) = meta.as_object_mut() {
+                fields.remove("managedFields");
+            }
+            serde_json::from_value(meta)
+        })
+        .collect()
+}
+
+pub(crate) fn accounts(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    let waker = queue.clone();
+    wiring.cache.namespaces.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    let watched = [("ServiceAccount", "default"), ("ConfigMap", service_account::ROOT_CA)];
+    for (kind, name) in watched {
+        let Some(cache) = wiring.cache.other("v1", kind) else { continue };
+        let waker = queue.clone();
+        cache.on_change(Box::new(move |key, _, _| {
+            if key.1 == name {
+                waker.add((String::new(), key.0.clone()));
+            }
+        }));
+    }
+    controller(wiring, "serviceaccount-controller", queue, None, |wiring, key, _| async move {
+        let cached = |kind: &str, name: &str| {
+            wiring.cache.other("v1", kind).and_then(|all| all.get(&key.1, name))
+        };
+        let root_ca = wiring.config.root_ca.clone();
+        let mut published = None;
+        if let (Some(wanted), Some(map)) = (&root_ca, cached("ConfigMap", service_account::ROOT_CA))
+        {
+            let target = ObjectRef::of_meta("v1", "ConfigMap", &map.0);
+            let path = resolve("v1", "ConfigMap")
+                .map(|one| one.object(&key.1, &target.name, ""))
+                .unwrap_or_default();
+            let live = wiring
+                .executor
+                .caller()
+                .get(&path)
+                .await
+                .map_err(|refused| refused.message().to_owned())?;
+            published = Some((target, live["data"]["ca.crt"] == wanted.as_str()));
+        }
+        let seen = service_account::Observed {
+            namespace: wiring.cache.namespaces.get("", &key.1),
+            has_default: cached("ServiceAccount", "default").is_some(),
+            root_ca,
+            published,
+        };
+        Ok(service_account::plan(&seen, Timestamp::now()))
+    })
+}

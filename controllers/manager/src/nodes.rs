@@ -1,0 +1,159 @@
+//! Wakes the life cycle of nodes and the collection of pods whose node is gone. Keeps, by this process's own clock, when
+//! each node was last heard of: the clocks of other machines are not trusted, and a restart begins a new grace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use leme_controller_runtime::{Brake, Queue};
+use leme_plan::{node, pod_gc, pods};
+
+use crate::{Start, Wiring, controller};
+
+/// When each node's sign of life changed last.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<HashMap<String, (String, Timestamp)>>>);
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a sign of life; the same one again says nothing new.
+    fn sign(&self, node: &str, sign: String) {
+        let mut all = self.lock();
+        match all.get_mut(node) {
+            Some(known) if known.0 == sign => {}
+            Some(known) => *known = (sign, Timestamp::now()),
+            None => {
+                all.insert(node.to_owned(), (sign, Timestamp::now()));
+            }
+        }
+    }
+
+    fn of(&self, node: &str) -> Timestamp {
+        let mut all = self.lock();
+        all.entry(node.to_owned()).or_insert_with(|| (String::new(), Timestamp::now())).1
+    }
+
+    fn forget(&self, node: &str) {
+        self.lock().remove(node);
+    }
+}
+
+fn heartbeat(node: &Node) -> Option<String> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    let ready =
+        conditions.iter().find(|one| one.type_ == "Ready").filter(|one| one.status != "Unknown")?;
+    Some(format!("status {:?}", ready.last_heartbeat_time.as_ref()?.0))
+}
+
+fn has_no_execute(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    taints.into_iter().flatten().any(|taint| taint.effect == "NoExecute")
+}
+
+const LEASES: &str = "kube-node-lease";
+
+pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
+    let (queue, heard) = (Arc::new(Queue::default()), Heard::default());
+    let (waker, signs, nodes) = (queue.clone(), heard.clone(), wiring.cache.nodes.clone());
+    wiring.cache.nodes.on_change(Box::new(move |key, old, new| {
+        let Some(fresh) = new else {
+            signs.forget(&key.1);
+            nodes.keys().into_iter().for_each(|key| waker.add(key));
+            return;
+        };
+        if let Some(sign) = heartbeat(fresh) {
+            signs.sign(&key.1, sign);
+        }
+        waker.add(key.clone());
+        if old.is_none_or(|old| node::ready_status(old) != node::ready_status(fresh)) {
+            nodes.keys().into_iter().for_each(|key| waker.add(key));
+        }
+    }));
+    let signs = heard.clone();
+    wiring.cache.leases.on_change(Box::new(move |key, _, new| {
+        let renewed =
+            new.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0));
+        if let (LEASES, Some(renewed)) = (key.0.as_str(), renewed) {
+            signs.sign(&key.1, format!("lease {renewed}"));
+        }
+    }));
+    let (waker, nodes) = (queue.clone(), wiring.cache.nodes.clone());
+    wiring.cache.pods.on_change(Box::new(move |_, _, new| {
+        let name = new.map_or("", |pod| pods::node_name(pod));
+        let tainted =
+            |node: Arc<Node>| has_no_execute(&node) || node::ready_status(&node) == "Unknown";
+        if !name.is_empty() && nodes.get("", name).is_some_and(tainted) {
+            waker.add((String::new(), name.to_owned()));
+        }
+    }));
+    // A wrong belief about nodes must not empty the cluster: evictions trickle.
+    let brake = Some(Brake::new(50, 5));
+    controller(wiring, "node-controller", queue, brake, move |wiring, key, _| {
+        let heard = heard.clone();
+        async move {
+            let Some(found) = wiring.cache.nodes.get("", &key.1) else {
+                return Ok(leme_plan::Plan::default());
+            };
+            let now = Timestamp::now();
+            let alive = |one: &Node| {
+                let name = one.metadata.name.as_deref().unwrap_or("");
+                let silence = std::time::Duration::try_from(now.duration_since(heard.of(name)));
+                node::ready_status(one) == "True" && silence.unwrap_or_default() < node::GRACE
+            };
+            let seen = node::Observed {
+                heard: heard.of(&key.1),
+                pods: wiring.cache.pods.filter(|pod| pods::node_name(pod) == key.1),
+                all_dark: !wiring.cache.nodes.list().iter().any(|one| alive(one)),
+                node: found,
+            };
+            Ok(node::plan(&seen, now))
+        }
+    })
+}
+
+/// Keys are names of nodes; the empty name stands for pods that were deleted before they were bound.
+pub(crate) fn pod_gc(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    let (waker, nodes) = (queue.clone(), wiring.cache.nodes.clone());
+    wiring.cache.pods.on_change(Box::new(move |_, _, new| {
+        let Some(pod) = new else { return };
+        let name = pods::node_name(pod);
+        let orphaned =
+            if name.is_empty() { pods::is_deleting(pod) } else { nodes.get("", name).is_none() };
+        if orphaned {
+            waker.add((String::new(), name.to_owned()));
+        }
+    }));
+    let waker = queue.clone();
+    wiring.cache.nodes.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    let gone: Heard = Heard::default();
+    let brake = Some(Brake::new(50, 5));
+    controller(wiring, "pod-garbage-collector", queue, brake, move |wiring, key, _| {
+        let gone = gone.clone();
+        async move {
+            let name = key.1.as_str();
+            if !name.is_empty() && wiring.cache.nodes.get("", name).is_some() {
+                gone.forget(name);
+                return Ok(leme_plan::Plan::default());
+            }
+            let pods = wiring.cache.pods.filter(|pod| {
+                pods::node_name(pod) == name && (!name.is_empty() || pods::is_deleting(pod))
+            });
+            if name.is_empty() || pods.is_empty() {
+                gone.forget(name);
+                let seen = pod_gc::Observed { pods, gone_since: None, verified: true };
+                return Ok(pod_gc::plan(&seen, Timestamp::now()));
+            }
+            let since = gone.of(name);
+            let path = wiring.cache.nodes.resource().object("", name, "");
+            let live = wiring.executor.caller().is_live(&path, "").await;
+            let live = live.map_err(|refused| refused.message().to_owned())?;
+            let seen = pod_gc::Observed { pods, gone_since: Some(since), verified: !live };
+            Ok(pod_gc::plan(&seen, Timestamp::now()))
+        }
+    })
+}

@@ -1,0 +1,80 @@
+//! Wakes Endpoints and EndpointSlices: by services, by pods that a selector matches, and by what they write themselves.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use leme_controller_runtime::Queue;
+use leme_plan::common::matches;
+use leme_plan::{endpoints, endpointslice};
+
+use crate::{Start, Wiring, controller};
+
+/// Wakes the services that select a pod, by its labels before and now.
+fn by_pods(wiring: &Wiring, queue: &Arc<Queue>) {
+    let (waker, services) = (queue.clone(), wiring.cache.services.clone());
+    wiring.cache.pods.on_change(Box::new(move |key, old, new| {
+        for service in services.in_namespace(&key.0) {
+            let Some(selector) = endpoints::selector(&service) else { continue };
+            let mut both = [old, new].into_iter().flatten();
+            if both.any(|pod| matches(selector, pod.metadata.labels.as_ref())) {
+                waker.add((key.0.clone(), service.metadata.name.clone().unwrap_or_default()));
+            }
+        }
+    }));
+    let waker = queue.clone();
+    wiring.cache.services.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+}
+
+pub(crate) fn endpoints(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    by_pods(wiring, &queue);
+    let waker = queue.clone();
+    wiring.cache.endpoints.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    controller(wiring, "endpoint-controller", queue, None, |wiring, key, _| async move {
+        let cache = &wiring.cache;
+        let seen = endpoints::Observed {
+            service: cache.services.get(&key.0, &key.1),
+            pods: cache.pods.in_namespace(&key.0),
+            endpoints: cache.endpoints.get(&key.0, &key.1),
+        };
+        Ok(endpoints::plan(&seen, Timestamp::now()))
+    })
+}
+
+pub(crate) fn slices(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    by_pods(wiring, &queue);
+    let waker = queue.clone();
+    wiring.cache.slices.on_change(Box::new(move |key, old, new| {
+        for slice in [old, new].into_iter().flatten() {
+            let labels = slice.metadata.labels.as_ref();
+            if let Some(service) = labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME))
+            {
+                waker.add((key.0.clone(), service.clone()));
+            }
+        }
+    }));
+    controller(wiring, "endpoint-slice-controller", queue, None, |wiring, key, _| async move {
+        let cache = &wiring.cache;
+        let named = |slice: &k8s_openapi::api::discovery::v1::EndpointSlice| {
+            let labels = slice.metadata.labels.as_ref();
+            labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME)) == Some(&key.1)
+        };
+        let nodes = cache.nodes.list();
+        let seen = endpointslice::Observed {
+            service: cache.services.get(&key.0, &key.1),
+            pods: cache.pods.in_namespace(&key.0),
+            slices: cache
+                .slices
+                .in_namespace(&key.0)
+                .into_iter()
+                .filter(|slice| named(slice))
+                .collect(),
+            nodes: nodes
+                .into_iter()
+                .map(|node| (node.metadata.name.clone().unwrap_or_default(), node))
+                .collect(),
+        };
+        Ok(endpointslice::plan(&seen, Timestamp::now()))
+    })
+}
