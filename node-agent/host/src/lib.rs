@@ -1,1 +1,15 @@
-//! Effects made real: cgroups, mounts, network namespaces, OCI bundles, images.
+//! Effects made real: cgroups, mounts, namespaces, OCI specs, images, and the helper process that runs containers.
+//!
+//! Knows: the kernel and file formats. Refuses to know: pods, the API, tokio. The only room where `unsafe` may stand.
+#![allow(unsafe_code)]
+
+pub mod cgroup;
+pub mod files;
+pub mod helper;
+pub mod images;
+pub mod mounts;
+pub mod namespaces;
+pub mod process;
+pub mod spec;
+pub mod sys;
+pub mod terminal;

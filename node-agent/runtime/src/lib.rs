@@ -2,6 +2,10 @@
 //!
 //! Knows: sandboxes, containers, images. Refuses to know: the API server, pods beyond their identity.
 
+pub mod embedded;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +13,12 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
 use tokio::sync::{mpsc, oneshot};
+
+/// Acts as the embedded runtime's helper process when `args` (the program's name first) ask for it. To be called first
+/// thing in `main`, before any thread exists; `None` means that this is a normal start.
+pub fn helper_main(args: &[OsString]) -> Option<ExitCode> {
+    leme_host::helper::main(args)
+}
 
 /// Why the runtime did not do it.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,238 @@
+//! Cgroups of containers and pods, version 1 controllers and version 2 alike.
+//!
+//! Knows: the cgroup file systems. Refuses to know: limits (the OCI spec carries them to the runtime).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// How the machine's cgroups are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One tree (version 2).
+    Unified,
+    /// A tree per controller (version 1), with or without an extra version 2 tree that limits nothing.
+    PerController,
+}
+
+/// The layout of this machine.
+pub fn layout() -> Layout {
+    match rustix::fs::statfs(ROOT) {
+        Ok(stat) if stat.f_type as u64 == libc::CGROUP2_SUPER_MAGIC as u64 => Layout::Unified,
+        _ => Layout::PerController,
+    }
+}
+
+/// One cgroup path, in every tree that has it.
+#[derive(Clone, Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// `path` is relative to the root of each tree; a leading slash is fine, `..` is refused.
+    pub fn new(path: &str) -> io::Result<Cgroup> {
+        let path = PathBuf::from(path.trim_start_matches('/'));
+        let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !plain || path.as_os_str().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bad cgroup path {}", path.display())));
+        }
+        Ok(Cgroup { path })
+    }
+
+    /// The directories of this cgroup that exist.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let roots = match layout() {
+            Layout::Unified => vec![PathBuf::from(ROOT)],
+            Layout::PerController => trees(),
+        };
+        roots.into_iter().map(|root| root.join(&self.path)).filter(|directory| directory.is_dir()).collect()
+    }
+
+    fn controller(&self, name: &str) -> PathBuf {
+        match layout() {
+            Layout::Unified => Path::new(ROOT).join(&self.path),
+            Layout::PerController => Path::new(ROOT).join(name).join(&self.path),
+        }
+    }
+
+    /// Puts a process into the cgroup, which is made where it is missing.
+    pub fn join(&self, pid: i32) -> io::Result<()> {
+        let controllers: &[&str] = match layout() {
+            Layout::Unified => &[""],
+            Layout::PerController => &["pids", "memory", "cpu", "freezer"],
+        };
+        for name in controllers.iter().filter(|name| Path::new(ROOT).join(name).is_dir()) {
+            let directory = self.controller(name);
+            fs::create_dir_all(&directory)?;
+            fs::write(directory.join("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Processes in the cgroup and below it.
+    pub fn processes(&self) -> Vec<i32> {
+        let mut pids: Vec<i32> = self.directories().iter().flat_map(|directory| processes_below(directory)).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// Kills every process in the cgroup and waits, with a bound, until none is left.
+    pub fn kill_all(&self) -> io::Result<()> {
+        let unified_kill = self.controller("").join("cgroup.kill");
+        for round in 0..50u64 {
+            let pids = self.processes();
+            if pids.is_empty() {
+                return Ok(());
+            }
+            if layout() != Layout::Unified || fs::write(&unified_kill, "1").is_err() {
+                for pid in &pids {
+                    let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+                }
+            }
+            std::thread::sleep(Duration::from_millis((round + 1).min(20)));
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("processes remain in cgroup {}", self.path.display())))
+    }
+
+    /// How many times the kernel killed a process of this cgroup for memory.
+    pub fn oom_kills(&self) -> u64 {
+        let file = match layout() {
+            Layout::Unified => "memory.events",
+            Layout::PerController => "memory.oom_control",
+        };
+        let text = fs::read_to_string(self.controller("memory").join(file)).unwrap_or_default();
+        counter(&text, "oom_kill")
+    }
+
+    /// Removes the cgroup and those below it from every tree. Just ended processes keep a cgroup busy for a moment, so
+    /// this tries again a few times.
+    pub fn remove(&self) -> io::Result<()> {
+        let mut result = Ok(());
+        for directory in self.directories() {
+            if let Err(error) = remove_patiently(&directory) {
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    /// Removes the cgroup if nothing is in it, without waiting.
+    pub fn remove_if_empty(&self) {
+        for directory in self.directories() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+
+    /// Names of the cgroups right below this one, in any tree.
+    pub fn children(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .directories()
+            .iter()
+            .flat_map(|directory| subdirectories(directory))
+            .filter_map(|path| path.file_name().map(|n| n.to_string_lossy().into_owned()))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The cgroup `name` below this one.
+    pub fn child(&self, name: &str) -> io::Result<Cgroup> {
+        Cgroup::new(&format!("{}/{name}", self.path.display()))
+    }
+}
+
+/// Roots of the version 1 trees. Symbolic links (`cpuacct` to `cpu,cpuacct`) are other names of the same tree.
+fn trees() -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(ROOT) else { return Vec::new() };
+    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}
+
+fn subdirectories(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}
+
+fn processes_below(directory: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    for child in subdirectories(directory) {
+        pids.extend(processes_below(&child));
+    }
+    pids
+}
+
+fn remove_patiently(directory: &Path) -> io::Result<()> {
+    for child in subdirectories(directory) {
+        remove_patiently(&child)?;
+    }
+    let mut last = Ok(());
+    for round in 0..8u32 {
+        last = match fs::remove_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        };
+        match &last {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                std::thread::sleep(Duration::from_millis(1 << round));
+            }
+            _ => return last,
+        }
+    }
+    last
+}
+
+fn counter(text: &str, name: &str) -> u64 {
+    text.lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(key, _)| *key == name)
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_paths_that_climb() {
+        for bad in ["", "/", "../x", "a/../../b", "a/./../b"] {
+            assert!(Cgroup::new(bad).is_err(), "{bad}");
+        }
+        assert!(Cgroup::new("/leme/pod1/c").is_ok());
+    }
+
+    #[test]
+    fn reads_both_kinds_of_oom_counter() {
+        assert_eq!(counter("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", "oom_kill"), 2);
+        assert_eq!(counter("low 0\nhigh 0\nmax 5\noom 1\noom_kill 1\noom_group_kill 0\n", "oom_kill"), 1);
+        assert_eq!(counter("", "oom_kill"), 0);
+    }
+
+    #[test]
+    fn kills_and_removes() {
+        let name = format!("leme-test-{}", std::process::id());
+        let parent = Cgroup::new(&name).unwrap();
+        let group = parent.child("inner").unwrap();
+        let directory = group.controller("pids");
+        fs::create_dir_all(&directory).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        fs::write(directory.join("cgroup.procs"), child.id().to_string()).unwrap();
+        assert_eq!(parent.processes(), vec![child.id() as i32]);
+        assert_eq!(parent.children(), vec!["inner".to_owned()]);
+        // The child must be reaped for the cgroup to become empty.
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        group.kill_all().unwrap();
+        assert!(!reaper.join().unwrap().success());
+        parent.remove().unwrap();
+        assert!(parent.directories().is_empty());
+    }
+}

@@ -1,0 +1,220 @@
+//! Making a container through libcontainer: root file system, spec, streams, the first process waiting to start.
+//!
+//! Knows: one container's creation. Refuses to know: what happens afterwards (the shim).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::sched::{CloneFlags, setns, unshare};
+use oci_spec::runtime::Spec;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::mount::MountPropagationFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::executor::Launch;
+use super::protocol::{ContainerRequest, Failure};
+use crate::files;
+use crate::mounts::{self, Overlay};
+use crate::spec::{self, SpecError, users};
+
+/// The shim's ends of a container's streams.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// Standard output.
+    pub(super) stdout: Option<OwnedFd>,
+    /// Standard error.
+    pub(super) stderr: Option<OwnedFd>,
+    /// The terminal, in place of both.
+    pub(super) terminal: Option<OwnedFd>,
+    /// Held open so that the container's standard input does not end.
+    pub(super) _stdin: Option<OwnedFd>,
+}
+
+/// A container whose first process waits to be started.
+pub(super) struct Created {
+    pub(super) container: Container,
+    pub(super) pid: i32,
+    pub(super) streams: Streams,
+    /// Ends when the program was executed; says why if it could not be.
+    pub(super) errors: OwnedFd,
+}
+
+/// Makes the container. On failure nothing is left but the request's own directory.
+pub(super) fn create(request: &ContainerRequest) -> Result<Created, Failure> {
+    let host = File::open("/proc/self/ns/mnt").map_err(|error| Failure::failed("open mount namespace", &error))?;
+    // The root file system is mounted in a namespace of its own: when the container's processes are gone, so is the
+    // mount, whatever became of this process. Mounts that must show on the host need the host's namespace.
+    let private = !spec::shares_mounts(&request.spec);
+    if private {
+        unshare(CloneFlags::CLONE_NEWNS).map_err(|error| Failure::failed("unshare mount namespace", &error))?;
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", slave).map_err(|error| Failure::failed("set mount propagation", &error))?;
+    }
+    let rootfs = request.directory.join("rootfs");
+    let made = create_mounted(request, &rootfs);
+    if private {
+        setns(&host, CloneFlags::CLONE_NEWNS).map_err(|error| Failure::failed("leave mount namespace", &error))?;
+    } else {
+        let _ = mounts::unmount_quietly(&rootfs);
+    }
+    if made.is_err() {
+        let _ = files::remove_tree(&request.oci_root().join(&request.id));
+    }
+    made
+}
+
+fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, Failure> {
+    let (upper, work) = (request.directory.join("upper"), request.directory.join("work"));
+    for directory in [rootfs, &upper, &work] {
+        // Not the parents: when they are gone, so is the wish for this container.
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Failure::failed("make directories", &error));
+            }
+            _ => {}
+        }
+    }
+    let overlay = Overlay { lower: &request.layers, upper: &upper, work: &work };
+    mounts::mount_overlay(&overlay, rootfs).map_err(|error| Failure::failed("mount root file system", &error))?;
+    let spec = write_spec(request, rootfs).map_err(|error| match error {
+        SpecError::Invalid(_) => Failure::invalid("make spec", &error),
+        other => Failure::failed("make spec", &other),
+    })?;
+    let _ = files::remove_tree(&request.oci_root().join(&request.id));
+    build(request, &spec)
+}
+
+fn write_spec(request: &ContainerRequest, rootfs: &Path) -> Result<Spec, SpecError> {
+    let identity = users::resolve(&request.spec.process, rootfs)?;
+    let spec = spec::build(&request.spec, rootfs, &identity)?;
+    make_working_directory(rootfs, &request.spec.process.cwd, identity.uid, identity.gid)?;
+    files::write_json(&request.directory.join("config.json"), &spec)?;
+    Ok(spec)
+}
+
+/// Makes a missing working directory, never leaving the root file system. One that cannot be made is the container's
+/// own trouble and shows when it starts.
+fn make_working_directory(rootfs: &Path, cwd: &str, uid: u32, gid: u32) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let root = rustix::fs::open(rootfs, flags, Mode::empty())?;
+    let mut path = PathBuf::from(".");
+    for part in Path::new(cwd).components() {
+        let std::path::Component::Normal(name) = part else { continue };
+        let parent = rustix::fs::openat2(&root, &path, flags, Mode::empty(), inside)?;
+        if rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).is_ok() {
+            let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
+            rustix::fs::chownat(&parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        path.push(name);
+        if rustix::fs::openat2(&root, &path, flags, Mode::empty(), inside).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Both ends of a pipe: (what the shim keeps, what the container gets).
+fn stream(to_container: bool, uid: u32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // A program that is not root must be able to open /dev/stdout.
+    rustix::fs::fchown(&write, Some(rustix::fs::Uid::from_raw(uid)), None)?;
+    Ok(if to_container { (write, read) } else { (read, write) })
+}
+
+fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
+    let failed = |error: io::Error| Failure::failed("make streams", &error);
+    let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let (errors, errors_write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
+        .with_root_path(request.oci_root())
+        .map_err(|error| Failure::failed("create container", &files::chain(&error)))?
+        .with_executor(Launch::new(errors_write.as_raw_fd(), None));
+    let mut streams = Streams::default();
+    let (builder, console) = if request.spec.process.tty {
+        let console = Console::listen(&request.directory).map_err(failed)?;
+        (builder.with_console_socket(Some(console.path.clone())), Some(console))
+    } else {
+        let (stdout, theirs_out) = stream(false, uid).map_err(failed)?;
+        let (stderr, theirs_err) = stream(false, uid).map_err(failed)?;
+        (streams.stdout, streams.stderr) = (Some(stdout), Some(stderr));
+        let stdin = if request.stdin {
+            let (ours, theirs) = stream(true, uid).map_err(failed)?;
+            streams._stdin = Some(ours);
+            theirs
+        } else {
+            OwnedFd::from(File::open("/dev/null").map_err(failed)?)
+        };
+        (builder.with_stdin(stdin).with_stdout(theirs_out).with_stderr(theirs_err), None)
+    };
+    let init = builder.as_init(&request.directory).with_systemd(false).with_detach(true);
+    let container = init.build().map_err(|error| classify(&files::chain(&error)))?;
+    drop(errors_write);
+    if let Some(console) = console {
+        streams.terminal = Some(console.accept().map_err(failed)?);
+    }
+    let pid = container.pid().map_or(0, |pid| pid.as_raw());
+    Ok(Created { container, pid, streams, errors })
+}
+
+/// The runtime's errors come as text; these are the ones that name a wrong request.
+pub(super) fn classify(message: &str) -> Failure {
+    let text = match message.find("exec: ") {
+        Some(at) => &message[at..],
+        None => message,
+    };
+    Failure { invalid: text.starts_with("exec: "), operation: "create container".into(), message: text.to_owned() }
+}
+
+/// Reads why the program could not be executed; `None` once it was.
+pub(super) fn wait_executed(errors: &OwnedFd) -> Option<String> {
+    let mut text = String::new();
+    let mut file = File::from(errors.try_clone().ok()?);
+    let _ = file.by_ref().take(4096).read_to_string(&mut text);
+    (!text.is_empty()).then_some(text)
+}
+
+/// Where the runtime sends a terminal's master end.
+pub(super) struct Console {
+    listener: UnixListener,
+    pub(super) path: PathBuf,
+}
+
+impl Console {
+    /// Listens under a name that no other command uses.
+    pub(super) fn listen(directory: &Path) -> io::Result<Console> {
+        let path = directory.join(format!("console-{}.sock", files::random_hex(4)?));
+        let (_directory, short) = files::socket_address(&path)?;
+        Ok(Console { listener: UnixListener::bind(short)?, path })
+    }
+
+    /// The master end, which the runtime has sent by the time its builder is back.
+    pub(super) fn accept(self) -> io::Result<OwnedFd> {
+        let (stream, _) = self.listener.accept()?;
+        let mut buffer = [0; 64];
+        let (_, fds) = crate::sys::recv_with_fds(stream.as_fd(), &mut buffer)?;
+        fds.into_iter().next().ok_or_else(|| io::Error::other("no terminal was sent"))
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Sets the score for the kernel's search for a victim; a machine that refuses to lower it keeps what is.
+pub(super) fn set_oom_score(pid: i32, score: i64) {
+    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), score.clamp(-1000, 1000).to_string());
+}
+
+/// Sends bytes with one descriptor.
+pub(super) fn send_line_with_fd(control: &std::os::unix::net::UnixStream, line: &[u8], fd: &OwnedFd) -> io::Result<()> {
+    crate::sys::send_with_fds(control.as_fd(), line, &[fd.as_fd()])
+}

@@ -1,0 +1,387 @@
+//! The node's images: content-addressed blobs, unpacked layers, and one index that is replaced whole.
+//!
+//! `blobs/sha256/HEX` configurations, manifests and layers; `layers/HEX` unpacked, named by chain id; `index.json` what
+//! is there; `lock` held by whoever changes something. A reader takes no lock: it reads the index when asked, so that
+//! another process's `load` is seen at once. Knows: the store. Refuses to know: registries, pods.
+
+mod archive;
+pub mod reference;
+pub mod unpack;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::ImageConfiguration;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::files;
+use archive::{Found, Measured, Source, digest_of};
+use reference::{Reference, valid_digest};
+pub use unpack::Limits;
+
+/// Why an image could not be loaded or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The image itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The disk, or the stream.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// An image on this node.
+#[derive(Clone, Debug)]
+pub struct ImageRecord {
+    /// Digest of the configuration, `sha256:...`.
+    pub id: String,
+    /// `name:tag` references.
+    pub tags: Vec<String>,
+    /// `name@sha256:...` references.
+    pub digests: Vec<String>,
+    /// The configuration.
+    pub config: ImageConfiguration,
+    /// Unpacked layers, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// Bytes on disk before unpacking.
+    pub size: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Index {
+    /// Full tag -> image id.
+    tags: BTreeMap<String, String>,
+    /// Image id -> image.
+    images: BTreeMap<String, Stored>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Stored {
+    manifest: String,
+    /// Repository names it is known under, for `name@digest`.
+    names: BTreeSet<String>,
+    layers: Vec<StoredLayer>,
+    size: u64,
+}
+
+/// From the bottom up in an image.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct StoredLayer {
+    digest: String,
+    chain: String,
+}
+
+/// The store. Cheap to clone; many processes may have the same one open.
+#[derive(Clone, Debug)]
+pub struct ImageStore {
+    root: PathBuf,
+    limits: Limits,
+}
+
+impl ImageStore {
+    /// Opens the store, making it where it is missing.
+    pub fn open(root: &Path) -> Result<ImageStore, ImageError> {
+        for directory in ["blobs/sha256", "layers", "staging"] {
+            fs::create_dir_all(root.join(directory))?;
+        }
+        Ok(ImageStore { root: fs::canonicalize(root)?, limits: Limits::default() })
+    }
+
+    /// Where the store is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The same store with other bounds on what it takes in.
+    pub fn with_limits(mut self, limits: Limits) -> ImageStore {
+        self.limits = limits;
+        self
+    }
+
+    /// Loads every image of a docker archive or OCI layout: a tar file (also gzip or zstd) or a layout directory.
+    /// Returns the references, or ids of images that have none.
+    pub fn load(&self, path: &Path) -> Result<Vec<String>, ImageError> {
+        let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let base = Some(stem.split('.').next().unwrap_or_default().to_ascii_lowercase()).filter(|s| !s.is_empty());
+        if fs::metadata(path)?.is_dir() {
+            let lock = self.lock()?;
+            return self.import(&lock, &Source::directory(path, base));
+        }
+        self.load_archive(File::open(path)?, base)
+    }
+
+    /// As [`ImageStore::load`], from a stream.
+    pub fn load_reader(&self, archive: impl Read) -> Result<Vec<String>, ImageError> {
+        self.load_archive(archive, None)
+    }
+
+    fn load_archive(&self, archive: impl Read, base: Option<String>) -> Result<Vec<String>, ImageError> {
+        let lock = self.lock()?;
+        let staging = self.root.join("staging").join(files::random_hex(8)?);
+        fs::create_dir_all(&staging)?;
+        let loaded = Source::stage(archive, &staging, base, self.limits).and_then(|source| self.import(&lock, &source));
+        let _ = files::remove_tree(&staging);
+        loaded
+    }
+
+    /// Takes the writers' lock and clears what a killed writer left.
+    fn lock(&self) -> Result<Lock, ImageError> {
+        let file = File::options().create(true).append(true).open(self.root.join("lock"))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(io::Error::from)?;
+        for entry in fs::read_dir(self.root.join("staging"))?.flatten() {
+            let _ = files::remove_tree(&entry.path());
+        }
+        for directory in ["layers", "blobs/sha256"] {
+            for entry in fs::read_dir(self.root.join(directory))?.flatten() {
+                if entry.file_name().to_string_lossy().starts_with(".new-") {
+                    let path = entry.path();
+                    let _ = if path.is_dir() { files::remove_tree(&path) } else { files::remove_file(&path) };
+                }
+            }
+        }
+        Ok(Lock { _file: file })
+    }
+
+    fn import(&self, lock: &Lock, source: &Source) -> Result<Vec<String>, ImageError> {
+        let mut index = self.index()?;
+        let mut loaded = Vec::new();
+        for found in source.images()? {
+            let references = found.references.clone();
+            let (id, stored) = self.import_one(source, found)?;
+            let known = index.images.entry(id.clone()).or_insert(stored.clone());
+            known.names.extend(stored.names);
+            for reference in &references {
+                index.tags.insert(reference.clone(), id.clone());
+            }
+            loaded.extend(if references.is_empty() { vec![id] } else { references });
+        }
+        // The layers must be on disk before anything says that they are.
+        rustix::fs::syncfs(File::open(&self.root)?).map_err(io::Error::from)?;
+        self.write_index(lock, &index)?;
+        Ok(loaded)
+    }
+
+    fn import_one(&self, source: &Source, found: Found) -> Result<(String, Stored), ImageError> {
+        let id = digest_of(&found.config);
+        let config = read_config(&found.config)?;
+        let diff_ids = config.rootfs().diff_ids();
+        if diff_ids.len() != found.layers.len() {
+            return Err(ImageError::Invalid(format!(
+                "image {id} names {} layers in its configuration and {} in its manifest",
+                diff_ids.len(),
+                found.layers.len()
+            )));
+        }
+        let (mut layers, mut measured) = (Vec::<StoredLayer>::new(), Vec::new());
+        for ((name, digest), diff_id) in found.layers.iter().zip(diff_ids) {
+            let mut file = source.open(name)?;
+            let measure = archive::measure(&mut file, self.limits.bytes)?;
+            if digest.as_ref().is_some_and(|digest| *digest != measure.digest) || measure.diff_id != *diff_id {
+                return Err(ImageError::Invalid(format!("the content of layer {name} does not match its digest")));
+            }
+            let chain = chain_id(layers.last().map(|layer| layer.chain.as_str()), diff_id);
+            let lower: Vec<PathBuf> = layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect();
+            self.store_blob_file(&measure.digest, &mut file)?;
+            self.unpack_layer(&chain, &measure.digest, &lower)?;
+            layers.push(StoredLayer { digest: measure.digest.clone(), chain });
+            measured.push(measure);
+        }
+        let manifest = match found.manifest {
+            Some(manifest) => manifest,
+            None => make_manifest(&id, found.config.len(), &measured)?,
+        };
+        let manifest_digest = digest_of(&manifest);
+        let size = measured.iter().map(|layer| layer.size).sum::<u64>() + (found.config.len() + manifest.len()) as u64;
+        self.store_blob(&id, &found.config)?;
+        self.store_blob(&manifest_digest, &manifest)?;
+        let names = found.references.iter().filter_map(|r| Reference::parse(r)).map(|r| r.name).collect();
+        Ok((id, Stored { manifest: manifest_digest, names, layers, size }))
+    }
+
+    fn blob_path(&self, digest: &str) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
+    }
+
+    fn layer_path(&self, chain: &str) -> PathBuf {
+        self.root.join("layers").join(chain.trim_start_matches("sha256:"))
+    }
+
+    fn store_blob(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.blob_path(digest);
+        if path.exists() { Ok(()) } else { files::replace(&path, bytes, 0o644, false) }
+    }
+
+    fn store_blob_file(&self, digest: &str, file: &mut File) -> io::Result<()> {
+        let path = self.blob_path(digest);
+        if path.exists() {
+            return Ok(());
+        }
+        let temporary = self.root.join("blobs/sha256").join(format!(".new-{}", files::random_hex(8)?));
+        archive::store_file(file, &path, &temporary)
+    }
+
+    fn unpack_layer(&self, chain: &str, digest: &str, lower: &[PathBuf]) -> Result<(), ImageError> {
+        let target = self.layer_path(chain);
+        if target.exists() {
+            return Ok(());
+        }
+        let temporary = self.root.join("layers").join(format!(".new-{}", files::random_hex(8)?));
+        fs::create_dir(&temporary)?;
+        rustix::fs::chmod(&temporary, rustix::fs::Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
+        let unpacked = archive::decompress(File::open(self.blob_path(digest))?, self.limits.bytes)
+            .and_then(|stream| unpack::unpack(stream, &temporary, lower, self.limits))
+            .and_then(|()| fs::rename(&temporary, &target));
+        unpacked.map_err(|error| {
+            let _ = files::remove_tree(&temporary);
+            ImageError::Invalid(format!("layer {digest}: {error}"))
+        })
+    }
+
+    fn index(&self) -> Result<Index, ImageError> {
+        Ok(files::read_json(&self.root.join("index.json"))?.unwrap_or_default())
+    }
+
+    fn write_index(&self, _lock: &Lock, index: &Index) -> Result<(), ImageError> {
+        let text = serde_json::to_vec_pretty(index).map_err(io::Error::from)?;
+        Ok(files::replace(&self.root.join("index.json"), &text, 0o644, true)?)
+    }
+
+    fn find(index: &Index, reference: &str) -> Option<String> {
+        if let Some(id) = valid_digest(reference) {
+            return index.images.contains_key(&id).then_some(id);
+        }
+        if let Some(parsed) = Reference::parse(reference) {
+            let found = match &parsed.digest {
+                Some(digest) => index
+                    .images
+                    .iter()
+                    .find(|(id, image)| (image.manifest == *digest || *id == digest) && image.names.contains(&parsed.name))
+                    .map(|(id, _)| id.clone()),
+                None => index.tags.get(&parsed.full()).cloned(),
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        // The beginning of an id, if it is long enough not to be a word and means one image.
+        let hex = reference.len() >= 12 && reference.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut matches = index.images.keys().filter(|id| hex && id["sha256:".len()..].starts_with(reference));
+        matches.next().cloned().filter(|_| matches.next().is_none())
+    }
+
+    /// The image that a reference means: a name with or without tag, a digest, an id.
+    pub fn resolve(&self, reference: &str) -> Result<Option<ImageRecord>, ImageError> {
+        let index = self.index()?;
+        match Self::find(&index, reference) {
+            Some(id) => self.record(&index, &id).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All images. One whose configuration cannot be read is left out and named in the log.
+    pub fn list(&self) -> Result<Vec<ImageRecord>, ImageError> {
+        let index = self.index()?;
+        let mut records = Vec::new();
+        for id in index.images.keys() {
+            match self.record(&index, id) {
+                Ok(record) => records.push(record),
+                Err(error) => tracing::warn!(image = %id, %error, "image cannot be read"),
+            }
+        }
+        Ok(records)
+    }
+
+    fn record(&self, index: &Index, id: &str) -> Result<ImageRecord, ImageError> {
+        let stored = index.images.get(id).ok_or_else(|| ImageError::Invalid(format!("image {id} is not in the index")))?;
+        Ok(ImageRecord {
+            id: id.to_owned(),
+            tags: index.tags.iter().filter(|(_, tagged)| *tagged == id).map(|(tag, _)| tag.clone()).collect(),
+            digests: stored.names.iter().map(|name| format!("{name}@{}", stored.manifest)).collect(),
+            config: read_config(&fs::read(self.blob_path(id))?)?,
+            layers: stored.layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect(),
+            size: stored.size,
+        })
+    }
+
+    /// Removes an image, all its tags with it; absent is fine. Layers in `in_use` stay on disk until a later
+    /// [`ImageStore::collect`].
+    pub fn remove(&self, reference: &str, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
+        let lock = self.lock()?;
+        let mut index = self.index()?;
+        let Some(id) = Self::find(&index, reference) else { return Ok(()) };
+        index.images.remove(&id);
+        index.tags.retain(|_, tagged| *tagged != id);
+        self.write_index(&lock, &index)?;
+        self.sweep(&lock, &index, in_use)
+    }
+
+    /// Removes blobs and layers that no image needs.
+    pub fn collect(&self, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
+        let lock = self.lock()?;
+        self.sweep(&lock, &self.index()?, in_use)
+    }
+
+    fn sweep(&self, _lock: &Lock, index: &Index, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
+        let (mut blobs, mut layers) = (HashSet::new(), in_use.clone());
+        for (id, image) in &index.images {
+            blobs.extend([self.blob_path(id), self.blob_path(&image.manifest)]);
+            for layer in &image.layers {
+                blobs.insert(self.blob_path(&layer.digest));
+                layers.insert(self.layer_path(&layer.chain));
+            }
+        }
+        for entry in fs::read_dir(self.root.join("blobs/sha256"))?.flatten() {
+            if !blobs.contains(&entry.path()) {
+                files::remove_file(&entry.path())?;
+            }
+        }
+        for entry in fs::read_dir(self.root.join("layers"))?.flatten() {
+            if !layers.contains(&entry.path()) {
+                files::remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Proof that the store's writers' lock is held.
+struct Lock {
+    _file: File,
+}
+
+fn read_config(bytes: &[u8]) -> Result<ImageConfiguration, ImageError> {
+    serde_json::from_slice(bytes).map_err(|error| ImageError::Invalid(format!("image configuration: {error}")))
+}
+
+/// Names a layer together with all below it.
+fn chain_id(below: Option<&str>, diff_id: &str) -> String {
+    match below {
+        None => diff_id.to_owned(),
+        Some(below) => format!("sha256:{}", files::hex(&Sha256::digest(format!("{below} {diff_id}")))),
+    }
+}
+
+/// A manifest for an image that came without one, so that it has a digest to be named by.
+fn make_manifest(config: &str, config_size: usize, layers: &[Measured]) -> Result<Vec<u8>, ImageError> {
+    let kind = |compressed: bool| match compressed {
+        true => "application/vnd.oci.image.layer.v1.tar+gzip",
+        false => "application/vnd.oci.image.layer.v1.tar",
+    };
+    let layers: Vec<serde_json::Value> = layers
+        .iter()
+        .map(|layer| {
+            serde_json::json!({"mediaType": kind(layer.compressed), "digest": layer.digest, "size": layer.size})
+        })
+        .collect();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": config_size},
+        "layers": layers,
+    });
+    Ok(serde_json::to_vec(&manifest).map_err(io::Error::from)?)
+}

@@ -1,0 +1,350 @@
+//! Applies an image layer to a directory, as a lower layer of an overlay.
+//!
+//! The tar library only reads entries; every write goes through a directory descriptor that was resolved inside the
+//! layer's root, so that links in a layer lead nowhere else. Knows: tar entries, overlay whiteouts. Refuses to know:
+//! images.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat,
+    fchmod, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat, utimensat,
+};
+use rustix::io::Errno;
+use tar::{Archive, Entry, EntryType};
+
+/// Bounds on what a layer may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes after decompression.
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Path components.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { bytes: 64 << 30, entries: 2_000_000, depth: 256 }
+    }
+}
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+const META_WHITEOUT: &[u8] = b".wh..wh.";
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Unpacks the tar stream `layer` into the empty directory `target`. `lower` are the layers under it, the topmost
+/// first: a directory that the layer only passes through keeps the looks it has there.
+pub fn unpack(layer: impl Read, target: &Path, lower: &[PathBuf], limits: Limits) -> io::Result<()> {
+    let root = rustix::fs::open(target, DIRECTORY, Mode::empty())?;
+    let mut applier = Applier { root, lower, limits, directory_times: Vec::new() };
+    let mut archive = Archive::new(layer);
+    let (mut entries, mut bytes) = (0u64, 0u64);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        entries += 1;
+        bytes = bytes.saturating_add(entry.size());
+        if entries > limits.entries || bytes > limits.bytes {
+            return Err(invalid("the layer is larger than allowed"));
+        }
+        let path = entry.path()?.into_owned();
+        applier.apply(&mut entry, &path).map_err(|error| {
+            io::Error::new(error.kind(), format!("layer entry {:?}: {error}", path.display().to_string()))
+        })?;
+    }
+    applier.finish()
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+struct Applier<'a> {
+    root: OwnedFd,
+    lower: &'a [PathBuf],
+    limits: Limits,
+    directory_times: Vec<(PathBuf, Timestamps)>,
+}
+
+/// What an entry looks like, apart from its content.
+struct Looks {
+    uid: Uid,
+    gid: Gid,
+    mode: Mode,
+    times: Timestamps,
+    xattrs: Vec<(String, Vec<u8>)>,
+}
+
+impl Applier<'_> {
+    fn apply<R: Read>(&mut self, entry: &mut Entry<'_, R>, path: &Path) -> io::Result<()> {
+        let kind = entry.header().entry_type();
+        if matches!(kind, EntryType::XGlobalHeader | EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink) {
+            return Ok(());
+        }
+        let path = self.clean(path)?;
+        let looks = looks(entry)?;
+        let Some(name) = path.file_name().map(|n| n.to_owned()) else {
+            // The layer's own root.
+            let root = Path::new(".");
+            return self.dress_directory(root, looks);
+        };
+        let parent_path = path.parent().unwrap_or(Path::new(""));
+        let parent = self.parent(parent_path)?;
+        if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
+            return self.whiteout(&parent, name.as_bytes(), hidden);
+        }
+        let name = Path::new(&name);
+        if kind.is_dir() {
+            make_directory(&parent, name)?;
+            return self.dress_directory(&path, looks);
+        }
+        clear(&parent, name)?;
+        match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => return write_file(entry, &parent, name, &looks),
+            EntryType::Link => return self.hard_link(entry, &parent, name),
+            EntryType::Symlink => {
+                let target = entry.link_name()?.ok_or_else(|| invalid("a link without target"))?;
+                symlinkat(target.as_os_str(), &parent, name)?;
+            }
+            EntryType::Fifo => mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?,
+            EntryType::Char | EntryType::Block => {
+                let header = entry.header();
+                let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
+                let kind = if kind == EntryType::Char { FileType::CharacterDevice } else { FileType::BlockDevice };
+                if (kind, major, minor) == (FileType::CharacterDevice, 0, 0) {
+                    return Err(invalid("a whiteout disguised as a device"));
+                }
+                mknodat(&parent, name, kind, Mode::from_raw_mode(0o600), rustix::fs::makedev(major, minor))?;
+            }
+            _ => return Err(invalid("an entry of unknown type")),
+        }
+        dress(&parent, name, &looks, kind == EntryType::Symlink)
+    }
+
+    /// The path relative to the layer's root. Whoever writes `..` means harm.
+    fn clean(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut clean = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::Normal(name) => clean.push(name),
+                Component::RootDir | Component::CurDir => {}
+                Component::ParentDir | Component::Prefix(_) => return Err(invalid("the path leaves the layer")),
+            }
+        }
+        if clean.components().count() > self.limits.depth || clean.as_os_str().len() > 4096 {
+            return Err(invalid("the path is too deep"));
+        }
+        Ok(clean)
+    }
+
+    /// Opens a directory inside the layer, making what is missing.
+    fn parent(&self, path: &Path) -> io::Result<OwnedFd> {
+        let open = |path: &Path| {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            openat2(&self.root, path, DIRECTORY, Mode::empty(), INSIDE)
+        };
+        match open(path) {
+            Err(Errno::NOENT) => {}
+            opened => return Ok(opened?),
+        }
+        let mut so_far = PathBuf::new();
+        let mut directory = open(&so_far)?;
+        for part in path.components() {
+            so_far.push(part);
+            directory = match open(&so_far) {
+                Err(Errno::NOENT) => {
+                    let name = Path::new(part.as_os_str());
+                    match mkdirat(&directory, name, Mode::from_raw_mode(0o755)) {
+                        Err(Errno::EXIST) => return Err(invalid("a dangling link stands in the way")),
+                        made => made?,
+                    }
+                    self.inherit_looks(&directory, name, &so_far)?;
+                    open(&so_far)?
+                }
+                opened => opened?,
+            };
+        }
+        Ok(directory)
+    }
+
+    /// Gives an implied directory the looks of the one it covers.
+    fn inherit_looks(&self, parent: &OwnedFd, name: &Path, path: &Path) -> io::Result<()> {
+        for layer in self.lower {
+            let layer = rustix::fs::open(layer, DIRECTORY, Mode::empty())?;
+            let Ok(covered) = openat2(&layer, path, DIRECTORY, Mode::empty(), INSIDE) else { continue };
+            let stat = rustix::fs::fstat(&covered)?;
+            chownat(parent, name, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)), AtFlags::empty())?;
+            let made = openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+            break;
+        }
+        Ok(())
+    }
+
+    fn whiteout(&self, parent: &OwnedFd, name: &[u8], hidden: &[u8]) -> io::Result<()> {
+        if name == OPAQUE {
+            return set_opaque(parent, Path::new("."));
+        }
+        if name.starts_with(META_WHITEOUT) || hidden.is_empty() || matches!(hidden, b"." | b"..") {
+            return Ok(());
+        }
+        let hidden = Path::new(std::ffi::OsStr::from_bytes(hidden));
+        match mknodat(parent, hidden, FileType::CharacterDevice, Mode::empty(), 0) {
+            // It hides what is below, not what this layer itself brings.
+            Err(Errno::EXIST) if is_directory(parent, hidden)? => set_opaque(parent, hidden),
+            Err(Errno::EXIST) => Ok(()),
+            made => Ok(made?),
+        }
+    }
+
+    fn hard_link<R: Read>(&self, entry: &Entry<'_, R>, parent: &OwnedFd, name: &Path) -> io::Result<()> {
+        let target = entry.link_name()?.ok_or_else(|| invalid("a link without target"))?;
+        let target = self.clean(&target)?;
+        let target_name = target.file_name().ok_or_else(|| invalid("a hard link to the root"))?;
+        let above = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = openat2(&self.root, above, DIRECTORY, Mode::empty(), INSIDE)?;
+        linkat(&directory, Path::new(target_name), parent, name, AtFlags::empty())?;
+        Ok(())
+    }
+
+    fn dress_directory(&mut self, path: &Path, looks: Looks) -> io::Result<()> {
+        let parent = self.parent(path)?;
+        dress(&parent, Path::new("."), &looks, false)?;
+        self.directory_times.push((path.to_owned(), looks.times));
+        Ok(())
+    }
+
+    /// Modification times of directories last: making their content changes them.
+    fn finish(self) -> io::Result<()> {
+        for (path, times) in self.directory_times.iter().rev() {
+            match openat2(&self.root, path, DIRECTORY, Mode::empty(), INSIDE) {
+                Ok(directory) => utimensat(&directory, ".", times, AtFlags::empty())?,
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_directory(parent: &OwnedFd, name: &Path) -> io::Result<bool> {
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+fn is_whiteout(parent: &OwnedFd, name: &Path) -> bool {
+    statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0)
+}
+
+/// A directory is added to, anything else of that name is replaced. One that replaces a whiteout hides what was below.
+fn make_directory(parent: &OwnedFd, name: &Path) -> io::Result<()> {
+    match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Err(Errno::EXIST) if is_directory(parent, name)? => return Ok(()),
+        Err(Errno::EXIST) => {}
+        made => return Ok(made?),
+    }
+    let hides = is_whiteout(parent, name);
+    clear(parent, name)?;
+    mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+    if hides { set_opaque(parent, name) } else { Ok(()) }
+}
+
+/// Removes what an entry replaces.
+fn clear(parent: &OwnedFd, name: &Path) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => std::fs::remove_dir_all(through(parent).join(name)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A path to what a descriptor names.
+fn through(directory: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
+
+fn set_opaque(parent: &OwnedFd, name: &Path) -> io::Result<()> {
+    let directory = openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::fs::fsetxattr(&directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
+    Ok(())
+}
+
+fn write_file<R: Read>(entry: &mut Entry<'_, R>, parent: &OwnedFd, name: &Path, looks: &Looks) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(parent, name, flags, Mode::from_raw_mode(0o600))?);
+    io::copy(entry, &mut file)?;
+    rustix::fs::fchown(&file, Some(looks.uid), Some(looks.gid))?;
+    fchmod(&file, looks.mode)?;
+    for (key, value) in &looks.xattrs {
+        set_xattr(|| rustix::fs::fsetxattr(&file, key.as_str(), value, XattrFlags::empty()))?;
+    }
+    rustix::fs::futimens(&file, &looks.times)?;
+    Ok(())
+}
+
+/// Ownership, mode, attributes and times of anything but a regular file.
+fn dress(parent: &OwnedFd, name: &Path, looks: &Looks, link: bool) -> io::Result<()> {
+    chownat(parent, name, Some(looks.uid), Some(looks.gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    if !link {
+        rustix::fs::chmodat(parent, name, looks.mode, AtFlags::empty())?;
+    }
+    let path = through(parent).join(name);
+    for (key, value) in looks.xattrs.iter().filter(|(key, _)| !(link && key.starts_with("user."))) {
+        set_xattr(|| rustix::fs::lsetxattr(&path, key.as_str(), value, XattrFlags::empty()))?;
+    }
+    utimensat(parent, name, &looks.times, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(())
+}
+
+/// A file system without attributes is no reason to refuse an image.
+fn set_xattr(set: impl Fn() -> rustix::io::Result<()>) -> io::Result<()> {
+    match set() {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn looks<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Looks> {
+    let mut xattrs = Vec::new();
+    if let Some(extensions) = entry.pax_extensions()? {
+        for extension in extensions.flatten() {
+            let Some(key) = extension.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr.")) else { continue };
+            // `trusted.overlay.*` would command the overlay itself; labels belong to the host.
+            if key == "security.capability" || key.starts_with("user.") {
+                xattrs.push((key.to_owned(), extension.value_bytes().to_vec()));
+            }
+        }
+    }
+    let header = entry.header();
+    let raw = header.as_old();
+    let id = |value: u64| u32::try_from(value).ok().filter(|v| *v != u32::MAX).ok_or_else(|| invalid("bad owner"));
+    let modified = Timespec { tv_sec: i64::try_from(number(header.mtime(), &raw.mtime)?).unwrap_or(0), tv_nsec: 0 };
+    Ok(Looks {
+        uid: Uid::from_raw(id(number(header.uid(), &raw.uid)?)?),
+        gid: Gid::from_raw(id(number(header.gid(), &raw.gid)?)?),
+        mode: Mode::from_raw_mode(u32::try_from(number(header.mode().map(u64::from), &raw.mode)?).unwrap_or(0) & 0o7777),
+        times: Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: modified },
+        xattrs,
+    })
+}
+
+/// A numeric field; one that was left blank is zero.
+fn number(value: io::Result<u64>, raw: &[u8]) -> io::Result<u64> {
+    if raw.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { value }
+}
+
+/// Opens a file for reading inside `root`, never following a link out of it.
+pub(super) fn open_inside(root: &Path, name: &Path) -> io::Result<File> {
+    let root = rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(openat2(root.as_fd(), name, flags, Mode::empty(), INSIDE)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(invalid("not a regular file")) }
+}

@@ -1,0 +1,138 @@
+//! Mounts that containers and sandboxes need: overlay root file systems, tmpfs, taking mounts down.
+//!
+//! Knows: the mount calls. Refuses to know: which container they are for.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount, unmount,
+};
+
+/// An overlay: `lower` from top to bottom.
+#[derive(Clone, Debug)]
+pub struct Overlay<'a> {
+    /// Read-only directories, the topmost first.
+    pub lower: &'a [PathBuf],
+    /// Where changes go.
+    pub upper: &'a Path,
+    /// The overlay's scratch directory, on the file system of `upper`.
+    pub work: &'a Path,
+}
+
+/// Mounts an overlay on `target`. The upper directory is never mounted again after the last process is gone, so the
+/// overlay need not flush it at its end (`volatile`).
+pub fn mount_overlay(overlay: &Overlay<'_>, target: &Path) -> io::Result<()> {
+    match overlay_by_parts(overlay, target) {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOSYS)) => {
+            overlay_by_string(overlay, target)
+        }
+        done => done,
+    }
+}
+
+/// The way of kernels from 6.5 on: no limit on the number of layers or the length of their paths.
+fn overlay_by_parts(overlay: &Overlay<'_>, target: &Path) -> io::Result<()> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "overlay")?;
+    for lower in overlay.lower {
+        fsconfig_set_string(&context, "lowerdir+", lower)?;
+    }
+    fsconfig_set_string(&context, "upperdir", overlay.upper)?;
+    fsconfig_set_string(&context, "workdir", overlay.work)?;
+    fsconfig_set_string(&context, "index", "off")?;
+    fsconfig_set_flag(&context, "volatile")?;
+    fsconfig_create(&context)?;
+    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(())
+}
+
+/// The way of older kernels: all options in one page, so lower directories are named relative to their parent.
+fn overlay_by_string(overlay: &Overlay<'_>, target: &Path) -> io::Result<()> {
+    let parent = overlay.lower.first().and_then(|p| p.parent()).unwrap_or(Path::new("/"));
+    std::env::set_current_dir(parent)?;
+    let lower: Vec<String> = overlay
+        .lower
+        .iter()
+        .map(|path| path.strip_prefix(parent).unwrap_or(path).display().to_string().replace(':', "\\:"))
+        .collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},index=off",
+        lower.join(":"),
+        overlay.upper.display(),
+        overlay.work.display()
+    );
+    let result = if options.len() >= 4095 {
+        Err(io::Error::other("the image has too many layers for this kernel"))
+    } else {
+        let options = std::ffi::CString::new(options)?;
+        mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str()).map_err(io::Error::from)
+    };
+    std::env::set_current_dir("/")?;
+    result
+}
+
+/// Mounts a tmpfs of at most `bytes`, open to all like `/tmp`.
+pub fn mount_shm(target: &Path, bytes: u64) -> io::Result<()> {
+    let options = std::ffi::CString::new(format!("mode=1777,size={bytes}"))?;
+    let flags = MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::NODEV;
+    mount("shm", target, "tmpfs", flags, options.as_c_str())?;
+    Ok(())
+}
+
+/// Takes the topmost mount on `target` away; not mounted or absent is fine.
+pub fn unmount_quietly(target: &Path) -> io::Result<()> {
+    match unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Mount points of this process at or below `directory`, the deepest and latest first.
+pub fn mounts_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let mut found: Vec<PathBuf> = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|field| PathBuf::from(unescape(field)))
+        .filter(|path| path.starts_with(directory))
+        .collect();
+    found.reverse();
+    Ok(found)
+}
+
+/// Undoes the octal escapes of `/proc/self/mountinfo`.
+fn unescape(field: &str) -> String {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_mountinfo_escapes() {
+        assert_eq!(unescape(r"/a\040b\134c"), r"/a b\c");
+        assert_eq!(unescape(r"/a\"), r"/a\");
+    }
+}

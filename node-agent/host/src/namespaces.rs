@@ -1,0 +1,151 @@
+//! Sandboxes: network, IPC and UTS namespaces that live without a process, held by bind mounts.
+//!
+//! Knows: namespaces. Refuses to know: containers, addresses. Every function that changes the calling process's
+//! namespaces is for the helper's children only.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+
+use crate::mounts;
+
+/// The namespaces to make.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SandboxRequest {
+    /// Directory for the bind mounts; becomes [`SandboxPaths`].
+    pub directory: PathBuf,
+    /// Host name inside.
+    pub hostname: String,
+    /// Whether to make a network namespace.
+    pub network: bool,
+    /// Sysctls to set inside, already checked by [`allowed_sysctl`].
+    pub sysctls: Vec<(String, String)>,
+    /// Size of `/dev/shm`.
+    pub shm_bytes: u64,
+}
+
+/// Where a sandbox's parts are.
+#[derive(Clone, Debug)]
+pub struct SandboxPaths(pub PathBuf);
+
+impl SandboxPaths {
+    /// The network namespace.
+    pub fn net(&self) -> PathBuf {
+        self.0.join("net")
+    }
+    /// The IPC namespace.
+    pub fn ipc(&self) -> PathBuf {
+        self.0.join("ipc")
+    }
+    /// The UTS namespace.
+    pub fn uts(&self) -> PathBuf {
+        self.0.join("uts")
+    }
+    /// The shared PID namespace, if the pod asked for one.
+    pub fn pid(&self) -> PathBuf {
+        self.0.join("pid")
+    }
+    /// What becomes `/dev/shm`.
+    pub fn shm(&self) -> PathBuf {
+        self.0.join("shm")
+    }
+}
+
+/// Makes the sandbox in a child process, which leaves its own namespaces for it and ends afterwards.
+pub fn create(request: &SandboxRequest) -> io::Result<()> {
+    let paths = SandboxPaths(request.directory.clone());
+    fs::create_dir_all(&paths.0)?;
+    let mut flags = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    if request.network {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    unshare(flags)?;
+    rustix::system::sethostname(request.hostname.as_bytes())?;
+    if request.network {
+        crate::sys::loopback_up()?;
+    }
+    for (name, value) in &request.sysctls {
+        write_sysctl(name, value)?;
+    }
+    let made = (|| {
+        hold("ipc", &paths.ipc())?;
+        hold("uts", &paths.uts())?;
+        if request.network {
+            hold("net", &paths.net())?;
+        }
+        fs::create_dir_all(paths.shm())?;
+        mounts::mount_shm(&paths.shm(), request.shm_bytes)
+    })();
+    if made.is_err() {
+        let _ = remove(&paths.0);
+    }
+    made
+}
+
+/// Keeps a namespace of the calling process alive by a bind mount.
+fn hold(kind: &str, target: &Path) -> io::Result<()> {
+    hold_of(Path::new("/proc/self/ns"), kind, target)
+}
+
+/// Keeps a namespace alive that `directory` (a `/proc/PID/ns`) names.
+pub fn hold_of(directory: &Path, kind: &str, target: &Path) -> io::Result<()> {
+    File::options().create(true).append(true).open(target)?;
+    rustix::mount::mount_bind(directory.join(kind), target)?;
+    Ok(())
+}
+
+/// Takes the sandbox's mounts away and its directory with them; what is absent is fine.
+pub fn remove(directory: &Path) -> io::Result<()> {
+    let mut first_error = None;
+    for mount in mounts::mounts_below(directory)? {
+        if let Err(error) = mounts::unmount_quietly(&mount) {
+            first_error.get_or_insert(error);
+        }
+    }
+    match first_error {
+        Some(error) => Err(error),
+        None => crate::files::remove_tree(directory),
+    }
+}
+
+/// Whether the path is a mounted namespace (and not the empty file under it after a reboot).
+pub fn is_held(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type as u64 == libc::NSFS_MAGIC as u64)
+}
+
+/// Whether a sysctl belongs to the namespaces that a sandbox has, so that setting it touches nobody else.
+pub fn allowed_sysctl(name: &str, own_network: bool) -> bool {
+    let plain = name.split('.').all(|part| !part.is_empty())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    let ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| name.starts_with(prefix));
+    plain && (ipc || name == "kernel.sem" || (own_network && name.starts_with("net.")))
+}
+
+fn write_sysctl(name: &str, value: &str) -> io::Result<()> {
+    let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+    fs::write(&path, value).map_err(|error| io::Error::new(error.kind(), format!("sysctl {name}={value}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_namespaced_sysctls() {
+        for (name, own, allowed) in [
+            ("net.ipv4.ip_forward", true, true),
+            ("net.ipv4.ip_forward", false, false),
+            ("kernel.shmmax", false, true),
+            ("kernel.sem", false, true),
+            ("kernel.semaphore", false, false),
+            ("kernel.panic", true, false),
+            ("net..ip", true, false),
+            ("net.ipv4/../../kernel/panic", true, false),
+        ] {
+            assert_eq!(allowed_sysctl(name, own), allowed, "{name}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The embedded runtime: sandboxes and containers without any daemon besides this process.
+//!
+//! Everything it knows is in two directories, so that it can be dropped, killed and started again while containers run.
+//! Knows: the engine's state. Refuses to know: libcontainer (the helper process's matter), addresses (the network's).
+
+mod container;
+mod exec;
+mod helper;
+mod purge;
+mod records;
+mod sandbox;
+mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use leme_host::helper::protocol::Failure;
+use leme_host::images::{ImageError, ImageRecord, ImageStore};
+use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
+use tokio::sync::broadcast;
+
+use crate::{ExecOutput, ExecRequest, ExecSession, Result, Runtime, RuntimeError, RuntimeEvent};
+use helper::Helper;
+pub use purge::purge;
+use records::SandboxRecord;
+
+/// Gives sandboxes their network.
+#[async_trait]
+pub trait SandboxNetwork: Send + Sync {
+    /// Connects the namespace; returns the pod's address.
+    async fn attach(&self, sandbox_id: &str, netns: &Path) -> anyhow::Result<String>;
+
+    /// Takes the connection away; fine if there is none. The namespace may be gone already.
+    async fn detach(&self, sandbox_id: &str, netns: &Path) -> anyhow::Result<()>;
+}
+
+/// Where the engine lives and what it uses.
+#[derive(Clone)]
+pub struct EmbeddedConfig {
+    /// State that survives a reboot.
+    pub root: PathBuf,
+    /// State that need not: namespaces, sockets.
+    pub run_dir: PathBuf,
+    /// Root of the image store.
+    pub images: PathBuf,
+    /// Cgroup above all pods.
+    pub cgroup_parent: String,
+    /// The pods' network.
+    pub network: Arc<dyn SandboxNetwork>,
+    /// Program whose `main` calls [`crate::helper_main`]; `/proc/self/exe` for this one.
+    pub helper: PathBuf,
+}
+
+impl EmbeddedConfig {
+    fn sandboxes(&self) -> PathBuf {
+        self.root.join("sandboxes")
+    }
+
+    fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    fn namespaces(&self, sandbox: &str) -> PathBuf {
+        self.run_dir.join("sandboxes").join(sandbox)
+    }
+
+    fn pod_cgroup(&self, uid: &str) -> String {
+        let plain: String = uid.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        format!("/{}/pod{plain}", self.cgroup_parent.trim_matches('/'))
+    }
+}
+
+/// The engine. Dropping it leaves everything running.
+pub struct EmbeddedRuntime {
+    config: EmbeddedConfig,
+    images: ImageStore,
+    helper: Helper,
+    sandboxes: Mutex<HashMap<String, SandboxRecord>>,
+    containers: Mutex<HashMap<String, Arc<container::Entry>>>,
+    events: broadcast::Sender<RuntimeEvent>,
+    /// One at a time per engine: the shared PID namespace of a sandbox is made on first need.
+    pid_namespaces: tokio::sync::Mutex<()>,
+}
+
+impl EmbeddedRuntime {
+    /// Starts the engine and takes over what an earlier one left running.
+    pub async fn start(config: EmbeddedConfig) -> Result<Arc<EmbeddedRuntime>> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(RuntimeError::Invalid("running containers needs root".into()));
+        }
+        let mut config = config;
+        for directory in [&config.root, &config.run_dir, &config.sandboxes(), &config.containers()] {
+            std::fs::create_dir_all(directory).map_err(failed("make state directories"))?;
+        }
+        config.root = std::fs::canonicalize(&config.root).map_err(failed("find state directory"))?;
+        config.run_dir = std::fs::canonicalize(&config.run_dir).map_err(failed("find run directory"))?;
+        let images = ImageStore::open(&config.images).map_err(failed("open image store"))?;
+        let runtime = Arc::new(EmbeddedRuntime {
+            helper: Helper::new(&config.helper).map_err(failed("open helper program"))?,
+            images,
+            sandboxes: Mutex::new(records::load_sandboxes(&config.sandboxes()).map_err(failed("read sandboxes"))?),
+            containers: Mutex::default(),
+            events: broadcast::channel(1024).0,
+            pid_namespaces: tokio::sync::Mutex::default(),
+            config,
+        });
+        runtime.adopt_containers().await?;
+        Ok(runtime)
+    }
+
+    /// The image store that containers are made from.
+    pub fn image_store(&self) -> &ImageStore {
+        &self.images
+    }
+
+    /// Stops every sandbox, keeping their records: what a node does that shuts down in order.
+    pub async fn stop_all(&self) -> Result<()> {
+        let ids: Vec<String> = lock(&self.sandboxes).keys().cloned().collect();
+        let results = futures::future::join_all(ids.iter().map(|id| self.stop_sandbox(id))).await;
+        results.into_iter().collect()
+    }
+
+    async fn find_image(&self, reference: &str) -> Result<Option<ImageRecord>> {
+        let (store, reference) = (self.images.clone(), reference.to_owned());
+        blocking("read image", move || store.resolve(&reference).map_err(image_error)).await
+    }
+
+    fn layers_in_use(&self) -> HashSet<PathBuf> {
+        lock(&self.containers).values().flat_map(|entry| entry.record.layers.clone()).collect()
+    }
+}
+
+/// A lock whose holder panicked still holds good data: every change under it is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed<E: Display>(operation: &'static str) -> impl Fn(E) -> RuntimeError {
+    move |error| RuntimeError::Failed { operation, message: format!("{error:#}") }
+}
+
+fn from_failure(operation: &'static str, failure: Failure) -> RuntimeError {
+    if failure.invalid {
+        RuntimeError::Invalid(failure.message)
+    } else {
+        RuntimeError::Failed { operation, message: format!("{}: {}", failure.operation, failure.message) }
+    }
+}
+
+fn image_error(error: ImageError) -> RuntimeError {
+    match error {
+        ImageError::Invalid(message) => RuntimeError::Invalid(message),
+        ImageError::Io(error) => RuntimeError::Failed { operation: "image store", message: error.to_string() },
+    }
+}
+
+/// Runs file work on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(RuntimeError::Failed { operation, message: error.to_string() }),
+    }
+}
+
+fn to_image(record: &ImageRecord) -> Image {
+    let user = record.config.config().as_ref().and_then(|c| c.user().clone()).unwrap_or_default();
+    let user = user.split(':').next().unwrap_or_default().to_owned();
+    let uid = if user.is_empty() { Some(0) } else { user.parse().ok() };
+    Image {
+        id: record.id.clone(),
+        tags: record.tags.clone(),
+        digests: record.digests.clone(),
+        size: record.size,
+        uid,
+        username: if uid.is_some() { String::new() } else { user },
+    }
+}
+
+#[async_trait]
+impl Runtime for EmbeddedRuntime {
+    async fn version(&self) -> Result<(String, String)> {
+        Ok(("leme".into(), env!("CARGO_PKG_VERSION").into()))
+    }
+
+    async fn run_sandbox(&self, config: &SandboxConfig) -> Result<String> {
+        self.make_sandbox(config).await
+    }
+
+    async fn stop_sandbox(&self, id: &str) -> Result<()> {
+        self.end_sandbox(id).await
+    }
+
+    async fn remove_sandbox(&self, id: &str) -> Result<()> {
+        self.forget_sandbox(id).await
+    }
+
+    async fn sandboxes(&self) -> Result<Vec<SandboxStatus>> {
+        let records: Vec<SandboxRecord> = lock(&self.sandboxes).values().cloned().collect();
+        Ok(records.iter().map(|record| self.sandbox_status(record)).collect())
+    }
+
+    async fn create_container(&self, sandbox_id: &str, config: &ContainerConfig) -> Result<String> {
+        self.make_container(sandbox_id, config).await
+    }
+
+    async fn start_container(&self, id: &str) -> Result<()> {
+        self.entry(id)?.start().await
+    }
+
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<()> {
+        self.entry(id)?.stop(grace).await
+    }
+
+    async fn remove_container(&self, id: &str) -> Result<()> {
+        self.forget_container(id).await
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerStatus>> {
+        let entries: Vec<_> = lock(&self.containers).values().cloned().collect();
+        Ok(entries.iter().map(|entry| entry.status()).collect())
+    }
+
+    async fn container(&self, id: &str) -> Result<ContainerStatus> {
+        Ok(self.entry(id)?.status())
+    }
+
+    async fn exec_sync(&self, id: &str, command: &[String], timeout: Duration) -> Result<ExecOutput> {
+        self.run_command(id, command, timeout).await
+    }
+
+    async fn exec(&self, id: &str, request: ExecRequest) -> Result<ExecSession> {
+        self.open_command(id, request).await
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>> {
+        Ok(self.find_image(reference).await?.as_ref().map(to_image))
+    }
+
+    async fn images(&self) -> Result<Vec<Image>> {
+        let store = self.images.clone();
+        let records = blocking("list images", move || store.list().map_err(image_error)).await?;
+        Ok(records.iter().map(to_image).collect())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<()> {
+        let (store, reference, in_use) = (self.images.clone(), reference.to_owned(), self.layers_in_use());
+        blocking("remove image", move || store.remove(&reference, &in_use).map_err(image_error)).await
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        let receiver = self.events.subscribe();
+        futures::stream::unfold(receiver, |mut receiver| async move {
+            loop {
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, receiver)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        })
+        .boxed()
+    }
+}

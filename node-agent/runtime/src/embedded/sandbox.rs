@@ -1,0 +1,193 @@
+//! Sandboxes: making, stopping and forgetting them.
+//!
+//! Knows: the order in which a sandbox's parts come and go. Refuses to know: how namespaces are made.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use leme_host::cgroup::Cgroup;
+use leme_host::files;
+use leme_host::helper::protocol::{PauseRequest, Report, Request};
+use leme_host::namespaces::{self, SandboxPaths, SandboxRequest};
+use leme_node_core::cri::{SandboxConfig, SandboxState, SandboxStatus};
+
+use super::records::SandboxRecord;
+use super::{EmbeddedRuntime, blocking, failed, from_failure, lock};
+use crate::{Result, Runtime, RuntimeError};
+
+const SHM_BYTES: u64 = 64 << 20;
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl EmbeddedRuntime {
+    pub(super) async fn make_sandbox(&self, config: &SandboxConfig) -> Result<String> {
+        for name in config.sysctls.keys() {
+            if !namespaces::allowed_sysctl(name, !config.host_network) {
+                return Err(RuntimeError::Invalid(format!("sysctl {name:?} does not belong to the pod's namespaces")));
+            }
+        }
+        if config.hostname.is_empty() || config.hostname.len() > 64 {
+            return Err(RuntimeError::Invalid(format!("bad host name {:?}", config.hostname)));
+        }
+        let id = files::random_hex(32).map_err(failed("make id"))?;
+        let record = SandboxRecord {
+            id: id.clone(),
+            config: config.clone(),
+            created_at: files::now_nanos(),
+            ip: String::new(),
+            ready: false,
+        };
+        fs::create_dir_all(self.config.sandboxes().join(&id)).map_err(failed("make sandbox directory"))?;
+        self.save_sandbox(record.clone())?;
+        match self.fill_sandbox(record).await {
+            Ok(record) => self.save_sandbox(record).map(|()| id),
+            Err(error) => {
+                if let Err(left) = self.forget_sandbox(&id).await {
+                    tracing::warn!(sandbox = %id, error = %left, "failed sandbox was not removed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn fill_sandbox(&self, mut record: SandboxRecord) -> Result<SandboxRecord> {
+        let config = &record.config;
+        let paths = SandboxPaths(self.config.namespaces(&record.id));
+        let request = SandboxRequest {
+            directory: paths.0.clone(),
+            hostname: config.hostname.clone(),
+            network: !config.host_network,
+            sysctls: config.sysctls.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            shm_bytes: SHM_BYTES,
+        };
+        self.ask("make sandbox", &Request::Sandbox(request)).await?;
+        if !config.host_network {
+            let attached = self.config.network.attach(&record.id, &paths.net()).await;
+            record.ip = attached.map_err(failed("connect sandbox to the network"))?;
+        }
+        write_files(&self.config.sandboxes().join(&record.id), &record).map_err(failed("write sandbox files"))?;
+        record.ready = true;
+        Ok(record)
+    }
+
+    async fn ask(&self, operation: &'static str, request: &Request) -> Result<()> {
+        match self.helper.finish(request, LIMIT).await.map_err(failed(operation))? {
+            Report::Failed(failure) => Err(from_failure(operation, failure)),
+            _ => Ok(()),
+        }
+    }
+
+    fn save_sandbox(&self, record: SandboxRecord) -> Result<()> {
+        record.save(&self.config.sandboxes()).map_err(failed("write sandbox record"))?;
+        lock(&self.sandboxes).insert(record.id.clone(), record);
+        Ok(())
+    }
+
+    /// The sandbox, if its namespaces are there.
+    pub(super) fn ready_sandbox(&self, id: &str) -> Result<SandboxRecord> {
+        let record = lock(&self.sandboxes).get(id).cloned();
+        let record = record.ok_or_else(|| RuntimeError::NotFound(format!("sandbox {id}")))?;
+        match self.sandbox_status(&record).state {
+            SandboxState::Ready => Ok(record),
+            SandboxState::NotReady => {
+                Err(RuntimeError::Failed { operation: "use sandbox", message: format!("sandbox {id} is stopped") })
+            }
+        }
+    }
+
+    pub(super) fn sandbox_status(&self, record: &SandboxRecord) -> SandboxStatus {
+        let held = namespaces::is_held(&SandboxPaths(self.config.namespaces(&record.id)).uts());
+        SandboxStatus {
+            id: record.id.clone(),
+            pod: record.config.pod.clone(),
+            attempt: record.config.attempt,
+            state: if record.ready && held { SandboxState::Ready } else { SandboxState::NotReady },
+            ip: record.ip.clone(),
+            created_at: record.created_at,
+            labels: record.config.labels.clone(),
+        }
+    }
+
+    /// Makes the sandbox's shared PID namespace unless it is there.
+    pub(super) async fn shared_pid_namespace(&self, record: &SandboxRecord) -> Result<()> {
+        let _one_at_a_time = self.pid_namespaces.lock().await;
+        let target = SandboxPaths(self.config.namespaces(&record.id)).pid();
+        if namespaces::is_held(&target) {
+            return Ok(());
+        }
+        let cgroup = self.pause_cgroup(record);
+        self.ask("make PID namespace", &Request::Pause(PauseRequest { target, cgroup })).await
+    }
+
+    fn pause_cgroup(&self, record: &SandboxRecord) -> String {
+        format!("{}/pause-{}", self.config.pod_cgroup(&record.config.pod.uid), record.id)
+    }
+
+    pub(super) async fn end_sandbox(&self, id: &str) -> Result<()> {
+        let Some(mut record) = lock(&self.sandboxes).get(id).cloned() else { return Ok(()) };
+        let inside = self.containers_of(id);
+        let stops = inside.iter().map(|entry| entry.stop(Duration::ZERO));
+        futures::future::join_all(stops).await.into_iter().collect::<Result<()>>()?;
+        let directory = self.config.namespaces(id);
+        if !record.config.host_network {
+            let detached = self.config.network.detach(id, &SandboxPaths(directory.clone()).net()).await;
+            detached.map_err(failed("disconnect sandbox from the network"))?;
+        }
+        let (pod, pause) = (self.config.pod_cgroup(&record.config.pod.uid), self.pause_cgroup(&record));
+        blocking("remove sandbox", move || remove_parts(&pod, &pause, &directory).map_err(failed("remove sandbox"))).await?;
+        record.ready = false;
+        self.save_sandbox(record)
+    }
+
+    pub(super) async fn forget_sandbox(&self, id: &str) -> Result<()> {
+        if !lock(&self.sandboxes).contains_key(id) {
+            return Ok(());
+        }
+        self.end_sandbox(id).await?;
+        for entry in self.containers_of(id) {
+            self.remove_container(&entry.record.request.id).await?;
+        }
+        files::remove_tree(&self.config.sandboxes().join(id)).map_err(failed("remove sandbox record"))?;
+        lock(&self.sandboxes).remove(id);
+        Ok(())
+    }
+}
+
+fn remove_parts(pod: &str, pause: &str, namespaces: &Path) -> io::Result<()> {
+    let (pod, pause) = (Cgroup::new(pod)?, Cgroup::new(pause)?);
+    pause.kill_all()?;
+    namespaces::remove(namespaces)?;
+    pause.remove()?;
+    pod.remove_if_empty();
+    Ok(())
+}
+
+/// `hosts`, `hostname` and `resolv.conf`, which containers get as mounts.
+fn write_files(directory: &Path, record: &SandboxRecord) -> io::Result<()> {
+    let config = &record.config;
+    let mut hosts = if config.host_network {
+        fs::read_to_string("/etc/hosts").unwrap_or_default()
+    } else {
+        let mut text = String::from(
+            "# Written by the container runtime.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+             fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
+        );
+        if !record.ip.is_empty() {
+            text.push_str(&format!("{}\t{}\n", record.ip, config.hostname));
+        }
+        text
+    };
+    if !hosts.ends_with('\n') {
+        hosts.push('\n');
+    }
+    for (address, names) in &config.host_aliases {
+        hosts.push_str(&format!("{address}\t{}\n", names.join("\t")));
+    }
+    for (name, text) in
+        [("hosts", &hosts), ("hostname", &format!("{}\n", config.hostname)), ("resolv.conf", &config.resolv_conf)]
+    {
+        files::replace(&directory.join(name), text.as_bytes(), 0o644, false)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Real containers from start to end.
+
+mod support;
+
+use std::time::Duration;
+
+use leme_cri::{Runtime, RuntimeError};
+use leme_node_core::cri::{ContainerState, SandboxState};
+use support::{Node, ended, run, shell};
+
+#[tokio::test]
+async fn runs_logs_and_exits() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("web")).await.unwrap();
+    let status = runtime.sandboxes().await.unwrap().remove(0);
+    assert_eq!((status.state, status.ip.as_str()), (SandboxState::Ready, "10.9.8.7"));
+    let script = "echo out; echo err >&2; hostname; cat /etc/hosts /etc/resolv.conf; echo $FROM $ME; pwd; exit 3";
+    let mut config = shell("app", script);
+    config.env = vec![("ME".into(), "pod".into())];
+    config.working_dir = "/made/here".into();
+    let id = run(&runtime, &sandbox, &config).await;
+    let status = ended(&runtime, &id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (3, "Error"));
+    assert!(status.started_at > 0 && status.finished_at >= status.started_at);
+    let log = node.log("web", "app");
+    let text = node.log_text("web", "app");
+    assert!(log.lines().any(|line| line.contains(" stdout F out")), "{log}");
+    assert!(log.lines().any(|line| line.contains(" stderr F err")), "{log}");
+    for expected in ["web\n", "10.9.8.7\tweb", "nameserver 10.0.0.10", "image pod", "/made/here"] {
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+    runtime.remove_container(&id).await.unwrap();
+    runtime.remove_container(&id).await.unwrap();
+    assert!(!node.log("web", "app").is_empty());
+    runtime.stop_sandbox(&sandbox).await.unwrap();
+    assert_eq!(runtime.sandboxes().await.unwrap()[0].state, SandboxState::NotReady);
+    runtime.remove_sandbox(&sandbox).await.unwrap();
+    runtime.remove_sandbox(&sandbox).await.unwrap();
+    assert!(runtime.sandboxes().await.unwrap().is_empty());
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn stops_with_the_signal_then_by_force() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("stop")).await.unwrap();
+    let polite = shell("polite", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done");
+    let polite = run(&runtime, &sandbox, &polite).await;
+    let deaf = run(&runtime, &sandbox, &shell("deaf", "trap '' TERM; echo ready; while :; do sleep 600 & wait; done")).await;
+    for name in ["polite", "deaf"] {
+        support::wait_for("ready", || node.log_text("stop", name).contains("ready")).await;
+    }
+    runtime.stop_container(&polite, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(runtime.container(&polite).await.unwrap().exit_code, 7);
+    assert!(node.log_text("stop", "polite").contains("bye"));
+    runtime.stop_container(&deaf, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(runtime.container(&deaf).await.unwrap().exit_code, 137);
+    let killed = run(&runtime, &sandbox, &shell("self", "kill -USR1 $$; sleep 5")).await;
+    let _ = killed;
+    runtime.stop_container(&killed, Duration::ZERO).await.unwrap();
+    runtime.remove_sandbox(&sandbox).await.unwrap();
+    assert!(runtime.containers().await.unwrap().is_empty());
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn wrong_requests_say_what_is_wrong() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("bad")).await.unwrap();
+    let with = |command: &str, change: &dyn Fn(&mut leme_node_core::cri::ContainerConfig)| {
+        let mut config = shell("x", "true");
+        config.command = vec![command.into()];
+        change(&mut config);
+        config
+    };
+    let missing_image = with("/bin/true", &|c| c.image = "nothing:here".into());
+    let error = runtime.create_container(&sandbox, &missing_image).await.unwrap_err();
+    assert!(matches!(&error, RuntimeError::NotFound(text) if text.contains("nothing:here")), "{error}");
+    for (config, expected) in [
+        (with("nope", &|_| {}), "executable file not found in $PATH"),
+        (with("/bin/nope", &|_| {}), "no such file or directory"),
+        (with("/bin/text", &|_| {}), "permission denied"),
+        (with("/bin", &|_| {}), "is a directory"),
+        (with("true", &|c| c.security.run_as_user = Some(-5)), "bad user id"),
+        (with("true", &|c| c.security.add_capabilities = vec!["FLY".into()]), "unknown capability"),
+        (with("true", &|c| c.working_dir = "rel".into()), "not an absolute path"),
+        (
+            with("true", &|c| {
+                c.mounts.push(leme_node_core::cri::Mount {
+                    host_path: "/does/not/exist".into(),
+                    container_path: "/x".into(),
+                    ..Default::default()
+                })
+            }),
+            "does not exist",
+        ),
+    ] {
+        let error = runtime.create_container(&sandbox, &config).await.unwrap_err();
+        assert!(matches!(&error, RuntimeError::Invalid(text) if text.contains(expected)), "{expected}: {error:?}");
+    }
+    // What only the kernel can tell shows at the start.
+    let id = runtime.create_container(&sandbox, &with("/bin/garbage", &|_| {})).await.unwrap();
+    let error = runtime.start_container(&id).await.unwrap_err();
+    assert!(matches!(&error, RuntimeError::Invalid(text) if text.contains("Exec format error")), "{error:?}");
+    let status = ended(&runtime, &id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (128, "StartError"));
+    assert_eq!(runtime.containers().await.unwrap().len(), 1);
+    assert!(matches!(runtime.container("none").await, Err(RuntimeError::NotFound(_))));
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn memory_limit_is_enforced_and_told() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("oom")).await.unwrap();
+    let mut config = shell("eater", "x=a; while :; do x=$x$x; done");
+    config.resources.memory_limit = 16 << 20;
+    config.resources.cpu_shares = 128;
+    config.resources.oom_score_adj = 900;
+    let id = run(&runtime, &sandbox, &config).await;
+    let status = ended(&runtime, &id).await;
+    assert!(status.oom_killed, "{status:?}");
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn containers_of_a_pod_share_what_they_should() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("pod")).await.unwrap();
+    let script = "echo hi > /dev/shm/file; readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/uts > /dev/shm/ns; \
+                  sleep 600";
+    let first = run(&runtime, &sandbox, &shell("first", script)).await;
+    let second = run(&runtime, &sandbox, &shell("second", "sleep 600")).await;
+    let compare = "while ! test -s /dev/shm/ns; do sleep 0.01; done; cat /dev/shm/file; \
+                   readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/uts > /tmp/ns; \
+                   test \"$(cat /tmp/ns)\" = \"$(cat /dev/shm/ns)\" && echo same; ps | grep -c sleep";
+    let (text, code) = support::sh(&runtime, &second, compare).await.unwrap();
+    assert_eq!((text.lines().take(2).collect::<Vec<_>>(), code), (vec!["hi", "same"], 0));
+    let (text, _) = support::sh(&runtime, &second, "ip addr show lo | grep -c UP").await.unwrap();
+    assert_eq!(text, "1");
+    assert_eq!(runtime.container(&first).await.unwrap().state, ContainerState::Running);
+    let other = runtime.run_sandbox(&node.sandbox("shared")).await.unwrap();
+    let mut config = shell("one", "sleep 601");
+    config.share_pid = true;
+    run(&runtime, &other, &config).await;
+    let mut config = shell("two", "sleep 602");
+    config.share_pid = true;
+    let two = run(&runtime, &other, &config).await;
+    let (text, _) = support::sh(&runtime, &two, "ps").await.unwrap();
+    assert!(text.contains("sleep 601") && text.contains("sleep 602"), "{text}");
+    node.finish().await;
+}
