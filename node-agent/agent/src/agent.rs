@@ -1,0 +1,509 @@
+//! The loop: takes one event after another and lets the machines decide.
+//!
+//! Knows: which machine an event is for, when something is due. Refuses to know: what the machines decide; it never waits
+//! for anything but the next event.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::runtime::{WatchStreamExt, watcher};
+use leme_cri::RuntimeEvent;
+use leme_node_core::config::{Dns, Mounted, POD_UID};
+use leme_node_core::cri::{ContainerStatus, PodIdentity, SandboxStatus};
+use leme_node_core::fields::Facts;
+use leme_node_core::lookup::{self, Content, Key, Sources};
+use leme_node_core::pod::{self, Observed, PodMachine, State};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::event::Event;
+use crate::node::NodeKeeper;
+use crate::recorder::Recorder;
+use crate::view::Views;
+use crate::volumes::Plans;
+use crate::{AgentConfig, source, worker};
+
+/// How often everything is listed, since events of the runtime may be lost.
+const RELIST: Duration = Duration::from_secs(30);
+
+/// One pod and what the agent keeps beside its machine.
+pub struct Entry {
+    pub machine: PodMachine,
+    /// The API does not have it: no status is written.
+    pub orphan: bool,
+    pub volumes: std::collections::BTreeMap<String, Mounted>,
+    pub plans: Plans,
+    /// One writer of its volumes at a time.
+    pub volume_lock: Arc<tokio::sync::Mutex<()>>,
+    /// Ends that came before the start they belong to was answered.
+    pub early: Vec<ContainerStatus>,
+    pub references: BTreeSet<Key>,
+    pub written: Option<PodStatus>,
+    pub writing: bool,
+    /// When to call the API again after a failure; writes and deletes wait for it.
+    pub api_again: Option<Timestamp>,
+    pub delete: bool,
+    pub forget_again: Option<Timestamp>,
+}
+
+/// The agent.
+pub struct Agent {
+    pub config: AgentConfig,
+    pub facts: Facts,
+    pub dns: Dns,
+    pub pods: HashMap<String, Entry>,
+    pub sources: Sources,
+    watches: HashMap<Key, source::Watch>,
+    pub views: Views,
+    pub recorder: Recorder,
+    pub to: UnboundedSender<Event>,
+    from: UnboundedReceiver<Event>,
+    /// What the runtime had at the last listing, by pod.
+    seen: HashMap<String, (PodIdentity, Observed)>,
+    /// Pods that the listing under way has named.
+    listing: HashSet<String>,
+    /// Whether the API has listed all pods once.
+    synced: bool,
+    relisting: bool,
+    relist_at: Timestamp,
+    node: NodeKeeper,
+    streams: Vec<AbortOnDropHandle<()>>,
+}
+
+/// The time.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// `now` and so much.
+pub fn after(delay: Duration) -> Timestamp {
+    let delay = jiff::SignedDuration::try_from(delay).unwrap_or(jiff::SignedDuration::MAX);
+    leme_node_core::backoff::add(now(), delay)
+}
+
+impl Agent {
+    /// An agent whose kubelet API is on `port`.
+    pub fn new(config: AgentConfig, views: Views, port: u16) -> Self {
+        let (to, from) = unbounded_channel();
+        let node = NodeKeeper::new(&config, port);
+        let facts = Facts {
+            node_name: config.node_name.clone(),
+            host_ip: config.node_ip.to_string(),
+            pod_ip: String::new(),
+            allocatable: node.capacity().clone(),
+            memory: node.memory(),
+        };
+        let dns = Dns {
+            server: config.cluster_dns,
+            domain: config.cluster_domain.clone(),
+            host: std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        };
+        let recorder = Recorder::new(config.client.clone(), config.node_name.clone());
+        Self {
+            facts,
+            dns,
+            pods: HashMap::new(),
+            sources: Sources::default(),
+            watches: HashMap::new(),
+            views,
+            recorder,
+            to,
+            from,
+            seen: HashMap::new(),
+            listing: HashSet::new(),
+            synced: false,
+            relisting: false,
+            relist_at: now(),
+            node,
+            streams: Vec::new(),
+            config,
+        }
+    }
+
+    /// Runs until cancelled.
+    pub async fn run(mut self, token: CancellationToken) -> anyhow::Result<()> {
+        self.watch_runtime();
+        self.start_relist();
+        loop {
+            let wait = self.tend();
+            tokio::select! {
+                () = token.cancelled() => return Ok(()),
+                event = self.from.recv() => {
+                    if let Some(event) = event {
+                        self.handle(event);
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Does what is due; how long nothing more is.
+    fn tend(&mut self) -> Duration {
+        let now = now();
+        if self.relist_at <= now {
+            self.start_relist();
+        }
+        self.node.tend(&self.config, &self.to, now);
+        let due: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|(_, e)| e.machine.next_wake().is_some_and(|at| at <= now))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in due {
+            self.step(&uid, pod::Event::Wake);
+        }
+        self.retry_api(now);
+        let pods = self.pods.values().filter_map(|e| {
+            [e.machine.next_wake(), e.api_again, e.forget_again].into_iter().flatten().min()
+        });
+        let next = pods.chain([self.relist_at, self.node.next()]).min().unwrap_or(self.relist_at);
+        let wait = next.duration_since(now).max(jiff::SignedDuration::from_millis(1));
+        Duration::try_from(wait).unwrap_or(RELIST)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Pods(event) => self.handle_pods(event),
+            Event::Source(key, content) => self.handle_source(key, content),
+            Event::Machine(uid, event) => self.handle_machine(&uid, event),
+            Event::Volumes(uid, result) => {
+                let Some(entry) = self.pods.get_mut(&uid) else { return };
+                let answer = result.map(|volumes| entry.volumes = volumes);
+                self.step(&uid, pod::Event::Volumes(answer));
+            }
+            Event::Runtime(event) => self.handle_runtime(event),
+            Event::RuntimeLost => {
+                self.watch_runtime();
+                self.start_relist();
+            }
+            Event::Listed(result) => self.handle_listed(result),
+            Event::Written(uid, status, result) => self.handle_written(&uid, *status, result),
+            Event::Deleted(uid, result) => {
+                let Some(entry) = self.pods.get_mut(&uid) else { return };
+                entry.writing = false;
+                if let Err(error) = result {
+                    tracing::warn!(pod = %uid, %error, "pod not deleted in the API, trying again");
+                    entry.delete = true;
+                    entry.api_again = Some(after(Duration::from_secs(1)));
+                }
+            }
+            Event::Forgotten(uid, result) => self.handle_forgotten(&uid, result),
+            Event::Node(result) => self.node.answered(result, &self.recorder, &self.config),
+            Event::Lease(result) => self.node.lease_answered(result),
+        }
+    }
+
+    fn watch_runtime(&mut self) {
+        let mut events = self.config.runtime.events();
+        let to = self.to.clone();
+        let task = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if to.send(Event::Runtime(event)).is_err() {
+                    return;
+                }
+            }
+            // Not at once: a runtime that is down would make this a busy loop.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _ = to.send(Event::RuntimeLost);
+        });
+        self.streams.retain(|s| !s.is_finished());
+        self.streams.push(AbortOnDropHandle::new(task));
+    }
+
+    /// Starts the watch of this node's pods: after the runtime has been listed, so that what runs is adopted.
+    fn watch_pods(&mut self) {
+        let api: Api<Pod> = Api::all(self.config.client.clone());
+        let selector = format!("spec.nodeName={}", self.config.node_name);
+        let to = self.to.clone();
+        let task = tokio::spawn(async move {
+            let config = watcher::Config::default().fields(&selector);
+            let mut events = watcher(api, config).default_backoff().boxed();
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        if to.send(Event::Pods(event)).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "watch of pods failed, trying again"),
+                }
+            }
+        });
+        self.streams.push(AbortOnDropHandle::new(task));
+    }
+
+    fn start_relist(&mut self) {
+        self.relist_at = after(RELIST);
+        if std::mem::replace(&mut self.relisting, true) {
+            return;
+        }
+        let (runtime, to) = (self.config.runtime.clone(), self.to.clone());
+        tokio::spawn(async move {
+            let list = async {
+                let sandboxes = runtime.sandboxes().await?;
+                let mut containers = runtime.containers().await?;
+                for container in &mut containers {
+                    worker::add_message(container).await;
+                }
+                Ok((sandboxes, containers))
+            };
+            let limit = Duration::from_secs(60);
+            let result = worker::within("list the runtime", limit, list).await;
+            let _ = to.send(Event::Listed(result.map_err(|e| e.to_string())));
+        });
+    }
+
+    fn handle_listed(&mut self, result: Result<(Vec<SandboxStatus>, Vec<ContainerStatus>), String>) {
+        self.relisting = false;
+        let (sandboxes, containers) = match result {
+            Ok(lists) => lists,
+            Err(error) => {
+                tracing::warn!(%error, "the runtime could not be listed, trying again");
+                self.relist_at = after(Duration::from_secs(1));
+                return;
+            }
+        };
+        let first = self.streams.len() < 2;
+        self.seen = group(sandboxes, containers);
+        let empty = Observed::default();
+        let known: Vec<String> = self.pods.keys().cloned().collect();
+        for uid in known {
+            let observed = self.seen.get(&uid).map_or(&empty, |(_, o)| o).clone();
+            self.step(&uid, pod::Event::Observed(observed));
+        }
+        if first {
+            self.watch_pods();
+        }
+        self.adopt_orphans();
+    }
+
+    /// What runs for pods that the API does not have goes, once the API has said which it has.
+    fn adopt_orphans(&mut self) {
+        if !self.synced {
+            return;
+        }
+        let strange: Vec<String> =
+            self.seen.keys().filter(|uid| !self.pods.contains_key(*uid)).cloned().collect();
+        for uid in strange {
+            let Some((identity, observed)) = self.seen.remove(&uid) else { continue };
+            tracing::info!(pod = %identity.name, namespace = %identity.namespace, "stopping a pod that the API does not have");
+            let pod = Pod {
+                metadata: ObjectMeta {
+                    name: Some(identity.name),
+                    namespace: Some(identity.namespace),
+                    uid: Some(identity.uid),
+                    ..ObjectMeta::default()
+                },
+                ..Pod::default()
+            };
+            let machine = PodMachine::orphan(Arc::new(pod), &observed, now());
+            self.insert(uid, machine, true);
+        }
+    }
+
+    fn insert(&mut self, uid: String, machine: PodMachine, orphan: bool) {
+        let entry = Entry {
+            machine,
+            orphan,
+            volumes: Default::default(),
+            plans: Plans::new(),
+            volume_lock: Arc::default(),
+            early: Vec::new(),
+            references: BTreeSet::new(),
+            written: None,
+            writing: false,
+            api_again: None,
+            delete: false,
+            forget_again: None,
+        };
+        self.pods.insert(uid.clone(), entry);
+        self.refer(&uid);
+        self.step(&uid, pod::Event::Wake);
+    }
+
+    fn handle_pods(&mut self, event: watcher::Event<Pod>) {
+        match event {
+            watcher::Event::Init => self.listing.clear(),
+            watcher::Event::InitApply(pod) => {
+                self.listing.extend(pod.metadata.uid.clone());
+                self.apply(pod);
+            }
+            watcher::Event::Apply(pod) => self.apply(pod),
+            watcher::Event::Delete(pod) => {
+                if let Some(uid) = pod.metadata.uid {
+                    self.step(&uid, pod::Event::Gone);
+                }
+            }
+            watcher::Event::InitDone => {
+                let listing = std::mem::take(&mut self.listing);
+                let gone: Vec<String> =
+                    self.pods.keys().filter(|uid| !listing.contains(*uid)).cloned().collect();
+                for uid in gone {
+                    self.step(&uid, pod::Event::Gone);
+                }
+                self.synced = true;
+                self.adopt_orphans();
+            }
+        }
+    }
+
+    fn apply(&mut self, mut pod: Pod) {
+        let Some(uid) = pod.metadata.uid.clone() else { return };
+        pod.metadata.managed_fields = None;
+        if self.pods.contains_key(&uid) {
+            self.step(&uid, pod::Event::Spec(Arc::new(pod)));
+            self.refer(&uid);
+            return;
+        }
+        let observed = self.seen.remove(&uid).map(|(_, o)| o).unwrap_or_default();
+        let machine = PodMachine::new(Arc::new(pod), &observed, now());
+        self.insert(uid, machine, false);
+    }
+
+    /// Watches what the pod refers to, and ends watches that nobody needs.
+    fn refer(&mut self, uid: &str) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        let wanted = if entry.orphan || entry.machine.is_finished() {
+            BTreeSet::new()
+        } else {
+            lookup::references(entry.machine.pod(), &self.sources)
+        };
+        if wanted == entry.references {
+            return;
+        }
+        for key in wanted.difference(&entry.references) {
+            self.watches.entry(key.clone()).or_insert_with(|| {
+                source::watch(&self.config.client, key.clone(), self.to.clone())
+            });
+        }
+        entry.references = wanted;
+        self.drop_watches();
+    }
+
+    fn drop_watches(&mut self) {
+        let needed: HashSet<&Key> = self.pods.values().flat_map(|e| &e.references).collect();
+        let idle: Vec<Key> =
+            self.watches.keys().filter(|key| !needed.contains(key)).cloned().collect();
+        for key in idle {
+            self.watches.remove(&key);
+            self.sources.forget(&key);
+        }
+    }
+
+    fn handle_source(&mut self, key: Key, content: Option<Content>) {
+        // Late news of a watch that has ended would never be refreshed.
+        if !self.watches.contains_key(&key) || !self.sources.set(key.clone(), content) {
+            return;
+        }
+        let users: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|(_, e)| e.references.contains(&key))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in users {
+            self.refer(&uid);
+            self.step(&uid, pod::Event::Changed);
+            self.refresh_volumes(&uid);
+        }
+    }
+
+    fn handle_runtime(&mut self, event: RuntimeEvent) {
+        // A start is answered by the call that asked for it.
+        let RuntimeEvent::ContainerExited { id } = event else { return };
+        let (runtime, to) = (self.config.runtime.clone(), self.to.clone());
+        tokio::spawn(async move {
+            match worker::status(&*runtime, &id).await {
+                Ok(status) => {
+                    let uid = status.labels.get(POD_UID).cloned().unwrap_or_default();
+                    let _ = to.send(Event::Machine(uid, pod::Event::Exited(status)));
+                }
+                Err(error) => tracing::debug!(%id, %error, "ended container not inspected"),
+            }
+        });
+    }
+
+    fn handle_machine(&mut self, uid: &str, event: pod::Event) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        if let pod::Event::Exited(status) = &event {
+            let starting = |s: &pod::Slot| {
+                s.name == status.name && matches!(s.state, State::Starting { .. })
+            };
+            if entry.machine.slots().iter().any(starting) {
+                entry.early.push(status.clone());
+            }
+        }
+        let started = matches!(event, pod::Event::Started { .. });
+        self.step(uid, event);
+        if started {
+            let early = self.pods.get_mut(uid).map(|e| std::mem::take(&mut e.early));
+            for status in early.into_iter().flatten() {
+                self.step(uid, pod::Event::Exited(status));
+            }
+        }
+    }
+
+    /// One step of a pod's machine, and all that follows.
+    pub fn step(&mut self, uid: &str, event: pod::Event) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        let effects = entry.machine.step(event, now());
+        for effect in effects {
+            self.perform(uid, effect);
+        }
+        if let Some(entry) = self.pods.get(uid)
+            && !entry.orphan
+        {
+            self.views.set(&entry.machine);
+        }
+        self.publish(uid);
+    }
+
+    fn handle_forgotten(&mut self, uid: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                if let Some(entry) = self.pods.remove(uid) {
+                    self.views.remove(entry.machine.pod());
+                }
+                self.drop_watches();
+            }
+            Err(error) => {
+                tracing::warn!(pod = %uid, %error, "remains of a pod not removed, trying again");
+                if let Some(entry) = self.pods.get_mut(uid) {
+                    entry.forget_again = Some(after(Duration::from_secs(5)));
+                }
+            }
+        }
+    }
+}
+
+/// What the runtime has, by pod.
+fn group(
+    sandboxes: Vec<SandboxStatus>,
+    containers: Vec<ContainerStatus>,
+) -> HashMap<String, (PodIdentity, Observed)> {
+    let mut pods: HashMap<String, (PodIdentity, Observed)> = HashMap::new();
+    let mut owner: HashMap<String, String> = HashMap::new();
+    for sandbox in sandboxes {
+        owner.insert(sandbox.id.clone(), sandbox.pod.uid.clone());
+        let entry = pods.entry(sandbox.pod.uid.clone()).or_default();
+        entry.0 = sandbox.pod.clone();
+        entry.1.sandboxes.push(sandbox);
+    }
+    for container in containers {
+        if let Some(uid) = owner.get(&container.sandbox_id)
+            && let Some((_, observed)) = pods.get_mut(uid)
+        {
+            observed.containers.push(container);
+        }
+    }
+    pods
+}

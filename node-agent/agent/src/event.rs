@@ -1,0 +1,42 @@
+//! All that can happen to the agent.
+//!
+//! Knows: the closed list. Refuses to know: who sends, what is done about it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::runtime::watcher;
+use leme_cri::RuntimeEvent;
+use leme_node_core::config::Mounted;
+use leme_node_core::cri::{ContainerStatus, SandboxStatus};
+use leme_node_core::lookup::{Content, Key};
+use leme_node_core::pod;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The watch of this node's pods.
+    Pods(watcher::Event<Pod>),
+    /// An object that pods refer to was read; `None` if it does not exist.
+    Source(Key, Option<Content>),
+    /// An answer for one pod's machine.
+    Machine(String, pod::Event),
+    /// A pod's volumes are set up, or why not.
+    Volumes(String, Result<BTreeMap<String, Mounted>, String>),
+    /// The runtime noticed something.
+    Runtime(RuntimeEvent),
+    /// The runtime's stream of events ended.
+    RuntimeLost,
+    /// All that the runtime has.
+    Listed(Result<(Vec<SandboxStatus>, Vec<ContainerStatus>), String>),
+    /// A status was written, or why not.
+    Written(String, Box<PodStatus>, Result<(), String>),
+    /// A pod was deleted in the API, or why not.
+    Deleted(String, Result<(), String>),
+    /// What was left of a pod is removed, or why not.
+    Forgotten(String, Result<(), String>),
+    /// The node was registered or its status written, or why not.
+    Node(Result<(), String>),
+    /// The lease was renewed, or why not.
+    Lease(Result<(), String>),
+}

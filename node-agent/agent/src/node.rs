@@ -1,0 +1,457 @@
+//! The Node object and its lease.
+//!
+//! Knows: what the machine can give, how healthy it is, when to tell the API. Refuses to know: pods.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
+    NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::AgentConfig;
+use crate::agent::after;
+use crate::event::Event;
+use crate::recorder::Recorder;
+
+/// Version of the kubelet API that this agent speaks.
+const KUBELET_VERSION: &str = "v1.33.0";
+/// How often the lease is renewed; it lasts four times as long.
+const RENEW: Duration = Duration::from_secs(10);
+const LEASE_SECONDS: i32 = 40;
+/// How often the node is looked at; its status is written when something changed or it is old.
+const LOOK: Duration = Duration::from_secs(10);
+const WRITE: Duration = Duration::from_secs(300);
+const MEMORY_LOW: i64 = 100 << 20;
+const DISK_LOW: u64 = 1 << 30;
+
+/// Keeps the Node and its lease.
+pub struct NodeKeeper {
+    port: u16,
+    capacity: BTreeMap<String, Quantity>,
+    memory: i64,
+    registered: bool,
+    busy: bool,
+    look_at: Timestamp,
+    lease_busy: bool,
+    lease_at: Timestamp,
+    told: Arc<Mutex<Told>>,
+    lease: Arc<Mutex<Option<Lease>>>,
+}
+
+/// What the API was told last.
+#[derive(Default)]
+struct Told {
+    registered: bool,
+    status: Option<NodeStatus>,
+    at: Option<Timestamp>,
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).map(|t| t.trim().to_owned()).unwrap_or_default()
+}
+
+/// A line of `/proc/meminfo` in bytes.
+fn meminfo(field: &str) -> i64 {
+    let text = read("/proc/meminfo");
+    let line = text.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse::<i64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
+/// Bytes of the file system: all, and what is free.
+fn disk(path: &Path) -> (u64, u64) {
+    match rustix::fs::statvfs(path) {
+        Ok(s) => (s.f_blocks.saturating_mul(s.f_frsize), s.f_bavail.saturating_mul(s.f_frsize)),
+        Err(_) => (0, u64::MAX),
+    }
+}
+
+impl NodeKeeper {
+    /// A keeper that has not told the API anything.
+    pub fn new(config: &AgentConfig, port: u16) -> Self {
+        let memory = meminfo("MemTotal");
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (disk, _) = disk(&config.data_dir);
+        let capacity = [
+            ("cpu", cpus.to_string()),
+            ("memory", format!("{}Ki", memory / 1024)),
+            ("ephemeral-storage", format!("{}Ki", disk / 1024)),
+            ("pods", config.max_pods.to_string()),
+            ("hugepages-1Gi", "0".to_owned()),
+            ("hugepages-2Mi", "0".to_owned()),
+        ];
+        Self {
+            port,
+            capacity: capacity.into_iter().map(|(k, v)| (k.to_owned(), Quantity(v))).collect(),
+            memory,
+            registered: false,
+            busy: false,
+            look_at: Timestamp::UNIX_EPOCH,
+            lease_busy: false,
+            lease_at: Timestamp::UNIX_EPOCH,
+            told: Arc::default(),
+            lease: Arc::default(),
+        }
+    }
+
+    /// What the node can give.
+    pub fn capacity(&self) -> &BTreeMap<String, Quantity> {
+        &self.capacity
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> i64 {
+        self.memory
+    }
+
+    /// When something is due.
+    pub fn next(&self) -> Timestamp {
+        self.look_at.min(self.lease_at)
+    }
+
+    /// Starts what is due.
+    pub fn tend(&mut self, config: &AgentConfig, to: &UnboundedSender<Event>, now: Timestamp) {
+        if self.look_at <= now {
+            self.look_at = after(LOOK);
+            if !std::mem::replace(&mut self.busy, true) {
+                let node = self.template(config);
+                let (config, told, to) = (config.clone(), self.told.clone(), to.clone());
+                tokio::spawn(async move {
+                    let call = tell(&config, node, told);
+                    let result = tokio::time::timeout(Duration::from_secs(30), call).await;
+                    let result = result.unwrap_or_else(|_| Err("timed out".to_owned()));
+                    let _ = to.send(Event::Node(result));
+                });
+            }
+        }
+        if self.lease_at <= now {
+            self.lease_at = after(RENEW);
+            if !std::mem::replace(&mut self.lease_busy, true) {
+                let (client, name) = (config.client.clone(), config.node_name.clone());
+                let (told, to) = (self.lease.clone(), to.clone());
+                tokio::spawn(async move {
+                    let call = renew(client, &name, told);
+                    let result = tokio::time::timeout(RENEW, call).await;
+                    let result = result.unwrap_or_else(|_| Err("timed out".to_owned()));
+                    let _ = to.send(Event::Lease(result));
+                });
+            }
+        }
+    }
+
+    /// The node was told, or not.
+    pub fn answered(
+        &mut self,
+        result: Result<(), String>,
+        recorder: &Recorder,
+        config: &AgentConfig,
+    ) {
+        self.busy = false;
+        match result {
+            Ok(()) if !self.registered => {
+                self.registered = true;
+                let node = self.template(config);
+                recorder.node(&node, "Starting", "Starting kubelet.".to_owned());
+                let text = format!("Node {} status is now: NodeReady", config.node_name);
+                recorder.node(&node, "NodeReady", text);
+                tracing::info!(node = %config.node_name, "node is ready");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                tracing::debug!(%error, "node status not written, trying again");
+                self.look_at = after(Duration::from_millis(if self.registered { 1000 } else { 100 }));
+            }
+        }
+    }
+
+    /// The lease was renewed, or not.
+    pub fn lease_answered(&mut self, result: Result<(), String>) {
+        self.lease_busy = false;
+        if let Err(error) = result {
+            tracing::debug!(%error, "node lease not renewed, trying again");
+            self.lease_at = after(Duration::from_secs(1));
+        }
+    }
+
+    /// The Node without what has to be asked for.
+    fn template(&self, config: &AgentConfig) -> Node {
+        let arch = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let mut labels: BTreeMap<String, String> = [
+            ("kubernetes.io/hostname", config.node_name.as_str()),
+            ("kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", arch),
+            ("beta.kubernetes.io/os", "linux"),
+            ("beta.kubernetes.io/arch", arch),
+        ]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect();
+        labels.extend(config.labels.clone());
+        let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
+        let release = read("/etc/os-release");
+        let os = release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="));
+        let cidr = Some(config.pod_cidr.clone()).filter(|c| !c.is_empty());
+        Node {
+            metadata: ObjectMeta {
+                name: Some(config.node_name.clone()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            },
+            spec: Some(NodeSpec {
+                pod_cidrs: cidr.clone().map(|c| vec![c]),
+                pod_cidr: cidr,
+                ..NodeSpec::default()
+            }),
+            status: Some(NodeStatus {
+                addresses: Some(vec![
+                    address("InternalIP", config.node_ip.to_string()),
+                    address("Hostname", config.node_name.clone()),
+                ]),
+                capacity: Some(self.capacity.clone()),
+                allocatable: Some(self.capacity.clone()),
+                conditions: Some(conditions(&config.data_dir)),
+                daemon_endpoints: Some(NodeDaemonEndpoints {
+                    kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(self.port) }),
+                }),
+                node_info: Some(NodeSystemInfo {
+                    architecture: arch.to_owned(),
+                    boot_id: read("/proc/sys/kernel/random/boot_id"),
+                    container_runtime_version: String::new(),
+                    kernel_version: read("/proc/sys/kernel/osrelease"),
+                    kube_proxy_version: String::new(),
+                    kubelet_version: KUBELET_VERSION.to_owned(),
+                    machine_id: read("/etc/machine-id"),
+                    operating_system: "linux".to_owned(),
+                    os_image: os.unwrap_or("Linux").trim_matches('"').to_owned(),
+                    system_uuid: read("/etc/machine-id"),
+                    swap: None,
+                }),
+                ..NodeStatus::default()
+            }),
+        }
+    }
+}
+
+fn conditions(data: &Path) -> Vec<NodeCondition> {
+    let available = meminfo("MemAvailable");
+    let (disk_size, disk_free) = disk(data);
+    let load = read("/proc/loadavg");
+    let tasks = load.split_whitespace().nth(3).and_then(|f| f.split('/').nth(1)?.parse::<u64>().ok());
+    let most = read("/proc/sys/kernel/pid_max").parse::<u64>().unwrap_or(u64::MAX);
+    let pressed = [
+        ("MemoryPressure", available > 0 && available < MEMORY_LOW, "Memory", "memory available"),
+        (
+            "DiskPressure",
+            disk_free < DISK_LOW.min(disk_size / 20),
+            "Disk",
+            "disk space available",
+        ),
+        ("PIDPressure", tasks.unwrap_or(0) > most / 10 * 9, "PID", "PID available"),
+    ];
+    let mut list: Vec<NodeCondition> = pressed
+        .into_iter()
+        .map(|(kind, bad, what, text)| {
+            let (word, sentence) = if bad {
+                ("Has", format!("kubelet has insufficient {text}"))
+            } else {
+                ("HasSufficient", format!("kubelet has sufficient {text}"))
+            };
+            let reason = match (bad, what) {
+                (true, what) => format!("KubeletHasInsufficient{what}"),
+                (false, "Disk") => "KubeletHasNoDiskPressure".to_owned(),
+                (false, what) => format!("Kubelet{word}{what}"),
+            };
+            let sentence = if reason == "KubeletHasNoDiskPressure" {
+                "kubelet has no disk pressure".to_owned()
+            } else {
+                sentence
+            };
+            condition(kind, bad, &reason, sentence)
+        })
+        .collect();
+    list.push(condition("Ready", true, "KubeletReady", "kubelet is posting ready status".to_owned()));
+    list
+}
+
+fn condition(kind: &str, holds: bool, reason: &str, message: String) -> NodeCondition {
+    NodeCondition {
+        type_: kind.to_owned(),
+        status: if holds { "True" } else { "False" }.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message),
+        ..NodeCondition::default()
+    }
+}
+
+/// Now, without a fraction.
+fn second() -> Time {
+    let now = Timestamp::now();
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+fn is_code(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+/// Registers the node, or writes its status if that changed or is old.
+async fn tell(
+    config: &AgentConfig,
+    mut node: Node,
+    told: Arc<Mutex<Told>>,
+) -> Result<(), String> {
+    let api: Api<Node> = Api::all(config.client.clone());
+    complete(config, &mut node).await?;
+    let mut told = told.lock().await;
+    let Some(status) = node.status.clone() else { return Ok(()) };
+    let old = told.at.is_none_or(|at| {
+        Timestamp::now().duration_since(at).as_secs() >= i64::try_from(WRITE.as_secs()).unwrap_or(300)
+    });
+    if told.registered && told.status.as_ref() == Some(&status) && !old {
+        return Ok(());
+    }
+    let text = |e: kube::Error| e.to_string();
+    let known = match (told.registered, told.status.clone()) {
+        (true, Some(_)) => api.get_opt(&config.node_name).await.map_err(text)?,
+        _ => register(&api, config, &node).await.map_err(text)?,
+    };
+    let known = match known {
+        Some(known) => known,
+        None => register(&api, config, &node).await.map_err(text)?.unwrap_or_default(),
+    };
+    let mut dated = status.clone();
+    date(&mut dated, &known);
+    let patch = serde_json::json!({"status": dated});
+    let params = PatchParams::default();
+    api.patch_status(&config.node_name, &params, &Patch::Strategic(patch)).await.map_err(text)?;
+    *told = Told { registered: true, status: Some(status), at: Some(Timestamp::now()) };
+    Ok(())
+}
+
+/// Creates the Node, ready from the start; one that exists gets this node's labels.
+async fn register(api: &Api<Node>, config: &AgentConfig, node: &Node) -> kube::Result<Option<Node>> {
+    let mut fresh = node.clone();
+    if let Some(status) = &mut fresh.status {
+        date(status, &Node::default());
+    }
+    match api.create(&PostParams::default(), &fresh).await {
+        Ok(created) => Ok(Some(created)),
+        Err(error) if is_code(&error, 409) => {
+            let patch = serde_json::json!({"metadata": {"labels": node.metadata.labels}});
+            let params = PatchParams::default();
+            Ok(Some(api.patch(&config.node_name, &params, &Patch::Merge(patch)).await?))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds what the runtime knows.
+async fn complete(config: &AgentConfig, node: &mut Node) -> Result<(), String> {
+    let limit = Duration::from_secs(5);
+    let version = crate::worker::within("version", limit, config.runtime.version()).await;
+    let images = crate::worker::within("list images", limit, config.runtime.images()).await;
+    let Some(status) = &mut node.status else { return Ok(()) };
+    match version {
+        Ok((name, version)) => {
+            if let Some(info) = &mut status.node_info {
+                info.container_runtime_version = format!("{name}://{version}");
+            }
+        }
+        Err(error) => {
+            let ready = status.conditions.iter_mut().flatten().find(|c| c.type_ == "Ready");
+            if let Some(ready) = ready {
+                let text = format!("container runtime is down: {error}");
+                *ready = condition("Ready", false, "KubeletNotReady", text);
+            }
+        }
+    }
+    let mut images: Vec<_> = images.unwrap_or_default();
+    images.sort_by(|a, b| (b.size, &a.id).cmp(&(a.size, &b.id)));
+    images.truncate(50);
+    let images = images.into_iter().map(|image| ContainerImage {
+        names: Some(image.digests.into_iter().chain(image.tags).collect()),
+        size_bytes: i64::try_from(image.size).ok(),
+    });
+    status.images = Some(images.collect());
+    Ok(())
+}
+
+/// Dates the conditions: a transition only where the API says something else.
+fn date(status: &mut NodeStatus, known: &Node) {
+    let now = second();
+    let before = known.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    for condition in status.conditions.iter_mut().flatten() {
+        let same = before.iter().find(|c| c.type_ == condition.type_ && c.status == condition.status);
+        let since = same.and_then(|c| c.last_transition_time.clone());
+        condition.last_transition_time = Some(since.unwrap_or_else(|| now.clone()));
+        condition.last_heartbeat_time = Some(now.clone());
+    }
+}
+
+/// Renews the lease.
+async fn renew(
+    client: Client,
+    name: &str,
+    known: Arc<Mutex<Option<Lease>>>,
+) -> Result<(), String> {
+    let api: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+    let mut slot = known.lock().await;
+    let text = |e: kube::Error| e.to_string();
+    let known = match slot.take() {
+        Some(lease) => Some(lease),
+        None => api.get_opt(name).await.map_err(text)?,
+    };
+    let now = Some(MicroTime(Timestamp::now()));
+    let written = match known {
+        Some(mut lease) => {
+            let spec = lease.spec.get_or_insert_default();
+            spec.holder_identity = Some(name.to_owned());
+            spec.lease_duration_seconds = Some(LEASE_SECONDS);
+            spec.renew_time = now;
+            // After a conflict the next try reads it again.
+            api.replace(name, &PostParams::default(), &lease).await.map_err(text)?
+        }
+        None => {
+            let nodes: Api<Node> = Api::all(client);
+            let owner = nodes.get_opt(name).await.map_err(text)?.map(|node| OwnerReference {
+                api_version: "v1".to_owned(),
+                kind: "Node".to_owned(),
+                name: name.to_owned(),
+                uid: node.metadata.uid.unwrap_or_default(),
+                ..OwnerReference::default()
+            });
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    namespace: Some("kube-node-lease".to_owned()),
+                    owner_references: owner.map(|o| vec![o]),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(LeaseSpec {
+                    holder_identity: Some(name.to_owned()),
+                    lease_duration_seconds: Some(LEASE_SECONDS),
+                    renew_time: now,
+                    ..LeaseSpec::default()
+                }),
+            };
+            api.create(&PostParams::default(), &lease).await.map_err(text)?
+        }
+    };
+    *slot = Some(written);
+    Ok(())
+}

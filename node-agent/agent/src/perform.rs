@@ -1,0 +1,313 @@
+//! Carrying out effects: each in a task of its own, answered by an event.
+//!
+//! Knows: what each effect needs from the agent's state. Refuses to know: what the answer changes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, PodStatus};
+use leme_node_core::config::{self, Build};
+use leme_node_core::fields::Facts;
+use leme_node_core::lookup::Trouble;
+use leme_node_core::pod::{self, Effect, StartError};
+use leme_node_core::probe::Kind;
+use leme_node_core::{spec, volumes as plan};
+
+use crate::agent::{Agent, Entry, after, now};
+use crate::event::Event;
+use crate::volumes::{self, Plans};
+use crate::worker::{self, Hooks};
+use crate::{probe, publish};
+
+impl Agent {
+    /// Carries out one effect.
+    pub fn perform(&mut self, uid: &str, effect: Effect) {
+        match effect {
+            Effect::PrepareVolumes => self.prepare_volumes(uid),
+            Effect::RunSandbox { attempt } => self.run_sandbox(uid, attempt),
+            Effect::StartContainer { name, attempt, sandbox } => {
+                self.start_container(uid, name, attempt, sandbox);
+            }
+            Effect::StopContainer { name, id, grace, pre_stop } => {
+                let Some(hooks) = self.hooks(uid, &name) else { return };
+                self.spawn(uid, |runtime| async move {
+                    match worker::stop(&*runtime, &hooks, &id, grace, pre_stop).await {
+                        Ok(status) => Some(pod::Event::Exited(status)),
+                        Err(message) => Some(pod::Event::StopFailed { id, message }),
+                    }
+                });
+            }
+            Effect::RemoveContainer { id } => self.spawn(uid, |runtime| async move {
+                if let Err(error) = runtime.remove_container(&id).await {
+                    tracing::warn!(%id, %error, "container not removed");
+                }
+                None
+            }),
+            Effect::PostStart { name, id, handler } => {
+                let Some(hooks) = self.hooks(uid, &name) else { return };
+                self.spawn(uid, |runtime| async move {
+                    let limit = Duration::from_secs(600);
+                    let result = hooks.run(&*runtime, &id, &handler, limit).await;
+                    result.err().map(|message| pod::Event::HookFailed { name, id, message })
+                });
+            }
+            Effect::Probe { name, id, kind, timeout } => self.probe(uid, name, id, kind, timeout),
+            Effect::TearDown { sandbox, volumes } => {
+                let directory = volumes.then(|| self.pod_directory(uid));
+                self.spawn(uid, |runtime| async move {
+                    let result = worker::tear_down(&*runtime, sandbox, directory).await;
+                    Some(pod::Event::TornDown(result))
+                });
+            }
+            Effect::RemoveSandbox { id } => self.spawn(uid, |runtime| async move {
+                if let Err(error) = worker::remove_sandbox(&*runtime, &id).await {
+                    tracing::warn!(%id, %error, "sandbox not removed");
+                }
+                None
+            }),
+            Effect::Emit(notice) => {
+                if let Some(entry) = self.pods.get(uid).filter(|e| !e.orphan) {
+                    self.recorder.pod(entry.machine.pod(), notice);
+                }
+            }
+            Effect::DeleteFromApi => {
+                if let Some(entry) = self.pods.get_mut(uid) {
+                    entry.delete = true;
+                }
+            }
+            Effect::Forget => self.forget(uid),
+        }
+    }
+
+    /// Runs a task for a pod; what it gives goes to the pod's machine.
+    fn spawn<F>(&self, uid: &str, work: impl FnOnce(Arc<dyn leme_cri::Runtime>) -> F)
+    where
+        F: Future<Output = Option<pod::Event>> + Send + 'static,
+    {
+        let (to, uid) = (self.to.clone(), uid.to_owned());
+        let work = work(self.config.runtime.clone());
+        tokio::spawn(async move {
+            if let Some(event) = work.await {
+                let _ = to.send(Event::Machine(uid, event));
+            }
+        });
+    }
+
+    fn pod_directory(&self, uid: &str) -> PathBuf {
+        // A UID comes from the API; it must not become a path.
+        let safe: String =
+            uid.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        self.config.data_dir.join("pods").join(safe)
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.config.data_dir.join("logs")
+    }
+
+    /// Facts of node and pod.
+    fn facts(&self, entry: &Entry) -> Facts {
+        let host = spec::of(entry.machine.pod()).host_network.unwrap_or(false);
+        let ip = if host { self.facts.host_ip.as_str() } else { entry.machine.ip() };
+        Facts { pod_ip: ip.to_owned(), ..self.facts.clone() }
+    }
+
+    fn hooks(&self, uid: &str, name: &str) -> Option<Hooks> {
+        let entry = self.pods.get(uid)?;
+        let (container, _) = spec::container(entry.machine.pod(), name)?;
+        let container = Arc::new(container.clone());
+        Some(Hooks { ip: self.facts(entry).pod_ip, container })
+    }
+
+    /// Plans of all volumes; an empty message means that something has not been read yet.
+    fn plans(&self, entry: &Entry) -> Result<Plans, String> {
+        let facts = self.facts(entry);
+        let pod = entry.machine.pod();
+        let mut plans = BTreeMap::new();
+        for volume in spec::of(pod).volumes.as_deref().unwrap_or_default() {
+            let planned = plan::plan(pod, volume, &facts, &self.sources).map_err(|e| match e {
+                Trouble::Loading(_) => String::new(),
+                Trouble::Message(m) => {
+                    format!("MountVolume.SetUp failed for volume \"{}\" : {m}", volume.name)
+                }
+            })?;
+            plans.insert(volume.name.clone(), planned);
+        }
+        Ok(plans)
+    }
+
+    fn prepare_volumes(&mut self, uid: &str) {
+        let Some(entry) = self.pods.get(uid) else { return };
+        match self.plans(entry) {
+            Ok(plans) => self.write_volumes(uid, plans, true),
+            Err(message) => {
+                let _ = self.to.send(Event::Volumes(uid.to_owned(), Err(message)));
+            }
+        }
+    }
+
+    /// Rewrites volumes whose content has changed in the API.
+    pub fn refresh_volumes(&mut self, uid: &str) {
+        let Some(entry) = self.pods.get(uid).filter(|e| e.machine.volumes_ready()) else { return };
+        // While something is missing, what was there stays.
+        if let Ok(plans) = self.plans(entry)
+            && plans != entry.plans
+        {
+            self.write_volumes(uid, plans, false);
+        }
+    }
+
+    fn write_volumes(&mut self, uid: &str, plans: Plans, answer: bool) {
+        let directory = self.pod_directory(uid);
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        entry.plans.clone_from(&plans);
+        let security = spec::of(entry.machine.pod()).security_context.clone().unwrap_or_default();
+        let group = security.fs_group.and_then(|g| u32::try_from(g).ok());
+        let (lock, to, uid) = (entry.volume_lock.clone(), self.to.clone(), uid.to_owned());
+        tokio::spawn(async move {
+            let guard = lock.lock_owned().await;
+            let work = worker::blocking(move || Ok(volumes::set_up(&directory, &plans, group)));
+            let result = work.await.and_then(|r| r);
+            drop(guard);
+            match result {
+                result if answer => drop(to.send(Event::Volumes(uid, result))),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(pod = %uid, %error, "volumes not updated"),
+            }
+        });
+    }
+
+    fn run_sandbox(&mut self, uid: &str, attempt: u32) {
+        let Some(entry) = self.pods.get(uid) else { return };
+        let logs = self.logs();
+        let node = &self.config.node_name;
+        let config = config::sandbox(
+            entry.machine.pod(),
+            attempt,
+            &logs.to_string_lossy(),
+            node,
+            &self.dns,
+        );
+        self.spawn(uid, |runtime| async move {
+            Some(pod::Event::Sandbox(worker::run_sandbox(&*runtime, &config).await))
+        });
+    }
+
+    fn start_container(&mut self, uid: &str, name: String, attempt: u32, sandbox: String) {
+        let Some(entry) = self.pods.get(uid) else { return };
+        let pod = entry.machine.pod().clone();
+        let container: Container = match spec::container(&pod, &name) {
+            Some((container, _)) => container.clone(),
+            None => return,
+        };
+        let file = volumes::termination_file(&self.pod_directory(uid), &name, attempt);
+        let built = config::container(Build {
+            pod: &pod,
+            container: &container,
+            attempt,
+            facts: &self.facts(entry),
+            sources: &self.sources,
+            volumes: &entry.volumes,
+            termination_file: &file.to_string_lossy(),
+        });
+        let built = built.map_err(|e| match e {
+            Trouble::Loading(_) => StartError::Loading,
+            Trouble::Message(message) => StartError::Config(message),
+        });
+        self.spawn(uid, |runtime| async move {
+            let result = worker::start(&*runtime, &pod, &container, &sandbox, built).await;
+            Some(pod::Event::Started { name, result })
+        });
+    }
+
+    fn probe(&mut self, uid: &str, name: String, id: String, kind: Kind, timeout: Duration) {
+        let Some(hooks) = self.hooks(uid, &name) else { return };
+        let Some(check) = kind.of(&hooks.container).map(probe::Check::from) else { return };
+        self.spawn(uid, |runtime| async move {
+            let outcome = probe::run(&*runtime, &hooks, &id, &check, timeout).await;
+            Some(pod::Event::Probed { name, id, kind, outcome })
+        });
+    }
+
+    fn forget(&mut self, uid: &str) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        entry.forget_again = None;
+        let logs = config::log_directory(entry.machine.pod());
+        let lock = entry.volume_lock.clone();
+        // The name comes from the API or the runtime; it must not become a path.
+        let logs = self.logs().join(logs.replace('/', "_"));
+        let directory = self.pod_directory(uid);
+        let (runtime, to, uid) = (self.config.runtime.clone(), self.to.clone(), uid.to_owned());
+        tokio::spawn(async move {
+            let guard = lock.lock_owned().await;
+            let result = worker::forget(&*runtime, &uid, directory, logs).await;
+            drop(guard);
+            let _ = to.send(Event::Forgotten(uid, result));
+        });
+    }
+
+    /// Writes the pod's status if it changed, then deletes the pod if that is wanted.
+    pub fn publish(&mut self, uid: &str) {
+        let host_ip = self.facts.host_ip.clone();
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        if entry.orphan || entry.writing || entry.api_again.is_some_and(|at| at > now()) {
+            return;
+        }
+        let status = entry.machine.status(&host_ip, now());
+        let pod = entry.machine.pod().clone();
+        let (client, to, uid) = (self.config.client.clone(), self.to.clone(), uid.to_owned());
+        let limit = Duration::from_secs(30);
+        let late = |_| Err("timed out".to_owned());
+        if entry.written.as_ref() != Some(&status) {
+            entry.writing = true;
+            entry.api_again = None;
+            tokio::spawn(async move {
+                let call = publish::write(client, &pod, &status);
+                let result = tokio::time::timeout(limit, call).await.unwrap_or_else(late);
+                let _ = to.send(Event::Written(uid, Box::new(status), result));
+            });
+        } else if std::mem::take(&mut entry.delete) {
+            entry.writing = true;
+            entry.api_again = None;
+            tokio::spawn(async move {
+                let call = publish::delete(client, &pod);
+                let result = tokio::time::timeout(limit, call).await.unwrap_or_else(late);
+                let _ = to.send(Event::Deleted(uid, result));
+            });
+        }
+    }
+
+    /// A status was written, or not.
+    pub fn handle_written(&mut self, uid: &str, status: PodStatus, result: Result<(), String>) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        entry.writing = false;
+        match result {
+            Ok(()) => entry.written = Some(status),
+            Err(error) => {
+                tracing::debug!(pod = %uid, %error, "status not written, trying again");
+                entry.api_again = Some(after(Duration::from_secs(1)));
+            }
+        }
+        self.publish(uid);
+    }
+
+    /// Tries again what failed and whose time has come.
+    pub fn retry_api(&mut self, now: Timestamp) {
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        let api: Vec<String> =
+            self.pods.iter().filter(|(_, e)| due(e.api_again)).map(|(u, _)| u.clone()).collect();
+        for uid in api {
+            if let Some(entry) = self.pods.get_mut(&uid) {
+                entry.api_again = None;
+            }
+            self.publish(&uid);
+        }
+        let remains: Vec<String> =
+            self.pods.iter().filter(|(_, e)| due(e.forget_again)).map(|(u, _)| u.clone()).collect();
+        for uid in remains {
+            self.forget(&uid);
+        }
+    }
+}
