@@ -131,11 +131,26 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Api, SocketAddr) -> F + Send
 fn hosts_paths_and_changes() {
     routed(|api, router| async move {
         assert_eq!(get(router, "x.test", "/").0, 503);
-        put_route(&api, "x", 1, json!({"host": "x.test", "to": {"kind": "Service", "name": "one"}}));
-        put_route(&api, "xp", 2, json!({"host": "x.test", "path": "/two", "to": {"name": "two"},
-            "port": {"targetPort": "http"}}));
+        put_route(
+            &api,
+            "x",
+            1,
+            json!({"host": "x.test", "to": {"kind": "Service", "name": "one"}}),
+        );
+        put_route(
+            &api,
+            "xp",
+            2,
+            json!({"host": "x.test", "path": "/two", "to": {"name": "two"},
+            "port": {"targetPort": "http"}}),
+        );
         put_route(&api, "late", 3, json!({"host": "x.test", "to": {"name": "two"}}));
-        put_route(&api, "tls", 4, json!({"host": "t.test", "to": {"name": "two"}, "tls": {"termination": "edge"}}));
+        put_route(
+            &api,
+            "tls",
+            4,
+            json!({"host": "t.test", "to": {"name": "two"}, "tls": {"termination": "edge"}}),
+        );
         eventually(|| admitted(&api, "x"), "True".into());
         eventually(|| admitted(&api, "late"), "HostAlreadyClaimed".into());
         eventually(|| admitted(&api, "tls"), "TLSNotServed".into());

@@ -5,7 +5,8 @@ mod support;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use leme_network::{
-    DnsConfig, PodNetwork, PodNetworkConfig, ProxyConfig, Upstreams, proxy, run_dns, run_service_proxy,
+    DnsConfig, PodNetwork, PodNetworkConfig, ProxyConfig, Upstreams, proxy, run_dns,
+    run_service_proxy,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -136,7 +137,10 @@ fn sticky_clients_and_rules_removed_behind_our_back() {
         b.greet((ip_b, 8080), "b");
         let api = Api::default();
         let ports = json!([{"name": "http", "port": 80}]);
-        api.put_service("web", json!({"clusterIP": VIP, "sessionAffinity": "ClientIP", "ports": ports}));
+        api.put_service(
+            "web",
+            json!({"clusterIP": VIP, "sessionAffinity": "ClientIP", "ports": ports}),
+        );
         api.put_endpoints("web", 8080, &[ip_a, ip_b]);
         let (_token, _proxy) = start_proxy(&api);
         eventually(|| client.hear((VIP, 80)).len() > 9, true);
@@ -165,7 +169,8 @@ fn question(name: &str, kind: RecordType, edns: bool) -> Vec<u8> {
 }
 
 fn show(message: &Message) -> String {
-    let records: Vec<String> = message.answers.iter().map(|record| record.data.to_string()).collect();
+    let records: Vec<String> =
+        message.answers.iter().map(|record| record.data.to_string()).collect();
     match message.metadata.response_code {
         ResponseCode::NoError if message.metadata.truncation => "truncated".into(),
         ResponseCode::NoError => records.join(","),
@@ -212,8 +217,13 @@ fn start_upstream() -> SocketAddr {
             let mut answer = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
             let query = asked.queries[0].clone();
             if query.name().to_ascii() == "example.org." {
-                let data = hickory_proto::rr::RData::A(hickory_proto::rr::rdata::A::new(192, 0, 2, 1));
-                answer.add_answer(hickory_proto::rr::Record::from_rdata(query.name().clone(), 60, data));
+                let data =
+                    hickory_proto::rr::RData::A(hickory_proto::rr::rdata::A::new(192, 0, 2, 1));
+                answer.add_answer(hickory_proto::rr::Record::from_rdata(
+                    query.name().clone(),
+                    60,
+                    data,
+                ));
             } else {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }

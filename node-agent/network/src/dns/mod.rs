@@ -157,7 +157,8 @@ impl Handler {
             let answer = zone.lookup(query.name(), &text(info.query.name()), query.query_type());
             (answer, zone.authority(), zone.complete)
         };
-        let negative = |code| Reply { authority: authority.into_iter().collect(), ..Reply::of_zone(code) };
+        let negative =
+            |code| Reply { authority: authority.into_iter().collect(), ..Reply::of_zone(code) };
         match answer {
             Answer::Elsewhere => self.forward(query).await,
             _ if !complete => Reply::code(ResponseCode::ServFail),
@@ -170,7 +171,7 @@ impl Handler {
                 let mut followed = query.clone();
                 followed.set_name(target);
                 let mut reply = self.follow(&followed).await;
-                reply.answers.insert(0, alias);
+                reply.answers.insert(0, *alias);
                 reply.authoritative = true;
                 reply
             }
@@ -186,11 +187,13 @@ impl Handler {
         };
         match found {
             Answer::Elsewhere => self.forward(query).await,
-            Answer::Records(answers, _) => Reply { answers, ..Reply::of_zone(ResponseCode::NoError) },
+            Answer::Records(answers, _) => {
+                Reply { answers, ..Reply::of_zone(ResponseCode::NoError) }
+            }
             Answer::NoName => Reply::of_zone(ResponseCode::NXDomain),
             Answer::NoData => Reply::of_zone(ResponseCode::NoError),
             Answer::Alias(alias, _) => {
-                Reply { answers: vec![alias], ..Reply::of_zone(ResponseCode::NoError) }
+                Reply { answers: vec![*alias], ..Reply::of_zone(ResponseCode::NoError) }
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) enum Answer {
     /// These records, and some that the asker will want next.
     Records(Vec<Record>, Vec<Record>),
     /// The name is another name for the second value.
-    Alias(Record, Name),
+    Alias(Box<Record>, Name),
     /// The name exists, without records of this type.
     NoData,
     /// The name does not exist.
@@ -166,7 +166,7 @@ impl Zone {
             let record = Record::from_rdata(name.clone(), TTL, RData::CNAME(CNAME(target.clone())));
             return match kind {
                 RecordType::CNAME => Answer::Records(vec![record], Vec::new()),
-                _ => Answer::Alias(record, target.clone()),
+                _ => Answer::Alias(Box::new(record), target.clone()),
             };
         }
         if kind == RecordType::SRV {
@@ -207,7 +207,8 @@ impl Zone {
         kind: RecordType,
     ) -> Answer {
         let Some(entry) = self.find(service, namespace) else { return Answer::NoName };
-        let (Some(port), Some(protocol)) = (port.strip_prefix('_'), protocol.strip_prefix('_')) else {
+        let (Some(port), Some(protocol)) = (port.strip_prefix('_'), protocol.strip_prefix('_'))
+        else {
             return Answer::NoName;
         };
         let wanted = |name: &str, p: Protocol| name == port && p.name() == protocol;
@@ -293,7 +294,8 @@ fn undash(host: &str) -> Option<Ipv4Addr> {
 
 fn entry(model: &Model, key: &Key) -> Option<Entry> {
     let service = model.service(key)?;
-    let alias = service.external_name.as_ref().map(|name| format!("{}.", name.trim_end_matches('.')));
+    let alias =
+        service.external_name.as_ref().map(|name| format!("{}.", name.trim_end_matches('.')));
     let mut entry = Entry {
         ips: service.cluster_ips.clone(),
         headless: service.headless,
@@ -335,7 +337,8 @@ mod tests {
             "endpoints": [{"addresses": ["10.244.0.2"], "hostname": "db-0"},
                 {"addresses": ["10.244.0.3"]},
                 {"addresses": ["10.244.0.4"], "conditions": {"ready": false}}]});
-        let ports = json!([{"name": "http", "port": 80}, {"name": "q", "protocol": "UDP", "port": 53}]);
+        let ports =
+            json!([{"name": "http", "port": 80}, {"name": "q", "protocol": "UDP", "port": 53}]);
         add("web", json!({"clusterIP": "10.96.0.7", "ports": ports}), endpoints.clone());
         add("db", json!({"clusterIP": "None", "ports": ports}), endpoints);
         let none = json!({"addressType": "IPv4", "endpoints": []});

@@ -117,7 +117,10 @@ impl Ipam {
     fn next_free(&self) -> Option<Ipv4Addr> {
         let (first, end) = range(self.cidr);
         let start = u32::from(self.last) + 1;
-        (start..end).chain(first..start.min(end)).map(Ipv4Addr::from).find(|ip| !self.used.contains(ip))
+        (start..end)
+            .chain(first..start.min(end))
+            .map(Ipv4Addr::from)
+            .find(|ip| !self.used.contains(ip))
     }
 
     /// Gives the address of `id` back; an unknown id is fine.

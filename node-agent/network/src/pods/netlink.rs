@@ -8,10 +8,14 @@ use anyhow::{Context, Result, anyhow};
 use futures::TryStreamExt;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind};
+use rtnetlink::packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
+};
 use rtnetlink::packet_route::link::{InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
-use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
@@ -70,12 +74,16 @@ fn allow(result: Result<(), rtnetlink::Error>, codes: &[i32]) -> Result<(), rtne
 impl Netlink {
     /// A socket in the namespace of the calling thread.
     pub(super) fn open() -> Result<Netlink> {
-        let (connection, handle, _) = rtnetlink::new_connection().context("open a netlink socket")?;
+        let (connection, handle, _) =
+            rtnetlink::new_connection().context("open a netlink socket")?;
         Ok(Netlink { handle, connection: tokio::spawn(connection) })
     }
 
     /// A socket in the namespace `netns`, after `inside` ran there.
-    pub(super) async fn open_in(netns: &Path, inside: fn() -> Result<()>) -> Result<(Netlink, File)> {
+    pub(super) async fn open_in(
+        netns: &Path,
+        inside: fn() -> Result<()>,
+    ) -> Result<(Netlink, File)> {
         let file = File::open(netns)
             .with_context(|| format!("open the network namespace {}", netns.display()))?;
         let enter = file.try_clone().context("duplicate the namespace handle")?;
@@ -115,14 +123,8 @@ impl Netlink {
 
     /// The ports of a bridge.
     pub(super) async fn ports(&self, bridge: u32) -> Result<Vec<Port>> {
-        let links: Vec<LinkMessage> = self
-            .handle
-            .link()
-            .get()
-            .execute()
-            .try_collect()
-            .await
-            .context("list the links")?;
+        let links: Vec<LinkMessage> =
+            self.handle.link().get().execute().try_collect().await.context("list the links")?;
         Ok(links.iter().filter(|link| controller(link) == Some(bridge)).map(port).collect())
     }
 
@@ -191,7 +193,8 @@ impl Netlink {
         let mut found = self.handle.address().get().set_link_index_filter(index).execute();
         while let Some(message) = found.try_next().await.context("list addresses")? {
             let holds = |a: &AddressAttribute| *a == AddressAttribute::Address(IpAddr::V4(ip));
-            if message.header.family == AddressFamily::Inet && message.attributes.iter().any(holds) {
+            if message.header.family == AddressFamily::Inet && message.attributes.iter().any(holds)
+            {
                 return Ok(true);
             }
         }
@@ -199,7 +202,12 @@ impl Netlink {
     }
 
     /// Routes `to` straight out of the link, with `source` as the address of this host if given.
-    pub(super) async fn route_link(&self, index: u32, to: Cidr, source: Option<Ipv4Addr>) -> Result<()> {
+    pub(super) async fn route_link(
+        &self,
+        index: u32,
+        to: Cidr,
+        source: Option<Ipv4Addr>,
+    ) -> Result<()> {
         let mut route = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(to.0, to.1)
             .output_interface(index)
@@ -238,7 +246,10 @@ fn attribute<'a, T>(
 }
 
 fn name_of(link: &LinkMessage) -> Option<&str> {
-    attribute(link, |a| if let LinkAttribute::IfName(name) = a { Some(name.as_str()) } else { None })
+    attribute(
+        link,
+        |a| if let LinkAttribute::IfName(name) = a { Some(name.as_str()) } else { None },
+    )
 }
 
 /// The index of the bridge a link is a port of.

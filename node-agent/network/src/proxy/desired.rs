@@ -49,6 +49,13 @@ impl Rules {
         }
     }
 
+    /// Rules made of these frontends.
+    #[cfg(test)]
+    pub(super) fn test(all: &[(Frontend, Target)]) -> Rules {
+        let all = all.iter().cloned().collect();
+        Rules { by_service: BTreeMap::from([(Key::default(), all)]) }
+    }
+
     /// Every frontend. Should two services claim one, the first by name has it.
     pub(super) fn frontends(&self) -> BTreeMap<Frontend, &Target> {
         let mut all = BTreeMap::new();
@@ -90,7 +97,8 @@ fn target(
     let here = |endpoint: &&EndpointInfo| node.is_none() || endpoint.node.as_deref() == node;
     let mut candidates: Vec<(&EndpointInfo, u16)> = Vec::new();
     for slice in model.slices(key) {
-        let listens = slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
+        let listens =
+            slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
         for slice_port in listens {
             candidates.extend(slice.endpoints.iter().filter(here).map(|e| (e, slice_port.port)));
         }

@@ -3,11 +3,13 @@
 //! The shape decides the speed. There is no chain per service: `services` sends a destination to a chain for its number of
 //! slots, which draws a slot and finds the endpoint in one flat map. A change is a few elements, whatever the cluster's size.
 
-use super::desired::{Backend, Frontend, Rules};
+use super::desired::{Backend, Frontend, Rules, Target};
 use super::{Cidr, ProxyConfig};
 use crate::nft;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// Up to this many endpoints a drawing frontend has exactly one slot for each.
 const EXACT: usize = 64;
@@ -16,50 +18,107 @@ const COARSE: [usize; 3] = [64, 512, 4096];
 /// Elements per `add element`.
 const BATCH: usize = 1000;
 
-/// Elements of the table's sets and maps: set name -> key -> value (empty for plain sets).
-type Elements = BTreeMap<&'static str, BTreeMap<String, String>>;
-
-/// What the table holds.
-pub(super) struct Programmed {
-    slots: BTreeMap<Frontend, Vec<Backend>>,
-    elements: Elements,
+/// What one frontend put into the table.
+struct Part {
+    target: Target,
+    slots: Vec<Backend>,
 }
+
+/// What the table holds. Parts that stay are shared between one state and the next, so that a change costs what it changes.
+#[derive(Default)]
+pub(super) struct Programmed {
+    parts: BTreeMap<Frontend, Arc<Part>>,
+    /// How many frontends lead to an endpoint.
+    hairpin: BTreeMap<Ipv4Addr, usize>,
+}
+
+/// Elements by set and key; values are empty in plain sets.
+type Elements = BTreeMap<(&'static str, String), String>;
 
 impl Programmed {
     /// Fills slots for `rules`, leaving in place what `before` had in place.
     pub(super) fn from(rules: &Rules, before: Option<&Programmed>) -> Programmed {
-        let mut slots = BTreeMap::new();
-        let mut elements = Elements::new();
+        let none = Programmed::default();
+        let before = before.unwrap_or(&none);
+        let mut next = Programmed::default();
         for (frontend, target) in rules.frontends() {
-            let (destination, services, slot_map, exact) = match frontend {
-                Frontend::Cluster(ip, protocol, port) => {
-                    let exact = !target.sticky;
-                    (format!("{ip} . {} . {port}", protocol.name()), "services", "slots", exact)
-                }
-                Frontend::Node(protocol, port) => {
-                    (format!("{} . {port}", protocol.name()), "nodeports", "nodeslots", false)
-                }
+            let held = before.parts.get(&frontend);
+            let part = match held {
+                Some(held) if held.target == *target => held.clone(),
+                _ => Arc::new(Part::new(frontend, target, held.map(Arc::as_ref))),
             };
-            if target.backends.is_empty() {
-                if matches!(frontend, Frontend::Cluster(..)) {
-                    elements.entry("silent").or_default().insert(destination, String::new());
-                }
-                continue;
-            }
-            let count = slot_count(target.backends.len(), exact);
-            let held = before.and_then(|before| before.slots.get(&frontend)).map(Vec::as_slice);
-            let filled = fill(held.unwrap_or_default(), &target.backends, count);
-            for (slot, (ip, port)) in filled.iter().enumerate() {
-                let value = format!("{ip} . {port}");
-                elements.entry(slot_map).or_default().insert(format!("{destination} . {slot}"), value);
-                elements.entry("hairpin").or_default().insert(format!("{ip} . {ip}"), String::new());
-            }
-            let chain = chain(frontend, target.sticky, count);
-            elements.entry(services).or_default().insert(destination, format!("goto {chain}"));
-            slots.insert(frontend, filled);
+            next.parts.insert(frontend, part);
         }
-        Programmed { slots, elements }
+        let mut hairpin = before.hairpin.clone();
+        for (_, held, part) in changes(before, &next) {
+            for (ip, _) in part.iter().flat_map(|part| &part.target.backends) {
+                *hairpin.entry(*ip).or_default() += 1;
+            }
+            for (ip, _) in held.iter().flat_map(|part| &part.target.backends) {
+                *hairpin.entry(*ip).or_default() -= 1;
+            }
+        }
+        hairpin.retain(|_, count| *count > 0);
+        next.hairpin = hairpin;
+        next
     }
+}
+
+/// The frontends that differ, with the part before and after.
+fn changes<'a>(
+    before: &'a Programmed,
+    after: &'a Programmed,
+) -> Vec<(Frontend, Option<&'a Part>, Option<&'a Part>)> {
+    let mut changes = Vec::new();
+    for (frontend, part) in &after.parts {
+        match before.parts.get(frontend) {
+            Some(held) if Arc::ptr_eq(held, part) => {}
+            held => changes.push((*frontend, held.map(Arc::as_ref), Some(part.as_ref()))),
+        }
+    }
+    for (frontend, held) in &before.parts {
+        if !after.parts.contains_key(frontend) {
+            changes.push((*frontend, Some(held.as_ref()), None));
+        }
+    }
+    changes
+}
+
+impl Part {
+    fn new(frontend: Frontend, target: &Target, held: Option<&Part>) -> Part {
+        let held = held.map_or(&[][..], |held| &held.slots);
+        let count = slot_count(target.backends.len(), exact(frontend, target));
+        Part { target: target.clone(), slots: fill(held, &target.backends, count) }
+    }
+
+    fn add_to(&self, elements: &mut Elements, frontend: Frontend) {
+        let (destination, services, slot_map) = match frontend {
+            Frontend::Cluster(ip, protocol, port) => {
+                (format!("{ip} . {} . {port}", protocol.name()), "services", "slots")
+            }
+            Frontend::Node(protocol, port) => {
+                (format!("{} . {port}", protocol.name()), "nodeports", "nodeslots")
+            }
+        };
+        if self.slots.is_empty() {
+            // A node port without endpoints is an ordinary port on which nobody listens.
+            if matches!(frontend, Frontend::Cluster(..)) {
+                elements.insert(("silent", destination), String::new());
+            }
+            return;
+        }
+        for (slot, (ip, port)) in self.slots.iter().enumerate() {
+            elements
+                .insert((slot_map, format!("{destination} . {slot}")), format!("{ip} . {port}"));
+        }
+        let chain = chain(frontend, self.target.sticky, self.slots.len());
+        elements.insert((services, destination), format!("goto {chain}"));
+    }
+}
+
+/// Whether a frontend gets exactly one slot per endpoint.
+fn exact(frontend: Frontend, target: &Target) -> bool {
+    matches!(frontend, Frontend::Cluster(..)) && !target.sticky
 }
 
 fn slot_count(backends: usize, exact: bool) -> usize {
@@ -79,6 +138,9 @@ fn chain(frontend: Frontend, sticky: bool, count: usize) -> String {
 /// Spreads `backends` evenly over `count` slots, moving as few of the slots `held` before as that takes.
 fn fill(held: &[Backend], backends: &BTreeSet<Backend>, count: usize) -> Vec<Backend> {
     let backends: Vec<Backend> = backends.iter().copied().take(count).collect();
+    if backends.is_empty() {
+        return Vec::new();
+    }
     let (share, extra) = (count / backends.len(), count % backends.len());
     let mut left: BTreeMap<Backend, usize> = BTreeMap::new();
     for (index, backend) in backends.iter().enumerate() {
@@ -105,51 +167,48 @@ fn fill(held: &[Backend], backends: &BTreeSet<Backend>, count: usize) -> Vec<Bac
 
 /// The transaction that replaces whatever is there.
 pub(super) fn full(config: &ProxyConfig, next: &Programmed) -> String {
-    let mut script = nft::drop_table(&config.table);
-    script.push_str(&table(config));
-    for (set, elements) in &next.elements {
-        add(&mut script, &config.table, set, elements.iter());
-    }
-    script
+    let fill = difference(&config.table, &Programmed::default(), next);
+    nft::drop_table(&config.table) + &table(config) + &fill
 }
 
 /// The transaction that leads from `held` to `next`; empty when they are equal.
 pub(super) fn difference(table: &str, held: &Programmed, next: &Programmed) -> String {
-    let mut script = String::new();
-    let none = BTreeMap::new();
-    let sets: BTreeSet<_> = held.elements.keys().chain(next.elements.keys()).collect();
-    let mut added = String::new();
-    for set in sets {
-        let before = held.elements.get(set).unwrap_or(&none);
-        let after = next.elements.get(set).unwrap_or(&none);
-        let gone = before.iter().filter(|(key, value)| after.get(*key) != Some(*value));
-        remove(&mut script, table, set, gone.map(|(key, _)| key));
-        add(&mut added, table, set, after.iter().filter(|(k, v)| before.get(*k) != Some(*v)));
+    let (mut before, mut after) = (Elements::new(), Elements::new());
+    for (frontend, old, new) in changes(held, next) {
+        old.into_iter().for_each(|part| part.add_to(&mut before, frontend));
+        new.into_iter().for_each(|part| part.add_to(&mut after, frontend));
     }
-    script + &added
-}
-
-fn add<'a>(
-    script: &mut String,
-    table: &str,
-    set: &str,
-    elements: impl Iterator<Item = (&'a String, &'a String)>,
-) {
-    let element = |(key, value): (&String, &String)| {
-        if value.is_empty() { key.clone() } else { format!("{key} : {value}") }
+    let hairpin = |ip: &Ipv4Addr| (("hairpin", format!("{ip} . {ip}")), String::new());
+    before.extend(held.hairpin.keys().filter(|ip| !next.hairpin.contains_key(ip)).map(hairpin));
+    after.extend(next.hairpin.keys().filter(|ip| !held.hairpin.contains_key(ip)).map(hairpin));
+    let gone = before.iter().filter(|(key, value)| after.get(key) != Some(value));
+    let come = after.iter().filter(|(key, value)| before.get(key) != Some(value));
+    let with_value = |key: &String, value: &String| match value.is_empty() {
+        true => key.clone(),
+        false => format!("{key} : {value}"),
     };
-    batches(script, "add", table, set, elements.map(element));
+    let removed = gone.map(|((set, key), _)| (*set, key.clone()));
+    let added = come.map(|((set, key), value)| (*set, with_value(key, value)));
+    statements("delete", table, removed) + &statements("add", table, added)
 }
 
-fn remove<'a>(script: &mut String, table: &str, set: &str, keys: impl Iterator<Item = &'a String>) {
-    batches(script, "delete", table, set, keys.cloned());
-}
-
-fn batches(script: &mut String, verb: &str, table: &str, set: &str, all: impl Iterator<Item = String>) {
-    let all: Vec<String> = all.collect();
-    for batch in all.chunks(BATCH) {
-        let _ = writeln!(script, "{verb} element ip {table} {set} {{ {} }}", batch.join(", "));
+/// One statement per set and batch of elements.
+fn statements(
+    verb: &str,
+    table: &str,
+    elements: impl Iterator<Item = (&'static str, String)>,
+) -> String {
+    let mut sets: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (set, element) in elements {
+        sets.entry(set).or_default().push(element);
     }
+    let mut script = String::new();
+    for (set, elements) in sets {
+        for batch in elements.chunks(BATCH) {
+            let _ = writeln!(script, "{verb} element ip {table} {set} {{ {} }}", batch.join(", "));
+        }
+    }
+    script
 }
 
 /// The table without elements.
@@ -178,13 +237,30 @@ set hairpin {{ type ipv4_addr . ipv4_addr; }}
     );
     for count in (1..=EXACT).chain(COARSE.into_iter().skip(1)) {
         let pick = format!("numgen random mod {count}");
-        let _ = writeln!(script, "{}", pick_chain(&format!("draw-{count}"), "ip daddr . ", &pick, "slots"));
+        let _ = writeln!(
+            script,
+            "{}",
+            pick_chain(&format!("draw-{count}"), "ip daddr . ", &pick, "slots")
+        );
     }
     for count in COARSE {
-        let (hash, draw) = (format!("jhash ip saddr mod {count}"), format!("numgen random mod {count}"));
-        let _ = writeln!(script, "{}", pick_chain(&format!("stick-{count}"), "ip daddr . ", &hash, "slots"));
-        let _ = writeln!(script, "{}", pick_chain(&format!("node-stick-{count}"), "", &hash, "nodeslots"));
-        let _ = writeln!(script, "{}", pick_chain(&format!("node-draw-{count}"), "", &draw, "nodeslots"));
+        let (hash, draw) =
+            (format!("jhash ip saddr mod {count}"), format!("numgen random mod {count}"));
+        let _ = writeln!(
+            script,
+            "{}",
+            pick_chain(&format!("stick-{count}"), "ip daddr . ", &hash, "slots")
+        );
+        let _ = writeln!(
+            script,
+            "{}",
+            pick_chain(&format!("node-stick-{count}"), "", &hash, "nodeslots")
+        );
+        let _ = writeln!(
+            script,
+            "{}",
+            pick_chain(&format!("node-draw-{count}"), "", &draw, "nodeslots")
+        );
     }
     let nat = "ip daddr . meta l4proto . th dport vmap @services
 fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @nodeports";
@@ -225,6 +301,7 @@ fn pick_chain(name: &str, prefix: &str, pick: &str, map: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Protocol;
 
     fn backends(last: &[u8]) -> BTreeSet<Backend> {
         last.iter().map(|n| (std::net::Ipv4Addr::new(10, 244, 0, *n), 80)).collect()
@@ -264,19 +341,53 @@ mod tests {
 
     #[tokio::test]
     async fn the_kernel_takes_the_table() {
-        let elements = "services|10.96.0.1 . tcp . 80|goto draw-1
-slots|10.96.0.1 . tcp . 80 . 0|10.244.0.2 . 8080
-services|10.96.0.2 . sctp . 80|goto stick-4096
-nodeports|udp . 30053|goto node-draw-64
-nodeslots|udp . 30053 . 63|10.244.0.2 . 53
-hairpin|10.244.0.2 . 10.244.0.2|
-silent|10.96.0.3 . udp . 53|";
-        let mut next = Programmed { slots: BTreeMap::new(), elements: Elements::new() };
-        for line in elements.lines() {
-            let [set, key, value] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
-            next.elements.entry(set).or_default().insert(key.into(), value.into());
-        }
-        nft::dry_run(&full(&config(), &next)).await.unwrap();
+        let target = |last: &[u8], sticky| Target { backends: backends(last), sticky };
+        let vip = |last| Ipv4Addr::new(10, 96, 0, last);
+        let (draw, silent, stick) =
+            (target(&[1, 2], false), target(&[], false), target(&[2], true));
+        let wanted = [
+            (Frontend::Cluster(vip(1), Protocol::Tcp, 80), draw.clone()),
+            (Frontend::Cluster(vip(2), Protocol::Sctp, 80), stick),
+            (Frontend::Cluster(vip(3), Protocol::Udp, 53), silent),
+            (Frontend::Node(Protocol::Udp, 30053), draw),
+        ];
+        let first = Programmed::from(&Rules::test(&wanted), None);
+        nft::dry_run(&full(&config(), &first)).await.unwrap();
+    }
+
+    #[test]
+    fn a_change_costs_what_it_changes() {
+        let target = |last: &[u8]| Target { backends: backends(last), sticky: false };
+        let frontend = |last| Frontend::Cluster(Ipv4Addr::new(10, 96, 0, last), Protocol::Tcp, 80);
+        let state = |held, all: &[(u8, &[u8])]| {
+            let all: Vec<_> = all.iter().map(|(f, t)| (frontend(*f), target(t))).collect();
+            Programmed::from(&Rules::test(&all), held)
+        };
+        let first = state(None, &[(1, &[1, 2]), (2, &[1]), (3, &[])]);
+        assert_eq!(
+            difference("t", &first, &state(Some(&first), &[(1, &[2, 1]), (2, &[1]), (3, &[])])),
+            ""
+        );
+        // One endpoint less in one service; the address stays, another service leads to it.
+        let second = state(Some(&first), &[(1, &[2]), (2, &[1]), (3, &[])]);
+        assert_eq!(
+            difference("t", &first, &second),
+            "delete element ip t services { 10.96.0.1 . tcp . 80 }\n\
+             delete element ip t slots { 10.96.0.1 . tcp . 80 . 0, 10.96.0.1 . tcp . 80 . 1 }\n\
+             add element ip t services { 10.96.0.1 . tcp . 80 : goto draw-1 }\n\
+             add element ip t slots { 10.96.0.1 . tcp . 80 . 0 : 10.244.0.2 . 80 }\n"
+        );
+        let third = state(Some(&second), &[(1, &[2]), (3, &[])]);
+        assert_eq!(
+            difference("t", &second, &third),
+            "delete element ip t hairpin { 10.244.0.1 . 10.244.0.1 }\n\
+             delete element ip t services { 10.96.0.2 . tcp . 80 }\n\
+             delete element ip t slots { 10.96.0.2 . tcp . 80 . 0 }\n"
+        );
+        let last = state(Some(&third), &[]);
+        assert!(last.hairpin.is_empty());
+        let gone = difference("t", &third, &last);
+        assert!(gone.contains("delete element ip t silent { 10.96.0.3 . tcp . 80 }"), "{gone}");
     }
 
     #[test]
@@ -286,6 +397,9 @@ silent|10.96.0.3 . udp . 53|";
         let count = slot_count(many.len(), true);
         assert_eq!(count, 4096);
         assert_eq!(fill(&[], &many, count).len(), 4096);
-        assert_eq!((slot_count(3, true), slot_count(65, true), slot_count(16, false)), (3, 512, 64));
+        assert_eq!(
+            (slot_count(3, true), slot_count(65, true), slot_count(16, false)),
+            (3, 512, 64)
+        );
     }
 }

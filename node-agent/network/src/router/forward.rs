@@ -70,7 +70,13 @@ impl Forwarder {
         }
     }
 
-    async fn pass(&self, mut request: Request<Incoming>, entry: &Entry, host: &str, ends: Ends) -> Answer {
+    async fn pass(
+        &self,
+        mut request: Request<Incoming>,
+        entry: &Entry,
+        host: &str,
+        ends: Ends,
+    ) -> Answer {
         let upgrade = headers::upgrade(request.headers());
         let from_client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         headers::prepare(&mut request, host, upgrade.as_ref(), ends);
@@ -147,7 +153,9 @@ pub(super) fn page(status: StatusCode) -> Answer {
             "The application is currently not serving requests at this address. It may not have been started, or no route \
              leads to it.",
         ),
-        StatusCode::GATEWAY_TIMEOUT => ("Gateway timeout", "The application did not answer in time."),
+        StatusCode::GATEWAY_TIMEOUT => {
+            ("Gateway timeout", "The application did not answer in time.")
+        }
         StatusCode::BAD_GATEWAY => ("Bad gateway", "The application broke the connection off."),
         StatusCode::METHOD_NOT_ALLOWED => ("Method not allowed", "This is not a forward proxy."),
         _ => ("Bad request", "The request cannot be understood."),
@@ -159,7 +167,8 @@ pub(super) fn page(status: StatusCode) -> Answer {
     let mut answer = Response::new(Either::Right(Full::from(html)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
+    headers
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache, no-store"));
     answer
 }

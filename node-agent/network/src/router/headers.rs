@@ -62,7 +62,8 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut tokens = tokens.flat_map(|value| value.split(','));
     let asked = tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
     let protocol = headers.get(header::UPGRADE).filter(|_| asked)?;
-    let h2c = protocol.to_str().ok()?.split(',').any(|p| p.trim().to_ascii_lowercase().starts_with("h2"));
+    let h2c =
+        protocol.to_str().ok()?.split(',').any(|p| p.trim().to_ascii_lowercase().starts_with("h2"));
     (!h2c).then(|| protocol.clone())
 }
 
@@ -82,7 +83,12 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Makes a client's request the router's own.
-pub(super) fn prepare<B>(request: &mut Request<B>, host: &str, upgrade: Option<&HeaderValue>, ends: Ends) {
+pub(super) fn prepare<B>(
+    request: &mut Request<B>,
+    host: &str,
+    upgrade: Option<&HeaderValue>,
+    ends: Ends,
+) {
     let path = request.uri().path_and_query().cloned();
     let headers = request.headers_mut();
     strip_hop_by_hop(headers);
@@ -143,9 +149,13 @@ mod tests {
         assert_eq!(host("/", &[("host", "a"), ("host", "b")]), None);
         // The target of an absolute request wins over the header.
         assert_eq!(host("http://a.test/", &[("host", "b.test")]).as_deref(), Some("a.test"));
-        for (host, bare) in
-            [("X.Test.:80", "x.test"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", ""), (":1", "")]
-        {
+        for (host, bare) in [
+            ("X.Test.:80", "x.test"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+            (":1", ""),
+        ] {
             assert_eq!(bare_name(host), bare);
         }
     }
@@ -192,7 +202,9 @@ mod tests {
     #[test]
     fn upgrades() {
         let upgrade = |headers: &[(&str, &str)]| upgrade(request("/", headers).headers());
-        assert!(upgrade(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]).is_some());
+        assert!(
+            upgrade(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]).is_some()
+        );
         assert!(upgrade(&[("connection", "keep-alive"), ("upgrade", "websocket")]).is_none());
         assert!(upgrade(&[("connection", "upgrade"), ("upgrade", "h2c")]).is_none());
         assert!(upgrade(&[("connection", "upgrade")]).is_none());

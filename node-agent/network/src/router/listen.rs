@@ -81,7 +81,12 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, ends: Ends, forwarder: Arc<Forwarder>, token: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    ends: Ends,
+    forwarder: Arc<Forwarder>,
+    token: CancellationToken,
+) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let forwarder = forwarder.clone();

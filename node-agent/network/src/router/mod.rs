@@ -166,7 +166,9 @@ impl Router {
                 self.routes.insert(key, route);
                 !same
             }
-            Step::Gone(keys) => keys.iter().filter(|key| self.routes.remove(*key).is_some()).count() > 0,
+            Step::Gone(keys) => {
+                keys.iter().filter(|key| self.routes.remove(*key).is_some()).count() > 0
+            }
             Step::Nothing => false,
         };
         changed || before != self.follow.synced
@@ -193,8 +195,12 @@ impl Router {
             if self.writes.len() >= WRITES {
                 return;
             }
-            let Some(route) = self.routes.get(key).filter(|_| !self.writing.contains(key)) else { continue };
-            let Some(ingress) = status::ingress(route, verdict, &self.config, &now) else { continue };
+            let Some(route) = self.routes.get(key).filter(|_| !self.writing.contains(key)) else {
+                continue;
+            };
+            let Some(ingress) = status::ingress(route, verdict, &self.config, &now) else {
+                continue;
+            };
             // The version makes the write fail if another router's entry came in between.
             let patch = json!({
                 "metadata": {"resourceVersion": route.resource_version}, "status": {"ingress": ingress}
@@ -211,7 +217,10 @@ impl Router {
         }
     }
 
-    fn written(&mut self, done: Result<(Key, kube::Result<DynamicObject>), tokio::task::JoinError>) {
+    fn written(
+        &mut self,
+        done: Result<(Key, kube::Result<DynamicObject>), tokio::task::JoinError>,
+    ) {
         let (key, result) = match done {
             Ok(done) => done,
             Err(error) => {

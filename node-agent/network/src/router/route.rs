@@ -92,7 +92,8 @@ impl RouteInfo {
         let host = spec.host.filter(|host| !host.is_empty());
         let host = host.or_else(|| subdomain.map(|subdomain| format!("{subdomain}.{domain}")));
         let ingress = object.data.pointer("/status/ingress").and_then(Value::as_array);
-        let references = std::iter::once(spec.to).chain(spec.alternate_backends.unwrap_or_default());
+        let references =
+            std::iter::once(spec.to).chain(spec.alternate_backends.unwrap_or_default());
         let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
         RouteInfo {
             key: (object.namespace().unwrap_or_default(), object.name_any()),

@@ -85,9 +85,11 @@ mod tests {
         let first = ingress(&route(json!([])), &Ok(()), &config(), "T1").unwrap();
         assert_eq!(
             first,
-            [json!({"host": "x.test", "routerName": "default", "routerCanonicalHostname": "router.test",
+            [
+                json!({"host": "x.test", "routerName": "default", "routerCanonicalHostname": "router.test",
                 "wildcardPolicy": "None",
-                "conditions": [{"type": "Admitted", "status": "True", "lastTransitionTime": "T1"}]})]
+                "conditions": [{"type": "Admitted", "status": "True", "lastTransitionTime": "T1"}]})
+            ]
         );
         assert_eq!(ingress(&route(json!(first)), &Ok(()), &config(), "T2"), None);
     }

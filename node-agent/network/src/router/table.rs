@@ -66,12 +66,19 @@ pub(super) struct Pools {
 impl Pools {
     /// Recomputes the pools of the `changed` services.
     pub(super) fn refresh(&self, model: &Model, changed: &BTreeSet<Key>) {
-        for ((service, port), pool) in self.pools.iter().filter(|((key, _), _)| changed.contains(key)) {
+        for ((service, port), pool) in
+            self.pools.iter().filter(|((key, _), _)| changed.contains(key))
+        {
             pool.endpoints.store(Arc::new(endpoints(model, service, port.as_ref())));
         }
     }
 
-    fn get(&mut self, model: &Model, key: PoolKey, old: &mut BTreeMap<PoolKey, Arc<Pool>>) -> Arc<Pool> {
+    fn get(
+        &mut self,
+        model: &Model,
+        key: PoolKey,
+        old: &mut BTreeMap<PoolKey, Arc<Pool>>,
+    ) -> Arc<Pool> {
         let make = || old.remove(&key).unwrap_or_else(|| new_pool(model, &key));
         self.pools.entry(key.clone()).or_insert_with(make).clone()
     }
@@ -94,7 +101,8 @@ fn endpoints(model: &Model, service: &Key, port: Option<&PortRef>) -> Vec<Socket
             p.protocol == Protocol::Tcp && reference.as_ref().is_none_or(|r| names_port(r, p))
         };
         for port in slice.ports.iter().filter(named) {
-            let usable = slice.endpoints.iter().filter(|e| chosen.iter().any(|c| std::ptr::eq(*c, *e)));
+            let usable =
+                slice.endpoints.iter().filter(|e| chosen.iter().any(|c| std::ptr::eq(*c, *e)));
             found.extend(usable.map(|e| SocketAddr::from((e.address, port.port))));
         }
     }
@@ -117,7 +125,8 @@ impl Entry {
             return if *weight > 0 { pool.take() } else { None };
         }
         let active = |(weight, pool): &&(u32, Arc<Pool>)| *weight > 0 && !pool.is_empty();
-        let total: u64 = self.services.iter().filter(active).map(|(weight, _)| u64::from(*weight)).sum();
+        let total: u64 =
+            self.services.iter().filter(active).map(|(weight, _)| u64::from(*weight)).sum();
         // Multiples of the golden ratio fill the unit interval evenly, so weights hold over short runs too.
         let turn = self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut point = ((turn >> 32) * total) >> 32;
@@ -154,7 +163,9 @@ impl Table {
     ) -> Table {
         let mut table = Table::default();
         let mut old = std::mem::take(&mut pools.pools);
-        for route in routes.values().filter(|route| matches!(verdicts.get(&route.key), Some(Ok(())))) {
+        for route in
+            routes.values().filter(|route| matches!(verdicts.get(&route.key), Some(Ok(()))))
+        {
             let port = route.port.as_ref().map(PortRef::of);
             let services = route.services.iter().map(|(name, weight)| {
                 let key = ((route.key.0.clone(), name.clone()), port.clone());

@@ -81,8 +81,10 @@ impl Api {
 
     /// The endpoints of a service in the namespace `ns`, on one TCP port called `http`.
     pub fn put_endpoints(&self, service: &str, port: u16, addresses: &[std::net::Ipv4Addr]) {
-        let endpoints: Vec<Value> =
-            addresses.iter().map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}})).collect();
+        let endpoints: Vec<Value> = addresses
+            .iter()
+            .map(|ip| json!({"addresses": [ip], "conditions": {"ready": true}}))
+            .collect();
         self.put(
             "endpointslices",
             json!({"metadata": {"namespace": "ns", "name": format!("{service}-1"),
@@ -126,7 +128,10 @@ impl Api {
         let state = self.state();
         let items: Vec<&Value> =
             state.objects.iter().filter(|(key, _)| key.0 == plural).map(|(_, v)| v).collect();
-        body(json!({"metadata": {"resourceVersion": state.version.to_string()}, "items": items}).to_string())
+        body(
+            json!({"metadata": {"resourceVersion": state.version.to_string()}, "items": items})
+                .to_string(),
+        )
     }
 
     fn watch(&self, plural: String, query: &str) -> Response<AnswerBody> {
@@ -134,7 +139,8 @@ impl Api {
         let since: u64 = since.and_then(|text| text.parse().ok()).unwrap_or(0);
         let (sender, receiver) = mpsc::unbounded();
         let mut state = self.state();
-        let missed = state.log.iter().filter(|(version, kind, _)| *version > since && *kind == plural);
+        let missed =
+            state.log.iter().filter(|(version, kind, _)| *version > since && *kind == plural);
         let missed: Vec<Bytes> = missed.map(|(_, _, line)| line.clone()).collect();
         state.watchers.push((plural, sender));
         let frames = stream::iter(missed).chain(receiver).map(|line| Ok(Frame::data(line)));
@@ -146,8 +152,9 @@ impl State {
     fn publish(&mut self, plural: &str, kind: &str, object: &Value) {
         let line = Bytes::from(json!({"type": kind, "object": object}).to_string() + "\n");
         self.log.push((self.version, plural.to_owned(), line.clone()));
-        self.watchers
-            .retain(|(watched, sender)| watched != plural || sender.unbounded_send(line.clone()).is_ok());
+        self.watchers.retain(|(watched, sender)| {
+            watched != plural || sender.unbounded_send(line.clone()).is_ok()
+        });
     }
 }
 
