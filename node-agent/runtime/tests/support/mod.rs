@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 pub const IMAGE: &str = "busybox:test";
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "sleep", "true", "false", "id", "ls", "touch", "head", "yes", "dd", "kill", "mount", "mknod",
-    "hostname", "stty", "env", "seq", "printf", "ps", "ip", "tail", "rm", "readlink", "awk", "tr", "unshare", "test",
+    "hostname", "stty", "env", "seq", "printf", "ps", "ip", "tail", "rm", "readlink", "awk", "tr", "unshare", "test", "mv", "grep", "mkdir",
 ];
 
 /// A network that gives everybody the same address.
@@ -97,6 +97,7 @@ pub fn busybox_archive() -> Vec<u8> {
 
 pub struct Node {
     pub directory: tempfile::TempDir,
+    finished: bool,
     pub config: EmbeddedConfig,
 }
 
@@ -105,7 +106,7 @@ impl Node {
         let directory = tempfile::tempdir().unwrap();
         let config = config_in(directory.path());
         ImageStore::open(&config.images).unwrap().load_reader(busybox_archive().as_slice()).unwrap();
-        Node { directory, config }
+        Node { directory, config, finished: false }
     }
 
     pub async fn start(&self) -> Arc<EmbeddedRuntime> {
@@ -137,7 +138,8 @@ impl Node {
     }
 
     /// Takes everything down and looks for what was left.
-    pub async fn finish(self) {
+    pub async fn finish(mut self) {
+        self.finished = true;
         let processes = leme_host::cgroup::Cgroup::new(&self.config.cgroup_parent).unwrap().processes();
         let shims = shims_of(&self.config.root);
         purge(&self.config).await.unwrap();
@@ -149,6 +151,20 @@ impl Node {
             assert!(gone(pid), "process {pid} is left");
         }
         assert!(!self.config.root.exists() && !self.config.run_dir.exists());
+    }
+}
+
+impl Drop for Node {
+    /// A test that failed must not leave containers either.
+    fn drop(&mut self) {
+        if !self.finished {
+            let config = self.config.clone();
+            let purged = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(purge(&config))
+            });
+            eprintln!("purged: {:?}", purged.join());
+        }
     }
 }
 

@@ -1,0 +1,148 @@
+//! Commands in containers: streams, codes, terminals, and who may be what.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use leme_cri::{ExecChunk, ExecRequest, ExecSession, Runtime, RuntimeError};
+use support::{Node, run, sh, shell};
+
+async fn collect(session: &mut ExecSession) -> (String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    while let Some(chunk) = session.output.recv().await {
+        match chunk {
+            ExecChunk::Stdout(bytes) => out.extend_from_slice(&bytes),
+            ExecChunk::Stderr(bytes) => err.extend_from_slice(&bytes),
+        }
+    }
+    (String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&err).into_owned())
+}
+
+fn request(script: &str, tty: bool, stdin: bool) -> ExecRequest {
+    ExecRequest { command: ["/bin/sh", "-c", script].map(String::from).to_vec(), tty, stdin }
+}
+
+#[tokio::test]
+async fn streams_codes_and_terminals() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("exec")).await.unwrap();
+    let id = run(&runtime, &sandbox, &shell("main", "sleep 600")).await;
+    assert_eq!(sh(&runtime, &id, "echo a; echo b >&2; exit 5").await.unwrap(), ("a\nb".into(), 5));
+    assert_eq!(sh(&runtime, &id, "kill -9 $$").await.unwrap().1, 137);
+    // Standard input, to its end.
+    let mut session = runtime.exec(&id, request("cat; echo end >&2; exit 4", false, true)).await.unwrap();
+    let stdin = session.stdin.take().unwrap();
+    let big = vec![b'x'; 300_000];
+    let writer = async move {
+        stdin.send(Bytes::from_static(b"typed\n")).await.unwrap();
+        stdin.send(Bytes::from(big)).await.unwrap();
+    };
+    let ((out, err), ()) = tokio::join!(collect(&mut session), writer);
+    assert_eq!((out.len(), &out[..6], err.as_str()), (300_006, "typed\n", "end\n"));
+    assert_eq!(session.exit.await.unwrap().unwrap(), 4);
+    // A terminal, with its size.
+    let mut session = runtime.exec(&id, request("read x; stty size; test -t 0 && echo tty $x", true, true)).await.unwrap();
+    session.resize.send((91, 33)).await.unwrap();
+    // The order of size and input is not fixed, so give the size its turn.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    session.stdin.take().unwrap().send(Bytes::from_static(b"word\n")).await.unwrap();
+    let (out, _) = collect(&mut session).await;
+    assert!(out.contains("33 91") && out.contains("tty word"), "{out:?}");
+    assert_eq!(session.exit.await.unwrap().unwrap(), 0);
+    // Bad commands, bad containers.
+    let error = runtime.exec_sync(&id, &["nope".into()], Duration::from_secs(9)).await.unwrap_err();
+    assert!(matches!(&error, RuntimeError::Invalid(text) if text.contains("not found in $PATH")), "{error:?}");
+    let error = runtime.exec_sync("none", &["true".into()], Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::NotFound(_)));
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn ends_commands_that_take_too_long_or_that_nobody_wants() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("slow")).await.unwrap();
+    let id = run(&runtime, &sandbox, &shell("main", "sleep 600")).await;
+    let command = ["sleep", "7001"].map(String::from);
+    let error = runtime.exec_sync(&id, &command, Duration::from_millis(100)).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Timeout(_)), "{error:?}");
+    drop(runtime.exec(&id, request("sleep 7002", false, false)).await.unwrap());
+    for _ in 0..400 {
+        if !sh(&runtime, &id, "ps").await.unwrap().0.contains("sleep 70") {
+            return node.finish().await;
+        }
+    }
+    panic!("the commands still run");
+}
+
+#[tokio::test]
+async fn users_capabilities_and_files() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("user")).await.unwrap();
+    let mut config = shell("user", "echo via-dev > /dev/stdout; sleep 600");
+    config.security.run_as_user = Some(1001);
+    config.security.supplemental_groups = vec![2000];
+    config.security.readonly_rootfs = true;
+    config.security.no_new_privileges = true;
+    config.security.seccomp_default = true;
+    config.security.drop_capabilities = vec!["ALL".into()];
+    let host = node.directory.path().join("volume");
+    std::fs::create_dir(&host).unwrap();
+    std::fs::write(host.join("file"), "volume").unwrap();
+    config.mounts.push(leme_node_core::cri::Mount {
+        host_path: host.display().to_string(),
+        container_path: "/data".into(),
+        readonly: true,
+        ..Default::default()
+    });
+    let id = run(&runtime, &sandbox, &config).await;
+    let (text, _) = sh(&runtime, &id, "id; cat /data/file; touch /x; touch /data/x; unshare -m true; env").await.unwrap();
+    for expected in
+        ["uid=1001(app) gid=1002 groups=50(staff),1002,2000", "volume", "/x: Read-only", "/data/x: Read-only", "HOME=/home/app"]
+    {
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+    assert!(text.to_lowercase().contains("operation not permitted"), "{text}");
+    let (text, _) = sh(&runtime, &id, "grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status").await.unwrap();
+    let compact: String = text.split_whitespace().collect();
+    assert_eq!(compact, "CapEff:0000000000000000CapBnd:0000000000000000NoNewPrivs:1Seccomp:2");
+    support::wait_for("log", || node.log_text("user", "user").contains("via-dev")).await;
+    // Without any of that: root with the default set, a writable root file system, but no reach to the host.
+    let id = run(&runtime, &sandbox, &shell("root", "sleep 600")).await;
+    let (text, _) = sh(&runtime, &id, "id; touch /x && echo wrote; mount -t tmpfs none /tmp; ls /dev; touch /proc/sys/a").await.unwrap();
+    assert!(text.contains("uid=0(root)") && text.contains("wrote"), "{text}");
+    assert!(text.contains("denied") || text.contains("not permitted"), "{text}");
+    assert!(!text.contains("vda") && text.contains("null"), "{text}");
+    let mut config = shell("boss", "sleep 600");
+    config.security.privileged = true;
+    let id = run(&runtime, &sandbox, &config).await;
+    let (text, code) = sh(&runtime, &id, "mount -t tmpfs none /tmp && ls /dev").await.unwrap();
+    assert!(code == 0 && text.contains("kmsg"), "{text}");
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn a_terminal_container_logs_what_it_shows() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("tty")).await.unwrap();
+    let mut config = shell("term", "test -t 1 && echo terminal; exit 2");
+    config.tty = true;
+    let id = run(&runtime, &sandbox, &config).await;
+    assert_eq!(support::ended(&runtime, &id).await.exit_code, 2);
+    assert!(node.log_text("tty", "term").contains("terminal"), "{}", node.log("tty", "term"));
+    // A long line is split, an unfinished one kept.
+    let id = run(&runtime, &sandbox, &shell("long", "head -c 20000 /dev/zero | tr '\\0' x; echo; printf tail")).await;
+    support::ended(&runtime, &id).await;
+    let log = node.log("tty", "long");
+    let tags: Vec<(&str, usize)> = log
+        .lines()
+        .map(|line| line.splitn(4, ' ').collect::<Vec<_>>())
+        .map(|fields| (fields[2], fields[3].len()))
+        .collect();
+    assert_eq!(tags, [("P", 16384), ("F", 3616), ("F", 4)]);
+    node.finish().await;
+}
