@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::{Notify, watch};
 
-use super::shelf::{Gap, Shelf};
-use crate::{Batch, Change, Entry, ROOT, Store, StoreError};
+use super::shelf::{Gap, Loading, Shelf};
+use crate::{Batch, Change, ROOT, Store, StoreError};
 
 /// Entries asked for at once.
 const PAGE: usize = 500;
@@ -64,24 +64,23 @@ impl Feed {
 
     /// Replaces everything by what the store holds at `revision` (0: newest).
     async fn fill(&self, revision: u64) -> Result<(), StoreError> {
-        let mut found: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+        let mut found: BTreeMap<&str, Loading> = BTreeMap::new();
         let (mut after, mut revision) = (String::new(), revision);
         loop {
             let page = self.store.list(ROOT, &after, PAGE, revision).await?;
             revision = page.revision;
-            let last = page.entries.last().map(|e| e.key.to_string());
-            for entry in page.entries {
+            for entry in &page.entries {
                 if let Some(shelf) = self.shelf(&entry.key) {
-                    found.entry(&shelf.prefix).or_default().push(entry);
+                    shelf.load(found.entry(&shelf.prefix).or_default(), entry);
                 }
             }
-            match last {
-                Some(key) if page.more => after = key,
+            match page.entries.last() {
+                Some(last) if page.more => after = last.key.to_string(),
                 _ => break,
             }
         }
         for shelf in self.shelves.values() {
-            shelf.reset(found.get(&*shelf.prefix).map_or(&[][..], Vec::as_slice), revision);
+            shelf.reset(found.remove(&*shelf.prefix).unwrap_or_default(), revision);
         }
         self.reach(revision);
         Ok(())

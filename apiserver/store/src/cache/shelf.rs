@@ -56,6 +56,18 @@ pub(super) struct State {
     pub(super) closed: bool,
 }
 
+/// What is to replace everything on a shelf.
+pub(super) struct Loading {
+    map: Map,
+    skipped: HashMap<Arc<str>, u64>,
+}
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self { map: Map::new_sync(), skipped: HashMap::new() }
+    }
+}
+
 struct Slot {
     event: Arc<Event>,
     at: Instant,
@@ -150,18 +162,18 @@ impl Shelf {
         }
     }
 
-    /// Replaces everything by `entries` as of `revision`. Whoever was subscribed has missed something.
-    pub(super) fn reset(&self, entries: &[Entry], revision: u64) {
-        let mut map = Map::new_sync();
-        let mut skipped = HashMap::new();
-        for entry in entries {
-            match self.decode(entry) {
-                Some(object) => map.insert_mut(entry.key.clone(), object),
-                None => {
-                    skipped.insert(entry.key.clone(), entry.mod_revision);
-                }
+    /// Puts an entry of a list into what is to replace everything.
+    pub(super) fn load(&self, into: &mut Loading, entry: &Entry) {
+        match self.decode(entry) {
+            Some(object) => into.map.insert_mut(entry.key.clone(), object),
+            None => {
+                into.skipped.insert(entry.key.clone(), entry.mod_revision);
             }
         }
+    }
+
+    /// Replaces everything by what was loaded as of `revision`. Whoever was subscribed has missed something.
+    pub(super) fn reset(&self, Loading { map, skipped }: Loading, revision: u64) {
         let mut state = self.write();
         let next = state.next() + 1;
         let gone = (std::mem::replace(&mut state.map, map), std::mem::take(&mut state.ring));

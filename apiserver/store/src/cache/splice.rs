@@ -11,22 +11,13 @@ pub fn splice_resource_version(json: &[u8], revision: u64) -> Option<Vec<u8>> {
     }
     let mut digits = [0u8; 20];
     let digits = decimal(revision, &mut digits);
-    let mut out = Vec::with_capacity(json.len() + 42);
     if let Some(old) = find_member(json, metadata.value, "resourceVersion") {
-        out.extend_from_slice(&json[..old.value]);
-        quoted(&mut out, digits);
-        out.extend_from_slice(&json[old.end..]);
-        return Some(out);
+        return Some([&json[..old.value], b"\"", digits, b"\"", &json[old.end..]].concat());
     }
-    let inside = metadata.value + 1;
-    out.extend_from_slice(&json[..inside]);
-    out.extend_from_slice(b"\"resourceVersion\":");
-    quoted(&mut out, digits);
-    if json.get(skip_space(json, inside)) != Some(&b'}') {
-        out.push(b',');
-    }
-    out.extend_from_slice(&json[inside..]);
-    Some(out)
+    let (before, after) = json.split_at(metadata.value + 1);
+    let more = after.get(skip_space(after, 0)) != Some(&b'}');
+    let end: &[u8] = if more { b"\"," } else { b"\"" };
+    Some([before, b"\"resourceVersion\":\"", digits, end, after].concat())
 }
 
 struct Member {
@@ -127,12 +118,6 @@ fn skip_value(json: &[u8], mut at: usize) -> Option<usize> {
 
 fn is_scalar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
-}
-
-fn quoted(out: &mut Vec<u8>, digits: &[u8]) {
-    out.push(b'"');
-    out.extend_from_slice(digits);
-    out.push(b'"');
 }
 
 fn decimal(mut n: u64, buffer: &mut [u8; 20]) -> &[u8] {

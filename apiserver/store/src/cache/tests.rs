@@ -161,6 +161,11 @@ async fn an_undecodable_value_is_skipped() {
     assert_eq!(cache.snapshot(PODS).unwrap().len(), 2);
 }
 
+#[test]
+fn a_subscription_is_small() {
+    assert!(size_of::<Subscription>() <= 128, "{}", size_of::<Subscription>());
+}
+
 #[tokio::test]
 async fn dropping_the_cache_ends_its_watches() {
     let (_store, cache) = setup().await;

@@ -31,10 +31,18 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the committer is asked to do.
 pub(super) enum Request {
-    /// Write (`Some`) or delete (`None`) a key.
-    Write { key: Arc<str>, value: Option<Bytes>, expect: Expect, reply: Reply<Outcome> },
+    /// Write or delete a key.
+    Write(Write),
     /// Forget history before a revision.
     Compact { revision: u64, reply: Reply<()> },
+}
+
+/// A compare-and-put, or a compare-and-delete where there is no value.
+pub(super) struct Write {
+    pub(super) key: Arc<str>,
+    pub(super) value: Option<Bytes>,
+    pub(super) expect: Expect,
+    pub(super) reply: Reply<Outcome>,
 }
 
 /// How much history is kept; whichever bound comes first.
@@ -97,9 +105,9 @@ impl Committer {
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
-                Request::Write { key, value, expect, reply } => {
-                    bytes += value.as_ref().map_or(0, Bytes::len);
-                    writes.push((key, value, expect, reply));
+                Request::Write(write) => {
+                    bytes += write.value.as_ref().map_or(0, Bytes::len);
+                    writes.push(write);
                 }
                 Request::Compact { revision, reply } => compactions.push((revision, reply)),
             }
@@ -115,10 +123,10 @@ impl Committer {
         }
     }
 
-    fn write(&mut self, writes: Vec<(Arc<str>, Option<Bytes>, Expect, Reply<Outcome>)>) {
+    fn write(&mut self, writes: Vec<Write>) {
         let mut decided = Decided::default();
         let mut revision = self.shared.index().revision;
-        for (key, value, expect, reply) in writes {
+        for Write { key, value, expect, reply } in writes {
             match self.decide(&mut decided, key, value, expect, revision + 1) {
                 Ok(outcome) => {
                     if let Outcome::Done(done) = outcome {

@@ -22,7 +22,8 @@ pub(super) struct Version {
 
 struct Versions {
     last: Version,
-    older: Vec<Version>,
+    /// Oldest first.
+    older: VecDeque<Version>,
 }
 
 /// A record that is no longer needed once history before `at` is forgotten.
@@ -77,11 +78,11 @@ impl Index {
             // A deletion that was superseded is already known to be superfluous.
             Some(versions) => {
                 let old = std::mem::replace(&mut versions.last, version);
-                versions.older.push(old);
+                versions.older.push_back(old);
                 (old.created != 0).then(|| garbage(old.revision))
             }
             None => {
-                self.keys.insert(key.clone(), Versions { last: version, older: Vec::new() });
+                self.keys.insert(key.clone(), Versions { last: version, older: VecDeque::new() });
                 None
             }
         };
@@ -90,9 +91,15 @@ impl Index {
 
     pub(super) fn forget(&mut self, garbage: &Garbage) {
         let Some(versions) = self.keys.get_mut(&garbage.key) else { return };
-        versions.older.retain(|v| v.revision != garbage.revision);
+        // History is forgotten from its start, so it is the first one but for odd orders.
+        match versions.older.front() {
+            Some(first) if first.revision == garbage.revision => {
+                versions.older.pop_front();
+            }
+            _ => versions.older.retain(|v| v.revision != garbage.revision),
+        }
         if versions.older.is_empty() {
-            versions.older = Vec::new();
+            versions.older = VecDeque::new();
         }
         if versions.last.revision == garbage.revision && versions.last.created == 0 {
             self.keys.remove(&garbage.key);
@@ -158,8 +165,13 @@ impl Index {
 
 impl Versions {
     fn as_of(&self, revision: u64) -> Option<Version> {
-        let newest = std::iter::once(&self.last).chain(self.older.iter().rev());
-        newest.copied().find(|v| v.revision <= revision).filter(|v| v.created != 0)
+        let newest = if self.last.revision <= revision {
+            Some(self.last)
+        } else {
+            let later = self.older.partition_point(|v| v.revision <= revision);
+            self.older.range(..later).next_back().copied()
+        };
+        newest.filter(|v| v.created != 0)
     }
 }
 

@@ -30,7 +30,7 @@ pub use committer::History;
 
 use crate::{Batch, Change, Entry, Expect, Outcome, Page, Store, StoreError};
 use backend::DataFile;
-use committer::{Committer, Request};
+use committer::{Committer, Request, Write};
 use disk::Disk;
 use index::{Garbage, Index, Next, Version};
 
@@ -119,7 +119,7 @@ impl EmbeddedStore {
         expect: Expect,
     ) -> Result<Outcome, StoreError> {
         let key = Arc::from(key);
-        self.ask(|reply| Request::Write { key, value, expect, reply }).await
+        self.ask(|reply| Request::Write(Write { key, value, expect, reply })).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The etcd engine against a real etcd, started for the test.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,22 +20,43 @@ struct Etcd {
 
 impl Etcd {
     fn start() -> Self {
+        Self::start_with("http", &[])
+    }
+
+    /// Starts one that answers. Another test may have taken the port meanwhile, so it is tried a few times.
+    fn start_with(scheme: &str, args: &[String]) -> Self {
+        for _ in 0..5 {
+            let mut etcd = Self::spawn(scheme, args);
+            let address = etcd.url.split_once("//").unwrap().1.to_owned();
+            for _ in 0..200 {
+                if etcd.child.try_wait().unwrap().is_some() {
+                    break;
+                }
+                if TcpStream::connect(&address).is_ok() {
+                    return etcd;
+                }
+                std::thread::sleep(Duration::from_millis(25));
+            }
+        }
+        panic!("etcd does not start")
+    }
+
+    fn spawn(scheme: &str, args: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let url = |listener: TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = |scheme: &str, l: TcpListener| format!("{scheme}://{}", l.local_addr().unwrap());
         let (client, peer) = (free(), free());
-        let (client, peer) = (url(client), url(peer));
-        let data = dir.path().join("data");
-        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        let (client, peer) = (url(scheme, client), url("http", peer));
         let child = Command::new("/usr/bin/etcd")
             .arg("--data-dir")
-            .arg(&data)
+            .arg(dir.path().join("data"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("default={peer}")])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::null())
             .spawn();
         let child = child.unwrap_or_else(|e| {
             panic!(
@@ -137,6 +159,59 @@ async fn a_lost_etcd_is_said_to_be_lost() {
         panic!()
     };
     assert!(why.contains(&etcd.url), "{why}");
+}
+
+/// Writes a certificate authority and a certificate of it; gives the files (ca, cert, key).
+fn certificates(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::new(ca, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let cert = cert.signed_by(&key, &issuer).unwrap();
+    let write = |name: &str, text: String| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    (write("ca", ca_cert.pem()), write("cert", cert.pem()), write("key", key.serialize_pem()))
+}
+
+#[tokio::test]
+async fn certificates_and_passwords_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, cert, key) = certificates(dir.path());
+    let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
+    let args = [
+        flag("trusted-ca-file", &ca),
+        flag("cert-file", &cert),
+        flag("key-file", &key),
+        "--client-cert-auth".to_owned(),
+    ];
+    let etcd = Etcd::start_with("https", &args);
+    let mut config =
+        EtcdConfig { ca: Some(ca), cert: Some(cert), key: Some(key), ..etcd.config("") };
+    let store = EtcdStore::connect(config.clone()).await.unwrap();
+    let put = store.put("/registry/a", "1".into(), Expect::Absent).await;
+    assert!(matches!(put, Ok(Outcome::Done(_))), "{put:?}");
+
+    let mut admin = config.client().await.unwrap();
+    admin.user_add("root", "secret", None).await.unwrap();
+    admin.user_grant_role("root", "root").await.unwrap();
+    admin.auth_enable().await.unwrap();
+    let refused = store.get("/registry/a").await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    (config.username, config.password) = (Some("root".into()), Some("secret".into()));
+    let store = EtcdStore::connect(config.clone()).await.unwrap();
+    assert!(store.get("/registry/a").await.unwrap().is_some());
+    assert!(!format!("{config:?}").contains("secret"));
+    config.password = Some("wrong".into());
+    assert!(EtcdStore::connect(config.clone()).await.is_err());
+    let stranger = EtcdConfig { cert: None, key: None, ..config };
+    assert!(EtcdStore::connect(stranger).await.is_err());
 }
 
 #[test]
