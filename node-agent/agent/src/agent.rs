@@ -262,7 +262,10 @@ impl Agent {
         });
     }
 
-    fn handle_listed(&mut self, result: Result<(Vec<SandboxStatus>, Vec<ContainerStatus>), String>) {
+    fn handle_listed(
+        &mut self,
+        result: Result<(Vec<SandboxStatus>, Vec<ContainerStatus>), String>,
+    ) {
         self.relisting = false;
         let (sandboxes, containers) = match result {
             Ok(lists) => lists,
@@ -435,9 +438,8 @@ impl Agent {
     fn handle_machine(&mut self, uid: &str, event: pod::Event) {
         let Some(entry) = self.pods.get_mut(uid) else { return };
         if let pod::Event::Exited(status) = &event {
-            let starting = |s: &pod::Slot| {
-                s.name == status.name && matches!(s.state, State::Starting { .. })
-            };
+            let starting =
+                |s: &pod::Slot| s.name == status.name && matches!(s.state, State::Starting { .. });
             if entry.machine.slots().iter().any(starting) {
                 entry.early.push(status.clone());
             }

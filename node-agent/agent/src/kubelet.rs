@@ -84,8 +84,7 @@ async fn connection(acceptor: tokio_rustls::TlsAcceptor, stream: TcpStream, app:
     let app = if allowed { app } else { Router::new().fallback(forbidden) };
     let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     let service = TowerToHyperService::new(app);
-    if let Err(error) =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await
     {
         tracing::debug!(%error, "kubelet API: connection ended");
     }
@@ -113,13 +112,17 @@ fn router(context: Context) -> Router {
         .route("/pods", get(pods))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
         .route("/exec/{namespace}/{pod}/{container}", get(exec).post(exec_needs_websocket))
-        .route("/exec/{namespace}/{pod}/{uid}/{container}", get(exec_uid).post(exec_needs_websocket))
+        .route(
+            "/exec/{namespace}/{pod}/{uid}/{container}",
+            get(exec_uid).post(exec_needs_websocket),
+        )
         .with_state(context)
 }
 
 async fn pods(State(context): State<Context>) -> Response {
     let items: Vec<_> = context.views.pods().iter().map(|p| p.as_ref().clone()).collect();
-    let list = serde_json::json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let list =
+        serde_json::json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
     ([(header::CONTENT_TYPE, "application/json")], list.to_string()).into_response()
 }
 

@@ -95,9 +95,8 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
 /// Pods stay in the API and in the runtime's records; a later agent starts them again.
 pub async fn drain(runtime: &dyn leme_cri::Runtime, grace: Duration) -> anyhow::Result<()> {
     let containers = runtime.containers().await.context("list containers")?;
-    let running = containers.iter().filter(|c| {
-        c.state == leme_node_core::cri::ContainerState::Running
-    });
+    let running =
+        containers.iter().filter(|c| c.state == leme_node_core::cri::ContainerState::Running);
     let stops = running.map(|c| async move {
         let call = runtime.stop_container(&c.id, grace);
         match tokio::time::timeout(grace + Duration::from_secs(10), call).await {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
-    NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    NodeSpec, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
@@ -171,7 +171,8 @@ impl NodeKeeper {
             Ok(()) => {}
             Err(error) => {
                 tracing::debug!(%error, "node status not written, trying again");
-                self.look_at = after(Duration::from_millis(if self.registered { 1000 } else { 100 }));
+                self.look_at =
+                    after(Duration::from_millis(if self.registered { 1000 } else { 100 }));
             }
         }
     }
@@ -252,16 +253,12 @@ fn conditions(data: &Path) -> Vec<NodeCondition> {
     let available = meminfo("MemAvailable");
     let (disk_size, disk_free) = disk(data);
     let load = read("/proc/loadavg");
-    let tasks = load.split_whitespace().nth(3).and_then(|f| f.split('/').nth(1)?.parse::<u64>().ok());
+    let tasks =
+        load.split_whitespace().nth(3).and_then(|f| f.split('/').nth(1)?.parse::<u64>().ok());
     let most = read("/proc/sys/kernel/pid_max").parse::<u64>().unwrap_or(u64::MAX);
     let pressed = [
         ("MemoryPressure", available > 0 && available < MEMORY_LOW, "Memory", "memory available"),
-        (
-            "DiskPressure",
-            disk_free < DISK_LOW.min(disk_size / 20),
-            "Disk",
-            "disk space available",
-        ),
+        ("DiskPressure", disk_free < DISK_LOW.min(disk_size / 20), "Disk", "disk space available"),
         ("PIDPressure", tasks.unwrap_or(0) > most / 10 * 9, "PID", "PID available"),
     ];
     let mut list: Vec<NodeCondition> = pressed
@@ -285,7 +282,12 @@ fn conditions(data: &Path) -> Vec<NodeCondition> {
             condition(kind, bad, &reason, sentence)
         })
         .collect();
-    list.push(condition("Ready", true, "KubeletReady", "kubelet is posting ready status".to_owned()));
+    list.push(condition(
+        "Ready",
+        true,
+        "KubeletReady",
+        "kubelet is posting ready status".to_owned(),
+    ));
     list
 }
 
@@ -310,17 +312,14 @@ fn is_code(error: &kube::Error, code: u16) -> bool {
 }
 
 /// Registers the node, or writes its status if that changed or is old.
-async fn tell(
-    config: &AgentConfig,
-    mut node: Node,
-    told: Arc<Mutex<Told>>,
-) -> Result<(), String> {
+async fn tell(config: &AgentConfig, mut node: Node, told: Arc<Mutex<Told>>) -> Result<(), String> {
     let api: Api<Node> = Api::all(config.client.clone());
     complete(config, &mut node).await?;
     let mut told = told.lock().await;
     let Some(status) = node.status.clone() else { return Ok(()) };
     let old = told.at.is_none_or(|at| {
-        Timestamp::now().duration_since(at).as_secs() >= i64::try_from(WRITE.as_secs()).unwrap_or(300)
+        Timestamp::now().duration_since(at).as_secs()
+            >= i64::try_from(WRITE.as_secs()).unwrap_or(300)
     });
     if told.registered && told.status.as_ref() == Some(&status) && !old {
         return Ok(());
@@ -344,7 +343,11 @@ async fn tell(
 }
 
 /// Creates the Node, ready from the start; one that exists gets this node's labels.
-async fn register(api: &Api<Node>, config: &AgentConfig, node: &Node) -> kube::Result<Option<Node>> {
+async fn register(
+    api: &Api<Node>,
+    config: &AgentConfig,
+    node: &Node,
+) -> kube::Result<Option<Node>> {
     let mut fresh = node.clone();
     if let Some(status) = &mut fresh.status {
         date(status, &Node::default());
@@ -396,7 +399,8 @@ fn date(status: &mut NodeStatus, known: &Node) {
     let now = second();
     let before = known.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
     for condition in status.conditions.iter_mut().flatten() {
-        let same = before.iter().find(|c| c.type_ == condition.type_ && c.status == condition.status);
+        let same =
+            before.iter().find(|c| c.type_ == condition.type_ && c.status == condition.status);
         let since = same.and_then(|c| c.last_transition_time.clone());
         condition.last_transition_time = Some(since.unwrap_or_else(|| now.clone()));
         condition.last_heartbeat_time = Some(now.clone());
@@ -404,11 +408,7 @@ fn date(status: &mut NodeStatus, known: &Node) {
 }
 
 /// Renews the lease.
-async fn renew(
-    client: Client,
-    name: &str,
-    known: Arc<Mutex<Option<Lease>>>,
-) -> Result<(), String> {
+async fn renew(client: Client, name: &str, known: Arc<Mutex<Option<Lease>>>) -> Result<(), String> {
     let api: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
     let mut slot = known.lock().await;
     let text = |e: kube::Error| e.to_string();

@@ -98,8 +98,10 @@ impl Agent {
 
     fn pod_directory(&self, uid: &str) -> PathBuf {
         // A UID comes from the API; it must not become a path.
-        let safe: String =
-            uid.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let safe: String = uid
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+            .collect();
         self.config.data_dir.join("pods").join(safe)
     }
 
@@ -183,13 +185,8 @@ impl Agent {
         let Some(entry) = self.pods.get(uid) else { return };
         let logs = self.logs();
         let node = &self.config.node_name;
-        let config = config::sandbox(
-            entry.machine.pod(),
-            attempt,
-            &logs.to_string_lossy(),
-            node,
-            &self.dns,
-        );
+        let config =
+            config::sandbox(entry.machine.pod(), attempt, &logs.to_string_lossy(), node, &self.dns);
         self.spawn(uid, |runtime| async move {
             Some(pod::Event::Sandbox(worker::run_sandbox(&*runtime, &config).await))
         });

@@ -77,7 +77,9 @@ async fn exec(runtime: &dyn Runtime, id: &str, action: &ExecAction, limit: Durat
     let command = action.command.clone().unwrap_or_default();
     let call = runtime.exec_sync(id, &command, limit);
     // The runtime keeps the limit; a runtime that hangs does not hold the probe.
-    let timed_out = || format!("command timed out: {:?} timed out after {}s", command.join(" "), limit.as_secs());
+    let timed_out = || {
+        format!("command timed out: {:?} timed out after {}s", command.join(" "), limit.as_secs())
+    };
     match tokio::time::timeout(limit + Duration::from_secs(2), call).await {
         Err(_) | Ok(Err(RuntimeError::Timeout(_))) => Outcome::Failure(timed_out()),
         Ok(Err(error)) => Outcome::Error(error.to_string()),
@@ -139,9 +141,7 @@ async fn http(action: &HTTPGetAction, host: &str, port: u16, limit: Duration) ->
         Ok(Err(error)) => Outcome::Failure(format!("Get \"{url}\": {error:#}")),
         // A redirect is an answer: it is not followed.
         Ok(Ok(status)) if (200..400).contains(&status) => Outcome::Success,
-        Ok(Ok(status)) => {
-            Outcome::Failure(format!("HTTP probe failed with statuscode: {status}"))
-        }
+        Ok(Ok(status)) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
     }
 }
 
@@ -153,7 +153,8 @@ fn request(
     let mut builder = http::Request::get(path);
     let given = action.http_headers.as_deref().unwrap_or_default();
     let has = |name: &str| given.iter().any(|h| h.name.eq_ignore_ascii_case(name));
-    for (name, value) in [("host", authority), ("user-agent", "kube-probe/1.33"), ("accept", "*/*")] {
+    for (name, value) in [("host", authority), ("user-agent", "kube-probe/1.33"), ("accept", "*/*")]
+    {
         if !has(name) {
             builder = builder.header(name, value);
         }

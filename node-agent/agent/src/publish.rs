@@ -37,9 +37,8 @@ pub async fn write(client: Client, pod: &Pod, status: &PodStatus) -> Result<(), 
     }
     let mut metadata = serde_json::json!({"uid": id.uid});
     // Conditions of others are in the list that is replaced: write only over the version they were read from.
-    let foreign = |c: &k8s_openapi::api::core::v1::PodCondition| {
-        !OWN_CONDITIONS.contains(&c.type_.as_str())
-    };
+    let foreign =
+        |c: &k8s_openapi::api::core::v1::PodCondition| !OWN_CONDITIONS.contains(&c.type_.as_str());
     if status.conditions.iter().flatten().any(foreign) {
         metadata["resourceVersion"] = pod.metadata.resource_version.clone().into();
     }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown, symlink,
+};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -118,9 +120,8 @@ fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
         ("", false) => return found.map(drop).with_context(|| format!("stat {}", path.display())),
         _ => {}
     }
-    let wrong = |what: &str| {
-        format!("hostPath type check failed: {} is not {what}", path.display())
-    };
+    let wrong =
+        |what: &str| format!("hostPath type check failed: {} is not {what}", path.display());
     let file_type = found.map(|m| m.file_type()).ok();
     let is = |test: fn(&fs::FileType) -> bool| file_type.as_ref().is_some_and(test);
     let (fits, what) = match kind {
@@ -234,7 +235,8 @@ fn count_files(directory: &Path) -> io::Result<usize> {
 pub fn sub_path(root: &str, sub: &str) -> anyhow::Result<String> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let base = rustix::fs::open(root, flags, Mode::empty()).with_context(|| format!("open {root}"))?;
+    let base =
+        rustix::fs::open(root, flags, Mode::empty()).with_context(|| format!("open {root}"))?;
     let found = match rustix::fs::openat2(&base, sub, flags, Mode::empty(), inside) {
         Err(rustix::io::Errno::NOENT) => {
             let mut at = rustix::io::dup(&base).context("duplicate descriptor")?;
@@ -353,7 +355,11 @@ mod tests {
     fn host_path_types() {
         let root = tempfile::tempdir().unwrap();
         let check = |name: &str, kind: &str, fits: bool| {
-            assert_eq!(check_host_path(&root.path().join(name), kind).is_ok(), fits, "{name} {kind}");
+            assert_eq!(
+                check_host_path(&root.path().join(name), kind).is_ok(),
+                fits,
+                "{name} {kind}"
+            );
         };
         check("d", "Directory", false);
         check("d", "DirectoryOrCreate", true);

@@ -51,8 +51,11 @@ pub async fn run_sandbox(
     runtime: &dyn Runtime,
     config: &leme_node_core::cri::SandboxConfig,
 ) -> Result<(String, String), String> {
-    let id = within("run sandbox", CALL, runtime.run_sandbox(config)).await.map_err(|e| e.to_string())?;
-    let all = within("list sandboxes", CALL, runtime.sandboxes()).await.map_err(|e| e.to_string())?;
+    let id = within("run sandbox", CALL, runtime.run_sandbox(config))
+        .await
+        .map_err(|e| e.to_string())?;
+    let all =
+        within("list sandboxes", CALL, runtime.sandboxes()).await.map_err(|e| e.to_string())?;
     let ip = all.into_iter().find(|s| s.id == id).map(|s| s.ip).unwrap_or_default();
     Ok((id, ip))
 }
@@ -83,7 +86,9 @@ pub async fn start(
     config::check_not_root(&built, &image, &spec::label(pod)).map_err(StartError::Config)?;
     resolve_sub_paths(&mut built).await.map_err(StartError::Config)?;
     if let Some(file) = built.config.annotations.get(config::TERMINATION_FILE).map(PathBuf::from) {
-        blocking(move || volumes::make_termination_file(&file)).await.map_err(StartError::Create)?;
+        blocking(move || volumes::make_termination_file(&file))
+            .await
+            .map_err(StartError::Create)?;
     }
     let id = create(runtime, sandbox, &built.config).await?;
     if let Err(error) = within("start container", CALL, runtime.start_container(&id)).await {
@@ -120,7 +125,9 @@ async fn create(
         c.sandbox_id == sandbox && c.name == config.name && c.attempt == config.attempt
     });
     for twin in twins {
-        within("remove container", CALL, runtime.remove_container(&twin.id)).await.map_err(wrong)?;
+        within("remove container", CALL, runtime.remove_container(&twin.id))
+            .await
+            .map_err(wrong)?;
     }
     within("create container", CALL, runtime.create_container(sandbox, config)).await.map_err(wrong)
 }
@@ -141,7 +148,8 @@ pub async fn stop(
     }
     // Whatever the hook took, the process gets a moment after the signal.
     let left = grace.saturating_sub(begun.elapsed()).max(grace.min(Duration::from_secs(2)));
-    let stopped = within("stop container", left + Duration::from_secs(30), runtime.stop_container(id, left));
+    let stopped =
+        within("stop container", left + Duration::from_secs(30), runtime.stop_container(id, left));
     match stopped.await {
         Ok(()) | Err(RuntimeError::NotFound(_)) => {}
         Err(error) => return Err(error.to_string()),
@@ -246,7 +254,8 @@ pub async fn forget(
     pod_directory: PathBuf,
     logs: PathBuf,
 ) -> Result<(), String> {
-    let all = within("list sandboxes", CALL, runtime.sandboxes()).await.map_err(|e| e.to_string())?;
+    let all =
+        within("list sandboxes", CALL, runtime.sandboxes()).await.map_err(|e| e.to_string())?;
     for sandbox in all.iter().filter(|s| s.pod.uid == uid) {
         remove_sandbox(runtime, &sandbox.id).await?;
     }

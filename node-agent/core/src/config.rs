@@ -212,7 +212,8 @@ pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
         list.iter().flatten().map(|word| env::expand(word, get)).collect()
     };
     let (mut mounts, sub_paths) = mounts(build, get)?;
-    let message_path = container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
+    let message_path =
+        container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
     mounts.push(Mount {
         host_path: build.termination_file.to_owned(),
         container_path: message_path.to_owned(),
@@ -355,7 +356,8 @@ mod tests {
             host: "# x\nnameserver 1.1.1.1\nsearch lan\noptions edns0\n".into(),
         };
         let check = |spec: serde_json::Value, want: &str| {
-            let mut pod = serde_json::json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec});
+            let mut pod =
+                serde_json::json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec});
             pod["spec"]["containers"] = serde_json::json!([]);
             assert_eq!(resolv_conf(&serde_json::from_value(pod).unwrap(), &dns), want);
         };
@@ -384,7 +386,10 @@ mod tests {
         .unwrap();
         let container_spec = &pod.spec.as_ref().unwrap().containers[0];
         let mut sources = Sources::default();
-        sources.set(crate::lookup::Key::new(crate::lookup::Kind::Services, "default", "kubernetes"), None);
+        sources.set(
+            crate::lookup::Key::new(crate::lookup::Kind::Services, "default", "kubernetes"),
+            None,
+        );
         let volumes = [("v".to_owned(), Mounted { path: "/h".into(), read_only: true })].into();
         let build = Build {
             pod: &pod,

@@ -5,7 +5,18 @@
 use std::collections::BTreeMap;
 
 /// Which pod a sandbox belongs to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct PodIdentity {
     /// `metadata.name`.
     pub name: String,

@@ -83,7 +83,8 @@ fn from_source(
         let value = fields::of_resources(pod, Some(container), selector, facts);
         return Ok(Some(value.map_err(Trouble::Message)?));
     }
-    let (kind, title, name, key, optional) = match (&from.config_map_key_ref, &from.secret_key_ref) {
+    let (kind, title, name, key, optional) = match (&from.config_map_key_ref, &from.secret_key_ref)
+    {
         (Some(r), _) => (Kind::ConfigMap, "ConfigMap", &r.name, &r.key, r.optional),
         (None, Some(r)) => (Kind::Secret, "Secret", &r.name, &r.key, r.optional),
         (None, None) => return Ok(Some(String::new())),
@@ -93,9 +94,9 @@ fn from_source(
     match data.and_then(|d| d.get(key)) {
         Some(value) => Ok(Some(text(value))),
         None if optional => Ok(None),
-        None => Err(Trouble::Message(format!(
-            "couldn't find key {key} in {title} {namespace}/{name}"
-        ))),
+        None => {
+            Err(Trouble::Message(format!("couldn't find key {key} in {title} {namespace}/{name}")))
+        }
     }
 }
 
@@ -242,7 +243,8 @@ mod tests {
                 "valueFrom": {"configMapKeyRef": {"name": "m", "key": "z"}}}]}),
             "couldn't find key z in ConfigMap n/m",
         );
-        let unread = env(serde_json::json!({"name": "c", "envFrom": [{"configMapRef": {"name": "?"}}]}));
+        let unread =
+            env(serde_json::json!({"name": "c", "envFrom": [{"configMapRef": {"name": "?"}}]}));
         assert!(matches!(unread, Err(Trouble::Loading(_))));
     }
 }

@@ -121,7 +121,10 @@ mod tests {
             container_name: Some("c".into()),
             divisor: Some(Quantity(divisor.into())),
         };
-        assert_eq!(of_resources(&pod, None, &selector("limits.cpu", "1m"), &facts).unwrap(), "1500");
+        assert_eq!(
+            of_resources(&pod, None, &selector("limits.cpu", "1m"), &facts).unwrap(),
+            "1500"
+        );
         assert_eq!(of_resources(&pod, None, &selector("requests.cpu", "1"), &facts).unwrap(), "2");
     }
 }

@@ -139,8 +139,7 @@ impl Sources {
 
     /// The object, which must exist.
     pub fn need(&self, key: &Key) -> Result<&Content, Trouble> {
-        self.find(key)?
-            .ok_or_else(|| Trouble::Message(format!("{} not found", key.describe())))
+        self.find(key)?.ok_or_else(|| Trouble::Message(format!("{} not found", key.describe())))
     }
 
     /// Keys and values of a ConfigMap or Secret, `None` if it does not exist and need not.

@@ -338,7 +338,8 @@ impl PodMachine {
 
     /// When `activeDeadlineSeconds` is over.
     fn expires(&self) -> Option<Timestamp> {
-        let active = matches!(self.stage, Stage::Preparing | Stage::Retrying { .. } | Stage::Up { .. });
+        let active =
+            matches!(self.stage, Stage::Preparing | Stage::Retrying { .. } | Stage::Up { .. });
         let seconds = self.pod.spec.as_ref()?.active_deadline_seconds?;
         let limit = jiff::SignedDuration::from_secs(seconds);
         (active && !self.expired).then(|| crate::backoff::add(self.started, limit))

@@ -82,7 +82,13 @@ const WARM_UP: SignedDuration = SignedDuration::from_millis(20);
 impl ProbeState {
     /// A probe of a container that started at `started`. `adopted` says that the container ran before this agent did
     /// and was ready then: it stays so until the probe says otherwise.
-    pub fn new(kind: Kind, probe: &Probe, started: Timestamp, now: Timestamp, adopted: bool) -> Self {
+    pub fn new(
+        kind: Kind,
+        probe: &Probe,
+        started: Timestamp,
+        now: Timestamp,
+        adopted: bool,
+    ) -> Self {
         let delay = SignedDuration::from_secs(i64::from(probe.initial_delay_seconds.unwrap_or(0)));
         let cheap = probe.exec.is_none();
         Self {
@@ -119,7 +125,8 @@ impl ProbeState {
     /// A try ended at `now`.
     pub fn end(&mut self, probe: &Probe, outcome: Outcome, now: Timestamp) -> Verdict {
         self.in_flight = false;
-        let period = SignedDuration::from_secs(i64::from(probe.period_seconds.unwrap_or(10).max(1)));
+        let period =
+            SignedDuration::from_secs(i64::from(probe.period_seconds.unwrap_or(10).max(1)));
         self.next = add(now, period);
         match outcome {
             Outcome::Success => {
@@ -172,10 +179,19 @@ mod tests {
         assert_eq!(state.due(), Some(add(start, SignedDuration::from_secs(2))));
         state.end(&spec, Outcome::Success, start);
         assert!(state.passed());
-        assert_eq!(state.end(&spec, Outcome::Failure("a".into()), start), Verdict::Failed("a".into()));
+        assert_eq!(
+            state.end(&spec, Outcome::Failure("a".into()), start),
+            Verdict::Failed("a".into())
+        );
         assert!(state.passed());
-        assert_eq!(state.end(&spec, Outcome::Error("e".into()), start), Verdict::Errored("e".into()));
-        assert_eq!(state.end(&spec, Outcome::Failure("b".into()), start), Verdict::Tripped("b".into()));
+        assert_eq!(
+            state.end(&spec, Outcome::Error("e".into()), start),
+            Verdict::Errored("e".into())
+        );
+        assert_eq!(
+            state.end(&spec, Outcome::Failure("b".into()), start),
+            Verdict::Tripped("b".into())
+        );
         assert!(!state.passed());
     }
 
@@ -188,6 +204,9 @@ mod tests {
             assert_eq!(state.end(&spec, Outcome::Failure("x".into()), start), Verdict::Quiet);
             assert_eq!(state.due(), Some(add(start, WARM_UP * (1 << n))));
         }
-        assert_eq!(state.end(&spec, Outcome::Failure("x".into()), start), Verdict::Tripped("x".into()));
+        assert_eq!(
+            state.end(&spec, Outcome::Failure("x".into()), start),
+            Verdict::Tripped("x".into())
+        );
     }
 }

@@ -73,7 +73,8 @@ impl PodMachine {
             return "Failed";
         }
         if self.ended_by_deletion() {
-            let well = mains().all(|s| matches!(&s.state, State::Ended { ended, .. } if ended.exit_code == 0));
+            let well = mains()
+                .all(|s| matches!(&s.state, State::Ended { ended, .. } if ended.exit_code == 0));
             return if well { "Succeeded" } else { "Failed" };
         }
         let inits = || self.slots.iter().filter(|s| s.role == Role::Init);
@@ -101,9 +102,8 @@ impl PodMachine {
 
     fn container_status(&self, container: &Container) -> Option<ContainerStatus> {
         let slot = self.slots.iter().find(|s| s.name == container.name)?;
-        let initializing = slot.role == Role::Main
-            && self.slots.iter().any(|s| s.role != Role::Main)
-            && !self.initialized();
+        // kubectl shows "Init:0/2" only for this reason, and upstream gives it to every container of such a pod.
+        let initializing = self.slots.iter().any(|s| s.role != Role::Main);
         let (state, current) = describe(slot, &self.pod, initializing);
         let last = match &slot.state {
             // Waiting to start again: the run that just ended is the last one.
@@ -120,7 +120,10 @@ impl PodMachine {
         Some(ContainerStatus {
             name: slot.name.clone(),
             state: Some(state),
-            last_state: Some(ContainerState { terminated: last.map(terminated), ..Default::default() }),
+            last_state: Some(ContainerState {
+                terminated: last.map(terminated),
+                ..Default::default()
+            }),
             ready,
             started: Some(started),
             restart_count: i32::try_from(slot.restarts()).unwrap_or(i32::MAX),
@@ -149,9 +152,8 @@ impl PodMachine {
             "Failed" => Some("PodFailed"),
             _ => None,
         };
-        let unready = self.names(|s| {
-            s.role != Role::Init && !s.running().is_some_and(Running::ready)
-        });
+        let unready =
+            self.names(|s| s.role != Role::Init && !s.running().is_some_and(Running::ready));
         let incomplete = self.names(|s| match s.role {
             Role::Init => !s.succeeded(),
             Role::Sidecar => !s.running().is_some_and(Running::started),
@@ -175,8 +177,7 @@ impl PodMachine {
             Verdict::no("ContainersNotInitialized", text)
         };
         let sandbox = Verdict { status: self.has_sandbox(), reason: "", message: String::new() };
-        let verdicts =
-            [Verdict::yes(), sandbox, initialized, containers, ready];
+        let verdicts = [Verdict::yes(), sandbox, initialized, containers, ready];
         for (kind, verdict) in OWN_CONDITIONS.iter().zip(verdicts) {
             self.set_condition(kind, verdict, now);
         }
@@ -258,7 +259,11 @@ fn readiness_gates(pod: &Pod) -> Verdict {
 }
 
 /// A container's state; with it the id and image of the current container.
-fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Option<(String, String)>) {
+fn describe(
+    slot: &Slot,
+    pod: &Pod,
+    initializing: bool,
+) -> (ContainerState, Option<(String, String)>) {
     let waiting = |reason: &str, message: &str| ContainerState {
         waiting: Some(ContainerStateWaiting {
             reason: Some(reason.to_owned()),
@@ -270,7 +275,10 @@ fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Opti
     match &slot.state {
         State::Waiting | State::Starting { blocked: None } => (waiting(idle, ""), None),
         State::Starting { blocked: Some((reason, message, _)) }
-        | State::Blocked { reason, message, .. } => (waiting(reason, message), None),
+        | State::Blocked { reason, message, .. } => {
+            let reason = if *reason == "ContainerCreating" { idle } else { reason };
+            (waiting(reason, message), None)
+        }
         State::Running(running) | State::Stopping { running, .. } => {
             let started_at = Some(Time(whole_second(running.started_at)));
             let state = ContainerState {

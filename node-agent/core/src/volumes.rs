@@ -194,8 +194,12 @@ impl Payload<'_> {
         for item in items {
             let value = match (&item.field_ref, &item.resource_field_ref) {
                 (Some(field), _) => fields::of_pod(self.pod, &field.field_path, self.facts),
-                (None, Some(selector)) => fields::of_resources(self.pod, None, selector, self.facts),
-                (None, None) => Err(format!("{}: neither fieldRef nor resourceFieldRef", item.path)),
+                (None, Some(selector)) => {
+                    fields::of_resources(self.pod, None, selector, self.facts)
+                }
+                (None, None) => {
+                    Err(format!("{}: neither fieldRef nor resourceFieldRef", item.path))
+                }
             };
             self.put(&item.path, value.map_err(Trouble::Message)?.into_bytes(), item.mode)?;
         }
@@ -214,7 +218,8 @@ impl Payload<'_> {
         if let Some(downward) = &source.downward_api {
             self.downward(downward.items.as_deref().unwrap_or_default())?;
         }
-        let unsupported = source.service_account_token.is_some() || source.cluster_trust_bundle.is_some();
+        let unsupported =
+            source.service_account_token.is_some() || source.cluster_trust_bundle.is_some();
         if unsupported {
             return Err(Trouble::Message(
                 "projected serviceAccountToken and clusterTrustBundle are not supported: set \
@@ -299,7 +304,10 @@ mod tests {
             Err(Trouble::Message(message)) => assert!(message.contains(want), "{message}"),
             other => panic!("{other:?}"),
         };
-        check(serde_json::json!({"name": "v", "secret": {"secretName": "gone"}}), "secret \"gone\" not found");
+        check(
+            serde_json::json!({"name": "v", "secret": {"secretName": "gone"}}),
+            "secret \"gone\" not found",
+        );
         check(
             serde_json::json!({"name": "v", "configMap": {"name": "m", "items": [{"key": "q", "path": "q"}]}}),
             "references non-existent config key: q",
@@ -309,8 +317,14 @@ mod tests {
             "'..'",
         );
         check(serde_json::json!({"name": "v", "hostPath": {"path": "/a/../b"}}), "'..'");
-        check(serde_json::json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}}), "not bound");
-        check(serde_json::json!({"name": "v", "nfs": {"server": "a", "path": "/"}}), "not supported");
+        check(
+            serde_json::json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}}),
+            "not bound",
+        );
+        check(
+            serde_json::json!({"name": "v", "nfs": {"server": "a", "path": "/"}}),
+            "not supported",
+        );
     }
 
     #[test]

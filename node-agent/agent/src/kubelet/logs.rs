@@ -174,8 +174,10 @@ impl Source {
     /// Whether the container still runs.
     fn alive(&self) -> bool {
         let meta = &self.view.pod.metadata;
-        let (namespace, name) =
-            (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+        let (namespace, name) = (
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        );
         self.views.get(namespace, name).filter(|v| v.uid == self.view.uid).is_some_and(|v| {
             v.containers.iter().any(|c| {
                 c.name == self.container && c.running.is_some() && c.attempt == Some(self.attempt)

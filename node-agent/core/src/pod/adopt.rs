@@ -77,7 +77,13 @@ impl PodMachine {
         None
     }
 
-    fn adopt_slot(&mut self, index: usize, observed: &Observed, current: Option<&str>, now: Timestamp) {
+    fn adopt_slot(
+        &mut self,
+        index: usize,
+        observed: &Observed,
+        current: Option<&str>,
+        now: Timestamp,
+    ) {
         let name = self.slots[index].name.clone();
         let api = api_status(&self.pod, &name).cloned();
         let mut found: Vec<&ContainerStatus> =
@@ -117,7 +123,10 @@ impl PodMachine {
                 State::Ended { ended, again }
             }
         };
-        if self.slots[index].role == Role::Init && current.is_none() && !spec::is_terminal(&self.pod) {
+        if self.slots[index].role == Role::Init
+            && current.is_none()
+            && !spec::is_terminal(&self.pod)
+        {
             self.rerun_init(index);
         }
     }

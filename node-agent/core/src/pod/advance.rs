@@ -185,11 +185,18 @@ impl PodMachine {
                 self.start(index, sandbox, now, out);
             }
             State::Running(running) => {
-                let wanted = spec::container(&self.pod, &slot.name).and_then(|(c, _)| c.image.clone());
+                let wanted =
+                    spec::container(&self.pod, &slot.name).and_then(|(c, _)| c.image.clone());
                 if wanted.is_some_and(|image| image != running.image) {
                     let message =
                         format!("Container {} definition changed, will be restarted", slot.name);
-                    self.stop_slot(index, StopCause::Changed, &message, spec::grace(&self.pod), out);
+                    self.stop_slot(
+                        index,
+                        StopCause::Changed,
+                        &message,
+                        spec::grace(&self.pod),
+                        out,
+                    );
                 } else {
                     self.probe(index, now, out);
                 }

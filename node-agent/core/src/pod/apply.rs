@@ -165,11 +165,17 @@ impl PodMachine {
         let container = spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c);
         let image = container.and_then(|c| c.image.clone()).unwrap_or_default();
         let (reason, message, wait) = match error {
-            StartError::Loading => ("ContainerCreating", String::new(), SignedDuration::from_secs(10)),
-            StartError::Config(m) => ("CreateContainerConfigError", m, SignedDuration::from_secs(10)),
+            StartError::Loading => {
+                ("ContainerCreating", String::new(), SignedDuration::from_secs(10))
+            }
+            StartError::Config(m) => {
+                ("CreateContainerConfigError", m, SignedDuration::from_secs(10))
+            }
             StartError::NeverPull(m) => ("ErrImageNeverPull", m, SignedDuration::from_secs(5)),
             // Only the node's own store is looked at, so the wait need not grow.
-            StartError::NoImage(m) if failures <= 1 => ("ErrImagePull", m, SignedDuration::from_secs(2)),
+            StartError::NoImage(m) if failures <= 1 => {
+                ("ErrImagePull", m, SignedDuration::from_secs(2))
+            }
             StartError::NoImage(m) => (
                 "ImagePullBackOff",
                 format!("Back-off pulling image \"{image}\": ErrImagePull: {m}"),
@@ -334,7 +340,11 @@ impl PodMachine {
                 Stage::Finished { why, told: false }
             }
             Err(message) => {
-                out.push(pod_notice(true, "FailedKillPod", format!("error killing pod: {message}")));
+                out.push(pod_notice(
+                    true,
+                    "FailedKillPod",
+                    format!("error killing pod: {message}"),
+                ));
                 self.teardown_failures += 1;
                 let failures = self.teardown_failures;
                 Stage::TearingDownAgain { sandbox, why, at: add(now, retry_delay(failures)) }
@@ -376,10 +386,8 @@ impl PodMachine {
             self.sandbox_attempt = self.sandbox_attempt.max(other.attempt + 1);
             out.push(Effect::RemoveSandbox { id: other.id.clone() });
         }
-        let ready = observed
-            .sandboxes
-            .iter()
-            .any(|s| s.id == sandbox && s.state == SandboxState::Ready);
+        let ready =
+            observed.sandboxes.iter().any(|s| s.id == sandbox && s.state == SandboxState::Ready);
         // A call under way would answer for the lost sandbox.
         if ready || self.slots.iter().any(|s| matches!(s.state, State::Starting { .. })) {
             return;
@@ -424,9 +432,8 @@ impl PodMachine {
             }
         } else if !matches!(slot.state, State::Starting { .. }) {
             // A start that was given up on may have come about after all.
-            let strays = own.filter(|c| {
-                matches!(c.state, ContainerState::Running | ContainerState::Created)
-            });
+            let strays = own
+                .filter(|c| matches!(c.state, ContainerState::Running | ContainerState::Created));
             out.extend(strays.map(|c| Effect::RemoveContainer { id: c.id.clone() }));
         }
     }

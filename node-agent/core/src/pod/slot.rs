@@ -230,7 +230,9 @@ impl Slot {
     pub fn current_id(&self) -> Option<&str> {
         match &self.state {
             State::Running(running) | State::Stopping { running, .. } => Some(&running.id),
-            State::Ended { ended, .. } => Some(&ended.id).filter(|id| !id.is_empty()).map(|id| id.as_str()),
+            State::Ended { ended, .. } => {
+                Some(&ended.id).filter(|id| !id.is_empty()).map(|id| id.as_str())
+            }
             _ => None,
         }
     }

@@ -1,0 +1,462 @@
+//! Transcripts of the pod machine: events on the left, effects on the right, no clock.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::*;
+use crate::backoff::add;
+use crate::cri::{ContainerState, SandboxState};
+
+/// A pod with a runtime that does at once what it is told.
+struct World {
+    machine: PodMachine,
+    now: Timestamp,
+    ids: u32,
+    log: Vec<String>,
+}
+
+fn pod(spec: serde_json::Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}))
+    .unwrap()
+}
+
+fn container(
+    id: &str,
+    name: &str,
+    attempt: u32,
+    state: ContainerState,
+    code: i32,
+) -> ContainerStatus {
+    let annotations = BTreeMap::from([(crate::config::IMAGE.to_owned(), "i".to_owned())]);
+    ContainerStatus {
+        id: id.into(),
+        sandbox_id: "s0".into(),
+        name: name.into(),
+        attempt,
+        state,
+        pid: 1,
+        created_at: 1,
+        started_at: 0,
+        finished_at: 0,
+        exit_code: code,
+        oom_killed: false,
+        reason: String::new(),
+        message: String::new(),
+        image: "i".into(),
+        image_id: "sha256:1".into(),
+        log_path: String::new(),
+        labels: BTreeMap::new(),
+        annotations,
+    }
+}
+
+fn sandbox(id: &str, state: SandboxState) -> SandboxStatus {
+    SandboxStatus {
+        id: id.into(),
+        pod: Default::default(),
+        attempt: 0,
+        state,
+        ip: "10.0.0.9".into(),
+        created_at: 1,
+        labels: BTreeMap::new(),
+    }
+}
+
+impl World {
+    fn new(spec: serde_json::Value) -> Self {
+        Self::with(pod(spec), &Observed::default())
+    }
+
+    fn with(pod: Pod, observed: &Observed) -> Self {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let machine = PodMachine::new(Arc::new(pod), observed, now);
+        Self { machine, now, ids: 0, log: Vec::new() }
+    }
+
+    /// Takes an event in; volumes, sandboxes, starts and tear-downs succeed at once.
+    fn event(&mut self, event: Event) -> &mut Self {
+        let mut effects = self.machine.step(event, self.now);
+        for _ in 0..50 {
+            let mut answers = Vec::new();
+            for effect in effects.drain(..) {
+                self.log.push(show(&effect));
+                match effect {
+                    Effect::PrepareVolumes => answers.push(Event::Volumes(Ok(()))),
+                    Effect::RunSandbox { attempt } => {
+                        answers
+                            .push(Event::Sandbox(Ok((format!("s{attempt}"), "10.0.0.9".into()))));
+                    }
+                    Effect::StartContainer { name, attempt, .. } => {
+                        let id = format!("{name}{}", self.ids);
+                        self.ids += 1;
+                        let status = container(&id, &name, attempt, ContainerState::Running, 0);
+                        answers.push(Event::Started { name, result: Ok(status) });
+                    }
+                    Effect::TearDown { .. } => answers.push(Event::TornDown(Ok(()))),
+                    _ => {}
+                }
+            }
+            for answer in answers {
+                effects.extend(self.machine.step(answer, self.now));
+            }
+        }
+        self
+    }
+
+    fn wake(&mut self) -> &mut Self {
+        self.event(Event::Wake)
+    }
+
+    fn after(&mut self, seconds: i64) -> &mut Self {
+        self.now = add(self.now, SignedDuration::from_secs(seconds));
+        self.wake()
+    }
+
+    fn exit(&mut self, name: &str, code: i32) -> &mut Self {
+        let slot = self.machine.slots.iter().find(|s| s.name == name).unwrap();
+        let id = slot.current_id().unwrap().to_owned();
+        let attempt = slot.next - 1;
+        self.event(Event::Exited(container(&id, name, attempt, ContainerState::Exited, code)))
+    }
+
+    fn probed(&mut self, name: &str, kind: Kind, outcome: Outcome) -> &mut Self {
+        let slot = self.machine.slots.iter().find(|s| s.name == name).unwrap();
+        let id = slot.current_id().unwrap().to_owned();
+        self.event(Event::Probed { name: name.into(), id, kind, outcome })
+    }
+
+    fn delete(&mut self, grace: i64) -> &mut Self {
+        let mut pod = self.machine.pod.as_ref().clone();
+        let meta = &mut pod.metadata;
+        meta.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now));
+        meta.deletion_grace_period_seconds = Some(grace);
+        self.event(Event::Spec(Arc::new(pod)))
+    }
+
+    /// The effects since the last call.
+    fn said(&mut self, want: &[&str]) -> &mut Self {
+        let got = std::mem::take(&mut self.log);
+        assert_eq!(got, want, "effects");
+        self
+    }
+
+    fn quiet(&mut self) -> &mut Self {
+        self.log.clear();
+        self
+    }
+
+    /// Phase, readiness and containers in one line.
+    fn status(&mut self, want: &str) -> &mut Self {
+        let status = self.machine.status("10.1.1.1", self.now);
+        let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready").unwrap();
+        let mut line = format!("{} ready={}", status.phase.unwrap(), ready.status);
+        let inits = status.init_container_statuses.into_iter().flatten();
+        for c in inits.chain(status.container_statuses.into_iter().flatten()) {
+            let state = c.state.unwrap();
+            let text = match (state.waiting, state.running, state.terminated) {
+                (Some(w), ..) => w.reason.unwrap(),
+                (_, Some(_), _) => "running".into(),
+                (.., Some(t)) => format!("{}({})", t.reason.unwrap(), t.exit_code),
+                _ => "nothing".into(),
+            };
+            let last = c.last_state.and_then(|l| l.terminated).map(|t| format!("<{}", t.exit_code));
+            line += &format!(" {}:{text}/{}{}", c.name, c.restart_count, last.unwrap_or_default());
+        }
+        assert_eq!(line, want);
+        self
+    }
+
+    fn condition(&mut self, kind: &str) -> (String, String, String) {
+        let status = self.machine.status("10.1.1.1", self.now);
+        let found = status.conditions.into_iter().flatten().find(|c| c.type_ == kind).unwrap();
+        (found.status, found.reason.unwrap_or_default(), found.message.unwrap_or_default())
+    }
+}
+
+fn show(effect: &Effect) -> String {
+    match effect {
+        Effect::PrepareVolumes => "volumes".into(),
+        Effect::RunSandbox { attempt } => format!("sandbox {attempt}"),
+        Effect::StartContainer { name, attempt, sandbox } => {
+            format!("start {name} #{attempt} in {sandbox}")
+        }
+        Effect::StopContainer { id, grace, pre_stop, .. } => {
+            let hook = if pre_stop.is_some() { " after hook" } else { "" };
+            format!("stop {id} in {}s{hook}", grace.as_secs())
+        }
+        Effect::RemoveContainer { id } => format!("remove {id}"),
+        Effect::PostStart { id, .. } => format!("post-start {id}"),
+        Effect::Probe { id, kind, .. } => format!("probe {} {id}", kind.title()),
+        Effect::TearDown { sandbox, .. } => {
+            format!("tear down {}", sandbox.as_deref().unwrap_or("-"))
+        }
+        Effect::RemoveSandbox { id } => format!("remove sandbox {id}"),
+        Effect::Emit(notice) => format!("event {}: {}", notice.reason, notice.message),
+        Effect::DeleteFromApi => "delete".into(),
+        Effect::Forget => "forget".into(),
+    }
+}
+
+fn one(more: serde_json::Value) -> serde_json::Value {
+    let mut container = json!({"name": "c", "image": "i"});
+    container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"containers": [container]})
+}
+
+#[test]
+fn comes_up_and_goes_down() {
+    World::new(one(json!({})))
+        .status("Pending ready=False c:ContainerCreating/0")
+        .wake()
+        .said(&[
+            "volumes",
+            "sandbox 0",
+            "start c #0 in s0",
+            "event Pulled: Container image \"i\" already present on machine",
+            "event Created: Created container: c",
+            "event Started: Started container c",
+        ])
+        .status("Running ready=True c:running/0")
+        .delete(30)
+        .said(&["event Killing: Stopping container c", "stop c0 in 30s"])
+        .delete(5)
+        .said(&["stop c0 in 5s"])
+        .exit("c", 0)
+        .said(&["tear down s0", "delete"])
+        .status("Succeeded ready=False c:Completed(0)/0")
+        .wake()
+        .said(&[])
+        .event(Event::Gone)
+        .said(&["forget"]);
+}
+
+#[test]
+fn deleted_before_it_ran() {
+    let mut world = World::new(one(json!({})));
+    world.delete(30).said(&["tear down -", "delete"]).event(Event::Gone).said(&["forget"]);
+}
+
+#[test]
+fn crash_loop() {
+    let mut world = World::new(one(json!({})));
+    world.wake().quiet().exit("c", 1);
+    assert_eq!(world.log[0], "start c #1 in s0", "the first restart is immediate");
+    world.status("Running ready=True c:running/1<1").quiet().exit("c", 2);
+    world
+        .said(&["event BackOff: Back-off restarting failed container c in pod p_n(u)"])
+        .status("Running ready=False c:CrashLoopBackOff/1<2")
+        .after(9)
+        .said(&[])
+        .after(1);
+    assert_eq!(world.log[..2], ["remove c0".to_owned(), "start c #2 in s0".to_owned()]);
+}
+
+#[test]
+fn restart_policies() {
+    let check = |policy: &str, code, want: &str| {
+        let mut spec = one(json!({}));
+        spec["restartPolicy"] = policy.into();
+        let mut world = World::new(spec);
+        world.wake().exit("c", code).status(want);
+    };
+    check("Never", 0, "Succeeded ready=False c:Completed(0)/0");
+    check("Never", 3, "Failed ready=False c:Error(3)/0");
+    check("OnFailure", 0, "Succeeded ready=False c:Completed(0)/0");
+    check("OnFailure", 3, "Running ready=True c:running/1<3");
+    check("Always", 0, "Running ready=True c:running/1<0");
+}
+
+#[test]
+fn init_containers_come_in_order() {
+    let mut world = World::new(json!({
+        "initContainers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}],
+        "containers": [{"name": "c", "image": "i"}]}));
+    world.wake().status("Pending ready=False a:running/0 b:PodInitializing/0 c:PodInitializing/0");
+    let (status, reason, message) = world.condition("Initialized");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "ContainersNotInitialized"));
+    assert_eq!(message, "containers with incomplete status: [a b]");
+    world.exit("a", 0).exit("b", 0);
+    world.status("Running ready=True a:Completed(0)/0 b:Completed(0)/0 c:running/0");
+    assert_eq!(world.condition("Initialized").0, "True");
+}
+
+#[test]
+fn failed_init_fails_the_pod() {
+    let mut world = World::new(json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "a", "image": "i"}],
+        "containers": [{"name": "c", "image": "i"}]}));
+    world.wake().exit("a", 1).status("Failed ready=False a:Error(1)/0 c:PodInitializing/0");
+}
+
+#[test]
+fn sidecars_outlive_the_rest() {
+    let mut world = World::new(json!({"restartPolicy": "Never",
+        "initContainers": [{"name": "a", "image": "i", "restartPolicy": "Always"}],
+        "containers": [{"name": "c", "image": "i"}]}));
+    world.wake().status("Running ready=True a:running/0 c:running/0").quiet();
+    world.exit("c", 0).said(&["event Killing: Stopping container a", "stop a0 in 30s"]);
+    world.exit("a", 143).status("Succeeded ready=False a:Error(143)/0 c:Completed(0)/0");
+}
+
+#[test]
+fn readiness_decides_ready() {
+    let probe = json!({"readinessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}});
+    let mut world = World::new(one(probe));
+    world.wake().status("Running ready=False c:running/0");
+    let (_, reason, message) = world.condition("ContainersReady");
+    assert_eq!(reason, "ContainersNotReady");
+    assert_eq!(message, "containers with unready status: [c]");
+    assert_eq!(world.log.last().unwrap(), "probe Readiness c0");
+    world.probed("c", Kind::Readiness, Outcome::Success).status("Running ready=True c:running/0");
+    world.quiet().after(10).probed("c", Kind::Readiness, Outcome::Failure("no".into()));
+    world
+        .said(&["probe Readiness c0", "event Unhealthy: Readiness probe failed: no"])
+        .status("Running ready=False c:running/0");
+}
+
+#[test]
+fn liveness_restarts() {
+    let mut spec =
+        one(json!({"livenessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}}));
+    spec["terminationGracePeriodSeconds"] = 7.into();
+    let mut world = World::new(spec);
+    world.wake().quiet().probed("c", Kind::Liveness, Outcome::Failure("dead".into()));
+    world.said(&[
+        "event Unhealthy: Liveness probe failed: dead",
+        "event Killing: Container c failed liveness probe, will be restarted",
+        "stop c0 in 7s",
+    ]);
+    world.exit("c", 137).status("Running ready=True c:running/1<137");
+}
+
+#[test]
+fn startup_holds_the_others_back() {
+    let probe = json!({"exec": {"command": ["x"]}});
+    let mut world = World::new(one(
+        json!({"startupProbe": probe, "livenessProbe": probe, "readinessProbe": probe}),
+    ));
+    world.wake();
+    assert_eq!(world.log.last().unwrap(), "probe Startup c0");
+    world.quiet().probed("c", Kind::Startup, Outcome::Success);
+    world.said(&["probe Readiness c0", "probe Liveness c0"]);
+}
+
+#[test]
+fn says_what_is_missing() {
+    let check = |error: StartError, reason: &str, message: &str| {
+        let mut machine = World::new(one(json!({}))).machine;
+        let now = Timestamp::UNIX_EPOCH;
+        machine.step(Event::Wake, now);
+        machine.step(Event::Volumes(Ok(())), now);
+        machine.step(Event::Sandbox(Ok(("s0".into(), "1.1.1.1".into()))), now);
+        machine.step(Event::Started { name: "c".into(), result: Err(error) }, now);
+        let status = machine.status("10.1.1.1", now).container_statuses.unwrap().remove(0);
+        let waiting = status.state.unwrap().waiting.unwrap();
+        assert_eq!(waiting.reason.as_deref(), Some(reason));
+        assert_eq!(waiting.message.unwrap_or_default(), message);
+        let again = machine.step(Event::Changed, now);
+        assert!(matches!(again[0], Effect::StartContainer { .. }), "{again:?}");
+    };
+    check(StartError::NoImage("m".into()), "ErrImagePull", "m");
+    check(StartError::NeverPull("m".into()), "ErrImageNeverPull", "m");
+    check(
+        StartError::Config("secret \"x\" not found".into()),
+        "CreateContainerConfigError",
+        "secret \"x\" not found",
+    );
+    check(StartError::Loading, "ContainerCreating", "");
+}
+
+#[test]
+fn deadline_fails_the_pod() {
+    let mut spec = one(json!({}));
+    spec["activeDeadlineSeconds"] = 60.into();
+    let mut world = World::new(spec);
+    world.wake().quiet().after(60).exit("c", 143).status("Failed ready=False c:Error(143)/0");
+    let status = world.machine.status("10.1.1.1", world.now);
+    assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
+}
+
+#[test]
+fn adopts_what_runs() {
+    let observed = Observed {
+        sandboxes: vec![sandbox("s0", SandboxState::Ready)],
+        containers: vec![
+            container("old", "c", 2, ContainerState::Exited, 1),
+            container("new", "c", 3, ContainerState::Running, 0),
+        ],
+    };
+    let mut world = World::with(pod(one(json!({}))), &observed);
+    world.wake().said(&["volumes"]).status("Running ready=True c:running/3<1");
+    world.event(Event::Observed(observed)).said(&[]);
+}
+
+#[test]
+fn makes_a_lost_sandbox_anew() {
+    let mut world = World::new(one(json!({})));
+    world.wake().quiet();
+    world.event(Event::Observed(Observed {
+        sandboxes: vec![sandbox("s0", SandboxState::NotReady)],
+        containers: vec![container("c0", "c", 0, ContainerState::Exited, 137)],
+    }));
+    let log: Vec<&str> = world.log.iter().map(String::as_str).collect();
+    assert_eq!(
+        log[..4],
+        [
+            "event SandboxChanged: Pod sandbox changed, it will be killed and re-created.",
+            "sandbox 1",
+            "remove sandbox s0",
+            "start c #1 in s1",
+        ]
+    );
+    world.status("Running ready=True c:running/1<137");
+}
+
+#[test]
+fn an_ended_pod_stays_ended() {
+    let mut ended = pod(one(json!({})));
+    ended.status = serde_json::from_value(json!({"phase": "Failed", "reason": "Evicted"})).unwrap();
+    let mut world = World::with(ended, &Observed::default());
+    world.wake().said(&[]);
+    let status = world.machine.status("10.1.1.1", world.now);
+    assert_eq!(
+        (status.phase.as_deref(), status.reason.as_deref()),
+        (Some("Failed"), Some("Evicted"))
+    );
+}
+
+#[test]
+fn an_orphan_goes() {
+    let observed = Observed {
+        sandboxes: vec![sandbox("s0", SandboxState::Ready)],
+        containers: vec![container("x", "c", 0, ContainerState::Running, 0)],
+    };
+    let mut bare = pod(json!({"containers": []}));
+    bare.spec = None;
+    let mut world = World::with(bare.clone(), &Observed::default());
+    world.machine = PodMachine::orphan(Arc::new(bare), &observed, world.now);
+    world.wake().said(&["event Killing: Stopping container c", "stop x in 2s"]);
+    world.exit("c", 137).said(&["tear down s0", "forget"]);
+}
+
+#[test]
+fn late_answers_are_ignored() {
+    let mut world = World::new(one(json!({"readinessProbe": {"exec": {"command": ["x"]}}})));
+    world.wake().quiet();
+    for id in ["", "old"] {
+        world.event(Event::Probed {
+            name: "c".into(),
+            id: id.into(),
+            kind: Kind::Readiness,
+            outcome: Outcome::Success,
+        });
+    }
+    world.event(Event::Exited(container("old", "c", 0, ContainerState::Exited, 1)));
+    world.event(Event::TornDown(Ok(())));
+    world.event(Event::Sandbox(Ok(("s9".into(), String::new()))));
+    world.said(&["remove sandbox s9"]).status("Running ready=False c:running/0");
+}
