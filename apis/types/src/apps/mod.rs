@@ -1,0 +1,3 @@
+//! apps.openshift.io.
+
+pub mod v1;

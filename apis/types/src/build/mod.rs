@@ -1,0 +1,3 @@
+//! build.openshift.io.
+
+pub mod v1;

@@ -1,0 +1,3 @@
+//! image.openshift.io.
+
+pub mod v1;

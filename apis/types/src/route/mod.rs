@@ -1,0 +1,3 @@
+//! route.openshift.io.
+
+pub mod v1;
