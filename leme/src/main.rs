@@ -1,2 +1,76 @@
 //! The `leme` binary: parses the command line and hands over to a command.
-fn main() {}
+//!
+//! Exit codes: 0 done, 1 the thing failed (with the reason on standard error), 2 wrong usage.
+
+mod api;
+mod args;
+mod cluster;
+mod connect;
+mod documents;
+mod follow;
+mod jsonpath;
+mod print;
+mod progress;
+mod served;
+mod targets;
+mod terminal;
+mod verbs;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    // The container helper is this binary started again; it must not start a thread before it is done.
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = leme_cri::embedded::helper_main(&words) {
+        return code;
+    }
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("leme: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "leme", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Image(args) => verbs::image::run(&args.command).map(|()| ExitCode::SUCCESS),
+        Command::Up(args) if args.detach => cluster::detach::run(&args).map(|()| ExitCode::SUCCESS),
+        other => runtime()?.block_on(dispatch(other)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
+}
+
+async fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Exec(args) => return verbs::exec::run(&args).await,
+        Command::Up(args) => cluster::up::run(&args).await,
+        Command::Down(args) => cluster::down::run(&args).await,
+        Command::Apply(args) => verbs::apply::run(&args).await,
+        Command::Get(args) => verbs::get::run(&args).await,
+        Command::Describe(args) => verbs::describe::run(&args).await,
+        Command::Delete(args) => verbs::delete::run(&args).await,
+        Command::Logs(args) => verbs::logs::run(&args).await,
+        Command::Why(args) => verbs::why::run(&args).await,
+        Command::Wait(args) => verbs::wait::run(&args).await,
+        Command::Scale(args) => verbs::scale::run(&args).await,
+        Command::Completion { .. } | Command::Image(_) => Ok(()),
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

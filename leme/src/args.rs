@@ -1,0 +1,391 @@
+//! The command line: words, flags and their help. What a flag does is the command's business.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where a cluster keeps its state unless told otherwise.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/leme";
+
+/// A Kubernetes- and OpenShift-compatible cluster in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "leme",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start or resume a local cluster and wait until what -f holds is served; Ctrl-C stops it
+    Up(UpArgs),
+    /// Stop the local cluster; its state stays unless --purge
+    Down(DownArgs),
+    /// Create or change what files describe
+    Apply(ApplyArgs),
+    /// Show objects
+    Get(GetArgs),
+    /// Show one object with its events
+    Describe(DescribeArgs),
+    /// Delete objects
+    Delete(DeleteArgs),
+    /// Print a container's log
+    Logs(LogsArgs),
+    /// Run a command in a container
+    Exec(ExecArgs),
+    /// Say what an object is waiting for
+    Why(WhyArgs),
+    /// Wait for a condition or for deletion
+    Wait(WaitArgs),
+    /// Change the number of replicas
+    Scale(ScaleArgs),
+    /// Images on this machine
+    Image(ImageArgs),
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How progress is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// A live tree on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// One JSON document a line
+    Json,
+}
+
+/// `leme up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// YAML or JSON to apply once the node is ready (a file, a directory or - for standard input)
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Number of nodes
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub nodes: u32,
+    /// Where the cluster keeps its state
+    #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Where the API server listens
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+    /// Where the router serves Routes; by default port 80 of the API server's address, or 8080 where that is taken
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub router_listen: Option<SocketAddr>,
+    /// Keep the cluster's objects in this etcd instead of the embedded store
+    #[arg(long, value_delimiter = ',', value_name = "URL,..")]
+    pub etcd_servers: Vec<String>,
+    /// CA certificate of etcd
+    #[arg(long, value_name = "FILE")]
+    pub etcd_cafile: Option<PathBuf>,
+    /// Client certificate for etcd
+    #[arg(long, value_name = "FILE", requires = "etcd_keyfile")]
+    pub etcd_certfile: Option<PathBuf>,
+    /// Key of the client certificate for etcd
+    #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// User for etcd; the password is read from LEME_ETCD_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    pub etcd_user: Option<String>,
+    /// Container runtime; only `embedded` so far
+    #[arg(long, default_value = "embedded", value_name = "NAME")]
+    pub runtime: String,
+    /// Leave the cluster running and return once it is up
+    #[arg(long)]
+    pub detach: bool,
+    /// Run the control plane only
+    #[arg(long)]
+    pub no_node: bool,
+    /// This is the process that --detach leaves running
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub detached: bool,
+    /// How long to wait for what -f holds to be served
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+    /// How progress is told
+    #[arg(long, value_enum, default_value_t, overrides_with = "output")]
+    pub output: Progress,
+}
+
+/// `leme down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Where the cluster keeps its state
+    #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Remove the state as well
+    #[arg(long)]
+    pub purge: bool,
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// Kubeconfig; by default $KUBECONFIG, then admin.kubeconfig in the data directory
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Data directory whose admin.kubeconfig is used
+    #[arg(long, global = true, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Namespace
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+/// `leme apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// A file, a directory or - for standard input
+    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<String>,
+    /// Return when everything applied works, and say what is being waited for
+    #[arg(long)]
+    pub wait: bool,
+    /// How long --wait waits
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+    /// Let the server check everything and keep nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `leme get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// KIND [NAME..], KIND/NAME.. or KIND,KIND
+    #[arg(required = true, value_name = "KIND")]
+    pub what: Vec<String>,
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Label selector
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Field selector
+    #[arg(long, value_name = "SELECTOR")]
+    pub field_selector: Option<String>,
+    /// Show changes as they happen
+    #[arg(short, long)]
+    pub watch: bool,
+    /// yaml, json, name, wide or jsonpath=TEMPLATE
+    #[arg(short, long, value_name = "FORMAT")]
+    pub output: Option<String>,
+    /// No column headings
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// `leme describe`.
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// KIND NAME or KIND/NAME
+    #[arg(required = true, value_name = "KIND")]
+    pub what: Vec<String>,
+}
+
+/// `leme delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// KIND NAME.. or KIND/NAME..
+    #[arg(value_name = "KIND")]
+    pub what: Vec<String>,
+    /// Delete what files describe
+    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
+    pub files: Vec<String>,
+    /// Label selector
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Do not complain about what is not there
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Seconds of grace
+    #[arg(long, value_name = "SECONDS")]
+    pub grace_period: Option<i64>,
+    /// Wait until the objects are gone
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub wait: bool,
+    /// How long to wait
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// `leme logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// POD or KIND/NAME
+    pub pod: String,
+    /// Container
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The container before the last restart
+    #[arg(short, long)]
+    pub previous: bool,
+    /// Begin each line with its time
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "N")]
+    pub tail: Option<i64>,
+}
+
+/// `leme exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// Pod
+    pub pod: String,
+    /// Container
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Pass standard input
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// The command
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `leme why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// KIND NAME or KIND/NAME
+    #[arg(required = true, value_name = "KIND")]
+    pub what: Vec<String>,
+}
+
+/// `leme wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// KIND NAME.. or KIND/NAME..
+    #[arg(required = true, value_name = "KIND")]
+    pub what: Vec<String>,
+    /// condition=TYPE[=STATUS], delete, create or served
+    #[arg(long = "for", value_name = "WHAT")]
+    pub for_: String,
+    /// How long to wait
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+}
+
+/// `leme scale`.
+#[derive(Debug, Args)]
+pub struct ScaleArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// KIND NAME or KIND/NAME
+    #[arg(required = true, value_name = "KIND")]
+    pub what: Vec<String>,
+    /// Number of replicas
+    #[arg(long, value_name = "N")]
+    pub replicas: u32,
+}
+
+/// `leme image`.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// What to do with images.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Load a docker-archive or an OCI layout (a tar, compressed or not, or a directory); no cluster need run
+    Load {
+        /// File or directory
+        path: PathBuf,
+        /// Where the cluster keeps its state
+        #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// List the images
+    Ls {
+        /// Where the cluster keeps its state
+        #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+}
+
+/// Reads `90`, `90s`, `5m`, `1h30m`: seconds without a unit.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as 30s, 5m or 1h30m");
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let (mut total, mut number) = (0u64, String::new());
+    for c in text.chars() {
+        if c.is_ascii_digit() {
+            number.push(c);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            _ => return Err(wrong()),
+        };
+        let count: u64 = std::mem::take(&mut number).parse().map_err(|_| wrong())?;
+        total =
+            count.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+    }
+    if number.is_empty() && !text.is_empty() {
+        Ok(Duration::from_secs(total))
+    } else {
+        Err(wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("5 m").is_err());
+        assert!(duration("").is_err());
+        assert!(duration("99999999999999999999h").is_err());
+    }
+}

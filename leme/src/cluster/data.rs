@@ -1,0 +1,223 @@
+//! The data directory of a local cluster: what is where in it, who uses it, which version wrote it.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{FlockOperation, flock};
+
+/// Version of the layout below and of everything kept in it.
+const VERSION: u32 = 1;
+
+/// A data directory that exists and is of a version that this program knows.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+/// The cluster is this process's for as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Opens the directory; makes it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be used, belongs to somebody else or was written by a newer version.
+    pub fn open(root: &Path) -> Result<DataDir> {
+        let shown = root.display();
+        let file = root.join("VERSION");
+        match fs::read_to_string(&file) {
+            Ok(text) => {
+                let version: u32 = text
+                    .trim()
+                    .parse()
+                    .with_context(|| format!("{}: not a version", file.display()))?;
+                ensure!(
+                    version <= VERSION,
+                    "{shown} was written by a newer leme (layout {version}, this one knows {VERSION}): use that version, or another --data-dir"
+                );
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let empty = fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
+                ensure!(
+                    empty,
+                    "{shown} is not empty and is no data directory of leme: name another --data-dir"
+                );
+                fs::create_dir_all(root).with_context(|| format!("create {shown}"))?;
+                fs::set_permissions(root, Permissions::from_mode(0o700))
+                    .with_context(|| format!("protect {shown}"))?;
+                fs::write(&file, format!("{VERSION}\n"))
+                    .with_context(|| format!("write {}", file.display()))?;
+            }
+            Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
+        }
+        let root = root.canonicalize().with_context(|| format!("resolve {shown}"))?;
+        Ok(DataDir { root })
+    }
+
+    /// Whether there is a data directory.
+    pub fn exists(root: &Path) -> bool {
+        root.join("VERSION").exists()
+    }
+
+    /// Takes the directory for this process.
+    ///
+    /// # Errors
+    /// When a running process has it.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).with_context(|| format!("read {}", path.display()))?;
+            let root = self.root.display();
+            bail!(
+                "{root} is in use by leme (process {}): stop it with `leme down --data-dir {root}`",
+                pid.trim()
+            );
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())
+            .with_context(|| format!("write {}", path.display()))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// The process that has the directory locked, if one has.
+    pub fn holder(&self) -> Result<Option<i32>> {
+        let path = self.root.join("lock");
+        let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
+        };
+        if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+            return Ok(None);
+        }
+        let mut pid = String::new();
+        file.read_to_string(&mut pid)?;
+        let pid =
+            pid.trim().parse().with_context(|| format!("{} names no process", path.display()))?;
+        Ok(Some(pid))
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// File of the embedded store.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store").join("leme.redb")
+    }
+
+    /// Certificates and keys.
+    pub fn pki(&self) -> PathBuf {
+        self.root.join("pki")
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.root.join("admin.kubeconfig")
+    }
+
+    /// Content-addressed images.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// State of one node.
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.root.join("node").join(name)
+    }
+
+    /// Output of a detached cluster.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("leme.log")
+    }
+
+    /// Sockets and the like: short, for a socket's path may have 107 bytes at most, and gone with a reboot.
+    pub fn run(&self) -> PathBuf {
+        PathBuf::from("/run/leme").join(self.id())
+    }
+
+    /// A short name for this directory, the same each time: FNV-1a of its path.
+    pub fn id(&self) -> String {
+        let hash = self
+            .root
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        format!("{:08x}", (hash >> 32) as u32 ^ hash as u32)
+    }
+
+    /// Removes the directory with everything in it.
+    pub fn purge(self) -> Result<()> {
+        fs::remove_dir_all(&self.root).with_context(|| format!("remove {}", self.root.display()))
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = {
+            use std::os::unix::fs::OpenOptionsExt;
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?
+        };
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_one_processes_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        assert_eq!(data.holder().unwrap(), None);
+        let lock = data.lock().unwrap();
+        assert!(data.lock().unwrap_err().to_string().contains("is in use by leme"));
+        assert_eq!(data.holder().unwrap(), Some(std::process::id() as i32));
+        drop(lock);
+        assert_eq!(data.holder().unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("x"), "").unwrap();
+        assert!(DataDir::open(root.path()).unwrap_err().to_string().contains("not empty"));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("VERSION"), "999\n").unwrap();
+        assert!(DataDir::open(root.path()).unwrap_err().to_string().contains("newer leme"));
+    }
+}

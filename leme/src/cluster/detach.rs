@@ -1,0 +1,59 @@
+//! `leme up --detach`: starts the cluster in a process of its own, tells what it tells and returns once it is up.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::args::UpArgs;
+use crate::cluster::data::DataDir;
+use crate::cluster::up::UP;
+use crate::progress::View;
+
+/// Runs the command.
+pub fn run(args: &UpArgs) -> Result<()> {
+    let data = DataDir::open(&args.data_dir)?;
+    let log = data.log();
+    let shown = log.display();
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .with_context(|| format!("open {shown}"))?;
+    let start = std::fs::metadata(&log).with_context(|| format!("read {shown}"))?.len();
+    let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
+    // The last --output wins, so a progress format of the caller does not matter to the child.
+    let mut child = Command::new("/proc/self/exe")
+        .args(words)
+        .args(["--detached", "--output=json"])
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::piped())
+        .stderr(file)
+        .spawn()
+        .context("start the cluster's process")?;
+    let output = child.stdout.take().context("the cluster's process has no output")?;
+    let view = View::of(args.output);
+    for line in BufReader::new(output).lines() {
+        let line: Value =
+            serde_json::from_str(&line.context("read progress")?).context("read progress")?;
+        let text = |field: &str| line[field].as_str().unwrap_or("");
+        if text("what") == UP {
+            return Ok(());
+        }
+        if text("state") == "url" {
+            println!("{}", text("detail"));
+        } else {
+            view.tell(text("what"), text("state"), text("detail"));
+        }
+    }
+    let status = child.wait().context("wait for the cluster's process")?;
+    let text = std::fs::read(&log).unwrap_or_default();
+    let last = String::from_utf8_lossy(text.get(start as usize..).unwrap_or_default()).into_owned();
+    let reason = last.lines().rev().find_map(|line| line.strip_prefix("leme: "));
+    match reason {
+        Some(_) => bail!("{}", last.split("leme: ").last().unwrap_or_default().trim_end()),
+        None => bail!("the cluster's process ended ({status}): see {shown}"),
+    }
+}

@@ -1,0 +1,57 @@
+//! `leme down`: stops the process that runs the cluster, or removes what it left behind if it is gone.
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::args::DownArgs;
+use crate::cluster::data::DataDir;
+use crate::cluster::parts;
+
+/// How long a cluster may take to stop: the longest grace, and then some.
+const PATIENCE_SECONDS: i64 = 60;
+
+/// Runs the command.
+pub async fn run(args: &DownArgs) -> Result<()> {
+    let shown = args.data_dir.display();
+    if !DataDir::exists(&args.data_dir) {
+        // Nothing there is what was asked for.
+        ensure!(
+            !args.data_dir.exists() || is_empty(&args.data_dir),
+            "{shown} is no data directory of leme"
+        );
+        eprintln!("no cluster in {shown}");
+        return Ok(());
+    }
+    let data = DataDir::open(&args.data_dir)?;
+    if let Some(pid) = data.holder()? {
+        stop(pid).await?;
+    }
+    let lock = data.lock()?;
+    parts::clean_up(&data).await.context("remove what the cluster left behind")?;
+    drop(lock);
+    if args.purge {
+        data.purge()?;
+    }
+    Ok(())
+}
+
+fn is_empty(path: &std::path::Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Ends a process with SIGTERM and waits until it is gone.
+async fn stop(pid: i32) -> Result<()> {
+    let Some(raw) = rustix::process::Pid::from_raw(pid) else { bail!("{pid} is no process") };
+    // The descriptor is of this very process, whoever gets its number later.
+    let Ok(process) = pidfd_open(raw, PidfdFlags::empty()) else { return Ok(()) };
+    pidfd_send_signal(&process, Signal::TERM).with_context(|| format!("stop process {pid}"))?;
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut ready = [PollFd::new(&process, PollFlags::IN)];
+        poll(&mut ready, Some(&Timespec { tv_sec: PATIENCE_SECONDS, tv_nsec: 0 }))
+    });
+    match ended.await.context("wait for the process")?.context("wait for the process")? {
+        0 => bail!("process {pid} did not stop within {PATIENCE_SECONDS}s"),
+        _ => Ok(()),
+    }
+}

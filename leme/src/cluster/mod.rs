@@ -1,0 +1,7 @@
+//! Local clusters: their data directory, their parts put together, up and down.
+
+pub mod data;
+pub mod detach;
+pub mod down;
+pub mod parts;
+pub mod up;

@@ -1,0 +1,519 @@
+//! A local cluster put together: which parts there are, in which order they start and stop.
+//!
+//! Knows every room's entry. Refuses to know what happens inside one.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use leme_access::Identity;
+use leme_agent::AgentConfig;
+use leme_cri::Runtime;
+use leme_cri::embedded::{self, EmbeddedConfig, EmbeddedRuntime, SandboxNetwork};
+use leme_network::router::{RouterConfig, run_router};
+use leme_network::{
+    DnsConfig, PodNetwork, PodNetworkConfig, ProxyConfig, Upstreams, run_dns, run_service_proxy,
+};
+use leme_server::{Pki, Server, ServerConfig, StartError};
+use leme_store::Store;
+use leme_store::embedded::EmbeddedStore;
+use leme_store::etcd::{EtcdConfig, EtcdStore};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Api;
+use crate::args::UpArgs;
+use crate::cluster::data::{self, DataDir};
+
+/// Addresses of Services.
+const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
+/// Addresses of all pods; node N has 10.244.N.0/24.
+const CLUSTER_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 244, 0, 0), 16);
+/// Domain of the cluster's DNS.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+/// Hosts of Routes end in this; every resolver sends it to the loopback interface.
+const ROUTE_DOMAIN: &str = "apps.localhost";
+/// Most nodes on one machine.
+const MAX_NODES: u32 = 16;
+/// How long containers get to end by themselves when the cluster stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long the API server may finish what it has begun.
+const SERVER_GRACE: Duration = Duration::from_secs(2);
+/// Pods on a node at most.
+const MAX_PODS: u32 = 250;
+
+/// What a cluster is to be made of.
+#[derive(Debug)]
+pub struct Plan {
+    listen: SocketAddr,
+    router_listen: Option<SocketAddr>,
+    nodes: u32,
+    etcd: Option<EtcdConfig>,
+}
+
+impl Plan {
+    /// Reads and checks the command line, before anything is started.
+    ///
+    /// # Errors
+    /// One line with the next step.
+    pub fn from_args(args: &UpArgs) -> Result<Plan> {
+        ensure!(
+            args.runtime == "embedded",
+            "--runtime {}: this version only has the embedded runtime",
+            args.runtime
+        );
+        ensure!(
+            (1..=MAX_NODES).contains(&args.nodes),
+            "--nodes {}: between 1 and {MAX_NODES} nodes fit on one machine",
+            args.nodes
+        );
+        let nodes = if args.no_node { 0 } else { args.nodes };
+        if nodes > 0 {
+            ensure!(
+                nix::unistd::geteuid().is_root(),
+                "leme up runs containers and needs root: use sudo, or --no-node for the control plane only"
+            );
+        }
+        Ok(Plan {
+            listen: args.listen,
+            router_listen: args.router_listen,
+            nodes,
+            etcd: etcd(args)?,
+        })
+    }
+}
+
+fn etcd(args: &UpArgs) -> Result<Option<EtcdConfig>> {
+    if args.etcd_servers.is_empty() {
+        return Ok(None);
+    }
+    let mut config = EtcdConfig { endpoints: args.etcd_servers.clone(), ..EtcdConfig::default() };
+    config.ca = args.etcd_cafile.clone();
+    config.cert = args.etcd_certfile.clone();
+    config.key = args.etcd_keyfile.clone();
+    if let Some(user) = &args.etcd_user {
+        let password = std::env::var("LEME_ETCD_PASSWORD")
+            .context("--etcd-user needs the password in LEME_ETCD_PASSWORD")?;
+        config.username = Some(user.clone());
+        config.password = Some(password);
+    }
+    Ok(Some(config))
+}
+
+/// One node of this machine.
+struct Node {
+    name: String,
+    runtime: Arc<EmbeddedRuntime>,
+    embedded: EmbeddedConfig,
+    network: PodNetworkConfig,
+}
+
+/// A running cluster.
+pub struct Cluster {
+    server: Server,
+    api: Api,
+    kubeconfig: PathBuf,
+    router: Option<SocketAddr>,
+    nodes: Vec<Node>,
+    node_names: Vec<String>,
+    /// Ends everything that reconciles, then everything that serves pods.
+    controllers: CancellationToken,
+    agents: CancellationToken,
+    tasks: Mutex<Tasks>,
+}
+
+/// The parts by name, each with how it ended.
+type Tasks = JoinSet<(&'static str, Result<()>)>;
+
+/// Stands in where containers are only removed.
+struct NoNetwork;
+
+#[async_trait::async_trait]
+impl SandboxNetwork for NoNetwork {
+    async fn attach(&self, _: &str, _: &Path) -> Result<String> {
+        bail!("no containers are started here")
+    }
+
+    async fn detach(&self, _: &str, _: &Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A pod network as the runtime sees it.
+struct Attach(PodNetwork);
+
+#[async_trait::async_trait]
+impl SandboxNetwork for Attach {
+    async fn attach(&self, sandbox_id: &str, netns: &Path) -> Result<String> {
+        Ok(self.0.attach(sandbox_id, netns).await?.to_string())
+    }
+
+    async fn detach(&self, sandbox_id: &str, _netns: &Path) -> Result<()> {
+        self.0.detach(sandbox_id).await
+    }
+}
+
+impl Cluster {
+    /// Starts everything, or nothing: what was started is stopped again when a later part fails.
+    pub async fn start(plan: Plan, data: &DataDir) -> Result<Cluster> {
+        if plan.nodes > 0 {
+            preflight().await?;
+        }
+        let store = open_store(&plan, data).await?;
+        let server = Server::start(ServerConfig {
+            service_cidr: SERVICE_CIDR,
+            route_domain: ROUTE_DOMAIN.to_owned(),
+            advertise: advertise(&plan),
+            ..ServerConfig::new(plan.listen, data.pki(), store)
+        })
+        .await
+        .map_err(start_hint)?;
+        let api = Api {
+            client: client(&server, identity("kubernetes-admin", &["system:masters"])),
+            namespace: "default".to_owned(),
+        };
+        let mut cluster = Cluster {
+            api,
+            kubeconfig: data.kubeconfig(),
+            router: None,
+            nodes: Vec::new(),
+            node_names: (0..plan.nodes).map(|index| format!("leme-{index}")).collect(),
+            controllers: CancellationToken::new(),
+            agents: CancellationToken::new(),
+            tasks: Mutex::new(JoinSet::new()),
+            server,
+        };
+        match cluster.start_parts(&plan, data).await {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                let stopped = cluster.stop(std::future::pending::<()>()).await;
+                Err(error).context(match stopped {
+                    Ok(()) => "start the cluster".to_owned(),
+                    Err(stop) => format!("start the cluster (and stop it again: {stop:#})"),
+                })
+            }
+        }
+    }
+
+    async fn start_parts(&mut self, plan: &Plan, data: &DataDir) -> Result<()> {
+        let address = self.server.addresses().first().copied().unwrap_or(plan.listen);
+        let url = format!("https://{address}");
+        let pki = self.server.pki();
+        data::write_private(
+            &data.kubeconfig(),
+            &leme_server::pki::kubeconfig(pki, &url, &pki.admin),
+        )?;
+        let manager = leme_manager::ManagerConfig {
+            identity: "leme".to_owned(),
+            leader_elect: false,
+            root_ca: Some(pki.ca_pem().to_owned()),
+        };
+        let client = self.client_of("leme-controllers", &["system:masters"]);
+        let token = self.controllers.clone();
+        self.tasks
+            .get_mut()
+            .spawn(async move { ("controllers", leme_manager::run(client, manager, token).await) });
+        for index in 0..plan.nodes {
+            self.start_node(index, data)
+                .await
+                .with_context(|| format!("start node leme-{index}"))?;
+        }
+        if plan.nodes > 0 {
+            self.start_services(plan).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_node(&mut self, index: u32, data: &DataDir) -> Result<()> {
+        let (name, embedded, network) = node_configs(index, data);
+        let pod_network =
+            PodNetwork::setup(network.clone()).await.context("set up the pod network")?;
+        let gateway = pod_network.gateway();
+        let embedded = EmbeddedConfig { network: Arc::new(Attach(pod_network)), ..embedded };
+        let runtime = EmbeddedRuntime::start(embedded.clone())
+            .await
+            .context("start the container runtime")?;
+        let addresses = [gateway.to_string()];
+        let config = AgentConfig {
+            node_name: name.clone(),
+            client: self.client_of(&format!("system:node:{name}"), &["system:nodes"]),
+            runtime: runtime.clone(),
+            data_dir: data.node(&name),
+            listen: SocketAddr::new(gateway.into(), 10250),
+            tls: agent_tls(self.server.pki(), &name, &addresses)?,
+            node_ip: gateway.into(),
+            cluster_dns: Some(gateway.into()),
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
+            pod_cidr: format!("{}/{}", network.pod_cidr.0, network.pod_cidr.1),
+            labels: BTreeMap::new(),
+            max_pods: MAX_PODS,
+        };
+        self.nodes.push(Node { name, runtime, embedded, network });
+        let token = self.agents.clone();
+        self.tasks
+            .get_mut()
+            .spawn(async move { ("node agent", leme_agent::run(config, token).await) });
+        Ok(())
+    }
+
+    async fn start_services(&mut self, plan: &Plan) -> Result<()> {
+        let listen = self
+            .nodes
+            .iter()
+            .map(|node| SocketAddr::new(node.network.gateway().into(), 53))
+            .collect();
+        let dns = DnsConfig {
+            listen,
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
+            reverse_cidrs: vec![CLUSTER_CIDR, SERVICE_CIDR],
+            upstreams: Upstreams::ResolvConf(PathBuf::from("/etc/resolv.conf")),
+        };
+        let client = self.client_of("leme-dns", &["system:masters"]);
+        let token = self.agents.clone();
+        self.tasks
+            .get_mut()
+            .spawn(async move { ("cluster DNS", run_dns(client, dns, token).await) });
+
+        for node in &self.nodes {
+            let proxy = ProxyConfig {
+                table: leme_network::proxy::default_table(&node.network.bridge),
+                node_name: node.name.clone(),
+                node_ip: node.network.gateway(),
+                pod_cidr: node.network.pod_cidr,
+                cluster_cidr: CLUSTER_CIDR,
+                service_cidr: Some(SERVICE_CIDR),
+                local_addresses: Vec::new(),
+            };
+            let client = self.client_of("leme-proxy", &["system:masters"]);
+            let token = self.agents.clone();
+            self.tasks.get_mut().spawn(async move {
+                ("service rules", run_service_proxy(client, proxy, token).await)
+            });
+        }
+
+        let listener = router_listener(plan)?;
+        self.router = Some(listener.local_addr().context("the router's address")?);
+        let router = RouterConfig {
+            listeners: vec![listener],
+            router_name: "default".to_owned(),
+            canonical_hostname: None,
+            domain: ROUTE_DOMAIN.to_owned(),
+            allow_wildcards: false,
+        };
+        let client = self.client_of("leme-router", &["system:masters"]);
+        let token = self.agents.clone();
+        self.tasks
+            .get_mut()
+            .spawn(async move { ("router", run_router(client, router, token).await) });
+        Ok(())
+    }
+
+    /// A client with the rights of a part, over the server's own service.
+    fn client_of(&self, user: &str, groups: &[&str]) -> kube::Client {
+        client(&self.server, identity(user, groups))
+    }
+
+    /// The administrator's view.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Where Routes are served.
+    pub fn router(&self) -> Option<SocketAddr> {
+        self.router
+    }
+
+    /// Names of the nodes of this machine.
+    pub fn node_names(&self) -> &[String] {
+        &self.node_names
+    }
+
+    /// Returns when a part has ended although nobody told it to.
+    pub async fn failed(&self) -> anyhow::Error {
+        match self.tasks.lock().await.join_next().await {
+            Some(Ok((part, Ok(())))) => anyhow!("the {part} ended"),
+            Some(Ok((part, Err(error)))) => error.context(format!("the {part} failed")),
+            Some(Err(panic)) => anyhow!("a part of the cluster panicked: {panic}"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops everything, in the order that lets each part finish: what reconciles, the containers, what serves them,
+    /// the API. Does all it can and reports every failure. When `hurry` ends, containers get no more grace.
+    pub async fn stop(mut self, hurry: impl Future) -> Result<()> {
+        let mut failures = Vec::new();
+        self.controllers.cancel();
+        self.agents.cancel();
+        while let Some(ended) = self.tasks.get_mut().join_next().await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((part, Err(error))) => failures.push(format!("{part}: {error:#}")),
+                Err(panic) => failures.push(format!("a part panicked: {panic}")),
+            }
+        }
+        let graceful = async {
+            for node in &self.nodes {
+                failures.extend(stop_containers(&node.runtime).await);
+            }
+        };
+        tokio::select! {
+            () = graceful => {}
+            _ = hurry => {}
+        }
+        for node in self.nodes.drain(..) {
+            drop(node.runtime);
+            failures.extend(remove_node(&node.embedded, &node.network).await);
+        }
+        self.server.shutdown(SERVER_GRACE).await;
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            bail!("stop the cluster: {}", failures.join("; "))
+        }
+    }
+}
+
+/// Removes what a cluster that is not running any more left on this machine.
+pub async fn clean_up(data: &DataDir) -> Result<()> {
+    let mut failures = Vec::new();
+    for index in 0..MAX_NODES {
+        let (name, embedded, network) = node_configs(index, data);
+        if data.node(&name).exists() {
+            failures.extend(remove_node(&embedded, &network).await);
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
+}
+
+async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {
+    let mut failures = Vec::new();
+    if let Err(error) = embedded::purge(embedded).await {
+        failures.push(format!("remove containers: {error:#}"));
+    }
+    if let Err(error) = PodNetwork::teardown(network).await {
+        failures.push(format!("remove the pod network: {error:#}"));
+    }
+    failures
+}
+
+/// Ends all containers side by side.
+async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
+    let containers = match runtime.containers().await {
+        Ok(containers) => containers,
+        Err(error) => return vec![format!("list containers: {error}")],
+    };
+    let stops = containers.into_iter().map(|container| {
+        let runtime = runtime.clone();
+        async move {
+            let stopped = runtime.stop_container(&container.id, STOP_GRACE).await;
+            stopped.err().map(|error| format!("stop container {}: {error}", container.name))
+        }
+    });
+    futures::future::join_all(stops).await.into_iter().flatten().collect()
+}
+
+/// The configuration of a node, which depends on nothing but its number and the data directory.
+fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodNetworkConfig) {
+    let name = format!("leme-{index}");
+    let root = data.node(&name);
+    let third = u8::try_from(index).unwrap_or(u8::MAX);
+    let network = PodNetworkConfig {
+        bridge: format!("leme{index}"),
+        pod_cidr: (Ipv4Addr::new(10, 244, third, 0), 24),
+        cluster_cidr: CLUSTER_CIDR,
+        service_cidr: Some(SERVICE_CIDR),
+        local_addresses: Vec::new(),
+        state_dir: root.join("network"),
+        mtu: 1500,
+    };
+    let embedded = EmbeddedConfig {
+        root: root.join("runtime"),
+        run_dir: data.run().join(&name),
+        images: data.images(),
+        cgroup_parent: format!("/leme/{}/{name}", data.id()),
+        network: Arc::new(NoNetwork),
+        helper: PathBuf::from("/proc/self/exe"),
+    };
+    (name, embedded, network)
+}
+
+/// Names and addresses by which clients may call the API server.
+fn advertise(plan: &Plan) -> Vec<String> {
+    let listen = plan.listen.ip();
+    if listen.is_unspecified() { Vec::new() } else { vec![listen.to_string()] }
+}
+
+/// What the agent's own HTTPS port presents, and whom it lets in: clients that the cluster's authority has signed.
+fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rustls::ServerConfig>> {
+    let leaves = pki.node(name, addresses)?;
+    let (certificate, key) = leaves.serving.der()?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pki.ca_der().clone()).context("trust the cluster's authority")?;
+    let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build()?;
+    let config = rustls::ServerConfig::builder()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![certificate], key)?;
+    Ok(Arc::new(config))
+}
+
+fn identity(user: &str, groups: &[&str]) -> Identity {
+    Identity::of_certificate(user, groups.iter().map(|group| (*group).to_owned()))
+}
+
+/// Adds the next step to why the server did not start.
+fn start_hint(error: StartError) -> anyhow::Error {
+    let hint = match &error {
+        StartError::Listen { .. } => ": choose another address with --listen",
+        _ => "",
+    };
+    anyhow!("{error}{hint}")
+}
+
+fn client(server: &Server, identity: Identity) -> kube::Client {
+    kube::Client::new(server.local_service(identity), "default")
+}
+
+async fn preflight() -> Result<()> {
+    let missing = leme_network::check::preflight().await;
+    ensure!(missing.is_empty(), "this machine cannot run a node:\n  {}", missing.join("\n  "));
+    Ok(())
+}
+
+async fn open_store(plan: &Plan, data: &DataDir) -> Result<Arc<dyn Store>> {
+    match &plan.etcd {
+        Some(config) => Ok(Arc::new(EtcdStore::connect(config.clone()).await?)),
+        None => {
+            let path = data.store();
+            let folder = path.parent().context("the store has no folder")?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("create {}", folder.display()))?;
+            Ok(Arc::new(EmbeddedStore::open(&path)?))
+        }
+    }
+}
+
+/// The router's socket: where asked, else port 80 of the API server's address, else 8080.
+fn router_listener(plan: &Plan) -> Result<std::net::TcpListener> {
+    let bind = |address: SocketAddr| -> Result<std::net::TcpListener> {
+        leme_network::router::bind(&[address])?.pop().context("no socket")
+    };
+    let ip = plan.listen.ip();
+    match plan.router_listen {
+        Some(address) => bind(address).with_context(|| {
+            format!("listen on {address} for Routes: choose another --router-listen")
+        }),
+        None => bind(SocketAddr::new(ip, 80))
+            .or_else(|_| bind(SocketAddr::new(ip, 8080)))
+            .context("ports 80 and 8080 are both taken: choose another with --router-listen"),
+    }
+}

@@ -1,0 +1,203 @@
+//! `leme up`: starts or resumes a cluster, applies files, waits until they are served, stays until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use leme_meta::Object;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::api::Api;
+use crate::args::UpArgs;
+use crate::cluster::data::DataDir;
+use crate::cluster::parts::{Cluster, Plan};
+use crate::documents::{self, Document};
+use crate::progress::{self, View};
+use crate::targets;
+use crate::verbs::apply;
+
+/// What the last message of a start is about.
+pub const UP: &str = "cluster";
+/// How long nodes may take to become Ready.
+const NODE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two tries at a Route whose answer has not come through yet, and their number.
+const ROUTE_PAUSE: Duration = Duration::from_millis(20);
+const ROUTE_TRIES: usize = 150;
+
+/// Runs the command.
+pub async fn run(args: &UpArgs) -> Result<()> {
+    if args.detached {
+        nix::unistd::setsid().context("leave the terminal's session")?;
+    }
+    let view = View::of(args.output);
+    let mut documents = match args.files.as_slice() {
+        [] => Vec::new(),
+        files => documents::read(files)?,
+    };
+    let plan = Plan::from_args(args)?;
+    let data = DataDir::open(&args.data_dir)?;
+    let _lock = data.lock()?;
+    log_to(&data)?;
+    let started = Instant::now();
+    let cluster = Cluster::start(plan, &data).await?;
+    let mut ended = Box::pin(told_to_stop());
+    let outcome = tokio::select! {
+        outcome = bring_up(&cluster, args, &mut documents, view, started) => outcome.map(|()| true),
+        failed = cluster.failed() => Err(failed),
+        reason = &mut ended => { reason.map(|()| false) }
+    };
+    let outcome = match outcome {
+        Ok(true) => {
+            view.tell(UP, "is up", &stop_hint(args));
+            tokio::select! {
+                failed = cluster.failed() => Err(failed),
+                reason = &mut ended => reason,
+            }
+        }
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if view == View::Live {
+        eprintln!("stopping");
+    }
+    // A second signal means "at once".
+    let hurry = Box::pin(told_to_stop());
+    let stopped = cluster.stop(hurry).await;
+    outcome.and(stopped)
+}
+
+/// Sends what the parts log to the data directory, warnings and worse unless LEME_LOG says otherwise.
+fn log_to(data: &DataDir) -> Result<()> {
+    let path = data.log();
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.with_context(|| format!("open {}", path.display()))?;
+    let filter = match std::env::var("LEME_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("LEME_LOG={text}"))?,
+        Err(_) => EnvFilter::new("warn"),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(Arc::new(file))
+        .init();
+    Ok(())
+}
+
+fn stop_hint(args: &UpArgs) -> String {
+    if args.detached {
+        format!("stop it with `leme down --data-dir {}`", args.data_dir.display())
+    } else {
+        "Ctrl-C stops it".to_owned()
+    }
+}
+
+/// Returns at the first SIGINT or SIGTERM.
+async fn told_to_stop() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn bring_up(
+    cluster: &Cluster,
+    args: &UpArgs,
+    documents: &mut [Document],
+    view: View,
+    started: Instant,
+) -> Result<()> {
+    let api = cluster.api();
+    let nodes = nodes(cluster)?;
+    if !nodes.is_empty() {
+        progress::wait_until_served(api, &nodes, NODE_TIMEOUT, View::Silent).await?;
+        let took = format!("after {} ms", started.elapsed().as_millis());
+        for node in &nodes {
+            view.tell(&node.shown(), "is Ready", &took);
+        }
+    }
+    if !documents.is_empty() {
+        apply::settle_namespaces(api, documents, None)?;
+        apply::apply_all(api, documents, false, |_, _| {}).await?;
+        if args.no_node {
+            view.tell("files", "applied", "nothing can run without a node");
+        } else {
+            progress::wait_until_served(api, documents, args.timeout, view).await?;
+        }
+    }
+    tell_urls(cluster, api, documents, args, view).await?;
+    view.tell("kubeconfig", "is", &cluster.kubeconfig().display().to_string());
+    Ok(())
+}
+
+/// The cluster's nodes as documents, to wait for.
+fn nodes(cluster: &Cluster) -> Result<Vec<Document>> {
+    let kind = targets::kind("nodes")?;
+    let document = |name: &String| Document {
+        source: "this machine".to_owned(),
+        kind,
+        namespace: String::new(),
+        name: name.clone(),
+        object: serde_json::Value::Null,
+    };
+    Ok(cluster.node_names().iter().map(document).collect())
+}
+
+async fn tell_urls(
+    cluster: &Cluster,
+    api: &Api,
+    documents: &[Document],
+    args: &UpArgs,
+    view: View,
+) -> Result<()> {
+    let Some(router) = cluster.router() else { return Ok(()) };
+    for document in documents.iter().filter(|document| document.kind.kind == "Route") {
+        let found = api.find(document.kind, &document.namespace, &document.name).await?;
+        let route = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
+        let (host, path) = (route.text(&["spec", "host"]), route.text(&["spec", "path"]));
+        if !args.no_node {
+            answers(router, host, path).await?;
+        }
+        let port = if router.port() == 80 { String::new() } else { format!(":{}", router.port()) };
+        let url = format!("http://{host}{port}{path}");
+        if view == View::Json {
+            view.tell(&document.shown(), "url", &url);
+        } else {
+            println!("{url}");
+        }
+    }
+    Ok(())
+}
+
+/// Asks the router for a host until somebody behind it answers.
+async fn answers(router: SocketAddr, host: &str, path: &str) -> Result<()> {
+    ensure!(
+        !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()),
+        "the Route has no host"
+    );
+    let path = if path.is_empty() { "/" } else { path };
+    let mut last = String::new();
+    for _ in 0..ROUTE_TRIES {
+        match status_of(router, host, path).await {
+            Ok(line) if !line.contains(" 503 ") => return Ok(()),
+            Ok(line) => last = line,
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(ROUTE_PAUSE).await;
+    }
+    bail!("http://{host}{path} is not served: {last}")
+}
+
+async fn status_of(router: SocketAddr, host: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(router).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = [0; 64];
+    let count = stream.read(&mut head).await?;
+    Ok(String::from_utf8_lossy(&head[..count]).lines().next().unwrap_or("").to_owned())
+}

@@ -1,0 +1,210 @@
+//! YAML and JSON that people write: files, directories and standard input, read whole before anything is done with them.
+//!
+//! Knows: YAML 1.1's octal numbers and booleans, several documents in a file, lists. Refuses to know: what the documents
+//! mean beyond `apiVersion`, `kind` and `metadata`.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use leme_kinds::Kind;
+use leme_meta::gvk::split_api_version;
+use serde_json::Value;
+
+/// Largest file taken, bytes: many times the largest request that the server takes.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Most documents in one file.
+const MAX_DOCUMENTS: usize = 100_000;
+
+/// One object of one file.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Where it stands, for messages: `app.yaml, document 2`.
+    pub source: String,
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// `metadata.namespace`, empty if it says none.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// The object.
+    pub object: Value,
+}
+
+impl Document {
+    /// `pod/web`, or `route.route.openshift.io/web`, as kubectl prints it.
+    pub fn shown(&self) -> String {
+        shown(self.kind, &self.name)
+    }
+}
+
+/// `pod/web`, or `route.route.openshift.io/web`, as kubectl prints it.
+pub fn shown(kind: &Kind, name: &str) -> String {
+    if kind.group.is_empty() {
+        format!("{}/{name}", kind.singular)
+    } else {
+        format!("{}.{}/{name}", kind.singular, kind.group)
+    }
+}
+
+/// Reads everything that the arguments of `-f` name, in order.
+///
+/// # Errors
+/// The first thing wrong, with file and document; nothing has been done with the others then.
+pub fn read(arguments: &[String]) -> Result<Vec<Document>> {
+    let mut documents = Vec::new();
+    for argument in arguments {
+        if argument == "-" {
+            let mut text = String::new();
+            std::io::stdin()
+                .take(MAX_FILE)
+                .read_to_string(&mut text)
+                .context("read standard input")?;
+            documents.extend(parse("standard input", &text)?);
+            continue;
+        }
+        for path in files(Path::new(argument))? {
+            let shown = path.display().to_string();
+            let size = fs::metadata(&path).with_context(|| format!("read {shown}"))?.len();
+            ensure!(
+                size <= MAX_FILE,
+                "{shown} has {size} bytes: more than {MAX_FILE} are not taken"
+            );
+            let text = fs::read_to_string(&path).with_context(|| format!("read {shown}"))?;
+            documents.extend(parse(&shown, &text)?);
+        }
+    }
+    ensure!(!documents.is_empty(), "no objects in {}", arguments.join(", "));
+    Ok(documents)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let shown = path.display();
+    if !path.is_dir() {
+        ensure!(path.exists(), "{shown} does not exist");
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).with_context(|| format!("read {shown}"))? {
+        let path = entry.with_context(|| format!("read {shown}"))?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+        if ["yaml", "yml", "json"].contains(&extension) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    ensure!(!files.is_empty(), "{shown} holds no .yaml, .yml or .json file");
+    Ok(files)
+}
+
+/// The objects of one text.
+pub fn parse(source: &str, text: &str) -> Result<Vec<Document>> {
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        budget: serde_saphyr::budget! { max_documents: MAX_DOCUMENTS },
+    };
+    let values: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| anyhow::anyhow!("{source}: {}", first_line(&error.to_string())))?;
+    let mut documents = Vec::new();
+    let several = values.len() > 1;
+    for (index, value) in values.into_iter().enumerate() {
+        let place =
+            if several { format!("{source}, document {}", index + 1) } else { source.to_owned() };
+        flatten(&place, value, &mut documents)?;
+    }
+    Ok(documents)
+}
+
+/// One line is enough to find the place; the rest is a drawing.
+fn first_line(text: &str) -> &str {
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("not YAML")
+}
+
+/// Adds an object, or the items of a `List`.
+fn flatten(place: &str, mut value: Value, documents: &mut Vec<Document>) -> Result<()> {
+    ensure!(value.is_object(), "{place}: expected an object with apiVersion, kind and metadata");
+    let kind = value["kind"].as_str().unwrap_or("").to_owned();
+    if kind.ends_with("List") && value["items"].is_array() {
+        let Value::Array(items) = value["items"].take() else { return Ok(()) };
+        for (index, item) in items.into_iter().enumerate() {
+            flatten(&format!("{place}, item {}", index + 1), item, documents)?;
+        }
+        return Ok(());
+    }
+    let api_version = value["apiVersion"].as_str().unwrap_or("").to_owned();
+    ensure!(!api_version.is_empty(), "{place}: apiVersion is not set");
+    ensure!(!kind.is_empty(), "{place}: kind is not set");
+    let (group, version) = split_api_version(&api_version);
+    let Some(row) = leme_kinds::by_kind(group, version, &kind) else {
+        bail!("{place}: no matches for kind {kind:?} in version {api_version:?}");
+    };
+    let name = value["metadata"]["name"].as_str().unwrap_or("").to_owned();
+    let generated = value["metadata"]["generateName"].as_str().is_some_and(|name| !name.is_empty());
+    ensure!(!name.is_empty() || generated, "{place}: metadata.name is not set");
+    let namespace = value["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
+    documents.push(Document {
+        source: place.to_owned(),
+        kind: row,
+        namespace,
+        name,
+        object: value,
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> String {
+        match parse("x.yaml", text) {
+            Ok(documents) => documents.iter().map(Document::shown).collect::<Vec<_>>().join(" "),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn documents_and_lists() {
+        let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n";
+        let route =
+            "---\napiVersion: route.openshift.io/v1\nkind: Route\nmetadata: {name: b}\n---\n";
+        assert_eq!(check(&format!("{list}{route}")), "secret/a route.route.openshift.io/b");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        assert_eq!(check("kind: Pod"), "x.yaml: apiVersion is not set");
+        assert_eq!(
+            check(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Cat\n"
+            ),
+            "x.yaml, document 2: no matches for kind \"Cat\" in version \"v1\""
+        );
+        assert_eq!(check("- 1"), "x.yaml: expected an object with apiVersion, kind and metadata");
+        assert!(check("a: [").starts_with("x.yaml: "));
+    }
+
+    #[test]
+    fn people_write_octal_modes() {
+        let documents =
+            parse("x", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nmode: 0644\n").unwrap();
+        assert_eq!(documents[0].object["mode"], 420);
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused() {
+        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..12 {
+            let list = vec![format!("*a{}", level - 1); 9].join(",");
+            text.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+        }
+        assert!(check(&text).starts_with("x: ") || check(&text).starts_with("x.yaml: "));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        assert!(check(&"[".repeat(100_000)).starts_with("x.yaml: "));
+        assert!(check(&"- ".repeat(100_000)).starts_with("x.yaml: "));
+    }
+}

@@ -1,0 +1,200 @@
+//! Progress: the tree of what is being waited for, live on a terminal, in plain lines or JSON elsewhere.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use leme_kinds::Kind;
+use leme_meta::Object;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::Api;
+use crate::args::Progress;
+use crate::documents::Document;
+use crate::follow::Picture;
+use crate::served::{self, LOOKED_AT, State};
+use crate::terminal;
+
+/// How progress is shown. Everything goes to standard error: standard output is for results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A tree that is drawn again and again.
+    Live,
+    /// A line when something changes.
+    Plain,
+    /// The same as one JSON document a line, on standard output.
+    Json,
+    /// Not at all.
+    Silent,
+}
+
+impl View {
+    /// Live on a terminal, plain elsewhere.
+    pub fn for_terminal() -> View {
+        if terminal::is_live() { View::Live } else { View::Plain }
+    }
+
+    /// As the flag says.
+    pub fn of(progress: Progress) -> View {
+        match progress {
+            Progress::Auto => View::for_terminal(),
+            Progress::Json => View::Json,
+        }
+    }
+
+    /// Tells one thing that happened.
+    pub fn tell(self, what: &str, state: &str, detail: &str) {
+        match self {
+            View::Json => {
+                // Whoever read may have gone away once the cluster was up: that must not end it.
+                let line = json!({"what": what, "state": state, "detail": detail});
+                let _ = writeln!(std::io::stdout(), "{line}");
+            }
+            View::Silent => {}
+            View::Live | View::Plain if detail.is_empty() => eprintln!("{what} {state}"),
+            View::Live | View::Plain => eprintln!("{what} {state}: {detail}"),
+        }
+    }
+}
+
+/// The kinds to follow to judge objects of these kinds.
+pub fn kinds_for(kinds: impl IntoIterator<Item = &'static Kind>) -> Vec<&'static Kind> {
+    let looked_at = LOOKED_AT
+        .iter()
+        .filter_map(|(group, version, plural)| leme_kinds::by_resource(group, version, plural));
+    let mut all: Vec<&'static Kind> = Vec::new();
+    for kind in looked_at.chain(kinds) {
+        if !all.iter().any(|known| std::ptr::eq(*known, kind)) {
+            all.push(kind);
+        }
+    }
+    all
+}
+
+/// Waits until every document's object works.
+///
+/// # Errors
+/// When the time is over: what each that does not work waits for.
+pub async fn wait_until_served(
+    api: &Api,
+    documents: &[Document],
+    timeout: Duration,
+    view: View,
+) -> Result<()> {
+    let mut picture =
+        Picture::follow(api, &kinds_for(documents.iter().map(|document| document.kind)));
+    let mut teller = Teller::new(view);
+    let waiting = async {
+        loop {
+            picture.changed().await;
+            if picture.complete() {
+                let missing = teller.tell(documents, &picture);
+                if missing.is_empty() {
+                    return;
+                }
+            }
+        }
+    };
+    let outcome = timeout_at(Instant::now() + timeout, waiting).await;
+    teller.finish();
+    if outcome.is_ok() {
+        return Ok(());
+    }
+    let missing: Vec<String> = missing(documents, &picture);
+    bail!("timed out after {}s waiting for:\n  {}", timeout.as_secs(), missing.join("\n  "))
+}
+
+fn missing(documents: &[Document], picture: &Picture) -> Vec<String> {
+    let waits = |document: &Document| match served::document(document, picture) {
+        State::Works(_) => None,
+        State::Waits(why) => Some(format!("{}: {why}", document.shown())),
+    };
+    documents.iter().filter_map(waits).collect()
+}
+
+/// Says what changed since it was last asked.
+struct Teller {
+    view: View,
+    told: HashMap<String, State>,
+    drawn: usize,
+}
+
+impl Teller {
+    fn new(view: View) -> Teller {
+        Teller { view, told: HashMap::new(), drawn: 0 }
+    }
+
+    /// Shows the present state; gives what does not work yet.
+    fn tell(&mut self, documents: &[Document], picture: &Picture) -> Vec<String> {
+        match self.view {
+            View::Live => self.draw(documents, picture),
+            View::Plain | View::Json => self.changes(documents, picture),
+            View::Silent => {}
+        }
+        missing(documents, picture)
+    }
+
+    fn changes(&mut self, documents: &[Document], picture: &Picture) {
+        for document in documents {
+            let state = served::document(document, picture);
+            let what = format!("{}{}", document.shown(), place(&document.namespace));
+            if self.told.get(&what) == Some(&state) {
+                continue;
+            }
+            match &state {
+                State::Works(word) => self.view.tell(&what, "works", word),
+                State::Waits(why) => self.view.tell(&what, "waits", why),
+            }
+            self.told.insert(what, state);
+        }
+    }
+
+    fn draw(&mut self, documents: &[Document], picture: &Picture) {
+        let mut lines = Vec::new();
+        for document in documents {
+            lines.push(line(0, &document.shown(), &served::document(document, picture)));
+            let uid = picture
+                .get(document.kind, &document.namespace, &document.name)
+                .map(|object| Object(object.clone()).uid().to_owned())
+                .unwrap_or_default();
+            for child in picture.owned("pods", &uid) {
+                let child = Object(child.clone());
+                let shown = format!("pod/{}", child.name());
+                lines.push(line(1, &shown, &served::state(&child, picture)));
+            }
+        }
+        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+        lines.truncate(usize::from(rows).saturating_sub(2).max(1));
+        let mut out = String::new();
+        if self.drawn > 0 {
+            let _ = write!(out, "\x1b[{}A", self.drawn);
+        }
+        for line in &lines {
+            let cut: String = line.chars().take(usize::from(columns).saturating_sub(1)).collect();
+            let _ = write!(out, "\x1b[2K{cut}\n");
+        }
+        out.push_str("\x1b[J");
+        self.drawn = lines.len();
+        // A terminal that went away is not worth ending for.
+        let _ = std::io::stderr().write_all(out.as_bytes());
+    }
+
+    fn finish(&mut self) {
+        self.drawn = 0;
+    }
+}
+
+fn place(namespace: &str) -> String {
+    if namespace.is_empty() { String::new() } else { format!(" in {namespace}") }
+}
+
+fn line(depth: usize, what: &str, state: &State) -> String {
+    let (mark, word) = match state {
+        State::Works(word) => ('✓', word),
+        State::Waits(why) => ('…', why),
+    };
+    format!("{}{mark} {what}  {word}", "    ".repeat(depth))
+}

@@ -1,0 +1,231 @@
+//! Whether an object works, and what it waits for if it does not: the rules behind `apply --wait`, `up` and `why`.
+//!
+//! Pure: a picture goes in, a state comes out. One row per kind; a kind without a row works as soon as it exists.
+
+use leme_meta::Object;
+use serde_json::Value;
+
+use crate::documents::Document;
+use crate::follow::Picture;
+
+/// Whether an object works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does; a word about it, or nothing.
+    Works(String),
+    /// It does not yet; what it waits for.
+    Waits(String),
+}
+
+type Rule = fn(&Object, &Picture) -> State;
+
+/// The kinds whose objects can exist without working.
+const RULES: &[(&str, Rule)] = &[
+    ("Pod", pod),
+    ("ReplicationController", replication_controller),
+    ("PersistentVolumeClaim", claim),
+    ("Namespace", namespace),
+    ("Node", node),
+    ("Service", service),
+    ("Route", route),
+];
+
+/// Kinds that the rules look at besides the object's own.
+pub const LOOKED_AT: &[(&str, &str, &str)] =
+    &[("", "v1", "pods"), ("", "v1", "events"), ("discovery.k8s.io", "v1", "endpointslices")];
+
+/// The state of a document's object.
+pub fn document(document: &Document, picture: &Picture) -> State {
+    match picture.get(document.kind, &document.namespace, &document.name) {
+        Some(object) => state(&Object(object.clone()), picture),
+        None => State::Waits("not created yet".to_owned()),
+    }
+}
+
+/// The state of an object.
+pub fn state(object: &Object, picture: &Picture) -> State {
+    if object.is_deleting() {
+        return State::Waits("is being deleted".to_owned());
+    }
+    match RULES.iter().find(|(kind, _)| *kind == object.kind()) {
+        Some((_, rule)) => rule(object, picture),
+        None => State::Works(String::new()),
+    }
+}
+
+fn pod(object: &Object, picture: &Picture) -> State {
+    let phase = object.text(&["status", "phase"]);
+    if phase == "Succeeded"
+        || (phase == "Running" && condition(object, "Ready").is_some_and(|c| c.0))
+    {
+        return State::Works(object.text(&["status", "podIP"]).to_owned());
+    }
+    let statuses = ["initContainerStatuses", "containerStatuses"];
+    let containers = statuses
+        .iter()
+        .flat_map(|list| object.at(&["status", list]).and_then(Value::as_array))
+        .flatten();
+    for container in containers {
+        let waiting = &container["state"]["waiting"];
+        let text = |key: &str| waiting[key].as_str().unwrap_or("");
+        if !text("reason").is_empty() && text("reason") != "PodInitializing" {
+            let name = container["name"].as_str().unwrap_or("");
+            return State::Waits(join(
+                &format!("container {name}: {}", text("reason")),
+                text("message"),
+            ));
+        }
+    }
+    if let Some(event) = last_warning(object, picture) {
+        return State::Waits(event);
+    }
+    for name in ["PodScheduled", "Initialized", "ContainersReady", "Ready"] {
+        if let Some((false, message)) = condition(object, name)
+            && !message.is_empty()
+        {
+            return State::Waits(message);
+        }
+    }
+    State::Waits(if phase.is_empty() { "a node".to_owned() } else { phase.to_owned() })
+}
+
+fn replication_controller(object: &Object, picture: &Picture) -> State {
+    let number = |path: &[&str]| object.at(path).and_then(Value::as_i64).unwrap_or(0);
+    let wanted = object.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(1);
+    let ready = number(&["status", "readyReplicas"]);
+    let seen = number(&["status", "observedGeneration"]) >= object.generation();
+    let count = format!("{ready}/{wanted} ready");
+    if seen && ready >= wanted && number(&["status", "replicas"]) == wanted {
+        return State::Works(count);
+    }
+    let waiting = picture.owned("pods", object.uid()).into_iter().find_map(|child| {
+        let child = Object(child.clone());
+        match pod(&child, picture) {
+            State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
+            State::Works(_) => None,
+        }
+    });
+    let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
+    let why = failure.or(waiting).or_else(|| last_warning(object, picture)).unwrap_or_default();
+    State::Waits(join(&count, &why))
+}
+
+fn claim(object: &Object, picture: &Picture) -> State {
+    match object.text(&["status", "phase"]) {
+        "Bound" => State::Works(format!("bound to {}", object.text(&["spec", "volumeName"]))),
+        phase => {
+            let why =
+                last_event(object, picture).unwrap_or_else(|| "a PersistentVolume".to_owned());
+            State::Waits(join(if phase.is_empty() { "Pending" } else { phase }, &why))
+        }
+    }
+}
+
+fn namespace(object: &Object, _: &Picture) -> State {
+    match object.text(&["status", "phase"]) {
+        "Terminating" => State::Waits("is being deleted".to_owned()),
+        _ => State::Works(String::new()),
+    }
+}
+
+fn node(object: &Object, _: &Picture) -> State {
+    match condition(object, "Ready") {
+        Some((true, _)) => State::Works("Ready".to_owned()),
+        Some((false, message)) => State::Waits(message),
+        None => State::Waits("the node agent's first report".to_owned()),
+    }
+}
+
+fn service(object: &Object, picture: &Picture) -> State {
+    let address = object.text(&["spec", "clusterIP"]).to_owned();
+    let selects = object.at(&["spec", "selector"]).and_then(Value::as_object);
+    if selects.is_none_or(|selector| selector.is_empty()) {
+        return State::Works(address);
+    }
+    match ready_endpoints(object.namespace(), object.name(), picture) {
+        0 => State::Waits("no ready endpoints".to_owned()),
+        1 => State::Works(format!("{address}, 1 endpoint")),
+        count => State::Works(format!("{address}, {count} endpoints")),
+    }
+}
+
+fn route(object: &Object, picture: &Picture) -> State {
+    let ingress =
+        object.at(&["status", "ingress"]).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let Some(first) = ingress.first() else { return State::Waits("the router".to_owned()) };
+    let admitted = condition_in(&first["conditions"], "Admitted");
+    match admitted {
+        Some((true, _)) => {}
+        Some((false, message)) => return State::Waits(format!("not admitted: {message}")),
+        None => return State::Waits("the router".to_owned()),
+    }
+    let service = object.text(&["spec", "to", "name"]);
+    if ready_endpoints(object.namespace(), service, picture) == 0 {
+        return State::Waits(format!("Service {service} has no ready endpoints"));
+    }
+    State::Works(object.text(&["spec", "host"]).to_owned())
+}
+
+fn ready_endpoints(namespace: &str, service: &str, picture: &Picture) -> usize {
+    picture
+        .all("endpointslices")
+        .filter(|slice| {
+            slice["metadata"]["namespace"].as_str() == Some(namespace)
+                && slice["metadata"]["labels"]["kubernetes.io/service-name"].as_str()
+                    == Some(service)
+        })
+        .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
+        .filter(|endpoint| endpoint["conditions"]["ready"].as_bool().unwrap_or(true))
+        .count()
+}
+
+/// Whether a condition is true, and its message; `None` if it is not there.
+pub fn condition(object: &Object, type_: &str) -> Option<(bool, String)> {
+    condition_in(object.at(&["status", "conditions"])?, type_)
+}
+
+fn condition_in(conditions: &Value, type_: &str) -> Option<(bool, String)> {
+    let found = conditions
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"].as_str() == Some(type_))?;
+    let message = found["message"].as_str().unwrap_or("").to_owned();
+    Some((found["status"].as_str() == Some("True"), message))
+}
+
+/// Events about an object, oldest first.
+pub fn events<'a>(object: &Object, picture: &'a Picture) -> Vec<&'a Value> {
+    let uid = object.uid().to_owned();
+    let mut events: Vec<&Value> = picture
+        .all("events")
+        .filter(|event| event["involvedObject"]["uid"].as_str() == Some(&uid))
+        .collect();
+    events.sort_by_key(|event| event_time(event));
+    events
+}
+
+/// When an event was last seen, as RFC 3339 text.
+pub fn event_time(event: &Value) -> &str {
+    ["lastTimestamp", "eventTime", "firstTimestamp"]
+        .iter()
+        .find_map(|field| event[*field].as_str())
+        .unwrap_or_else(|| event["metadata"]["creationTimestamp"].as_str().unwrap_or(""))
+}
+
+fn last_event(object: &Object, picture: &Picture) -> Option<String> {
+    Some(events(object, picture).last()?["message"].as_str()?.to_owned())
+}
+
+fn last_warning(object: &Object, picture: &Picture) -> Option<String> {
+    let last = *events(object, picture).last()?;
+    let text = |field: &str| last[field].as_str().unwrap_or("");
+    (text("type") == "Warning").then(|| join(text("reason"), text("message")))
+}
+
+fn join(what: &str, why: &str) -> String {
+    match (what, why) {
+        (what, "") => what.to_owned(),
+        ("", why) => why.to_owned(),
+        (what, why) => format!("{what}: {why}"),
+    }
+}

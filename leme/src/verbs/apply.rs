@@ -1,0 +1,169 @@
+//! `leme apply`: create what is not there, change what differs, in the order of the files.
+//!
+//! Works as kubectl's client-side apply does: what was applied last is kept in an annotation, and what is gone from the
+//! file since then is removed from the object; fields that nobody applied stay.
+
+use anyhow::{Context, Result, bail};
+use leme_kinds::schemas;
+use leme_meta::patch;
+use serde_json::Value;
+
+use crate::api::{self, Api, ApiError, JSON};
+use crate::args::ApplyArgs;
+use crate::documents::{self, Document};
+use crate::{connect, progress};
+
+/// The annotation that kubectl and this command share.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Tries at an object that others change at the same time.
+const TRIES: usize = 5;
+
+/// What an apply came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not there.
+    Created,
+    /// It differed.
+    Configured,
+    /// It was so already.
+    Unchanged,
+}
+
+impl Outcome {
+    /// The word that kubectl prints.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Created => "created",
+            Outcome::Configured => "configured",
+            Outcome::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: &ApplyArgs) -> Result<()> {
+    let mut documents = documents::read(&args.files)?;
+    let api = connect::connect(&args.connect).await?;
+    settle_namespaces(&api, &mut documents, args.connect.namespace.as_deref())?;
+    apply_all(&api, &documents, args.dry_run, |document, outcome| {
+        let dry = if args.dry_run { " (server dry run)" } else { "" };
+        println!("{} {}{dry}", document.shown(), outcome.word());
+    })
+    .await?;
+    if args.wait && !args.dry_run {
+        let view = progress::View::for_terminal();
+        progress::wait_until_served(&api, &documents, args.timeout, view).await?;
+    }
+    Ok(())
+}
+
+/// Gives every namespaced document its namespace.
+///
+/// # Errors
+/// When `-n` says another namespace than a document.
+pub fn settle_namespaces(api: &Api, documents: &mut [Document], flag: Option<&str>) -> Result<()> {
+    for document in documents.iter_mut().filter(|document| document.kind.namespaced()) {
+        if document.namespace.is_empty() {
+            document.namespace.clone_from(&api.namespace);
+            document.object["metadata"]["namespace"] = api.namespace.as_str().into();
+        } else if let Some(flag) = flag.filter(|flag| *flag != document.namespace) {
+            bail!(
+                "{}: the namespace from the document ({}) does not match --namespace ({flag})",
+                document.source,
+                document.namespace
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Applies all, in order; stops at the first that fails and says what has been done before it.
+pub async fn apply_all(
+    api: &Api,
+    documents: &[Document],
+    dry_run: bool,
+    mut told: impl FnMut(&Document, Outcome),
+) -> Result<()> {
+    for (index, document) in documents.iter().enumerate() {
+        let outcome = apply(api, document, dry_run).await.with_context(|| {
+            let rest = documents.len() - index;
+            format!(
+                "{}: {}: {index} of {} objects were applied, this one and {} after it were not",
+                document.source,
+                document.shown(),
+                documents.len(),
+                rest - 1
+            )
+        })?;
+        told(document, outcome);
+    }
+    Ok(())
+}
+
+/// Applies one document.
+pub async fn apply(
+    api: &Api,
+    document: &Document,
+    dry_run: bool,
+) -> std::result::Result<Outcome, ApiError> {
+    let mut modified = document.object.clone();
+    let note = modified.to_string();
+    modified["metadata"]["annotations"][LAST_APPLIED] = note.into();
+    let mut last = None;
+    for _ in 0..TRIES {
+        let current = api.find(document.kind, &document.namespace, &document.name).await?;
+        let outcome = match current {
+            None => create(api, document, &modified, dry_run).await,
+            Some(current) => change(api, document, &modified, &current, dry_run).await,
+        };
+        match outcome {
+            Err(error) if error.is_conflict() => last = Some(error),
+            outcome => return outcome,
+        }
+    }
+    Err(last.unwrap_or_else(|| ApiError::Transport("no try was made".to_owned())))
+}
+
+async fn create(
+    api: &Api,
+    document: &Document,
+    object: &Value,
+    dry_run: bool,
+) -> std::result::Result<Outcome, ApiError> {
+    let path = api::path(document.kind, Some(&document.namespace), None, None);
+    api.call("POST", &format!("{path}{}", query(dry_run)), JSON, JSON, Some(object)).await?;
+    Ok(Outcome::Created)
+}
+
+async fn change(
+    api: &Api,
+    document: &Document,
+    modified: &Value,
+    current: &Value,
+    dry_run: bool,
+) -> std::result::Result<Outcome, ApiError> {
+    let original = current["metadata"]["annotations"][LAST_APPLIED]
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or(Value::Null);
+    let change = patch::three_way(schemas(), document.kind.schema, &original, modified, current);
+    if change.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Ok(Outcome::Unchanged);
+    }
+    let path = api::path(document.kind, Some(&document.namespace), Some(&document.name), None);
+    let media_type = "application/strategic-merge-patch+json";
+    let path = format!("{path}{}", query(dry_run));
+    let changed = api.call("PATCH", &path, media_type, JSON, Some(&change)).await?;
+    let version =
+        |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+    let same = version(&changed) == version(current) && !dry_run;
+    Ok(if same { Outcome::Unchanged } else { Outcome::Configured })
+}
+
+fn query(dry_run: bool) -> String {
+    api::query(&[
+        ("fieldManager", Some("leme-apply")),
+        ("fieldValidation", Some("Strict")),
+        ("dryRun", dry_run.then_some("All")),
+    ])
+}

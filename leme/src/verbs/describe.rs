@@ -1,0 +1,164 @@
+//! `leme describe`: everything about one object, in the order people ask, with its events.
+//!
+//! Generic on purpose: the same layout for every kind, so a new kind needs nothing here.
+
+use anyhow::Result;
+use jiff::Timestamp;
+use leme_meta::{Object, time};
+use serde_json::Value;
+
+use crate::api::{self, Api, JSON};
+use crate::args::DescribeArgs;
+use crate::served::event_time;
+use crate::{connect, print, targets};
+
+/// Fields of metadata that say nothing to people.
+const HIDDEN: &[&str] = &["managedFields", "selfLink"];
+/// The annotation that only repeats the object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Runs the command.
+pub async fn run(args: &DescribeArgs) -> Result<()> {
+    let api = connect::connect(&args.connect).await?;
+    let mut first = true;
+    for (kind, name) in targets::parse_named(&args.what)? {
+        let object =
+            Object(api.get(&api::path(kind, Some(&api.namespace), Some(&name), None), JSON).await?);
+        if !std::mem::take(&mut first) {
+            println!();
+        }
+        print!("{}", render(&object));
+        print!("{}", events(&api, &object).await?);
+    }
+    Ok(())
+}
+
+fn render(object: &Object) -> String {
+    let mut out = String::new();
+    let metadata = object.at(&["metadata"]).and_then(Value::as_object);
+    for (key, value) in
+        metadata.into_iter().flatten().filter(|(key, _)| !HIDDEN.contains(&key.as_str()))
+    {
+        field(&mut out, 0, key, value);
+    }
+    for (key, value) in object.0.as_object().into_iter().flatten() {
+        if !["apiVersion", "kind", "metadata"].contains(&key.as_str()) {
+            field(&mut out, 0, key, value);
+        }
+    }
+    out
+}
+
+/// `resourceVersion` becomes `Resource Version`.
+fn title(key: &str) -> String {
+    if !key.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return key.to_owned();
+    }
+    let mut title = String::new();
+    for (index, c) in key.chars().enumerate() {
+        match c {
+            c if index == 0 => title.push(c.to_ascii_uppercase()),
+            c if c.is_ascii_uppercase() && !title.ends_with(|c: char| c.is_ascii_uppercase()) => {
+                title.push(' ');
+                title.push(c);
+            }
+            c => title.push(c),
+        }
+    }
+    title
+}
+
+fn field(out: &mut String, depth: usize, key: &str, value: &Value) {
+    let indent = "  ".repeat(depth);
+    match value {
+        _ if key == LAST_APPLIED => {}
+        Value::Object(map) if map.is_empty() => {
+            out.push_str(&format!("{indent}{}:  <none>\n", title(key)))
+        }
+        Value::Object(map) => {
+            out.push_str(&format!("{indent}{}:\n", title(key)));
+            for (key, value) in map {
+                field(out, depth + 1, key, value);
+            }
+        }
+        Value::Array(list) => {
+            out.push_str(&format!("{indent}{}:\n", title(key)));
+            for item in list {
+                element(out, depth + 1, item);
+            }
+        }
+        Value::String(text) if text.contains('\n') => {
+            out.push_str(&format!("{indent}{}:\n", title(key)));
+            for line in text.lines() {
+                out.push_str(&format!("{indent}  {line}\n"));
+            }
+        }
+        Value::String(text) => out.push_str(&format!("{indent}{}:  {text}\n", title(key))),
+        other => out.push_str(&format!("{indent}{}:  {other}\n", title(key))),
+    }
+}
+
+fn element(out: &mut String, depth: usize, item: &Value) {
+    let indent = "  ".repeat(depth);
+    match item {
+        Value::Object(map) => {
+            let start = out.len();
+            for (key, value) in map {
+                field(out, depth + 1, key, value);
+            }
+            // The first field stands on the line of the dash.
+            if out.len() > start {
+                out.replace_range(start..start + indent.len() + 2, &format!("{indent}- "));
+            }
+        }
+        Value::String(text) => out.push_str(&format!("{indent}- {text}\n")),
+        other => out.push_str(&format!("{indent}- {other}\n")),
+    }
+}
+
+async fn events(api: &Api, object: &Object) -> Result<String> {
+    let kind = targets::kind("events")?;
+    let selector = format!("involvedObject.uid={}", object.uid());
+    let query = api::query(&[("fieldSelector", Some(&selector))]);
+    let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty());
+    let (mut items, _) = api.list(kind, namespace, &query).await?;
+    if items.is_empty() {
+        return Ok("Events:  <none>\n".to_owned());
+    }
+    items.sort_by(|a, b| event_time(a).cmp(event_time(b)));
+    let now = Timestamp::now();
+    let mut lines =
+        vec![["  Type", "Reason", "Age", "From", "Message"].map(str::to_owned).to_vec()];
+    for event in &items {
+        let text = |field: &str| event[field].as_str().unwrap_or("").to_owned();
+        let age = event_time(event)
+            .parse()
+            .map_or_else(|_| "<unknown>".to_owned(), |at| time::age(at, now));
+        let age = match event["count"].as_i64() {
+            Some(count) if count > 1 => format!("{age} (x{count})"),
+            _ => age,
+        };
+        let from = match event["source"]["component"].as_str() {
+            Some(component) if !component.is_empty() => component.to_owned(),
+            _ => text("reportingComponent"),
+        };
+        lines.push(vec![format!("  {}", text("type")), text("reason"), age, from, text("message")]);
+    }
+    Ok(format!("Events:\n{}", print::align(&lines)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fields_and_lists_line_up() {
+        let object = Object(json!({
+            "metadata": {"name": "a", "labels": {"app.x/y": "1"}},
+            "spec": {"podIP": "1.2.3.4", "list": [{"a": 1, "b": "x"}, "s"], "none": {}},
+        }));
+        let expected = "Labels:\n  app.x/y:  1\nName:  a\nSpec:\n  List:\n    - A:  1\n      B:  x\n    - s\n  None:  <none>\n  Pod IP:  1.2.3.4\n";
+        assert_eq!(render(&object), expected);
+    }
+}

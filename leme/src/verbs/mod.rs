@@ -1,0 +1,12 @@
+//! The verbs of the command line, a file each: kubectl's words and flags where it has them.
+
+pub mod apply;
+pub mod delete;
+pub mod describe;
+pub mod exec;
+pub mod get;
+pub mod image;
+pub mod logs;
+pub mod scale;
+pub mod wait;
+pub mod why;
