@@ -2,8 +2,8 @@
 //!
 //! Knows: those paths, and which of them strangers may read. Refuses to know: objects.
 
+use http::Method;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, header};
 use leme_access::Identity;
 use leme_meta::Status;
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
-use crate::discovery;
+use crate::openapi;
 use crate::query::Query;
 
 /// The Kubernetes version whose API is served.
@@ -41,7 +41,8 @@ pub(crate) async fn answer(
     match segments.as_slice() {
         ["healthz" | "livez" | "readyz", rest @ ..] => health(api, segments[0], rest, query).await,
         ["version"] => Ok(version()),
-        ["openapi", ..] => Err(Status::no_such_path()),
+        ["openapi", "v3"] => Ok(openapi::index(headers)),
+        ["openapi", "v3", path @ ..] => openapi::document(headers, &path.join("/"), query),
         [] => Ok(answer::value(200, &json!({ "paths": paths(api) }))),
         other => api.discovery.at(other, headers).unwrap_or_else(|| Err(Status::no_such_path())),
     }
@@ -113,36 +114,4 @@ async fn health(api: &Api, which: &str, rest: &[&str], query: &Query) -> Result<
     }
     let code = if healthy { 200 } else { 500 };
     Ok(answer::with_body(code, "text/plain; charset=utf-8", Body::whole(text)))
-}
-
-/// A large document that never changes: with an ETag, and compressed if the client asks. Objects are never compressed:
-/// on loopback and in a data centre's network that costs both sides more time than it saves.
-fn document(headers: &HeaderMap, value: &serde_json::Value) -> Answer {
-    let bytes = value.to_string().into_bytes();
-    let tag = discovery::etag(&bytes);
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == tag);
-    let gzip = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|text| text.split(',').any(|one| one.trim() == "gzip")));
-    let mut answer = match (known, gzip) {
-        (true, _) => answer::with_body(304, "application/json", Body::empty()),
-        (false, false) => answer::json(200, bytes),
-        (false, true) => {
-            let mut answer = answer::json(200, compressed(&bytes));
-            answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            answer
-        }
-    };
-    answer.headers_mut().insert(header::ETAG, tag);
-    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
-    answer
-}
-
-fn compressed(bytes: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    // Writing to a Vec does not fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default()
 }

@@ -25,6 +25,7 @@ mod listen;
 mod local;
 mod negotiate;
 mod node_proxy;
+mod openapi;
 mod pages;
 pub mod pki;
 mod pod_streams;

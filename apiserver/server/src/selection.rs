@@ -54,11 +54,6 @@ impl Selection {
             (value == requirement.value) == requirement.equal
         })
     }
-
-    /// Whether prefix and selectors match.
-    pub fn contains(&self, object: &Cached) -> bool {
-        object.key.starts_with(&self.prefix) && self.matches(object)
-    }
 }
 
 fn offered(kind: &Kind, field: &str) -> bool {
