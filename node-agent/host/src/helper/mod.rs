@@ -111,7 +111,23 @@ fn run_child(fds: Vec<OwnedFd>) {
     };
     match result {
         Ok(()) => protocol::send(&control, &Report::Done),
-        Err(failure) => report_failure(&control, failure),
+        Err(failure) => {
+            report_failure(&control, failure);
+            reap_briefly();
+        }
+    }
+}
+
+/// Takes in the processes of a failed attempt. Left to the machine's first process they could stay for long, and a PID
+/// namespace does not end before all of its processes are taken in.
+fn reap_briefly() {
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    for _ in 0..1000 {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => std::thread::sleep(std::time::Duration::from_millis(2)),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return,
+        }
     }
 }
 

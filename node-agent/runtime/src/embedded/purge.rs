@@ -3,10 +3,12 @@
 //! Knows: what an engine leaves in its directories. Refuses to know: images, which stay.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use leme_host::cgroup::Cgroup;
 use leme_host::helper::protocol::ShimRecord;
 use leme_host::namespaces::{self, SandboxPaths};
+use leme_host::process::ProcessId;
 use leme_host::{files, mounts};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,22 +42,35 @@ pub async fn purge(config: &EmbeddedConfig) -> Result<()> {
     }
 }
 
-/// Shims first: they would take note of their containers' ends, which nobody wants to read any more.
+/// Ends the containers' processes, then gives the shims a moment to take them in and to end by themselves.
 fn end_processes(shims: &[PathBuf], pods: &[String]) -> Vec<String> {
     let mut errors = Vec::new();
+    let mut watchers: Vec<ProcessId> = Vec::new();
     for file in shims {
         match files::read_json::<ShimRecord>(file) {
-            Ok(Some(record)) if record.shim.alive() => {
-                let _ = kill(Pid::from_raw(record.shim.pid), Signal::SIGKILL);
-            }
-            Ok(_) => {}
+            Ok(record) => watchers.extend(record.map(|record| record.shim)),
             Err(error) => errors.push(format!("read {}: {error}", file.display())),
         }
     }
-    for pod in pods {
-        let ended = Cgroup::new(pod).and_then(|cgroup| cgroup.kill_all().and_then(|()| cgroup.remove()));
-        if let Err(error) = ended {
-            errors.push(format!("remove cgroup {pod}: {error}"));
+    let groups: Vec<Cgroup> = pods.iter().filter_map(|pod| Cgroup::new(pod).ok()).collect();
+    for group in &groups {
+        if let Err(error) = group.kill_all() {
+            errors.push(error.to_string());
+        }
+    }
+    for round in 0..100u64 {
+        watchers.retain(ProcessId::alive);
+        if watchers.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis((1 + round).min(50)));
+    }
+    for shim in watchers.iter().filter(|shim| shim.alive()) {
+        let _ = kill(Pid::from_raw(shim.pid), Signal::SIGKILL);
+    }
+    for group in &groups {
+        if let Err(error) = group.remove() {
+            errors.push(format!("remove cgroup: {error}"));
         }
     }
     errors

@@ -148,7 +148,8 @@ impl Node {
         let cgroup = leme_host::cgroup::Cgroup::new(&self.config.cgroup_parent).unwrap();
         assert!(cgroup.directories().is_empty(), "left: {:?}", cgroup.directories());
         for pid in processes.into_iter().chain(shims) {
-            assert!(gone(pid), "process {pid} is left");
+            let status = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            assert!(gone(pid), "process {pid} is left: {}", status());
         }
         assert!(!self.config.root.exists() && !self.config.run_dir.exists());
     }
