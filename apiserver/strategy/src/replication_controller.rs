@@ -51,12 +51,12 @@ fn validate(controller: &Value) -> Errors {
         errors.extend(meta::labels(spec.get("selector"), &path.child("selector")));
     }
     check::not_negative(spec, &["replicas"], &path, &mut errors);
-    template(spec, &path.child("template"), "ReplicationController", &mut errors);
+    template(spec, &path.child("template"), &mut errors);
     errors
 }
 
 /// Checks the template of an object that keeps pods running by a plain selector.
-pub(crate) fn template(spec: &Value, path: &Path, owner: &str, errors: &mut Errors) {
+pub(crate) fn template(spec: &Value, path: &Path, errors: &mut Errors) {
     let Some(template) = json::at(spec, &["template"]) else {
         errors.push(FieldError::required(path, ""));
         return;
@@ -74,8 +74,8 @@ pub(crate) fn template(spec: &Value, path: &Path, owner: &str, errors: &mut Erro
         errors.push(FieldError::not_supported(&at.child("restartPolicy"), policy, &["Always"]));
     }
     if json::at(template, &["spec", "activeDeadlineSeconds"]).is_some() {
-        let why = format!("activeDeadlineSeconds in {owner} is not Supported");
-        errors.push(FieldError::forbidden(&at.child("activeDeadlineSeconds"), &why));
+        let why = "activeDeadlineSeconds in ReplicationController is not Supported";
+        errors.push(FieldError::forbidden(&at.child("activeDeadlineSeconds"), why));
     }
 }
 

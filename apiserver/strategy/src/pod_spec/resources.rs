@@ -59,7 +59,7 @@ pub(super) fn requests_from_limits(container: &mut Value) {
 }
 
 /// Checks the resources of a container.
-pub(super) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
+pub(crate) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
     let requests = path.child("requests");
     for (name, limit) in json::entries(resources, &["limits"]) {
         let at = path.child("limits").key(name);

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::check::{self, Errors};
 
+mod headers;
+mod tls;
+
 /// Says that the server chose the host.
 const GENERATED: &str = "openshift.io/host.generated";
 /// Lets a host have labels that DNS would refuse.
@@ -84,54 +87,53 @@ fn validate(route: &Value) -> Errors {
     let spec = route.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
     host(route, spec, &path, &mut errors);
-    route_path(spec, &path, &mut errors);
-    backends(spec, &path, &mut errors);
-    if let Some(port) = json::at(spec, &["port"]) {
-        let at = path.child("port").child("targetPort");
-        if matches!(port.get("targetPort"), None | Some(Value::Null)) || port["targetPort"] == "" || port["targetPort"] == 0 {
-            errors.push(FieldError::required(&at, ""));
-        }
-    }
     check::one_of(spec, "wildcardPolicy", &path, &["None", "Subdomain"], &mut errors);
     if json::text(spec, &["wildcardPolicy"]) == "Subdomain" && json::unset(spec, "host") {
         let why = "host name not specified for wildcard policy";
         errors.push(FieldError::invalid(&path.child("wildcardPolicy"), "Subdomain", why));
     }
-    if let Some(tls) = json::at(spec, &["tls"]) {
-        self::tls(tls, &path.child("tls"), &mut errors);
+    headers::validate(spec, &path, &mut errors);
+    route_path(spec, &path, &mut errors);
+    backend(spec.get("to").unwrap_or(&Value::Null), &path.child("to"), &mut errors);
+    let others = json::list(spec, &["alternateBackends"]);
+    let at = path.child("alternateBackends");
+    if others.len() > 3 {
+        errors.push(FieldError::required(&at, "cannot specify more than 3 alternate backends"));
     }
-    if json::text(spec, &["tls", "termination"]) == "passthrough" && !json::unset(spec, "path") {
-        let why = "passthrough termination does not support paths";
-        errors.push(FieldError::invalid(&path.child("path"), json::text(spec, &["path"]), why));
+    for (index, other) in others.iter().enumerate() {
+        backend(other, &at.index(index), &mut errors);
+    }
+    if let Some(port) = json::at(spec, &["port"]) {
+        if json::unset(port, "targetPort") || port["targetPort"] == 0 {
+            errors.push(FieldError::required(&path.child("port").child("targetPort"), ""));
+        }
+    }
+    if let Some(tls) = json::at(spec, &["tls"]) {
+        tls::validate(tls, &path.child("tls"), &mut errors);
     }
     errors
 }
 
 fn host(route: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
-    let loose = json::text(route, &["metadata", "annotations", ANY_HOST]) == "true";
-    for field in ["host", "subdomain"] {
-        let text = json::text(spec, &[field]);
-        if text.is_empty() {
-            continue;
+    let host = json::text(spec, &["host"]);
+    let at = path.child("host");
+    if !host.is_empty() && !names::dns1123_subdomain(host).is_empty() {
+        errors.push(FieldError::invalid(&at, host, "host must conform to DNS 952 subdomain conventions"));
+    }
+    if !host.is_empty() && json::text(route, &["metadata", "annotations", ANY_HOST]) != "true" {
+        for label in host.split('.') {
+            check::named(&at, host, &names::dns1123_label(label), errors);
         }
-        let at = path.child(field);
-        if text.len() > 253 {
-            errors.push(FieldError::invalid(&at, text, "host must conform to DNS 952 subdomain conventions: must be no more than 253 characters"));
-            continue;
-        }
-        let subdomain = names::dns1123_subdomain(text);
-        if !subdomain.is_empty() {
-            for why in &subdomain {
-                let why = format!("host must conform to DNS 952 subdomain conventions: {why}");
-                errors.push(FieldError::invalid(&at, text, &why));
-            }
-            continue;
-        }
-        for label in text.split('.').filter(|_| !loose) {
-            for why in names::dns1123_label(label) {
-                let why = format!("host must conform to DNS 1123 naming conventions: {why}");
-                errors.push(FieldError::invalid(&at, text, &why));
-            }
+    }
+    let subdomain = json::text(spec, &["subdomain"]);
+    let at = path.child("subdomain");
+    if subdomain.len() > 253 {
+        errors.push(FieldError::invalid(&at, subdomain, &names::max_len_error(253)));
+    }
+    for label in subdomain.split('.').filter(|_| !subdomain.is_empty()) {
+        let wrong = names::dns1123_label(label);
+        if !wrong.is_empty() {
+            errors.push(FieldError::invalid(&at, label, &wrong.join(", ")));
         }
     }
 }
@@ -139,69 +141,28 @@ fn host(route: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
 fn route_path(spec: &Value, path: &Path, errors: &mut Errors) {
     let text = json::text(spec, &["path"]);
     let at = path.child("path");
-    if !text.is_empty() && !text.starts_with('/') {
+    if text.is_empty() {
+        return;
+    }
+    if !text.starts_with('/') {
         errors.push(FieldError::invalid(&at, text, "path must begin with /"));
     }
     if text.contains(['#', ' ']) {
         errors.push(FieldError::invalid(&at, text, "path may not contain the characters '#' or ' '"));
     }
-}
-
-fn backends(spec: &Value, path: &Path, errors: &mut Errors) {
-    backend(spec.get("to").unwrap_or(&Value::Null), &path.child("to"), errors);
-    let others = json::list(spec, &["alternateBackends"]);
-    let at = path.child("alternateBackends");
-    if others.len() > 3 {
-        let why = "cannot specify more than 3 alternate backends";
-        errors.push(FieldError::required(&at, why));
-    }
-    for (index, other) in others.iter().enumerate() {
-        backend(other, &at.index(index), errors);
+    if json::text(spec, &["tls", "termination"]) == "passthrough" {
+        errors.push(FieldError::invalid(&at, text, "passthrough termination does not support paths"));
     }
 }
 
 fn backend(target: &Value, path: &Path, errors: &mut Errors) {
+    check::required(target, "name", path, errors);
     let kind = json::text(target, &["kind"]);
     if kind != "Service" {
         errors.push(FieldError::invalid(&path.child("kind"), kind, "must reference a Service"));
     }
-    check::required(target, "name", path, errors);
     if let Some(weight) = json::int(target, &["weight"]).filter(|weight| !(0..=256).contains(weight)) {
         errors.push(FieldError::invalid(&path.child("weight"), weight, "weight must be an integer between 0 and 256"));
-    }
-}
-
-fn tls(tls: &Value, path: &Path, errors: &mut Errors) {
-    let termination = json::text(tls, &["termination"]);
-    let certificates = ["certificate", "key", "caCertificate", "destinationCACertificate"];
-    match termination {
-        "passthrough" => {
-            for field in certificates.iter().filter(|field| !json::unset(tls, field)) {
-                let why = "passthrough termination does not support certificates";
-                errors.push(FieldError::invalid(&path.child(field), "redacted", why));
-            }
-            if !json::unset(tls, "externalCertificate") {
-                let at = path.child("externalCertificate");
-                errors.push(FieldError::invalid(&at, &tls["externalCertificate"], "passthrough termination does not support certificates"));
-            }
-        }
-        "edge" if !json::unset(tls, "destinationCACertificate") => {
-            let why = "edge termination does not support destination certificates";
-            errors.push(FieldError::invalid(&path.child("destinationCACertificate"), "redacted", why));
-        }
-        "edge" | "reencrypt" => {}
-        other => errors.push(FieldError::not_supported(&path.child("termination"), other, &TERMINATIONS)),
-    }
-    if !json::unset(tls, "certificate") && !json::unset(tls, "externalCertificate") {
-        let why = "cannot specify both tls.certificate and tls.externalCertificate";
-        errors.push(FieldError::invalid(&path.child("externalCertificate"), &tls["externalCertificate"], why));
-    }
-    let policy = json::text(tls, &["insecureEdgeTerminationPolicy"]);
-    let known: &[&str] =
-        if termination == "passthrough" { &["None", "Redirect"] } else { &["None", "Allow", "Redirect"] };
-    if !policy.is_empty() && !known.contains(&policy) {
-        let why = format!("invalid value for InsecureEdgeTerminationPolicy option, acceptable values are {}, or empty", known.join(", "));
-        errors.push(FieldError::invalid(&path.child("insecureEdgeTerminationPolicy"), policy, &why));
     }
 }
 

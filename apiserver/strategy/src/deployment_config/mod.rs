@@ -3,12 +3,14 @@
 //! Knows: strategies, triggers, hooks, the version counter. Refuses to know: how a rollout proceeds.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Scale, Strategy, json};
+use leme_registry::{Context, Scale, Strategy, json, names};
 use serde_json::{Value, json};
 
-use crate::check::{self, Errors};
+use crate::check::{self, Errors, GoMap};
 use crate::pod_spec::{defaults, resources};
 use crate::replication_controller;
+
+mod rollout;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     decode: |config| {
@@ -43,9 +45,7 @@ fn default(config: &mut Value) {
     if let Some(labels) = labels.filter(|_| json::unset(spec, "selector")) {
         json::set(spec, "selector", labels);
     }
-    for (field, number) in [("replicas", 0), ("revisionHistoryLimit", 10)] {
-        json::default(spec, field, number);
-    }
+    json::default(spec, "replicas", 0);
     json::default(spec, "test", false);
     strategy(json::child(spec, "strategy"));
     hook_containers(spec);
@@ -124,6 +124,7 @@ fn empty_status() -> Value {
 
 fn prepare_create(config: &mut Value, _: &Context) {
     json::set(config, "status", empty_status());
+    json::default(json::child(config, "spec"), "revisionHistoryLimit", 10);
     for trigger in json::list_mut(json::child(config, "spec"), &["triggers"]) {
         if let Some(params) = json::at_mut(trigger, &["imageChangeParams"]) {
             json::remove(params, "lastTriggeredImage");
@@ -152,16 +153,21 @@ fn validate(config: &Value) -> Errors {
     let spec = config.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
     triggers(spec, &path, &mut errors);
-    check::not_negative(spec, &["replicas", "minReadySeconds", "revisionHistoryLimit"], &path, &mut errors);
-    validate_strategy(spec, &path, &mut errors);
-    if json::unset(spec, "selector") {
-        errors.push(FieldError::invalid(&path.child("selector"), &Value::Null, "selector cannot be empty"));
+    if json::at(spec, &["template"]).is_some() {
+        rollout::validate(spec, &path, &mut errors);
     }
-    let at = path.child("template");
+    check::not_negative(spec, &["revisionHistoryLimit", "minReadySeconds"], &path, &mut errors);
+    rollout::ready_in_time(spec, &path, &mut errors);
     let mut template = Vec::new();
-    replication_controller::template(spec, &at, "DeploymentConfig", &mut template);
+    replication_controller::template(spec, &path.child("template"), &mut template);
     template.retain(|error| !image_comes_from_trigger(spec, error));
     errors.extend(template);
+    if let Some(replicas) = json::int(spec, &["replicas"]).filter(|replicas| *replicas < 0) {
+        errors.push(FieldError::invalid(&path.child("replicas"), replicas, "replicas cannot be negative"));
+    }
+    if json::unset(spec, "selector") {
+        errors.push(FieldError::invalid(&path.child("selector"), GoMap(&Value::Null), "selector cannot be empty"));
+    }
     errors
 }
 
@@ -190,151 +196,36 @@ fn triggers(spec: &Value, path: &Path, errors: &mut Errors) {
             errors.push(FieldError::required(&at, ""));
             continue;
         };
-        let from = params.get("from").unwrap_or(&Value::Null);
-        let from_at = at.child("from");
-        if json::text(from, &["kind"]) != "ImageStreamTag" {
-            let why = "kind must be an ImageStreamTag";
-            errors.push(FieldError::invalid(&from_at.child("kind"), json::text(from, &["kind"]), why));
-        }
-        let name = check::required(from, "name", &from_at, errors);
-        if !name.is_empty() && !is_tag_name(name) {
-            let why = "must be a valid ImageStreamTag: <name>:<tag>";
-            errors.push(FieldError::invalid(&from_at.child("name"), name, why));
-        }
+        trigger_source(params.get("from").unwrap_or(&Value::Null), &at.child("from"), errors);
         if json::list(params, &["containerNames"]).is_empty() {
             errors.push(FieldError::required(&at.child("containerNames"), ""));
         }
     }
 }
 
+fn trigger_source(from: &Value, path: &Path, errors: &mut Errors) {
+    let name = json::text(from, &["name"]);
+    if name.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    let kind = json::text(from, &["kind"]);
+    if kind != "ImageStreamTag" {
+        errors.push(FieldError::invalid(&path.child("kind"), kind, "kind must be an ImageStreamTag"));
+    }
+    if !is_tag_name(name) {
+        errors.push(FieldError::invalid(&path.child("name"), name, "must be in the form of <name>:<tag>"));
+    }
+    let namespace = json::text(from, &["namespace"]);
+    if !namespace.is_empty() && !names::dns1123_subdomain(namespace).is_empty() {
+        let why = "namespace must be a valid subdomain";
+        errors.push(FieldError::invalid(&path.child("namespace"), namespace, why));
+    }
+}
+
 /// Whether a text names a tag of an image stream.
 pub(crate) fn is_tag_name(name: &str) -> bool {
     name.split_once(':').is_some_and(|(stream, tag)| !stream.is_empty() && !tag.is_empty() && !tag.contains(':'))
-}
-
-fn validate_strategy(spec: &Value, path: &Path, errors: &mut Errors) {
-    let strategy = spec.get("strategy").unwrap_or(&Value::Null);
-    let path = path.child("strategy");
-    let (params_field, kind) = match json::text(strategy, &["type"]) {
-        "Rolling" => ("rollingParams", "Rolling"),
-        "Recreate" => ("recreateParams", "Recreate"),
-        "Custom" => {
-            if json::at(strategy, &["customParams"]).is_none() {
-                errors.push(FieldError::required(&path.child("customParams"), ""));
-            }
-            ("customParams", "Custom")
-        }
-        "" => {
-            errors.push(FieldError::required(&path.child("type"), ""));
-            return;
-        }
-        other => {
-            let why = "unsupported strategy type, use \"Custom\" instead and specify your own strategy";
-            errors.push(FieldError::invalid(&path.child("type"), other, why));
-            return;
-        }
-    };
-    let params = strategy.get(params_field).unwrap_or(&Value::Null);
-    let at = path.child(params_field);
-    for field in ["intervalSeconds", "updatePeriodSeconds", "timeoutSeconds"] {
-        if let Some(seconds) = json::int(params, &[field]).filter(|seconds| *seconds < 1) {
-            errors.push(FieldError::invalid(&at.child(field), seconds, "must be >0"));
-        }
-    }
-    if kind == "Rolling" {
-        rolling(params, &at, errors);
-    }
-    deadlines(spec, strategy, params, &path, errors);
-    for (_, hook) in HOOKS.iter().filter(|(field, _)| *field == params_field) {
-        if let Some(hook_value) = json::at(params, &[hook]) {
-            validate_hook(hook_value, &at.child(hook), errors);
-        }
-    }
-}
-
-fn deadlines(spec: &Value, strategy: &Value, params: &Value, path: &Path, errors: &mut Errors) {
-    let ready = json::int(spec, &["minReadySeconds"]).unwrap_or(0);
-    let timeout = json::int(params, &["timeoutSeconds"]);
-    let at = path.child("activeDeadlineSeconds");
-    let deadline = json::int(strategy, &["activeDeadlineSeconds"]);
-    if let Some(deadline) = deadline {
-        check::in_range(strategy, "activeDeadlineSeconds", path, 1, i64::from(i32::MAX), errors);
-        if timeout.is_some_and(|timeout| deadline <= timeout) {
-            errors.push(FieldError::invalid(&at, deadline, "activeDeadlineSeconds must be greater than timeoutSeconds"));
-        }
-    }
-    let bound = timeout.or(deadline);
-    if bound.is_some_and(|bound| ready > 0 && ready >= bound) {
-        let why = format!("must be less than the deployment timeout ({}s)", bound.unwrap_or(0));
-        errors.push(FieldError::invalid(&Path::new("spec").child("minReadySeconds"), ready, &why));
-    }
-}
-
-/// The number of an absolute value, or of a percentage.
-fn amount(value: Option<&Value>) -> Option<(i64, bool)> {
-    match value? {
-        Value::Number(number) => Some((number.as_i64()?, false)),
-        Value::String(text) => Some((text.strip_suffix('%')?.parse().ok()?, true)),
-        _ => None,
-    }
-}
-
-fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
-    let mut zero = 0;
-    for field in ["maxUnavailable", "maxSurge"] {
-        let at = path.child(field);
-        let Some(value) = json::at(params, &[field]) else { continue };
-        match amount(Some(value)) {
-            None => errors.push(FieldError::invalid(&at, value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")),
-            Some((number, _)) if number < 0 => {
-                errors.push(FieldError::invalid(&at, number, "must be non-negative"));
-            }
-            Some((number, true)) if number > 100 && field == "maxUnavailable" => {
-                errors.push(FieldError::invalid(&at, value, "must not be greater than 100%"));
-            }
-            Some((0, _)) => zero += 1,
-            Some(_) => {}
-        }
-    }
-    if zero == 2 {
-        let why = "cannot be 0 when maxSurge is 0 as well";
-        errors.push(FieldError::invalid(&path.child("maxUnavailable"), &params["maxUnavailable"], why));
-    }
-}
-
-fn validate_hook(hook: &Value, path: &Path, errors: &mut Errors) {
-    let policies = ["Abort", "Retry", "Ignore"];
-    check::required_one_of(hook, "failurePolicy", path, &policies, errors);
-    match (json::at(hook, &["execNewPod"]), json::list(hook, &["tagImages"])) {
-        (Some(pod), []) => {
-            let at = path.child("execNewPod");
-            if json::list(pod, &["command"]).is_empty() {
-                errors.push(FieldError::required(&at.child("command"), ""));
-            }
-            check::required(pod, "containerName", &at, errors);
-        }
-        (None, []) => {
-            let why = "One of execNewPod or tagImages must be specified";
-            errors.push(FieldError::invalid(path, "<nil>", why));
-        }
-        (Some(_), _) => {
-            let why = "Only one of execNewPod of tagImages may be specified";
-            errors.push(FieldError::invalid(path, "<nil>", why));
-        }
-        (None, tags) => {
-            for (index, tag) in tags.iter().enumerate() {
-                let at = path.child("tagImages").index(index);
-                check::required(tag, "containerName", &at, errors);
-                let kind = json::text(tag, &["to", "kind"]);
-                if kind != "ImageStreamTag" {
-                    errors.push(FieldError::invalid(&at.child("to").child("kind"), kind, "Must be 'ImageStreamTag'"));
-                }
-                if json::text(tag, &["to", "name"]).is_empty() {
-                    errors.push(FieldError::required(&at.child("to").child("name"), ""));
-                }
-            }
-        }
-    }
 }
 
 fn validate_status(new: &Value, old: &Value) -> Errors {

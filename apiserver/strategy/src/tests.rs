@@ -1,1 +1,0 @@
-//! Behaviour of the kinds through the write path.

@@ -1,0 +1,130 @@
+//! Behaviour of the kinds through the write path.
+
+use leme_kinds::{Kind, by_kind};
+use leme_meta::Status;
+use leme_meta::gvk::split_api_version;
+use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write};
+use serde_json::{Value, json};
+
+mod data;
+mod openshift;
+mod pod;
+mod rest;
+mod service;
+
+/// Hands out addresses and ports from a fixed start; everything that ends in 9 is taken.
+#[derive(Default)]
+struct Numbers {
+    given: i64,
+}
+
+impl Allocator for Numbers {
+    fn cluster_ip(&mut self, requested: Option<&str>) -> Result<String, String> {
+        match requested {
+            Some(ip) if ip.ends_with('9') => Err("provided IP is already allocated".to_owned()),
+            Some(ip) => Ok(ip.to_owned()),
+            None => {
+                self.given += 1;
+                Ok(format!("10.96.0.{}", self.given))
+            }
+        }
+    }
+
+    fn node_port(&mut self, requested: Option<i64>) -> Result<i64, String> {
+        match requested {
+            Some(port) if port % 10 == 9 => Err("provided port is already allocated".to_owned()),
+            Some(port) => Ok(port),
+            None => {
+                self.given += 1;
+                Ok(30_000 + self.given)
+            }
+        }
+    }
+}
+
+fn row(body: &Value) -> &'static Kind {
+    let (group, version) = split_api_version(body["apiVersion"].as_str().expect("apiVersion"));
+    by_kind(group, version, body["kind"].as_str().expect("kind")).expect("row")
+}
+
+fn context<'a>(kind: &'static Kind, name: &'a str) -> Context<'a> {
+    Context {
+        kind,
+        strategy: crate::of(kind),
+        namespace: if kind.namespaced() { "ns" } else { "" },
+        name,
+        now: "2026-01-02T03:04:05Z".parse().expect("time"),
+        uid: "u".to_owned(),
+        suffix: "abcde".to_owned(),
+        dry_run: false,
+        route_domain: "apps.test",
+    }
+}
+
+/// What a create stores.
+fn create(body: Value) -> Result<Value, Status> {
+    leme_registry::create(&context(row(&body), ""), body, &mut Numbers::default())
+}
+
+#[track_caller]
+fn created(body: Value) -> Value {
+    create(body).unwrap_or_else(|status| panic!("refused: {status}"))
+}
+
+/// What an update of `old`, changed so, writes.
+fn update(target: Target, old: &Value, change: impl FnOnce(&mut Value)) -> Result<Write, Status> {
+    let mut new = old.clone();
+    change(&mut new);
+    new["metadata"]["resourceVersion"] = "7".into();
+    let name = old["metadata"]["name"].as_str().unwrap_or("");
+    leme_registry::update(&context(row(old), name), target, new, old, 7, &mut Numbers { given: 50 })
+}
+
+#[track_caller]
+fn updated(old: &Value, change: impl FnOnce(&mut Value)) -> Value {
+    match update(Target::Main, old, change) {
+        Ok(Write::Put(new)) => new,
+        other => panic!("not a put: {other:?}"),
+    }
+}
+
+fn delete(old: &Value, grace: Option<i64>) -> Deletion {
+    let options = DeleteOptions { grace_period_seconds: grace, ..DeleteOptions::default() };
+    let name = old["metadata"]["name"].as_str().unwrap_or("");
+    leme_registry::delete(&context(row(old), name), &options, old, 7).expect("accepted")
+}
+
+fn causes(status: &Status) -> Vec<String> {
+    let details = status.details.as_ref().expect("details");
+    details.causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
+}
+
+/// Asserts that an object is refused with exactly these errors.
+#[track_caller]
+fn check<T: std::fmt::Debug>(result: Result<T, Status>, errors: &[&str]) {
+    let status = result.expect_err("refused");
+    assert_eq!(causes(&status), errors);
+}
+
+/// An object with fields set: `("spec.type", value)`.
+fn with(mut object: Value, changes: &[(&str, Value)]) -> Value {
+    for (path, value) in changes {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        match object.pointer_mut(&pointer) {
+            Some(slot) => *slot = value.clone(),
+            None => {
+                let (parent, field) = pointer.rsplit_once('/').expect("path");
+                object.pointer_mut(parent).expect("parent")[field] = value.clone();
+            }
+        }
+    }
+    object
+}
+
+/// The smallest pod.
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+        "spec": { "containers": [{ "name": "c", "image": "nginx" }] },
+    })
+}

@@ -1,0 +1,93 @@
+//! Services: defaults, numbers handed out and kept, validation.
+
+use super::*;
+
+fn service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "s" },
+        "spec": { "selector": { "a": "b" }, "ports": [{ "port": 80 }] },
+    })
+}
+
+#[test]
+fn a_bare_service_is_completed_as_upstream_completes_it() {
+    assert_eq!(
+        created(service())["spec"],
+        json!({
+            "selector": { "a": "b" }, "ports": [{ "port": 80, "protocol": "TCP", "targetPort": 80 }],
+            "type": "ClusterIP", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster",
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
+        })
+    );
+    assert_eq!(created(service())["status"], json!({ "loadBalancer": {} }));
+}
+
+#[test]
+fn a_headless_service_gets_no_address() {
+    let spec = created(with(service(), &[("spec.clusterIP", json!("None"))]))["spec"].clone();
+    assert_eq!((&spec["clusterIP"], &spec["clusterIPs"]), (&json!("None"), &json!(["None"])));
+}
+
+#[test]
+fn an_update_without_address_keeps_it_and_another_is_refused() {
+    let old = created(service());
+    let write = update(Target::Main, &old, |new| {
+        new["spec"] = service()["spec"].clone();
+    });
+    assert_eq!(write, Ok(Write::Unchanged));
+    check(update(Target::Main, &old, |new| new["spec"]["clusterIP"] = "10.96.0.7".into()), &[
+        "spec.clusterIPs: Invalid value: []string{\"10.96.0.1\"}: first value must match `clusterIP`",
+        "spec.clusterIPs[0]: Invalid value: []string{\"10.96.0.7\"}: may not change once set",
+    ]);
+}
+
+#[test]
+fn numbers_that_are_taken_are_refused() {
+    check(create(with(service(), &[("spec.clusterIP", json!("10.96.0.9"))])), &[
+        "spec.clusterIPs: Invalid value: []string{\"10.96.0.9\"}: failed to allocate IP 10.96.0.9: provided IP is already allocated",
+    ]);
+    let body = with(service(), &[
+        ("spec.type", json!("NodePort")),
+        ("spec.ports", json!([{ "port": 80, "nodePort": 30009 }])),
+    ]);
+    check(create(body), &["spec.ports[0].nodePort: Invalid value: 30009: provided port is already allocated"]);
+}
+
+#[test]
+fn node_ports_come_and_go_with_the_type() {
+    let old = created(with(service(), &[("spec.type", json!("NodePort"))]));
+    let port = old["spec"]["ports"][0]["nodePort"].clone();
+    assert_eq!(port, 30_002);
+    assert_eq!(old["spec"]["externalTrafficPolicy"], "Cluster");
+    let same = update(Target::Main, &old, |new| {
+        new["spec"]["ports"] = json!([{ "port": 80 }]);
+    });
+    assert_eq!(same, Ok(Write::Unchanged));
+    let plain = updated(&old, |new| new["spec"]["type"] = "ClusterIP".into());
+    assert_eq!(plain["spec"]["ports"][0].get("nodePort"), None);
+    assert_eq!(plain["spec"].get("externalTrafficPolicy"), None);
+    assert_eq!(plain["spec"]["clusterIP"], old["spec"]["clusterIP"]);
+}
+
+#[test]
+fn services_are_checked() {
+    check(create(with(service(), &[("spec.ports", json!([]))])), &["spec.ports: Required value"]);
+    let ports = json!([{ "port": 0 }, { "port": 80, "name": "a" }, { "port": 81, "name": "a", "targetPort": "x Y" }]);
+    check(create(with(service(), &[("spec.ports", ports)])), &[
+        "spec.ports[0].name: Required value",
+        "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
+        "spec.ports[2].name: Duplicate value: \"a\"",
+        "spec.ports[2].targetPort: Invalid value: \"x Y\": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+    ]);
+    check(create(with(service(), &[("spec.ports", json!([{ "port": 80, "nodePort": 30001 }]))])), &[
+        "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+    ]);
+    check(create(with(service(), &[("spec.type", json!("Magic"))])), &[
+        "spec.type: Unsupported value: \"Magic\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
+    ]);
+    check(create(with(service(), &[("spec.type", json!("ExternalName"))])), &["spec.externalName: Required value"]);
+    let name = create(with(service(), &[("metadata.name", json!("1s"))])).expect_err("refused");
+    assert!(name.message.contains("metadata.name: Invalid value: \"1s\": a DNS-1035 label must"), "{name}");
+}
