@@ -27,7 +27,7 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     // The container helper is this binary started again; it must not start a thread before it is done.
     let words: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = leme_cri::embedded::helper_main(&words) {
+    if let Some(code) = leme_cri::helper_main(&words) {
         return code;
     }
     let cli = Cli::parse();

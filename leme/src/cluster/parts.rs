@@ -484,7 +484,7 @@ fn client(server: &Server, identity: Identity) -> kube::Client {
 }
 
 async fn preflight() -> Result<()> {
-    let missing = leme_network::check::preflight().await;
+    let missing = leme_network::check::preflight("leme0").await;
     ensure!(missing.is_empty(), "this machine cannot run a node:\n  {}", missing.join("\n  "));
     Ok(())
 }
