@@ -15,7 +15,10 @@ chain pass { type filter hook forward priority filter; meta l4proto tcp reject w
 }
 ";
 
-/// What keeps the pod network from working here; empty when nothing does.
+/// What the names of the bridges begin with, for firewall rules.
+const BRIDGES: &str = "leme";
+
+/// What keeps a pod network from working here; empty when nothing does.
 pub async fn preflight() -> Vec<String> {
     if !nix::unistd::geteuid().is_root() {
         return vec!["the pod network needs root: run this as root, for example with sudo".into()];
@@ -28,6 +31,8 @@ pub async fn preflight() -> Vec<String> {
             "this kernel does not take the service rules ({error:#}): load nf_tables, nft_chain_nat, nft_numgen, \
              nft_hash, nft_fib_ipv4, nft_masq and nft_reject_ipv4 with modprobe"
         ));
+    } else {
+        failures.extend(forwarding_dropped().await);
     }
     if let Err(error) = std::fs::metadata("/proc/sys/net/ipv4/ip_forward") {
         failures.push(format!("no IPv4 forwarding ({error}): mount /proc and enable IPv4"));
@@ -35,10 +40,18 @@ pub async fn preflight() -> Vec<String> {
     failures
 }
 
-#[cfg(test)]
-mod tests {
-    #[tokio::test]
-    async fn a_machine_for_tests_passes() {
-        assert_eq!(super::preflight().await, Vec::<String>::new());
+/// Other programs' firewalls come before ours: Docker's, for one, drops what it does not know.
+async fn forwarding_dropped() -> Option<String> {
+    let chain = nft::chain("filter", "FORWARD").await?;
+    let accepts = |direction: &str| {
+        let matched = format!("{direction} \"{BRIDGES}");
+        chain.lines().any(|line| line.contains(&matched) && line.trim_end().ends_with("accept"))
+    };
+    if !chain.contains("policy drop") || (accepts("iifname") && accepts("oifname")) {
+        return None;
     }
+    Some(format!(
+        "the firewall of this machine drops what pods send each other (chain FORWARD has the policy DROP): \
+         iptables -I FORWARD -i {BRIDGES}+ -j ACCEPT && iptables -I FORWARD -o {BRIDGES}+ -j ACCEPT"
+    ))
 }

@@ -40,6 +40,14 @@ pub(crate) fn drop_table(table: &str) -> String {
     format!("add table ip {table}\ndelete table ip {table}\n")
 }
 
+/// The text of one chain of another program's table; `None` when there is no such chain.
+pub(crate) async fn chain(table: &str, chain: &str) -> Option<String> {
+    let listed =
+        Command::new(program()?).args(["list", "chain", "ip", table, chain]).output().await;
+    let output = listed.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 async fn run(args: &[&str], script: &str) -> Result<()> {
     let program = program().context("nft is not installed: apt-get install nftables")?;
     let mut child = Command::new(program)

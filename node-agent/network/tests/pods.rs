@@ -2,7 +2,7 @@
 
 mod support;
 
-use leme_network::{PodNetwork, PodNetworkConfig};
+use leme_network::{PodNetwork, PodNetworkConfig, check};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -124,5 +124,56 @@ fn a_link_that_is_no_bridge_is_left_alone() {
         assert!(format!("{error:#}").contains("not a bridge"), "{error:#}");
         PodNetwork::teardown(&config).await.unwrap();
         assert!(links().contains(&"lo".to_owned()));
+    });
+}
+
+fn nft(script: &str) {
+    let mut words = script.split(' ').collect::<Vec<_>>();
+    words.retain(|word| !word.is_empty());
+    assert!(std::process::Command::new("/usr/sbin/nft").args(words).status().unwrap().success());
+}
+
+#[test]
+fn a_firewall_in_the_way_is_named() {
+    Netns::new().host(|| async {
+        assert_eq!(check::preflight().await, Vec::<String>::new());
+        nft("add table ip filter");
+        nft("add chain ip filter FORWARD { type filter hook forward priority filter ; policy drop ; }");
+        let failures = check::preflight().await;
+        assert!(failures.len() == 1 && failures[0].contains("iptables -I FORWARD -i leme+"));
+        nft("add rule ip filter FORWARD iifname leme* counter accept");
+        assert_eq!(check::preflight().await.len(), 1);
+        nft("add rule ip filter FORWARD oifname leme* counter accept");
+        assert_eq!(check::preflight().await, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn two_nodes_share_a_machine() {
+    let (host, a, b) = (Netns::new(), Netns::new(), Netns::new());
+    let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    host.host(|| async {
+        let first = PodNetwork::setup(config(dir.path())).await.unwrap();
+        let other = PodNetworkConfig {
+            bridge: "leme1".into(),
+            pod_cidr: (Ipv4Addr::new(10, 244, 1, 0), 24),
+            local_addresses: Vec::new(),
+            ..config(other_dir.path())
+        };
+        let second = PodNetwork::setup(other.clone()).await.unwrap();
+        let ip_a = first.attach("a", &a.path()).await.unwrap();
+        let ip_b = second.attach("b", &b.path()).await.unwrap();
+        b.greet((ip_b, 80), "b");
+        assert_eq!(a.hear((ip_b, 80)), format!("b {ip_a}"));
+        // What one leaves does not take the other along.
+        let services = || std::fs::read_to_string("/proc/thread-self/net/route").unwrap();
+        PodNetwork::teardown(&other).await.unwrap();
+        assert!(
+            services().lines().any(|line| line.starts_with("leme0\t0000600A")),
+            "{}",
+            services()
+        );
+        a.greet((ip_a, 80), "a");
+        assert_eq!(hear((ip_a, 80)), "a 10.244.0.1");
     });
 }

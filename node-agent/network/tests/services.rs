@@ -156,6 +156,63 @@ fn sticky_clients_and_rules_removed_behind_our_back() {
     });
 }
 
+/// A UDP server that says `name` to whoever asks.
+fn answer_udp(pod: &Netns, address: (Ipv4Addr, u16), name: &'static str) {
+    let socket = pod.run(|| UdpSocket::bind(address).unwrap());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(name.as_bytes(), from);
+        }
+    });
+}
+
+#[test]
+fn udp_clients_move_when_their_endpoint_goes() {
+    let (host, a, b, client) = (Netns::new(), Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        let ip_b = network.attach("b", &b.path()).await.unwrap();
+        network.attach("client", &client.path()).await.unwrap();
+        answer_udp(&a, (ip_a, 5353), "a");
+        answer_udp(&b, (ip_b, 5353), "b");
+        let api = Api::default();
+        let ports = json!([{"name": "dns", "port": 53, "protocol": "UDP"}]);
+        api.put_service("dns", json!({"clusterIP": VIP, "ports": ports}));
+        let endpoints = |ip: Ipv4Addr| {
+            let metadata = json!({"namespace": "ns", "name": "dns-1",
+                "labels": {"kubernetes.io/service-name": "dns"}});
+            api.put(
+                "endpointslices",
+                json!({"metadata": metadata, "addressType": "IPv4", "endpoints": [{"addresses": [ip]}],
+                    "ports": [{"name": "dns", "port": 5353, "protocol": "UDP"}]}),
+            );
+        };
+        endpoints(ip_a);
+        let (_token, _proxy) = start_proxy(&api);
+        // One socket all the time: to connection tracking, one conversation.
+        let socket = client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
+        socket.connect((VIP, 53)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let say = || {
+            let mut buffer = [0; 64];
+            match socket.send(b"?").and_then(|_| socket.recv(&mut buffer)) {
+                Ok(length) => String::from_utf8_lossy(&buffer[..length]).into_owned(),
+                Err(error) => format!("{:?}", error.kind()),
+            }
+        };
+        eventually(say, "a".into());
+        endpoints(ip_b);
+        eventually(say, "b".into());
+        api.delete("endpointslices", "ns", "dns-1");
+        eventually(say, "ConnectionRefused".into());
+        endpoints(ip_a);
+        eventually(say, "a".into());
+    });
+}
+
 fn question(name: &str, kind: RecordType, edns: bool) -> Vec<u8> {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;

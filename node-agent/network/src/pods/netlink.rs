@@ -213,7 +213,8 @@ impl Netlink {
             .output_interface(index)
             .scope(RouteScope::Link);
         if let Some(source) = source {
-            route = route.pref_source(source);
+            // A metric of its own, so that the bridges of several nodes can hold the same route.
+            route = route.pref_source(source).priority(index);
         }
         let added = self.handle.route().add(route.build()).replace().execute().await;
         added.with_context(|| format!("route {}/{}", to.0, to.1))

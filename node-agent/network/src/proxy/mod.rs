@@ -1,9 +1,9 @@
 //! Service rules: watches Services and EndpointSlices and keeps one nftables table equal to them. Knows when to send what to
 //! `nft`; the rules themselves are decided in [`desired`] and worded in [`script`].
 //!
-//! Limits: a UDP peer that keeps sending from one port stays with the endpoint it first got until connection tracking forgets
-//! it; `sessionAffinity: ClientIP` hashes the client's address onto the endpoints, so its timeout is not counted.
+//! Limits: `sessionAffinity: ClientIP` hashes the client's address onto the endpoints, so its timeout is not counted.
 
+mod conntrack;
 mod desired;
 mod script;
 
@@ -108,7 +108,22 @@ impl Proxy {
             }
         }
         self.behind = false;
+        let held = self.programmed.take().unwrap_or_default();
+        let udp = script::udp_changes(&held, &next);
         self.programmed = Some(next);
+        forget_udp(udp).await;
         Ok(())
+    }
+}
+
+/// New conversations take the new rules; those under way must be told to.
+async fn forget_udp(current: conntrack::Current) {
+    if current.is_empty() {
+        return;
+    }
+    match tokio::task::spawn_blocking(move || conntrack::forget(&current)).await {
+        Ok(Ok(count)) => tracing::debug!(count, "UDP conversations forgotten"),
+        Ok(Err(error)) => tracing::warn!("UDP clients may stay with old endpoints: {error:#}"),
+        Err(error) => tracing::error!(%error, "forgetting UDP conversations died"),
     }
 }

@@ -3,8 +3,10 @@
 //! The shape decides the speed. There is no chain per service: `services` sends a destination to a chain for its number of
 //! slots, which draws a slot and finds the endpoint in one flat map. A change is a few elements, whatever the cluster's size.
 
+use super::conntrack::Current;
 use super::desired::{Backend, Frontend, Rules, Target};
 use super::{Cidr, ProxyConfig};
+use crate::model::Protocol;
 use crate::nft;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -62,6 +64,19 @@ impl Programmed {
         next.hairpin = hairpin;
         next
     }
+}
+
+/// The UDP frontends that differ, with what they lead to in `next`.
+pub(super) fn udp_changes(held: &Programmed, next: &Programmed) -> Current {
+    let mut current = Current::new();
+    for (frontend, _, new) in changes(held, next) {
+        let (Frontend::Cluster(_, protocol, _) | Frontend::Node(protocol, _)) = frontend;
+        if protocol == Protocol::Udp {
+            let backends = new.map(|new| new.target.backends.clone());
+            current.insert(frontend, backends.unwrap_or_default());
+        }
+    }
+    current
 }
 
 /// The frontends that differ, with the part before and after.
@@ -301,7 +316,6 @@ fn pick_chain(name: &str, prefix: &str, pick: &str, map: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Protocol;
 
     fn backends(last: &[u8]) -> BTreeSet<Backend> {
         last.iter().map(|n| (std::net::Ipv4Addr::new(10, 244, 0, *n), 80)).collect()
