@@ -30,8 +30,7 @@ pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked
             version = kind.version,
         )));
     }
-    if !findings.unknown.is_empty() {
-        schema::prune(schemas, name, &mut value);
-    }
+    // Nulls, and quantities that are not canonical, go even where no field is unknown.
+    schema::prune(schemas, name, &mut value);
     Ok(Checked { value, problems: findings.unknown })
 }
