@@ -120,3 +120,8 @@ pub async fn drain(runtime: &dyn leme_cri::Runtime, grace: Duration) -> anyhow::
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;

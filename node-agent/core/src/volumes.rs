@@ -245,7 +245,7 @@ pub fn relative(path: &str) -> Result<String, String> {
         return Err(format!("path {path:?} must be relative"));
     }
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-    if parts.is_empty() || parts.iter().any(|p| *p == "..") || parts[0].starts_with("..") {
+    if parts.is_empty() || parts.contains(&"..") || parts[0].starts_with("..") {
         return Err(format!("path {path:?} must not be empty or contain '..'"));
     }
     Ok(parts.join("/"))

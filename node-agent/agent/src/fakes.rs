@@ -1,0 +1,393 @@
+//! A runtime and an API for tests, in memory.
+//!
+//! Knows: what was asked, in order. Refuses to know: processes and sockets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use leme_cri::{
+    ExecChunk, ExecOutput, ExecRequest, ExecSession, Runtime, RuntimeError, RuntimeEvent,
+};
+use leme_node_core::cri::*;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+type Result<T> = leme_cri::Result<T>;
+
+/// Runs nothing and says that it does.
+#[derive(Debug)]
+pub struct FakeRuntime {
+    pub state: Mutex<FakeState>,
+    events: broadcast::Sender<RuntimeEvent>,
+}
+
+#[derive(Debug, Default)]
+pub struct FakeState {
+    pub sandboxes: BTreeMap<String, SandboxStatus>,
+    pub containers: BTreeMap<String, ContainerStatus>,
+    pub configs: HashMap<String, ContainerConfig>,
+    pub calls: Vec<String>,
+    pub images: Vec<String>,
+    next: u32,
+}
+
+impl FakeRuntime {
+    pub fn new(images: &[&str]) -> Arc<Self> {
+        let images = images.iter().map(|i| (*i).to_owned()).collect();
+        let state = FakeState { images, ..FakeState::default() };
+        Arc::new(Self { state: Mutex::new(state), events: broadcast::channel(64).0 })
+    }
+
+    pub fn lock(&self) -> std::sync::MutexGuard<'_, FakeState> {
+        self.state.lock().unwrap()
+    }
+
+    /// A container ends by itself.
+    pub fn exit(&self, id: &str, code: i32) {
+        if let Some(container) = self.lock().containers.get_mut(id) {
+            container.state = ContainerState::Exited;
+            container.exit_code = code;
+            container.finished_at = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap();
+        }
+        let _ = self.events.send(RuntimeEvent::ContainerExited { id: id.to_owned() });
+    }
+
+    fn call(&self, text: String) {
+        self.lock().calls.push(text);
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn version(&self) -> Result<(String, String)> {
+        Ok(("fake".into(), "1".into()))
+    }
+
+    async fn run_sandbox(&self, config: &SandboxConfig) -> Result<String> {
+        let mut state = self.lock();
+        state.next += 1;
+        let id = format!("s{}", state.next);
+        state.calls.push(format!("run_sandbox {}", config.pod.name));
+        let status = SandboxStatus {
+            id: id.clone(),
+            pod: config.pod.clone(),
+            attempt: config.attempt,
+            state: SandboxState::Ready,
+            ip: "127.0.0.1".into(),
+            created_at: 1,
+            labels: config.labels.clone(),
+        };
+        state.sandboxes.insert(id.clone(), status);
+        Ok(id)
+    }
+
+    async fn stop_sandbox(&self, id: &str) -> Result<()> {
+        self.call(format!("stop_sandbox {id}"));
+        if let Some(sandbox) = self.lock().sandboxes.get_mut(id) {
+            sandbox.state = SandboxState::NotReady;
+        }
+        Ok(())
+    }
+
+    async fn remove_sandbox(&self, id: &str) -> Result<()> {
+        self.call(format!("remove_sandbox {id}"));
+        let mut state = self.lock();
+        state.sandboxes.remove(id);
+        state.containers.retain(|_, c| c.sandbox_id != id);
+        Ok(())
+    }
+
+    async fn sandboxes(&self) -> Result<Vec<SandboxStatus>> {
+        Ok(self.lock().sandboxes.values().cloned().collect())
+    }
+
+    async fn create_container(&self, sandbox: &str, config: &ContainerConfig) -> Result<String> {
+        let mut state = self.lock();
+        state.next += 1;
+        let id = format!("c{}", state.next);
+        state.calls.push(format!("create {} #{}", config.name, config.attempt));
+        let status = ContainerStatus {
+            id: id.clone(),
+            sandbox_id: sandbox.into(),
+            name: config.name.clone(),
+            attempt: config.attempt,
+            state: ContainerState::Created,
+            pid: 0,
+            created_at: 1,
+            started_at: 0,
+            finished_at: 0,
+            exit_code: 0,
+            oom_killed: false,
+            reason: String::new(),
+            message: String::new(),
+            image: config.image.clone(),
+            image_id: "sha256:1".into(),
+            log_path: String::new(),
+            labels: config.labels.clone(),
+            annotations: config.annotations.clone(),
+        };
+        state.containers.insert(id.clone(), status);
+        state.configs.insert(id.clone(), config.clone());
+        Ok(id)
+    }
+
+    async fn start_container(&self, id: &str) -> Result<()> {
+        let mut state = self.lock();
+        let container =
+            state.containers.get_mut(id).ok_or_else(|| RuntimeError::NotFound(id.into()))?;
+        container.state = ContainerState::Running;
+        container.started_at = 1_700_000_000_000_000_000;
+        Ok(())
+    }
+
+    async fn stop_container(&self, id: &str, _grace: Duration) -> Result<()> {
+        self.call(format!("stop {id}"));
+        self.exit(id, 143);
+        Ok(())
+    }
+
+    async fn remove_container(&self, id: &str) -> Result<()> {
+        self.call(format!("remove {id}"));
+        self.lock().containers.remove(id);
+        Ok(())
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerStatus>> {
+        Ok(self.lock().containers.values().cloned().collect())
+    }
+
+    async fn container(&self, id: &str) -> Result<ContainerStatus> {
+        let found = self.lock().containers.get(id).cloned();
+        found.ok_or_else(|| RuntimeError::NotFound(id.into()))
+    }
+
+    async fn exec_sync(&self, _: &str, command: &[String], _: Duration) -> Result<ExecOutput> {
+        let exit_code = i32::from(command.first().is_some_and(|c| c == "false"));
+        Ok(ExecOutput { exit_code, ..ExecOutput::default() })
+    }
+
+    /// Echoes stdin with the command before it, to both streams; the last word is the exit code.
+    async fn exec(&self, _: &str, request: ExecRequest) -> Result<ExecSession> {
+        let (stdin, mut input) = mpsc::channel::<Bytes>(4);
+        let (to, output) = mpsc::channel(4);
+        let (resize, mut sizes) = mpsc::channel(4);
+        let (done, exit) = oneshot::channel();
+        tokio::spawn(async move {
+            let code = request.command.last().and_then(|c| c.parse().ok()).unwrap_or(0);
+            let mut text = request.command.join(" ").into_bytes();
+            if request.stdin {
+                while let Some(data) = input.recv().await {
+                    text.extend_from_slice(&data);
+                }
+            }
+            if let Ok((width, height)) = sizes.try_recv() {
+                text.extend_from_slice(format!("[{width}x{height}]").as_bytes());
+            }
+            let _ = to.send(ExecChunk::Stdout(text.clone().into())).await;
+            let _ = to.send(ExecChunk::Stderr("err".into())).await;
+            drop(to);
+            let _ = done.send(Ok(code));
+        });
+        Ok(ExecSession { stdin: request.stdin.then_some(stdin), output, resize, exit })
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>> {
+        let found = self.lock().images.iter().any(|i| i == reference);
+        Ok(found.then(|| Image { id: "sha256:1".into(), uid: Some(0), ..Image::default() }))
+    }
+
+    async fn images(&self) -> Result<Vec<Image>> {
+        Ok(Vec::new())
+    }
+
+    async fn remove_image(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn events(&self) -> BoxStream<'static, RuntimeEvent> {
+        let events = self.events.subscribe();
+        tokio_stream::wrappers::BroadcastStream::new(events)
+            .filter_map(|e| async { e.ok() })
+            .boxed()
+    }
+}
+
+/// Objects by path, with list, watch, create, merge patch, replace and delete.
+#[derive(Clone, Debug)]
+pub struct FakeApi {
+    objects: Arc<Mutex<BTreeMap<String, Value>>>,
+    changes: broadcast::Sender<(String, Value)>,
+    pub deletes: Arc<Mutex<Vec<Value>>>,
+}
+
+type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+
+fn answer(code: u16, value: &Value) -> Response<Body> {
+    let body = http_body_util::Full::new(Bytes::from(value.to_string())).boxed_unsync();
+    Response::builder().status(code).header("content-type", "application/json").body(body).unwrap()
+}
+
+impl FakeApi {
+    pub fn new() -> Self {
+        Self {
+            objects: Arc::default(),
+            changes: broadcast::channel(1000).0,
+            deletes: Arc::default(),
+        }
+    }
+
+    pub fn client(&self) -> kube::Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.serve(request).await) }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Stores an object and tells watchers.
+    pub fn put(&self, path: &str, value: Value) {
+        let mut objects = self.objects.lock().unwrap();
+        let kind = if objects.contains_key(path) { "MODIFIED" } else { "ADDED" };
+        let mut value = value;
+        value["metadata"]["resourceVersion"] = (objects.len() + 1).to_string().into();
+        objects.insert(path.to_owned(), value.clone());
+        let _ = self.changes.send((path.to_owned(), json!({"type": kind, "object": value})));
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        self.objects.lock().unwrap().get(path).cloned().unwrap_or(Value::Null)
+    }
+
+    /// Everything whose path begins so.
+    pub fn under(&self, prefix: &str) -> Vec<Value> {
+        let objects = self.objects.lock().unwrap();
+        objects.iter().filter(|(p, _)| p.starts_with(prefix)).map(|(_, v)| v.clone()).collect()
+    }
+
+    pub fn remove(&self, path: &str) {
+        if let Some(value) = self.objects.lock().unwrap().remove(path) {
+            let _ =
+                self.changes.send((path.to_owned(), json!({"type": "DELETED", "object": value})));
+        }
+    }
+
+    async fn serve(&self, request: Request<kube::client::Body>) -> Response<Body> {
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let sent: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "reason": "NotFound", "message": "not found", "code": 404});
+        if method == Method::GET && query.contains("watch=true") {
+            return self.watch(&path, &query);
+        }
+        let object = path.strip_suffix("/status").unwrap_or(&path);
+        let known = self.get(object);
+        match method {
+            Method::GET if !known.is_null() => answer(200, &known),
+            Method::GET if path.contains("/leases/") || path.contains("/nodes/") => {
+                answer(404, &missing)
+            }
+            Method::GET => self.list(&path, &query),
+            Method::POST => {
+                let mut value = sent;
+                let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                value["metadata"]["uid"] = format!("uid-{name}").into();
+                self.put(&format!("{path}/{name}"), value.clone());
+                answer(201, &value)
+            }
+            _ if known.is_null() => answer(404, &missing),
+            Method::DELETE => {
+                self.deletes.lock().unwrap().push(sent);
+                self.remove(object);
+                answer(200, &known)
+            }
+            Method::PATCH => {
+                let mut value = known;
+                merge(&mut value, sent);
+                self.put(object, value.clone());
+                answer(200, &value)
+            }
+            _ => {
+                self.put(object, sent.clone());
+                answer(200, &sent)
+            }
+        }
+    }
+
+    fn list(&self, path: &str, query: &str) -> Response<Body> {
+        let objects = self.objects.lock().unwrap();
+        let items: Vec<_> = objects
+            .iter()
+            .filter(|(p, _)| matches(path, query, p))
+            .map(|(_, v)| v.clone())
+            .collect();
+        answer(
+            200,
+            &json!({"kind": "List", "apiVersion": "v1",
+            "metadata": {"resourceVersion": "1"}, "items": items}),
+        )
+    }
+
+    fn watch(&self, path: &str, query: &str) -> Response<Body> {
+        let (path, query) = (path.to_owned(), query.to_owned());
+        let changes = tokio_stream::wrappers::BroadcastStream::new(self.changes.subscribe());
+        let frames = changes.filter_map(move |change| {
+            let line = change.ok().filter(|(p, _)| matches(&path, &query, p));
+            let frame = line.map(|(_, event)| {
+                Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(format!("{event}\n"))))
+            });
+            async move { frame }
+        });
+        let body = StreamBody::new(frames).boxed_unsync();
+        Response::builder()
+            .status(200)
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap()
+    }
+}
+
+/// Whether an object is in a collection, by path and by name.
+fn matches(collection: &str, query: &str, object: &str) -> bool {
+    let Some((parent, name)) = object.rsplit_once('/') else { return false };
+    let all = collection
+        .rsplit_once('/')
+        .map(|(base, plural)| (format!("{base}/namespaces/"), format!("/{plural}")));
+    let everywhere = all.is_some_and(|(base, plural)| {
+        parent.starts_with(&base)
+            && parent.ends_with(&plural)
+            && !collection.contains("/namespaces/")
+    });
+    let wanted = query.split('&').find_map(|p| p.strip_prefix("fieldSelector=metadata.name%3D"));
+    let wanted =
+        wanted.or(query.split('&').find_map(|p| p.strip_prefix("fieldSelector=metadata.name=")));
+    (parent == collection || everywhere) && wanted.is_none_or(|n| n == name)
+}
+
+fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in patch {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(&key);
+        } else {
+            merge(&mut into[&key], value);
+        }
+    }
+}

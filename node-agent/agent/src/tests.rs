@@ -1,0 +1,193 @@
+//! The agent against a runtime and an API in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::fakes::{FakeApi, FakeRuntime};
+use crate::view::Views;
+use crate::{AgentConfig, agent::Agent};
+
+const POD: &str = "/api/v1/namespaces/n/pods/p";
+
+struct Node {
+    api: FakeApi,
+    runtime: Arc<FakeRuntime>,
+    data: tempfile::TempDir,
+    token: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+fn tls() -> Arc<rustls::ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let resolver = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver))
+}
+
+impl Node {
+    fn start(api: FakeApi, runtime: Arc<FakeRuntime>, data: tempfile::TempDir) -> Self {
+        let config = AgentConfig {
+            node_name: "node-1".into(),
+            client: api.client(),
+            runtime: runtime.clone(),
+            data_dir: data.path().to_owned(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tls: tls(),
+            node_ip: "127.0.0.1".parse().unwrap(),
+            cluster_dns: None,
+            cluster_domain: "cluster.local".into(),
+            pod_cidr: "10.244.0.0/24".into(),
+            labels: [("zone".to_owned(), "a".to_owned())].into(),
+            max_pods: 110,
+        };
+        let token = CancellationToken::new();
+        let task = tokio::spawn(Agent::new(config, Views::default(), 10250).run(token.clone()));
+        Self { api, runtime, data, token, task }
+    }
+
+    async fn stop(self) -> (FakeApi, Arc<FakeRuntime>, tempfile::TempDir) {
+        self.token.cancel();
+        self.task.await.unwrap().unwrap();
+        (self.api, self.runtime, self.data)
+    }
+
+    /// Waits until something holds; a bounded time.
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..400 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("never: {what}; pod {:#}; calls {:?}", self.api.get(POD), self.runtime.lock().calls);
+    }
+
+    fn phase(&self) -> Value {
+        self.api.get(POD)["status"]["phase"].clone()
+    }
+
+    fn reasons(&self) -> Vec<String> {
+        let events = self.api.under("/api/v1/namespaces/n/events/");
+        events.iter().map(|e| e["reason"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+fn pod(spec: Value) -> Value {
+    let mut spec = spec;
+    spec["nodeName"] = "node-1".into();
+    json!({"apiVersion": "v1", "kind": "Pod", "spec": spec,
+        "metadata": {"name": "p", "namespace": "n", "uid": "u1"}})
+}
+
+fn fresh() -> Node {
+    Node::start(FakeApi::new(), FakeRuntime::new(&["i"]), tempfile::tempdir().unwrap())
+}
+
+#[tokio::test]
+async fn registers_and_runs_a_pod() {
+    let node = fresh();
+    node.until("node registered", |n| {
+        let conditions = &n.api.get("/api/v1/nodes/node-1")["status"]["conditions"];
+        let ready = conditions.as_array().into_iter().flatten();
+        ready.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+    })
+    .await;
+    assert_eq!(node.api.get("/api/v1/nodes/node-1")["metadata"]["labels"]["zone"], "a");
+    node.until("lease", |n| {
+        let path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1";
+        n.api.get(path)["spec"]["leaseDurationSeconds"] == 40
+    })
+    .await;
+    let map = "/api/v1/namespaces/n/configmaps/m";
+    node.api.put(
+        POD,
+        pod(json!({"containers": [{"name": "c", "image": "i",
+        "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "a"}}}],
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+        "volumes": [{"name": "v", "configMap": {"name": "m"}}]})),
+    );
+    node.until("mount trouble is told", |n| n.reasons().contains(&"FailedMount".to_owned())).await;
+    node.api.put(map, json!({"metadata": {"name": "m", "namespace": "n"}, "data": {"a": "1"}}));
+    node.until("pod runs", |n| n.phase() == "Running").await;
+    let status = node.api.get(POD)["status"].clone();
+    assert_eq!(status["podIP"], "127.0.0.1");
+    let (id, config) = {
+        let state = node.runtime.lock();
+        let (id, config) = state.configs.iter().next().unwrap();
+        (id.clone(), config.clone())
+    };
+    assert_eq!(status["containerStatuses"][0]["containerID"], format!("leme://{id}"));
+    assert!(config.env.contains(&("A".into(), "1".into())));
+    let file = std::path::Path::new(&config.mounts[0].host_path).join("a");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "1");
+    node.api.put(map, json!({"metadata": {"name": "m", "namespace": "n"}, "data": {"a": "2"}}));
+    node.until("volume follows", |_| std::fs::read_to_string(&file).is_ok_and(|t| t == "2")).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn restarts_and_deletes() {
+    let node = fresh();
+    node.api.put(POD, pod(json!({"containers": [{"name": "c", "image": "i"}]})));
+    node.until("pod runs", |n| n.phase() == "Running").await;
+    let id = node.runtime.lock().containers.keys().next().unwrap().clone();
+    node.runtime.exit(&id, 1);
+    node.until("restarted", |n| {
+        n.api.get(POD)["status"]["containerStatuses"][0]["restartCount"] == 1
+    })
+    .await;
+    let mut dying = node.api.get(POD);
+    dying["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    dying["metadata"]["deletionGracePeriodSeconds"] = 1.into();
+    node.api.put(POD, dying);
+    node.until("pod deleted", |n| n.api.get(POD).is_null()).await;
+    let options = node.api.deletes.lock().unwrap()[0].clone();
+    assert_eq!(options["gracePeriodSeconds"], 0);
+    assert_eq!(options["preconditions"]["uid"], "u1");
+    node.until("remains removed", |n| n.runtime.lock().sandboxes.is_empty()).await;
+    node.until("directory removed", |n| !n.data.path().join("pods/u1").exists()).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn missing_image_is_told_and_found_later() {
+    let node = fresh();
+    node.api.put(POD, pod(json!({"containers": [{"name": "c", "image": "other"}]})));
+    let waiting =
+        |n: &Node| n.api.get(POD)["status"]["containerStatuses"][0]["state"]["waiting"].clone();
+    node.until("told", |n| waiting(n)["reason"] == "ErrImagePull").await;
+    assert!(waiting(&node)["message"].as_str().unwrap().contains("leme image load"));
+    node.runtime.lock().images.push("other".into());
+    node.until("pod runs", |n| n.phase() == "Running").await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn containers_outlive_the_agent() {
+    let node = fresh();
+    node.api.put(POD, pod(json!({"containers": [{"name": "c", "image": "i"}]})));
+    node.until("pod runs", |n| n.phase() == "Running").await;
+    let (api, runtime, data) = node.stop().await;
+    let before = runtime.lock().containers.clone();
+    assert_eq!(before.len(), 1);
+    // While no agent looks, another pod vanishes from the API.
+    runtime.lock().calls.clear();
+    let stray = leme_node_core::cri::SandboxConfig {
+        pod: leme_node_core::cri::PodIdentity {
+            name: "gone".into(),
+            namespace: "n".into(),
+            uid: "u2".into(),
+        },
+        ..Default::default()
+    };
+    leme_cri::Runtime::run_sandbox(&*runtime, &stray).await.unwrap();
+    let node = Node::start(api, runtime, data);
+    node.until("stray removed", |n| n.runtime.lock().sandboxes.len() == 1).await;
+    assert_eq!(node.runtime.lock().containers, before);
+    assert_eq!(node.phase(), "Running");
+    node.stop().await;
+}
