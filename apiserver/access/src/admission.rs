@@ -39,10 +39,14 @@ pub struct Admission<'a> {
 
 /// Whether a write may go on.
 pub fn admit(request: &Admission) -> Result<(), Status> {
-    let namespaces = Gvr { group: String::new(), version: "v1".to_owned(), resource: "namespaces".to_owned() };
-    let on_namespace = request.resource.group.is_empty() && request.resource.resource == "namespaces";
+    let namespaces =
+        Gvr { group: String::new(), version: "v1".to_owned(), resource: "namespaces".to_owned() };
+    let on_namespace =
+        request.resource.group.is_empty() && request.resource.resource == "namespaces";
     if on_namespace {
-        let protected = request.verb == "delete" && request.subresource.is_empty() && PROTECTED.contains(&request.name);
+        let protected = request.verb == "delete"
+            && request.subresource.is_empty()
+            && PROTECTED.contains(&request.name);
         return if protected {
             Err(Status::forbidden(&namespaces, request.name, "this namespace may not be deleted"))
         } else {
@@ -63,7 +67,9 @@ pub fn admit(request: &Admission) -> Result<(), Status> {
 
 fn terminating(request: &Admission) -> Status {
     let namespace = request.namespace;
-    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let why = format!(
+        "unable to create new content in namespace {namespace} because it is being terminated"
+    );
     let mut status = Status::forbidden(request.resource, request.name, &why);
     let details = status.details.get_or_insert_with(|| Box::new(Details::default()));
     details.causes.push(Cause {

@@ -6,8 +6,8 @@ use leme_meta::status::Details;
 use leme_meta::{Gvr, Status};
 
 use crate::identity::{AUTHENTICATED, Identity, MASTERS};
-use crate::tables::{self, Rule};
 use crate::node;
+use crate::tables::{self, Rule};
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,8 @@ pub fn authorize(who: &Identity, what: &Attributes) -> Verdict {
 /// Whether the rules for everybody allow it.
 fn everybody(who: &Identity, what: &Attributes) -> bool {
     if !what.resource.is_empty() {
-        return who.in_group(AUTHENTICATED) && tables::AUTHENTICATED_RULES.iter().any(|rule: &Rule| rule.allows(what));
+        return who.in_group(AUTHENTICATED)
+            && tables::AUTHENTICATED_RULES.iter().any(|rule: &Rule| rule.allows(what));
     }
     if what.verb != "get" && what.verb != "head" {
         return false;
@@ -75,7 +76,8 @@ fn everybody(who: &Identity, what: &Attributes) -> bool {
 pub fn forbidden(who: &Identity, what: &Attributes, reason: &str) -> Status {
     let user = &who.user;
     if what.resource.is_empty() {
-        let mut message = format!("forbidden: User {user:?} cannot {} path {:?}", what.verb, what.path);
+        let mut message =
+            format!("forbidden: User {user:?} cannot {} path {:?}", what.verb, what.path);
         append(&mut message, reason);
         let mut status = Status::new(403, "Forbidden", message);
         status.details = Some(Box::new(Details::default()));
@@ -90,10 +92,13 @@ pub fn forbidden(who: &Identity, what: &Attributes, reason: &str) -> Status {
     } else {
         format!(" in the namespace {:?}", what.namespace)
     };
-    let mut message =
-        format!("User {user:?} cannot {} resource {resource:?} in API group {:?}{place}", what.verb, what.group);
+    let mut message = format!(
+        "User {user:?} cannot {} resource {resource:?} in API group {:?}{place}",
+        what.verb, what.group
+    );
     append(&mut message, reason);
-    let gvr = Gvr { group: what.group.clone(), version: String::new(), resource: what.resource.clone() };
+    let gvr =
+        Gvr { group: what.group.clone(), version: String::new(), resource: what.resource.clone() };
     Status::forbidden(&gvr, &what.name, &message)
 }
 

@@ -26,7 +26,10 @@ pub struct Identity {
 
 impl Identity {
     /// Somebody whose claim (a certificate's common name and organisations) was accepted.
-    pub fn of_certificate(common_name: &str, organisations: impl IntoIterator<Item = String>) -> Identity {
+    pub fn of_certificate(
+        common_name: &str,
+        organisations: impl IntoIterator<Item = String>,
+    ) -> Identity {
         let mut groups: Vec<String> = organisations.into_iter().collect();
         groups.push(AUTHENTICATED.to_owned());
         Identity { user: common_name.to_owned(), groups, ..Identity::default() }

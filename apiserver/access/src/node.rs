@@ -42,14 +42,39 @@ const NEEDS: &[Need] = &[
     Need { verbs: READ, group: "", resource: "persistentvolumeclaims", names: Names::Any },
     Need { verbs: READ, group: "", resource: "serviceaccounts", names: Names::Any },
     Need { verbs: &["create"], group: "", resource: "serviceaccounts/token", names: Names::Any },
-    Need { verbs: &["create", "update", "patch"], group: "", resource: "events", names: Names::Any },
-    Need { verbs: &["create", "update", "patch"], group: "events.k8s.io", resource: "events", names: Names::Any },
+    Need {
+        verbs: &["create", "update", "patch"],
+        group: "",
+        resource: "events",
+        names: Names::Any,
+    },
+    Need {
+        verbs: &["create", "update", "patch"],
+        group: "events.k8s.io",
+        resource: "events",
+        names: Names::Any,
+    },
     Need { verbs: READ, group: "discovery.k8s.io", resource: "endpointslices", names: Names::Any },
     Need { verbs: READ, group: "route.openshift.io", resource: "routes", names: Names::Any },
-    Need { verbs: WRITE, group: "route.openshift.io", resource: "routes/status", names: Names::Any },
+    Need {
+        verbs: WRITE,
+        group: "route.openshift.io",
+        resource: "routes/status",
+        names: Names::Any,
+    },
     Need { verbs: READ, group: "image.openshift.io", resource: "imagestreams", names: Names::Any },
-    Need { verbs: &["create"], group: "authentication.k8s.io", resource: "tokenreviews", names: Names::Any },
-    Need { verbs: &["create"], group: "authorization.k8s.io", resource: "subjectaccessreviews", names: Names::Any },
+    Need {
+        verbs: &["create"],
+        group: "authentication.k8s.io",
+        resource: "tokenreviews",
+        names: Names::Any,
+    },
+    Need {
+        verbs: &["create"],
+        group: "authorization.k8s.io",
+        resource: "subjectaccessreviews",
+        names: Names::Any,
+    },
 ];
 
 /// Namespace of the leases that nodes hold.
@@ -75,7 +100,10 @@ pub(crate) fn authorize(node: &str, what: &Attributes) -> Verdict {
         foreign = true;
     }
     if foreign {
-        return Verdict::Deny(format!("node {node:?} is not allowed to modify node {:?}", what.name));
+        return Verdict::Deny(format!(
+            "node {node:?} is not allowed to modify node {:?}",
+            what.name
+        ));
     }
     Verdict::Deny(String::new())
 }
@@ -86,7 +114,11 @@ fn lease(node: &str, what: &Attributes) -> Verdict {
     }
     match what.verb.as_str() {
         "create" => Verdict::Allow,
-        "get" | "update" | "patch" | "delete" | "watch" | "list" if what.name == node => Verdict::Allow,
-        _ => Verdict::Deny("can only access node lease with the same name as the requesting node".to_owned()),
+        "get" | "update" | "patch" | "delete" | "watch" | "list" if what.name == node => {
+            Verdict::Allow
+        }
+        _ => Verdict::Deny(
+            "can only access node lease with the same name as the requesting node".to_owned(),
+        ),
     }
 }

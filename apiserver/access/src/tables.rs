@@ -17,7 +17,8 @@ pub(crate) struct Rule {
 impl Rule {
     /// Whether the rule allows a request.
     pub(crate) fn allows(&self, what: &Attributes) -> bool {
-        let named = |list: &[&str], text: &str| list.iter().any(|entry| *entry == "*" || *entry == text);
+        let named =
+            |list: &[&str], text: &str| list.iter().any(|entry| *entry == "*" || *entry == text);
         let full = match what.subresource.as_str() {
             "" => what.resource.clone(),
             subresource => format!("{}/{subresource}", what.resource),
@@ -25,7 +26,8 @@ impl Rule {
         let any = self.resources.iter().filter_map(|entry| entry.strip_prefix("*/"));
         named(self.verbs, &what.verb)
             && (self.group == "*" || self.group == what.group)
-            && (named(self.resources, &full) || any.into_iter().any(|entry| entry == what.subresource))
+            && (named(self.resources, &full)
+                || any.into_iter().any(|entry| entry == what.subresource))
     }
 }
 
@@ -39,16 +41,32 @@ const CONTROLLERS: &[Rule] = &[
         verbs: &["*"],
         group: "",
         resources: &[
-            "pods", "replicationcontrollers", "services", "endpoints", "events", "configmaps", "secrets",
-            "serviceaccounts", "persistentvolumes", "persistentvolumeclaims", "namespaces",
+            "pods",
+            "replicationcontrollers",
+            "services",
+            "endpoints",
+            "events",
+            "configmaps",
+            "secrets",
+            "serviceaccounts",
+            "persistentvolumes",
+            "persistentvolumeclaims",
+            "namespaces",
         ],
     },
     Rule {
         verbs: &["update", "patch"],
         group: "",
         resources: &[
-            "pods/status", "replicationcontrollers/status", "nodes", "nodes/status", "namespaces/status",
-            "namespaces/finalize", "persistentvolumes/status", "persistentvolumeclaims/status", "services/status",
+            "pods/status",
+            "replicationcontrollers/status",
+            "nodes",
+            "nodes/status",
+            "namespaces/status",
+            "namespaces/finalize",
+            "persistentvolumes/status",
+            "persistentvolumeclaims/status",
+            "services/status",
         ],
     },
     Rule { verbs: &["create"], group: "", resources: &["serviceaccounts/token"] },
@@ -56,12 +74,28 @@ const CONTROLLERS: &[Rule] = &[
     Rule { verbs: &["*"], group: "discovery.k8s.io", resources: &["endpointslices"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
     Rule { verbs: &["get", "update", "patch"], group: "*", resources: &["*/scale"] },
-    Rule { verbs: &["delete", "deletecollection", "update", "patch"], group: "*", resources: &["*"] },
-    Rule { verbs: &["create"], group: "build.openshift.io", resources: &["builds", "buildconfigs/instantiate"] },
-    Rule { verbs: &["create"], group: "image.openshift.io", resources: &["imagestreams", "imagestreamimports"] },
+    Rule {
+        verbs: &["delete", "deletecollection", "update", "patch"],
+        group: "*",
+        resources: &["*"],
+    },
+    Rule {
+        verbs: &["create"],
+        group: "build.openshift.io",
+        resources: &["builds", "buildconfigs/instantiate"],
+    },
+    Rule {
+        verbs: &["create"],
+        group: "image.openshift.io",
+        resources: &["imagestreams", "imagestreamimports"],
+    },
     Rule { verbs: &["create"], group: "route.openshift.io", resources: &["routes"] },
     Rule { verbs: &["create"], group: "authentication.k8s.io", resources: &["tokenreviews"] },
-    Rule { verbs: &["create"], group: "authorization.k8s.io", resources: &["subjectaccessreviews"] },
+    Rule {
+        verbs: &["create"],
+        group: "authorization.k8s.io",
+        resources: &["subjectaccessreviews"],
+    },
 ];
 
 const SCHEDULER: &[Rule] = &[
@@ -69,13 +103,22 @@ const SCHEDULER: &[Rule] = &[
         verbs: READ,
         group: "",
         resources: &[
-            "pods", "nodes", "namespaces", "services", "replicationcontrollers", "persistentvolumes",
+            "pods",
+            "nodes",
+            "namespaces",
+            "services",
+            "replicationcontrollers",
+            "persistentvolumes",
             "persistentvolumeclaims",
         ],
     },
     Rule { verbs: &["delete"], group: "", resources: &["pods"] },
     Rule { verbs: &["create"], group: "", resources: &["pods/binding", "bindings"] },
-    Rule { verbs: &["update", "patch"], group: "", resources: &["pods/status", "persistentvolumes", "persistentvolumeclaims"] },
+    Rule {
+        verbs: &["update", "patch"],
+        group: "",
+        resources: &["pods/status", "persistentvolumes", "persistentvolumeclaims"],
+    },
     Rule { verbs: REPORT, group: "", resources: &["events"] },
     Rule { verbs: REPORT, group: "events.k8s.io", resources: &["events"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
@@ -101,13 +144,20 @@ pub(crate) fn of_user(user: &str) -> &'static [Rule] {
 }
 
 /// Paths that anybody may read; a `*` at the end covers all below.
-pub(crate) const PUBLIC_PATHS: &[&str] =
-    &["/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version", "/version/"];
+pub(crate) const PUBLIC_PATHS: &[&str] = &[
+    "/healthz",
+    "/healthz/*",
+    "/livez",
+    "/livez/*",
+    "/readyz",
+    "/readyz/*",
+    "/version",
+    "/version/",
+];
 
 /// Paths that everybody known may read.
-pub(crate) const DISCOVERY_PATHS: &[&str] = &[
-    "/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/.well-known/*",
-];
+pub(crate) const DISCOVERY_PATHS: &[&str] =
+    &["/", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/.well-known/*"];
 
 /// Whether one of the paths covers this one.
 pub(crate) fn covers(paths: &[&str], path: &str) -> bool {

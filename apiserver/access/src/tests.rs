@@ -2,7 +2,9 @@
 
 use leme_meta::Gvr;
 
-use crate::{Admission, Attributes, Identity, NamespaceState, Verdict, admit, authorize, forbidden};
+use crate::{
+    Admission, Attributes, Identity, NamespaceState, Verdict, admit, authorize, forbidden,
+};
 
 fn member(user: &str, group: &str) -> Identity {
     Identity::of_certificate(user, [group.to_owned()])
@@ -19,7 +21,8 @@ fn request(text: &str) -> Attributes {
     let (resource, place) = rest.split_once(' ').unwrap_or((rest, "-/-"));
     let filled = |text: Option<&str>| text.filter(|text| *text != "-").unwrap_or("").to_owned();
     let mut parts = resource.split('/');
-    (what.group, what.resource, what.subresource) = (filled(parts.next()), filled(parts.next()), filled(parts.next()));
+    (what.group, what.resource, what.subresource) =
+        (filled(parts.next()), filled(parts.next()), filled(parts.next()));
     let mut parts = place.split('/');
     (what.namespace, what.name) = (filled(parts.next()), filled(parts.next()));
     what
@@ -41,22 +44,45 @@ fn denied(who: &Identity, requests: &[&str]) {
 
 #[test]
 fn masters_may_do_everything() {
-    allowed(&member("admin", "system:masters"), &["delete -/nodes -/a", "post /anything", "create x.y/zs/w a/b"]);
+    allowed(
+        &member("admin", "system:masters"),
+        &["delete -/nodes -/a", "post /anything", "create x.y/zs/w a/b"],
+    );
 }
 
 #[test]
 fn an_agent_writes_its_own_node_and_lease() {
     let agent = member("system:node:a", "system:nodes");
-    allowed(&agent, &[
-        "create -/nodes", "patch -/nodes/status -/a", "get -/nodes -/b", "watch -/pods", "patch -/pods/status ns/p",
-        "delete -/pods ns/p", "get -/secrets ns/s", "create -/events ns/-", "update coordination.k8s.io/leases kube-node-lease/a",
-        "create coordination.k8s.io/leases kube-node-lease/-", "get /api/v1", "get /healthz",
-    ]);
-    denied(&agent, &[
-        "patch -/nodes/status -/b", "delete -/nodes -/a", "update -/pods ns/p", "update -/secrets ns/s",
-        "create -/pods/binding ns/p", "update coordination.k8s.io/leases kube-node-lease/b",
-        "update coordination.k8s.io/leases ns/a", "post /api",
-    ]);
+    allowed(
+        &agent,
+        &[
+            "create -/nodes",
+            "patch -/nodes/status -/a",
+            "get -/nodes -/b",
+            "watch -/pods",
+            "patch -/pods/status ns/p",
+            "delete -/pods ns/p",
+            "get -/secrets ns/s",
+            "create -/events ns/-",
+            "update coordination.k8s.io/leases kube-node-lease/a",
+            "create coordination.k8s.io/leases kube-node-lease/-",
+            "get /api/v1",
+            "get /healthz",
+        ],
+    );
+    denied(
+        &agent,
+        &[
+            "patch -/nodes/status -/b",
+            "delete -/nodes -/a",
+            "update -/pods ns/p",
+            "update -/secrets ns/s",
+            "create -/pods/binding ns/p",
+            "update coordination.k8s.io/leases kube-node-lease/b",
+            "update coordination.k8s.io/leases ns/a",
+            "post /api",
+        ],
+    );
     let why = authorize(&agent, &request("patch -/nodes/status -/b"));
     assert_eq!(why, Verdict::Deny("node \"a\" is not allowed to modify node \"b\"".to_owned()));
 }
@@ -70,21 +96,33 @@ fn the_name_of_a_node_counts_only_in_its_group() {
 #[test]
 fn the_scheduler_binds_and_the_controllers_keep() {
     let scheduler = member("system:kube-scheduler", "x");
-    allowed(&scheduler, &["create -/pods/binding ns/p", "watch -/nodes", "patch -/pods/status ns/p"]);
+    allowed(
+        &scheduler,
+        &["create -/pods/binding ns/p", "watch -/nodes", "patch -/pods/status ns/p"],
+    );
     denied(&scheduler, &["create -/pods ns/p", "get -/secrets ns/s", "update -/nodes -/a"]);
     let controllers = member("system:kube-controller-manager", "x");
-    allowed(&controllers, &[
-        "create -/pods ns/p", "update -/namespaces/finalize -/ns", "delete route.openshift.io/routes ns/r",
-        "update apps.openshift.io/deploymentconfigs/scale ns/d", "deletecollection -/configmaps ns/-",
-        "update discovery.k8s.io/endpointslices ns/e",
-    ]);
+    allowed(
+        &controllers,
+        &[
+            "create -/pods ns/p",
+            "update -/namespaces/finalize -/ns",
+            "delete route.openshift.io/routes ns/r",
+            "update apps.openshift.io/deploymentconfigs/scale ns/d",
+            "deletecollection -/configmaps ns/-",
+            "update discovery.k8s.io/endpointslices ns/e",
+        ],
+    );
     denied(&controllers, &["create -/nodes", "create -/pods/exec ns/p"]);
 }
 
 #[test]
 fn everybody_known_may_look_around_and_nobody_else() {
     let known = member("jo", "people");
-    allowed(&known, &["get /api", "get /apis/route.openshift.io/v1", "get /openapi/v3", "get /version"]);
+    allowed(
+        &known,
+        &["get /api", "get /apis/route.openshift.io/v1", "get /openapi/v3", "get /version"],
+    );
     denied(&known, &["list -/pods ns/-", "get /metrics", "get /apix", "post /api"]);
     let nobody = Identity::anonymous();
     allowed(&nobody, &["get /healthz", "get /readyz/etcd", "get /version"]);
@@ -125,22 +163,32 @@ fn nothing_is_made_where_there_is_no_namespace_or_one_that_goes() {
     assert_eq!(admit(&admission("delete", &pods, NamespaceState::Missing)), Ok(()));
     let missing = admit(&admission("create", &pods, NamespaceState::Missing)).expect_err("refused");
     assert_eq!((missing.code, missing.message.as_str()), (404, "namespaces \"ns\" not found"));
-    let going = admit(&admission("create", &pods, NamespaceState::Terminating)).expect_err("refused");
+    let going =
+        admit(&admission("create", &pods, NamespaceState::Terminating)).expect_err("refused");
     assert_eq!(going.code, 403);
     assert_eq!(
         going.message,
         "pods \"p\" is forbidden: unable to create new content in namespace ns because it is being terminated"
     );
     let causes = &going.details.as_ref().expect("details").causes;
-    assert_eq!((causes[0].reason.as_str(), causes[0].field.as_str()), ("NamespaceTerminating", "metadata.namespace"));
+    assert_eq!(
+        (causes[0].reason.as_str(), causes[0].field.as_str()),
+        ("NamespaceTerminating", "metadata.namespace")
+    );
 }
 
 #[test]
 fn some_namespaces_stay() {
-    let namespaces = Gvr { group: String::new(), version: "v1".to_owned(), resource: "namespaces".to_owned() };
+    let namespaces =
+        Gvr { group: String::new(), version: "v1".to_owned(), resource: "namespaces".to_owned() };
     let delete = |name| {
         let request = Admission {
-            verb: "delete", resource: &namespaces, subresource: "", namespace: "", name, state: NamespaceState::Active,
+            verb: "delete",
+            resource: &namespaces,
+            subresource: "",
+            namespace: "",
+            name,
+            state: NamespaceState::Active,
         };
         admit(&request).map_err(|status| status.message)
     };

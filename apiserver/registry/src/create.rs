@@ -2,8 +2,8 @@
 //!
 //! Knows: names and their generation, the fields that the server sets. Refuses to know: whether the name is taken.
 
-use leme_meta::gvk::split_api_version;
 use leme_meta::Status;
+use leme_meta::gvk::split_api_version;
 use serde_json::Value;
 
 use crate::{Allocator, Context, json, meta};
@@ -15,13 +15,19 @@ const GENERATED_NAME: usize = 63;
 pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<Value, Status> {
     let mut new = decoded(ctx, body)?;
     if !json::text(&new, &["metadata", "resourceVersion"]).is_empty() {
-        return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
+        return Err(Status::new(
+            500,
+            "",
+            "resourceVersion should not be set on objects to be created",
+        ));
     }
     namespace_of_request(ctx, &mut new)?;
     name_it(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
     let metadata = json::child(&mut new, "metadata");
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"] {
+    for field in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"]
+    {
         json::remove(metadata, field);
     }
     json::set(metadata, "uid", ctx.uid.clone());
@@ -35,21 +41,28 @@ pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<V
     if errors.is_empty() {
         errors.extend((ctx.strategy.allocate)(&mut new, None, alloc));
     }
-    if errors.is_empty() { Ok(new) } else { Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors)) }
+    if errors.is_empty() {
+        Ok(new)
+    } else {
+        Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors))
+    }
 }
 
 /// The body as an object of the context's kind: nulls dropped, `apiVersion` and `kind` filled, fields that are never
 /// stored removed.
 pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     if !body.is_object() {
-        let message = format!("the object provided is unrecognized (must be of type {})", ctx.kind.kind);
+        let message =
+            format!("the object provided is unrecognized (must be of type {})", ctx.kind.kind);
         return Err(Status::bad_request(message));
     }
     json::drop_nulls(&mut body);
     check_type(ctx, &body)?;
     (ctx.strategy.decode)(&body).map_err(|why| {
         let (kind, version) = (ctx.kind.kind, ctx.kind.version);
-        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+        Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        ))
     })?;
     json::set(&mut body, "apiVersion", ctx.kind.api_version());
     json::set(&mut body, "kind", ctx.kind.kind);
@@ -57,7 +70,15 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     for field in ["managedFields", "selfLink"] {
         json::remove(metadata, field);
     }
-    for field in ["labels", "annotations", "finalizers", "ownerReferences", "namespace", "generateName", "uid"] {
+    for field in [
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+        "namespace",
+        "generateName",
+        "uid",
+    ] {
         if json::unset(metadata, field) {
             json::remove(metadata, field);
         }
@@ -72,13 +93,18 @@ fn check_type(ctx: &Context, body: &Value) -> Result<(), Status> {
     let expected = row.api_version();
     let same_version = api_version.is_empty() || api_version == expected;
     if !kind.is_empty() && kind != row.kind {
-        let (group, version) = split_api_version(if same_version { &expected } else { api_version });
+        let (group, version) =
+            split_api_version(if same_version { &expected } else { api_version });
         let why = if leme_kinds::by_kind(group, version, kind).is_some() {
             format!("converting ({version}.{kind}) to ({version}.{}): unknown conversion", row.kind)
         } else {
-            format!("no kind {kind:?} is registered for version {:?}", leme_meta::gvk::api_version(group, version))
+            format!(
+                "no kind {kind:?} is registered for version {:?}",
+                leme_meta::gvk::api_version(group, version)
+            )
         };
-        let message = format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind);
+        let message =
+            format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind);
         return Err(Status::bad_request(message));
     }
     if same_version {

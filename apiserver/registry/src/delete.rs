@@ -35,7 +35,9 @@ pub fn delete(
     check_preconditions(ctx, options, stored, stored_revision)?;
     let old = without_revision(stored.clone());
     let asked = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
-    let Some((mut new, grace)) = graceful(ctx, asked, &old) else { return Ok(Deletion::AlreadyMarked) };
+    let Some((mut new, grace)) = graceful(ctx, asked, &old) else {
+        return Ok(Deletion::AlreadyMarked);
+    };
     let wanted = garbage_finalizers(ctx, options, &old);
     let metadata = json::child(&mut new, "metadata");
     if wanted.is_empty() {
@@ -102,7 +104,9 @@ fn mark(ctx: &Context, new: &mut Value) {
 }
 
 fn bump_generation(new: &mut Value) {
-    if let Some(generation) = json::int(new, &["metadata", "generation"]).filter(|generation| *generation > 0) {
+    if let Some(generation) =
+        json::int(new, &["metadata", "generation"]).filter(|generation| *generation > 0)
+    {
         json::set(json::child(new, "metadata"), "generation", generation + 1);
     }
 }
@@ -118,7 +122,9 @@ fn garbage_finalizers(ctx: &Context, options: &DeleteOptions, old: &Value) -> Ve
         Propagation::Unset if present.contains(&FOREGROUND) => Some(FOREGROUND),
         Propagation::Unset => ctx.strategy.orphan_by_default.then_some(ORPHAN),
     };
-    if wanted.is_some_and(|wanted| present.contains(&wanted)) && !(present.contains(&ORPHAN) && present.contains(&FOREGROUND)) {
+    if wanted.is_some_and(|wanted| present.contains(&wanted))
+        && !(present.contains(&ORPHAN) && present.contains(&FOREGROUND))
+    {
         return present.into_iter().map(str::to_owned).collect();
     }
     let others = present.into_iter().filter(|finalizer| ![ORPHAN, FOREGROUND].contains(finalizer));

@@ -38,12 +38,18 @@ pub fn list_mut<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut [Value] {
 
 /// The entries of the map at a path.
 pub fn entries<'a>(value: &'a Value, path: &[&str]) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    at(value, path).and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+    at(value, path)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value))
 }
 
 /// The value at a path of field names, to be changed in place, if it is there.
 pub fn at_mut<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Value> {
-    path.iter().try_fold(value, |value, field| value.get_mut(field)).filter(|value| !value.is_null())
+    path.iter()
+        .try_fold(value, |value, field| value.get_mut(field))
+        .filter(|value| !value.is_null())
 }
 
 /// The object under a field, made if it is not there.

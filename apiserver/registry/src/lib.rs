@@ -23,11 +23,11 @@ mod tests;
 mod update;
 
 pub use create::create;
-pub use leme_meta::names;
 pub use delete::{Deletion, delete};
+pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
 pub use scale::{Scale, scale_of};
-pub use strategy::Strategy;
+pub use strategy::{Bind, Strategy};
 pub use update::{Target, Write, bind, update};
 
 /// What a request is about, and all that the outside world adds to it.

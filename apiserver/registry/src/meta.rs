@@ -62,7 +62,9 @@ pub(crate) fn validate(ctx: &Context, object: &Value) -> Vec<FieldError> {
     let generate = json::text(object, &["metadata", "generateName"]);
     if !generate.is_empty() {
         let field = path.child("generateName");
-        errors.extend(rule(generate, true).iter().map(|why| FieldError::invalid(&field, generate, why)));
+        errors.extend(
+            rule(generate, true).iter().map(|why| FieldError::invalid(&field, generate, why)),
+        );
     }
     let name = json::text(object, &["metadata", "name"]);
     let field = path.child("name");
@@ -90,7 +92,8 @@ fn common(object: &Value, path: &Path) -> Vec<FieldError> {
     let metadata = object.get("metadata").unwrap_or(&Value::Null);
     let mut errors = labels(metadata.get("labels"), &path.child("labels"));
     errors.extend(annotations(metadata.get("annotations"), &path.child("annotations")));
-    errors.extend(owners(json::list(metadata, &["ownerReferences"]), &path.child("ownerReferences")));
+    errors
+        .extend(owners(json::list(metadata, &["ownerReferences"]), &path.child("ownerReferences")));
     errors.extend(finalizer_names(object, &path.child("finalizers")));
     errors
 }
@@ -99,8 +102,12 @@ fn common(object: &Value, path: &Path) -> Vec<FieldError> {
 pub fn labels(map: Option<&Value>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (key, value) in json::pairs(map.unwrap_or(&Value::Null)) {
-        errors.extend(names::qualified_name(key).iter().map(|why| FieldError::invalid(path, key, why)));
-        errors.extend(names::label_value(value).iter().map(|why| FieldError::invalid(path, value, why)));
+        errors.extend(
+            names::qualified_name(key).iter().map(|why| FieldError::invalid(path, key, why)),
+        );
+        errors.extend(
+            names::label_value(value).iter().map(|why| FieldError::invalid(path, value, why)),
+        );
     }
     errors
 }
@@ -127,7 +134,11 @@ fn owners(list: &[Value], path: &Path) -> Vec<FieldError> {
         let field = |name: &str| json::text(owner, &[name]).to_owned();
         let (api_version, kind, name) = (field("apiVersion"), field("kind"), field("name"));
         if api_version.is_empty() || api_version.ends_with('/') {
-            errors.push(FieldError::invalid(&path.child("apiVersion"), &api_version, "version must not be empty"));
+            errors.push(FieldError::invalid(
+                &path.child("apiVersion"),
+                &api_version,
+                "version must not be empty",
+            ));
         }
         for required in ["kind", "name", "uid"] {
             if field(required).is_empty() {
@@ -135,7 +146,11 @@ fn owners(list: &[Value], path: &Path) -> Vec<FieldError> {
             }
         }
         if api_version == "v1" && kind == "Event" {
-            errors.push(FieldError::invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner"));
+            errors.push(FieldError::invalid(
+                path,
+                owner,
+                "/v1, Kind=Event is disallowed from being an owner",
+            ));
         }
         if json::flag(owner, &["controller"]) {
             let this = format!("{kind}/{name}");

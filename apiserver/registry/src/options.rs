@@ -67,14 +67,18 @@ impl DeleteOptions {
     }
 
     /// The options of a request without a body.
-    pub fn from_query<'q>(query: impl IntoIterator<Item = (&'q str, &'q str)>) -> Result<DeleteOptions, Status> {
+    pub fn from_query<'q>(
+        query: impl IntoIterator<Item = (&'q str, &'q str)>,
+    ) -> Result<DeleteOptions, Status> {
         let mut raw = Raw { policy: None, orphan: None, options: DeleteOptions::default() };
         let mut dry_run = Vec::new();
         for (key, value) in query {
             match key {
                 "gracePeriodSeconds" => {
                     let grace = value.parse().map_err(|_| {
-                        Status::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax"))
+                        Status::bad_request(format!(
+                            "strconv.ParseInt: parsing {value:?}: invalid syntax"
+                        ))
                     })?;
                     raw.options.grace_period_seconds = Some(grace);
                 }
@@ -118,7 +122,10 @@ impl Raw {
 }
 
 fn text_of(value: &Value) -> Result<String, Status> {
-    value.as_str().map(str::to_owned).ok_or_else(|| Status::bad_request("DeleteOptions: text expected"))
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Status::bad_request("DeleteOptions: text expected"))
 }
 
 /// Whether `dryRun` values ask for a dry run; `All` is the only one there is.

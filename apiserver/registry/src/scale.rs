@@ -39,7 +39,8 @@ pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
     if let Some(label) = scale.implicit_label {
         labels.insert(label.to_owned(), name.into());
     }
-    let text: Vec<String> = json::pairs(&Value::Object(labels.clone())).map(|(k, v)| format!("{k}={v}")).collect();
+    let text: Vec<String> =
+        json::pairs(&Value::Object(labels.clone())).map(|(k, v)| format!("{k}={v}")).collect();
     let mut status = json!({ "replicas": json::int(stored, &["status", "replicas"]).unwrap_or(0) });
     if !labels.is_empty() {
         if scale.selector_map {
@@ -50,7 +51,9 @@ pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
         }
     }
     let mut spec = Map::new();
-    if let Some(replicas) = json::int(stored, &["spec", "replicas"]).filter(|replicas| *replicas != 0) {
+    if let Some(replicas) =
+        json::int(stored, &["spec", "replicas"]).filter(|replicas| *replicas != 0)
+    {
         spec.insert("replicas".to_owned(), replicas.into());
     }
     json!({
@@ -65,9 +68,16 @@ fn selector_labels(stored: &Value) -> Map<String, Value> {
 }
 
 /// The object with the replicas of a Scale document, and the document's own preconditions in its metadata.
-pub(crate) fn apply(kind: &Kind, scale: &Scale, name: &str, document: &Value, stored: &Value) -> Result<Value, Status> {
+pub(crate) fn apply(
+    kind: &Kind,
+    scale: &Scale,
+    name: &str,
+    document: &Value,
+    stored: &Value,
+) -> Result<Value, Status> {
     let (group, version) = leme_meta::gvk::split_api_version(scale.api_version);
-    let gvk = Gvk { group: group.to_owned(), version: version.to_owned(), kind: "Scale".to_owned() };
+    let gvk =
+        Gvk { group: group.to_owned(), version: version.to_owned(), kind: "Scale".to_owned() };
     let path = Path::new("spec").child("replicas");
     let replicas = match json::at(document, &["spec", "replicas"]) {
         None => 0,

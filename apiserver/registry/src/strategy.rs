@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::scale::Scale;
 use crate::{Allocator, Context, json, meta};
 
+/// Carries a Binding out: what the object becomes, given the binding and what is stored.
+pub type Bind = fn(&Context, binding: &Value, stored: &Value) -> Result<Value, Status>;
+
 /// What a kind adds to the write path. Every function is pure; [`Strategy::PLAIN`] holds the usual ones.
 #[derive(Clone, Copy)]
 pub struct Strategy {
@@ -55,7 +58,7 @@ pub struct Strategy {
     /// How the scale subresource reads and writes the object.
     pub scale: Option<Scale>,
     /// Carries a Binding out on the object; the error is the reason of a 409.
-    pub bind: Option<fn(&Context, binding: &Value, stored: &Value) -> Result<Value, Status>>,
+    pub bind: Option<Bind>,
 }
 
 impl Strategy {

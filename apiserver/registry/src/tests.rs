@@ -5,8 +5,8 @@ use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};
 
 use crate::{
-    Allocator, Context, DeleteOptions, Deletion, Propagation, Scale, Strategy, Target, Write, create, delete, scale_of,
-    update,
+    Allocator, Context, DeleteOptions, Deletion, Propagation, Scale, Strategy, Target, Write,
+    create, delete, scale_of, update,
 };
 
 struct NoNumbers;
@@ -61,7 +61,12 @@ fn with(mut object: Value, change: impl FnOnce(&mut Value)) -> Value {
     object
 }
 
-fn updated_with(strategy: &Strategy, target: Target, body: Value, old: &Value) -> Result<Write, Status> {
+fn updated_with(
+    strategy: &Strategy,
+    target: Target,
+    body: Value,
+    old: &Value,
+) -> Result<Write, Status> {
     update(&context(strategy, "x"), target, body, old, 7, &mut NoNumbers)
 }
 
@@ -127,7 +132,9 @@ fn create_refuses_what_does_not_belong_to_the_path() {
         "Pod in version \"v1\" cannot be handled as a ReplicationController: converting (v1.Pod) to (v1.ReplicationController): unknown conversion",
     );
     check(
-        created(json!({ "apiVersion": "apps/v1", "kind": "ReplicationController", "metadata": { "name": "x" } })),
+        created(
+            json!({ "apiVersion": "apps/v1", "kind": "ReplicationController", "metadata": { "name": "x" } }),
+        ),
         400,
         "the API version in the data (apps/v1) does not match the expected API version (v1)",
     );
@@ -163,8 +170,13 @@ fn metadata_is_told_what_is_wrong_field_by_field() {
     assert_eq!(
         fields,
         [
-            "metadata.name", "metadata.labels", "metadata.labels", "metadata.annotations",
-            "metadata.ownerReferences.uid", "metadata.ownerReferences", "metadata.finalizers[0]",
+            "metadata.name",
+            "metadata.labels",
+            "metadata.labels",
+            "metadata.annotations",
+            "metadata.ownerReferences.uid",
+            "metadata.ownerReferences",
+            "metadata.finalizers[0]",
         ],
         "{causes:#?}"
     );
@@ -187,7 +199,10 @@ fn update_keeps_what_the_server_decides_and_counts_changes() {
 #[test]
 fn update_that_changes_nothing_is_no_write() {
     assert_eq!(updated(stored()), Ok(Write::Unchanged));
-    assert_eq!(updated(with(stored(), |new| new["metadata"]["labels"] = json!({}))), Ok(Write::Unchanged));
+    assert_eq!(
+        updated(with(stored(), |new| new["metadata"]["labels"] = json!({}))),
+        Ok(Write::Unchanged)
+    );
 }
 
 #[test]
@@ -197,9 +212,14 @@ fn update_holds_its_preconditions() {
         409,
         "Operation cannot be fulfilled on replicationcontrollers \"x\": the object has been modified; please apply your changes to the latest version and try again",
     );
-    let uid = updated(with(stored(), |new| new["metadata"]["uid"] = "u2".into())).expect_err("refused");
+    let uid =
+        updated(with(stored(), |new| new["metadata"]["uid"] = "u2".into())).expect_err("refused");
     assert_eq!(uid.code, 409);
-    assert!(uid.message.ends_with("Precondition failed: UID in precondition: u2, UID in object meta: u1"), "{uid}");
+    assert!(
+        uid.message
+            .ends_with("Precondition failed: UID in precondition: u2, UID in object meta: u1"),
+        "{uid}"
+    );
     let strict = Strategy { unconditional_update: false, ..PLAIN };
     check(
         updated_with(&strict, Target::Main, json!({ "metadata": { "name": "x" } }), &stored()),
@@ -253,19 +273,25 @@ fn scale_is_read_and_written() {
         422,
         "Scale.autoscaling \"x\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0",
     );
-    assert_eq!(updated_with(&PLAIN, Target::Scale, json!({}), &old).map_err(|status| status.code), Err(404));
+    assert_eq!(
+        updated_with(&PLAIN, Target::Scale, json!({}), &old).map_err(|status| status.code),
+        Err(404)
+    );
 }
 
 #[test]
 fn finalizers_keep_a_deleted_object_until_the_last_is_gone() {
     let held = with(stored(), |new| new["metadata"]["finalizers"] = json!(["a.b/c"]));
     let ctx = context(&PLAIN, "x");
-    let Ok(Deletion::Mark(marked)) = delete(&ctx, &DeleteOptions::default(), &held, 7) else { panic!("not marked") };
+    let Ok(Deletion::Mark(marked)) = delete(&ctx, &DeleteOptions::default(), &held, 7) else {
+        panic!("not marked")
+    };
     assert_eq!(marked["metadata"]["deletionTimestamp"], "2026-01-02T03:04:05Z");
     assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
     assert_eq!(marked["metadata"]["generation"], 4);
     assert_eq!(delete(&ctx, &DeleteOptions::default(), &marked, 8), Ok(Deletion::AlreadyMarked));
-    let more = with(marked.clone(), |new| new["metadata"]["finalizers"] = json!(["a.b/c", "d.e/f"]));
+    let more =
+        with(marked.clone(), |new| new["metadata"]["finalizers"] = json!(["a.b/c", "d.e/f"]));
     check(
         updated_with(&PLAIN, Target::Main, more, &marked),
         422,
@@ -324,7 +350,8 @@ fn delete_holds_its_preconditions() {
         409,
         "Operation cannot be fulfilled on ReplicationController \"x\": the UID in the precondition (u2) does not match the UID in record (u1). The object might have been deleted and then recreated",
     );
-    let options = DeleteOptions { resource_version: Some("6".to_owned()), ..DeleteOptions::default() };
+    let options =
+        DeleteOptions { resource_version: Some("6".to_owned()), ..DeleteOptions::default() };
     check(
         delete(&ctx, &options, &stored(), 7),
         409,
@@ -358,7 +385,10 @@ fn delete_options_come_from_bodies_and_queries() {
         422,
         "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
     );
-    assert_eq!(DeleteOptions::from_query([("gracePeriodSeconds", "x")]).map_err(|status| status.code), Err(400));
+    assert_eq!(
+        DeleteOptions::from_query([("gracePeriodSeconds", "x")]).map_err(|status| status.code),
+        Err(400)
+    );
 }
 
 #[test]

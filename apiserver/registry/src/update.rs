@@ -45,7 +45,9 @@ pub fn update(
 ) -> Result<Write, Status> {
     let old = without_revision(stored.clone());
     let mut new = match (target, ctx.strategy.scale) {
-        (Target::Scale, Some(scale)) => scale::apply(ctx.kind, &scale, name_of(ctx, stored), &body, stored)?,
+        (Target::Scale, Some(scale)) => {
+            scale::apply(ctx.kind, &scale, name_of(ctx, stored), &body, stored)?
+        }
         (Target::Scale, None) => return Err(Status::no_such_path()),
         _ => decoded(ctx, body)?,
     };
@@ -175,14 +177,24 @@ fn revision_required(ctx: &Context, name: &str) -> Status {
     let resource = ctx.kind.gvr();
     let kind = Gvk { group: resource.group, version: resource.version, kind: resource.resource };
     let path = Path::new("metadata").child("resourceVersion");
-    Status::invalid(&kind, name, &[FieldError::invalid(&path, Raw("0x0"), "must be specified for an update")])
+    Status::invalid(
+        &kind,
+        name,
+        &[FieldError::invalid(&path, Raw("0x0"), "must be specified for an update")],
+    )
 }
 
 /// Fields that no update decides on.
 fn keep_system_fields(new: &mut Value, old: &Value) {
     let Some(old) = old.get("metadata") else { return };
     let metadata = json::child(new, "metadata");
-    for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         json::keep(metadata, old, field);
     }
 }

@@ -14,7 +14,12 @@ pub(crate) type Errors = Vec<FieldError>;
 pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 
 /// The text of a field, and an error if it is empty.
-pub(crate) fn required<'a>(value: &'a Value, field: &str, path: &Path, errors: &mut Errors) -> &'a str {
+pub(crate) fn required<'a>(
+    value: &'a Value,
+    field: &str,
+    path: &Path,
+    errors: &mut Errors,
+) -> &'a str {
     let text = json::text(value, &[field]);
     if text.is_empty() {
         errors.push(FieldError::required(&path.child(field), ""));
@@ -64,7 +69,13 @@ pub(crate) fn one_of(value: &Value, field: &str, path: &Path, known: &[&str], er
 }
 
 /// A field that must be set, to one of those known.
-pub(crate) fn required_one_of(value: &Value, field: &str, path: &Path, known: &[&str], errors: &mut Errors) {
+pub(crate) fn required_one_of(
+    value: &Value,
+    field: &str,
+    path: &Path,
+    known: &[&str],
+    errors: &mut Errors,
+) {
     required(value, field, path, errors);
     one_of(value, field, path, known, errors);
 }
@@ -79,8 +90,16 @@ pub(crate) fn not_negative(value: &Value, fields: &[&str], path: &Path, errors: 
 }
 
 /// A number that must lie in a range, if it is set.
-pub(crate) fn in_range(value: &Value, field: &str, path: &Path, low: i64, high: i64, errors: &mut Errors) {
-    if let Some(number) = json::int(value, &[field]).filter(|number| !(low..=high).contains(number)) {
+pub(crate) fn in_range(
+    value: &Value,
+    field: &str,
+    path: &Path,
+    low: i64,
+    high: i64,
+    errors: &mut Errors,
+) {
+    if let Some(number) = json::int(value, &[field]).filter(|number| !(low..=high).contains(number))
+    {
         let why = format!("must be between {low} and {high}, inclusive");
         errors.push(FieldError::invalid(&path.child(field), number, &why));
     }
@@ -95,11 +114,17 @@ pub(crate) fn port_number(value: &Value, field: &str, path: &Path, errors: &mut 
 pub(crate) fn port_or_name(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
     let path = path.child(field);
     match value.get(field) {
-        Some(Value::String(name)) => named(&path, name, &leme_registry::names::port_name(name), errors),
+        Some(Value::String(name)) => {
+            named(&path, name, &leme_registry::names::port_name(name), errors)
+        }
         port => {
             let number = port.and_then(Value::as_i64).unwrap_or(0);
             if !(1..=65535).contains(&number) {
-                errors.push(FieldError::invalid(&path, number, "must be between 1 and 65535, inclusive"));
+                errors.push(FieldError::invalid(
+                    &path,
+                    number,
+                    "must be between 1 and 65535, inclusive",
+                ));
             }
         }
     }
@@ -141,8 +166,13 @@ pub(crate) struct GoMap<'a>(pub(crate) &'a Value);
 
 impl Shown for GoMap<'_> {
     fn shown(&self) -> String {
-        let mut pairs: Vec<String> = json::pairs(self.0).map(|(key, value)| format!("{key:?}:{value:?}")).collect();
+        let mut pairs: Vec<String> =
+            json::pairs(self.0).map(|(key, value)| format!("{key:?}:{value:?}")).collect();
         pairs.sort();
-        if pairs.is_empty() { "map[string]string(nil)".to_owned() } else { format!("map[string]string{{{}}}", pairs.join(", ")) }
+        if pairs.is_empty() {
+            "map[string]string(nil)".to_owned()
+        } else {
+            format!("map[string]string{{{}}}", pairs.join(", "))
+        }
     }
 }

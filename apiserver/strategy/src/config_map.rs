@@ -41,11 +41,15 @@ fn no_status(_: &mut Value, _: &Context) {}
 
 fn decode_base64(object: &Value, field: &str) -> Result<(), String> {
     for (_, value) in json::entries(object, &[field]) {
-        let text = value.as_str().ok_or("json: cannot unmarshal value into Go value of type []uint8")?;
+        let text =
+            value.as_str().ok_or("json: cannot unmarshal value into Go value of type []uint8")?;
         STANDARD.decode(text).map_err(|error| {
             let offset = match error {
-                base64::DecodeError::InvalidByte(offset, _) | base64::DecodeError::InvalidLastSymbol(offset, _) => offset,
-                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => text.len(),
+                base64::DecodeError::InvalidByte(offset, _)
+                | base64::DecodeError::InvalidLastSymbol(offset, _) => offset,
+                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
+                    text.len()
+                }
             };
             format!("illegal base64 data at input byte {offset}")
         })?;
@@ -71,7 +75,12 @@ fn validate_config_map(map: &Value) -> Errors {
         size += value.as_str().unwrap_or("").len();
     }
     for (key, value) in json::entries(map, &["binaryData"]) {
-        check::named(&Path::new("binaryData").key(key), key, &names::config_map_key(key), &mut errors);
+        check::named(
+            &Path::new("binaryData").key(key),
+            key,
+            &names::config_map_key(key),
+            &mut errors,
+        );
         size += size_of_bytes(value);
     }
     if size > MAX_SIZE {
@@ -83,7 +92,11 @@ fn validate_config_map(map: &Value) -> Errors {
 
 fn default_secret(secret: &mut Value) {
     json::default(secret, "type", "Opaque");
-    let Some(Value::Object(plain)) = secret.as_object_mut().and_then(|map| map.remove("stringData")) else { return };
+    let Some(Value::Object(plain)) =
+        secret.as_object_mut().and_then(|map| map.remove("stringData"))
+    else {
+        return;
+    };
     if plain.is_empty() {
         return;
     }

@@ -55,14 +55,23 @@ fn validate_endpoints(endpoints: &Value) -> Errors {
         let path = Path::new("subsets").index(index);
         let lists = ["addresses", "notReadyAddresses"];
         if lists.iter().all(|field| json::list(subset, &[field]).is_empty()) {
-            errors.push(FieldError::required(&path, "must specify `addresses` or `notReadyAddresses`"));
+            errors.push(FieldError::required(
+                &path,
+                "must specify `addresses` or `notReadyAddresses`",
+            ));
         }
         for field in lists {
             for (index, address) in json::list(subset, &[field]).iter().enumerate() {
                 let path = path.child(field).index(index);
                 special_ip(json::text(address, &["ip"]), &path.child("ip"), &mut errors);
                 check::optional_name(address, "hostname", &path, names::dns1123_label, &mut errors);
-                check::optional_name(address, "nodeName", &path, names::dns1123_subdomain, &mut errors);
+                check::optional_name(
+                    address,
+                    "nodeName",
+                    &path,
+                    names::dns1123_subdomain,
+                    &mut errors,
+                );
             }
         }
         let ports = json::list(subset, &["ports"]);
@@ -75,7 +84,11 @@ fn validate_endpoints(endpoints: &Value) -> Errors {
             check::optional_name(port, "name", &path, names::dns1123_label, &mut errors);
             let number = json::int(port, &["port"]).unwrap_or(0);
             if !(1..=65535).contains(&number) {
-                errors.push(FieldError::invalid(&path.child("port"), number, "must be between 1 and 65535, inclusive"));
+                errors.push(FieldError::invalid(
+                    &path.child("port"),
+                    number,
+                    "must be between 1 and 65535, inclusive",
+                ));
             }
             check::required_one_of(port, "protocol", &path, &PROTOCOLS, &mut errors);
         }
@@ -87,7 +100,9 @@ fn special_ip(text: &str, path: &Path, errors: &mut Errors) {
     let why = match text.parse::<IpAddr>() {
         Err(_) => BAD_IP,
         Ok(address) if address.is_unspecified() => "may not be unspecified (0.0.0.0 or ::)",
-        Ok(address) if address.is_loopback() => "may not be in the loopback range (127.0.0.0/8, ::1/128)",
+        Ok(address) if address.is_loopback() => {
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+        }
         Ok(IpAddr::V4(address)) if address.is_link_local() => {
             "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
         }
@@ -115,10 +130,18 @@ fn validate_slice(slice: &Value) -> Errors {
         let path = root.child("endpoints").index(index);
         let addresses = json::list(endpoint, &["addresses"]);
         if addresses.is_empty() {
-            errors.push(FieldError::required(&path.child("addresses"), "must contain at least 1 address"));
+            errors.push(FieldError::required(
+                &path.child("addresses"),
+                "must contain at least 1 address",
+            ));
         }
         for (index, address) in addresses.iter().enumerate() {
-            slice_address(type_, address.as_str().unwrap_or(""), &path.child("addresses").index(index), &mut errors);
+            slice_address(
+                type_,
+                address.as_str().unwrap_or(""),
+                &path.child("addresses").index(index),
+                &mut errors,
+            );
         }
         check::optional_name(endpoint, "nodeName", &path, names::dns1123_subdomain, &mut errors);
         check::optional_name(endpoint, "hostname", &path, names::dns1123_label, &mut errors);

@@ -22,7 +22,11 @@ fn validate(event: &Value) -> Errors {
     let namespace = json::text(event, &["metadata", "namespace"]);
     let involved = json::text(event, &["involvedObject", "namespace"]);
     let at = Path::new("involvedObject").child("namespace");
-    let fits = if involved.is_empty() { matches!(namespace, "" | "default") } else { involved == namespace };
+    let fits = if involved.is_empty() {
+        matches!(namespace, "" | "default")
+    } else {
+        involved == namespace
+    };
     if !fits {
         errors.push(FieldError::invalid(&at, involved, "does not match event.namespace"));
     }
@@ -39,7 +43,9 @@ fn validate(event: &Value) -> Errors {
     check::required(event, "reportingInstance", &root, &mut errors);
     check::required(event, "action", &root, &mut errors);
     check::required(event, "reason", &root, &mut errors);
-    for (field, most) in [("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024)] {
+    for (field, most) in
+        [("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024)]
+    {
         let text = json::text(event, &[field]);
         if text.len() > most {
             let why = format!("can have at most {most} characters");

@@ -92,7 +92,8 @@ fn validate(stream: &Value) -> Errors {
             errors.push(FieldError::required(&at.child("from").child("name"), ""));
         }
         if json::flag(tag, &["importPolicy", "scheduled"]) && kind != "DockerImage" {
-            let why = "only tags pointing to Docker repositories may be scheduled for background import";
+            let why =
+                "only tags pointing to Docker repositories may be scheduled for background import";
             let at = at.child("importPolicy").child("scheduled");
             errors.push(FieldError::invalid(&at, &Value::Bool(true), why));
         }

@@ -38,8 +38,12 @@ pub(crate) static NAMESPACE: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-pub(crate) static SERVICE_ACCOUNT: Strategy =
-    Strategy { prepare_create: |_, _| {}, prepare_update: |_, _, _| {}, returns_deleted: true, ..Strategy::PLAIN };
+pub(crate) static SERVICE_ACCOUNT: Strategy = Strategy {
+    prepare_create: |_, _| {},
+    prepare_update: |_, _, _| {},
+    returns_deleted: true,
+    ..Strategy::PLAIN
+};
 
 fn prepare_create(namespace: &mut Value, _: &Context) {
     let spec = json::child(namespace, "spec");
@@ -84,7 +88,11 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
             return vec![FieldError::invalid(&at, phase, why)];
         }
     } else if phase != "Active" {
-        return vec![FieldError::invalid(&at, phase, "may only be 'Active' if `deletionTimestamp` is empty")];
+        return vec![FieldError::invalid(
+            &at,
+            phase,
+            "may only be 'Active' if `deletionTimestamp` is empty",
+        )];
     }
     Vec::new()
 }

@@ -103,8 +103,14 @@ fn validate_lease(lease: &Value) -> Errors {
     let path = Path::new("spec");
     let spec = lease.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
-    if let Some(seconds) = json::int(spec, &["leaseDurationSeconds"]).filter(|seconds| *seconds <= 0) {
-        errors.push(FieldError::invalid(&path.child("leaseDurationSeconds"), seconds, "must be greater than 0"));
+    if let Some(seconds) =
+        json::int(spec, &["leaseDurationSeconds"]).filter(|seconds| *seconds <= 0)
+    {
+        errors.push(FieldError::invalid(
+            &path.child("leaseDurationSeconds"),
+            seconds,
+            "must be greater than 0",
+        ));
     }
     if let Some(count) = json::int(spec, &["leaseTransitions"]).filter(|count| *count < 0) {
         let why = "must be greater than or equal to 0";

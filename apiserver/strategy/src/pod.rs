@@ -35,14 +35,16 @@ const PRIORITIES: [(&str, i64); 2] =
     [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
 
 fn prepare_create(pod: &mut Value, _: &Context) {
-    let mirror = json::at(pod, &["metadata", "annotations", "kubernetes.io/config.mirror"]).is_some();
+    let mirror =
+        json::at(pod, &["metadata", "annotations", "kubernetes.io/config.mirror"]).is_some();
     let spec = json::child(pod, "spec");
     if !mirror {
         json::default(spec, "serviceAccountName", "default");
         json::default(spec, "serviceAccount", "default");
     }
     let class = json::text(spec, &["priorityClassName"]);
-    let priority = PRIORITIES.iter().find(|(name, _)| *name == class).map_or(0, |(_, priority)| *priority);
+    let priority =
+        PRIORITIES.iter().find(|(name, _)| *name == class).map_or(0, |(_, priority)| *priority);
     json::default(spec, "priority", priority);
     json::default(spec, "preemptionPolicy", "PreemptLowerPriority");
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
@@ -63,8 +65,11 @@ fn prepare_create(pod: &mut Value, _: &Context) {
 
 fn tolerate(spec: &mut Value, key: &str) {
     let tolerated = json::list(spec, &["tolerations"]).iter().any(|toleration| {
-        matches!(json::text(toleration, &["key"]), "" | "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
-            && (json::text(toleration, &["key"]).is_empty() || json::text(toleration, &["key"]) == key)
+        matches!(
+            json::text(toleration, &["key"]),
+            "" | "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable"
+        ) && (json::text(toleration, &["key"]).is_empty()
+            || json::text(toleration, &["key"]) == key)
             && matches!(json::text(toleration, &["effect"]), "" | "NoExecute")
     });
     if tolerated {
@@ -79,7 +84,9 @@ fn tolerate(spec: &mut Value, key: &str) {
 fn qos_class(spec: &Value) -> &'static str {
     let mut any = false;
     let mut guaranteed = true;
-    for container in ["containers", "initContainers"].iter().flat_map(|field| json::list(spec, &[field])) {
+    for container in
+        ["containers", "initContainers"].iter().flat_map(|field| json::list(spec, &[field]))
+    {
         for resource in ["cpu", "memory"] {
             let read = |kind| {
                 json::at(container, &["resources", kind, resource])
@@ -112,7 +119,8 @@ fn validate(pod: &Value) -> Errors {
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     let mut errors = pod_spec::validate(spec, &path, true);
     let class = json::text(spec, &["priorityClassName"]);
-    let expected = PRIORITIES.iter().find(|(name, _)| *name == class).map(|(_, priority)| *priority);
+    let expected =
+        PRIORITIES.iter().find(|(name, _)| *name == class).map(|(_, priority)| *priority);
     if !class.is_empty() && expected.is_none() {
         errors.push(FieldError::not_found(&path.child("priorityClassName"), class));
     }
@@ -155,9 +163,11 @@ fn deadline(new: &Value, old: &Value, path: &Path) -> Option<FieldError> {
         (Some(new), Some(old)) if new > old => {
             Some(FieldError::invalid(path, new, "must be less than or equal to previous value"))
         }
-        (None, Some(_)) => {
-            Some(FieldError::invalid(path, &Value::Null, "must not update from a positive integer to nil value"))
-        }
+        (None, Some(_)) => Some(FieldError::invalid(
+            path,
+            &Value::Null,
+            "must not update from a positive integer to nil value",
+        )),
         _ => None,
     }
 }
@@ -169,7 +179,10 @@ fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
         toleration
     };
     let now: Vec<Value> = json::list(new, &["spec", "tolerations"]).iter().map(bare).collect();
-    if json::list(old, &["spec", "tolerations"]).iter().any(|toleration| !now.contains(&bare(toleration))) {
+    if json::list(old, &["spec", "tolerations"])
+        .iter()
+        .any(|toleration| !now.contains(&bare(toleration)))
+    {
         let why = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(FieldError::forbidden(path, why));
     }
@@ -204,14 +217,18 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
     let field = "containerStatuses";
     for (index, status) in json::list(new, &["status", field]).iter().enumerate() {
         let name = json::text(status, &["name"]);
-        let before =
-            json::list(old, &["status", field]).iter().find(|status| json::text(status, &["name"]) == name);
+        let before = json::list(old, &["status", field])
+            .iter()
+            .find(|status| json::text(status, &["name"]) == name);
         let ended = before.and_then(|before| json::at(before, &["state", "terminated"]));
         let may_restart = policy == "OnFailure"
             && ended.is_some_and(|ended| json::int(ended, &["exitCode"]).unwrap_or(0) != 0);
         if ended.is_some() && !may_restart && json::at(status, &["state", "terminated"]).is_none() {
             let path = Path::new("status").child(field).index(index).child("state");
-            errors.push(FieldError::forbidden(&path, "may not be transitioned to non-terminated state"));
+            errors.push(FieldError::forbidden(
+                &path,
+                "may not be transitioned to non-terminated state",
+            ));
         }
     }
     errors
@@ -236,12 +253,17 @@ fn warn(pod: &Value) -> Vec<String> {
 }
 
 fn grace(pod: &Value, asked: Option<i64>) -> Option<i64> {
-    let period = asked
-        .or_else(|| json::int(pod, &["spec", "terminationGracePeriodSeconds"]))
-        .unwrap_or(0);
+    let period =
+        asked.or_else(|| json::int(pod, &["spec", "terminationGracePeriodSeconds"])).unwrap_or(0);
     let unscheduled = json::text(pod, &["spec", "nodeName"]).is_empty();
     let over = matches!(json::text(pod, &["status", "phase"]), "Failed" | "Succeeded");
-    Some(if unscheduled || over { 0 } else if period < 0 { 1 } else { period })
+    Some(if unscheduled || over {
+        0
+    } else if period < 0 {
+        1
+    } else {
+        period
+    })
 }
 
 fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
@@ -259,15 +281,23 @@ fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
     }
     let node = json::text(binding, &["target", "name"]);
     if node.is_empty() {
-        return Err(Status::new(500, "", FieldError::required(&target.child("name"), "").to_string()));
+        return Err(Status::new(
+            500,
+            "",
+            FieldError::required(&target.child("name"), "").to_string(),
+        ));
     }
     let uid = json::text(pod, &["metadata", "uid"]);
     let wanted = json::text(binding, &["metadata", "uid"]);
     if !wanted.is_empty() && wanted != uid {
-        return Err(conflict(&format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}")));
+        return Err(conflict(&format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        )));
     }
     if json::at(pod, &["metadata", "deletionTimestamp"]).is_some() {
-        return Err(conflict(&format!("pod {name} is being deleted, cannot be assigned to a host")));
+        return Err(conflict(&format!(
+            "pod {name} is being deleted, cannot be assigned to a host"
+        )));
     }
     let bound = json::text(pod, &["spec", "nodeName"]);
     if !bound.is_empty() {
@@ -279,7 +309,11 @@ fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
     let mut new = pod.clone();
     json::set(json::child(&mut new, "spec"), "nodeName", node);
     for (key, value) in json::entries(binding, &["metadata", "annotations"]) {
-        json::set(json::child(json::child(&mut new, "metadata"), "annotations"), key, value.clone());
+        json::set(
+            json::child(json::child(&mut new, "metadata"), "annotations"),
+            key,
+            value.clone(),
+        );
     }
     scheduled(&mut new, ctx);
     Ok(new)

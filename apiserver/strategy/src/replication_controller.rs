@@ -11,7 +11,9 @@ use crate::pod_spec::{self, defaults, resources};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     decode: |controller| {
-        resources::decode_pod_spec(json::at(controller, &["spec", "template", "spec"]).unwrap_or(&Value::Null))
+        resources::decode_pod_spec(
+            json::at(controller, &["spec", "template", "spec"]).unwrap_or(&Value::Null),
+        )
     },
     default,
     prepare_create: |new, _: &Context| json::set(new, "status", json!({ "replicas": 0 })),
@@ -25,7 +27,9 @@ pub(crate) static STRATEGY: Strategy = Strategy {
 
 fn default(controller: &mut Value) {
     let labels = json::at(controller, &["spec", "template", "metadata", "labels"]).cloned();
-    if let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty())) {
+    if let Some(labels) =
+        labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty()))
+    {
         let spec = json::child(controller, "spec");
         if json::unset(spec, "selector") {
             json::set(spec, "selector", labels.clone());
@@ -65,7 +69,11 @@ pub(crate) fn template(spec: &Value, path: &Path, errors: &mut Errors) {
     let mut selected = json::entries(spec, &["selector"]).peekable();
     if selected.peek().is_some() && selected.any(|(key, value)| labels.get(key) != Some(value)) {
         let at = path.child("metadata").child("labels");
-        errors.push(FieldError::invalid(&at, GoMap(labels), "`selector` does not match template `labels`"));
+        errors.push(FieldError::invalid(
+            &at,
+            GoMap(labels),
+            "`selector` does not match template `labels`",
+        ));
     }
     errors.extend(pod_spec::validate_template(template, path));
     let at = path.child("spec");
@@ -83,17 +91,31 @@ fn validate_status(new: &Value, _: &Value) -> Errors {
     let path = Path::new("status");
     let status = new.get("status").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
-    let counts = ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+    let counts = [
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "observedGeneration",
+    ];
     check::not_negative(status, &counts, &path, &mut errors);
     let count = |field: &str| json::int(status, &[field]).unwrap_or(0);
     for field in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
         if count(field) > count("replicas") {
-            errors.push(FieldError::invalid(&path.child(field), count(field), "cannot be greater than status.replicas"));
+            errors.push(FieldError::invalid(
+                &path.child(field),
+                count(field),
+                "cannot be greater than status.replicas",
+            ));
         }
     }
     if count("availableReplicas") > count("readyReplicas") {
         let at = path.child("availableReplicas");
-        errors.push(FieldError::invalid(&at, count("availableReplicas"), "cannot be greater than readyReplicas"));
+        errors.push(FieldError::invalid(
+            &at,
+            count("availableReplicas"),
+            "cannot be greater than readyReplicas",
+        ));
     }
     errors
 }

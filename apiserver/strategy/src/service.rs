@@ -41,7 +41,10 @@ fn default(service: &mut Value) {
     for port in json::list_mut(spec, &["ports"]) {
         json::default(port, "protocol", "TCP");
         let number = json::int(port, &["port"]).unwrap_or(0);
-        if matches!(port.get("targetPort"), None | Some(Value::Null)) || port["targetPort"] == 0 || port["targetPort"] == "" {
+        if matches!(port.get("targetPort"), None | Some(Value::Null))
+            || port["targetPort"] == 0
+            || port["targetPort"] == ""
+        {
             json::set(port, "targetPort", number);
         }
     }
@@ -70,7 +73,9 @@ fn has_address(spec: &Value) -> bool {
 fn has_node_ports(spec: &Value) -> bool {
     match json::text(spec, &["type"]) {
         "NodePort" => true,
-        "LoadBalancer" => json::at(spec, &["allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false)),
+        "LoadBalancer" => {
+            json::at(spec, &["allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false))
+        }
         _ => false,
     }
 }
@@ -104,7 +109,9 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
     let had_ports = json::list(before, &["ports"]);
     let (needs, needed) = (has_node_ports(spec), has_node_ports(before));
     for port in json::list_mut(spec, &["ports"]) {
-        let same = had_ports.iter().find(|old| old.get("port") == port.get("port") && old.get("protocol") == port.get("protocol"));
+        let same = had_ports.iter().find(|old| {
+            old.get("port") == port.get("port") && old.get("protocol") == port.get("protocol")
+        });
         let number = same.and_then(|old| json::int(old, &["nodePort"])).unwrap_or(0);
         if needs && needed && number != 0 {
             json::default_number(port, "nodePort", number);
@@ -112,10 +119,11 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
             json::remove(port, "nodePort");
         }
     }
-    if json::text(spec, &["type"]) == "ClusterIP" && json::list(spec, &["externalIPs"]).is_empty() {
-        if spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy") {
-            json::remove(spec, "externalTrafficPolicy");
-        }
+    if json::text(spec, &["type"]) == "ClusterIP"
+        && json::list(spec, &["externalIPs"]).is_empty()
+        && spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy")
+    {
+        json::remove(spec, "externalTrafficPolicy");
     }
 }
 
@@ -126,8 +134,10 @@ fn allocate(new: &mut Value, old: Option<&Value>, alloc: &mut dyn Allocator) -> 
     if has_address(spec) {
         address(spec, before, alloc, &mut errors);
     }
-    let held: HashSet<i64> =
-        json::list(before, &["ports"]).iter().filter_map(|port| json::int(port, &["nodePort"])).collect();
+    let held: HashSet<i64> = json::list(before, &["ports"])
+        .iter()
+        .filter_map(|port| json::int(port, &["nodePort"]))
+        .collect();
     if !has_node_ports(spec) || !errors.is_empty() {
         return errors;
     }
@@ -135,11 +145,15 @@ fn allocate(new: &mut Value, old: Option<&Value>, alloc: &mut dyn Allocator) -> 
     for (index, port) in json::list_mut(spec, &["ports"]).iter_mut().enumerate() {
         let asked = json::int(port, &["nodePort"]).filter(|number| *number != 0);
         let number = json::int(port, &["port"]).unwrap_or(0);
-        if asked.is_some_and(|asked| held.contains(&asked) || shared.iter().any(|(_, taken)| *taken == asked)) {
+        if asked.is_some_and(|asked| {
+            held.contains(&asked) || shared.iter().any(|(_, taken)| *taken == asked)
+        }) {
             continue;
         }
         // TCP and UDP of one port number share a node port.
-        if let Some((_, taken)) = shared.iter().find(|(known, _)| asked.is_none() && *known == number) {
+        if let Some((_, taken)) =
+            shared.iter().find(|(known, _)| asked.is_none() && *known == number)
+        {
             json::set(port, "nodePort", *taken);
             continue;
         }
@@ -159,7 +173,11 @@ fn allocate(new: &mut Value, old: Option<&Value>, alloc: &mut dyn Allocator) -> 
 
 fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: &mut Errors) {
     let asked = match json::text(spec, &["clusterIP"]) {
-        "" => json::list(spec, &["clusterIPs"]).first().and_then(Value::as_str).unwrap_or("").to_owned(),
+        "" => json::list(spec, &["clusterIPs"])
+            .first()
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned(),
         asked => asked.to_owned(),
     };
     let selectorless = json::unset(spec, "selector");
@@ -167,7 +185,8 @@ fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: 
         json::default(spec, "ipFamilyPolicy", "RequireDualStack");
     }
     json::default(spec, "ipFamilyPolicy", "SingleStack");
-    let families = if asked == "None" && json::text(spec, &["ipFamilyPolicy"]) == "RequireDualStack" {
+    let families = if asked == "None" && json::text(spec, &["ipFamilyPolicy"]) == "RequireDualStack"
+    {
         json!(["IPv4", "IPv6"])
     } else {
         json!(["IPv4"])
@@ -175,18 +194,23 @@ fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: 
     if json::unset(spec, "ipFamilies") {
         json::set(spec, "ipFamilies", families);
     }
-    let address = if asked == "None" || (!asked.is_empty() && asked == json::text(before, &["clusterIP"])) {
-        Ok(asked.clone())
-    } else {
-        alloc.cluster_ip((!asked.is_empty()).then_some(asked.as_str()))
-    };
+    let address =
+        if asked == "None" || (!asked.is_empty() && asked == json::text(before, &["clusterIP"])) {
+            Ok(asked.clone())
+        } else {
+            alloc.cluster_ip((!asked.is_empty()).then_some(asked.as_str()))
+        };
     match address {
         Ok(address) => {
             json::set(spec, "clusterIP", address.clone());
             json::set(spec, "clusterIPs", json!([address]));
         }
         Err(why) => {
-            let detail = if asked.is_empty() { why } else { format!("failed to allocate IP {asked}: {why}") };
+            let detail = if asked.is_empty() {
+                why
+            } else {
+                format!("failed to allocate IP {asked}: {why}")
+            };
             let at = Path::new("spec").child("clusterIPs");
             let shown = if asked.is_empty() { Value::Null } else { json!([asked]) };
             errors.push(FieldError::invalid(&at, GoList(&shown), &detail));
@@ -199,9 +223,16 @@ struct GoList<'a>(&'a Value);
 
 impl Shown for GoList<'_> {
     fn shown(&self) -> String {
-        let texts: Vec<String> =
-            json::list(self.0, &[]).iter().filter_map(Value::as_str).map(|text| format!("{text:?}")).collect();
-        if texts.is_empty() { "[]string(nil)".to_owned() } else { format!("[]string{{{}}}", texts.join(", ")) }
+        let texts: Vec<String> = json::list(self.0, &[])
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|text| format!("{text:?}"))
+            .collect();
+        if texts.is_empty() {
+            "[]string(nil)".to_owned()
+        } else {
+            format!("[]string{{{}}}", texts.join(", "))
+        }
     }
 }
 
@@ -216,27 +247,45 @@ fn validate(service: &Value) -> Errors {
     }
     if type_ == "LoadBalancer" && is_headless(spec) {
         let at = path.child("clusterIPs").index(0);
-        errors.push(FieldError::invalid(&at, "None", "may not be set to 'None' for LoadBalancer services"));
+        errors.push(FieldError::invalid(
+            &at,
+            "None",
+            "may not be set to 'None' for LoadBalancer services",
+        ));
     }
     if type_ == "NodePort" && is_headless(spec) {
         let at = path.child("clusterIPs").index(0);
-        errors.push(FieldError::invalid(&at, "None", "may not be set to 'None' for NodePort services"));
+        errors.push(FieldError::invalid(
+            &at,
+            "None",
+            "may not be set to 'None' for NodePort services",
+        ));
     }
     external_name(spec, &path, &mut errors);
     ports(spec, list, &path, &mut errors);
     errors.extend(meta::labels(spec.get("selector"), &path.child("selector")));
     check::required_one_of(spec, "sessionAffinity", &path, &["ClientIP", "None"], &mut errors);
-    if let Some(seconds) = json::int(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"]) {
-        if !(1..=86_400).contains(&seconds) {
-            let at = path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
-            errors.push(FieldError::invalid(&at, seconds, "must be greater than 0 and less than 86400"));
-        }
+    if let Some(seconds) = json::int(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
+        && !(1..=86_400).contains(&seconds)
+    {
+        let at = path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
+        errors.push(FieldError::invalid(
+            &at,
+            seconds,
+            "must be greater than 0 and less than 86400",
+        ));
     }
     addresses(spec, &path, &mut errors);
     check::required_one_of(spec, "type", &path, &TYPES, &mut errors);
     check::one_of(spec, "externalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
     check::one_of(spec, "internalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
-    check::one_of(spec, "ipFamilyPolicy", &path, &["SingleStack", "PreferDualStack", "RequireDualStack"], &mut errors);
+    check::one_of(
+        spec,
+        "ipFamilyPolicy",
+        &path,
+        &["SingleStack", "PreferDualStack", "RequireDualStack"],
+        &mut errors,
+    );
     errors
 }
 
@@ -253,7 +302,10 @@ fn external_name(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
         if !json::unset(spec, field) {
-            errors.push(FieldError::forbidden(&path.child(field), "may not be set for ExternalName services"));
+            errors.push(FieldError::forbidden(
+                &path.child(field),
+                "may not be set for ExternalName services",
+            ));
         }
     }
 }
@@ -273,7 +325,11 @@ fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
         }
         let number = json::int(port, &["port"]).unwrap_or(0);
         if !(1..=65535).contains(&number) {
-            errors.push(FieldError::invalid(&path.child("port"), number, "must be between 1 and 65535, inclusive"));
+            errors.push(FieldError::invalid(
+                &path.child("port"),
+                number,
+                "must be between 1 and 65535, inclusive",
+            ));
         }
         check::required_one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], errors);
         check::port_or_name(port, "targetPort", &path, errors);
@@ -304,7 +360,11 @@ fn addresses(spec: &Value, path: &Path, errors: &mut Errors) {
     let first = list.first().and_then(Value::as_str);
     if first.is_some_and(|first| !single.is_empty() && first != single) {
         let at = path.child("clusterIPs");
-        errors.push(FieldError::invalid(&at, GoList(&spec["clusterIPs"]), "first value must match `clusterIP`"));
+        errors.push(FieldError::invalid(
+            &at,
+            GoList(&spec["clusterIPs"]),
+            "first value must match `clusterIP`",
+        ));
     }
     let asked = first.unwrap_or(single);
     if !matches!(asked, "" | "None") && asked.parse::<IpAddr>().is_err() {
@@ -319,10 +379,15 @@ fn addresses(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
-    let (new, old) = (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
+    let (new, old) =
+        (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
     let mut errors = Vec::new();
     let before = json::text(old, &["clusterIP"]);
-    if has_address(new) && has_address(old) && !before.is_empty() && json::text(new, &["clusterIP"]) != before {
+    if has_address(new)
+        && has_address(old)
+        && !before.is_empty()
+        && json::text(new, &["clusterIP"]) != before
+    {
         let at = Path::new("spec").child("clusterIPs").index(0);
         let shown = json!([json::text(new, &["clusterIP"])]);
         errors.push(FieldError::invalid(&at, GoList(&shown), "may not change once set"));

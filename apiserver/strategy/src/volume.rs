@@ -90,7 +90,9 @@ fn validate_volume(volume: &Value) -> Errors {
     if json::unset(spec, "capacity") {
         errors.push(FieldError::required(&capacity, ""));
     } else {
-        if json::at(spec, &["capacity", "storage"]).is_none() || json::entries(spec, &["capacity"]).count() > 1 {
+        if json::at(spec, &["capacity", "storage"]).is_none()
+            || json::entries(spec, &["capacity"]).count() > 1
+        {
             errors.push(FieldError::not_supported(&capacity, &spec["capacity"], &["storage"]));
         }
         for (name, amount) in json::entries(spec, &["capacity"]) {
@@ -104,12 +106,17 @@ fn validate_volume(volume: &Value) -> Errors {
         crate::pod_spec::node_selector(selector, &at, &mut errors);
     }
     sources::validate(spec, &path, &mut errors);
-    if json::text(spec, &["hostPath", "path"]) == "/" && json::text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle" {
+    if json::text(spec, &["hostPath", "path"]) == "/"
+        && json::text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle"
+    {
         let why = "may not be 'recycle' for a hostPath mount of '/'";
         errors.push(FieldError::forbidden(&path.child("persistentVolumeReclaimPolicy"), why));
     }
     if json::at(spec, &["local"]).is_some() && json::at(spec, &["nodeAffinity"]).is_none() {
-        errors.push(FieldError::required(&path.child("nodeAffinity"), "Local volume requires node affinity"));
+        errors.push(FieldError::required(
+            &path.child("nodeAffinity"),
+            "Local volume requires node affinity",
+        ));
     }
     check::optional_name(spec, "storageClassName", &path, names::dns1123_subdomain, &mut errors);
     check::one_of(spec, "volumeMode", &path, &["Block", "Filesystem"], &mut errors);
@@ -126,7 +133,10 @@ fn update_volume(new: &Value, old: &Value) -> Errors {
     let mut errors = Vec::new();
     if source(new) != source(old) {
         let at = Path::new("spec").child("persistentvolumesource");
-        errors.push(FieldError::forbidden(&at, "spec.persistentvolumesource is immutable after creation"));
+        errors.push(FieldError::forbidden(
+            &at,
+            "spec.persistentvolumesource is immutable after creation",
+        ));
     }
     errors.extend(meta::immutable(new, old, &["spec", "volumeMode"]));
     if json::at(old, &["spec", "nodeAffinity"]).is_some() {
@@ -140,7 +150,10 @@ fn validate_claim(claim: &Value) -> Errors {
     let spec = claim.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
     if json::list(spec, &["accessModes"]).is_empty() {
-        errors.push(FieldError::required(&path.child("accessModes"), "at least 1 access mode is required"));
+        errors.push(FieldError::required(
+            &path.child("accessModes"),
+            "at least 1 access mode is required",
+        ));
     }
     if let Some(selector) = json::at(spec, &["selector"]) {
         crate::pod_spec::selector(selector, &path.child("selector"), &mut errors);
@@ -159,7 +172,8 @@ fn validate_claim(claim: &Value) -> Errors {
 fn update_claim(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
     let mut errors = Vec::new();
-    let (now, before) = (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
+    let (now, before) =
+        (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
     let mut allowed = now.clone();
     // Binding sets the volume of a claim that has none; a class may be given to a claim that has none.
     for field in ["volumeName", "storageClassName"] {
@@ -169,7 +183,11 @@ fn update_claim(new: &Value, old: &Value) -> Errors {
     }
     let bound = json::text(old, &["status", "phase"]) == "Bound";
     if bound {
-        json::keep(json::child(&mut allowed, "resources"), before.get("resources").unwrap_or(&Value::Null), "requests");
+        json::keep(
+            json::child(&mut allowed, "resources"),
+            before.get("resources").unwrap_or(&Value::Null),
+            "requests",
+        );
     }
     for field in ["dataSource", "dataSourceRef", "volumeAttributesClassName"] {
         if json::unset(before, field) && bound {
@@ -183,7 +201,7 @@ fn update_claim(new: &Value, old: &Value) -> Errors {
     let read = |object: &Value, at: &[&str]| json::at(object, at).and_then(resources::parse);
     let wish = read(new, &["spec", "resources", "requests", "storage"]);
     let earlier = read(old, &["spec", "resources", "requests", "storage"]);
-    let floor = read(old, &["status", "capacity", "storage"]).or(earlier.clone());
+    let floor = read(old, &["status", "capacity", "storage"]).or(earlier);
     if wish < earlier && wish < floor {
         let at = path.child("resources").child("requests").child("storage");
         errors.push(FieldError::forbidden(&at, "field can not be less than status.capacity"));

@@ -20,7 +20,8 @@ const STRATEGIES: [(&str, &str); 4] = [
 ];
 const PHASES: [&str; 7] = ["New", "Pending", "Running", "Complete", "Failed", "Error", "Cancelled"];
 const TERMINAL: [&str; 4] = ["Complete", "Failed", "Error", "Cancelled"];
-const TRIGGERS: [&str; 6] = ["GitHub", "Generic", "GitLab", "Bitbucket", "ImageChange", "ConfigChange"];
+const TRIGGERS: [&str; 6] =
+    ["GitHub", "Generic", "GitLab", "Bitbucket", "ImageChange", "ConfigChange"];
 /// Older spellings of trigger types.
 const TRIGGER_ALIASES: [(&str, &str); 3] =
     [("github", "GitHub"), ("generic", "Generic"), ("imageChange", "ImageChange")];
@@ -43,7 +44,8 @@ pub(crate) static BUILD: Strategy = Strategy {
         conditions(new, ctx);
     },
     validate: |build| {
-        let mut errors = validate::common(build.get("spec").unwrap_or(&Value::Null), &Path::new("spec"));
+        let mut errors =
+            validate::common(build.get("spec").unwrap_or(&Value::Null), &Path::new("spec"));
         let status = build.get("status").unwrap_or(&Value::Null);
         check::one_of(status, "phase", &Path::new("status"), &PHASES, &mut errors);
         errors
@@ -73,7 +75,8 @@ pub(crate) static CONFIG: Strategy = Strategy {
     validate: validate_config,
     generation: Some(|new, old| {
         Strategy::spec_changed(new, old)
-            || json::int(new, &["status", "lastVersion"]) != json::int(old, &["status", "lastVersion"])
+            || json::int(new, &["status", "lastVersion"])
+                != json::int(old, &["status", "lastVersion"])
     }),
     unconditional_update: false,
     ..Strategy::PLAIN
@@ -84,10 +87,11 @@ fn default_common(spec: &mut Value) {
         crate::pod_spec::resources::canonical(spec, &["resources", field]);
     }
     let strategy = json::child(spec, "strategy");
-    if json::unset(strategy, "type") {
-        if let Some((type_, _)) = STRATEGIES.iter().find(|(_, field)| json::at(strategy, &[field]).is_some()) {
-            json::set(strategy, "type", *type_);
-        }
+    if json::unset(strategy, "type")
+        && let Some((type_, _)) =
+            STRATEGIES.iter().find(|(_, field)| json::at(strategy, &[field]).is_some())
+    {
+        json::set(strategy, "type", *type_);
     }
     for field in ["sourceStrategy", "customStrategy"] {
         if let Some(strategy) = json::at_mut(strategy, &[field]) {
@@ -101,7 +105,12 @@ fn default_common(spec: &mut Value) {
     }
     let source = json::child(spec, "source");
     if json::unset(source, "type") {
-        let known = [("Binary", "binary"), ("Git", "git"), ("Dockerfile", "dockerfile"), ("Image", "images")];
+        let known = [
+            ("Binary", "binary"),
+            ("Git", "git"),
+            ("Dockerfile", "dockerfile"),
+            ("Image", "images"),
+        ];
         let found = known.iter().find(|(_, field)| json::at(source, &[field]).is_some());
         json::set(source, "type", found.map_or("None", |(type_, _)| type_));
     }
@@ -147,7 +156,9 @@ fn conditions(build: &mut Value, ctx: &Context) {
         } else if was == "False" {
             continue;
         }
-        let same = ["status", "reason", "message"].iter().all(|field| condition.get(field) == wanted.get(field));
+        let same = ["status", "reason", "message"]
+            .iter()
+            .all(|field| condition.get(field) == wanted.get(field));
         if same {
             continue;
         }
@@ -170,7 +181,8 @@ fn conditions(build: &mut Value, ctx: &Context) {
 
 fn update_build(new: &Value, old: &Value) -> Errors {
     let mut errors = Vec::new();
-    let (now, before) = (json::text(new, &["status", "phase"]), json::text(old, &["status", "phase"]));
+    let (now, before) =
+        (json::text(new, &["status", "phase"]), json::text(old, &["status", "phase"]));
     if TERMINAL.contains(&before) && now != before {
         let why = "phase cannot be updated from a terminal state";
         errors.push(FieldError::invalid(&Path::new("status").child("phase"), now, why));
@@ -200,7 +212,12 @@ fn validate_config(config: &Value) -> Errors {
         let why = "run policy must Parallel, Serial, or SerialLatestOnly";
         errors.push(FieldError::invalid(&path.child("runPolicy"), policy, why));
     }
-    check::not_negative(spec, &["successfulBuildsHistoryLimit", "failedBuildsHistoryLimit"], &path, &mut errors);
+    check::not_negative(
+        spec,
+        &["successfulBuildsHistoryLimit", "failedBuildsHistoryLimit"],
+        &path,
+        &mut errors,
+    );
     errors.extend(validate::common(spec, &path));
     errors
 }

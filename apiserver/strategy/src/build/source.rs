@@ -12,8 +12,7 @@ use super::validate::{image_ref, leaves, secret_ref};
 use crate::check::{self, Errors};
 
 const MAX_DOCKERFILE: usize = 60_000;
-const BAD_FILE: &str =
-    "file name may not contain slashes or relative path segments and must be a valid POSIX filename";
+const BAD_FILE: &str = "file name may not contain slashes or relative path segments and must be a valid POSIX filename";
 
 /// Checks the source of a build spec against its strategy.
 pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -22,13 +21,25 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     let uses = |strategy: &str| json::at(spec, &["strategy", strategy]).is_some();
     let has = |input: &str| json::at(source, &[input]).is_some();
     let docker = uses("dockerStrategy");
-    if docker && !uses("jenkinsPipelineStrategy") && !["git", "binary", "dockerfile", "images"].into_iter().any(has) {
-        let why = "must provide a value for at least one source input(git, binary, dockerfile, images).";
+    if docker
+        && !uses("jenkinsPipelineStrategy")
+        && !["git", "binary", "dockerfile", "images"].into_iter().any(has)
+    {
+        let why =
+            "must provide a value for at least one source input(git, binary, dockerfile, images).";
         errors.push(FieldError::invalid(&path, "", why));
     }
     if has("git") && has("binary") && !uses("customStrategy") {
-        errors.push(FieldError::invalid(&path.child("git"), "", "may not be set when binary is also set"));
-        errors.push(FieldError::invalid(&path.child("binary"), "", "may not be set when git is also set"));
+        errors.push(FieldError::invalid(
+            &path.child("git"),
+            "",
+            "may not be set when binary is also set",
+        ));
+        errors.push(FieldError::invalid(
+            &path.child("binary"),
+            "",
+            "may not be set when git is also set",
+        ));
         return;
     }
     if let Some(git) = json::at(source, &["git"]) {
@@ -47,10 +58,13 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     let from_repository = json::at(spec, &["strategy", "jenkinsPipelineStrategy"])
         .is_some_and(|strategy| json::unset(strategy, "jenkinsfile"));
     if from_repository && !has("git") {
-        let why = "must be set when using Jenkins Pipeline strategy with Jenkinsfile from a git repo";
+        let why =
+            "must be set when using Jenkins Pipeline strategy with Jenkinsfile from a git repo";
         errors.push(FieldError::invalid(&path.child("git"), "", why));
     }
-    for (field, kind, what) in [("secrets", "secret", "secret"), ("configMaps", "configMap", "configMap")] {
+    for (field, kind, what) in
+        [("secrets", "secret", "secret"), ("configMaps", "configMap", "configMap")]
+    {
         for (index, entry) in json::list(source, &[field]).iter().enumerate() {
             file_source(entry, kind, what, docker, &path.child(field).index(index), errors);
         }
@@ -58,14 +72,20 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     secret_ref(source, "sourceSecret", &path, errors);
     let directory = json::text(source, &["contextDir"]);
     if leaves(directory) {
-        errors.push(FieldError::invalid(&path.child("contextDir"), directory, "context dir must not be a relative path"));
+        errors.push(FieldError::invalid(
+            &path.child("contextDir"),
+            directory,
+            "context dir must not be a relative path",
+        ));
     }
 }
 
 fn binary(source: &Value, path: &Path, errors: &mut Errors) {
     let file = json::text(source, &["binary", "asFile"]);
     let name = file.trim_start_matches('/');
-    if !file.is_empty() && (matches!(name, "" | ".") || name.starts_with("..") || name.contains(['/', '\\'])) {
+    if !file.is_empty()
+        && (matches!(name, "" | ".") || name.starts_with("..") || name.contains(['/', '\\']))
+    {
         errors.push(FieldError::invalid(path, file, BAD_FILE));
     }
 }
@@ -78,7 +98,8 @@ fn images(source: &Value, path: &Path, errors: &mut Errors) {
         secret_ref(image, "pullSecret", &path, errors);
         if json::unset(image, "paths") && json::unset(image, "as") {
             for field in ["paths", "as"] {
-                errors.push(FieldError::required(&path.child(field), "must specify 'paths' or 'as'"));
+                errors
+                    .push(FieldError::required(&path.child(field), "must specify 'paths' or 'as'"));
             }
         }
         for (index, entry) in json::list(image, &["paths"]).iter().enumerate() {
@@ -103,7 +124,11 @@ fn copied(entry: &Value, path: &Path, errors: &mut Errors) {
     let from = check::required(entry, "sourcePath", path, errors);
     let to = check::required(entry, "destinationDir", path, errors);
     if !from.starts_with('/') {
-        errors.push(FieldError::invalid(&path.child("sourcePath"), from, "must be an absolute path"));
+        errors.push(FieldError::invalid(
+            &path.child("sourcePath"),
+            from,
+            "must be an absolute path",
+        ));
     }
     let at = path.child("destinationDir");
     if to.starts_with('/') {
@@ -114,13 +139,24 @@ fn copied(entry: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn file_source(entry: &Value, kind: &str, what: &str, docker: bool, path: &Path, errors: &mut Errors) {
+fn file_source(
+    entry: &Value,
+    kind: &str,
+    what: &str,
+    docker: bool,
+    path: &Path,
+    errors: &mut Errors,
+) {
     let name = json::text(entry, &[kind, "name"]);
     if name.is_empty() {
         errors.push(FieldError::required(&path.child(kind), ""));
     }
     if !names::dns1123_subdomain(name).is_empty() {
-        errors.push(FieldError::invalid(&path.child(kind), entry, &format!("must be valid {what} name")));
+        errors.push(FieldError::invalid(
+            &path.child(kind),
+            entry,
+            &format!("must be valid {what} name"),
+        ));
     }
     let to = json::text(entry, &["destinationDir"]);
     let at = path.child("destinationDir");

@@ -22,7 +22,8 @@ const HOOKS: [(&str, &str, bool); 4] = [
 
 /// Checks the triggers of a BuildConfig's spec.
 pub(super) fn validate(spec: &Value, namespace: &str, path: &Path, errors: &mut Errors) {
-    let input = STRATEGIES.iter().find_map(|(_, field)| json::at(spec, &["strategy", field, "from"]));
+    let input =
+        STRATEGIES.iter().find_map(|(_, field)| json::at(spec, &["strategy", field, "from"]));
     let mut seen = HashSet::new();
     for (index, trigger) in json::list(spec, &["triggers"]).iter().enumerate() {
         let at = path.index(index);
@@ -30,7 +31,10 @@ pub(super) fn validate(spec: &Value, namespace: &str, path: &Path, errors: &mut 
         if let Some((_, field, variables)) = HOOKS.iter().find(|(known, ..)| *known == type_) {
             hook(trigger, field, *variables, &at.child(field), errors);
         }
-        let Some(change) = json::at(trigger, &["imageChange"]).filter(|_| type_ == "ImageChange") else { continue };
+        let Some(change) = json::at(trigger, &["imageChange"]).filter(|_| type_ == "ImageChange")
+        else {
+            continue;
+        };
         image_change(change, input, &at, errors);
         let from = json::at(change, &["from"]).or(input);
         if !seen.insert(from.map(|from| key(from, namespace))) {
@@ -56,7 +60,8 @@ fn image_change(change: &Value, input: Option<&Value>, path: &Path, errors: &mut
     let at = path.child("imageChange");
     match json::at(change, &["from"]) {
         None if input.is_none_or(|input| json::text(input, &["kind"]) != "ImageStreamTag") => {
-            let shown = format!("build from: {}", input.map_or("<nil>".to_owned(), Value::to_string));
+            let shown =
+                format!("build from: {}", input.map_or("<nil>".to_owned(), Value::to_string));
             let why = "a default ImageChange trigger can only be used when the build strategy includes an ImageStreamTag reference.";
             errors.push(FieldError::invalid(&at, &shown, why));
         }
@@ -85,6 +90,10 @@ fn hook(trigger: &Value, field: &str, variables: bool, path: &Path, errors: &mut
         errors.push(FieldError::required(&path.child("secretReference").child("name"), ""));
     }
     if !variables && json::flag(hook, &["allowEnv"]) {
-        errors.push(FieldError::invalid(&path.child("allowEnv"), hook, "git webhooks cannot allow env vars"));
+        errors.push(FieldError::invalid(
+            &path.child("allowEnv"),
+            hook,
+            "git webhooks cannot allow env vars",
+        ));
     }
 }

@@ -18,7 +18,9 @@ const MAX_JENKINSFILE: usize = 100_000;
 pub(super) fn common(spec: &Value, path: &Path) -> Errors {
     let mut errors = Vec::new();
     source::validate(spec, path, &mut errors);
-    if let Some(seconds) = json::int(spec, &["completionDeadlineSeconds"]).filter(|seconds| *seconds <= 0) {
+    if let Some(seconds) =
+        json::int(spec, &["completionDeadlineSeconds"]).filter(|seconds| *seconds <= 0)
+    {
         let why = "completionDeadlineSeconds must be a positive integer greater than 0";
         errors.push(FieldError::invalid(&path.child("completionDeadlineSeconds"), seconds, why));
     }
@@ -26,7 +28,11 @@ pub(super) fn common(spec: &Value, path: &Path) -> Errors {
     strategy(spec, &path.child("strategy"), &mut errors);
     let post = spec.get("postCommit").unwrap_or(&Value::Null);
     if !json::unset(post, "command") && !json::unset(post, "script") {
-        errors.push(FieldError::invalid(&path.child("postCommit"), post, "cannot use command and script together"));
+        errors.push(FieldError::invalid(
+            &path.child("postCommit"),
+            post,
+            "cannot use command and script together",
+        ));
     }
     for (key, value) in json::entries(spec, &["nodeSelector"]) {
         let pair = serde_json::json!({ key: value });
@@ -134,7 +140,8 @@ pub(super) fn image_ref(from: &Value, path: &Path, errors: &mut Errors) {
 
 fn namespace(reference: &Value, path: &Path, why: &str, errors: &mut Errors) {
     let namespace = json::text(reference, &["namespace"]);
-    let wrong = json::text(reference, &["kind"]) == "DockerImage" || !names::dns1123_subdomain(namespace).is_empty();
+    let wrong = json::text(reference, &["kind"]) == "DockerImage"
+        || !names::dns1123_subdomain(namespace).is_empty();
     if !namespace.is_empty() && wrong {
         errors.push(FieldError::invalid(&path.child("namespace"), namespace, why));
     }

@@ -14,7 +14,9 @@ mod rollout;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     decode: |config| {
-        resources::decode_pod_spec(json::at(config, &["spec", "template", "spec"]).unwrap_or(&Value::Null))
+        resources::decode_pod_spec(
+            json::at(config, &["spec", "template", "spec"]).unwrap_or(&Value::Null),
+        )
     },
     default,
     prepare_create,
@@ -24,7 +26,8 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     validate_status,
     generation: Some(|new, old| {
         Strategy::spec_changed(new, old)
-            || json::int(new, &["status", "latestVersion"]) != json::int(old, &["status", "latestVersion"])
+            || json::int(new, &["status", "latestVersion"])
+                != json::int(old, &["status", "latestVersion"])
     }),
     unconditional_update: false,
     scale: Some(Scale {
@@ -69,7 +72,9 @@ fn strategy(strategy: &mut Value) {
     match json::text(strategy, &["type"]) {
         "Rolling" => {
             let params = json::child(strategy, "rollingParams");
-            for (field, seconds) in [("intervalSeconds", 1), ("updatePeriodSeconds", 1), ("timeoutSeconds", 600)] {
+            for (field, seconds) in
+                [("intervalSeconds", 1), ("updatePeriodSeconds", 1), ("timeoutSeconds", 600)]
+            {
                 json::default(params, field, seconds);
             }
             let zero = |params: &Value, field: &str| matches!(params.get(field), Some(value) if value == 0 || value == "0%");
@@ -78,9 +83,13 @@ fn strategy(strategy: &mut Value) {
                     json::set(params, "maxUnavailable", "25%");
                     json::set(params, "maxSurge", "25%");
                 }
-                (false, true) if zero(params, "maxSurge") => json::set(params, "maxUnavailable", "25%"),
+                (false, true) if zero(params, "maxSurge") => {
+                    json::set(params, "maxUnavailable", "25%")
+                }
                 (false, true) => json::set(params, "maxUnavailable", 0),
-                (true, false) if zero(params, "maxUnavailable") => json::set(params, "maxSurge", "25%"),
+                (true, false) if zero(params, "maxUnavailable") => {
+                    json::set(params, "maxSurge", "25%")
+                }
                 (true, false) => json::set(params, "maxSurge", 0),
                 (true, true) => {}
             }
@@ -163,10 +172,18 @@ fn validate(config: &Value) -> Errors {
     template.retain(|error| !image_comes_from_trigger(spec, error));
     errors.extend(template);
     if let Some(replicas) = json::int(spec, &["replicas"]).filter(|replicas| *replicas < 0) {
-        errors.push(FieldError::invalid(&path.child("replicas"), replicas, "replicas cannot be negative"));
+        errors.push(FieldError::invalid(
+            &path.child("replicas"),
+            replicas,
+            "replicas cannot be negative",
+        ));
     }
     if json::unset(spec, "selector") {
-        errors.push(FieldError::invalid(&path.child("selector"), GoMap(&Value::Null), "selector cannot be empty"));
+        errors.push(FieldError::invalid(
+            &path.child("selector"),
+            GoMap(&Value::Null),
+            "selector cannot be empty",
+        ));
     }
     errors
 }
@@ -175,7 +192,10 @@ fn validate(config: &Value) -> Errors {
 fn image_comes_from_trigger(spec: &Value, error: &FieldError) -> bool {
     let Some(rest) = error.field.strip_prefix("spec.template.spec.") else { return false };
     let Some((list, rest)) = rest.split_once('[') else { return false };
-    let Some(index) = rest.strip_suffix("].image").and_then(|index| index.parse::<usize>().ok()) else { return false };
+    let Some(index) = rest.strip_suffix("].image").and_then(|index| index.parse::<usize>().ok())
+    else {
+        return false;
+    };
     let container = json::list(spec, &["template", "spec", list]).get(index);
     let name = container.map_or("", |container| json::text(container, &["name"]));
     json::list(spec, &["triggers"])
@@ -211,10 +231,18 @@ fn trigger_source(from: &Value, path: &Path, errors: &mut Errors) {
     }
     let kind = json::text(from, &["kind"]);
     if kind != "ImageStreamTag" {
-        errors.push(FieldError::invalid(&path.child("kind"), kind, "kind must be an ImageStreamTag"));
+        errors.push(FieldError::invalid(
+            &path.child("kind"),
+            kind,
+            "kind must be an ImageStreamTag",
+        ));
     }
     if !is_tag_name(name) {
-        errors.push(FieldError::invalid(&path.child("name"), name, "must be in the form of <name>:<tag>"));
+        errors.push(FieldError::invalid(
+            &path.child("name"),
+            name,
+            "must be in the form of <name>:<tag>",
+        ));
     }
     let namespace = json::text(from, &["namespace"]);
     if !namespace.is_empty() && !names::dns1123_subdomain(namespace).is_empty() {
@@ -225,14 +253,22 @@ fn trigger_source(from: &Value, path: &Path, errors: &mut Errors) {
 
 /// Whether a text names a tag of an image stream.
 pub(crate) fn is_tag_name(name: &str) -> bool {
-    name.split_once(':').is_some_and(|(stream, tag)| !stream.is_empty() && !tag.is_empty() && !tag.contains(':'))
+    name.split_once(':')
+        .is_some_and(|(stream, tag)| !stream.is_empty() && !tag.is_empty() && !tag.contains(':'))
 }
 
 fn validate_status(new: &Value, old: &Value) -> Errors {
     let path = Path::new("status");
     let status = new.get("status").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
-    let counts = ["latestVersion", "observedGeneration", "replicas", "readyReplicas", "availableReplicas", "unavailableReplicas"];
+    let counts = [
+        "latestVersion",
+        "observedGeneration",
+        "replicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+    ];
     check::not_negative(status, &counts, &path, &mut errors);
     for (field, why) in [
         ("latestVersion", "latestVersion cannot be decremented"),

@@ -18,8 +18,14 @@ const TIMEOUT: i64 = 600;
 pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     let strategy = spec.get("strategy").unwrap_or(&Value::Null);
     let path = path.child("strategy");
-    for (index, variable) in json::list(strategy, &["customParams", "environment"]).iter().enumerate() {
-        variable_name(variable, &path.child("customParams").child("environment").index(index), errors);
+    for (index, variable) in
+        json::list(strategy, &["customParams", "environment"]).iter().enumerate()
+    {
+        variable_name(
+            variable,
+            &path.child("customParams").child("environment").index(index),
+            errors,
+        );
     }
     let custom: &[&str] = &["rollingParams", "recreateParams"];
     let params: &[&str] = match json::text(strategy, &["type"]) {
@@ -32,7 +38,8 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
             custom
         }
         other => {
-            let why = "unsupported strategy type, use \"Custom\" instead and specify your own strategy";
+            let why =
+                "unsupported strategy type, use \"Custom\" instead and specify your own strategy";
             errors.push(FieldError::invalid(&path.child("type"), other, why));
             &[]
         }
@@ -44,7 +51,11 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     errors.extend(meta::labels(strategy.get("labels"), &path.child("labels")));
     errors.extend(meta::annotations(strategy.get("annotations"), &path.child("annotations")));
-    resources::validate(strategy.get("resources").unwrap_or(&Value::Null), &path.child("resources"), errors);
+    resources::validate(
+        strategy.get("resources").unwrap_or(&Value::Null),
+        &path.child("resources"),
+        errors,
+    );
     let Some(deadline) = json::int(strategy, &["activeDeadlineSeconds"]) else { return };
     check::not_negative(strategy, &["activeDeadlineSeconds"], &path, errors);
     let timeout = stated_timeout(strategy);
@@ -69,8 +80,12 @@ pub(super) fn ready_in_time(spec: &Value, path: &Path, errors: &mut Errors) {
         let why = format!("must be less than the deployment timeout ({timeout}s)");
         errors.push(FieldError::invalid(&at, ready, &why));
     }
-    if let Some(deadline) = json::int(strategy, &["activeDeadlineSeconds"]).filter(|deadline| ready >= *deadline) {
-        let why = format!("must be less than activeDeadlineSeconds ({deadline}s - used by the deployer pod)");
+    if let Some(deadline) =
+        json::int(strategy, &["activeDeadlineSeconds"]).filter(|deadline| ready >= *deadline)
+    {
+        let why = format!(
+            "must be less than activeDeadlineSeconds ({deadline}s - used by the deployer pod)"
+        );
         errors.push(FieldError::invalid(&at, ready, &why));
     }
 }
@@ -97,8 +112,13 @@ struct IntOrString<'a>(&'a Value);
 impl Shown for IntOrString<'_> {
     fn shown(&self) -> String {
         match self.0 {
-            Value::String(text) => format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{text:?}}}"),
-            other => format!("intstr.IntOrString{{Type:0, IntVal:{}, StrVal:\"\"}}", other.as_i64().unwrap_or(0)),
+            Value::String(text) => {
+                format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{text:?}}}")
+            }
+            other => format!(
+                "intstr.IntOrString{{Type:0, IntVal:{}, StrVal:\"\"}}",
+                other.as_i64().unwrap_or(0)
+            ),
         }
     }
 }
@@ -115,7 +135,11 @@ fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
     for field in ["maxUnavailable", "maxSurge"] {
         let (value, at) = (read(field), path.child(field));
         if value.is_string() && percentage(value).is_none() {
-            errors.push(FieldError::invalid(&at, IntOrString(value), "value should be int(5) or percentage(5%)"));
+            errors.push(FieldError::invalid(
+                &at,
+                IntOrString(value),
+                "value should be int(5) or percentage(5%)",
+            ));
         }
         if let Some(number) = value.as_i64().filter(|number| *number < 0) {
             errors.push(FieldError::invalid(&at, number, "must be non-negative"));
@@ -124,10 +148,18 @@ fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
     let amount = |value: &Value| percentage(value).or(value.as_i64()).unwrap_or(0);
     let (unavailable, at) = (read("maxUnavailable"), path.child("maxUnavailable"));
     if amount(unavailable) == 0 && amount(read("maxSurge")) == 0 {
-        errors.push(FieldError::invalid(&at, IntOrString(unavailable), "cannot be 0 when maxSurge is 0 as well"));
+        errors.push(FieldError::invalid(
+            &at,
+            IntOrString(unavailable),
+            "cannot be 0 when maxSurge is 0 as well",
+        ));
     }
     if percentage(unavailable).is_some_and(|percent| percent > 100) {
-        errors.push(FieldError::invalid(&at, IntOrString(unavailable), "should not be more than 100%"));
+        errors.push(FieldError::invalid(
+            &at,
+            IntOrString(unavailable),
+            "should not be more than 100%",
+        ));
     }
 }
 
@@ -161,7 +193,11 @@ fn exec_pod(pod: &Value, path: &Path, errors: &mut Errors) {
     }
     for (index, volume) in json::list(pod, &["volumes"]).iter().enumerate() {
         if volume == "" {
-            errors.push(FieldError::invalid(&path.child("volumes").index(index), "", "must not be empty"));
+            errors.push(FieldError::invalid(
+                &path.child("volumes").index(index),
+                "",
+                "must not be empty",
+            ));
         }
     }
 }
@@ -179,10 +215,17 @@ fn tag_image(spec: &Value, tag: &Value, path: &Path, errors: &mut Errors) {
     }
     let kind = json::text(tag, &["to", "kind"]);
     if kind != "ImageStreamTag" {
-        errors.push(FieldError::invalid(&path.child("to").child("kind"), kind, "Must be 'ImageStreamTag'"));
+        errors.push(FieldError::invalid(
+            &path.child("to").child("kind"),
+            kind,
+            "Must be 'ImageStreamTag'",
+        ));
     }
     if json::text(tag, &["to", "name"]).is_empty() {
-        errors.push(FieldError::required(&path.child("to").child("name"), "a destination tag name is required"));
+        errors.push(FieldError::required(
+            &path.child("to").child("name"),
+            "a destination tag name is required",
+        ));
     }
 }
 

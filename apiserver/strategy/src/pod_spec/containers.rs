@@ -14,7 +14,13 @@ use crate::check::{self, Errors};
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
 /// Checks all containers of a pod spec. `mountable` are the names of its volumes.
-pub(super) fn validate(spec: &Value, path: &Path, mountable: &HashSet<String>, pod: bool, errors: &mut Errors) {
+pub(super) fn validate(
+    spec: &Value,
+    path: &Path,
+    mountable: &HashSet<String>,
+    pod: bool,
+    errors: &mut Errors,
+) {
     let host_network = json::flag(spec, &["hostNetwork"]);
     let scope = Scope { mountable, pod, host_network };
     let list = json::list(spec, &["containers"]);
@@ -81,7 +87,11 @@ fn common(container: &Value, path: &Path, scope: &Scope, errors: &mut Errors) {
     env::validate(container, path, errors);
     volumes::validate_mounts(container, path, scope.mountable, errors);
     check::required_one_of(container, "imagePullPolicy", path, &PULL_POLICIES, errors);
-    resources::validate(container.get("resources").unwrap_or(&Value::Null), &path.child("resources"), errors);
+    resources::validate(
+        container.get("resources").unwrap_or(&Value::Null),
+        &path.child("resources"),
+        errors,
+    );
     security::validate_container(container, path, errors);
 }
 
@@ -115,15 +125,27 @@ fn ports(container: &Value, path: &Path, host_network: bool, errors: &mut Errors
     }
 }
 
-fn unique_host_ports(container: &Value, path: &Path, seen: &mut HashSet<String>, errors: &mut Errors) {
+fn unique_host_ports(
+    container: &Value,
+    path: &Path,
+    seen: &mut HashSet<String>,
+    errors: &mut Errors,
+) {
     for (index, port) in json::list(container, &["ports"]).iter().enumerate() {
         let number = json::int(port, &["hostPort"]).unwrap_or(0);
         if number == 0 {
             continue;
         }
-        let text = format!("{}/{}/{number}", json::text(port, &["protocol"]), json::text(port, &["hostIP"]));
+        let text = format!(
+            "{}/{}/{number}",
+            json::text(port, &["protocol"]),
+            json::text(port, &["hostIP"])
+        );
         if !seen.insert(text.clone()) {
-            errors.push(FieldError::duplicate(&path.child("ports").index(index).child("hostPort"), &text));
+            errors.push(FieldError::duplicate(
+                &path.child("ports").index(index).child("hostPort"),
+                &text,
+            ));
         }
     }
 }

@@ -115,8 +115,12 @@ fn follows_latest(image: &str) -> bool {
 
 fn fill_probe(probe: &mut Value) {
     fill_handler(probe);
-    for (field, number) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-    {
+    for (field, number) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
         default_number(probe, field, number);
     }
 }
@@ -126,15 +130,16 @@ fn fill_handler(handler: &mut Value) {
         default(http, "path", "/");
         default(http, "scheme", "HTTP");
     }
-    if let Some(grpc) = handler.get_mut("grpc").filter(|grpc| grpc.is_object()) {
-        if grpc.get("service").is_none() {
-            set(grpc, "service", "");
-        }
+    if let Some(grpc) = handler.get_mut("grpc").filter(|grpc| grpc.is_object())
+        && grpc.get("service").is_none()
+    {
+        set(grpc, "service", "");
     }
 }
 
 fn volume(volume: &mut Value) {
-    let sources = volume.as_object().map_or(0, |map| map.keys().filter(|key| *key != "name").count());
+    let sources =
+        volume.as_object().map_or(0, |map| map.keys().filter(|key| *key != "name").count());
     if sources == 0 {
         set(volume, "emptyDir", json!({}));
     }
@@ -154,7 +159,8 @@ fn volume(volume: &mut Value) {
         }
         downward_items(source, &["downwardAPI", "items"]);
     }
-    if let Some(claim) = leme_registry::json::at_mut(volume, &["ephemeral", "volumeClaimTemplate"]) {
+    if let Some(claim) = leme_registry::json::at_mut(volume, &["ephemeral", "volumeClaimTemplate"])
+    {
         default(child(claim, "spec"), "volumeMode", "Filesystem");
     }
 }

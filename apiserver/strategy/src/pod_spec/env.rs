@@ -9,16 +9,31 @@ use serde_json::Value;
 use crate::check::{self, Errors};
 
 const ENV_FIELDS: [&str; 9] = [
-    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-    "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
 ];
 /// Fields that a pod has but that variables may not name; a subset of upstream's conversion table.
 const OTHER_FIELDS: [&str; 6] = [
-    "metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase",
+    "metadata.annotations",
+    "metadata.labels",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "status.phase",
     "status.nominatedNodeName",
 ];
 const RESOURCES: [&str; 6] = [
-    "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
     "requests.memory",
 ];
 
@@ -36,9 +51,23 @@ pub(super) fn validate(container: &Value, path: &Path, errors: &mut Errors) {
         check::optional_name(source, "prefix", &path, names::env_var_name, errors);
         let sources: Vec<&str> = check::set_fields(source, &["prefix"]);
         match sources.as_slice() {
-            [] => errors.push(FieldError::invalid(&path, "", "must specify one of: `configMapRef` or `secretRef`")),
-            [one] => check::required_name(&source[*one], "name", &path.child(one), names::dns1123_subdomain, errors),
-            _ => errors.push(FieldError::invalid(&path, "", "may not have more than one field specified at a time")),
+            [] => errors.push(FieldError::invalid(
+                &path,
+                "",
+                "must specify one of: `configMapRef` or `secretRef`",
+            )),
+            [one] => check::required_name(
+                &source[*one],
+                "name",
+                &path.child(one),
+                names::dns1123_subdomain,
+                errors,
+            ),
+            _ => errors.push(FieldError::invalid(
+                &path,
+                "",
+                "may not have more than one field specified at a time",
+            )),
         }
     }
 }
@@ -63,9 +92,17 @@ fn value_from(variable: &Value, path: &Path, errors: &mut Errors) {
         let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
         errors.push(FieldError::invalid(path, "", why));
     } else if !json::text(variable, &["value"]).is_empty() {
-        errors.push(FieldError::invalid(path, "", "may not be specified when `value` is not empty"));
+        errors.push(FieldError::invalid(
+            path,
+            "",
+            "may not be specified when `value` is not empty",
+        ));
     } else if sources > 1 {
-        errors.push(FieldError::invalid(path, "", "may not have more than one field specified at a time"));
+        errors.push(FieldError::invalid(
+            path,
+            "",
+            "may not have more than one field specified at a time",
+        ));
     }
 }
 
@@ -79,7 +116,9 @@ pub(super) fn field_ref(field: &Value, path: &Path, known: &[&str], errors: &mut
     let at = path.child("fieldPath");
     if let Some((map, key)) = text.strip_suffix("']").and_then(|rest| rest.split_once("['")) {
         match map {
-            "metadata.annotations" => check::named(&at, key, &names::qualified_name(&key.to_lowercase()), errors),
+            "metadata.annotations" => {
+                check::named(&at, key, &names::qualified_name(&key.to_lowercase()), errors)
+            }
             "metadata.labels" => check::named(&at, key, &names::qualified_name(key), errors),
             _ => errors.push(FieldError::invalid(&at, map, "does not support subscript")),
         }

@@ -25,7 +25,13 @@ pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {
     let mut errors = Vec::new();
     let names = volumes::validate(spec, path, &mut errors);
     containers::validate(spec, path, &names, pod, &mut errors);
-    check::required_one_of(spec, "restartPolicy", path, &["Always", "OnFailure", "Never"], &mut errors);
+    check::required_one_of(
+        spec,
+        "restartPolicy",
+        path,
+        &["Always", "OnFailure", "Never"],
+        &mut errors,
+    );
     let policies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
     check::required_one_of(spec, "dnsPolicy", path, &policies, &mut errors);
     errors.extend(meta::labels(spec.get("nodeSelector"), &path.child("nodeSelector")));
@@ -75,7 +81,12 @@ fn dns(spec: &Value, path: &Path, errors: &mut Errors) {
         }
         for (index, name) in json::list(alias, &["hostnames"]).iter().enumerate() {
             let text = name.as_str().unwrap_or("");
-            check::named(&field.child("hostnames").index(index), text, &names::dns1123_subdomain(text), errors);
+            check::named(
+                &field.child("hostnames").index(index),
+                text,
+                &names::dns1123_subdomain(text),
+                errors,
+            );
         }
     }
 }
@@ -83,9 +94,14 @@ fn dns(spec: &Value, path: &Path, errors: &mut Errors) {
 /// All that is wrong with a pod template: its labels, annotations and spec.
 pub(crate) fn validate_template(template: &Value, path: &Path) -> Errors {
     let metadata = path.child("metadata");
-    let mut errors = meta::labels(json::at(template, &["metadata", "labels"]), &metadata.child("labels"));
+    let mut errors =
+        meta::labels(json::at(template, &["metadata", "labels"]), &metadata.child("labels"));
     let annotations = json::at(template, &["metadata", "annotations"]);
     errors.extend(meta::annotations(annotations, &metadata.child("annotations")));
-    errors.extend(validate(template.get("spec").unwrap_or(&Value::Null), &path.child("spec"), false));
+    errors.extend(validate(
+        template.get("spec").unwrap_or(&Value::Null),
+        &path.child("spec"),
+        false,
+    ));
     errors
 }

@@ -22,12 +22,21 @@ pub(super) fn validate_container(container: &Value, path: &Path, errors: &mut Er
         let Some(probe) = json::at(container, &[field]) else { continue };
         let path = path.child(field);
         handler(probe, &path, &HANDLERS, errors);
-        let numbers =
-            ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
+        let numbers = [
+            "initialDelaySeconds",
+            "timeoutSeconds",
+            "periodSeconds",
+            "successThreshold",
+            "failureThreshold",
+        ];
         check::not_negative(probe, &numbers, &path, errors);
         let threshold = json::int(probe, &["successThreshold"]).unwrap_or(1);
         if field != "readinessProbe" && threshold != 1 {
-            errors.push(FieldError::invalid(&path.child("successThreshold"), threshold, "must be 1"));
+            errors.push(FieldError::invalid(
+                &path.child("successThreshold"),
+                threshold,
+                "must be 1",
+            ));
         }
         if let Some(grace) = json::int(probe, &["terminationGracePeriodSeconds"]) {
             let at = path.child("terminationGracePeriodSeconds");
@@ -71,12 +80,18 @@ fn http_get(action: &Value, path: &Path, errors: &mut Errors) {
     check::one_of(action, "scheme", path, &["HTTP", "HTTPS"], errors);
     for (index, header) in json::list(action, &["httpHeaders"]).iter().enumerate() {
         let name = json::text(header, &["name"]);
-        check::named(&path.child("httpHeaders").index(index).child("name"), name, &header_name(name), errors);
+        check::named(
+            &path.child("httpHeaders").index(index).child("name"),
+            name,
+            &header_name(name),
+            errors,
+        );
     }
 }
 
 fn header_name(name: &str) -> Vec<String> {
-    let fine = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let fine = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if fine {
         return Vec::new();
     }

@@ -48,7 +48,9 @@ fn canonical_value(value: &mut Value) {
 
 /// Sets each request that is missing to its limit.
 pub(super) fn requests_from_limits(container: &mut Value) {
-    let Some(Value::Object(limits)) = json::at(container, &["resources", "limits"]).cloned() else { return };
+    let Some(Value::Object(limits)) = json::at(container, &["resources", "limits"]).cloned() else {
+        return;
+    };
     let requests = json::child(json::child(container, "resources"), "requests");
     for (name, limit) in limits {
         json::default(requests, &name, limit);
@@ -72,7 +74,10 @@ pub(crate) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
         amount(name, request, &at, errors);
         let Some(limit) = json::at(resources, &["limits", name]).and_then(parse) else {
             if !overcommit(name) {
-                errors.push(FieldError::required(&path.child("limits"), "Limit must be set for non overcommitable resources"));
+                errors.push(FieldError::required(
+                    &path.child("limits"),
+                    "Limit must be set for non overcommitable resources",
+                ));
             }
             continue;
         };

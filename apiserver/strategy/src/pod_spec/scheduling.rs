@@ -18,7 +18,11 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     let affinity = spec.get("affinity").unwrap_or(&Value::Null);
     let path_of = |field: &str| path.child("affinity").child(field);
-    node_affinity(affinity.get("nodeAffinity").unwrap_or(&Value::Null), &path_of("nodeAffinity"), errors);
+    node_affinity(
+        affinity.get("nodeAffinity").unwrap_or(&Value::Null),
+        &path_of("nodeAffinity"),
+        errors,
+    );
     for field in ["podAffinity", "podAntiAffinity"] {
         pod_affinity(affinity.get(field).unwrap_or(&Value::Null), &path_of(field), errors);
     }
@@ -26,14 +30,22 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
         let path = path.child("topologySpreadConstraints").index(index);
         let skew = json::int(spread, &["maxSkew"]).unwrap_or(0);
         if skew <= 0 {
-            errors.push(FieldError::invalid(&path.child("maxSkew"), skew, "must be greater than 0"));
+            errors.push(FieldError::invalid(
+                &path.child("maxSkew"),
+                skew,
+                "must be greater than 0",
+            ));
         }
         if json::text(spread, &["topologyKey"]).is_empty() {
             errors.push(FieldError::required(&path.child("topologyKey"), "can not be empty"));
         }
         let known = ["DoNotSchedule", "ScheduleAnyway"];
         check::required_one_of(spread, "whenUnsatisfiable", &path, &known, errors);
-        selector(spread.get("labelSelector").unwrap_or(&Value::Null), &path.child("labelSelector"), errors);
+        selector(
+            spread.get("labelSelector").unwrap_or(&Value::Null),
+            &path.child("labelSelector"),
+            errors,
+        );
     }
 }
 
@@ -56,7 +68,11 @@ fn toleration(toleration: &Value, path: &Path, errors: &mut Errors) {
     match operator {
         "" | "Equal" => check::named(&at, value, &names::label_value(value), errors),
         "Exists" if !value.is_empty() => {
-            errors.push(FieldError::invalid(&at, toleration, "value must be empty when `operator` is 'Exists'"));
+            errors.push(FieldError::invalid(
+                &at,
+                toleration,
+                "value must be empty when `operator` is 'Exists'",
+            ));
         }
         "Exists" => {}
         other => errors.push(FieldError::not_supported(&at, other, &["Equal", "Exists"])),
@@ -65,14 +81,23 @@ fn toleration(toleration: &Value, path: &Path, errors: &mut Errors) {
 }
 
 fn node_affinity(affinity: &Value, path: &Path, errors: &mut Errors) {
-    if let Some(required) = json::at(affinity, &["requiredDuringSchedulingIgnoredDuringExecution"]) {
-        node_selector(required, &path.child("requiredDuringSchedulingIgnoredDuringExecution"), errors);
+    if let Some(required) = json::at(affinity, &["requiredDuringSchedulingIgnoredDuringExecution"])
+    {
+        node_selector(
+            required,
+            &path.child("requiredDuringSchedulingIgnoredDuringExecution"),
+            errors,
+        );
     }
     let field = "preferredDuringSchedulingIgnoredDuringExecution";
     for (index, term) in json::list(affinity, &[field]).iter().enumerate() {
         let path = path.child(field).index(index);
         weight(term, &path, errors);
-        node_term(term.get("preference").unwrap_or(&Value::Null), &path.child("preference"), errors);
+        node_term(
+            term.get("preference").unwrap_or(&Value::Null),
+            &path.child("preference"),
+            errors,
+        );
     }
 }
 
@@ -104,11 +129,18 @@ fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
                     errors.push(FieldError::forbidden(&at, why));
                 }
                 "Gt" | "Lt" if values.len() != 1 => {
-                    errors.push(FieldError::required(&at, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
+                    errors.push(FieldError::required(
+                        &at,
+                        "must be specified single value when `operator` is 'Lt' or 'Gt'",
+                    ));
                 }
                 "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
                 other => {
-                    errors.push(FieldError::invalid(&path.child("operator"), other, "not a valid selector operator"));
+                    errors.push(FieldError::invalid(
+                        &path.child("operator"),
+                        other,
+                        "not a valid selector operator",
+                    ));
                 }
             }
             let key = json::text(requirement, &["key"]);
@@ -146,7 +178,11 @@ fn pod_term(term: &Value, path: &Path, errors: &mut Errors) {
 fn weight(term: &Value, path: &Path, errors: &mut Errors) {
     let weight = json::int(term, &["weight"]).unwrap_or(0);
     if !(1..=100).contains(&weight) {
-        errors.push(FieldError::invalid(&path.child("weight"), weight, "must be in the range 1-100"));
+        errors.push(FieldError::invalid(
+            &path.child("weight"),
+            weight,
+            "must be in the range 1-100",
+        ));
     }
 }
 
@@ -159,7 +195,10 @@ pub(crate) fn selector(selector: &Value, path: &Path, errors: &mut Errors) {
         let at = path.child("values");
         match json::text(requirement, &["operator"]) {
             "In" | "NotIn" if values.is_empty() => {
-                errors.push(FieldError::required(&at, "must be specified when `operator` is 'In' or 'NotIn'"));
+                errors.push(FieldError::required(
+                    &at,
+                    "must be specified when `operator` is 'In' or 'NotIn'",
+                ));
             }
             "Exists" | "DoesNotExist" if !values.is_empty() => {
                 let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
@@ -167,7 +206,11 @@ pub(crate) fn selector(selector: &Value, path: &Path, errors: &mut Errors) {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
-                errors.push(FieldError::invalid(&path.child("operator"), other, "not a valid selector operator"));
+                errors.push(FieldError::invalid(
+                    &path.child("operator"),
+                    other,
+                    "not a valid selector operator",
+                ));
             }
         }
         let key = json::text(requirement, &["key"]);

@@ -21,14 +21,22 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, group) in json::list(context, &["supplementalGroups"]).iter().enumerate() {
         if let Some(group) = group.as_i64().filter(|group| !(0..=MAX_ID).contains(group)) {
             let why = format!("must be between 0 and {MAX_ID}, inclusive");
-            errors.push(FieldError::invalid(&path.child("supplementalGroups").index(index), group, &why));
+            errors.push(FieldError::invalid(
+                &path.child("supplementalGroups").index(index),
+                group,
+                &why,
+            ));
         }
     }
     check::one_of(context, "fsGroupChangePolicy", &path, &["Always", "OnRootMismatch"], errors);
     seccomp(context, &path, errors);
     if json::flag(spec, &["shareProcessNamespace"]) && json::flag(spec, &["hostPID"]) {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
-        errors.push(FieldError::invalid(&path.child("shareProcessNamespace"), &Value::Bool(true), why));
+        errors.push(FieldError::invalid(
+            &path.child("shareProcessNamespace"),
+            &Value::Bool(true),
+            why,
+        ));
     }
 }
 
@@ -49,7 +57,8 @@ pub(super) fn validate_container(container: &Value, path: &Path, errors: &mut Er
         errors.push(FieldError::invalid(&path, context, why));
     }
     if json::list(context, &["capabilities", "add"]).iter().any(|name| name == "CAP_SYS_ADMIN") {
-        let why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+        let why =
+            "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
         errors.push(FieldError::invalid(&path, context, why));
     }
 }
@@ -67,6 +76,10 @@ fn seccomp(context: &Value, path: &Path, errors: &mut Errors) {
             check::descending_path(local, &at, errors);
         }
     } else if !local.is_empty() {
-        errors.push(FieldError::invalid(&at, local, "can only be set when seccomp type is Localhost"));
+        errors.push(FieldError::invalid(
+            &at,
+            local,
+            "can only be set when seccomp type is Localhost",
+        ));
     }
 }

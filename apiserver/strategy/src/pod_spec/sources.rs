@@ -10,15 +10,31 @@ use super::{env, resources};
 use crate::check::{self, Errors};
 
 /// Types of host paths.
-const HOST_PATHS: [&str; 8] =
-    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+const HOST_PATHS: [&str; 8] = [
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+];
 
 /// Fields of the pod that volumes may hold.
-const FIELDS: [&str; 5] =
-    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+const FIELDS: [&str; 5] = [
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+];
+
+/// Checks one source at a path.
+type Rule = fn(&Value, &Path, &mut Errors);
 
 /// Sources by name; those not listed are checked by [`REQUIRED`] alone.
-const RULES: &[(&str, fn(&Value, &Path, &mut Errors))] = &[
+const RULES: &[(&str, Rule)] = &[
     ("hostPath", host_path),
     ("emptyDir", empty_dir),
     ("secret", secret),
@@ -63,7 +79,8 @@ pub(crate) fn is_source(field: &str) -> bool {
 
 /// Checks that a volume, or the spec of a PersistentVolume, has exactly one source, and the source.
 pub(crate) fn validate(volume: &Value, path: &Path, errors: &mut Errors) {
-    let mut sources = json::entries(volume, &[]).filter(|(name, source)| is_source(name) && !source.is_null());
+    let mut sources =
+        json::entries(volume, &[]).filter(|(name, source)| is_source(name) && !source.is_null());
     let Some((name, source)) = sources.next() else {
         errors.push(FieldError::required(path, "must specify a volume type"));
         return;
@@ -78,7 +95,10 @@ pub(crate) fn validate(volume: &Value, path: &Path, errors: &mut Errors) {
         }
     }
     for (other, _) in sources {
-        errors.push(FieldError::forbidden(&path.child(other), "may not specify more than 1 volume type"));
+        errors.push(FieldError::forbidden(
+            &path.child(other),
+            "may not specify more than 1 volume type",
+        ));
     }
 }
 
@@ -138,10 +158,17 @@ fn downward(source: &Value, path: &Path, errors: &mut Errors) {
                 env::resource_ref(resource, &at, errors);
             }
             (Some(_), Some(_)) => {
-                errors.push(FieldError::invalid(&path, "fieldRef", "fieldRef and resourceFieldRef can not be specified simultaneously"));
+                errors.push(FieldError::invalid(
+                    &path,
+                    "fieldRef",
+                    "fieldRef and resourceFieldRef can not be specified simultaneously",
+                ));
             }
             (None, None) => {
-                errors.push(FieldError::required(&path, "one of fieldRef and resourceFieldRef is required"));
+                errors.push(FieldError::required(
+                    &path,
+                    "one of fieldRef and resourceFieldRef is required",
+                ));
             }
         }
         check::file_mode(item, "mode", &path, errors);
@@ -180,10 +207,18 @@ fn service_account_token(token: &Value, path: &Path, errors: &mut Errors) {
     let seconds = json::int(token, &["expirationSeconds"]).unwrap_or(0);
     let at = path.child("expirationSeconds");
     if seconds < 600 {
-        errors.push(FieldError::invalid(&at, seconds, "may not specify a duration less than 10 minutes"));
+        errors.push(FieldError::invalid(
+            &at,
+            seconds,
+            "may not specify a duration less than 10 minutes",
+        ));
     }
     if seconds > 1 << 32 {
-        errors.push(FieldError::invalid(&at, seconds, "may not specify a duration larger than 2^32 seconds"));
+        errors.push(FieldError::invalid(
+            &at,
+            seconds,
+            "may not specify a duration larger than 2^32 seconds",
+        ));
     }
     let text = check::required(token, "path", path, errors);
     check::descending_path(text, &path.child("path"), errors);

@@ -27,7 +27,12 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) -> HashSe
 }
 
 /// Checks the mounts of a container against the names of the pod's volumes.
-pub(super) fn validate_mounts(container: &Value, path: &Path, volumes: &HashSet<String>, errors: &mut Errors) {
+pub(super) fn validate_mounts(
+    container: &Value,
+    path: &Path,
+    volumes: &HashSet<String>,
+    errors: &mut Errors,
+) {
     let mut seen = HashSet::new();
     for (index, mount) in json::list(container, &["volumeMounts"]).iter().enumerate() {
         let path = path.child("volumeMounts").index(index);

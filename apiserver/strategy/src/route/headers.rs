@@ -23,7 +23,11 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     let any = lists.iter().any(|(field, _)| !json::list(actions, &[field]).is_empty());
     if any && json::text(spec, &["tls", "termination"]) == "passthrough" {
         let why = "only edge and re-encrypt routes are supported for providing customized headers.";
-        errors.push(FieldError::invalid(&path.child("tls").child("termination"), "passthrough", why));
+        errors.push(FieldError::invalid(
+            &path.child("tls").child("termination"),
+            "passthrough",
+            why,
+        ));
     }
     for (field, prefix) in lists {
         let list = json::list(actions, &[field]);
@@ -40,7 +44,12 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
                 errors.push(FieldError::duplicate(&at.child("name"), name));
             }
             header_name(name, &at.child("name"), errors);
-            action(header.get("action").unwrap_or(&Value::Null), prefix, &at.child("action"), errors);
+            action(
+                header.get("action").unwrap_or(&Value::Null),
+                prefix,
+                &at.child("action"),
+                errors,
+            );
         }
     }
 }
@@ -53,7 +62,10 @@ fn header_name(name: &str, path: &Path, errors: &mut Errors) {
         let why = format!("name exceeds the maximum length, which is {MAX_NAME}");
         errors.push(FieldError::invalid(path, name, &why));
     } else if KEPT.contains(&name.to_lowercase().as_str()) {
-        let why = format!("the following headers may not be modified using this API: {}", KEPT.join(", "));
+        let why = format!(
+            "the following headers may not be modified using this API: {}",
+            KEPT.join(", ")
+        );
         errors.push(FieldError::forbidden(path, &why));
     } else if !name.bytes().all(token) {
         let why = "name must be a valid HTTP header name as defined in RFC 2616 section 4.2";
@@ -64,7 +76,11 @@ fn header_name(name: &str, path: &Path, errors: &mut Errors) {
 fn action(action: &Value, prefix: &str, path: &Path, errors: &mut Errors) {
     let type_ = json::text(action, &["type"]);
     if !matches!(type_, "Set" | "Delete") {
-        errors.push(FieldError::invalid(&path.child("type"), type_, "type must be \"Set\" or \"Delete\""));
+        errors.push(FieldError::invalid(
+            &path.child("type"),
+            type_,
+            "type must be \"Set\" or \"Delete\"",
+        ));
     }
     let set = json::at(action, &["set"]);
     if (type_ == "Set") != set.is_some() {
@@ -109,7 +125,9 @@ fn sample<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let mut rest = text.strip_prefix('%')?;
     if let Some(flags) = rest.strip_prefix('{') {
         let (flags, after) = flags.split_once('}')?;
-        let flag = |flag: &str| matches!(flag.trim_start_matches(['-', '+']), "Q" | "X" | "E") && flag.len() <= 2;
+        let flag = |flag: &str| {
+            matches!(flag.trim_start_matches(['-', '+']), "Q" | "X" | "E") && flag.len() <= 2
+        };
         if !flags.split(',').all(flag) {
             return None;
         }
@@ -122,7 +140,9 @@ fn sample<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
         .strip_prefix(prefix)
         .and_then(|fetch| fetch.strip_prefix(".hdr("))
         .and_then(|fetch| fetch.strip_suffix(')'));
-    let named = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let named = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
     let known = fetch == "ssl_c_der" || header.is_some_and(named);
     (known && parts.all(|converter| matches!(converter, "lower" | "base64"))).then_some(after)
 }

@@ -103,10 +103,10 @@ fn validate(route: &Value) -> Errors {
     for (index, other) in others.iter().enumerate() {
         backend(other, &at.index(index), &mut errors);
     }
-    if let Some(port) = json::at(spec, &["port"]) {
-        if json::unset(port, "targetPort") || port["targetPort"] == 0 {
-            errors.push(FieldError::required(&path.child("port").child("targetPort"), ""));
-        }
+    if let Some(port) = json::at(spec, &["port"])
+        && (json::unset(port, "targetPort") || port["targetPort"] == 0)
+    {
+        errors.push(FieldError::required(&path.child("port").child("targetPort"), ""));
     }
     if let Some(tls) = json::at(spec, &["tls"]) {
         tls::validate(tls, &path.child("tls"), &mut errors);
@@ -118,7 +118,11 @@ fn host(route: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
     let host = json::text(spec, &["host"]);
     let at = path.child("host");
     if !host.is_empty() && !names::dns1123_subdomain(host).is_empty() {
-        errors.push(FieldError::invalid(&at, host, "host must conform to DNS 952 subdomain conventions"));
+        errors.push(FieldError::invalid(
+            &at,
+            host,
+            "host must conform to DNS 952 subdomain conventions",
+        ));
     }
     if !host.is_empty() && json::text(route, &["metadata", "annotations", ANY_HOST]) != "true" {
         for label in host.split('.') {
@@ -148,10 +152,18 @@ fn route_path(spec: &Value, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::invalid(&at, text, "path must begin with /"));
     }
     if text.contains(['#', ' ']) {
-        errors.push(FieldError::invalid(&at, text, "path may not contain the characters '#' or ' '"));
+        errors.push(FieldError::invalid(
+            &at,
+            text,
+            "path may not contain the characters '#' or ' '",
+        ));
     }
     if json::text(spec, &["tls", "termination"]) == "passthrough" {
-        errors.push(FieldError::invalid(&at, text, "passthrough termination does not support paths"));
+        errors.push(FieldError::invalid(
+            &at,
+            text,
+            "passthrough termination does not support paths",
+        ));
     }
 }
 
@@ -161,8 +173,14 @@ fn backend(target: &Value, path: &Path, errors: &mut Errors) {
     if kind != "Service" {
         errors.push(FieldError::invalid(&path.child("kind"), kind, "must reference a Service"));
     }
-    if let Some(weight) = json::int(target, &["weight"]).filter(|weight| !(0..=256).contains(weight)) {
-        errors.push(FieldError::invalid(&path.child("weight"), weight, "weight must be an integer between 0 and 256"));
+    if let Some(weight) =
+        json::int(target, &["weight"]).filter(|weight| !(0..=256).contains(weight))
+    {
+        errors.push(FieldError::invalid(
+            &path.child("weight"),
+            weight,
+            "weight must be an integer between 0 and 256",
+        ));
     }
 }
 
@@ -172,6 +190,11 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
 }
 
 fn warn(route: &Value) -> Vec<String> {
-    let both = !json::text(route, &["spec", "host"]).is_empty() && !json::text(route, &["spec", "subdomain"]).is_empty();
-    if both { vec!["spec.host is set; spec.subdomain may be ignored".to_owned()] } else { Vec::new() }
+    let both = !json::text(route, &["spec", "host"]).is_empty()
+        && !json::text(route, &["spec", "subdomain"]).is_empty();
+    if both {
+        vec!["spec.host is set; spec.subdomain may be ignored".to_owned()]
+    } else {
+        Vec::new()
+    }
 }

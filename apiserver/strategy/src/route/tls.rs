@@ -27,7 +27,11 @@ pub(super) fn validate(tls: &Value, path: &Path, errors: &mut Errors) {
         "edge" => &CERTIFICATES[3..],
         "reencrypt" => &[],
         other => {
-            errors.push(FieldError::not_supported(&path.child("termination"), other, &TERMINATIONS));
+            errors.push(FieldError::not_supported(
+                &path.child("termination"),
+                other,
+                &TERMINATIONS,
+            ));
             &[]
         }
     };
@@ -47,12 +51,17 @@ pub(super) fn validate(tls: &Value, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::invalid(&external_path, external, why));
     }
     let policy = json::text(tls, &["insecureEdgeTerminationPolicy"]);
-    let known: &[&str] = if passthrough { &["None", "Redirect"] } else { &["None", "Allow", "Redirect"] };
+    let known: &[&str] =
+        if passthrough { &["None", "Redirect"] } else { &["None", "Allow", "Redirect"] };
     if !policy.is_empty() && !known.contains(&policy) {
         let why = format!(
             "invalid value for InsecureEdgeTerminationPolicy option, acceptable values are {}, or empty",
             known.join(", ")
         );
-        errors.push(FieldError::invalid(&path.child("insecureEdgeTerminationPolicy"), policy, &why));
+        errors.push(FieldError::invalid(
+            &path.child("insecureEdgeTerminationPolicy"),
+            policy,
+            &why,
+        ));
     }
 }

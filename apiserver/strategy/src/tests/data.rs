@@ -15,10 +15,15 @@ fn secret(fields: Value) -> Value {
 #[test]
 fn config_map_keys_and_sizes_are_checked() {
     let status = create(config_map(json!({ "a/b": "x" }))).expect_err("refused");
-    assert!(causes(&status)[0].starts_with("data[a/b]: Invalid value: \"a/b\": a valid config key must"), "{status}");
-    check(create(config_map(json!({ "a": "x".repeat((1 << 20) + 1) }))), &[
-        "[]: Too long: may not be more than 1048576 bytes",
-    ]);
+    assert!(
+        causes(&status)[0]
+            .starts_with("data[a/b]: Invalid value: \"a/b\": a valid config key must"),
+        "{status}"
+    );
+    check(
+        create(config_map(json!({ "a": "x".repeat((1 << 20) + 1) }))),
+        &["[]: Too long: may not be more than 1048576 bytes"],
+    );
     created(config_map(json!({ "a": "x".repeat(1 << 20) })));
 }
 
@@ -26,41 +31,52 @@ fn config_map_keys_and_sizes_are_checked() {
 fn what_is_marked_immutable_stays() {
     let mut old = created(config_map(json!({ "a": "1" })));
     old["immutable"] = true.into();
-    check(update(Target::Main, &old, |new| new["data"]["a"] = "2".into()), &[
-        "data: Forbidden: field is immutable when `immutable` is set",
-    ]);
-    check(update(Target::Main, &old, |new| new["immutable"] = false.into()), &[
-        "immutable: Forbidden: field is immutable when `immutable` is set",
-    ]);
+    check(
+        update(Target::Main, &old, |new| new["data"]["a"] = "2".into()),
+        &["data: Forbidden: field is immutable when `immutable` is set"],
+    );
+    check(
+        update(Target::Main, &old, |new| new["immutable"] = false.into()),
+        &["immutable: Forbidden: field is immutable when `immutable` is set"],
+    );
 }
 
 #[test]
 fn plain_strings_of_secrets_become_data() {
-    let new = created(secret(json!({ "stringData": { "a": "hi", "b": "over" }, "data": { "b": "eA==" } })));
+    let new = created(secret(
+        json!({ "stringData": { "a": "hi", "b": "over" }, "data": { "b": "eA==" } }),
+    ));
     assert_eq!(new["data"], json!({ "a": "aGk=", "b": "b3Zlcg==" }));
     assert_eq!((new.get("stringData"), &new["type"]), (None, &json!("Opaque")));
 }
 
 #[test]
 fn secrets_are_checked_by_type() {
-    check(create(secret(json!({ "type": "kubernetes.io/tls", "data": { "tls.crt": "" } }))), &[
-        "data[tls.key]: Required value",
-    ]);
-    check(create(secret(json!({ "type": "kubernetes.io/dockerconfigjson" }))), &[
-        "data[.dockerconfigjson]: Required value",
-    ]);
-    check(create(secret(json!({ "type": "kubernetes.io/service-account-token" }))), &[
-        "metadata.annotations[kubernetes.io/service-account.name]: Required value",
-    ]);
+    check(
+        create(secret(json!({ "type": "kubernetes.io/tls", "data": { "tls.crt": "" } }))),
+        &["data[tls.key]: Required value"],
+    );
+    check(
+        create(secret(json!({ "type": "kubernetes.io/dockerconfigjson" }))),
+        &["data[.dockerconfigjson]: Required value"],
+    );
+    check(
+        create(secret(json!({ "type": "kubernetes.io/service-account-token" }))),
+        &["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
+    );
     let status = create(secret(json!({ "data": { "a": "!!" } }))).expect_err("refused");
     assert_eq!(
         (status.code, status.message.as_str()),
-        (400, "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 0")
+        (
+            400,
+            "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 0"
+        )
     );
     let old = created(secret(json!({})));
-    check(update(Target::Main, &old, |new| new["type"] = "other".into()), &[
-        "type: Invalid value: \"other\": field is immutable",
-    ]);
+    check(
+        update(Target::Main, &old, |new| new["type"] = "other".into()),
+        &["type: Invalid value: \"other\": field is immutable"],
+    );
 }
 
 fn volume() -> Value {
@@ -82,16 +98,24 @@ fn volumes_are_completed_and_checked() {
         })
     );
     assert_eq!(new["status"], json!({ "phase": "Pending" }));
-    check(create(json!({ "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "v" }, "spec": {} })), &[
-        "spec.accessModes: Required value",
-        "spec.capacity: Required value",
-        "spec: Required value: must specify a volume type",
-    ]);
+    check(
+        create(
+            json!({ "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "v" }, "spec": {} }),
+        ),
+        &[
+            "spec.accessModes: Required value",
+            "spec.capacity: Required value",
+            "spec: Required value: must specify a volume type",
+        ],
+    );
     let two = with(volume(), &[("spec.nfs", json!({ "server": "s", "path": "/" }))]);
     check(create(two), &["spec.nfs: Forbidden: may not specify more than 1 volume type"]);
-    check(update(Target::Main, &new, |new| new["spec"]["hostPath"]["path"] = "/y".into()), &[
-        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
-    ]);
+    check(
+        update(Target::Main, &new, |new| new["spec"]["hostPath"]["path"] = "/y".into()),
+        &[
+            "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
+        ],
+    );
 }
 
 fn claim() -> Value {
@@ -103,21 +127,36 @@ fn claim() -> Value {
 
 #[test]
 fn claims_are_checked_and_stay_as_they_are_but_for_binding() {
-    check(create(json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "c" } })), &[
-        "spec.accessModes: Required value: at least 1 access mode is required",
-        "spec.resources[storage]: Required value",
-    ]);
+    check(
+        create(
+            json!({ "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "c" } }),
+        ),
+        &[
+            "spec.accessModes: Required value: at least 1 access mode is required",
+            "spec.resources[storage]: Required value",
+        ],
+    );
     let old = created(claim());
     assert_eq!(old["status"], json!({ "phase": "Pending" }));
     let bound = updated(&old, |new| new["spec"]["volumeName"] = "v".into());
     assert_eq!(bound["spec"]["volumeName"], "v");
     let message = "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
     check(update(Target::Main, &bound, |new| new["spec"]["volumeName"] = "w".into()), &[message]);
-    check(update(Target::Main, &old, |new| new["spec"]["resources"]["requests"]["storage"] = "2Gi".into()), &[message]);
-    let full = with(bound, &[("status", json!({ "phase": "Bound", "capacity": { "storage": "1Gi" } }))]);
-    let grown = updated(&full, |new| new["spec"]["resources"]["requests"]["storage"] = "2Gi".into());
+    check(
+        update(Target::Main, &old, |new| {
+            new["spec"]["resources"]["requests"]["storage"] = "2Gi".into()
+        }),
+        &[message],
+    );
+    let full =
+        with(bound, &[("status", json!({ "phase": "Bound", "capacity": { "storage": "1Gi" } }))]);
+    let grown =
+        updated(&full, |new| new["spec"]["resources"]["requests"]["storage"] = "2Gi".into());
     assert_eq!(grown["spec"]["resources"]["requests"]["storage"], "2Gi");
-    check(update(Target::Main, &full, |new| new["spec"]["resources"]["requests"]["storage"] = "1Mi".into()), &[
-        "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
-    ]);
+    check(
+        update(Target::Main, &full, |new| {
+            new["spec"]["resources"]["requests"]["storage"] = "1Mi".into()
+        }),
+        &["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"],
+    );
 }

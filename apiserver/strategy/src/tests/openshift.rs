@@ -23,38 +23,61 @@ fn a_route_without_host_is_given_one() {
 
 #[test]
 fn routes_are_checked() {
-    check(create(route(json!({ "path": "x", "to": { "kind": "Pod", "name": "", "weight": 300 } }))), &[
-        "spec.path: Invalid value: \"x\": path must begin with /",
-        "spec.to.name: Required value",
-        "spec.to.kind: Invalid value: \"Pod\": must reference a Service",
-        "spec.to.weight: Invalid value: 300: weight must be an integer between 0 and 256",
-    ]);
-    let tls = |tls: Value| create(route(json!({ "path": "/a", "to": { "name": "s" }, "tls": tls })));
-    check(tls(json!({ "termination": "Passthrough", "key": "k" })), &[
-        "spec.path: Invalid value: \"/a\": passthrough termination does not support paths",
-        "spec.tls.key: Invalid value: \"redacted key data\": passthrough termination does not support certificates",
-    ]);
+    check(
+        create(route(json!({ "path": "x", "to": { "kind": "Pod", "name": "", "weight": 300 } }))),
+        &[
+            "spec.path: Invalid value: \"x\": path must begin with /",
+            "spec.to.name: Required value",
+            "spec.to.kind: Invalid value: \"Pod\": must reference a Service",
+            "spec.to.weight: Invalid value: 300: weight must be an integer between 0 and 256",
+        ],
+    );
+    let tls =
+        |tls: Value| create(route(json!({ "path": "/a", "to": { "name": "s" }, "tls": tls })));
+    check(
+        tls(json!({ "termination": "Passthrough", "key": "k" })),
+        &[
+            "spec.path: Invalid value: \"/a\": passthrough termination does not support paths",
+            "spec.tls.key: Invalid value: \"redacted key data\": passthrough termination does not support certificates",
+        ],
+    );
     assert_eq!(tls(json!({})).expect("accepted")["spec"]["tls"], json!({ "termination": "edge" }));
     let host = create(route(json!({ "host": "A_B", "to": { "name": "s" } }))).expect_err("refused");
-    assert!(host.message.contains("spec.host: Invalid value: \"A_B\": host must conform to DNS 952"), "{host}");
+    assert!(
+        host.message.contains("spec.host: Invalid value: \"A_B\": host must conform to DNS 952"),
+        "{host}"
+    );
 }
 
 #[test]
 fn header_actions_are_checked() {
     let set = |name: &str, value: &str| json!({ "name": name, "action": { "type": "Set", "set": { "value": value } } });
     let actions = |list: Value| {
-        create(route(json!({ "to": { "name": "s" }, "httpHeaders": { "actions": { "request": list } } })))
+        create(route(
+            json!({ "to": { "name": "s" }, "httpHeaders": { "actions": { "request": list } } }),
+        ))
     };
-    let fine = json!([set("X-A", "100%%"), set("X-B", "%{+Q}[req.hdr(X-Name),lower]"), set("X-C", "%[ssl_c_der,base64]")]);
+    let fine = json!([
+        set("X-A", "100%%"),
+        set("X-B", "%{+Q}[req.hdr(X-Name),lower]"),
+        set("X-C", "%[ssl_c_der,base64]")
+    ]);
     assert!(actions(fine).is_ok());
     for bad in ["%", "%[res.hdr(X)]", "%[req.hdr(X),upper]", "a\u{7}", "%{Z}[ssl_c_der]"] {
         let status = actions(json!([set("X-A", bad)])).expect_err(bad);
-        assert!(causes(&status)[0].starts_with("spec.httpHeaders.actions.request[0].action.set.value: Invalid"), "{bad}");
+        assert!(
+            causes(&status)[0]
+                .starts_with("spec.httpHeaders.actions.request[0].action.set.value: Invalid"),
+            "{bad}"
+        );
     }
-    check(actions(json!([set("Cookie", "x"), { "name": "X-A", "action": { "type": "Set" } }])), &[
-        "spec.httpHeaders.actions.request[0].name: Forbidden: the following headers may not be modified using this API: strict-transport-security, proxy, cookie, set-cookie",
-        "spec.httpHeaders.actions.request[1].action.set: Required value: set is required when type is Set, and forbidden otherwise",
-    ]);
+    check(
+        actions(json!([set("Cookie", "x"), { "name": "X-A", "action": { "type": "Set" } }])),
+        &[
+            "spec.httpHeaders.actions.request[0].name: Forbidden: the following headers may not be modified using this API: strict-transport-security, proxy, cookie, set-cookie",
+            "spec.httpHeaders.actions.request[1].action.set: Required value: set is required when type is Set, and forbidden otherwise",
+        ],
+    );
 }
 
 fn config(spec: Value) -> Value {
@@ -81,7 +104,10 @@ fn a_bare_deployment_config_is_completed() {
                                "maxSurge": "25%", "maxUnavailable": "25%" },
         })
     );
-    assert_eq!((&new["spec"]["revisionHistoryLimit"], &new["status"]["latestVersion"]), (&json!(10), &json!(0)));
+    assert_eq!(
+        (&new["spec"]["revisionHistoryLimit"], &new["status"]["latestVersion"]),
+        (&json!(10), &json!(0))
+    );
     assert_eq!(created(config(json!({ "triggers": [] })))["spec"]["triggers"], json!([]));
     assert_eq!(update(Target::Main, &new, |_| {}), Ok(Write::Unchanged));
 }
@@ -90,26 +116,39 @@ fn a_bare_deployment_config_is_completed() {
 fn a_client_may_count_one_version_on() {
     let old = created(config(json!({})));
     let next = updated(&old, |new| new["status"]["latestVersion"] = 1.into());
-    assert_eq!((&next["status"]["latestVersion"], &next["metadata"]["generation"]), (&json!(1), &json!(2)));
-    assert_eq!(update(Target::Main, &old, |new| new["status"]["latestVersion"] = 2.into()), Ok(Write::Unchanged));
-    check(update(Target::Status, &next, |new| new["status"]["latestVersion"] = 0.into()), &[
-        "status.latestVersion: Invalid value: 0: latestVersion cannot be decremented",
-    ]);
+    assert_eq!(
+        (&next["status"]["latestVersion"], &next["metadata"]["generation"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(
+        update(Target::Main, &old, |new| new["status"]["latestVersion"] = 2.into()),
+        Ok(Write::Unchanged)
+    );
+    check(
+        update(Target::Status, &next, |new| new["status"]["latestVersion"] = 0.into()),
+        &["status.latestVersion: Invalid value: 0: latestVersion cannot be decremented"],
+    );
 }
 
 #[test]
 fn a_deployment_config_is_checked() {
     let none = json!({ "type": "Rolling", "rollingParams": { "maxSurge": 0, "maxUnavailable": 0, "timeoutSeconds": 0 } });
-    check(create(config(json!({ "strategy": none }))), &[
-        "spec.strategy.rollingParams.timeoutSeconds: Invalid value: 0: must be >0",
-        "spec.strategy.rollingParams.maxUnavailable: Invalid value: intstr.IntOrString{Type:0, IntVal:0, StrVal:\"\"}: cannot be 0 when maxSurge is 0 as well",
-    ]);
-    let trigger = |name: &str| json!([{ "type": "ImageChange", "imageChangeParams": {
+    check(
+        create(config(json!({ "strategy": none }))),
+        &[
+            "spec.strategy.rollingParams.timeoutSeconds: Invalid value: 0: must be >0",
+            "spec.strategy.rollingParams.maxUnavailable: Invalid value: intstr.IntOrString{Type:0, IntVal:0, StrVal:\"\"}: cannot be 0 when maxSurge is 0 as well",
+        ],
+    );
+    let trigger = |name: &str| {
+        json!([{ "type": "ImageChange", "imageChangeParams": {
         "automatic": true, "containerNames": ["c"], "from": { "name": name },
-    } }]);
-    let pending = with(config(json!({ "triggers": trigger("app:latest") })), &[
-        ("spec.template.spec.containers.0.image", json!("")),
-    ]);
+    } }])
+    };
+    let pending = with(
+        config(json!({ "triggers": trigger("app:latest") })),
+        &[("spec.template.spec.containers.0.image", json!(""))],
+    );
     let new = created(pending);
     assert_eq!(
         new["spec"]["triggers"][0]["imageChangeParams"]["from"],
@@ -118,10 +157,13 @@ fn a_deployment_config_is_checked() {
     let bare = with(config(json!({})), &[("spec.template.spec.containers.0.image", json!(""))]);
     check(create(bare), &["spec.template.spec.containers[0].image: Required value"]);
     let hook = json!({ "type": "Recreate", "recreateParams": { "pre": { "failurePolicy": "Shrug", "execNewPod": {} } } });
-    check(create(config(json!({ "strategy": hook }))), &[
-        "spec.strategy.recreateParams.pre.failurePolicy: Unsupported value: \"Shrug\": supported values: \"Abort\", \"Retry\", \"Ignore\"",
-        "spec.strategy.recreateParams.pre.execNewPod.command: Required value",
-    ]);
+    check(
+        create(config(json!({ "strategy": hook }))),
+        &[
+            "spec.strategy.recreateParams.pre.failurePolicy: Unsupported value: \"Shrug\": supported values: \"Abort\", \"Retry\", \"Ignore\"",
+            "spec.strategy.recreateParams.pre.execNewPod.command: Required value",
+        ],
+    );
 }
 
 #[test]
@@ -144,12 +186,20 @@ fn build_config(spec: Value) -> Value {
 
 #[test]
 fn a_build_config_is_completed() {
-    let new = created(build_config(json!({ "triggers": [{ "type": "imageChange", "imageChange": { "from": { "kind": "ImageStreamTag", "name": "a:b" } } }, { "type": "Telepathy" }] })));
+    let new = created(build_config(
+        json!({ "triggers": [{ "type": "imageChange", "imageChange": { "from": { "kind": "ImageStreamTag", "name": "a:b" } } }, { "type": "Telepathy" }] }),
+    ));
     let spec = &new["spec"];
     assert_eq!(spec["strategy"]["type"], "Docker");
     assert_eq!(spec["source"]["type"], "Dockerfile");
-    assert_eq!((&spec["runPolicy"], &spec["successfulBuildsHistoryLimit"]), (&json!("Serial"), &json!(5)));
-    assert_eq!(spec["triggers"], json!([{ "type": "ImageChange", "imageChange": { "from": { "kind": "ImageStreamTag", "name": "a:b" } } }]));
+    assert_eq!(
+        (&spec["runPolicy"], &spec["successfulBuildsHistoryLimit"]),
+        (&json!("Serial"), &json!(5))
+    );
+    assert_eq!(
+        spec["triggers"],
+        json!([{ "type": "ImageChange", "imageChange": { "from": { "kind": "ImageStreamTag", "name": "a:b" } } }])
+    );
     assert_eq!(new["status"], json!({ "lastVersion": 0 }));
     assert_eq!(update(Target::Main, &new, |_| {}), Ok(Write::Unchanged));
     let counted = updated(&new, |new| new["status"]["lastVersion"] = 1.into());
@@ -158,16 +208,25 @@ fn a_build_config_is_completed() {
 
 #[test]
 fn a_build_config_is_checked() {
-    check(create(build_config(json!({ "strategy": { "sourceStrategy": {} } }))), &[
-        "spec.strategy.sourceStrategy.from.name: Required value",
-    ]);
-    check(create(build_config(json!({ "output": { "to": { "kind": "ImageStreamTag", "name": "x" } } }))), &[
-        "spec.output.to.name: Invalid value: \"x\": ImageStreamTag object references must be in the form <name>:<tag>",
-    ]);
-    check(create(build_config(json!({ "source": { "git": { "uri": "" }, "contextDir": "../x" } }))), &[
-        "spec.source.git.uri: Required value",
-        "spec.source.contextDir: Invalid value: \"../x\": context dir must not be a relative path",
-    ]);
+    check(
+        create(build_config(json!({ "strategy": { "sourceStrategy": {} } }))),
+        &["spec.strategy.sourceStrategy.from.name: Required value"],
+    );
+    check(
+        create(build_config(
+            json!({ "output": { "to": { "kind": "ImageStreamTag", "name": "x" } } }),
+        )),
+        &[
+            "spec.output.to.name: Invalid value: \"x\": ImageStreamTag object references must be in the form <name>:<tag>",
+        ],
+    );
+    check(
+        create(build_config(json!({ "source": { "git": { "uri": "" }, "contextDir": "../x" } }))),
+        &[
+            "spec.source.git.uri: Required value",
+            "spec.source.contextDir: Invalid value: \"../x\": context dir must not be a relative path",
+        ],
+    );
 }
 
 #[test]
@@ -178,21 +237,31 @@ fn a_build_ends_once() {
     assert_eq!(old["status"]["phase"], "New");
     assert_eq!(old["status"]["conditions"][0]["type"], "New");
     let failed = updated(&old, |new| new["status"]["phase"] = "Failed".into());
-    let states: Vec<&Value> =
-        failed["status"]["conditions"].as_array().expect("list").iter().map(|condition| &condition["status"]).collect();
+    let states: Vec<&Value> = failed["status"]["conditions"]
+        .as_array()
+        .expect("list")
+        .iter()
+        .map(|condition| &condition["status"])
+        .collect();
     assert_eq!(states, ["False", "True"]);
-    check(update(Target::Main, &failed, |new| new["status"]["phase"] = "Running".into()), &[
-        "status.phase: Invalid value: \"Running\": phase cannot be updated from a terminal state",
-    ]);
-    let status = update(Target::Main, &old, |new| new["spec"]["source"]["dockerfile"] = "FROM b".into());
+    check(
+        update(Target::Main, &failed, |new| new["status"]["phase"] = "Running".into()),
+        &[
+            "status.phase: Invalid value: \"Running\": phase cannot be updated from a terminal state",
+        ],
+    );
+    let status =
+        update(Target::Main, &old, |new| new["spec"]["source"]["dockerfile"] = "FROM b".into());
     assert!(status.expect_err("refused").message.contains("spec is immutable"));
 }
 
 #[test]
 fn tags_of_an_image_stream_count_the_generation_they_changed_in() {
-    let stream = |tags: Value| json!({
-        "apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": { "name": "x" }, "spec": { "tags": tags },
-    });
+    let stream = |tags: Value| {
+        json!({
+            "apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": { "name": "x" }, "spec": { "tags": tags },
+        })
+    };
     let old = created(stream(json!([{ "name": "a", "from": { "name": "img:1" } }])));
     assert_eq!(
         old["spec"]["tags"][0],
@@ -200,12 +269,21 @@ fn tags_of_an_image_stream_count_the_generation_they_changed_in() {
                 "importPolicy": { "importMode": "Legacy" }, "referencePolicy": { "type": "Source" } })
     );
     let new = updated(&old, |new| {
-        new["spec"]["tags"] = json!([{ "name": "a", "from": { "name": "img:1" } }, { "name": "b" }]);
+        new["spec"]["tags"] =
+            json!([{ "name": "a", "from": { "name": "img:1" } }, { "name": "b" }]);
     });
-    assert_eq!((&new["spec"]["tags"][0]["generation"], &new["spec"]["tags"][1]["generation"]), (&json!(1), &json!(2)));
-    check(create(stream(json!([{ "name": "a" }, { "name": "a", "from": { "kind": "Pod", "name": "" } }]))), &[
-        "spec.tags[1].name: Duplicate value: \"a\"",
-        "spec.tags[1].from.kind: Invalid value: \"Pod\": valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'",
-        "spec.tags[1].from.name: Required value",
-    ]);
+    assert_eq!(
+        (&new["spec"]["tags"][0]["generation"], &new["spec"]["tags"][1]["generation"]),
+        (&json!(1), &json!(2))
+    );
+    check(
+        create(stream(
+            json!([{ "name": "a" }, { "name": "a", "from": { "kind": "Pod", "name": "" } }]),
+        )),
+        &[
+            "spec.tags[1].name: Duplicate value: \"a\"",
+            "spec.tags[1].from.kind: Invalid value: \"Pod\": valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'",
+            "spec.tags[1].from.name: Required value",
+        ],
+    );
 }

@@ -52,17 +52,26 @@ fn the_pull_policy_follows_the_tag() {
 
 #[test]
 fn probes_ports_volumes_and_env_are_completed() {
-    let body = with(pod(), &[
-        ("spec.containers.0.ports", json!([{ "containerPort": 80 }])),
-        ("spec.containers.0.readinessProbe", json!({ "httpGet": { "port": 80 } })),
-        ("spec.containers.0.env", json!([{ "name": "N", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }])),
-        ("spec.volumes", json!([
-            { "name": "e" },
-            { "name": "s", "secret": { "secretName": "x" } },
-            { "name": "h", "hostPath": { "path": "/tmp" } },
-            { "name": "t", "projected": { "sources": [{ "serviceAccountToken": { "path": "token" } }] } },
-        ])),
-    ]);
+    let body = with(
+        pod(),
+        &[
+            ("spec.containers.0.ports", json!([{ "containerPort": 80 }])),
+            ("spec.containers.0.readinessProbe", json!({ "httpGet": { "port": 80 } })),
+            (
+                "spec.containers.0.env",
+                json!([{ "name": "N", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }]),
+            ),
+            (
+                "spec.volumes",
+                json!([
+                    { "name": "e" },
+                    { "name": "s", "secret": { "secretName": "x" } },
+                    { "name": "h", "hostPath": { "path": "/tmp" } },
+                    { "name": "t", "projected": { "sources": [{ "serviceAccountToken": { "path": "token" } }] } },
+                ]),
+            ),
+        ],
+    );
     let spec = created(body)["spec"].clone();
     let container = &spec["containers"][0];
     assert_eq!(container["ports"][0]["protocol"], "TCP");
@@ -87,7 +96,8 @@ fn probes_ports_volumes_and_env_are_completed() {
 
 #[test]
 fn requests_follow_limits_and_are_canonical() {
-    let limits = json!({ "limits": { "cpu": "0.5", "memory": "1024Mi" }, "requests": { "cpu": 0.25 } });
+    let limits =
+        json!({ "limits": { "cpu": "0.5", "memory": "1024Mi" }, "requests": { "cpu": 0.25 } });
     let new = created(with(pod(), &[("spec.containers.0.resources", limits)]));
     assert_eq!(
         new["spec"]["containers"][0]["resources"],
@@ -102,17 +112,26 @@ fn requests_follow_limits_and_are_canonical() {
 #[test]
 fn resources_are_checked() {
     let ask = |resources: Value| create(with(pod(), &[("spec.containers.0.resources", resources)]));
-    check(ask(json!({ "requests": { "cpu": "2" }, "limits": { "cpu": "1" } })), &[
-        "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
-    ]);
-    check(ask(json!({ "limits": { "cpu": "-1" } })), &[
-        "spec.containers[0].resources.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
-        "spec.containers[0].resources.requests[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
-    ]);
-    check(ask(json!({ "limits": { "bananas": "1" } })), &[
-        "spec.containers[0].resources.limits[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
-        "spec.containers[0].resources.requests[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
-    ]);
+    check(
+        ask(json!({ "requests": { "cpu": "2" }, "limits": { "cpu": "1" } })),
+        &[
+            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        ],
+    );
+    check(
+        ask(json!({ "limits": { "cpu": "-1" } })),
+        &[
+            "spec.containers[0].resources.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
+            "spec.containers[0].resources.requests[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
+        ],
+    );
+    check(
+        ask(json!({ "limits": { "bananas": "1" } })),
+        &[
+            "spec.containers[0].resources.limits[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
+            "spec.containers[0].resources.requests[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
+        ],
+    );
     let status = ask(json!({ "limits": { "cpu": "lots" } })).expect_err("refused");
     assert_eq!(status.code, 400);
     assert_eq!(
@@ -123,70 +142,104 @@ fn resources_are_checked() {
 
 #[test]
 fn containers_are_checked() {
-    check(create(with(pod(), &[("spec.containers", json!([]))])), &["spec.containers: Required value"]);
+    check(
+        create(with(pod(), &[("spec.containers", json!([]))])),
+        &["spec.containers: Required value"],
+    );
     let two = json!([{ "name": "c", "image": "a" }, { "name": "c", "image": "" }]);
-    check(create(with(pod(), &[("spec.containers", two)])), &[
-        "spec.containers[1].image: Required value",
-        "spec.containers[1].name: Duplicate value: \"c\"",
-    ]);
-    let body = with(pod(), &[
-        ("spec.restartPolicy", json!("Sometimes")),
-        ("spec.containers.0.imagePullPolicy", json!("Maybe")),
-        ("spec.containers.0.ports", json!([
-            { "containerPort": 0 }, { "containerPort": 70000 }, { "containerPort": 1, "name": "Bad_Name", "protocol": "X" },
-        ])),
-        ("spec.containers.0.volumeMounts", json!([
-            { "name": "nope", "mountPath": "/a" }, { "name": "nope", "mountPath": "/a", "subPath": "../b" },
-        ])),
-    ]);
-    check(create(body), &[
-        "spec.containers[0].ports[0].containerPort: Required value",
-        "spec.containers[0].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
-        "spec.containers[0].ports[2].name: Invalid value: \"Bad_Name\": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
-        "spec.containers[0].ports[2].protocol: Unsupported value: \"X\": supported values: \"SCTP\", \"TCP\", \"UDP\"",
-        "spec.containers[0].volumeMounts[0].name: Not found: \"nope\"",
-        "spec.containers[0].volumeMounts[1].name: Not found: \"nope\"",
-        "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
-        "spec.containers[0].volumeMounts[1].subPath: Invalid value: \"../b\": must not contain '..'",
-        "spec.containers[0].imagePullPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
-        "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
-    ]);
+    check(
+        create(with(pod(), &[("spec.containers", two)])),
+        &[
+            "spec.containers[1].image: Required value",
+            "spec.containers[1].name: Duplicate value: \"c\"",
+        ],
+    );
+    let body = with(
+        pod(),
+        &[
+            ("spec.restartPolicy", json!("Sometimes")),
+            ("spec.containers.0.imagePullPolicy", json!("Maybe")),
+            (
+                "spec.containers.0.ports",
+                json!([
+                    { "containerPort": 0 }, { "containerPort": 70000 }, { "containerPort": 1, "name": "Bad_Name", "protocol": "X" },
+                ]),
+            ),
+            (
+                "spec.containers.0.volumeMounts",
+                json!([
+                    { "name": "nope", "mountPath": "/a" }, { "name": "nope", "mountPath": "/a", "subPath": "../b" },
+                ]),
+            ),
+        ],
+    );
+    check(
+        create(body),
+        &[
+            "spec.containers[0].ports[0].containerPort: Required value",
+            "spec.containers[0].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+            "spec.containers[0].ports[2].name: Invalid value: \"Bad_Name\": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+            "spec.containers[0].ports[2].protocol: Unsupported value: \"X\": supported values: \"SCTP\", \"TCP\", \"UDP\"",
+            "spec.containers[0].volumeMounts[0].name: Not found: \"nope\"",
+            "spec.containers[0].volumeMounts[1].name: Not found: \"nope\"",
+            "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
+            "spec.containers[0].volumeMounts[1].subPath: Invalid value: \"../b\": must not contain '..'",
+            "spec.containers[0].imagePullPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
+        ],
+    );
 }
 
 #[test]
 fn volumes_probes_and_env_are_checked() {
-    let body = with(pod(), &[
-        ("spec.volumes", json!([
-            { "name": "a", "emptyDir": {}, "hostPath": { "path": "/x" } },
-            { "name": "a", "hostPath": { "path": "" } },
-            { "name": "b", "configMap": {} },
-        ])),
-        ("spec.containers.0.env", json!([
-            { "name": "", "value": "x" },
-            { "name": "F", "valueFrom": { "fieldRef": { "fieldPath": "spec.nothing" } } },
-            { "name": "E", "valueFrom": {} },
-        ])),
-        ("spec.containers.0.livenessProbe", json!({ "successThreshold": 2 })),
-    ]);
-    check(create(body), &[
-        "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
-        "spec.volumes[1].hostPath.path: Required value",
-        "spec.volumes[1].name: Duplicate value: \"a\"",
-        "spec.volumes[2].configMap.name: Required value",
-        "spec.containers[0].env[0].name: Required value",
-        "spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Invalid value: \"spec.nothing\": error converting fieldPath: field label not supported: spec.nothing",
-        "spec.containers[0].env[2].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
-        "spec.containers[0].livenessProbe: Required value: must specify a handler type",
-        "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
-    ]);
+    let body = with(
+        pod(),
+        &[
+            (
+                "spec.volumes",
+                json!([
+                    { "name": "a", "emptyDir": {}, "hostPath": { "path": "/x" } },
+                    { "name": "a", "hostPath": { "path": "" } },
+                    { "name": "b", "configMap": {} },
+                ]),
+            ),
+            (
+                "spec.containers.0.env",
+                json!([
+                    { "name": "", "value": "x" },
+                    { "name": "F", "valueFrom": { "fieldRef": { "fieldPath": "spec.nothing" } } },
+                    { "name": "E", "valueFrom": {} },
+                ]),
+            ),
+            ("spec.containers.0.livenessProbe", json!({ "successThreshold": 2 })),
+        ],
+    );
+    check(
+        create(body),
+        &[
+            "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+            "spec.volumes[1].hostPath.path: Required value",
+            "spec.volumes[1].name: Duplicate value: \"a\"",
+            "spec.volumes[2].configMap.name: Required value",
+            "spec.containers[0].env[0].name: Required value",
+            "spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Invalid value: \"spec.nothing\": error converting fieldPath: field label not supported: spec.nothing",
+            "spec.containers[0].env[2].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+            "spec.containers[0].livenessProbe: Required value: must specify a handler type",
+            "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
+        ],
+    );
 }
 
 #[test]
 fn init_containers_may_have_no_probes() {
-    let init = json!([{ "name": "i", "image": "a", "readinessProbe": { "exec": { "command": ["x"] } } }]);
-    check(create(with(pod(), &[("spec.initContainers", init)])), &[
-        "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
-    ]);
+    let init =
+        json!([{ "name": "i", "image": "a", "readinessProbe": { "exec": { "command": ["x"] } } }]);
+    check(
+        create(with(pod(), &[("spec.initContainers", init)])),
+        &[
+            "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
+        ],
+    );
 }
 
 #[test]
@@ -198,20 +251,24 @@ fn an_update_may_change_the_image_and_little_else() {
     check(update(Target::Main, &old, |new| new["spec"]["nodeName"] = "n".into()), &[message]);
     check(
         update(Target::Main, &old, |new| {
-            new["spec"]["containers"] = json!([{ "name": "c", "image": "a" }, { "name": "d", "image": "a" }]);
+            new["spec"]["containers"] =
+                json!([{ "name": "c", "image": "a" }, { "name": "d", "image": "a" }]);
         }),
         &["spec.containers: Forbidden: pod updates may not add or remove containers"],
     );
     check(
         update(Target::Main, &old, |new| new["spec"]["tolerations"] = json!([])),
-        &["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"],
+        &[
+            "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds",
+        ],
     );
 }
 
 #[test]
 fn a_status_update_leaves_owners_and_class_alone() {
     let mut old = created(pod());
-    old["metadata"]["ownerReferences"] = json!([{ "apiVersion": "v1", "kind": "K", "name": "o", "uid": "1" }]);
+    old["metadata"]["ownerReferences"] =
+        json!([{ "apiVersion": "v1", "kind": "K", "name": "o", "uid": "1" }]);
     let write = update(Target::Status, &old, |new| {
         new["metadata"]["ownerReferences"] = json!([]);
         new["status"] = json!({ "phase": "Running" });
@@ -226,8 +283,10 @@ fn a_status_update_leaves_owners_and_class_alone() {
 #[test]
 fn a_pod_is_bound_once() {
     let old = created(pod());
-    let bind = |pod: &Value, binding: Value| leme_registry::bind(&context(row(pod), "p"), binding, pod);
-    let binding = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n1" } });
+    let bind =
+        |pod: &Value, binding: Value| leme_registry::bind(&context(row(pod), "p"), binding, pod);
+    let binding =
+        json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n1" } });
     let Ok(Write::Put(bound)) = bind(&old, binding.clone()) else { panic!("not bound") };
     assert_eq!(bound["spec"]["nodeName"], "n1");
     assert_eq!(
@@ -237,7 +296,10 @@ fn a_pod_is_bound_once() {
     let status = bind(&bound, binding).expect_err("refused");
     assert_eq!(
         (status.code, status.message.as_str()),
-        (409, "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\"")
+        (
+            409,
+            "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\""
+        )
     );
 }
 
@@ -251,5 +313,8 @@ fn deletion_waits_for_the_node_if_there_is_one() {
     assert_eq!(marked["metadata"]["deletionTimestamp"], "2026-01-02T03:04:35Z");
     assert_eq!(delete(&marked, Some(0)), Deletion::Remove);
     assert_eq!(delete(&bound, Some(0)), Deletion::Remove);
-    assert_eq!(delete(&with(bound, &[("status.phase", json!("Succeeded"))]), None), Deletion::Remove);
+    assert_eq!(
+        delete(&with(bound, &[("status.phase", json!("Succeeded"))]), None),
+        Deletion::Remove
+    );
 }

@@ -3,7 +3,8 @@
 use super::*;
 
 fn object(api_version: &str, kind: &str, fields: Value) -> Value {
-    let mut object = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "x" } });
+    let mut object =
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "x" } });
     object.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
     object
 }
@@ -11,7 +12,8 @@ fn object(api_version: &str, kind: &str, fields: Value) -> Value {
 #[test]
 fn every_row_of_the_kind_table_has_a_strategy() {
     for row in leme_kinds::KINDS {
-        let known = crate::TABLE.iter().any(|(group, kind, _)| *group == row.group && *kind == row.kind);
+        let known =
+            crate::TABLE.iter().any(|(group, kind, _)| *group == row.group && *kind == row.kind);
         assert!(known, "{} {}", row.group, row.kind);
     }
 }
@@ -20,7 +22,10 @@ fn every_row_of_the_kind_table_has_a_strategy() {
 fn a_namespace_goes_when_its_content_has() {
     let old = created(object("v1", "Namespace", json!({})));
     assert_eq!(old["metadata"]["labels"], json!({ "kubernetes.io/metadata.name": "x" }));
-    assert_eq!((&old["spec"], &old["status"]), (&json!({ "finalizers": ["kubernetes"] }), &json!({ "phase": "Active" })));
+    assert_eq!(
+        (&old["spec"], &old["status"]),
+        (&json!({ "finalizers": ["kubernetes"] }), &json!({ "phase": "Active" }))
+    );
     assert_eq!(update(Target::Main, &old, |new| new["spec"] = json!({})), Ok(Write::Unchanged));
     let Deletion::Mark(marked) = delete(&old, None) else { panic!("not marked") };
     assert_eq!(marked["status"]["phase"], "Terminating");
@@ -28,17 +33,25 @@ fn a_namespace_goes_when_its_content_has() {
     assert_eq!(marked["metadata"].get("deletionGracePeriodSeconds"), None);
     assert_eq!(delete(&marked, None), Deletion::AlreadyMarked);
     assert_eq!(update(Target::Finalize, &marked, |new| new["spec"] = json!({})), Ok(Write::Remove));
-    check(update(Target::Status, &marked, |new| new["status"]["phase"] = "Active".into()), &[
-        "status.Phase: Invalid value: \"Active\": may only be 'Terminating' if `deletionTimestamp` is not empty",
-    ]);
-    let status = create(with(object("v1", "Namespace", json!({})), &[("metadata.name", json!("a.b"))]));
+    check(
+        update(Target::Status, &marked, |new| new["status"]["phase"] = "Active".into()),
+        &[
+            "status.Phase: Invalid value: \"Active\": may only be 'Terminating' if `deletionTimestamp` is not empty",
+        ],
+    );
+    let status =
+        create(with(object("v1", "Namespace", json!({})), &[("metadata.name", json!("a.b"))]));
     assert!(status.expect_err("refused").message.contains("must not contain dots"));
 }
 
 fn controller() -> Value {
-    object("v1", "ReplicationController", json!({ "spec": { "template": {
+    object(
+        "v1",
+        "ReplicationController",
+        json!({ "spec": { "template": {
         "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [{ "name": "c", "image": "i:1" }] },
-    } } }))
+    } } }),
+    )
 }
 
 #[test]
@@ -54,18 +67,25 @@ fn a_controller_takes_selector_and_labels_from_its_template() {
 
 #[test]
 fn a_controller_must_match_its_template() {
-    let body = with(controller(), &[("spec.selector", json!({ "a": "c" })), ("spec.replicas", json!(-1))]);
-    check(create(body), &[
-        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
-        "spec.template.metadata.labels: Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`",
-    ]);
-    check(create(with(controller(), &[("spec.template.spec.restartPolicy", json!("Never"))])), &[
-        "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
-    ]);
-    check(create(object("v1", "ReplicationController", json!({}))), &[
-        "spec.selector: Required value",
-        "spec.template: Required value",
-    ]);
+    let body =
+        with(controller(), &[("spec.selector", json!({ "a": "c" })), ("spec.replicas", json!(-1))]);
+    check(
+        create(body),
+        &[
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            "spec.template.metadata.labels: Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`",
+        ],
+    );
+    check(
+        create(with(controller(), &[("spec.template.spec.restartPolicy", json!("Never"))])),
+        &[
+            "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
+        ],
+    );
+    check(
+        create(object("v1", "ReplicationController", json!({}))),
+        &["spec.selector: Required value", "spec.template: Required value"],
+    );
 }
 
 #[test]
@@ -77,36 +97,61 @@ fn a_controller_leaves_its_pods_unless_told() {
 
 #[test]
 fn a_node_registers_with_its_status() {
-    let old = created(object("v1", "Node", json!({ "status": { "capacity": { "cpu": "2", "memory": "2048Ki" } } })));
+    let old = created(object(
+        "v1",
+        "Node",
+        json!({ "status": { "capacity": { "cpu": "2", "memory": "2048Ki" } } }),
+    ));
     assert_eq!(old["status"]["allocatable"], json!({ "cpu": "2", "memory": "2Mi" }));
     let taint = json!({ "key": "k", "effect": "Sometimes" });
-    check(update(Target::Main, &old, |new| new["spec"] = json!({ "taints": [taint] })), &[
-        "spec.taints[0].effect: Unsupported value: \"Sometimes\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
-    ]);
-    let ranged = updated(&old, |new| new["spec"] = json!({ "podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"] }));
-    check(update(Target::Main, &ranged, |new| new["spec"]["podCIDRs"] = json!(["10.1.0.0/24"])), &[
-        "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid",
-    ]);
+    check(
+        update(Target::Main, &old, |new| new["spec"] = json!({ "taints": [taint] })),
+        &[
+            "spec.taints[0].effect: Unsupported value: \"Sometimes\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ],
+    );
+    let ranged = updated(&old, |new| {
+        new["spec"] = json!({ "podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"] })
+    });
+    check(
+        update(Target::Main, &ranged, |new| new["spec"]["podCIDRs"] = json!(["10.1.0.0/24"])),
+        &[
+            "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid",
+        ],
+    );
 }
 
 #[test]
 fn an_event_lives_with_its_object() {
-    let event = |namespace: &str| object("v1", "Event", json!({ "involvedObject": { "namespace": namespace } }));
+    let event = |namespace: &str| {
+        object("v1", "Event", json!({ "involvedObject": { "namespace": namespace } }))
+    };
     created(event("ns"));
-    check(create(event("other")), &[
-        "involvedObject.namespace: Invalid value: \"other\": does not match event.namespace",
-    ]);
+    check(
+        create(event("other")),
+        &["involvedObject.namespace: Invalid value: \"other\": does not match event.namespace"],
+    );
 }
 
 #[test]
 fn a_lease_is_written_by_version_alone() {
     let lease = |spec: Value| object("coordination.k8s.io/v1", "Lease", json!({ "spec": spec }));
-    check(create(lease(json!({ "leaseDurationSeconds": 0, "holderIdentity": "" }))), &[
-        "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
-        "spec.holderIdentity: Invalid value: \"\": must not be empty",
-    ]);
+    check(
+        create(lease(json!({ "leaseDurationSeconds": 0, "holderIdentity": "" }))),
+        &[
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+            "spec.holderIdentity: Invalid value: \"\": must not be empty",
+        ],
+    );
     let old = created(lease(json!({ "holderIdentity": "a" })));
-    let blind = leme_registry::update(&context(row(&old), "x"), Target::Main, old.clone(), &old, 7, &mut Numbers::default());
+    let blind = leme_registry::update(
+        &context(row(&old), "x"),
+        Target::Main,
+        old.clone(),
+        &old,
+        7,
+        &mut Numbers::default(),
+    );
     assert_eq!(blind.map_err(|status| status.code), Err(422));
 }
 
@@ -116,17 +161,21 @@ fn endpoints_are_checked() {
         { "ports": [{ "port": 80 }] },
         { "addresses": [{ "ip": "127.0.0.1" }, { "ip": "x" }], "ports": [{ "port": 80 }] },
     ]);
-    check(create(object("v1", "Endpoints", json!({ "subsets": subsets }))), &[
-        "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`",
-        "subsets[1].addresses[0].ip: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
-        "subsets[1].addresses[1].ip: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-    ]);
+    check(
+        create(object("v1", "Endpoints", json!({ "subsets": subsets }))),
+        &[
+            "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`",
+            "subsets[1].addresses[0].ip: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
+            "subsets[1].addresses[1].ip: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ],
+    );
     let slice = json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["10.0.0.1"] }], "ports": [{ "port": 80 }] });
     let old = created(object("discovery.k8s.io/v1", "EndpointSlice", slice));
     assert_eq!(old["ports"], json!([{ "name": "", "port": 80, "protocol": "TCP" }]));
     let more = updated(&old, |new| new["endpoints"] = json!([{ "addresses": ["10.0.0.2"] }]));
     assert_eq!(more["metadata"]["generation"], 2);
-    check(update(Target::Main, &old, |new| new["addressType"] = "FQDN".into()), &[
-        "addressType: Invalid value: \"FQDN\": field is immutable",
-    ]);
+    check(
+        update(Target::Main, &old, |new| new["addressType"] = "FQDN".into()),
+        &["addressType: Invalid value: \"FQDN\": field is immutable"],
+    );
 }

@@ -36,22 +36,34 @@ fn an_update_without_address_keeps_it_and_another_is_refused() {
         new["spec"] = service()["spec"].clone();
     });
     assert_eq!(write, Ok(Write::Unchanged));
-    check(update(Target::Main, &old, |new| new["spec"]["clusterIP"] = "10.96.0.7".into()), &[
-        "spec.clusterIPs: Invalid value: []string{\"10.96.0.1\"}: first value must match `clusterIP`",
-        "spec.clusterIPs[0]: Invalid value: []string{\"10.96.0.7\"}: may not change once set",
-    ]);
+    check(
+        update(Target::Main, &old, |new| new["spec"]["clusterIP"] = "10.96.0.7".into()),
+        &[
+            "spec.clusterIPs: Invalid value: []string{\"10.96.0.1\"}: first value must match `clusterIP`",
+            "spec.clusterIPs[0]: Invalid value: []string{\"10.96.0.7\"}: may not change once set",
+        ],
+    );
 }
 
 #[test]
 fn numbers_that_are_taken_are_refused() {
-    check(create(with(service(), &[("spec.clusterIP", json!("10.96.0.9"))])), &[
-        "spec.clusterIPs: Invalid value: []string{\"10.96.0.9\"}: failed to allocate IP 10.96.0.9: provided IP is already allocated",
-    ]);
-    let body = with(service(), &[
-        ("spec.type", json!("NodePort")),
-        ("spec.ports", json!([{ "port": 80, "nodePort": 30009 }])),
-    ]);
-    check(create(body), &["spec.ports[0].nodePort: Invalid value: 30009: provided port is already allocated"]);
+    check(
+        create(with(service(), &[("spec.clusterIP", json!("10.96.0.9"))])),
+        &[
+            "spec.clusterIPs: Invalid value: []string{\"10.96.0.9\"}: failed to allocate IP 10.96.0.9: provided IP is already allocated",
+        ],
+    );
+    let body = with(
+        service(),
+        &[
+            ("spec.type", json!("NodePort")),
+            ("spec.ports", json!([{ "port": 80, "nodePort": 30009 }])),
+        ],
+    );
+    check(
+        create(body),
+        &["spec.ports[0].nodePort: Invalid value: 30009: provided port is already allocated"],
+    );
 }
 
 #[test]
@@ -74,20 +86,33 @@ fn node_ports_come_and_go_with_the_type() {
 fn services_are_checked() {
     check(create(with(service(), &[("spec.ports", json!([]))])), &["spec.ports: Required value"]);
     let ports = json!([{ "port": 0 }, { "port": 80, "name": "a" }, { "port": 81, "name": "a", "targetPort": "x Y" }]);
-    check(create(with(service(), &[("spec.ports", ports)])), &[
-        "spec.ports[0].name: Required value",
-        "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
-        "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
-        "spec.ports[2].name: Duplicate value: \"a\"",
-        "spec.ports[2].targetPort: Invalid value: \"x Y\": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
-    ]);
-    check(create(with(service(), &[("spec.ports", json!([{ "port": 80, "nodePort": 30001 }]))])), &[
-        "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
-    ]);
-    check(create(with(service(), &[("spec.type", json!("Magic"))])), &[
-        "spec.type: Unsupported value: \"Magic\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
-    ]);
-    check(create(with(service(), &[("spec.type", json!("ExternalName"))])), &["spec.externalName: Required value"]);
+    check(
+        create(with(service(), &[("spec.ports", ports)])),
+        &[
+            "spec.ports[0].name: Required value",
+            "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
+            "spec.ports[2].name: Duplicate value: \"a\"",
+            "spec.ports[2].targetPort: Invalid value: \"x Y\": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ],
+    );
+    check(
+        create(with(service(), &[("spec.ports", json!([{ "port": 80, "nodePort": 30001 }]))])),
+        &["spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"],
+    );
+    check(
+        create(with(service(), &[("spec.type", json!("Magic"))])),
+        &[
+            "spec.type: Unsupported value: \"Magic\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
+        ],
+    );
+    check(
+        create(with(service(), &[("spec.type", json!("ExternalName"))])),
+        &["spec.externalName: Required value"],
+    );
     let name = create(with(service(), &[("metadata.name", json!("1s"))])).expect_err("refused");
-    assert!(name.message.contains("metadata.name: Invalid value: \"1s\": a DNS-1035 label must"), "{name}");
+    assert!(
+        name.message.contains("metadata.name: Invalid value: \"1s\": a DNS-1035 label must"),
+        "{name}"
+    );
 }
