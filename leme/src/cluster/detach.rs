@@ -9,11 +9,14 @@ use serde_json::Value;
 
 use crate::args::UpArgs;
 use crate::cluster::data::DataDir;
+use crate::cluster::parts::Plan;
 use crate::cluster::up::UP;
 use crate::progress::View;
 
 /// Runs the command.
 pub fn run(args: &UpArgs) -> Result<()> {
+    // Checked here as well, so that a wrong word leaves no trace.
+    Plan::from_args(args)?;
     let data = DataDir::open(&args.data_dir)?;
     let log = data.log();
     let shown = log.display();

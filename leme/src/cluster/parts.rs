@@ -121,6 +121,7 @@ pub struct Cluster {
     router: Option<SocketAddr>,
     nodes: Vec<Node>,
     node_names: Vec<String>,
+    data: DataDir,
     /// Ends everything that reconciles, then everything that serves pods.
     controllers: CancellationToken,
     agents: CancellationToken,
@@ -180,6 +181,7 @@ impl Cluster {
         let mut cluster = Cluster {
             api,
             kubeconfig: data.kubeconfig(),
+            data: data.clone(),
             router: None,
             nodes: Vec::new(),
             node_names: (0..plan.nodes).map(|index| format!("leme-{index}")).collect(),
@@ -374,6 +376,7 @@ impl Cluster {
             drop(node.runtime);
             failures.extend(remove_node(&node.embedded, &node.network).await);
         }
+        remove_run(&self.data);
         self.server.shutdown(SERVER_GRACE).await;
         if failures.is_empty() {
             Ok(())
@@ -392,7 +395,18 @@ pub async fn clean_up(data: &DataDir) -> Result<()> {
             failures.extend(remove_node(&embedded, &network).await);
         }
     }
+    remove_run(data);
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
+}
+
+/// Removes the directory of sockets, and the one above if no other cluster uses it.
+fn remove_run(data: &DataDir) {
+    let run = data.run();
+    // What still holds a socket keeps its directory; the next `down` has another try.
+    let _ = std::fs::remove_dir_all(&run);
+    if let Some(parent) = run.parent() {
+        let _ = std::fs::remove_dir(parent);
+    }
 }
 
 async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {
@@ -440,7 +454,7 @@ fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodNetwo
         root: root.join("runtime"),
         run_dir: data.run().join(&name),
         images: data.images(),
-        cgroup_parent: format!("/leme/{}/{name}", data.id()),
+        cgroup_parent: format!("/leme-{}-{name}", data.id()),
         network: Arc::new(NoNetwork),
         helper: PathBuf::from("/proc/self/exe"),
     };

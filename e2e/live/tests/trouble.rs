@@ -1,0 +1,222 @@
+//! Bad input and trouble: one clear line, nothing lost, nothing left.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use leme_live::{Host, Program, leme, tool, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The one line that a failure is.
+#[track_caller]
+fn line(text: &str) -> &str {
+    assert_eq!(text.lines().count(), 1, "one line: {text}");
+    text.trim_end()
+}
+
+#[test]
+fn wrong_usage_is_two_and_says_what() {
+    let flag = Program::new(leme()).words("up --wrong").run().fails(2);
+    assert!(flag.contains("--wrong"), "{flag}");
+    Program::new(leme()).words("frobnicate").run().fails(2);
+    let kind = Program::new(leme()).words("get cats").run().fails(1);
+    assert_eq!(line(&kind), r#"leme: the server doesn't have a resource type "cats""#);
+    let runtime =
+        Program::new(leme()).words("up --runtime lxc --data-dir /tmp/leme-none").run().fails(1);
+    assert!(line(&runtime).contains("embedded"), "{runtime}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(!Program::new(leme()).words("completion").arg(shell).run().ok().is_empty());
+    }
+}
+
+#[test]
+fn no_cluster_is_one_line() {
+    let host = Host::new();
+    let get = host.leme("get pods").run().fails(1);
+    assert!(line(&get).contains("leme up"), "{get}");
+    host.leme("down").run().ok();
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let host = Host::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    // In this test's own network namespace: that is where the port is taken.
+    let up = Program::new(leme())
+        .words("up --no-node --listen")
+        .arg(address.to_string())
+        .arg("--data-dir")
+        .arg(host.data())
+        .run()
+        .fails(1);
+    assert!(line(&up).contains(&address.to_string()) && up.contains("--listen"), "{up}");
+}
+
+#[test]
+fn data_of_others_is_left_alone() {
+    let host = Host::new();
+    fs::create_dir(host.data()).unwrap();
+    fs::write(host.data().join("mine"), "x").unwrap();
+    let foreign = host.up("--no-node").fails(1);
+    assert!(line(&foreign).contains("is no data directory of leme"), "{foreign}");
+    host.leme("down --purge").run().fails(1);
+    assert!(host.data().join("mine").exists());
+    fs::remove_file(host.data().join("mine")).unwrap();
+    fs::write(host.data().join("VERSION"), "999\n").unwrap();
+    let newer = host.up("--no-node").fails(1);
+    assert!(line(&newer).contains("newer leme"), "{newer}");
+    fs::remove_file(host.data().join("VERSION")).unwrap();
+}
+
+#[test]
+fn not_root_is_said_before_anything_is_done() {
+    let host = Host::new();
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(host.folder(), open).unwrap();
+    let copy = host.folder().join("leme");
+    fs::copy(leme(), &copy).unwrap();
+    let data = host.folder().join("nobodys");
+    let up = Program::new(tool("setpriv", "util-linux"))
+        .words("--reuid 65534 --regid 65534 --clear-groups")
+        .arg(&copy)
+        .words("up --data-dir")
+        .arg(&data)
+        .run()
+        .fails(1);
+    assert!(line(&up).contains("needs root"), "{up}");
+    assert!(!data.exists());
+}
+
+#[test]
+fn an_image_that_is_not_there_is_named_with_the_next_step() {
+    let host = Host::new();
+    let yaml = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - {name: c, image: nobody/knows:v1}\n";
+    let file = host.folder().join("pod.yaml");
+    fs::write(&file, yaml).unwrap();
+    host.up("").ok();
+    let apply =
+        host.leme(&format!("apply --wait --timeout 3s -f {}", file.display())).run().fails(1);
+    assert!(apply.contains("nobody/knows:v1") && apply.contains("leme image load"), "{apply}");
+    let why = host.leme("why pod/a").run().ok();
+    assert!(why.contains("pod/a waits") && why.contains("leme image load"), "{why}");
+    let broken = host.folder().join("broken.tar");
+    fs::write(&broken, "no tar").unwrap();
+    let load = host.leme("image load").arg(&broken).run().fails(1);
+    assert!(line(&load).contains("broken.tar"), "{load}");
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_in_twenty_kills() {
+    let host = Host::new();
+    let mut acknowledged: Vec<String> = Vec::new();
+    let mut last_version = 0u64;
+    for round in 0..20 {
+        host.up("--no-node").ok();
+        let version =
+            host.kubectl("get configmaps -o jsonpath={.metadata.resourceVersion}").run().ok();
+        let listed = host.kubectl("get configmaps -o name").run().ok();
+        for name in &acknowledged {
+            assert!(listed.contains(name), "{name} was acknowledged before kill {round}");
+        }
+        let version: u64 = version.parse().unwrap_or(last_version);
+        assert!(version >= last_version, "resourceVersion {version} after {last_version}");
+        last_version = version;
+
+        let script = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); curl -s -o /dev/null -w '%{http_code} '\"$1-$i\"'\\n' \
+                      --cert \"$2/cert\" --key \"$2/key\" --cacert \"$2/ca\" -H 'Content-Type: application/json' \
+                      -d '{\"metadata\":{\"name\":\"'\"$1-$i\"'\"},\"data\":{\"a\":\"b\"}}' \
+                      https://127.0.0.1:6443/api/v1/namespaces/default/configmaps || exit 0; done";
+        credentials(&host);
+        let mut writers: Vec<_> = (0..4)
+            .map(|writer| {
+                host.program(tool("sh", "dash"))
+                    .arg("-c")
+                    .arg(script)
+                    .arg("sh")
+                    .arg(format!("r{round}-w{writer}"))
+                    .arg(host.folder())
+                    .spawn()
+            })
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(150 + 37 * round));
+        kill(Pid::from_raw(host.pid()), Signal::SIGKILL).unwrap();
+        for writer in writers.drain(..) {
+            let output = writer.wait_with_output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            acknowledged.extend(
+                text.lines().filter_map(|line| line.strip_prefix("201 ")).map(str::to_owned),
+            );
+        }
+    }
+    assert!(acknowledged.len() > 20, "only {} writes were acknowledged", acknowledged.len());
+    host.up("--no-node").ok();
+    let listed = host.kubectl("get configmaps -o name").run().ok();
+    for name in &acknowledged {
+        assert!(listed.contains(name), "{name} was acknowledged");
+    }
+}
+
+/// The administrator's certificate, key and authority as files, out of the kubeconfig.
+fn credentials(host: &Host) {
+    let view = |path: &str, file: &str| {
+        let text =
+            host.kubectl("config view --raw -o").arg(format!("jsonpath={{{path}}}")).run().ok();
+        let decoded = Program::new(tool("base64", "coreutils")).words("-d").run_with(&text).ok();
+        fs::write(host.folder().join(file), decoded).unwrap();
+    };
+    view(".users[0].user.client-certificate-data", "cert");
+    view(".users[0].user.client-key-data", "key");
+    view(".clusters[0].cluster.certificate-authority-data", "ca");
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_goes_on_reading() {
+    let host = Host::new();
+    let store = host.data().join("store");
+    fs::create_dir_all(&store).unwrap();
+    fs::write(host.data().join("VERSION"), "1\n").unwrap();
+    Program::new(tool("mount", "mount")).words("-t tmpfs -o size=6m none").arg(&store).run().ok();
+    let outcome = std::panic::catch_unwind(|| full_disk(&host));
+    let down = host.leme("down").run();
+    Program::new(tool("umount", "mount")).arg(&store).run().ok();
+    down.ok();
+    outcome.unwrap();
+}
+
+fn full_disk(host: &Host) {
+    host.up("--no-node").ok();
+    let value = "x".repeat(500_000);
+    let mut refused = None;
+    for index in 0..40 {
+        let created = host
+            .kubectl(&format!("create configmap big-{index} --from-literal"))
+            .arg(format!("a={}", &value[..100_000]))
+            .run();
+        if created.code != 0 {
+            refused = Some(created.stderr);
+            break;
+        }
+    }
+    let refused = refused.expect("a 6 MB disk does not hold 4 MB of objects and their pages");
+    assert!(
+        refused.contains("out of space") || refused.contains("InsufficientStorage"),
+        "{refused}"
+    );
+    host.kubectl("get configmap big-0").run().ok();
+    host.kubectl("get namespaces").run().ok();
+}
+
+#[test]
+fn ctrl_c_in_the_middle_leaves_nothing() {
+    let host = Host::new();
+    host.load_sample();
+    let mut up = host.leme(&format!("up -f {}", Host::manifest("hello.yaml"))).spawn();
+    until("the cluster is starting", || host.data().join("admin.kubeconfig").exists());
+    kill(Pid::from_raw(up.id() as i32), Signal::SIGINT).unwrap();
+    up.stdout.take();
+    assert!(up.wait().unwrap().success());
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+    host.up(&format!("-f {}", Host::manifest("hello.yaml"))).ok();
+}
