@@ -172,9 +172,9 @@ impl Agent {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Pods(event) => self.handle_pods(event),
+            Event::Pods(event) => self.handle_pods(*event),
             Event::Source(key, content) => self.handle_source(key, content),
-            Event::Machine(uid, event) => self.handle_machine(&uid, event),
+            Event::Machine(uid, event) => self.handle_machine(&uid, *event),
             Event::Volumes(uid, result) => {
                 let Some(entry) = self.pods.get_mut(&uid) else { return };
                 let answer = result.map(|volumes| entry.volumes = volumes);
@@ -230,7 +230,7 @@ impl Agent {
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
-                        if to.send(Event::Pods(event)).is_err() {
+                        if to.send(Event::Pods(Box::new(event))).is_err() {
                             return;
                         }
                     }
@@ -428,7 +428,7 @@ impl Agent {
             match worker::status(&*runtime, &id).await {
                 Ok(status) => {
                     let uid = status.labels.get(POD_UID).cloned().unwrap_or_default();
-                    let _ = to.send(Event::Machine(uid, pod::Event::Exited(status)));
+                    let _ = to.send(Event::Machine(uid, Box::new(pod::Event::Exited(status))));
                 }
                 Err(error) => tracing::debug!(%id, %error, "ended container not inspected"),
             }

@@ -16,11 +16,11 @@ use leme_node_core::pod;
 #[derive(Debug)]
 pub enum Event {
     /// The watch of this node's pods.
-    Pods(watcher::Event<Pod>),
+    Pods(Box<watcher::Event<Pod>>),
     /// An object that pods refer to was read; `None` if it does not exist.
     Source(Key, Option<Content>),
     /// An answer for one pod's machine.
-    Machine(String, pod::Event),
+    Machine(String, Box<pod::Event>),
     /// A pod's volumes are set up, or why not.
     Volumes(String, Result<BTreeMap<String, Mounted>, String>),
     /// The runtime noticed something.

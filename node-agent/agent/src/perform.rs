@@ -91,7 +91,7 @@ impl Agent {
         let work = work(self.config.runtime.clone());
         tokio::spawn(async move {
             if let Some(event) = work.await {
-                let _ = to.send(Event::Machine(uid, event));
+                let _ = to.send(Event::Machine(uid, Box::new(event)));
             }
         });
     }

@@ -203,17 +203,18 @@ impl Source {
             if !writer.flush().await {
                 return Ok(());
             }
-            if writer.options.follow && self.rotated(&reader).await {
-                if let Ok(next) = Reader::open(&self.path, None).await {
-                    // What was written to the old file between its end and the rename.
-                    while reader.fill().await? {
-                        if !writer.drain(&mut reader).await {
-                            return Ok(());
-                        }
+            if writer.options.follow
+                && self.rotated(&reader).await
+                && let Ok(next) = Reader::open(&self.path, None).await
+            {
+                // What was written to the old file between its end and the rename.
+                while reader.fill().await? {
+                    if !writer.drain(&mut reader).await {
+                        return Ok(());
                     }
-                    reader = next;
-                    continue;
                 }
+                reader = next;
+                continue;
             }
             let Some(notify) = notify.as_ref().filter(|_| alive) else { return Ok(()) };
             tokio::select! {
