@@ -15,13 +15,13 @@ mod subscription;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 pub use event::{ENCODINGS, Event, Kind, frame};
 pub use object::{Cached, Index, IndexFn};
@@ -51,7 +51,7 @@ pub struct Resource {
 /// The watch cache over one store. Dropping it ends its subscriptions.
 pub struct Cache {
     feed: Arc<Feed>,
-    task: AbortHandle,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Cache {
@@ -68,7 +68,7 @@ impl Cache {
         let (progress, distrust) = (watch::channel(0).0, Notify::new());
         let feed = Arc::new(Feed { store, shelves, reached, progress, distrust });
         feed.load().await?;
-        let task = tokio::spawn(feed.clone().run()).abort_handle();
+        let task = Mutex::new(Some(tokio::spawn(feed.clone().run())));
         let cache = Arc::new(Cache { feed, task });
         cache.fresh().await?;
         Ok(cache)
@@ -142,6 +142,22 @@ impl Cache {
         Ok(Subscription::new(shelf, next, from))
     }
 
+    /// Ends it: no more events, and when this returns nothing of it uses the store but the cache itself, so that
+    /// dropping both closes the store.
+    pub async fn stop(&self) {
+        if let Some(task) = self.halt() {
+            // It was cancelled; there is nothing to learn from how it ended.
+            let _ = task.await;
+        }
+    }
+
+    fn halt(&self) -> Option<JoinHandle<()>> {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        task.abort();
+        self.feed.shelves.values().for_each(|shelf| shelf.close());
+        Some(task)
+    }
+
     /// The store beneath.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.feed.store
@@ -160,8 +176,7 @@ impl Cache {
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        self.task.abort();
-        self.feed.shelves.values().for_each(|shelf| shelf.close());
+        drop(self.halt());
     }
 }
 

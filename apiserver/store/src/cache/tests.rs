@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::embedded::EmbeddedStore;
 use crate::hostile::{Hostile, WatchFault};
 use crate::memory::MemoryStore;
 use crate::{Expect, Outcome};
@@ -242,6 +243,21 @@ async fn a_dropped_change_shows_in_the_check() {
     put(&*store, "zero", "n0").await;
     cache.fresh().await.unwrap();
     assert_eq!(cache.differences().await.unwrap(), ["/registry/pods/d/zero: missing in the cache"]);
+}
+
+#[tokio::test]
+async fn the_store_is_free_after_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    for _ in 0..5 {
+        let store = Arc::new(EmbeddedStore::open(&path).unwrap());
+        let cache = Cache::start(store.clone(), resources()).await.unwrap();
+        let mut watch = cache.watch(PODS, cache.revision()).unwrap();
+        put(&*store, "one", "n").await;
+        assert!(matches!(watch.next().await, Some(SubEvent::Event(_))));
+        cache.stop().await;
+        assert!(watch.next().await.is_none());
+    }
 }
 
 #[tokio::test]

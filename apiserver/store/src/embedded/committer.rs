@@ -21,8 +21,8 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Superfluous records removed in a commit of its own, and beside writes (twice as many as writes, and these).
 const STEP: usize = 256;
 const STEP_BESIDE: usize = 32;
-/// How exactly ages of revisions are known.
-const MARK_EVERY: Duration = Duration::from_secs(1);
+/// Into how many steps the age of history is divided.
+const AGE_STEPS: u32 = 64;
 /// While there is no space, a commit is tried when so much more is free, or so much time has passed.
 const FULL_RETRY_BYTES: u64 = 256 << 10;
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -60,8 +60,15 @@ pub(super) struct Committer {
     garbage: VecDeque<Garbage>,
     /// When revisions were reached, oldest first.
     marks: VecDeque<(Instant, u64)>,
-    /// Since when and with how much free space writes fail.
-    full: Option<(Instant, u64)>,
+    /// Set while writes fail for want of space.
+    full: Option<Full>,
+}
+
+struct Full {
+    since: Instant,
+    /// Free bytes when the last attempt failed.
+    free: u64,
+    why: StoreError,
 }
 
 /// A batch as decided, not yet committed.
@@ -86,8 +93,9 @@ impl Committer {
             let first = match queue.try_recv() {
                 Ok(request) => request,
                 Err(_) if self.removable() > 0 && self.full.is_none() => {
-                    if self.commit(Decided::default(), STEP).is_err() {
-                        self.full.get_or_insert((Instant::now(), self.shared.disk.free_space()));
+                    // Without space it has to wait for the next write that succeeds.
+                    if self.commit(Decided::default(), STEP).is_err() && self.full.is_none() {
+                        return;
                     }
                     continue;
                 }
@@ -146,8 +154,8 @@ impl Committer {
             }
             return;
         }
-        if self.still_full() {
-            decided.refuse(&StoreError::Full("no space was freed since the last attempt".into()));
+        if let Some(full) = self.full.as_ref().filter(|full| !self.worth_a_try(full)) {
+            decided.refuse(&full.why);
             return;
         }
         self.grow_old();
@@ -201,12 +209,13 @@ impl Committer {
         let records: Vec<_> = decided.changes.iter().map(record).collect();
         let work = Work { records: &records, remove: &remove, revision, compacted };
         if let Err(e) = self.shared.disk.commit(&work) {
-            if matches!(e, StoreError::Full(_)) {
-                self.full = Some((Instant::now(), self.shared.disk.free_space()));
-            }
             tracing::error!(error = %e, "a commit failed");
             drop(records);
             decided.refuse(&e);
+            if matches!(e, StoreError::Full(_)) {
+                let free = self.shared.disk.free_space();
+                self.full = Some(Full { since: Instant::now(), free, why: e });
+            }
             return Err(());
         }
         drop(records);
@@ -266,7 +275,7 @@ impl Committer {
     fn grow_old(&mut self) {
         let now = Instant::now();
         let mut index = self.shared.index_mut();
-        if self.marks.back().is_none_or(|(at, _)| now - *at >= MARK_EVERY) {
+        if self.marks.back().is_none_or(|(at, _)| now - *at >= self.history.age / AGE_STEPS) {
             self.marks.push_back((now, index.revision));
         }
         let mut oldest = index.revision.saturating_sub(self.history.revisions);
@@ -279,11 +288,9 @@ impl Committer {
         index.compacted = index.compacted.max(oldest);
     }
 
-    fn still_full(&self) -> bool {
-        self.full.is_some_and(|(since, free)| {
-            since.elapsed() < FULL_RETRY_AFTER
-                && self.shared.disk.free_space() < free.saturating_add(FULL_RETRY_BYTES)
-        })
+    fn worth_a_try(&self, full: &Full) -> bool {
+        full.since.elapsed() >= FULL_RETRY_AFTER
+            || self.shared.disk.free_space() >= full.free.saturating_add(FULL_RETRY_BYTES)
     }
 }
 

@@ -21,7 +21,8 @@ const REVISION: &str = "revision";
 const COMPACTED: &str = "compacted";
 /// The format this code writes; it reads no newer one.
 const CURRENT_FORMAT: u64 = 1;
-const CACHE_BYTES: usize = 16 << 20;
+/// Reads come from the index and the watch cache; this is for writes and for watchers that are behind.
+const CACHE_BYTES: usize = 8 << 20;
 /// A reader that meets the database just being opened anew tries again this often.
 const READ_RETRIES: usize = 100;
 const READ_RETRY_PAUSE: Duration = Duration::from_millis(20);

@@ -93,6 +93,24 @@ async fn history_is_bounded() {
 }
 
 #[tokio::test]
+async fn history_grows_old() {
+    let (_dir, path) = temp();
+    let history = History { age: Duration::from_millis(40), revisions: u64::MAX };
+    let store = EmbeddedStore::open_with(&path, Options { history, ..Options::default() }).unwrap();
+    let first = put(&store, "/registry/a", "0", Expect::Absent).await;
+    let mut last = first;
+    for i in 0..500 {
+        last = put(&store, "/registry/a", &i.to_string(), Expect::Revision(last)).await;
+        if store.list("/registry/", "", 0, first).await.is_err() {
+            assert!(store.list("/registry/", "", 0, last).await.is_ok());
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("history never grows old");
+}
+
+#[tokio::test]
 async fn only_one_may_have_it() {
     let (_dir, path) = temp();
     let _store = EmbeddedStore::open(&path).unwrap();
