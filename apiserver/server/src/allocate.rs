@@ -226,3 +226,63 @@ impl Allocator for Reservation<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leme_store::cache::Resource;
+    use leme_store::memory::MemoryStore;
+    use leme_store::{Expect, Outcome, Store};
+
+    use super::*;
+
+    async fn cache(store: &Arc<MemoryStore>) -> Arc<Cache> {
+        let resource = Resource { prefix: SERVICES.to_owned(), index: |_| Vec::new() };
+        Cache::start(Arc::clone(store) as Arc<dyn Store>, vec![resource]).await.unwrap()
+    }
+
+    fn pools() -> Pools {
+        // Room for .2 to .6: five addresses.
+        Pools::new((Ipv4Addr::new(10, 0, 0, 0), 29), 30000..=30001)
+    }
+
+    #[tokio::test]
+    async fn a_number_is_handed_out_once_until_it_is_given_back() {
+        let cache = cache(&Arc::new(MemoryStore::new())).await;
+        let pools = pools();
+        let mut all = pools.reserve(&cache);
+        let mut addresses: Vec<String> = (0..5).map(|_| all.cluster_ip(None).unwrap()).collect();
+        addresses.sort();
+        assert_eq!(addresses, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+        let mut late = pools.reserve(&cache);
+        assert!(late.cluster_ip(None).unwrap_err().contains("full"));
+        assert!(late.cluster_ip(Some("10.0.0.3")).unwrap_err().contains("already allocated"));
+        drop(all);
+        assert_eq!(late.cluster_ip(Some("10.0.0.3")).unwrap(), "10.0.0.3");
+        for outside in ["10.0.0.0", "10.0.0.7", "10.0.1.1", "x"] {
+            assert!(late.cluster_ip(Some(outside)).is_err(), "{outside}");
+        }
+        let ports = [late.node_port(None).unwrap(), late.node_port(None).unwrap()];
+        assert!(ports.contains(&30000) && ports.contains(&30001));
+        assert!(late.node_port(None).is_err() && late.node_port(Some(80)).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_is_used_until_it_is_deleted_and_unknown_writes_keep_theirs() {
+        let store = Arc::new(MemoryStore::new());
+        let cache = cache(&store).await;
+        let pools = pools();
+        let key = format!("{SERVICES}default/a");
+        let body = r#"{"metadata":{"name":"a"},"spec":{"clusterIP":"10.0.0.4","clusterIPs":["10.0.0.4"]}}"#;
+        let Outcome::Done(revision) = store.put(&key, body.into(), Expect::Absent).await.unwrap() else {
+            panic!("not written")
+        };
+        cache.at_least(revision).await.unwrap();
+        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.0.4")).is_err());
+        let Outcome::Done(revision) = store.delete(&key, revision).await.unwrap() else { panic!("not deleted") };
+        cache.at_least(revision).await.unwrap();
+        let mut reservation = pools.reserve(&cache);
+        reservation.cluster_ip(Some("10.0.0.4")).unwrap();
+        reservation.unknown();
+        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.0.4")).is_err());
+    }
+}

@@ -63,6 +63,10 @@ impl Api {
         request: http::Request<RequestBody>,
     ) -> Result<Answer, Status> {
         let (parts, body) = request.into_parts();
+        // To ignore this would be to act with more power than was asked for.
+        if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
+            return Err(Status::new(403, "Forbidden", "impersonation is not supported by this server"));
+        }
         let info = match parse(&parts.method, &parts.uri) {
             Ok(info) => info,
             // A stranger learns nothing about paths.

@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -91,8 +92,18 @@ impl http_body::Body for Body {
     }
 }
 
+/// A client that needs longer than this for its body is not sending one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Reads a whole request body, never holding more than the limit.
-pub(crate) async fn read(mut body: RequestBody) -> Result<Bytes, Status> {
+pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
+    match tokio::time::timeout(PATIENCE, read_bounded(body)).await {
+        Ok(read) => read,
+        Err(_) => Err(Status::new(408, "RequestTimeout", "the request body did not arrive in time")),
+    }
+}
+
+async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
     let too_large = || Status::too_large(format!("limit is {MAX_BODY}"));
     if http_body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
         return Err(too_large());
@@ -147,7 +158,10 @@ fn yaml_to_json(bytes: &[u8]) -> Result<Vec<u8>, Status> {
         Status::bad_request(format!("error converting YAML to JSON: {error}"))
     };
     let text = std::str::from_utf8(bytes).map_err(|error| wrong(&error))?;
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| wrong(&error))?;
+    // As Go's decoder reads it: `0644` is a file mode.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let value: serde_json::Value =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(&error))?;
     serde_json::to_vec(&value).map_err(|error| wrong(&error))
 }
 
@@ -167,9 +181,9 @@ mod tests {
 
     #[test]
     fn yaml_becomes_json_and_other_types_are_415() {
-        let json = to_json("application/yaml", Bytes::from_static(b"a: [1, x]\nb: yes\n")).unwrap();
+        let json = to_json("application/yaml", Bytes::from_static(b"a: [1, x]\nmode: 0644\nb: 'yes'\n")).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
-        assert_eq!(value["a"], serde_json::json!([1, "x"]));
+        assert_eq!(value, serde_json::json!({ "a": [1, "x"], "mode": 420, "b": "yes" }));
         assert_eq!(to_json("text/plain", Bytes::new()).unwrap_err().code, 415);
         assert_eq!(to_json("application/yaml", Bytes::from_static(b"a: [")).unwrap_err().code, 400);
     }

@@ -199,7 +199,7 @@ impl Server {
     }
 
     /// Stops: accepts nothing new, ends watches, finishes what is being answered, and cuts short what is left after
-    /// `grace`. Writes under way are always finished.
+    /// `grace`. Writes under way get at least five seconds more.
     pub async fn shutdown(self, grace: Duration) {
         self.lifetime.end(grace).await;
     }

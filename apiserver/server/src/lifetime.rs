@@ -8,6 +8,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long writes under way get at least.
+const LAST: Duration = Duration::from_secs(5);
+
 /// A handle on the server's tasks; clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Lifetime {
@@ -51,13 +54,16 @@ impl Lifetime {
         self.tasks.spawn(task)
     }
 
-    /// Asks all tasks to end, waits up to `grace`, then cuts them short.
+    /// Asks all tasks to end, waits up to `grace`, then cuts short all but writes, and waits for those up to `grace`
+    /// again: a store that does not answer must not keep the process.
     pub async fn end(&self, grace: Duration) {
         self.stopping.cancel();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             self.killed.cancel();
-            self.tasks.wait().await;
+            if tokio::time::timeout(grace.max(LAST), self.tasks.wait()).await.is_err() {
+                tracing::warn!(tasks = self.tasks.len(), "stopped while writes were under way");
+            }
         }
     }
 }

@@ -187,7 +187,7 @@ async fn nothing_is_created_where_there_is_no_namespace_or_one_that_ends() {
 #[tokio::test]
 async fn yaml_bodies_are_read_and_bodies_too_large_or_too_deep_are_not() {
     let api = Harness::start().await;
-    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {a: 'yes'}\n";
+    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: yaml}\ndata: {a: 'yes'}\n";
     let made = api.raw("POST", CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await;
     assert_eq!(made.ok()["data"]["a"], "yes");
     let json = [("content-type", "application/json")];

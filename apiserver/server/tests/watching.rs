@@ -78,6 +78,8 @@ async fn a_version_whose_history_is_gone_is_410_inside_the_watch() {
         first.delete(&format!("{CONFIG_MAPS}/a")).await.ok();
         first.post(CONFIG_MAPS, &config_map("a")).await.ok();
     }
+    let newest = leme_store::Store::revision(&*store).await.unwrap();
+    leme_store::Store::compact(&*store, newest).await.unwrap();
     // A server that starts now knows nothing of what was before.
     let second = Harness::over(store).await;
     let mut watch = second.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={old}")).await;
