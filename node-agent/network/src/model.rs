@@ -323,7 +323,9 @@ impl Feed {
         }
         // What arrives together is applied together.
         let deadline = tokio::time::Instant::now() + COALESCE;
-        while tokio::time::timeout_at(deadline, self.one()).await.is_ok() {}
+        while tokio::time::Instant::now() < deadline {
+            let _ = tokio::time::timeout_at(deadline, self.one()).await;
+        }
         self.delivered = true;
         self.model.take_dirty()
     }
@@ -378,5 +380,59 @@ pub(crate) fn names_port(reference: &IntOrString, port: &SlicePort) -> bool {
     match reference {
         IntOrString::Int(number) => *number == i32::from(port.port),
         IntOrString::String(name) => *name == port.name || *name == port.port.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    #[test]
+    fn a_relist_tells_what_is_gone() {
+        let object = |name: &str| ConfigMap {
+            metadata: kube::api::ObjectMeta { name: Some(name.into()), ..Default::default() },
+            ..Default::default()
+        };
+        let mut follow = Follow::default();
+        let mut held = BTreeSet::new();
+        let mut step = |event| {
+            match follow.step(event) {
+                Step::Put(key, _) => held.extend([key.1]),
+                Step::Gone(keys) => held.retain(|name| !keys.iter().any(|key| key.1 == *name)),
+                Step::Nothing => {}
+            }
+            (held.iter().cloned().collect::<Vec<_>>().join(" "), follow.synced)
+        };
+        step(Event::Init);
+        step(Event::InitApply(object("a")));
+        assert_eq!(step(Event::InitApply(object("b"))), ("a b".into(), false));
+        assert_eq!(step(Event::InitDone), ("a b".into(), true));
+        assert_eq!(step(Event::Apply(object("c"))), ("a b c".into(), true));
+        assert_eq!(step(Event::Delete(object("a"))), ("b c".into(), true));
+        // The watch broke; meanwhile b went and d came.
+        step(Event::Init);
+        step(Event::InitApply(object("c")));
+        assert_eq!(step(Event::InitApply(object("d"))), ("b c d".into(), true));
+        assert_eq!(step(Event::InitDone), ("c d".into(), true));
+    }
+
+    #[test]
+    fn slices_follow_their_service() {
+        let key = |name: &str| ("ns".to_owned(), name.to_owned());
+        let slice = SliceInfo {
+            ports: vec![SlicePort { name: "p".into(), protocol: Protocol::Tcp, port: 1 }],
+            ..Default::default()
+        };
+        let mut model = Model::default();
+        model.put_slice(key("s"), Some("a".into()), slice.clone());
+        assert_eq!(model.take_dirty(), [key("a")].into());
+        model.put_slice(key("s"), Some("a".into()), slice.clone());
+        assert_eq!(model.take_dirty(), [].into(), "nothing changed");
+        model.put_slice(key("s"), Some("b".into()), slice.clone());
+        assert_eq!(model.take_dirty(), [key("a"), key("b")].into());
+        assert_eq!((model.slices(&key("a")).count(), model.slices(&key("b")).count()), (0, 1));
+        model.put_slice(key("s"), None, slice);
+        assert_eq!(model.slices(&key("b")).count(), 0);
     }
 }

@@ -6,7 +6,7 @@ use leme_network::{PodNetwork, PodNetworkConfig, check};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use support::netns::{Netns, hear};
+use support::netns::{Netns, eventually, hear};
 
 fn config(state_dir: &Path) -> PodNetworkConfig {
     PodNetworkConfig {
@@ -26,6 +26,13 @@ fn links() -> Vec<String> {
     let mut names: Vec<String> = text.lines().filter_map(name).collect();
     names.sort();
     names
+}
+
+/// Threads that serve netlink sockets.
+fn netlink_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm"));
+    tasks.filter_map(|task| name(task).ok()).filter(|name| name.trim() == "leme-netlink").count()
 }
 
 fn tables() -> String {
@@ -72,6 +79,41 @@ fn pods_reach_each_other_and_everything_goes_away() {
         assert_eq!(tables(), "");
         assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap(), forward);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        if std::env::var_os("NEXTEST").is_some() {
+            // Alone in its process, this test can tell that sockets do not outlive their use.
+            eventually(netlink_threads, 0);
+        }
+    });
+}
+
+#[test]
+fn many_pods_at_once() {
+    let host = Netns::new();
+    let pods: Vec<Netns> = (0..20).map(|_| Netns::new()).collect();
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(config(dir.path())).await.unwrap();
+        let names: Vec<String> = (0..pods.len()).map(|index| format!("pod-{index}")).collect();
+        let paths: Vec<_> = pods.iter().map(Netns::path).collect();
+        let attach = names.iter().zip(&paths).map(|(name, path)| network.attach(name, path));
+        let addresses = futures::future::try_join_all(attach).await.unwrap();
+        assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), pods.len());
+        pods[0].greet((addresses[0], 80), "first");
+        assert_eq!(pods[19].hear((addresses[0], 80)), format!("first {}", addresses[19]));
+        // Half go in order, half are forgotten; the namespaces of some are gone already.
+        let (mut even, mut odd) = (BTreeSet::new(), Vec::new());
+        for (index, name) in names.iter().enumerate() {
+            if index % 2 == 0 {
+                even.insert(name.clone());
+            } else {
+                odd.push(name);
+            }
+        }
+        drop(pods);
+        futures::future::try_join_all(odd.iter().map(|name| network.detach(name))).await.unwrap();
+        assert_eq!(network.retain(&even).await.unwrap(), Vec::<String>::new());
+        assert_eq!(network.retain(&BTreeSet::new()).await.unwrap().len(), 10);
+        assert!(!links().iter().any(|link| link.starts_with("veth")), "{:?}", links());
     });
 }
 

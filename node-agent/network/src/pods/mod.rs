@@ -11,14 +11,16 @@ mod sysctl;
 
 use crate::{Cidr, contains, nft};
 use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
 use ipam::Ipam;
 use netlink::{Netlink, POD_LINK, Pair, Port};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// What the pod network of a node is made of.
 #[derive(Clone, Debug)]
@@ -78,7 +80,13 @@ pub struct PodNetwork {
     netlink: Netlink,
     bridge: u32,
     ipam: Mutex<Ipam>,
+    /// Held while a pod is connected or disconnected; pods share them by the hash of their id. Always taken before `ipam`.
+    turns: [Mutex<()>; TURNS],
 }
+
+const TURNS: usize = 64;
+/// Links removed at once: most of the time that takes is the kernel waiting.
+const REMOVALS: usize = 16;
 
 impl PodNetwork {
     /// Makes the network, or takes over the one a predecessor left, with its pods.
@@ -88,7 +96,7 @@ impl PodNetwork {
             .with_context(|| format!("create {}", config.state_dir.display()))?;
         sysctl::enable_forwarding(&config.state_dir)?;
         let gateway = config.gateway();
-        let netlink = Netlink::open()?;
+        let netlink = Netlink::open().await?;
         let bridge = netlink.ensure_bridge(&config.bridge, mac_of(gateway), config.mtu).await?;
         netlink.add_address(bridge, (gateway, config.pod_cidr.1)).await?;
         for &address in &config.local_addresses {
@@ -100,19 +108,27 @@ impl PodNetwork {
         nft::apply(&rules(&config)).await.context("install the pod network's rules")?;
         let live = live_pods(netlink.ports(bridge).await?);
         let ipam = Ipam::open(&config.book(), config.pod_cidr, &sysctl::boot_id()?, &live)?;
-        Ok(PodNetwork { config, netlink, bridge, ipam: Mutex::new(ipam) })
+        let turns = std::array::from_fn(|_| Mutex::default());
+        Ok(PodNetwork { config, netlink, bridge, ipam: Mutex::new(ipam), turns })
+    }
+
+    async fn turn(&self, id: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        id.hash(&mut hasher);
+        let index = hasher.finish() % TURNS as u64;
+        self.turns[index as usize].lock().await
     }
 
     /// Gives the pod `id`, whose network namespace is `netns`, its interface and address. Again for the same id: the same
     /// address, and what is missing is made.
     pub async fn attach(&self, id: &str, netns: &Path) -> Result<Ipv4Addr> {
         ensure!((1..=255).contains(&id.len()), "a pod id must have 1 to 255 bytes");
-        let mut ipam = self.ipam.lock().await;
-        let (ip, new) = ipam.allocate(id)?;
+        let _turn = self.turn(id).await;
+        let (ip, new) = self.ipam.lock().await.allocate(id)?;
         let made = self.connect(id, netns, ip).await;
         if made.is_err() && new {
-            let undone = self.netlink.delete(&link_name(ip)).await;
-            if let Err(error) = undone.and_then(|()| ipam.release(id)) {
+            let undone = self.disconnect(id).await;
+            if let Err(error) = undone {
                 tracing::warn!(pod = id, %ip, "the address stays reserved: {error:#}");
             }
         }
@@ -155,31 +171,30 @@ impl PodNetwork {
 
     /// Takes the interface and the address of `id` away; an unknown id is fine.
     pub async fn detach(&self, id: &str) -> Result<()> {
-        let mut ipam = self.ipam.lock().await;
-        self.disconnect(&mut ipam, id).await
+        let _turn = self.turn(id).await;
+        self.disconnect(id).await
     }
 
-    async fn disconnect(&self, ipam: &mut Ipam, id: &str) -> Result<()> {
-        let Some(ip) = ipam.get(id) else { return Ok(()) };
-        // The link goes first: a crash in between leaves an address reserved, never one given twice.
-        self.netlink.delete(&link_name(ip)).await?;
-        ipam.release(id)
+    /// The link goes first: a crash in between leaves an address reserved, never one given twice.
+    async fn disconnect(&self, id: &str) -> Result<()> {
+        let Some(ip) = self.address(id).await else { return Ok(()) };
+        delete_link(&link_name(ip)).await?;
+        self.ipam.lock().await.release(id)
     }
 
     /// Detaches every pod that is not in `ids`, and removes ports that belong to no pod. Returns what was detached.
     pub async fn retain(&self, ids: &BTreeSet<String>) -> Result<Vec<String>> {
-        let mut ipam = self.ipam.lock().await;
-        let gone: Vec<String> = ipam.ids().into_iter().filter(|id| !ids.contains(id)).collect();
-        for id in &gone {
-            self.disconnect(&mut ipam, id).await?;
-        }
+        let mut gone = self.ipam.lock().await.ids();
+        gone.retain(|id| !ids.contains(id));
+        let detached = stream::iter(&gone).map(|id| self.detach(id)).buffer_unordered(REMOVALS);
+        detached.try_collect::<()>().await?;
+        // Ports first: whoever has a port by now has had an address before.
+        let ports = self.netlink.ports(self.bridge).await?;
+        let ipam = self.ipam.lock().await;
         let kept: BTreeSet<String> =
             ipam.ids().iter().filter_map(|id| ipam.get(id)).map(link_name).collect();
-        for port in self.netlink.ports(self.bridge).await? {
-            if address_of(&port.name).is_some() && !kept.contains(&port.name) {
-                self.netlink.delete(&port.name).await?;
-            }
-        }
+        drop(ipam);
+        remove_ports(ports.into_iter().filter(|port| !kept.contains(&port.name)).collect()).await?;
         Ok(gone)
     }
 
@@ -197,14 +212,10 @@ impl PodNetwork {
     /// bridge), the address book. Needs no live instance; what is gone already is fine.
     pub async fn teardown(config: &PodNetworkConfig) -> Result<()> {
         config.validate()?;
-        let netlink = Netlink::open()?;
+        let netlink = Netlink::open().await?;
         let bridge = netlink.link(&config.bridge).await?.filter(netlink::is_bridge);
         if let Some(bridge) = bridge {
-            for port in netlink.ports(bridge.header.index).await? {
-                if address_of(&port.name).is_some() {
-                    netlink.delete(&port.name).await?;
-                }
-            }
+            remove_ports(netlink.ports(bridge.header.index).await?).await?;
             netlink.delete(&config.bridge).await?;
         }
         let services = crate::proxy::default_table(&config.bridge);
@@ -218,6 +229,18 @@ impl PodNetwork {
             _ => Ok(()),
         }
     }
+}
+
+/// Removes those of the ports that are pods'.
+async fn remove_ports(ports: Vec<Port>) -> Result<()> {
+    let ours =
+        ports.iter().map(|port| port.name.as_str()).filter(|name| address_of(name).is_some());
+    stream::iter(ours).map(delete_link).buffer_unordered(REMOVALS).try_collect().await
+}
+
+/// Removes a link through a socket of its own, so that several wait together.
+async fn delete_link(name: &str) -> Result<()> {
+    Netlink::open().await?.delete(name).await
 }
 
 /// The rules of the network itself, replacing what a predecessor left, in one transaction.

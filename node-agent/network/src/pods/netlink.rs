@@ -1,7 +1,7 @@
 //! Links, addresses and routes, in this namespace or in a pod's. Knows rtnetlink; refuses to know ids and leases.
 //!
-//! A pod's namespace is entered only by a thread made for it, which opens a netlink socket there and ends: the socket stays in
-//! the namespace, the process never does.
+//! Every socket has a thread of its own, which ends with it: the kernel does its work while it is asked, and removing a link can
+//! take it tens of milliseconds. A pod's namespace is entered by such a thread only, never by the process.
 
 use crate::Cidr;
 use anyhow::{Context, Result, anyhow};
@@ -24,13 +24,6 @@ use std::path::Path;
 /// A netlink socket; what it does happens in the namespace it was opened in.
 pub(super) struct Netlink {
     handle: Handle,
-    connection: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Netlink {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
 }
 
 /// One end of a veth pair on the bridge, as found.
@@ -73,13 +66,11 @@ fn allow(result: Result<(), rtnetlink::Error>, codes: &[i32]) -> Result<(), rtne
 
 impl Netlink {
     /// A socket in the namespace of the calling thread.
-    pub(super) fn open() -> Result<Netlink> {
-        let (connection, handle, _) =
-            rtnetlink::new_connection().context("open a netlink socket")?;
-        Ok(Netlink { handle, connection: tokio::spawn(connection) })
+    pub(super) async fn open() -> Result<Netlink> {
+        start(|| Ok(())).await
     }
 
-    /// A socket in the namespace `netns`, after `inside` ran there.
+    /// A socket in the namespace `netns`, after `inside` ran there; also the open namespace.
     pub(super) async fn open_in(
         netns: &Path,
         inside: fn() -> Result<()>,
@@ -87,16 +78,12 @@ impl Netlink {
         let file = File::open(netns)
             .with_context(|| format!("open the network namespace {}", netns.display()))?;
         let enter = file.try_clone().context("duplicate the namespace handle")?;
-        let runtime = tokio::runtime::Handle::current();
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new()
-            .name("leme-netns".into())
-            .spawn(move || {
-                let _ = sender.send(enter_and_open(&enter, &runtime, inside));
-            })
-            .context("start a thread for the network namespace")?;
-        let opened = receiver.await.map_err(|_| anyhow!("the namespace thread died"))?;
-        Ok((opened.with_context(|| format!("enter {}", netns.display()))?, file))
+        let prepare = move || {
+            nix::sched::setns(&enter, nix::sched::CloneFlags::CLONE_NEWNET).context("setns")?;
+            inside()
+        };
+        let netlink = start(prepare).await.with_context(|| format!("enter {}", netns.display()))?;
+        Ok((netlink, file))
     }
 
     /// The link called `name`.
@@ -228,15 +215,30 @@ impl Netlink {
     }
 }
 
-fn enter_and_open(
-    netns: &File,
-    runtime: &tokio::runtime::Handle,
-    inside: fn() -> Result<()>,
-) -> Result<Netlink> {
-    nix::sched::setns(netns, nix::sched::CloneFlags::CLONE_NEWNET).context("setns")?;
-    inside()?;
-    let _guard = runtime.enter();
-    Netlink::open()
+/// Starts a thread that runs `prepare`, opens a socket and serves it until the handle is dropped.
+async fn start(prepare: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Netlink> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let serve = move || {
+        let opened = prepare().and_then(|()| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+            let guard = runtime.enter();
+            let (connection, handle, _) = rtnetlink::new_connection()?;
+            drop(guard);
+            Ok((runtime, connection, handle))
+        });
+        match opened {
+            Ok((runtime, connection, handle)) => {
+                let _ = sender.send(Ok(Netlink { handle }));
+                runtime.block_on(connection);
+            }
+            Err(error) => drop(sender.send(Err(error.context("open a netlink socket")))),
+        }
+    };
+    std::thread::Builder::new()
+        .name("leme-netlink".into())
+        .spawn(serve)
+        .context("start a thread for netlink")?;
+    receiver.await.map_err(|_| anyhow!("the netlink thread died"))?
 }
 
 fn attribute<'a, T>(
