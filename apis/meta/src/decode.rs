@@ -22,8 +22,16 @@ pub struct Decoded {
     pub duplicates: Vec<String>,
 }
 
-/// Decodes one JSON document. The error is a 400 that says what the decoder says.
+/// Decodes the object of a request. The error is a 400 in the words that precede any kind; [`unrecognized`] adds the
+/// kind that was wanted.
 pub fn json(body: &[u8]) -> Result<Decoded, Status> {
+    document(body).map_err(|error| {
+        Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+    })
+}
+
+/// Decodes any JSON document, such as a patch. The error is what Go's decoder says.
+pub fn document(body: &[u8]) -> Result<Decoded, String> {
     // Go puts U+FFFD for what is not UTF-8, and so do we.
     let text = String::from_utf8_lossy(body);
     let state = State::default();
@@ -34,10 +42,7 @@ pub fn json(body: &[u8]) -> Result<Decoded, Status> {
     });
     match decoded {
         Ok(value) => Ok(Decoded { value, duplicates: state.duplicates.into_inner() }),
-        Err(error) => Err(Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {}",
-            go_error(&error, &text)
-        ))),
+        Err(error) => Err(go_error(&error, &text)),
     }
 }
 
@@ -45,7 +50,7 @@ pub fn json(body: &[u8]) -> Result<Decoded, Status> {
 pub fn unrecognized(kind: &str, error: &Status, body: &[u8]) -> Status {
     const SHOWN: usize = 30;
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let looks_binary = !matches!(body.first(), Some(b'{' | b'['));
+    let looks_binary = body.first() != Some(&b'{');
     let head = &body[..body.len().min(SHOWN)];
     let more = if body.len() > SHOWN { " ..." } else { "" };
     let summary = match body {
@@ -223,11 +228,7 @@ mod tests {
     use super::*;
 
     fn error(body: &str) -> String {
-        let message = json(body.as_bytes()).expect_err(body).message;
-        message
-            .strip_prefix("couldn't get version/kind; json parse error: ")
-            .expect("a prefix")
-            .into()
+        document(body.as_bytes()).expect_err(body)
     }
 
     #[test]
@@ -267,6 +268,22 @@ mod tests {
         ] {
             assert_eq!(error(body), want, "{body}");
         }
+    }
+
+    #[test]
+    fn a_body_of_no_kind_is_shown_in_part() {
+        let message = |body: &[u8]| {
+            let error = json(body).expect_err("no JSON");
+            unrecognized("Pod", &error, body).message
+        };
+        let start = "the object provided is unrecognized (must be of type Pod): couldn't get \
+                     version/kind; json parse error: ";
+        assert_eq!(message(b"{"), format!("{start}unexpected end of JSON input ({{)"));
+        assert_eq!(message(b""), format!("{start}unexpected end of JSON input (<empty>)"));
+        assert_eq!(
+            message(b"ab"),
+            format!("{start}invalid character 'a' looking for beginning of value (6162)")
+        );
     }
 
     #[test]

@@ -17,10 +17,13 @@ pub fn micros(time: Timestamp) -> String {
 
 /// Reads an RFC 3339 time, with any offset and any fraction.
 pub fn parse(text: &str) -> Option<Timestamp> {
-    // Go demands the full form; jiff also takes a space for the T and may lack the seconds.
+    // Go demands the full form; jiff also takes small letters, a space for the T, and a zone's name.
     let bytes = text.as_bytes();
     let full = bytes.len() >= 20 && bytes[10] == b'T' && bytes[13] == b':' && bytes[16] == b':';
-    if full { text.parse().ok() } else { None }
+    let plain = bytes
+        .iter()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b':' | b'.' | b'T' | b'Z'));
+    if full && plain { text.parse().ok() } else { None }
 }
 
 /// The time from `from` to `now` as `kubectl` shows ages: `45s`, `3m20s`, `5h10m`, `3d4h`, `2y10d`.
@@ -97,7 +100,16 @@ mod tests {
         let time = parse("2026-11-21T04:11:03.123456+01:00").expect("a time");
         assert_eq!(seconds(time), "2026-11-21T03:11:03Z");
         assert_eq!(micros(time), "2026-11-21T03:11:03.123456Z");
-        for bad in ["", "2026-11-21", "2026-11-21 03:11:03Z", "2026-11-21T03:11Z", "now"] {
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21 03:11:03Z",
+            "2026-11-21T03:11Z",
+            "now",
+            "2026-11-21T03:11:03z",
+            "2026-11-21T03:11:03Z[UTC]",
+            "2026-13-21T03:11:03Z",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

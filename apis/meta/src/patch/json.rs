@@ -10,13 +10,38 @@ const MAX_OPERATIONS: usize = 10_000;
 /// Most bytes that the `copy` operations of one patch may add up to.
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 
+/// Most elements that the patch may push aside as it adds to and removes from the middle of lists.
+const MAX_SHIFTED: usize = 100_000_000;
+
+/// What a patch has cost so far.
+#[derive(Default)]
+struct Cost {
+    copied: usize,
+    shifted: usize,
+}
+
+impl Cost {
+    fn copy(&mut self, bytes: usize) -> Result<(), String> {
+        self.copied += bytes;
+        if self.copied > MAX_COPIED {
+            return Err(format!("copies of more than {MAX_COPIED} bytes"));
+        }
+        Ok(())
+    }
+
+    fn shift(&mut self, elements: usize) -> Result<(), String> {
+        self.shifted += elements;
+        if self.shifted > MAX_SHIFTED { Err("too much to push aside".to_owned()) } else { Ok(()) }
+    }
+}
+
 /// Applies a patch, all of it or nothing.
 pub fn json(current: &Value, operations: &[u8]) -> Result<Value, Status> {
     let operations = parse(operations)?;
     let mut document = current.clone();
-    let mut copied = 0;
+    let mut cost = Cost::default();
     for operation in &operations {
-        apply(&mut document, operation, &mut copied).map_err(unprocessable)?;
+        apply(&mut document, operation, &mut cost).map_err(unprocessable)?;
     }
     Ok(document)
 }
@@ -32,9 +57,7 @@ struct Operation {
 type Pointer = Vec<String>;
 
 fn parse(operations: &[u8]) -> Result<Vec<Operation>, Status> {
-    let document = decode::json(operations)
-        .map_err(|status| Status::bad_request(strip(&status.message).to_owned()))?
-        .value;
+    let document = decode::document(operations).map_err(Status::bad_request)?.value;
     let Value::Array(list) = document else {
         return Err(Status::bad_request(format!(
             "json: cannot unmarshal {} into Go value of type jsonpatch.Patch",
@@ -55,11 +78,6 @@ fn parse(operations: &[u8]) -> Result<Vec<Operation>, Status> {
         )));
     }
     list.into_iter().map(operation).collect::<Result<_, String>>().map_err(unprocessable)
-}
-
-/// The decoder's own words, without what it says about kinds.
-fn strip(message: &str) -> &str {
-    message.rsplit_once("json parse error: ").map_or(message, |(_, said)| said)
 }
 
 fn operation(mut operation: Value) -> Result<Operation, String> {
@@ -86,13 +104,13 @@ fn unprocessable(_cause: String) -> Status {
     super::rejected()
 }
 
-fn apply(document: &mut Value, operation: &Operation, copied: &mut usize) -> Result<(), String> {
+fn apply(document: &mut Value, operation: &Operation, cost: &mut Cost) -> Result<(), String> {
     let value = || operation.value.clone().ok_or_else(|| "an operation with no value".to_owned());
     let from = || operation.from.as_ref().ok_or_else(|| "an operation with no from".to_owned());
     let path = &operation.path;
     match operation.name.as_str() {
-        "add" => add(document, path, value()?),
-        "remove" => remove(document, path).map(drop),
+        "add" => add(document, path, value()?, cost),
+        "remove" => remove(document, path, cost).map(drop),
         "replace" => {
             *find_mut(document, path).ok_or_else(|| missing(path))? = value()?;
             Ok(())
@@ -102,17 +120,14 @@ fn apply(document: &mut Value, operation: &Operation, copied: &mut usize) -> Res
             if path.len() > from.len() && path.starts_with(from) {
                 return Err("a value cannot move into itself".to_owned());
             }
-            let value = remove(document, from)?;
-            add(document, path, value)
+            let value = remove(document, from, cost)?;
+            add(document, path, value, cost)
         }
         "copy" => {
             let from = from()?;
             let value = find(document, from).ok_or_else(|| missing(from))?.clone();
-            *copied += value.to_string().len();
-            if *copied > MAX_COPIED {
-                return Err(format!("copies of more than {MAX_COPIED} bytes"));
-            }
-            add(document, path, value)
+            cost.copy(value.to_string().len())?;
+            add(document, path, value, cost)
         }
         "test" => {
             let found = find(document, path).unwrap_or(&Value::Null);
@@ -173,7 +188,7 @@ fn find_mut<'a>(document: &'a mut Value, path: &[String]) -> Option<&'a mut Valu
     })
 }
 
-fn add(document: &mut Value, path: &Pointer, value: Value) -> Result<(), String> {
+fn add(document: &mut Value, path: &Pointer, value: Value, cost: &mut Cost) -> Result<(), String> {
     let Some((last, parents)) = path.split_last() else {
         *document = value;
         return Ok(());
@@ -192,6 +207,7 @@ fn add(document: &mut Value, path: &Pointer, value: Value) -> Result<(), String>
                 key => index(key, end),
             };
             let at = at.filter(|at| *at <= end).ok_or_else(|| missing(path))?;
+            cost.shift(end - at)?;
             items.insert(at, value);
             Ok(())
         }
@@ -199,18 +215,20 @@ fn add(document: &mut Value, path: &Pointer, value: Value) -> Result<(), String>
     }
 }
 
-fn remove(document: &mut Value, path: &Pointer) -> Result<Value, String> {
+fn remove(document: &mut Value, path: &Pointer, cost: &mut Cost) -> Result<Value, String> {
     let Some((last, parents)) = path.split_last() else {
         return Ok(document.take());
     };
     match find_mut(document, parents) {
-        Some(Value::Object(map)) => map.remove(last),
+        Some(Value::Object(map)) => map.remove(last).ok_or_else(|| missing(path)),
         Some(Value::Array(items)) => {
-            index(last, items.len()).filter(|at| *at < items.len()).map(|at| items.remove(at))
+            let at = index(last, items.len()).filter(|at| *at < items.len());
+            let at = at.ok_or_else(|| missing(path))?;
+            cost.shift(items.len() - at)?;
+            Ok(items.remove(at))
         }
-        _ => None,
+        _ => Err(missing(path)),
     }
-    .ok_or_else(|| missing(path))
 }
 
 #[cfg(test)]
@@ -295,6 +313,13 @@ mod tests {
     fn copies_are_bounded() {
         let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
         assert_eq!(patched(json!({"a": ["x"]}), json!(vec![double; 100])), Err(422));
+    }
+
+    #[test]
+    fn shifting_is_bounded() {
+        let current = json!({"l": vec![0; 300_000]});
+        let front = json!({"op": "add", "path": "/l/0", "value": 1});
+        assert_eq!(patched(current, json!(vec![front; 400])), Err(422));
     }
 
     proptest! {

@@ -128,9 +128,12 @@ impl Differ<'_> {
                 items.push(Value::Object(inner));
             }
         }
-        for gone in old.iter().filter(|item| find(new, item).is_none() && find(live, item).is_some()) {
+        for gone in
+            old.iter().filter(|item| find(new, item).is_none() && find(live, item).is_some())
+        {
             let key = gone.get(merge_key).cloned().unwrap_or_default();
-            let delete = [("$patch".to_owned(), Value::from("delete")), (merge_key.to_owned(), key)];
+            let delete =
+                [("$patch".to_owned(), Value::from("delete")), (merge_key.to_owned(), key)];
             items.push(Value::Object(delete.into_iter().collect()));
         }
         items
