@@ -74,7 +74,12 @@ pub(crate) const ROUTE: &[SelectableField] = texts!(
 pub(crate) const BUILD: &[SelectableField] = &[
     field("status", |build| text(build, "/status/phase").to_owned()),
     field("podName", |build| {
-        text(build, "/metadata/annotations/openshift.io~1build.pod-name").to_owned()
+        let annotated = text(build, "/metadata/annotations/openshift.io~1build.pod-name");
+        match (annotated, text(build, "/metadata/name")) {
+            ("", "") => String::new(),
+            ("", name) => format!("{name}-build"),
+            (annotated, _) => annotated.to_owned(),
+        }
     }),
 ];
 

@@ -229,3 +229,63 @@ fn other_kinds_print_as_upstream_does() {
         &["d", "3", "2 (during test)", "1", "config,image(a:i:1)"],
     );
 }
+
+#[test]
+fn builds_and_image_streams_print_as_openshift_does() {
+    let check = |kind: &str, object: Value, want: &[&str]| assert_eq!(row(kind, &object), want);
+    check(
+        "builds",
+        json!({
+            "metadata": {"name": "b-1"},
+            "spec": {"source": {"git": {"ref": "main"}}, "strategy": {"dockerStrategy": {}},
+                "revision": {"git": {"commit": "0123456789abcdef0123456789abcdef01234567"}}},
+            "status": {"phase": "Failed", "reason": "PushFailed", "duration": 90_000_000_000_i64,
+                "startTimestamp": "2026-01-01T00:55:00Z"},
+        }),
+        &["b-1", "Docker", "Git@0123456", "Failed (PushFailed)", "5 minutes ago", "1m30s"],
+    );
+    check(
+        "bc",
+        json!({
+            "metadata": {"name": "b"},
+            "spec": {"source": {"binary": {}}, "strategy": {"sourceStrategy": {}}},
+            "status": {"lastVersion": 3},
+        }),
+        &["b", "Source", "Binary", "3"],
+    );
+    let tag = |name: &str| json!({"tag": name, "items": [{"created": "2026-01-01T00:58:30Z"}]});
+    let stream = |tags: &[&str]| {
+        let tags: Vec<Value> = tags.iter().map(|name| tag(name)).collect();
+        json!({
+            "metadata": {"name": "i"},
+            "status": {"dockerImageRepository": "r/i", "tags": tags},
+        })
+    };
+    check(
+        "is",
+        stream(&["z", "1.9", "1.10", "latest", "1.10.1"]),
+        &["i", "r/i", "latest,1.10,1.9,1.10.1,z", "About a minute ago"],
+    );
+    check("is", stream(&[]), &["i", "r/i", "", ""]);
+    let long = |letter: &str| letter.repeat(30);
+    let (a, b) = (long("a"), long("b"));
+    check(
+        "is",
+        stream(&[&b, &a]),
+        &["i", "r/i", &format!("{a} + 1 more..."), "About a minute ago"],
+    );
+}
+
+#[test]
+fn fields_are_read_for_selectors() {
+    let read = |kind: &str, path: &str, object: Value| {
+        let kind = by_word(kind).expect(kind);
+        let field = kind.selectable.iter().find(|field| field.path == path).expect(path);
+        (field.read)(&object)
+    };
+    assert_eq!(read("pods", "spec.hostNetwork", json!({})), "false");
+    assert_eq!(read("pods", "spec.nodeName", json!({"spec": {"nodeName": "n"}})), "n");
+    assert_eq!(read("rc", "status.replicas", json!({})), "0");
+    assert_eq!(read("events", "source", json!({"reportingComponent": "c"})), "c");
+    assert_eq!(read("builds", "podName", json!({"metadata": {"name": "b"}})), "b-build");
+}

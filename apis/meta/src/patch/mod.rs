@@ -42,7 +42,7 @@ fn rejected() -> Status {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 

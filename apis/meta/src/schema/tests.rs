@@ -1,8 +1,10 @@
 //! Tests of the field table, and the small table that the tests of patches share.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::patch::tests::document;
 
 /// A table with every sort of field.
 pub(crate) const TABLE: &str = "\
@@ -194,4 +196,21 @@ fn defaults_are_filled_in() {
     assert_eq!(document, want);
     apply_defaults(&schemas(), POD, &mut document);
     assert_eq!(document, want);
+}
+
+proptest! {
+    #[test]
+    fn what_is_pruned_and_completed_stays_so(spec in document(), inner in document()) {
+        let mut value = json!({
+            "spec": {"containers": [inner.clone(), spec.clone()], "limits": inner, "args": spec},
+        });
+        let _ = check(&schemas(), POD, &value);
+        prune(&schemas(), POD, &mut value);
+        apply_defaults(&schemas(), POD, &mut value);
+        prop_assert_eq!(check(&schemas(), POD, &value).unknown, Vec::<String>::new());
+        let mut again = value.clone();
+        prune(&schemas(), POD, &mut again);
+        apply_defaults(&schemas(), POD, &mut again);
+        prop_assert_eq!(again, value);
+    }
 }
