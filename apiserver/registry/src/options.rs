@@ -2,7 +2,6 @@
 //!
 //! Knows: `metav1.DeleteOptions`, as a body and as query parameters. Refuses to know: what is deleted.
 
-use leme_meta::field::FieldErrorKind;
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::Value;
 
@@ -133,8 +132,7 @@ fn dry_run_of<'v>(values: impl Iterator<Item = &'v str>) -> Result<bool, Status>
     let mut asked = false;
     for value in values {
         if value != "All" {
-            let mut error = FieldError::not_supported(&Path::new("dryRun"), value, &["All"]);
-            error.kind = FieldErrorKind::NotSupported;
+            let error = FieldError::not_supported(&Path::new("dryRun"), value, &["All"]);
             return Err(refused(&[error]));
         }
         asked = true;

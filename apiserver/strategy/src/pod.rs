@@ -4,7 +4,7 @@
 //! it runs.
 
 use leme_meta::{FieldError, Path, Status};
-use leme_registry::{Context, Strategy, json};
+use leme_registry::{Context, Strategy, json, names};
 use serde_json::{Value, json};
 
 use crate::check::Errors;
@@ -65,11 +65,8 @@ fn prepare_create(pod: &mut Value, _: &Context) {
 
 fn tolerate(spec: &mut Value, key: &str) {
     let tolerated = json::list(spec, &["tolerations"]).iter().any(|toleration| {
-        matches!(
-            json::text(toleration, &["key"]),
-            "" | "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable"
-        ) && (json::text(toleration, &["key"]).is_empty()
-            || json::text(toleration, &["key"]) == key)
+        let own = json::text(toleration, &["key"]);
+        (own.is_empty() || own == key)
             && matches!(json::text(toleration, &["effect"]), "" | "NoExecute")
     });
     if tolerated {
@@ -91,7 +88,7 @@ fn qos_class(spec: &Value) -> &'static str {
             let read = |kind| {
                 json::at(container, &["resources", kind, resource])
                     .and_then(resources::parse)
-                    .filter(|quantity| quantity.to_string() != "0")
+                    .filter(|quantity| !quantity.is_zero())
             };
             let (request, limit) = (read("requests"), read("limits"));
             any |= request.is_some() || limit.is_some();
@@ -236,6 +233,13 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
 
 fn warn(pod: &Value) -> Vec<String> {
     let mut warnings = Vec::new();
+    let wrong = names::dns1123_label(json::text(pod, &["metadata", "name"]));
+    if !wrong.is_empty() {
+        warnings.push(format!(
+            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            wrong.join(" ")
+        ));
+    }
     for field in ["initContainers", "containers"] {
         for (index, container) in json::list(pod, &["spec", field]).iter().enumerate() {
             let mut seen = std::collections::HashSet::new();

@@ -180,19 +180,9 @@ fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: 
             .to_owned(),
         asked => asked.to_owned(),
     };
-    let selectorless = json::unset(spec, "selector");
-    if asked == "None" && selectorless {
-        json::default(spec, "ipFamilyPolicy", "RequireDualStack");
-    }
-    json::default(spec, "ipFamilyPolicy", "SingleStack");
-    let families = if asked == "None" && json::text(spec, &["ipFamilyPolicy"]) == "RequireDualStack"
-    {
-        json!(["IPv4", "IPv6"])
-    } else {
-        json!(["IPv4"])
-    };
-    if json::unset(spec, "ipFamilies") {
-        json::set(spec, "ipFamilies", families);
+    families(spec, &asked, errors);
+    if !errors.is_empty() {
+        return;
     }
     let address =
         if asked == "None" || (!asked.is_empty() && asked == json::text(before, &["clusterIP"])) {
@@ -215,6 +205,39 @@ fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: 
             let shown = if asked.is_empty() { Value::Null } else { json!([asked]) };
             errors.push(FieldError::invalid(&at, GoList(&shown), &detail));
         }
+    }
+}
+
+/// Settles the address families of a service in a cluster that has IPv4 alone. A headless service without selector
+/// speaks for addresses outside, so that it may have both.
+fn families(spec: &mut Value, asked: &str, errors: &mut Errors) {
+    let outside = asked == "None" && json::unset(spec, "selector");
+    json::default(spec, "ipFamilyPolicy", if outside { "RequireDualStack" } else { "SingleStack" });
+    let policy = json::text(spec, &["ipFamilyPolicy"]).to_owned();
+    let path = Path::new("spec");
+    if outside {
+        let mut list = json::list(spec, &["ipFamilies"]).to_vec();
+        if list.is_empty() {
+            list.push("IPv4".into());
+        }
+        if list.len() < 2 && policy != "SingleStack" {
+            list.push(if list[0] == "IPv4" { "IPv6" } else { "IPv4" }.into());
+        }
+        json::set(spec, "ipFamilies", list);
+        return;
+    }
+    if policy == "RequireDualStack" {
+        let why = "this cluster is not configured for dual-stack services";
+        errors.push(FieldError::invalid(&path.child("ipFamilyPolicy"), &policy, why));
+    }
+    for (index, family) in json::list(spec, &["ipFamilies"]).iter().enumerate() {
+        if family != "IPv4" {
+            let at = path.child("ipFamilies").index(index);
+            errors.push(FieldError::invalid(&at, family, "not configured on this cluster"));
+        }
+    }
+    if json::unset(spec, "ipFamilies") {
+        json::set(spec, "ipFamilies", json!(["IPv4"]));
     }
 }
 

@@ -73,7 +73,7 @@ fn modes(spec: &Value, path: &Path, errors: &mut Errors) {
 
 fn positive(value: &Value, path: &Path, errors: &mut Errors) {
     let Some(amount) = resources::parse(value) else { return };
-    if resources::is_negative(value) || amount.to_string() == "0" {
+    if amount.is_negative() || amount.is_zero() {
         errors.push(FieldError::invalid(path, &amount.to_string(), "must be greater than zero"));
     }
 }

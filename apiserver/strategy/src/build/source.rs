@@ -30,25 +30,13 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::invalid(&path, "", why));
     }
     if has("git") && has("binary") && !uses("customStrategy") {
-        errors.push(FieldError::invalid(
-            &path.child("git"),
-            "",
-            "may not be set when binary is also set",
-        ));
-        errors.push(FieldError::invalid(
-            &path.child("binary"),
-            "",
-            "may not be set when git is also set",
-        ));
+        for (field, other) in [("git", "binary"), ("binary", "git")] {
+            let why = format!("may not be set when {other} is also set");
+            errors.push(FieldError::invalid(&path.child(field), "", &why));
+        }
         return;
     }
-    if let Some(git) = json::at(source, &["git"]) {
-        let uri = check::required(git, "uri", &path.child("git"), errors);
-        if uri.contains(char::is_control) {
-            let why = "invalid control character in URL";
-            errors.push(FieldError::invalid(&path.child("git").child("uri"), uri, why));
-        }
-    }
+    git(source, &path.child("git"), errors);
     binary(source, &path.child("binary").child("asFile"), errors);
     if json::text(source, &["dockerfile"]).len() > MAX_DOCKERFILE {
         let why = format!("must be smaller than {MAX_DOCKERFILE} bytes");
@@ -72,11 +60,17 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     secret_ref(source, "sourceSecret", &path, errors);
     let directory = json::text(source, &["contextDir"]);
     if leaves(directory) {
-        errors.push(FieldError::invalid(
-            &path.child("contextDir"),
-            directory,
-            "context dir must not be a relative path",
-        ));
+        let why = "context dir must not be a relative path";
+        errors.push(FieldError::invalid(&path.child("contextDir"), directory, why));
+    }
+}
+
+fn git(source: &Value, path: &Path, errors: &mut Errors) {
+    let Some(git) = json::at(source, &["git"]) else { return };
+    let uri = check::required(git, "uri", path, errors);
+    if uri.contains(char::is_control) {
+        let why = "invalid control character in URL";
+        errors.push(FieldError::invalid(&path.child("uri"), uri, why));
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Knows: what a strategy must say. Refuses to know: how a rollout proceeds.
 
-use leme_meta::field::Shown;
 use leme_meta::{FieldError, Path};
-use leme_registry::{json, meta, names};
+use leme_registry::meta::{self, Raw};
+use leme_registry::{json, names};
 use serde_json::Value;
 
 use super::HOOKS;
@@ -106,21 +106,9 @@ fn params(spec: &Value, field: &str, params: &Value, path: &Path, errors: &mut E
     }
 }
 
-/// A number or a percentage as Go's `%#v` shows it.
-struct IntOrString<'a>(&'a Value);
-
-impl Shown for IntOrString<'_> {
-    fn shown(&self) -> String {
-        match self.0 {
-            Value::String(text) => {
-                format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{text:?}}}")
-            }
-            other => format!(
-                "intstr.IntOrString{{Type:0, IntVal:{}, StrVal:\"\"}}",
-                other.as_i64().unwrap_or(0)
-            ),
-        }
-    }
+/// A number or a percentage, shown without quotes.
+fn bare(value: &Value) -> Raw<String> {
+    Raw(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 /// The number of a percentage such as `25%`.
@@ -137,7 +125,7 @@ fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
         if value.is_string() && percentage(value).is_none() {
             errors.push(FieldError::invalid(
                 &at,
-                IntOrString(value),
+                bare(value),
                 "value should be int(5) or percentage(5%)",
             ));
         }
@@ -150,16 +138,12 @@ fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
     if amount(unavailable) == 0 && amount(read("maxSurge")) == 0 {
         errors.push(FieldError::invalid(
             &at,
-            IntOrString(unavailable),
+            bare(unavailable),
             "cannot be 0 when maxSurge is 0 as well",
         ));
     }
     if percentage(unavailable).is_some_and(|percent| percent > 100) {
-        errors.push(FieldError::invalid(
-            &at,
-            IntOrString(unavailable),
-            "should not be more than 100%",
-        ));
+        errors.push(FieldError::invalid(&at, bare(unavailable), "should not be more than 100%"));
     }
 }
 

@@ -22,8 +22,7 @@ pub(crate) fn parse(value: &Value) -> Option<Quantity> {
 
 /// Whether a value is a quantity below zero.
 pub(crate) fn is_negative(value: &Value) -> bool {
-    let zero = Quantity::parse("0").ok();
-    parse(value) < zero && parse(value).is_some()
+    parse(value).is_some_and(|quantity| quantity.is_negative())
 }
 
 /// Writes every quantity of a map in canonical form; what cannot be parsed stays.

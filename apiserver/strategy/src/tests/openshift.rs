@@ -137,7 +137,7 @@ fn a_deployment_config_is_checked() {
         create(config(json!({ "strategy": none }))),
         &[
             "spec.strategy.rollingParams.timeoutSeconds: Invalid value: 0: must be >0",
-            "spec.strategy.rollingParams.maxUnavailable: Invalid value: intstr.IntOrString{Type:0, IntVal:0, StrVal:\"\"}: cannot be 0 when maxSurge is 0 as well",
+            "spec.strategy.rollingParams.maxUnavailable: Invalid value: 0: cannot be 0 when maxSurge is 0 as well",
         ],
     );
     let trigger = |name: &str| {

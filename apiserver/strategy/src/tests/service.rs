@@ -116,3 +116,20 @@ fn services_are_checked() {
         "{name}"
     );
 }
+
+#[test]
+fn there_is_one_address_family() {
+    check(
+        create(with(service(), &[("spec.ipFamilyPolicy", json!("RequireDualStack"))])),
+        &[
+            "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services",
+        ],
+    );
+    check(
+        create(with(service(), &[("spec.ipFamilies", json!(["IPv6"]))])),
+        &["spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster"],
+    );
+    let outside = json!({ "clusterIP": "None", "ports": [{ "port": 1 }] });
+    let spec = created(with(service(), &[("spec", outside)]))["spec"].clone();
+    assert_eq!(spec["ipFamilies"], json!(["IPv4", "IPv6"]));
+}
