@@ -13,7 +13,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, setns, unshare};
 use oci_spec::runtime::Spec;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::MountPropagationFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -93,14 +93,14 @@ fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, 
 fn write_spec(request: &ContainerRequest, rootfs: &Path) -> Result<Spec, SpecError> {
     let identity = users::resolve(&request.spec.process, rootfs)?;
     let spec = spec::build(&request.spec, rootfs, &identity)?;
-    make_working_directory(rootfs, &request.spec.process.cwd, identity.uid, identity.gid)?;
+    make_working_directory(rootfs, &request.spec.process.cwd)?;
     files::write_json(&request.directory.join("config.json"), &spec)?;
     Ok(spec)
 }
 
 /// Makes a missing working directory, never leaving the root file system. One that cannot be made is the container's
 /// own trouble and shows when it starts.
-fn make_working_directory(rootfs: &Path, cwd: &str, uid: u32, gid: u32) -> io::Result<()> {
+fn make_working_directory(rootfs: &Path, cwd: &str) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let root = rustix::fs::open(rootfs, flags, Mode::empty())?;
@@ -108,10 +108,7 @@ fn make_working_directory(rootfs: &Path, cwd: &str, uid: u32, gid: u32) -> io::R
     for part in Path::new(cwd).components() {
         let std::path::Component::Normal(name) = part else { continue };
         let parent = rustix::fs::openat2(&root, &path, flags, Mode::empty(), inside)?;
-        if rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).is_ok() {
-            let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
-            rustix::fs::chownat(&parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
-        }
+        let _ = rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755));
         path.push(name);
         if rustix::fs::openat2(&root, &path, flags, Mode::empty(), inside).is_err() {
             return Ok(());

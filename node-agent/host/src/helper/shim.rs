@@ -324,12 +324,13 @@ impl Shim {
             record.message = message;
         }
         let _ = self.cgroup.remove();
-        files::write_json(&self.request.exit_file(), &record)?;
+        // On a full disk whoever listens still learns of it.
+        let written = files::write_json(&self.request.exit_file(), &record);
         let _ = files::remove_tree(&self.request.oci_root().join(&self.request.id));
         self.phase = Phase::Exited(record);
         let phase = self.phase.clone();
         self.tell(&Report::Phase(phase));
-        Ok(())
+        written
     }
 }
 

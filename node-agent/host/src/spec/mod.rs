@@ -205,10 +205,8 @@ fn linux(input: &SpecInput) -> Result<Linux, SpecError> {
         .cgroups_path(&input.cgroup)
         .resources(resources(input)?)
         .build()?;
-    linux.set_rootfs_propagation(Some("slave".to_owned()).filter(|_| !shares_mounts(input)));
-    if shares_mounts(input) {
-        linux.set_rootfs_propagation(Some("shared".into()));
-    }
+    let propagation = if shares_mounts(input) { "shared" } else { "slave" };
+    linux.set_rootfs_propagation(Some(propagation.to_owned()));
     linux.set_uid_mappings(None).set_gid_mappings(None).set_sysctl(None);
     let masks = !security.privileged;
     linux.set_masked_paths(masks.then(mounts::masked_paths));

@@ -3,7 +3,6 @@
 //! Knows: records and shims. Refuses to know: what a shim does.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +11,11 @@ use leme_host::files;
 use leme_host::helper::protocol::{
     Command, ContainerRequest, ExitRecord, Failure, Phase, Report, Request, ShimRecord,
 };
-use leme_host::images::ImageRecord;
-use leme_host::namespaces::SandboxPaths;
-use leme_host::spec::{BindMount, NamespacesInput, ProcessInput, ResourcesInput, SecurityInput, SpecInput};
-use leme_node_core::cri::{ContainerConfig, ContainerState, ContainerStatus, Propagation};
+use leme_node_core::cri::{ContainerConfig, ContainerState, ContainerStatus};
 use nix::sys::signal::Signal;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::records::{self, ContainerRecord, SandboxRecord};
+use super::records::{self, ContainerRecord};
 use super::watch::{Connection, Order};
 use super::{EmbeddedRuntime, blocking, failed, from_failure, lock};
 use crate::{Result, RuntimeError, RuntimeEvent};
@@ -93,17 +89,8 @@ impl EmbeddedRuntime {
         if let Some(connection) = connection {
             let (request, events) = (entry.record.request.clone(), self.events.clone());
             tokio::spawn(async move {
-                connection.serve(orders_end, &teller).await;
-                let last = teller.borrow().clone();
-                if !matches!(last, Phase::Exited(_)) {
-                    // The engine is gone when nobody listens; the shim is when somebody still does.
-                    if teller.is_closed() {
-                        return;
-                    }
-                    let record = settle(&request, &last).await;
-                    teller.send_replace(Phase::Exited(record));
-                }
-                if !teller.is_closed() {
+                follow(&request, connection, orders_end, &teller).await;
+                if matches!(&*teller.borrow(), Phase::Exited(_)) {
                     let _ = events.send(RuntimeEvent::ContainerExited { id: request.id.clone() });
                 }
             });
@@ -147,145 +134,33 @@ impl EmbeddedRuntime {
         lock(&self.containers).remove(id);
         Ok(())
     }
-
-    fn plan_container(
-        &self,
-        sandbox: &SandboxRecord,
-        config: &ContainerConfig,
-        image: &ImageRecord,
-    ) -> Result<ContainerRecord> {
-        let id = files::random_hex(32).map_err(failed("make id"))?;
-        let paths = SandboxPaths(self.config.namespaces(&sandbox.id));
-        let log_path = if config.log_path.is_empty() || sandbox.config.log_directory.is_empty() {
-            PathBuf::new()
-        } else {
-            Path::new(&sandbox.config.log_directory).join(&config.log_path)
-        };
-        let security = &config.security;
-        let spec = SpecInput {
-            process: process_input(config, image),
-            security: SecurityInput {
-                privileged: security.privileged,
-                readonly_rootfs: security.readonly_rootfs,
-                no_new_privileges: security.no_new_privileges,
-                add_capabilities: security.add_capabilities.clone(),
-                drop_capabilities: security.drop_capabilities.clone(),
-                seccomp_default: security.seccomp_default,
-            },
-            resources: ResourcesInput {
-                cpu_shares: config.resources.cpu_shares,
-                cpu_quota: config.resources.cpu_quota,
-                cpu_period: config.resources.cpu_period,
-                memory_limit: config.resources.memory_limit,
-            },
-            namespaces: NamespacesInput {
-                net: (!sandbox.config.host_network).then(|| paths.net()),
-                ipc: paths.ipc(),
-                uts: paths.uts(),
-                pid: config.share_pid.then(|| paths.pid()),
-            },
-            mounts: mounts(config, &self.config.sandboxes().join(&sandbox.id), &paths),
-            cgroup: format!("{}/{id}", self.config.pod_cgroup(&sandbox.config.pod.uid)),
-        };
-        let settings = image.config.config().as_ref();
-        Ok(ContainerRecord {
-            sandbox_id: sandbox.id.clone(),
-            config: config.clone(),
-            created_at: files::now_nanos(),
-            image_id: image.digests.first().cloned().unwrap_or_else(|| image.id.clone()),
-            stop_signal: settings.and_then(|c| c.stop_signal().as_deref()).and_then(signal).unwrap_or(libc_sigterm()),
-            layers: image.layers.clone(),
-            request: ContainerRequest {
-                directory: self.config.containers().join(&id),
-                id,
-                run_directory: self.config.run_dir.clone(),
-                layers: image.layers.clone(),
-                spec,
-                log_path,
-                stdin: config.stdin,
-                oom_score_adj: config.resources.oom_score_adj,
-            },
-        })
-    }
 }
 
-fn libc_sigterm() -> i32 {
-    Signal::SIGTERM as i32
-}
-
-/// `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`.
-fn signal(text: &str) -> Option<i32> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Ok(number) = name.parse::<i32>() {
-        return (1..=64).contains(&number).then_some(number);
-    }
-    if let Some(offset) = name.strip_prefix("RTMIN") {
-        return Some(34 + offset.strip_prefix('+').map_or(Ok(0), str::parse).ok()?).filter(|n| (34..=64).contains(n));
-    }
-    format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
-}
-
-fn process_input(config: &ContainerConfig, image: &ImageRecord) -> ProcessInput {
-    let settings = image.config.config().clone().unwrap_or_default();
-    let entrypoint = settings.entrypoint().clone().unwrap_or_default();
-    let cmd = settings.cmd().clone().unwrap_or_default();
-    // A command replaces both of the image's parts, arguments alone only its arguments.
-    let mut args = if config.command.is_empty() { entrypoint } else { config.command.clone() };
-    if !config.args.is_empty() {
-        args.extend(config.args.iter().cloned());
-    } else if config.command.is_empty() {
-        args.extend(cmd);
-    }
-    let mut env = settings.env().clone().unwrap_or_default();
-    env.extend(config.env.iter().map(|(name, value)| format!("{name}={value}")));
-    let cwd = if config.working_dir.is_empty() {
-        settings.working_dir().clone().unwrap_or_default()
-    } else {
-        config.working_dir.clone()
-    };
-    ProcessInput {
-        args,
-        env,
-        cwd,
-        tty: config.tty,
-        image_user: settings.user().clone().unwrap_or_default(),
-        run_as_user: config.security.run_as_user,
-        run_as_group: config.security.run_as_group,
-        supplemental_groups: config.security.supplemental_groups.clone(),
-    }
-}
-
-/// The pod's mounts, and the sandbox's files where the pod does not replace them.
-fn mounts(config: &ContainerConfig, sandbox: &Path, paths: &SandboxPaths) -> Vec<BindMount> {
-    let mut list: Vec<BindMount> = config
-        .mounts
-        .iter()
-        .map(|mount| BindMount {
-            source: mount.host_path.clone().into(),
-            destination: mount.container_path.clone().into(),
-            readonly: mount.readonly,
-            propagation: match mount.propagation {
-                Propagation::Private => "rprivate",
-                Propagation::HostToContainer => "rslave",
-                Propagation::Bidirectional => "rshared",
+/// Listens to a container's shim until the container has ended or nobody wants to know any more.
+async fn follow(
+    request: &ContainerRequest,
+    mut connection: Connection,
+    mut orders: mpsc::Receiver<Order>,
+    teller: &watch::Sender<Phase>,
+) {
+    loop {
+        connection.serve(&mut orders, teller).await;
+        let last = teller.borrow().clone();
+        if matches!(last, Phase::Exited(_)) || teller.is_closed() {
+            return;
+        }
+        // The connection broke. A shim that lives has more to tell.
+        match reconnect(request).await {
+            Some((again, phase)) => {
+                connection = again;
+                teller.send_replace(phase);
             }
-            .into(),
-        })
-        .collect();
-    let readonly = config.security.readonly_rootfs;
-    let own = [
-        ("/etc/hosts", sandbox.join("hosts"), readonly),
-        ("/etc/hostname", sandbox.join("hostname"), readonly),
-        ("/etc/resolv.conf", sandbox.join("resolv.conf"), readonly),
-        ("/dev/shm", paths.shm(), false),
-    ];
-    for (destination, source, readonly) in own {
-        if !list.iter().any(|mount| mount.destination == Path::new(destination)) {
-            list.push(BindMount { source, destination: destination.into(), readonly, propagation: "rprivate".into() });
+            None => {
+                teller.send_replace(Phase::Exited(settle(request, &last).await));
+                return;
+            }
         }
     }
-    list
 }
 
 /// Connects to the shim of a container that an earlier engine made. A shim that lives but does not listen yet is
@@ -431,25 +306,5 @@ impl Entry {
             }
         }
         status
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_stop_signals() {
-        for (text, number) in [
-            ("SIGQUIT", Some(3)),
-            ("term", Some(15)),
-            ("9", Some(9)),
-            ("SIGRTMIN+3", Some(37)),
-            ("RTMIN", Some(34)),
-            ("0", None),
-            ("SIGNOPE", None),
-        ] {
-            assert_eq!(signal(text), number, "{text}");
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod container;
 mod exec;
 mod helper;
+mod plan;
 mod purge;
 mod records;
 mod sandbox;

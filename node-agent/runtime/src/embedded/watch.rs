@@ -43,7 +43,7 @@ impl Connection {
     }
 
     /// Passes orders on and reports back until the shim ends or nobody is left to order.
-    pub(super) async fn serve(mut self, mut orders: mpsc::Receiver<Order>, phase: &watch::Sender<Phase>) {
+    pub(super) async fn serve(&mut self, orders: &mut mpsc::Receiver<Order>, phase: &watch::Sender<Phase>) {
         let mut waiting: VecDeque<oneshot::Sender<Result<(), Failure>>> = VecDeque::new();
         loop {
             tokio::select! {
