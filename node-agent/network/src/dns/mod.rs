@@ -19,6 +19,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use kube::Client;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
@@ -47,7 +48,8 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
     let zone = Zone::new(&config.cluster_domain, config.reverse_cidrs.clone());
     let zone = Arc::new(RwLock::new(zone));
     let forwarder = Arc::new(Forwarder::new(config.upstreams.clone(), config.listen.clone()));
-    let mut server = Server::new(Handler { zone: zone.clone(), forwarder });
+    let mut server =
+        Server::new(Handler { zone: zone.clone(), forwarder, turn: AtomicUsize::new(0) });
     for &address in &config.listen {
         let udp = UdpSocket::bind(address).await;
         server.register_socket(udp.with_context(|| format!("DNS: listen on {address}/udp"))?);
@@ -76,6 +78,8 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
 struct Handler {
     zone: Arc<RwLock<Zone>>,
     forwarder: Arc<Forwarder>,
+    /// Many programs take the first address: each answer starts with another.
+    turn: AtomicUsize,
 }
 
 /// An answer before it is a message.
@@ -164,7 +168,10 @@ impl Handler {
             _ if !complete => Reply::code(ResponseCode::ServFail),
             Answer::NoName => negative(ResponseCode::NXDomain),
             Answer::NoData => negative(ResponseCode::NoError),
-            Answer::Records(answers, additionals) => {
+            Answer::Records(mut answers, additionals) => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let first = turn.checked_rem(answers.len()).unwrap_or(0);
+                answers.rotate_left(first);
                 Reply { answers, additionals, ..Reply::of_zone(ResponseCode::NoError) }
             }
             Answer::Alias(alias, target) => {

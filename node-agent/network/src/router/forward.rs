@@ -2,6 +2,7 @@
 //!
 //! Messages are taken apart and put together again by hyper, so framing never crosses from one side to the other.
 
+use super::activity::{Activity, Tracked};
 use super::headers;
 use super::table::{Entry, Table};
 use arc_swap::ArcSwap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(super) type Answer = Response<Either<Incoming, Full<Bytes>>>;
-type Outgoing = Either<Incoming, Empty<Bytes>>;
+type Outgoing = Either<Tracked, Empty<Bytes>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,22 +86,23 @@ impl Forwarder {
         let (parts, body) = request.into_parts();
         let mut body = Some(body);
         for attempt in 1.. {
+            let activity = Activity::new();
             let Some(endpoint) = entry.pick() else { break };
             let Some(uri) = endpoint_uri(&parts.uri, endpoint) else {
                 return page(StatusCode::BAD_REQUEST);
             };
             let mut outgoing = Request::new(match body.take() {
-                Some(body) if !empty => Either::Left(body),
+                Some(body) if !empty => Either::Left(Tracked::new(body, activity.clone())),
                 _ => Either::Right(Empty::new()),
             });
             *outgoing.method_mut() = parts.method.clone();
             *outgoing.uri_mut() = uri;
             *outgoing.headers_mut() = parts.headers.clone();
-            let sent = tokio::time::timeout(entry.timeout, self.client.request(outgoing)).await;
+            let sent = activity.watch(entry.timeout, self.client.request(outgoing)).await;
             let error = match sent {
-                Ok(Ok(answer)) => return self.answer(answer, from_client),
-                Ok(Err(error)) => error,
-                Err(_) => return page(StatusCode::GATEWAY_TIMEOUT),
+                Some(Ok(answer)) => return self.answer(answer, from_client),
+                Some(Err(error)) => error,
+                None => return page(StatusCode::GATEWAY_TIMEOUT),
             };
             tracing::debug!(%endpoint, attempt, error = &error as &dyn std::error::Error, "not passed on");
             if !repeat || attempt >= ATTEMPTS {

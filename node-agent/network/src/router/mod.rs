@@ -3,6 +3,7 @@
 //!
 //! Absent: TLS (Routes that ask for it are refused with the reason `TLSNotServed`), sticky cookies, rate limits, rewrites.
 
+mod activity;
 mod admit;
 mod forward;
 mod headers;
