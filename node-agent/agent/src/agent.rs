@@ -51,6 +51,16 @@ pub struct Entry {
     pub api_again: Option<Timestamp>,
     pub delete: bool,
     pub forget_again: Option<Timestamp>,
+    /// No wake-up before that time: its last one changed nothing.
+    calm: Option<Timestamp>,
+}
+
+impl Entry {
+    /// When its machine wants to be woken.
+    fn wake(&self) -> Option<Timestamp> {
+        let at = self.machine.next_wake()?;
+        Some(self.calm.map_or(at, |calm| calm.max(at)))
+    }
 }
 
 /// The agent.
@@ -155,16 +165,21 @@ impl Agent {
         let due: Vec<String> = self
             .pods
             .iter()
-            .filter(|(_, e)| e.machine.next_wake().is_some_and(|at| at <= now))
+            .filter(|(_, e)| e.wake().is_some_and(|at| at <= now))
             .map(|(uid, _)| uid.clone())
             .collect();
         for uid in due {
             self.step(&uid, pod::Event::Wake);
+            if let Some(entry) = self.pods.get_mut(&uid) {
+                let stuck = entry.machine.next_wake().is_some_and(|at| at <= now);
+                entry.calm = stuck.then(|| after(Duration::from_secs(1)));
+            }
         }
         self.retry_api(now);
-        let pods = self.pods.values().filter_map(|e| {
-            [e.machine.next_wake(), e.api_again, e.forget_again].into_iter().flatten().min()
-        });
+        let pods = self
+            .pods
+            .values()
+            .filter_map(|e| [e.wake(), e.api_again, e.forget_again].into_iter().flatten().min());
         let next = pods.chain([self.relist_at, self.node.next()]).min().unwrap_or(self.relist_at);
         let wait = next.duration_since(now).max(jiff::SignedDuration::from_millis(1));
         Duration::try_from(wait).unwrap_or(RELIST)
@@ -327,6 +342,7 @@ impl Agent {
             api_again: None,
             delete: false,
             forget_again: None,
+            calm: None,
         };
         self.pods.insert(uid.clone(), entry);
         self.refer(&uid);

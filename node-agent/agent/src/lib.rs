@@ -18,7 +18,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,9 +66,9 @@ impl std::fmt::Debug for AgentConfig {
 
 /// Runs the agent until it is cancelled. Containers stay running.
 pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Result<()> {
-    std::fs::create_dir_all(config.data_dir.join("pods"))
-        .and_then(|()| std::fs::create_dir_all(config.data_dir.join("logs")))
-        .with_context(|| format!("make {}", config.data_dir.display()))?;
+    for directory in ["pods", "logs"] {
+        make_private(&config.data_dir.join(directory))?;
+    }
     let views = view::Views::default();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
@@ -89,6 +89,27 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
     token.cancel();
     server.await.context("kubelet API")?;
     result
+}
+
+/// Makes a directory that only this user can enter: volumes hold Secrets.
+fn make_private(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("make {}", path.display()))
+}
+
+/// Unmounts every volume that is mounted under a node's directory; for a node whose containers have been stopped.
+pub fn release(data_dir: &Path) -> anyhow::Result<()> {
+    let pods = data_dir.join("pods");
+    let entries = match std::fs::read_dir(&pods) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.with_context(|| format!("read {}", pods.display()))?,
+    };
+    for entry in entries {
+        volumes::release(&entry.with_context(|| format!("read {}", pods.display()))?.path())?;
+    }
+    Ok(())
 }
 
 /// Stops every container of every pod on the runtime, at most `grace` each and all at once, then the sandboxes.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
@@ -32,7 +32,9 @@ const RENEW: Duration = Duration::from_secs(10);
 const LEASE_SECONDS: i32 = 40;
 /// How often the node is looked at; its status is written when something changed or it is old.
 const LOOK: Duration = Duration::from_secs(10);
-const WRITE: Duration = Duration::from_secs(300);
+const WRITE: SignedDuration = SignedDuration::from_secs(300);
+/// Conditions that this agent writes.
+const OWN: &[&str] = &["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"];
 const MEMORY_LOW: i64 = 100 << 20;
 const DISK_LOW: u64 = 1 << 30;
 
@@ -46,16 +48,9 @@ pub struct NodeKeeper {
     look_at: Timestamp,
     lease_busy: bool,
     lease_at: Timestamp,
-    told: Arc<Mutex<Told>>,
+    /// When the status was written last.
+    written: Arc<Mutex<Option<Timestamp>>>,
     lease: Arc<Mutex<Option<Lease>>>,
-}
-
-/// What the API was told last.
-#[derive(Default)]
-struct Told {
-    registered: bool,
-    status: Option<NodeStatus>,
-    at: Option<Timestamp>,
 }
 
 fn read(path: &str) -> String {
@@ -101,7 +96,7 @@ impl NodeKeeper {
             look_at: Timestamp::UNIX_EPOCH,
             lease_busy: false,
             lease_at: Timestamp::UNIX_EPOCH,
-            told: Arc::default(),
+            written: Arc::default(),
             lease: Arc::default(),
         }
     }
@@ -127,9 +122,9 @@ impl NodeKeeper {
             self.look_at = after(LOOK);
             if !std::mem::replace(&mut self.busy, true) {
                 let node = self.template(config);
-                let (config, told, to) = (config.clone(), self.told.clone(), to.clone());
+                let (config, written, to) = (config.clone(), self.written.clone(), to.clone());
                 tokio::spawn(async move {
-                    let call = tell(&config, node, told);
+                    let call = tell(&config, node, written);
                     let result = tokio::time::timeout(Duration::from_secs(30), call).await;
                     let result = result.unwrap_or_else(|_| Err("timed out".to_owned()));
                     let _ = to.send(Event::Node(result));
@@ -312,52 +307,70 @@ fn is_code(error: &kube::Error, code: u16) -> bool {
 }
 
 /// Registers the node, or writes its status if that changed or is old.
-async fn tell(config: &AgentConfig, mut node: Node, told: Arc<Mutex<Told>>) -> Result<(), String> {
+async fn tell(
+    config: &AgentConfig,
+    mut node: Node,
+    written: Arc<Mutex<Option<Timestamp>>>,
+) -> Result<(), String> {
     let api: Api<Node> = Api::all(config.client.clone());
     complete(config, &mut node).await?;
-    let mut told = told.lock().await;
-    let Some(status) = node.status.clone() else { return Ok(()) };
-    let old = told.at.is_none_or(|at| {
-        Timestamp::now().duration_since(at).as_secs()
-            >= i64::try_from(WRITE.as_secs()).unwrap_or(300)
-    });
-    if told.registered && told.status.as_ref() == Some(&status) && !old {
+    let mut written = written.lock().await;
+    let Some(mut status) = node.status.clone() else { return Ok(()) };
+    let text = |e: kube::Error| e.to_string();
+    let found = match *written {
+        Some(_) => api.get_opt(&config.node_name).await.map_err(text)?,
+        None => None,
+    };
+    let known = match found {
+        Some(known) => known,
+        None => register(&api, config, &node).await.map_err(text)?,
+    };
+    date(&mut status, &known);
+    // The API is asked each time: others write conditions too, as when the lease was late for a while.
+    let fresh = written.is_some_and(|at| Timestamp::now().duration_since(at) < WRITE);
+    if fresh && known.status.as_ref().is_some_and(|known| same(known, &status)) {
         return Ok(());
     }
-    let text = |e: kube::Error| e.to_string();
-    let known = match (told.registered, told.status.clone()) {
-        (true, Some(_)) => api.get_opt(&config.node_name).await.map_err(text)?,
-        _ => register(&api, config, &node).await.map_err(text)?,
-    };
-    let known = match known {
-        Some(known) => known,
-        None => register(&api, config, &node).await.map_err(text)?.unwrap_or_default(),
-    };
-    let mut dated = status.clone();
-    date(&mut dated, &known);
-    let patch = serde_json::json!({"status": dated});
+    let patch = serde_json::json!({"status": status});
     let params = PatchParams::default();
     api.patch_status(&config.node_name, &params, &Patch::Strategic(patch)).await.map_err(text)?;
-    *told = Told { registered: true, status: Some(status), at: Some(Timestamp::now()) };
+    *written = Some(Timestamp::now());
     Ok(())
 }
 
+/// Whether the API has this status already, but for the time of the heartbeat.
+fn same(known: &NodeStatus, status: &NodeStatus) -> bool {
+    let conditions = |status: &NodeStatus| -> Vec<NodeCondition> {
+        let mut list: Vec<NodeCondition> = status.conditions.clone().unwrap_or_default();
+        list.retain(|c| OWN.contains(&c.type_.as_str()));
+        list.sort_by(|a, b| a.type_.cmp(&b.type_));
+        for condition in &mut list {
+            condition.last_heartbeat_time = None;
+        }
+        list
+    };
+    conditions(known) == conditions(status)
+        && known.addresses == status.addresses
+        && known.capacity == status.capacity
+        && known.allocatable == status.allocatable
+        && known.daemon_endpoints == status.daemon_endpoints
+        && known.node_info == status.node_info
+        && known.images.as_deref().unwrap_or_default()
+            == status.images.as_deref().unwrap_or_default()
+}
+
 /// Creates the Node, ready from the start; one that exists gets this node's labels.
-async fn register(
-    api: &Api<Node>,
-    config: &AgentConfig,
-    node: &Node,
-) -> kube::Result<Option<Node>> {
+async fn register(api: &Api<Node>, config: &AgentConfig, node: &Node) -> kube::Result<Node> {
     let mut fresh = node.clone();
     if let Some(status) = &mut fresh.status {
         date(status, &Node::default());
     }
     match api.create(&PostParams::default(), &fresh).await {
-        Ok(created) => Ok(Some(created)),
+        Ok(created) => Ok(created),
         Err(error) if is_code(&error, 409) => {
             let patch = serde_json::json!({"metadata": {"labels": node.metadata.labels}});
             let params = PatchParams::default();
-            Ok(Some(api.patch(&config.node_name, &params, &Patch::Merge(patch)).await?))
+            api.patch(&config.node_name, &params, &Patch::Merge(patch)).await
         }
         Err(error) => Err(error),
     }

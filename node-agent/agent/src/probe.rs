@@ -28,6 +28,8 @@ pub struct Check {
     pub http: Option<HTTPGetAction>,
     /// A connection.
     pub tcp: Option<TCPSocketAction>,
+    /// A gRPC health check, which is not supported.
+    pub grpc: bool,
 }
 
 impl From<&Probe> for Check {
@@ -36,6 +38,7 @@ impl From<&Probe> for Check {
             exec: probe.exec.clone(),
             http: probe.http_get.clone(),
             tcp: probe.tcp_socket.clone(),
+            grpc: probe.grpc.is_some(),
         }
     }
 }
@@ -50,6 +53,9 @@ pub async fn run(
 ) -> Outcome {
     if let Some(action) = &check.exec {
         return exec(runtime, id, action, limit).await;
+    }
+    if check.grpc {
+        return Outcome::Error("grpc probes are not supported on this node".to_owned());
     }
     let Some((host, port)) = target(hooks, check) else {
         return Outcome::Error("the probe names no usable port".to_owned());

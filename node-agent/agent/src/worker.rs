@@ -289,6 +289,7 @@ impl Hooks {
             exec: handler.exec.clone(),
             http: handler.http_get.clone(),
             tcp: handler.tcp_socket.clone(),
+            grpc: false,
         };
         match probe::run(runtime, self, id, &check, limit).await {
             Outcome::Success => Ok(()),

@@ -206,6 +206,7 @@ pub struct Built {
 /// Builds a container's configuration.
 pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
     let Build { pod, container, attempt, facts, .. } = build;
+    unsupported(pod, container)?;
     let env = env::of_container(pod, container, facts, build.sources)?;
     let get = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     let words = |list: &Option<Vec<String>>| -> Vec<String> {
@@ -250,6 +251,20 @@ pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
         env,
     };
     Ok(Built { config, sub_paths, must_not_be_root })
+}
+
+/// What is asked for and cannot be given is refused, not left out.
+fn unsupported(pod: &Pod, container: &Container) -> Result<(), Trouble> {
+    let spec = spec::of(pod);
+    let asked = [
+        (spec.host_pid == Some(true), "hostPID"),
+        (spec.host_ipc == Some(true), "hostIPC"),
+        (container.volume_devices.as_ref().is_some_and(|d| !d.is_empty()), "volumeDevices"),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Trouble::Message(format!("{what} is not supported on this node"))),
+        None => Ok(()),
+    }
 }
 
 fn mounts<'e>(

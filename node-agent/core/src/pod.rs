@@ -322,17 +322,24 @@ impl PodMachine {
     /// When to call [`Self::step`] with [`Event::Wake`] at the latest.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let mut times: Vec<Timestamp> = Vec::new();
+        let volumes = self.volumes == Volumes::Ready;
         match &self.stage {
-            Stage::Retrying { at, .. } | Stage::TearingDownAgain { at, .. } => times.push(*at),
-            Stage::Finished { .. } => return None,
+            Stage::Retrying { at, .. } if volumes => times.push(*at),
+            Stage::TearingDownAgain { at, .. } => times.push(*at),
+            Stage::Up { .. } => {
+                times.extend(self.slots.iter().filter_map(|slot| slot.due(volumes)));
+            }
+            Stage::Stopping { .. } => {
+                times.extend(self.slots.iter().filter_map(Slot::stop_due));
+            }
             _ => {}
         }
-        if let Volumes::Failed { again, .. } = self.volumes {
-            times.push(again);
+        let starting =
+            matches!(self.stage, Stage::Preparing | Stage::Retrying { .. } | Stage::Up { .. });
+        if let (Volumes::Failed { again, .. }, true) = (&self.volumes, starting) {
+            times.push(*again);
         }
         times.extend(self.expires());
-        let probing = matches!(self.stage, Stage::Up { .. });
-        times.extend(self.slots.iter().filter_map(|slot| slot.due(probing)));
         times.into_iter().min()
     }
 

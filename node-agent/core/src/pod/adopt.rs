@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus as ApiStatus, Pod};
 
+use super::slot::Adopted;
 use super::{Again, Ended, Observed, PodMachine, Running, Slot, Stage, State, Volumes, Why};
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
 use crate::spec::{self, Role};
@@ -101,10 +102,14 @@ impl PodMachine {
         self.slots[index].last = before.map(|c| Ended::from_status(c));
         let container = spec::container(&self.pod, &name).map(|(c, _)| c);
         let here = current == Some(newest.sandbox_id.as_str());
-        let ready = api.as_ref().is_some_and(|s| {
-            s.ready && s.container_id.as_deref().is_some_and(|id| id.ends_with(&newest.id))
-        });
-        let running = Running::from_status(newest, container, now, ready);
+        let same = api
+            .as_ref()
+            .filter(|s| s.container_id.as_deref().is_some_and(|id| id.ends_with(&newest.id)));
+        let adopted = Adopted {
+            started: same.is_some_and(|s| s.started == Some(true)),
+            ready: same.is_some_and(|s| s.ready),
+        };
+        let running = Running::from_status(newest, container, now, adopted);
         self.slots[index].state = match newest.state {
             ContainerState::Running if here => State::Running(running),
             ContainerState::Exited => {

@@ -85,6 +85,11 @@ impl PodMachine {
             self.tear_down(None, why, out);
             return;
         }
+        let mut mains = self.slots.iter().filter(|s| s.role == Role::Main);
+        if mains.all(|s| s.done().is_some()) {
+            self.tear_down(None, Why::Completed, out);
+            return;
+        }
         if !self.ask_volumes(now, out) {
             return;
         }

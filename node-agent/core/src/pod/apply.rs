@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
+use super::slot::Adopted;
 use super::{
     Again, Effect, Ended, Event, Notice, Observed, PodMachine, Running, Stage, StartError, State,
     StopCause, Volumes,
@@ -142,7 +143,7 @@ impl PodMachine {
         for (reason, message) in events {
             out.push(self.notice(index, false, reason, message));
         }
-        let running = Running::from_status(status, container.as_ref(), now, false);
+        let running = Running::from_status(status, container.as_ref(), now, Adopted::default());
         self.slots[index].state = State::Running(running);
         let hook = container.and_then(|c| c.lifecycle).and_then(|l| l.post_start);
         if let (Some(handler), ContainerState::Running) = (hook, status.state) {

@@ -88,6 +88,15 @@ pub enum StopCause {
     Pod,
 }
 
+/// What the API knew of a container that ran before this agent did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Adopted {
+    /// Its startup probe had passed.
+    pub started: bool,
+    /// It was ready.
+    pub ready: bool,
+}
+
 /// A running container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Running {
@@ -170,18 +179,23 @@ impl Ended {
 }
 
 impl Running {
-    /// From what the runtime says. `ready` is what the API knew of an adopted container.
+    /// From what the runtime says. An adopted container is as started and as ready as the API knew it.
     pub fn from_status(
         status: &ContainerStatus,
         container: Option<&Container>,
         now: Timestamp,
-        adopted_ready: bool,
+        adopted: Adopted,
     ) -> Self {
         let started_at = time(status.started_at).unwrap_or(now);
         let probes = [Kind::Startup, Kind::Readiness, Kind::Liveness].into_iter();
         let probes = probes.filter_map(|kind| {
             let probe = kind.of(container?)?;
-            Some(ProbeState::new(kind, probe, started_at, now, adopted_ready))
+            let passed = match kind {
+                Kind::Startup => adopted.started,
+                Kind::Readiness => adopted.ready,
+                Kind::Liveness => false,
+            };
+            Some(ProbeState::new(kind, probe, started_at, now, passed))
         });
         Self {
             id: status.id.clone(),
@@ -268,16 +282,23 @@ impl Slot {
         self.next.saturating_sub(1)
     }
 
-    /// When something is due without any event.
-    pub fn due(&self, probing: bool) -> Option<Timestamp> {
+    /// When something is due without any event, in a pod that is up; `startable` says that its volumes are there.
+    pub fn due(&self, startable: bool) -> Option<Timestamp> {
         match &self.state {
-            State::Blocked { again, .. } => Some(*again),
-            State::Stopping { again, .. } => *again,
-            State::Ended { again: Again::At(at, _), .. } => Some(*at),
-            State::Running(running) if probing => {
+            State::Blocked { again, .. } if startable => Some(*again),
+            State::Ended { again: Again::At(at, _), .. } if startable => Some(*at),
+            State::Running(running) => {
                 let mut running = running.clone();
                 running.active_probes().filter_map(|p| p.due()).min()
             }
+            _ => self.stop_due(),
+        }
+    }
+
+    /// When a stop that failed is to be repeated.
+    pub fn stop_due(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Stopping { again, .. } => *again,
             _ => None,
         }
     }
