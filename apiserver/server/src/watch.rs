@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::HeaderMap;
 use leme_meta::{FieldError, Path, Status};
 use leme_store::StoreError;
 use leme_store::cache::{Cached, SubEvent, Subscription};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Answer, read_failed};
@@ -116,8 +116,7 @@ impl Api {
             bookmarks: wanted.bookmarks,
             bookmarked: 0,
             seen: revision,
-            deadline: Instant::now() + wanted.life,
-            stopping: self.lifetime.stop_token(),
+            end: end(wanted.life, self.lifetime.stop_token()),
             ended: false,
         };
         let chunks = futures::stream::unfold(stream, |mut stream| async move {
@@ -141,9 +140,16 @@ struct Stream {
     bookmarked: u64,
     /// The revision of the last event looked at.
     seen: u64,
-    deadline: Instant,
-    stopping: CancellationToken,
+    /// Resolves when the watch has lasted long enough; made once, for it is looked at with every event.
+    end: BoxFuture<'static, ()>,
     ended: bool,
+}
+
+fn end(life: Duration, stopping: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        // Either way it is over.
+        let _ = tokio::time::timeout(life, stopping.cancelled_owned()).await;
+    })
 }
 
 impl Stream {
@@ -157,9 +163,9 @@ impl Stream {
                 return None;
             }
             let batch = tokio::select! {
+                biased;
+                () = &mut self.end => return self.last_bookmark(),
                 batch = self.subscription.next_batch(BATCH) => batch,
-                () = tokio::time::sleep_until(self.deadline) => return self.last_bookmark(),
-                () = self.stopping.cancelled() => return self.last_bookmark(),
             };
             if batch.is_empty() {
                 return None;

@@ -111,10 +111,16 @@ async fn unknown_fields_are_refused_warned_of_or_ignored_as_asked() {
     body["dataa"] = json!({});
     let strict = api.post(&format!("{CONFIG_MAPS}?fieldValidation=Strict"), &body).await;
     let (code, _, message) = strict.refused();
-    assert_eq!((code, message.as_str()), (400, r#"strict decoding error: unknown field "dataa""#));
+    let want = r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "dataa""#;
+    assert_eq!((code, message.as_str()), (400, want));
     let warned = api.post(CONFIG_MAPS, &body).await;
     assert_eq!(warned.headers["warning"], r#"299 - "unknown field \"dataa\"""#);
     assert!(warned.ok().get("dataa").is_none());
+    let path = format!("{CONFIG_MAPS}/a?fieldValidation=Strict");
+    let refused = api.send("PATCH", &path, MERGE, &json!({ "dataa": { "b": "c" } })).await;
+    let (code, _, message) = refused.refused();
+    let want = r#" "" is invalid: patch: Invalid value: "map[dataa:map[b:c]]": strict decoding error: unknown field "dataa""#;
+    assert_eq!((code, message.as_str()), (422, want));
     body["metadata"]["name"] = "b".into();
     let ignored = api.post(&format!("{CONFIG_MAPS}?fieldValidation=Ignore"), &body).await;
     assert!(!ignored.headers.contains_key("warning"));

@@ -40,7 +40,7 @@ impl Api {
     pub(crate) async fn create_object(
         &self,
         request: &ResourceRequest,
-        body: Value,
+        mut body: Value,
         options: &WriteOptions,
     ) -> Result<(Value, Vec<String>), Status> {
         admit::lifecycle(self, request, "create").await?;
@@ -51,7 +51,8 @@ impl Api {
         for _ in 0..tries {
             let context = self.context(request, options);
             let mut reservation = self.pools.reserve(&self.cache);
-            let mut new = leme_registry::create(&context, body.clone(), &mut reservation)?;
+            let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
+            let mut new = leme_registry::create(&context, attempt, &mut reservation)?;
             let warnings = (strategy.warn)(&new);
             let name = leme_registry::json::text(&new, &["metadata", "name"]);
             let key = request.kind.key(&request.namespace, name);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use leme_kinds::Kind;
 use leme_meta::field::FieldErrorKind;
-use leme_meta::{FieldError, Gvk, Path, Status};
+use leme_meta::{FieldError, Gvk, Path, Status, decode};
 use serde_json::Value;
 
 use crate::body;
@@ -66,14 +66,14 @@ impl WriteOptions {
         Ok(WriteOptions { dry_run, validation })
     }
 
-    /// Applies the mode to what is unknown or doubled: an error, warnings, or nothing.
-    pub fn met(&self, problems: Vec<String>) -> Result<Vec<String>, Status> {
+    /// Applies the mode to what is unknown or doubled: an error for the caller to put in its words, warnings, or nothing.
+    pub fn met(&self, problems: Vec<String>) -> Result<Vec<String>, String> {
         match self.validation {
             _ if problems.is_empty() => Ok(Vec::new()),
             Validation::Ignore => Ok(Vec::new()),
             Validation::Warn => Ok(problems),
             Validation::Strict => {
-                Err(Status::bad_request(format!("strict decoding error: {}", problems.join(", "))))
+                Err(format!("strict decoding error: {}", problems.join(", ")))
             }
         }
     }
@@ -94,14 +94,19 @@ pub(crate) fn object(
     options: &WriteOptions,
 ) -> Result<Decoded, Status> {
     let json = body::to_json(&body::media_type(headers), bytes)?;
-    let (value, mut problems) = parsed(&json)?;
+    let (value, mut problems) =
+        parsed(&json).map_err(|error| decode::unrecognized(kind.kind, &error, &json))?;
     let checked = crate::schema::check(kind, schema, value)?;
     problems.extend(checked.problems);
-    Ok(Decoded { value: checked.value, warnings: options.met(problems)? })
+    let warnings = options.met(problems).map_err(|error| {
+        let Kind { kind, version, .. } = kind;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+    })?;
+    Ok(Decoded { value: checked.value, warnings })
 }
 
 /// JSON as a value, with its doubled fields. Size is bounded by the body's limit, depth by the decoder.
 pub(crate) fn parsed(json: &[u8]) -> Result<(Value, Vec<String>), Status> {
-    let document = leme_meta::decode::json(json)?;
+    let document = decode::json(json)?;
     Ok((document.value, document.duplicates))
 }

@@ -5,11 +5,11 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use leme_meta::{Status, patch};
+use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
 use leme_registry::Target;
 use serde_json::Value;
 
-use super::{Stored, WriteOptions, options, target, written};
+use super::{Stored, WriteOptions, target, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
@@ -48,8 +48,8 @@ impl Patch {
                 )));
             }
         };
-        let (value, problems) = options::parsed(&bytes)?;
-        Ok((make(value), problems))
+        let document = decode::document(&bytes).map_err(Status::bad_request)?;
+        Ok((make(document.value), document.duplicates))
     }
 
     fn apply(&self, request: &ResourceRequest, base: &Value) -> Result<Value, Status> {
@@ -60,6 +60,18 @@ impl Patch {
                 patch::strategic(leme_kinds::schemas(), request.kind.schema, base, changes)
             }
         }
+    }
+}
+
+impl Patch {
+    /// The patch as invalid by itself: shown is what a client wrote, or what a JSON patch made.
+    fn refused(&self, patched: &Value, why: &str) -> Status {
+        let shown = match self {
+            Patch::Json(_) => patched.to_string(),
+            Patch::Merge(changes) | Patch::Strategic(changes) => patch::shown(changes),
+        };
+        let none = Gvk { group: String::new(), version: String::new(), kind: String::new() };
+        Status::invalid(&none, "", &[FieldError::invalid(&Path::new("patch"), &shown, why)])
     }
 }
 
@@ -74,7 +86,7 @@ impl Api {
         let options = WriteOptions::of(request)?;
         let target = target(request);
         let (patch, doubled) = Patch::read(headers, body)?;
-        let doubled = options.met(doubled)?;
+        let doubled = options.met(doubled).map_err(|error| patch.refused(&Value::Null, &error))?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
         let mut warnings = Vec::new();
@@ -83,7 +95,9 @@ impl Api {
                 let patched = patch.apply(request, &base(request, target, stored)?)?;
                 let name = if target == Target::Scale { "" } else { request.kind.schema };
                 let checked = schema::check(request.kind, name, patched)?;
-                warnings = options.met(checked.problems)?;
+                warnings = options
+                    .met(checked.problems)
+                    .map_err(|error| patch.refused(&checked.value, &error))?;
                 leme_registry::update(
                     &context,
                     target,
