@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::status::Status;
 
 pub use json::json;
-pub use strategic::strategic;
+pub use strategic::{shown, strategic};
 pub use three_way::three_way;
 
 /// Merge patch of RFC 7386: null removes, objects merge, all else replaces.

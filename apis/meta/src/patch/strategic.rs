@@ -302,8 +302,8 @@ fn without_directives(map: Object) -> Object {
         .collect()
 }
 
-/// A value as Go prints it.
-pub(super) fn shown(value: &Value) -> String {
+/// A value as Go prints it with `%v`: `map[a:1 b:[x y]]`.
+pub fn shown(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
