@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leme_controller_runtime::client::Refused;
 use leme_controller_runtime::{Caller, Queue};
 use leme_kinds::{KINDS, Kind};
 use leme_plan::{ObjectRef, namespace, service_account};
@@ -96,13 +97,11 @@ pub(crate) fn accounts(wiring: &Wiring) -> Start {
             let path = resolve("v1", "ConfigMap")
                 .map(|one| one.object(&key.1, &target.name, ""))
                 .unwrap_or_default();
-            let live = wiring
-                .executor
-                .caller()
-                .get(&path)
-                .await
-                .map_err(|refused| refused.message().to_owned())?;
-            published = Some((target, live["data"]["ca.crt"] == wanted.as_str()));
+            published = match wiring.executor.caller().get(&path).await {
+                Ok(live) => Some((target, live["data"]["ca.crt"] == wanted.as_str())),
+                Err(Refused::NotFound(_)) => None,
+                Err(other) => return Err(other.message().to_owned()),
+            };
         }
         let seen = service_account::Observed {
             namespace: wiring.cache.namespaces.get("", &key.1),

@@ -182,7 +182,8 @@ fn ports_of(key: &PortKey) -> Option<Vec<EndpointPort>> {
     Some(ports.collect())
 }
 
-/// Keeps each endpoint where it is, fills what has room, creates what is missing and deletes what is empty.
+/// Keeps each endpoint where it is, fills what has room, and uses slices that are not needed any more for what is new
+/// before it creates or deletes any.
 fn reconcile(
     service: &Service,
     family: &str,
@@ -196,45 +197,70 @@ fn reconcile(
         wanted.insert(key, BTreeMap::new());
     }
     let labels = labels(service);
-    for (key, mut endpoints) in wanted.clone() {
-        let empty = endpoints.is_empty();
-        let mut kept: Vec<EndpointSlice> = Vec::new();
-        for slice in old.iter().filter(|slice| key_of(slice) == key) {
-            let mut slice = (*slice).clone();
-            slice.endpoints = slice
-                .endpoints
-                .iter()
-                .filter_map(|one| endpoints.remove(one.target_ref.as_ref()?.uid.as_ref()?))
-                .collect();
-            kept.push(slice);
-        }
-        let mut fresh = endpoints.into_values();
-        for slice in &mut kept {
-            let room = MAX_ENDPOINTS.saturating_sub(slice.endpoints.len());
-            slice.endpoints.extend(fresh.by_ref().take(room));
-        }
-        let mut placeholder = empty;
-        for mut slice in kept {
-            let before = old.iter().find(|one| one.metadata.name == slice.metadata.name);
-            if slice.endpoints.is_empty() && !std::mem::take(&mut placeholder) {
-                plan.act(Action::delete(ObjectRef::to(&slice)));
+    let (gone, kept): (Vec<&EndpointSlice>, Vec<&EndpointSlice>) =
+        old.into_iter().partition(|slice| !wanted.contains_key(&key_of(slice)));
+    let mut surplus: Vec<EndpointSlice> = gone.into_iter().cloned().collect();
+    let mut fresh: Vec<EndpointSlice> = Vec::new();
+    for (key, endpoints) in wanted {
+        let same: Vec<&EndpointSlice> =
+            kept.iter().copied().filter(|slice| key_of(slice) == key).collect();
+        let (filled, rest) = fill(&same, endpoints);
+        let none_yet = same.is_empty() && rest.is_empty();
+        let has_endpoints =
+            !rest.is_empty() || filled.iter().any(|slice| !slice.endpoints.is_empty());
+        for (index, (before, mut slice)) in same.into_iter().zip(filled).enumerate() {
+            // Without any endpoint the first slice stays, empty.
+            if slice.endpoints.is_empty() && (has_endpoints || index > 0) {
+                surplus.push(slice);
                 continue;
             }
             slice.metadata.labels = Some(labels.clone());
-            if before.is_none_or(|before| **before != slice) {
+            if *before != slice {
                 plan.act(Action::update(&slice));
             }
         }
-        let rest: Vec<Endpoint> = fresh.collect();
-        let chunks: Vec<&[Endpoint]> =
-            if placeholder { vec![&[]] } else { rest.chunks(MAX_ENDPOINTS).collect() };
-        for chunk in chunks {
-            plan.act(Action::create(&new_slice(service, family, &key, &labels, chunk)));
+        for chunk in rest.chunks(MAX_ENDPOINTS) {
+            fresh.push(new_slice(service, family, &key, &labels, chunk));
+        }
+        if none_yet {
+            fresh.push(new_slice(service, family, &key, &labels, &[]));
         }
     }
-    for slice in old.iter().filter(|slice| !wanted.contains_key(&key_of(slice))) {
-        plan.act(Action::delete(ObjectRef::to(*slice)));
+    for new in fresh {
+        match surplus.pop() {
+            Some(mut used) => {
+                used.endpoints = new.endpoints;
+                used.ports = new.ports;
+                used.metadata.labels = new.metadata.labels;
+                plan.act(Action::update(&used));
+            }
+            None => plan.act(Action::create(&new)),
+        }
     }
+    for slice in surplus {
+        plan.act(Action::delete(ObjectRef::to(&slice)));
+    }
+}
+
+/// The slices with what is wanted of their endpoints, topped up; and what did not fit.
+fn fill(
+    slices: &[&EndpointSlice],
+    mut wanted: BTreeMap<String, Endpoint>,
+) -> (Vec<EndpointSlice>, Vec<Endpoint>) {
+    let mut filled: Vec<EndpointSlice> = slices.iter().map(|slice| (*slice).clone()).collect();
+    for slice in &mut filled {
+        let kept = slice
+            .endpoints
+            .iter()
+            .filter_map(|one| wanted.remove(one.target_ref.as_ref()?.uid.as_ref()?));
+        slice.endpoints = kept.collect();
+    }
+    let mut rest = wanted.into_values();
+    for slice in &mut filled {
+        let room = MAX_ENDPOINTS.saturating_sub(slice.endpoints.len());
+        slice.endpoints.extend(rest.by_ref().take(room));
+    }
+    (filled, rest.collect())
 }
 
 fn new_slice(
@@ -256,5 +282,74 @@ fn new_slice(
             owner_references: Some(vec![owner.controller_ref()]),
             ..ObjectMeta::default()
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The plan for some ready pods, carried out on the slices by hand: sizes of the slices and what was done.
+    fn check(
+        slices: &mut Vec<EndpointSlice>,
+        pods: std::ops::Range<u32>,
+        done: &str,
+        sizes: &[usize],
+    ) {
+        let service: Service = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "n", "uid": "s"},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        }))
+        .unwrap();
+        let pods = pods.map(|number| {
+            let pod = json!({
+                "metadata": {"name": format!("p{number}"), "namespace": "n", "uid": format!("{number:04}"), "labels": {"app": "web"}},
+                "status": {"podIP": format!("10.0.{}.{}", number / 250, number % 250 + 1),
+                    "conditions": [{"type": "Ready", "status": "True"}]},
+            });
+            Arc::new(serde_json::from_value(pod).unwrap())
+        });
+        let seen = Observed {
+            service: Some(Arc::new(service)),
+            pods: pods.collect(),
+            slices: slices.iter().cloned().map(Arc::new).collect(),
+            nodes: BTreeMap::new(),
+        };
+        let mut said = Vec::new();
+        for action in plan(&seen, Timestamp::UNIX_EPOCH).actions {
+            match action {
+                Action::Create { object, .. } => {
+                    said.push("create");
+                    let mut slice: EndpointSlice = serde_json::from_value(object.0).unwrap();
+                    slice.metadata.name = Some(format!("web-{}", slices.len()));
+                    slices.push(slice);
+                }
+                Action::Update { object } => {
+                    said.push("update");
+                    let new: EndpointSlice = serde_json::from_value(object.0).unwrap();
+                    let old = slices.iter_mut().find(|one| one.metadata.name == new.metadata.name);
+                    *old.unwrap() = new;
+                }
+                Action::Delete { target, .. } => {
+                    said.push("delete");
+                    slices.retain(|one| one.metadata.name.as_deref() != Some(&target.name));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(said.join(" "), done);
+        assert_eq!(slices.iter().map(|slice| slice.endpoints.len()).collect::<Vec<_>>(), sizes);
+    }
+
+    #[test]
+    fn a_hundred_a_slice_with_the_fewest_changes() {
+        let mut slices = Vec::new();
+        check(&mut slices, 0..0, "create", &[0]);
+        check(&mut slices, 0..0, "", &[0]);
+        check(&mut slices, 0..150, "update create", &[100, 50]);
+        check(&mut slices, 0..160, "update", &[100, 60]);
+        check(&mut slices, 100..160, "delete", &[60]);
+        check(&mut slices, 0..0, "update", &[0]);
     }
 }

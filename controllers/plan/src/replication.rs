@@ -315,3 +315,6 @@ fn wait_for_replicas(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The cluster: controllers, scheduler and nodes take turns until nobody has anything to do; then time may pass.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use leme_kinds::by_kind;
+use leme_plan::{Failure, Plan, pods};
+use leme_sched::{PodInfo, PodKey, Queue};
+use serde_json::json;
+
+use crate::api::Api;
+use crate::execute::Note;
+use crate::node::FakeNode;
+
+/// More rounds than any cluster of a script needs: reaching it means that controllers fight.
+const ROUNDS: usize = 500;
+
+/// Controllers with failures and times of their own, by controller and key.
+pub(crate) type Per<T> = BTreeMap<(String, String), T>;
+
+/// A simulated cluster.
+pub struct Cluster {
+    /// The objects.
+    pub api: Api,
+    pub(crate) nodes: BTreeMap<String, FakeNode>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) told: Per<String>,
+    pub(crate) failures: Per<Failure>,
+    /// Sign of life of each node and when it changed.
+    pub(crate) heard: BTreeMap<String, (String, Timestamp)>,
+    pub(crate) gone: BTreeMap<String, Timestamp>,
+    scheduler: leme_sched::Cluster,
+    known_pods: Vec<PodKey>,
+    known_nodes: Vec<String>,
+    /// The controllers crash after this many more actions, once.
+    pub crash_after: Option<usize>,
+}
+
+impl Cluster {
+    /// A cluster with the namespaces that every cluster has, at midnight.
+    pub fn new() -> Cluster {
+        let midnight = "2026-01-01T00:00:00Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut cluster = Cluster {
+            api: Api::new(midnight),
+            nodes: BTreeMap::new(),
+            notes: Vec::new(),
+            told: Per::new(),
+            failures: Per::new(),
+            heard: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            scheduler: leme_sched::Cluster::default(),
+            known_pods: Vec::new(),
+            known_nodes: Vec::new(),
+            crash_after: None,
+        };
+        for name in ["default", "kube-system", "kube-node-lease"] {
+            let namespace = json!({ "metadata": { "name": name } });
+            if let Some(kind) = by_kind("", "v1", "Namespace") {
+                cluster.must(|api| api.create(kind, "", namespace));
+            }
+        }
+        cluster.settle();
+        cluster
+    }
+
+    /// A write of the simulation itself, which cannot be refused.
+    pub(crate) fn must<T>(
+        &mut self,
+        write: impl FnOnce(&mut Api) -> Result<T, leme_meta::Status>,
+    ) -> T {
+        match write(&mut self.api) {
+            Ok(done) => done,
+            Err(status) => panic!("the simulation's own write was refused: {status}"),
+        }
+    }
+
+    /// Lets everybody act until nobody does.
+    pub fn settle(&mut self) {
+        for _ in 0..ROUNDS {
+            let before = (self.api.revision, self.crash_after.is_some());
+            self.watch_nodes();
+            self.controllers();
+            self.schedule();
+            self.run_nodes();
+            if (self.api.revision, self.crash_after.is_some()) == before {
+                return;
+            }
+        }
+        panic!(
+            "the cluster does not settle: {:?}",
+            self.notes.iter().rev().take(10).collect::<Vec<_>>()
+        );
+    }
+
+    /// Lets time pass, second by second.
+    pub fn tick(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.api.now =
+                self.api.now.checked_add(SignedDuration::from_secs(1)).unwrap_or(self.api.now);
+            self.settle();
+        }
+    }
+
+    /// The controllers lose all they remember: what they do next comes from the API alone.
+    pub(crate) fn crash_controllers(&mut self) {
+        self.crash_after = None;
+        self.told.clear();
+        self.failures.clear();
+        self.heard.clear();
+        self.gone.clear();
+        self.scheduler = leme_sched::Cluster::default();
+        self.known_pods.clear();
+        self.known_nodes.clear();
+    }
+
+    /// Carries out the plan of a controller for a key; failures are remembered for its next plan.
+    pub(crate) fn run_plan(&mut self, controller: &str, key: &str, plan: &Plan) {
+        let id = (controller.to_owned(), key.to_owned());
+        match self.execute(plan) {
+            Some(failure) => {
+                self.failures.insert(id, failure);
+            }
+            None => {
+                self.failures.remove(&id);
+            }
+        }
+    }
+
+    fn schedule(&mut self) {
+        let nodes = self.api.typed::<Node>(None);
+        let names: Vec<String> =
+            nodes.iter().map(|node| node.metadata.name.clone().unwrap_or_default()).collect();
+        for name in std::mem::replace(&mut self.known_nodes, names.clone()) {
+            if !names.contains(&name) {
+                self.scheduler.set_node(&name, None);
+            }
+        }
+        for (name, node) in names.iter().zip(&nodes) {
+            self.scheduler.set_node(name, Some(node));
+        }
+        let pods = self.api.typed::<Pod>(None);
+        let key = |pod: &Pod| {
+            let meta = &pod.metadata;
+            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+        };
+        let keys: Vec<PodKey> = pods.iter().map(|pod| key(pod)).collect();
+        for known in std::mem::replace(&mut self.known_pods, keys.clone()) {
+            if !keys.contains(&known) {
+                self.scheduler.set_pod(&known, None);
+            }
+        }
+        let mut queue = Queue::default();
+        let mut waiting = BTreeMap::new();
+        for (key, pod) in keys.into_iter().zip(pods) {
+            self.scheduler.set_pod(&key, Some(&pod));
+            if pods::node_name(&pod).is_empty() && pods::is_active(&pod) {
+                queue.add(key.clone(), 0);
+                waiting.insert(key, pod);
+            }
+        }
+        while let Some(key) = queue.pop() {
+            let Some(pod) = waiting.get(&key) else { continue };
+            let facts = self.volume_facts(pod);
+            let plan = match self.scheduler.schedule(&PodInfo::read(pod), &facts) {
+                Ok(node) => leme_sched::bind(pod, &node),
+                Err(why) => leme_sched::unschedulable(pod, &why, self.api.now),
+            };
+            self.run_plan("scheduler", &key.1, &plan);
+            if self
+                .api
+                .typed_get::<Pod>(&key.0, &key.1)
+                .is_none_or(|pod| pods::node_name(&pod).is_empty())
+            {
+                self.scheduler.forget(&key);
+            }
+        }
+    }
+
+    fn run_nodes(&mut self) {
+        let names: Vec<String> = self.nodes.keys().cloned().collect();
+        for name in names {
+            // Taken out while it works, so that it can use the cluster.
+            if let Some(mut node) = self.nodes.remove(&name) {
+                node.run(self);
+                self.nodes.insert(name, node);
+            }
+        }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster::new()
+    }
+}

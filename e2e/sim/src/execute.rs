@@ -1,0 +1,207 @@
+//! Carries out actions against the map, as the executor does against the API; can be told to crash after some.
+
+use leme_kinds::{Kind, by_kind};
+use leme_meta::Status;
+use leme_meta::gvk::split_api_version;
+use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Shown, Told};
+use leme_registry::{DeleteOptions, Target};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+/// An Event as the transcript shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// Time of day.
+    pub(crate) at: String,
+    pub(crate) about: String,
+    pub(crate) warning: bool,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+fn row(target: &ObjectRef) -> Result<&'static Kind, Status> {
+    let (group, version) = split_api_version(&target.api_version);
+    by_kind(group, version, &target.kind).ok_or_else(|| {
+        Status::bad_request(format!("no kind {} in {}", target.kind, target.api_version))
+    })
+}
+
+impl Cluster {
+    /// Carries out a plan until something fails or a simulated crash comes.
+    pub(crate) fn execute(&mut self, plan: &Plan) -> Option<Failure> {
+        if let Some(about) = &plan.report.about {
+            for waiting in &plan.report.waiting {
+                if waiting.shown != Shown::Status {
+                    let warning = waiting.shown == Shown::Warning;
+                    self.note_once(about, warning, waiting.reason, &waiting.message);
+                }
+            }
+        }
+        for action in &plan.actions {
+            match self.crash_after {
+                Some(0) => {
+                    self.crash_controllers();
+                    return None;
+                }
+                Some(left) => self.crash_after = Some(left - 1),
+                None => {}
+            }
+            if let Err(failure) = self.act(action) {
+                return failure;
+            }
+        }
+        None
+    }
+
+    /// `Err(None)`: the world was not as planned for.
+    fn act(&mut self, action: &Action) -> Result<(), Option<Failure>> {
+        match action {
+            Action::Event { about, warning, reason, message } => {
+                self.note(about, *warning, reason, message);
+                Ok(())
+            }
+            Action::Create { object, told } => {
+                let target = reference(&object.0);
+                let result = row(&target)
+                    .and_then(|kind| self.api.create(kind, &target.namespace, object.0.clone()));
+                self.finish(&target, told.as_ref(), "", result)
+            }
+            Action::Update { object } => self.put(&object.0, Target::Main),
+            Action::Finalize { namespace } => self.put(&namespace.0, Target::Finalize),
+            Action::Patch { target, subresource, patch, only_if } => {
+                self.patch(target, subresource, patch, only_if.as_ref())
+            }
+            Action::Delete { target, grace, propagation, told } => {
+                let options = DeleteOptions {
+                    grace_period_seconds: grace.map(i64::from),
+                    uid: some(&target.uid),
+                    resource_version: some(&target.resource_version),
+                    propagation: match propagation {
+                        Propagation::Default => leme_registry::Propagation::Unset,
+                        Propagation::Background => leme_registry::Propagation::Background,
+                        Propagation::Foreground => leme_registry::Propagation::Foreground,
+                        Propagation::Orphan => leme_registry::Propagation::Orphan,
+                    },
+                    dry_run: false,
+                };
+                let result = row(target).and_then(|kind| {
+                    self.api.delete(kind, &target.namespace, &target.name, &options)
+                });
+                self.finish(target, told.as_ref(), "", result)
+            }
+            Action::Bind { pod, node, told } => {
+                let binding = json!({
+                    "metadata": { "name": pod.name, "namespace": pod.namespace, "uid": pod.uid },
+                    "target": { "apiVersion": "v1", "kind": "Node", "name": node },
+                });
+                let result = row(pod)
+                    .and_then(|kind| self.api.bind(kind, &pod.namespace, &pod.name, binding));
+                self.finish(pod, told.as_ref(), node, result)
+            }
+        }
+    }
+
+    fn put(&mut self, object: &Value, part: Target) -> Result<(), Option<Failure>> {
+        let target = reference(object);
+        let result = row(&target).and_then(|kind| {
+            self.api.update(kind, &target.namespace, &target.name, part, object.clone())
+        });
+        self.finish(&target, None, "", result)
+    }
+
+    fn patch(
+        &mut self,
+        target: &ObjectRef,
+        subresource: &str,
+        patch: &Value,
+        only_if: Option<&ObjectRef>,
+    ) -> Result<(), Option<Failure>> {
+        if let Some(guard) = only_if {
+            let live =
+                row(guard).ok().and_then(|kind| self.api.get(kind, &guard.namespace, &guard.name));
+            let live = live.is_some_and(|found| {
+                found["metadata"]["uid"] == guard.uid.as_str()
+                    && found["metadata"]["deletionTimestamp"].is_null()
+            });
+            if !live {
+                return Err(None);
+            }
+        }
+        let mut patch = patch.clone();
+        for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)]
+        {
+            if !value.is_empty() {
+                patch["metadata"][field] = value.as_str().into();
+            }
+        }
+        let part = if subresource == "status" { Target::Status } else { Target::Main };
+        let result = row(target)
+            .and_then(|kind| self.api.patch(kind, &target.namespace, &target.name, part, &patch));
+        self.finish(target, None, "", result)
+    }
+
+    fn finish(
+        &mut self,
+        target: &ObjectRef,
+        told: Option<&Told>,
+        node: &str,
+        result: Result<Value, Status>,
+    ) -> Result<(), Option<Failure>> {
+        let (name, error, outcome) = match result {
+            Ok(value) => (reference(&value).name, String::new(), Ok(())),
+            Err(status) if status.code == 404 => return Ok(()),
+            Err(status) if status.code == 409 => return Err(None),
+            Err(status) if status.message.contains("being terminated") => return Ok(()),
+            Err(status) => {
+                let reason = told.map_or("", |told| told.failed.0).to_owned();
+                let failure = Failure { reason, message: status.message.clone() };
+                (target.name.clone(), status.message, Err(Some(failure)))
+            }
+        };
+        if let Some(told) = told {
+            let (reason, template) = if outcome.is_ok() { told.done } else { told.failed };
+            let message = template
+                .replace("{namespace}", &told.about.namespace)
+                .replace("{name}", &name)
+                .replace("{node}", node)
+                .replace("{error}", &error);
+            self.note(&told.about, outcome.is_err(), reason, &message);
+        }
+        outcome
+    }
+
+    /// Writes an Event down.
+    pub(crate) fn note(&mut self, about: &ObjectRef, warning: bool, reason: &str, message: &str) {
+        let about = format!("{}/{}", about.kind.to_lowercase(), about.name);
+        let at = self.api.now.strftime("%H:%M:%S").to_string();
+        let (reason, message) = (reason.to_owned(), message.to_owned());
+        self.notes.push(Note { at, about, warning, reason, message });
+    }
+
+    /// Writes an Event down unless the last one about the object for that reason said the same.
+    fn note_once(&mut self, about: &ObjectRef, warning: bool, reason: &str, message: &str) {
+        let key = (about.uid.clone(), reason.to_owned());
+        if self.told.get(&key).map(String::as_str) != Some(message) {
+            self.told.insert(key, message.to_owned());
+            self.note(about, warning, reason, message);
+        }
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+pub(crate) fn reference(object: &Value) -> ObjectRef {
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    let meta = &object["metadata"];
+    ObjectRef {
+        api_version: text(&object["apiVersion"]),
+        kind: text(&object["kind"]),
+        namespace: text(&meta["namespace"]),
+        name: text(&meta["name"]),
+        uid: text(&meta["uid"]),
+        resource_version: text(&meta["resourceVersion"]),
+    }
+}
