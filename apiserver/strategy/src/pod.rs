@@ -18,7 +18,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         defaults::fill(spec);
     },
     prepare_create,
-    prepare_update: |new, old, _| json::keep(new, old, "status"),
+    prepare_update,
     prepare_status,
     validate,
     validate_update,
@@ -47,9 +47,7 @@ fn prepare_create(pod: &mut Value, _: &Context) {
         PRIORITIES.iter().find(|(name, _)| *name == class).map_or(0, |(_, priority)| *priority);
     json::default(spec, "priority", priority);
     json::default(spec, "preemptionPolicy", "PreemptLowerPriority");
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        tolerate(spec, key);
-    }
+    tolerate_lost_nodes(spec);
     let class = qos_class(&pod["spec"]);
     let mut status = json!({ "phase": "Pending", "qosClass": class });
     if !json::list(pod, &["spec", "schedulingGates"]).is_empty() {
@@ -61,6 +59,26 @@ fn prepare_create(pod: &mut Value, _: &Context) {
         json::drop_nulls(&mut status);
     }
     json::set(pod, "status", status);
+}
+
+/// Keeps the status, and gives back what admission had added and the client left out.
+fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
+    json::keep(new, old, "status");
+    let before = old.get("spec").unwrap_or(&Value::Null);
+    let spec = json::child(new, "spec");
+    for field in ["priority", "preemptionPolicy"] {
+        if json::unset(spec, field) {
+            json::keep(spec, before, field);
+        }
+    }
+    tolerate_lost_nodes(spec);
+}
+
+/// Lets a pod stay for a while on a node that is not ready or not reachable, where it does not say.
+fn tolerate_lost_nodes(spec: &mut Value) {
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        tolerate(spec, key);
+    }
 }
 
 fn tolerate(spec: &mut Value, key: &str) {

@@ -256,8 +256,18 @@ fn an_update_may_change_the_image_and_little_else() {
         }),
         &["spec.containers: Forbidden: pod updates may not add or remove containers"],
     );
+    let bare = update(Target::Main, &old, |new| {
+        for field in ["tolerations", "priority", "preemptionPolicy"] {
+            new["spec"][field] = Value::Null;
+        }
+    });
+    assert_eq!(bare, Ok(Write::Unchanged));
+    let own = created(with(
+        pod(),
+        &[("spec.tolerations", json!([{ "key": "a", "operator": "Exists" }]))],
+    ));
     check(
-        update(Target::Main, &old, |new| new["spec"]["tolerations"] = json!([])),
+        update(Target::Main, &own, |new| new["spec"]["tolerations"] = json!([])),
         &[
             "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds",
         ],

@@ -1,0 +1,127 @@
+//! Addresses and ports that a service is given.
+//!
+//! Knows: what is asked for, held and shared. Refuses to know: which numbers are free.
+
+use std::collections::HashSet;
+
+use leme_meta::{FieldError, Path};
+use leme_registry::{Allocator, json};
+use serde_json::{Value, json};
+
+use super::{GoList, has_address, has_node_ports};
+use crate::check::Errors;
+
+/// Takes the addresses and ports that a service needs and does not hold yet.
+pub(super) fn allocate(new: &mut Value, old: Option<&Value>, alloc: &mut dyn Allocator) -> Errors {
+    let before = old.and_then(|old| old.get("spec")).unwrap_or(&Value::Null);
+    let spec = json::child(new, "spec");
+    let mut errors = Vec::new();
+    if has_address(spec) {
+        address(spec, before, alloc, &mut errors);
+    }
+    let held: HashSet<i64> = json::list(before, &["ports"])
+        .iter()
+        .filter_map(|port| json::int(port, &["nodePort"]))
+        .collect();
+    if !has_node_ports(spec) || !errors.is_empty() {
+        return errors;
+    }
+    let mut shared: Vec<(i64, i64)> = Vec::new();
+    for (index, port) in json::list_mut(spec, &["ports"]).iter_mut().enumerate() {
+        let asked = json::int(port, &["nodePort"]).filter(|number| *number != 0);
+        let number = json::int(port, &["port"]).unwrap_or(0);
+        if asked.is_some_and(|asked| {
+            held.contains(&asked) || shared.iter().any(|(_, taken)| *taken == asked)
+        }) {
+            continue;
+        }
+        // TCP and UDP of one port number share a node port.
+        if let Some((_, taken)) =
+            shared.iter().find(|(known, _)| asked.is_none() && *known == number)
+        {
+            json::set(port, "nodePort", *taken);
+            continue;
+        }
+        match alloc.node_port(asked) {
+            Ok(taken) => {
+                shared.push((number, taken));
+                json::set(port, "nodePort", taken);
+            }
+            Err(why) => {
+                let at = Path::new("spec").child("ports").index(index).child("nodePort");
+                errors.push(FieldError::invalid(&at, asked.unwrap_or(0), &why));
+            }
+        }
+    }
+    errors
+}
+
+fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: &mut Errors) {
+    let asked = match json::text(spec, &["clusterIP"]) {
+        "" => json::list(spec, &["clusterIPs"])
+            .first()
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned(),
+        asked => asked.to_owned(),
+    };
+    families(spec, &asked, errors);
+    if !errors.is_empty() {
+        return;
+    }
+    let address =
+        if asked == "None" || (!asked.is_empty() && asked == json::text(before, &["clusterIP"])) {
+            Ok(asked.clone())
+        } else {
+            alloc.cluster_ip((!asked.is_empty()).then_some(asked.as_str()))
+        };
+    match address {
+        Ok(address) => {
+            json::set(spec, "clusterIP", address.clone());
+            json::set(spec, "clusterIPs", json!([address]));
+        }
+        Err(why) => {
+            let detail = if asked.is_empty() {
+                why
+            } else {
+                format!("failed to allocate IP {asked}: {why}")
+            };
+            let at = Path::new("spec").child("clusterIPs");
+            let shown = if asked.is_empty() { Value::Null } else { json!([asked]) };
+            errors.push(FieldError::invalid(&at, GoList(&shown), &detail));
+        }
+    }
+}
+
+/// Settles the address families of a service in a cluster that has IPv4 alone. A headless service without selector
+/// speaks for addresses outside, so that it may have both.
+fn families(spec: &mut Value, asked: &str, errors: &mut Errors) {
+    let outside = asked == "None" && json::unset(spec, "selector");
+    json::default(spec, "ipFamilyPolicy", if outside { "RequireDualStack" } else { "SingleStack" });
+    let policy = json::text(spec, &["ipFamilyPolicy"]).to_owned();
+    let path = Path::new("spec");
+    if outside {
+        let mut list = json::list(spec, &["ipFamilies"]).to_vec();
+        if list.is_empty() {
+            list.push("IPv4".into());
+        }
+        if list.len() < 2 && policy != "SingleStack" {
+            list.push(if list[0] == "IPv4" { "IPv6" } else { "IPv4" }.into());
+        }
+        json::set(spec, "ipFamilies", list);
+        return;
+    }
+    if policy == "RequireDualStack" {
+        let why = "this cluster is not configured for dual-stack services";
+        errors.push(FieldError::invalid(&path.child("ipFamilyPolicy"), &policy, why));
+    }
+    for (index, family) in json::list(spec, &["ipFamilies"]).iter().enumerate() {
+        if family != "IPv4" {
+            let at = path.child("ipFamilies").index(index);
+            errors.push(FieldError::invalid(&at, family, "not configured on this cluster"));
+        }
+    }
+    if json::unset(spec, "ipFamilies") {
+        json::set(spec, "ipFamilies", json!(["IPv4"]));
+    }
+}
