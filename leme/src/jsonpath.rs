@@ -187,12 +187,12 @@ impl Template {
     /// The text for a value.
     pub fn render(&self, value: &Value) -> Result<String> {
         let mut out = String::new();
-        render(&self.0, value, value, &mut out);
+        render(&self.0, value, &mut out);
         Ok(out)
     }
 }
 
-fn render(parts: &[Part], root: &Value, here: &Value, out: &mut String) {
+fn render(parts: &[Part], here: &Value, out: &mut String) {
     for part in parts {
         match part {
             Part::Text(text) => out.push_str(text),
@@ -202,7 +202,7 @@ fn render(parts: &[Part], root: &Value, here: &Value, out: &mut String) {
             }
             Part::Range(steps, inner) => {
                 for value in find(here, steps) {
-                    render(inner, root, value, out);
+                    render(inner, value, out);
                 }
             }
         }

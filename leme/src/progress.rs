@@ -174,7 +174,7 @@ impl Teller {
         }
         for line in &lines {
             let cut: String = line.chars().take(usize::from(columns).saturating_sub(1)).collect();
-            let _ = write!(out, "\x1b[2K{cut}\n");
+            let _ = writeln!(out, "\x1b[2K{cut}");
         }
         out.push_str("\x1b[J");
         self.drawn = lines.len();

@@ -121,13 +121,22 @@ fn impure(file: &File) -> Vec<String> {
     }
     let mut wrong: Vec<String> = IMPURE
         .iter()
-        .filter(|word| file.code.contains(**word))
+        .filter(|word| says(&file.code, word))
         .map(|word| format!("{}: {} is pure and says `{word}`", file.path, file.crate_name))
         .collect();
     if file.path.ends_with("/src/lib.rs") && !file.text.contains("#![forbid(unsafe_code)]") {
         wrong.push(format!("{}: a pure crate forbids unsafe_code", file.path));
     }
     wrong
+}
+
+/// Whether the code holds the word, not just the beginning of a longer one.
+fn says(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        let next = code[at + word.len()..].chars().next();
+        !word.ends_with(char::is_alphanumeric)
+            || !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
 }
 
 fn unsafe_outside(file: &File) -> Option<String> {

@@ -112,11 +112,6 @@ impl DataDir {
         Ok(Some(pid))
     }
 
-    /// The directory itself.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// File of the embedded store.
     pub fn store(&self) -> PathBuf {
         self.root.join("store").join("leme.redb")

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::args::UpArgs;
 use crate::cluster::data::DataDir;
-use crate::cluster::parts::Plan;
+use crate::cluster::plan::Plan;
 use crate::cluster::up::UP;
 use crate::progress::View;
 

@@ -6,7 +6,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::args::DownArgs;
 use crate::cluster::data::DataDir;
-use crate::cluster::parts;
+use crate::cluster::node;
 
 /// How long a cluster may take to stop: the longest grace, and then some.
 const PATIENCE_SECONDS: i64 = 60;
@@ -28,7 +28,7 @@ pub async fn run(args: &DownArgs) -> Result<()> {
         stop(pid).await?;
     }
     let lock = data.lock()?;
-    parts::clean_up(&data).await.context("remove what the cluster left behind")?;
+    node::clean_up(&data).await.context("remove what the cluster left behind")?;
     drop(lock);
     if args.purge {
         data.purge()?;

@@ -4,114 +4,41 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use leme_access::Identity;
 use leme_agent::AgentConfig;
-use leme_cri::Runtime;
-use leme_cri::embedded::{self, EmbeddedConfig, EmbeddedRuntime, SandboxNetwork};
+use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
 use leme_network::router::{RouterConfig, run_router};
-use leme_network::{
-    DnsConfig, PodNetwork, PodNetworkConfig, ProxyConfig, Upstreams, run_dns, run_service_proxy,
-};
-use leme_server::{Pki, Server, ServerConfig, StartError};
+use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
+use leme_server::{Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
-use leme_store::etcd::{EtcdConfig, EtcdStore};
+use leme_store::etcd::EtcdStore;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::args::UpArgs;
 use crate::cluster::data::{self, DataDir};
+use crate::cluster::node::{
+    Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight, remove_node,
+    remove_run, stop_containers,
+};
+use crate::cluster::plan::Plan;
 
-/// Addresses of Services.
-const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
-/// Addresses of all pods; node N has 10.244.N.0/24.
-const CLUSTER_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 244, 0, 0), 16);
 /// Domain of the cluster's DNS.
 const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Hosts of Routes end in this; every resolver sends it to the loopback interface.
 const ROUTE_DOMAIN: &str = "apps.localhost";
-/// Most nodes on one machine.
-const MAX_NODES: u32 = 16;
-/// How long containers get to end by themselves when the cluster stops.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long the API server may finish what it has begun.
 const SERVER_GRACE: Duration = Duration::from_secs(2);
 /// Pods on a node at most.
 const MAX_PODS: u32 = 250;
-
-/// What a cluster is to be made of.
-#[derive(Debug)]
-pub struct Plan {
-    listen: SocketAddr,
-    router_listen: Option<SocketAddr>,
-    nodes: u32,
-    etcd: Option<EtcdConfig>,
-}
-
-impl Plan {
-    /// Reads and checks the command line, before anything is started.
-    ///
-    /// # Errors
-    /// One line with the next step.
-    pub fn from_args(args: &UpArgs) -> Result<Plan> {
-        ensure!(
-            args.runtime == "embedded",
-            "--runtime {}: this version only has the embedded runtime",
-            args.runtime
-        );
-        ensure!(
-            (1..=MAX_NODES).contains(&args.nodes),
-            "--nodes {}: between 1 and {MAX_NODES} nodes fit on one machine",
-            args.nodes
-        );
-        let nodes = if args.no_node { 0 } else { args.nodes };
-        if nodes > 0 {
-            ensure!(
-                nix::unistd::geteuid().is_root(),
-                "leme up runs containers and needs root: use sudo, or --no-node for the control plane only"
-            );
-        }
-        Ok(Plan {
-            listen: args.listen,
-            router_listen: args.router_listen,
-            nodes,
-            etcd: etcd(args)?,
-        })
-    }
-}
-
-fn etcd(args: &UpArgs) -> Result<Option<EtcdConfig>> {
-    if args.etcd_servers.is_empty() {
-        return Ok(None);
-    }
-    let mut config = EtcdConfig { endpoints: args.etcd_servers.clone(), ..EtcdConfig::default() };
-    config.ca = args.etcd_cafile.clone();
-    config.cert = args.etcd_certfile.clone();
-    config.key = args.etcd_keyfile.clone();
-    if let Some(user) = &args.etcd_user {
-        let password = std::env::var("LEME_ETCD_PASSWORD")
-            .context("--etcd-user needs the password in LEME_ETCD_PASSWORD")?;
-        config.username = Some(user.clone());
-        config.password = Some(password);
-    }
-    Ok(Some(config))
-}
-
-/// One node of this machine.
-struct Node {
-    name: String,
-    runtime: Arc<EmbeddedRuntime>,
-    embedded: EmbeddedConfig,
-    network: PodNetworkConfig,
-}
 
 /// A running cluster.
 pub struct Cluster {
@@ -130,34 +57,6 @@ pub struct Cluster {
 
 /// The parts by name, each with how it ended.
 type Tasks = JoinSet<(&'static str, Result<()>)>;
-
-/// Stands in where containers are only removed.
-struct NoNetwork;
-
-#[async_trait::async_trait]
-impl SandboxNetwork for NoNetwork {
-    async fn attach(&self, _: &str, _: &Path) -> Result<String> {
-        bail!("no containers are started here")
-    }
-
-    async fn detach(&self, _: &str, _: &Path) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// A pod network as the runtime sees it.
-struct Attach(PodNetwork);
-
-#[async_trait::async_trait]
-impl SandboxNetwork for Attach {
-    async fn attach(&self, sandbox_id: &str, netns: &Path) -> Result<String> {
-        Ok(self.0.attach(sandbox_id, netns).await?.to_string())
-    }
-
-    async fn detach(&self, sandbox_id: &str, _netns: &Path) -> Result<()> {
-        self.0.detach(sandbox_id).await
-    }
-}
 
 impl Cluster {
     /// Starts everything, or nothing: what was started is stopped again when a later part fails.
@@ -386,100 +285,6 @@ impl Cluster {
     }
 }
 
-/// Removes what a cluster that is not running any more left on this machine.
-pub async fn clean_up(data: &DataDir) -> Result<()> {
-    let mut failures = Vec::new();
-    for index in 0..MAX_NODES {
-        let (name, embedded, network) = node_configs(index, data);
-        if data.node(&name).exists() {
-            failures.extend(remove_node(&embedded, &network).await);
-        }
-    }
-    remove_run(data);
-    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
-}
-
-/// Removes the directory of sockets, and the one above if no other cluster uses it.
-fn remove_run(data: &DataDir) {
-    let run = data.run();
-    // What still holds a socket keeps its directory; the next `down` has another try.
-    let _ = std::fs::remove_dir_all(&run);
-    if let Some(parent) = run.parent() {
-        let _ = std::fs::remove_dir(parent);
-    }
-}
-
-async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {
-    let mut failures = Vec::new();
-    if let Err(error) = embedded::purge(embedded).await {
-        failures.push(format!("remove containers: {error:#}"));
-    }
-    if let Err(error) = PodNetwork::teardown(network).await {
-        failures.push(format!("remove the pod network: {error:#}"));
-    }
-    failures
-}
-
-/// Ends all containers side by side.
-async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
-    let containers = match runtime.containers().await {
-        Ok(containers) => containers,
-        Err(error) => return vec![format!("list containers: {error}")],
-    };
-    let stops = containers.into_iter().map(|container| {
-        let runtime = runtime.clone();
-        async move {
-            let stopped = runtime.stop_container(&container.id, STOP_GRACE).await;
-            stopped.err().map(|error| format!("stop container {}: {error}", container.name))
-        }
-    });
-    futures::future::join_all(stops).await.into_iter().flatten().collect()
-}
-
-/// The configuration of a node, which depends on nothing but its number and the data directory.
-fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodNetworkConfig) {
-    let name = format!("leme-{index}");
-    let root = data.node(&name);
-    let third = u8::try_from(index).unwrap_or(u8::MAX);
-    let network = PodNetworkConfig {
-        bridge: format!("leme{index}"),
-        pod_cidr: (Ipv4Addr::new(10, 244, third, 0), 24),
-        cluster_cidr: CLUSTER_CIDR,
-        service_cidr: Some(SERVICE_CIDR),
-        local_addresses: Vec::new(),
-        state_dir: root.join("network"),
-        mtu: 1500,
-    };
-    let embedded = EmbeddedConfig {
-        root: root.join("runtime"),
-        run_dir: data.run().join(&name),
-        images: data.images(),
-        cgroup_parent: format!("/leme-{}-{name}", data.id()),
-        network: Arc::new(NoNetwork),
-        helper: PathBuf::from("/proc/self/exe"),
-    };
-    (name, embedded, network)
-}
-
-/// Names and addresses by which clients may call the API server.
-fn advertise(plan: &Plan) -> Vec<String> {
-    let listen = plan.listen.ip();
-    if listen.is_unspecified() { Vec::new() } else { vec![listen.to_string()] }
-}
-
-/// What the agent's own HTTPS port presents, and whom it lets in: clients that the cluster's authority has signed.
-fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rustls::ServerConfig>> {
-    let leaves = pki.node(name, addresses)?;
-    let (certificate, key) = leaves.serving.der()?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(pki.ca_der().clone()).context("trust the cluster's authority")?;
-    let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build()?;
-    let config = rustls::ServerConfig::builder()
-        .with_client_cert_verifier(clients)
-        .with_single_cert(vec![certificate], key)?;
-    Ok(Arc::new(config))
-}
-
 fn identity(user: &str, groups: &[&str]) -> Identity {
     Identity::of_certificate(user, groups.iter().map(|group| (*group).to_owned()))
 }
@@ -495,12 +300,6 @@ fn start_hint(error: StartError) -> anyhow::Error {
 
 fn client(server: &Server, identity: Identity) -> kube::Client {
     kube::Client::new(server.local_service(identity), "default")
-}
-
-async fn preflight() -> Result<()> {
-    let missing = leme_network::check::preflight("leme0").await;
-    ensure!(missing.is_empty(), "this machine cannot run a node:\n  {}", missing.join("\n  "));
-    Ok(())
 }
 
 async fn open_store(plan: &Plan, data: &DataDir) -> Result<Arc<dyn Store>> {
@@ -530,4 +329,10 @@ fn router_listener(plan: &Plan) -> Result<std::net::TcpListener> {
             .or_else(|_| bind(SocketAddr::new(ip, 8080)))
             .context("ports 80 and 8080 are both taken: choose another with --router-listen"),
     }
+}
+
+/// Names and addresses by which clients may call the API server.
+fn advertise(plan: &Plan) -> Vec<String> {
+    let listen = plan.listen.ip();
+    if listen.is_unspecified() { Vec::new() } else { vec![listen.to_string()] }
 }

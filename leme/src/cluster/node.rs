@@ -1,0 +1,157 @@
+//! The nodes of this machine: where each keeps what, and how its containers and its network are removed again.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use leme_cri::Runtime;
+use leme_cri::embedded::{self, EmbeddedConfig, EmbeddedRuntime, SandboxNetwork};
+use leme_network::{PodNetwork, PodNetworkConfig};
+use leme_server::Pki;
+
+use crate::cluster::data::DataDir;
+
+/// Addresses of Services.
+pub const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
+/// Addresses of all pods; node N has 10.244.N.0/24.
+pub const CLUSTER_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 244, 0, 0), 16);
+/// Most nodes on one machine.
+pub const MAX_NODES: u32 = 16;
+/// How long containers get to end by themselves when the cluster stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// One node of this machine.
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What runs its containers.
+    pub runtime: Arc<EmbeddedRuntime>,
+    /// How that is set up.
+    pub embedded: EmbeddedConfig,
+    /// How its pods' network is set up.
+    pub network: PodNetworkConfig,
+}
+
+/// Stands in where containers are only removed.
+struct NoNetwork;
+
+#[async_trait::async_trait]
+impl SandboxNetwork for NoNetwork {
+    async fn attach(&self, _: &str, _: &Path) -> Result<String> {
+        bail!("no containers are started here")
+    }
+
+    async fn detach(&self, _: &str, _: &Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A pod network as the runtime sees it.
+pub struct Attach(pub PodNetwork);
+
+#[async_trait::async_trait]
+impl SandboxNetwork for Attach {
+    async fn attach(&self, sandbox_id: &str, netns: &Path) -> Result<String> {
+        Ok(self.0.attach(sandbox_id, netns).await?.to_string())
+    }
+
+    async fn detach(&self, sandbox_id: &str, _netns: &Path) -> Result<()> {
+        self.0.detach(sandbox_id).await
+    }
+}
+
+/// Removes what a cluster that is not running any more left on this machine.
+pub async fn clean_up(data: &DataDir) -> Result<()> {
+    let mut failures = Vec::new();
+    for index in 0..MAX_NODES {
+        let (name, embedded, network) = node_configs(index, data);
+        if data.node(&name).exists() {
+            failures.extend(remove_node(&embedded, &network).await);
+        }
+    }
+    remove_run(data);
+    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
+}
+
+/// Removes the directory of sockets, and the one above if no other cluster uses it.
+pub fn remove_run(data: &DataDir) {
+    let run = data.run();
+    // What still holds a socket keeps its directory; the next `down` has another try.
+    let _ = std::fs::remove_dir_all(&run);
+    if let Some(parent) = run.parent() {
+        let _ = std::fs::remove_dir(parent);
+    }
+}
+
+pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {
+    let mut failures = Vec::new();
+    if let Err(error) = embedded::purge(embedded).await {
+        failures.push(format!("remove containers: {error:#}"));
+    }
+    if let Err(error) = PodNetwork::teardown(network).await {
+        failures.push(format!("remove the pod network: {error:#}"));
+    }
+    failures
+}
+
+/// Ends all containers side by side.
+pub async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
+    let containers = match runtime.containers().await {
+        Ok(containers) => containers,
+        Err(error) => return vec![format!("list containers: {error}")],
+    };
+    let stops = containers.into_iter().map(|container| {
+        let runtime = runtime.clone();
+        async move {
+            let stopped = runtime.stop_container(&container.id, STOP_GRACE).await;
+            stopped.err().map(|error| format!("stop container {}: {error}", container.name))
+        }
+    });
+    futures::future::join_all(stops).await.into_iter().flatten().collect()
+}
+
+/// The configuration of a node, which depends on nothing but its number and the data directory.
+pub fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodNetworkConfig) {
+    let name = format!("leme-{index}");
+    let root = data.node(&name);
+    let third = u8::try_from(index).unwrap_or(u8::MAX);
+    let network = PodNetworkConfig {
+        bridge: format!("leme{index}"),
+        pod_cidr: (Ipv4Addr::new(10, 244, third, 0), 24),
+        cluster_cidr: CLUSTER_CIDR,
+        service_cidr: Some(SERVICE_CIDR),
+        local_addresses: Vec::new(),
+        state_dir: root.join("network"),
+        mtu: 1500,
+    };
+    let embedded = EmbeddedConfig {
+        root: root.join("runtime"),
+        run_dir: data.run().join(&name),
+        images: data.images(),
+        cgroup_parent: format!("/leme-{}-{name}", data.id()),
+        network: Arc::new(NoNetwork),
+        helper: PathBuf::from("/proc/self/exe"),
+    };
+    (name, embedded, network)
+}
+
+/// What the agent's own HTTPS port presents, and whom it lets in: clients that the cluster's authority has signed.
+pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rustls::ServerConfig>> {
+    let leaves = pki.node(name, addresses)?;
+    let (certificate, key) = leaves.serving.der()?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pki.ca_der().clone()).context("trust the cluster's authority")?;
+    let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build()?;
+    let config = rustls::ServerConfig::builder()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![certificate], key)?;
+    Ok(Arc::new(config))
+}
+
+pub async fn preflight() -> Result<()> {
+    let missing = leme_network::check::preflight().await;
+    ensure!(missing.is_empty(), "this machine cannot run a node:\n  {}", missing.join("\n  "));
+    Ok(())
+}
