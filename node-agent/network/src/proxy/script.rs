@@ -228,9 +228,51 @@ fn statements(
 
 /// The table without elements.
 fn table(config: &ProxyConfig) -> String {
+    let slot_key = "numgen random mod 65536 : ip daddr . th dport";
+    format!(
+        "table ip {name} {{
+map services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+map slots {{ typeof ip daddr . meta l4proto . th dport . {slot_key}; }}
+map nodeports {{ type inet_proto . inet_service : verdict; }}
+map nodeslots {{ typeof meta l4proto . th dport . {slot_key}; }}
+set silent {{ type ipv4_addr . inet_proto . inet_service; }}
+set hairpin {{ type ipv4_addr . ipv4_addr; }}
+{picks}{hooks}}}
+",
+        name = config.table,
+        picks = pick_chains(),
+        hooks = hooks(config),
+    )
+}
+
+/// A chain for every way to find an endpoint: by chance or by client, among so many slots.
+fn pick_chains() -> String {
+    let mut script = String::new();
+    let mut chain = |name: String, prefix: &str, pick: &str, map: &str| {
+        let key = format!("{prefix}meta l4proto . th dport . {pick}");
+        let _ = writeln!(script, "chain {name} {{ dnat ip to {key} map @{map}; }}");
+    };
+    for count in (1..=EXACT).chain(COARSE.into_iter().skip(1)) {
+        let draw = format!("numgen random mod {count}");
+        chain(format!("draw-{count}"), "ip daddr . ", &draw, "slots");
+    }
+    for count in COARSE {
+        let draw = format!("numgen random mod {count}");
+        let stick = format!("jhash ip saddr mod {count}");
+        chain(format!("stick-{count}"), "ip daddr . ", &stick, "slots");
+        chain(format!("node-stick-{count}"), "", &stick, "nodeslots");
+        chain(format!("node-draw-{count}"), "", &draw, "nodeslots");
+    }
+    script
+}
+
+/// Where the kernel enters the table.
+///
+/// On the way back, a connection from an endpoint to itself must come from this host, and so must one from outside the cluster
+/// to an endpoint elsewhere: else the answer would not pass here. `hairpin` doubles as the set of endpoints, so that what
+/// other programs translate is left alone.
+fn hooks(config: &ProxyConfig) -> String {
     let text = |(ip, len): Cidr| format!("{ip}/{len}");
-    let (pods, cluster) = (text(config.pod_cidr), text(config.cluster_cidr));
-    let name = &config.table;
     let unknown = config.service_cidr.map_or(String::new(), |cidr| {
         let locals: Vec<_> = config.local_addresses.iter().map(|ip| ip.to_string()).collect();
         let but = match locals.is_empty() {
@@ -239,49 +281,10 @@ fn table(config: &ProxyConfig) -> String {
         };
         format!("ip daddr {} {but}goto refuse", text(cidr))
     });
-    let slot_key = "numgen random mod 65536 : ip daddr . th dport";
-    let mut script = format!(
-        "table ip {name} {{
-map services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
-map slots {{ typeof ip daddr . meta l4proto . th dport . {slot_key}; }}
-map nodeports {{ type inet_proto . inet_service : verdict; }}
-map nodeslots {{ typeof meta l4proto . th dport . {slot_key}; }}
-set silent {{ type ipv4_addr . inet_proto . inet_service; }}
-set hairpin {{ type ipv4_addr . ipv4_addr; }}
-"
-    );
-    for count in (1..=EXACT).chain(COARSE.into_iter().skip(1)) {
-        let pick = format!("numgen random mod {count}");
-        let _ = writeln!(
-            script,
-            "{}",
-            pick_chain(&format!("draw-{count}"), "ip daddr . ", &pick, "slots")
-        );
-    }
-    for count in COARSE {
-        let (hash, draw) =
-            (format!("jhash ip saddr mod {count}"), format!("numgen random mod {count}"));
-        let _ = writeln!(
-            script,
-            "{}",
-            pick_chain(&format!("stick-{count}"), "ip daddr . ", &hash, "slots")
-        );
-        let _ = writeln!(
-            script,
-            "{}",
-            pick_chain(&format!("node-stick-{count}"), "", &hash, "nodeslots")
-        );
-        let _ = writeln!(
-            script,
-            "{}",
-            pick_chain(&format!("node-draw-{count}"), "", &draw, "nodeslots")
-        );
-    }
     let nat = "ip daddr . meta l4proto . th dport vmap @services
 fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @nodeports";
     let refuse = format!("ip daddr . meta l4proto . th dport @silent goto refuse\n{unknown}");
-    let _ = write!(
-        script,
+    format!(
         "chain refuse {{
 meta l4proto tcp reject with tcp reset
 reject with icmp type port-unreachable
@@ -295,7 +298,7 @@ chain from-host {{ type nat hook output priority -100; policy accept;
 chain return-path {{ type nat hook postrouting priority srcnat; policy accept;
 oifname \"lo\" return
 ct status dnat ip saddr . ip daddr @hairpin masquerade fully-random
-ct status dnat ip saddr != {cluster} ip daddr != {pods} masquerade fully-random
+ct status dnat ip daddr . ip daddr @hairpin ip saddr != {cluster} ip daddr != {pods} masquerade fully-random
 }}
 chain forwarded {{ type filter hook forward priority filter; policy accept;
 {refuse}
@@ -303,14 +306,10 @@ chain forwarded {{ type filter hook forward priority filter; policy accept;
 chain sent {{ type filter hook output priority filter; policy accept;
 {refuse}
 }}
-}}
-"
-    );
-    script
-}
-
-fn pick_chain(name: &str, prefix: &str, pick: &str, map: &str) -> String {
-    format!("chain {name} {{ dnat ip to {prefix}meta l4proto . th dport . {pick} map @{map}; }}")
+",
+        cluster = text(config.cluster_cidr),
+        pods = text(config.pod_cidr),
+    )
 }
 
 #[cfg(test)]
