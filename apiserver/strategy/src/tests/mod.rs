@@ -11,6 +11,7 @@ mod manifests;
 mod openshift;
 mod pod;
 mod rest;
+mod robust;
 mod service;
 
 /// Hands out addresses and ports from a fixed start; everything that ends in 9 is taken.

@@ -1,0 +1,197 @@
+//! Nothing that a client sends brings the write path down, whatever stands where something else is expected.
+
+use super::*;
+
+/// Objects with something in most fields that are looked at.
+fn samples() -> Vec<Value> {
+    let template = json!({
+        "metadata": { "labels": { "a": "b" } },
+        "spec": {
+            "volumes": [
+                { "name": "v", "projected": { "sources": [{ "downwardAPI": { "items": [
+                    { "path": "p", "fieldRef": { "fieldPath": "metadata.labels['a']" } },
+                ] } }] } },
+                { "name": "h", "hostPath": { "path": "/x" } },
+                { "name": "s", "secret": { "secretName": "s", "items": [{ "key": "k", "path": "p" }] } },
+            ],
+            "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "k", "operator": "In", "values": ["v"] }] }],
+            } } },
+            "tolerations": [{ "key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule" }],
+            "containers": [{
+                "name": "c", "image": "i:1",
+                "ports": [{ "containerPort": 80, "name": "http" }],
+                "env": [{ "name": "E", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }],
+                "envFrom": [{ "configMapRef": { "name": "m" } }],
+                "resources": { "limits": { "cpu": "1" }, "requests": { "cpu": "500m" } },
+                "volumeMounts": [{ "name": "v", "mountPath": "/v" }],
+                "readinessProbe": { "httpGet": { "port": "http" } },
+                "lifecycle": { "preStop": { "exec": { "command": ["x"] } } },
+                "securityContext": { "runAsUser": 1 },
+            }],
+        },
+    });
+    let object = |api_version: &str, kind: &str, fields: Value| {
+        let mut object = json!({ "apiVersion": api_version, "kind": kind, "metadata": {
+            "name": "x", "labels": { "a": "b" }, "annotations": { "a": "b" }, "finalizers": ["a.b/c"],
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "1" }],
+        } });
+        object.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        object
+    };
+    vec![
+        object("v1", "Pod", json!({ "spec": template["spec"] })),
+        object(
+            "v1",
+            "ReplicationController",
+            json!({ "spec": { "replicas": 1, "template": template } }),
+        ),
+        object(
+            "v1",
+            "Service",
+            json!({ "spec": {
+            "type": "NodePort", "selector": { "a": "b" }, "sessionAffinity": "ClientIP",
+            "ports": [{ "name": "a", "port": 1, "targetPort": "http", "nodePort": 30001 }],
+        } }),
+        ),
+        object("v1", "ConfigMap", json!({ "data": { "a": "b" }, "binaryData": { "c": "eA==" } })),
+        object(
+            "v1",
+            "Secret",
+            json!({ "data": { ".dockerconfigjson": "e30=" }, "stringData": { "a": "b" },
+            "type": "kubernetes.io/dockerconfigjson" }),
+        ),
+        object("v1", "Namespace", json!({})),
+        object(
+            "v1",
+            "Node",
+            json!({ "spec": { "podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"],
+            "taints": [{ "key": "a", "effect": "NoSchedule" }] }, "status": { "capacity": { "cpu": "1" } } }),
+        ),
+        object(
+            "v1",
+            "PersistentVolume",
+            json!({ "spec": { "capacity": { "storage": "1Gi" },
+            "accessModes": ["ReadWriteOnce"], "hostPath": { "path": "/x" } } }),
+        ),
+        object(
+            "v1",
+            "PersistentVolumeClaim",
+            json!({ "spec": { "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": "1Gi" } }, "selector": { "matchLabels": { "a": "b" } } } }),
+        ),
+        object(
+            "v1",
+            "Endpoints",
+            json!({ "subsets": [{ "addresses": [{ "ip": "10.0.0.1" }], "ports": [{ "port": 1 }] }] }),
+        ),
+        object(
+            "v1",
+            "Event",
+            json!({ "involvedObject": { "namespace": "ns" }, "eventTime": "2026-01-01T00:00:00.000000Z",
+            "reportingComponent": "c", "reportingInstance": "i", "action": "a", "reason": "r" }),
+        ),
+        object(
+            "coordination.k8s.io/v1",
+            "Lease",
+            json!({ "spec": { "holderIdentity": "a", "leaseDurationSeconds": 1 } }),
+        ),
+        object(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            json!({ "addressType": "IPv4",
+            "endpoints": [{ "addresses": ["10.0.0.1"] }], "ports": [{ "port": 1 }] }),
+        ),
+        object(
+            "route.openshift.io/v1",
+            "Route",
+            json!({ "spec": { "to": { "name": "s" }, "port": { "targetPort": 1 },
+            "alternateBackends": [{ "name": "t" }], "tls": { "termination": "edge", "key": "k" },
+            "httpHeaders": { "actions": { "request": [{ "name": "X", "action": { "type": "Delete" } }] } } } }),
+        ),
+        object(
+            "apps.openshift.io/v1",
+            "DeploymentConfig",
+            json!({ "spec": { "template": template,
+            "strategy": { "type": "Recreate", "recreateParams": { "pre": { "failurePolicy": "Abort",
+                "tagImages": [{ "to": { "kind": "ImageStreamTag", "name": "a:b" } }] } } },
+            "triggers": [{ "type": "ImageChange", "imageChangeParams": { "containerNames": ["c"], "from": { "name": "a:b" } } }] } }),
+        ),
+        object(
+            "build.openshift.io/v1",
+            "BuildConfig",
+            json!({ "spec": {
+            "source": { "images": [{ "from": { "kind": "DockerImage", "name": "i" }, "as": ["a"] }] },
+            "strategy": { "dockerStrategy": { "from": { "name": "a:b" }, "env": [{ "name": "E", "value": "v" }] } },
+            "output": { "to": { "kind": "ImageStreamTag", "name": "a:b" } },
+            "triggers": [{ "type": "GitHub", "github": { "secret": "s" } }, { "type": "ImageChange", "imageChange": {} }] } }),
+        ),
+        object(
+            "image.openshift.io/v1",
+            "ImageStream",
+            json!({ "spec": { "tags": [{ "name": "a", "from": { "name": "i" } }] } }),
+        ),
+    ]
+}
+
+/// The pointers of all values inside one.
+fn pointers(value: &Value, base: &str, found: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, child)| (key.replace('~', "~0").replace('/', "~1"), child))
+            .collect(),
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (key, child) in children {
+        let pointer = format!("{base}/{key}");
+        pointers(child, &pointer, found);
+        found.push(pointer);
+    }
+}
+
+#[test]
+fn the_samples_are_accepted_and_settle() {
+    for sample in samples() {
+        let kind = sample["kind"].clone();
+        let stored = create(sample).unwrap_or_else(|status| panic!("{kind}: {status}"));
+        assert_eq!(update(Target::Main, &stored, |_| {}), Ok(Write::Unchanged), "{kind}");
+    }
+}
+
+#[test]
+fn a_wrong_value_anywhere_is_an_answer() {
+    let wrong = [json!(null), json!(-5), json!("x"), json!([null, 1]), json!({ "a": 1 })];
+    for sample in samples() {
+        let row = row(&sample);
+        let stored = created(sample.clone());
+        let mut found = Vec::new();
+        pointers(&stored, "", &mut found);
+        for pointer in
+            found.iter().filter(|pointer| !matches!(pointer.as_str(), "/kind" | "/apiVersion"))
+        {
+            for value in &wrong {
+                let mut broken = stored.clone();
+                *broken.pointer_mut(pointer).expect("found") = value.clone();
+                let mut fresh = broken.clone();
+                if let Some(metadata) = fresh["metadata"].as_object_mut() {
+                    metadata.remove("resourceVersion");
+                }
+                let _ = leme_registry::create(&context(row, ""), fresh, &mut Numbers::default());
+                for target in [Target::Main, Target::Status] {
+                    let ctx = context(row, "x");
+                    let numbers = &mut Numbers::default();
+                    let _ =
+                        leme_registry::update(&ctx, target, broken.clone(), &stored, 7, numbers);
+                }
+                let ctx = context(row, "x");
+                let _ = leme_registry::delete(&ctx, &DeleteOptions::default(), &broken, 7);
+                let _ = leme_registry::bind(&ctx, broken.clone(), &stored);
+                let _ = (ctx.strategy.warn)(&broken);
+            }
+        }
+    }
+}
