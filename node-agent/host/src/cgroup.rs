@@ -29,6 +29,15 @@ pub fn layout() -> Layout {
     }
 }
 
+/// Whether this machine lets us limit by this controller (`cpu`, `memory`, ...).
+pub fn has_controller(name: &str) -> bool {
+    match layout() {
+        Layout::Unified => fs::read_to_string(Path::new(ROOT).join("cgroup.controllers"))
+            .is_ok_and(|list| list.split_whitespace().any(|controller| controller == name)),
+        Layout::PerController => Path::new(ROOT).join(name).is_dir(),
+    }
+}
+
 /// One cgroup path, in every tree that has it.
 #[derive(Clone, Debug)]
 pub struct Cgroup {
@@ -41,7 +50,10 @@ impl Cgroup {
         let path = PathBuf::from(path.trim_start_matches('/'));
         let plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if !plain || path.as_os_str().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bad cgroup path {}", path.display())));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("bad cgroup path {}", path.display()),
+            ));
         }
         Ok(Cgroup { path })
     }
@@ -52,7 +64,11 @@ impl Cgroup {
             Layout::Unified => vec![PathBuf::from(ROOT)],
             Layout::PerController => trees(),
         };
-        roots.into_iter().map(|root| root.join(&self.path)).filter(|directory| directory.is_dir()).collect()
+        roots
+            .into_iter()
+            .map(|root| root.join(&self.path))
+            .filter(|directory| directory.is_dir())
+            .collect()
     }
 
     fn controller(&self, name: &str) -> PathBuf {
@@ -78,7 +94,8 @@ impl Cgroup {
 
     /// Processes in the cgroup and below it.
     pub fn processes(&self) -> Vec<i32> {
-        let mut pids: Vec<i32> = self.directories().iter().flat_map(|directory| processes_below(directory)).collect();
+        let mut pids: Vec<i32> =
+            self.directories().iter().flat_map(|directory| processes_below(directory)).collect();
         pids.sort_unstable();
         pids.dedup();
         pids
@@ -99,7 +116,10 @@ impl Cgroup {
             }
             std::thread::sleep(Duration::from_millis((round + 1).min(20)));
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("processes remain in cgroup {}", self.path.display())))
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("processes remain in cgroup {}", self.path.display()),
+        ))
     }
 
     /// How many times the kernel killed a process of this cgroup for memory.
@@ -153,17 +173,26 @@ impl Cgroup {
 /// Roots of the version 1 trees. Symbolic links (`cpuacct` to `cpu,cpuacct`) are other names of the same tree.
 fn trees() -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(ROOT) else { return Vec::new() };
-    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.path())
+        .collect()
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.path())
+        .collect()
 }
 
 fn processes_below(directory: &Path) -> Vec<i32> {
     let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    let mut pids: Vec<i32> =
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
     for child in subdirectories(directory) {
         pids.extend(processes_below(&child));
     }
@@ -213,7 +242,10 @@ mod tests {
     #[test]
     fn reads_both_kinds_of_oom_counter() {
         assert_eq!(counter("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", "oom_kill"), 2);
-        assert_eq!(counter("low 0\nhigh 0\nmax 5\noom 1\noom_kill 1\noom_group_kill 0\n", "oom_kill"), 1);
+        assert_eq!(
+            counter("low 0\nhigh 0\nmax 5\noom 1\noom_kill 1\noom_group_kill 0\n", "oom_kill"),
+            1
+        );
         assert_eq!(counter("", "oom_kill"), 0);
     }
 

@@ -14,11 +14,14 @@ use serde::de::DeserializeOwned;
 /// Replaces `path` with `bytes` so that a reader sees the old or the new content, never a part.
 /// With `durable` the content also survives a power cut.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
-    let parent = path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no parent directory"))?;
+    let parent = path
+        .parent()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no parent directory"))?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = parent.join(format!(".{name}.{}.{}", std::process::id(), random_hex(4)?));
     let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         if durable {
             file.sync_data()?;
@@ -59,7 +62,10 @@ pub fn random_hex(bytes: usize) -> io::Result<String> {
 /// Bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
+    bytes
+        .iter()
+        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
+        .collect()
 }
 
 /// Nanoseconds since the epoch.
@@ -88,9 +94,16 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
 pub fn socket_address(path: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     use rustix::fs::{Mode, OFlags};
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket needs a directory and a name"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a socket needs a directory and a name",
+        ));
     };
-    let directory = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = rustix::fs::open(
+        parent,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
     Ok((directory, short))
 }

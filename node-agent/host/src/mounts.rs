@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    unmount,
 };
 
 /// An overlay: `lower` from top to bottom.
@@ -59,7 +60,9 @@ fn overlay_by_string(overlay: &Overlay<'_>, target: &Path) -> io::Result<()> {
     let lower: Vec<String> = overlay
         .lower
         .iter()
-        .map(|path| path.strip_prefix(parent).unwrap_or(path).display().to_string().replace(':', "\\:"))
+        .map(|path| {
+            path.strip_prefix(parent).unwrap_or(path).display().to_string().replace(':', "\\:")
+        })
         .collect();
     let options = format!(
         "lowerdir={},upperdir={},workdir={},index=off",
@@ -71,7 +74,8 @@ fn overlay_by_string(overlay: &Overlay<'_>, target: &Path) -> io::Result<()> {
         Err(io::Error::other("the image has too many layers for this kernel"))
     } else {
         let options = std::ffi::CString::new(options)?;
-        mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str()).map_err(io::Error::from)
+        mount("overlay", target, "overlay", MountFlags::empty(), options.as_c_str())
+            .map_err(io::Error::from)
     };
     std::env::set_current_dir("/")?;
     result
@@ -111,7 +115,8 @@ fn unescape(field: &str) -> String {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
+        let octal =
+            tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
         match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(byte) => {
                 bytes.push(byte);

@@ -120,13 +120,15 @@ pub fn is_held(path: &Path) -> bool {
 pub fn allowed_sysctl(name: &str, own_network: bool) -> bool {
     let plain = name.split('.').all(|part| !part.is_empty())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    let ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| name.starts_with(prefix));
+    let ipc =
+        ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| name.starts_with(prefix));
     plain && (ipc || name == "kernel.sem" || (own_network && name.starts_with("net.")))
 }
 
 fn write_sysctl(name: &str, value: &str) -> io::Result<()> {
     let path = Path::new("/proc/sys").join(name.replace('.', "/"));
-    fs::write(&path, value).map_err(|error| io::Error::new(error.kind(), format!("sysctl {name}={value}: {error}")))
+    fs::write(&path, value)
+        .map_err(|error| io::Error::new(error.kind(), format!("sysctl {name}={value}: {error}")))
 }
 
 #[cfg(test)]

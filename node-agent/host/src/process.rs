@@ -31,7 +31,9 @@ impl ProcessId {
 
 /// The id of the running kernel's boot; empty if it cannot be read.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default()
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|s| s.trim().to_owned())
+        .unwrap_or_default()
 }
 
 fn start_time(pid: i32) -> Option<u64> {

@@ -26,7 +26,16 @@ struct Item<'a> {
 }
 
 fn item<'a>(kind: EntryType, name: &'a str) -> Item<'a> {
-    Item { kind, name, link: "", content: b"", mode: 0o644, owner: (0, 0), mtime: 1_000_000, xattrs: &[] }
+    Item {
+        kind,
+        name,
+        link: "",
+        content: b"",
+        mode: 0o644,
+        owner: (0, 0),
+        mtime: 1_000_000,
+        xattrs: &[],
+    }
 }
 
 fn file<'a>(name: &'a str, content: &'a str) -> Item<'a> {
@@ -44,7 +53,9 @@ fn link<'a>(kind: EntryType, name: &'a str, to: &'a str) -> Item<'a> {
 fn tar_of(items: &[Item<'_>]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for item in items {
-        builder.append_pax_extensions(item.xattrs.iter().map(|(key, value)| (*key, *value))).unwrap();
+        builder
+            .append_pax_extensions(item.xattrs.iter().map(|(key, value)| (*key, *value)))
+            .unwrap();
         let mut header = tar::Header::new_gnu();
         let gnu = header.as_gnu_mut().unwrap();
         gnu.name[..item.name.len()].copy_from_slice(item.name.as_bytes());
@@ -81,7 +92,8 @@ fn config_of(layers: &[Vec<u8>]) -> Vec<u8> {
 fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
     let names: Vec<String> = (0..layers.len()).map(|n| format!("{n}/layer.tar")).collect();
     let config = config_of(layers);
-    let manifest = json!([{"Config": "config.json", "RepoTags": tags, "Layers": names}]).to_string();
+    let manifest =
+        json!([{"Config": "config.json", "RepoTags": tags, "Layers": names}]).to_string();
     let mut items = vec![];
     for (name, layer) in names.iter().zip(layers) {
         items.push(Item { content: layer, ..item(EntryType::Regular, name) });
@@ -106,7 +118,8 @@ fn oci_layout(reference: &str, plain: &[u8], stored: &[u8], kind: &str) -> Vec<(
     let ours = with(described.clone(), "platform", json!({"os": "linux", "architecture": "amd64"}));
     let missing = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest(b"none"), "size": 4,
         "platform": {"os": "windows", "architecture": "amd64"}});
-    let inner = serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": [missing, ours]})).unwrap();
+    let inner =
+        serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": [missing, ours]})).unwrap();
     let outer = with(
         describe("application/vnd.oci.image.index.v1+json", &inner),
         "annotations",
@@ -131,7 +144,11 @@ fn store() -> (tempfile::TempDir, ImageStore) {
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
-    fs::read_dir(directory).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    fs::read_dir(directory)
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn hello_layer(text: &str) -> Vec<u8> {
@@ -142,19 +159,31 @@ fn hello_layer(text: &str) -> Vec<u8> {
 fn docker_archives_plain_and_compressed() {
     let layers = [hello_layer("one"), hello_layer("two")];
     let archive = docker_archive(&["hello", "me/hello:v2"], &layers);
-    for bytes in [archive.clone(), gzip(&archive), zstd::encode_all(archive.as_slice(), 1).unwrap()] {
+    for bytes in [archive.clone(), gzip(&archive), zstd::encode_all(archive.as_slice(), 1).unwrap()]
+    {
         let (_directory, store) = store();
         let loaded = store.load_reader(bytes.as_slice()).unwrap();
         assert_eq!(loaded, ["docker.io/library/hello:latest", "docker.io/me/hello:v2"]);
         let record = store.resolve("hello").unwrap().unwrap();
         assert_eq!(record.id, digest(&config_of(&layers)));
-        assert_eq!(record.config.config().as_ref().unwrap().cmd().as_deref(), Some(&["/app".to_owned()][..]));
+        assert_eq!(
+            record.config.config().as_ref().unwrap().cmd().as_deref(),
+            Some(&["/app".to_owned()][..])
+        );
         let top = fs::read_to_string(record.layers[0].join("bin/hello")).unwrap();
         let bottom = fs::read_to_string(record.layers[1].join("bin/hello")).unwrap();
         assert_eq!((top.as_str(), bottom.as_str()), ("two", "one"));
-        let by_digest = record.digests.iter().find(|name| name.starts_with("docker.io/library/hello@")).unwrap();
+        let by_digest = record
+            .digests
+            .iter()
+            .find(|name| name.starts_with("docker.io/library/hello@"))
+            .unwrap();
         for reference in [by_digest, &record.id, &record.id[7..20], "docker.io/me/hello:v2"] {
-            assert_eq!(store.resolve(reference).unwrap().map(|r| r.id).as_ref(), Some(&record.id), "{reference}");
+            assert_eq!(
+                store.resolve(reference).unwrap().map(|r| r.id).as_ref(),
+                Some(&record.id),
+                "{reference}"
+            );
         }
         for absent in ["other", "hello:v3", "me/hello", "sha256:00", "", "../x"] {
             assert!(store.resolve(absent).unwrap().is_none(), "{absent}");
@@ -168,12 +197,17 @@ fn oci_layouts_as_tar_and_directory() {
     for (stored, kind) in [
         (plain.clone(), "application/vnd.oci.image.layer.v1.tar"),
         (gzip(&plain), "application/vnd.oci.image.layer.v1.tar+gzip"),
-        (zstd::encode_all(plain.as_slice(), 1).unwrap(), "application/vnd.oci.image.layer.v1.tar+zstd"),
+        (
+            zstd::encode_all(plain.as_slice(), 1).unwrap(),
+            "application/vnd.oci.image.layer.v1.tar+zstd",
+        ),
     ] {
         let (directory, store) = store();
         let parts = oci_layout("quay.io/me/app:v1", &plain, &stored, kind);
-        let items: Vec<Item<'_>> =
-            parts.iter().map(|(name, content)| Item { content, ..item(EntryType::Regular, name) }).collect();
+        let items: Vec<Item<'_>> = parts
+            .iter()
+            .map(|(name, content)| Item { content, ..item(EntryType::Regular, name) })
+            .collect();
         assert_eq!(store.load_reader(tar_of(&items).as_slice()).unwrap(), ["quay.io/me/app:v1"]);
         let layout = directory.path().join("layout");
         for (name, content) in oci_layout("v2", &plain, &stored, kind) {
@@ -199,7 +233,8 @@ fn refuses_what_does_not_match_and_keeps_nothing_of_it() {
     flipped[at] = b'b';
     let mut parts = oci_layout("a:b", &layer, &layer, "application/vnd.oci.image.layer.v1.tar");
     parts[3].1.push(b' ');
-    let items: Vec<Item<'_>> = parts.iter().map(|(n, c)| Item { content: c, ..item(EntryType::Regular, n) }).collect();
+    let items: Vec<Item<'_>> =
+        parts.iter().map(|(n, c)| Item { content: c, ..item(EntryType::Regular, n) }).collect();
     let bad_manifest = tar_of(&items);
     let climbing = tar_of(&[file("../manifest.json", "[]")]);
     let bomb = gzip(&vec![0; 40 << 20]);
@@ -222,7 +257,10 @@ fn refuses_what_does_not_match_and_keeps_nothing_of_it() {
         assert!(store.load_reader(bytes.as_slice()).is_err(), "{what}");
         assert!(store.list().unwrap().is_empty(), "{what}");
         assert!(names_in(&store.root().join("staging")).is_empty(), "{what}");
-        assert!(!names_in(&store.root().join("layers")).iter().any(|n| n.starts_with(".new")), "{what}");
+        assert!(
+            !names_in(&store.root().join("layers")).iter().any(|n| n.starts_with(".new")),
+            "{what}"
+        );
     }
 }
 
@@ -230,8 +268,12 @@ fn refuses_what_does_not_match_and_keeps_nothing_of_it() {
 fn removes_and_collects_but_not_what_is_in_use() {
     let (_directory, store) = store();
     let base = hello_layer("base");
-    store.load_reader(docker_archive(&["a:1"], &[base.clone(), hello_layer("a")]).as_slice()).unwrap();
-    store.load_reader(docker_archive(&["b:1"], &[base.clone(), hello_layer("b")]).as_slice()).unwrap();
+    store
+        .load_reader(docker_archive(&["a:1"], &[base.clone(), hello_layer("a")]).as_slice())
+        .unwrap();
+    store
+        .load_reader(docker_archive(&["b:1"], &[base.clone(), hello_layer("b")]).as_slice())
+        .unwrap();
     let layers = store.root().join("layers");
     let a = store.resolve("a:1").unwrap().unwrap();
     assert_eq!(names_in(&layers).len(), 3);
@@ -242,7 +284,9 @@ fn removes_and_collects_but_not_what_is_in_use() {
     store.collect(&HashSet::new()).unwrap();
     assert!(!a.layers[0].exists() && a.layers[1].exists());
     store.remove("b:1", &HashSet::new()).unwrap();
-    assert!(names_in(&layers).is_empty() && names_in(&store.root().join("blobs/sha256")).is_empty());
+    assert!(
+        names_in(&layers).is_empty() && names_in(&store.root().join("blobs/sha256")).is_empty()
+    );
 }
 
 #[test]
@@ -273,9 +317,12 @@ fn check_hostile(what: &str, items: &[Item<'_>]) {
     fs::create_dir(&host).unwrap();
     fs::write(host.join("secret"), "secret").unwrap();
     let place = host.display().to_string();
-    let named: Vec<(String, String)> =
-        items.iter().map(|i| (i.name.replace("HOST", &place), i.link.replace("HOST", &place))).collect();
-    let items: Vec<Item<'_>> = items.iter().zip(&named).map(|(i, (name, link))| Item { name, link, ..*i }).collect();
+    let named: Vec<(String, String)> = items
+        .iter()
+        .map(|i| (i.name.replace("HOST", &place), i.link.replace("HOST", &place)))
+        .collect();
+    let items: Vec<Item<'_>> =
+        items.iter().zip(&named).map(|(i, (name, link))| Item { name, link, ..*i }).collect();
     let _ = unpack(tar_of(&items).as_slice(), &layer, &[], Limits::default());
     assert_eq!(names_in(&host), ["secret"], "{what}");
     let secret = fs::metadata(host.join("secret")).unwrap();
@@ -295,20 +342,52 @@ fn hostile_layers_stay_inside() {
     check_hostile("dots", &[evil("../host/secret"), evil("a/../../host/new")]);
     check_hostile("dots after a good entry", &[file("good", ""), evil("../evil")]);
     check_hostile("absolute", &[evil("HOST/secret"), evil("HOST/new")]);
-    check_hostile("absolute link, then through it", &[link(Symlink, "out", "HOST"), evil("out/secret"), evil("out/new")]);
+    check_hostile(
+        "absolute link, then through it",
+        &[link(Symlink, "out", "HOST"), evil("out/secret"), evil("out/new")],
+    );
     check_hostile("relative link", &[link(Symlink, "out", "../host"), evil("out/secret")]);
     check_hostile("link over the file itself", &[link(Symlink, "s", "HOST/secret"), evil("s")]);
-    check_hostile("link, then a directory over it", &[link(Symlink, "out", "HOST"), evil_dir("out"), evil("out/new")]);
-    check_hostile("link to a directory, looks of it", &[link(Symlink, "out", "../host"), evil_dir("out/.")]);
-    check_hostile("two links", &[link(Symlink, "a", ".."), link(Symlink, "b", "a/host"), evil("b/new")]);
+    check_hostile(
+        "link, then a directory over it",
+        &[link(Symlink, "out", "HOST"), evil_dir("out"), evil("out/new")],
+    );
+    check_hostile(
+        "link to a directory, looks of it",
+        &[link(Symlink, "out", "../host"), evil_dir("out/.")],
+    );
+    check_hostile(
+        "two links",
+        &[link(Symlink, "a", ".."), link(Symlink, "b", "a/host"), evil("b/new")],
+    );
     check_hostile("hard link out", &[link(Link, "h", "HOST/secret"), evil("h")]);
     check_hostile("hard link with dots", &[link(Link, "h", "../host/secret"), evil("h")]);
-    check_hostile("hard link through a link", &[link(Symlink, "out", "../host"), link(Link, "h", "out/secret"), evil("h")]);
+    check_hostile(
+        "hard link through a link",
+        &[link(Symlink, "out", "../host"), link(Link, "h", "out/secret"), evil("h")],
+    );
     check_hostile("whiteout with dots", &[item(EntryType::Regular, "../host/.wh.secret")]);
-    check_hostile("whiteout through a link", &[link(Symlink, "out", "../host"), file("out/.wh.secret", "")]);
-    check_hostile("whiteout of the parent", &[file(".wh...", ""), file(".wh..", ""), file(".wh.", "")]);
-    check_hostile("opaque through a link", &[link(Symlink, "out", "../host"), file("out/.wh..wh..opq", "")]);
-    check_hostile("magic link", &[link(Symlink, "out", "/proc/self/cwd"), evil("out/x"), link(Symlink, "p", "/proc/1/root"), evil("p/x")]);
+    check_hostile(
+        "whiteout through a link",
+        &[link(Symlink, "out", "../host"), file("out/.wh.secret", "")],
+    );
+    check_hostile(
+        "whiteout of the parent",
+        &[file(".wh...", ""), file(".wh..", ""), file(".wh.", "")],
+    );
+    check_hostile(
+        "opaque through a link",
+        &[link(Symlink, "out", "../host"), file("out/.wh..wh..opq", "")],
+    );
+    check_hostile(
+        "magic link",
+        &[
+            link(Symlink, "out", "/proc/self/cwd"),
+            evil("out/x"),
+            link(Symlink, "p", "/proc/1/root"),
+            evil("p/x"),
+        ],
+    );
 }
 
 fn unpacked(items: &[Item<'_>], lower: &[PathBuf]) -> (tempfile::TempDir, PathBuf) {
@@ -321,7 +400,8 @@ fn unpacked(items: &[Item<'_>], lower: &[PathBuf]) -> (tempfile::TempDir, PathBu
 
 fn opaque(path: &Path) -> bool {
     let mut value = [0u8; 8];
-    rustix::fs::lgetxattr(path, "trusted.overlay.opaque", &mut value).is_ok_and(|length| value[..length] == *b"y")
+    rustix::fs::lgetxattr(path, "trusted.overlay.opaque", &mut value)
+        .is_ok_and(|length| value[..length] == *b"y")
 }
 
 fn whiteout(path: &Path) -> bool {
@@ -333,7 +413,11 @@ fn looks_links_and_times_are_kept() {
     let (_directory, layer) = unpacked(
         &[
             Item { owner: (10, 20), mtime: 500, ..dir("data/", 0o2750) },
-            Item { owner: (11, 21), mtime: 77, ..Item { mode: 0o4755, ..file("data/tool", "tool") } },
+            Item {
+                owner: (11, 21),
+                mtime: 77,
+                ..Item { mode: 0o4755, ..file("data/tool", "tool") }
+            },
             link(EntryType::Link, "data/same", "data/tool"),
             Item { owner: (12, 22), ..link(EntryType::Symlink, "data/link", "/nowhere/../x") },
             item(EntryType::Fifo, "data/fifo"),
@@ -350,15 +434,23 @@ fn looks_links_and_times_are_kept() {
     );
     let meta = |name: &str| fs::symlink_metadata(layer.join(name)).unwrap();
     let tool = meta("data/tool");
-    assert_eq!((tool.uid(), tool.gid(), tool.mode() & 0o7777, tool.mtime(), tool.nlink()), (11, 21, 0o4755, 77, 2));
+    assert_eq!(
+        (tool.uid(), tool.gid(), tool.mode() & 0o7777, tool.mtime(), tool.nlink()),
+        (11, 21, 0o4755, 77, 2)
+    );
     let data = meta("data");
     assert_eq!((data.uid(), data.gid(), data.mode() & 0o7777, data.mtime()), (10, 20, 0o2750, 500));
     assert_eq!(meta("data/same").ino(), tool.ino());
-    assert_eq!((meta("data/link").uid(), fs::read_link(layer.join("data/link")).unwrap()), (12, PathBuf::from("/nowhere/../x")));
+    assert_eq!(
+        (meta("data/link").uid(), fs::read_link(layer.join("data/link")).unwrap()),
+        (12, PathBuf::from("/nowhere/../x"))
+    );
     assert!(meta("data/fifo").file_type().is_fifo());
     let mut value = [0u8; 8];
     assert_eq!(rustix::fs::getxattr(layer.join("noted"), "user.note", &mut value), Ok(2));
-    assert!(rustix::fs::getxattr(layer.join("noted"), "trusted.overlay.redirect", &mut value).is_err());
+    assert!(
+        rustix::fs::getxattr(layer.join("noted"), "trusted.overlay.redirect", &mut value).is_err()
+    );
     assert!(!opaque(&layer.join("noted")));
 }
 
@@ -392,7 +484,11 @@ fn whiteouts_become_the_overlays() {
         &[lower.path().to_owned()],
     );
     assert!(whiteout(&layer.join("gone")));
-    assert!(opaque(&layer.join("dir")) && layer.join("dir/kept").is_file() && !whiteout(&layer.join("dir")));
+    assert!(
+        opaque(&layer.join("dir"))
+            && layer.join("dir/kept").is_file()
+            && !whiteout(&layer.join("dir"))
+    );
     assert!(opaque(&layer.join("renewed")) && layer.join("renewed/inner").is_file());
     assert_eq!(fs::read_to_string(layer.join("own")).unwrap(), "own");
     assert!(opaque(&layer.join("mixed")));
@@ -415,10 +511,15 @@ fn bounds_hold() {
     let big = "x".repeat(5000);
     let deep = "d/".repeat(40);
     let limits = Limits { bytes: 4000, entries: 10, depth: 30 };
-    for (what, items) in [("entries", many), ("bytes", vec![file("a", &big)]), ("depth", vec![dir(&deep, 0o755)])] {
+    for (what, items) in
+        [("entries", many), ("bytes", vec![file("a", &big)]), ("depth", vec![dir(&deep, 0o755)])]
+    {
         let (_directory, path) = target();
         assert!(unpack(tar_of(&items).as_slice(), &path, &[], limits).is_err(), "{what}");
     }
     let (_directory, path) = target();
-    assert!(unpack(tar_of(&[link(EntryType::Char, "null", "")]).as_slice(), &path, &[], limits).is_err());
+    assert!(
+        unpack(tar_of(&[link(EntryType::Char, "null", "")]).as_slice(), &path, &[], limits)
+            .is_err()
+    );
 }

@@ -141,7 +141,12 @@ pub trait Runtime: Send + Sync + 'static {
     async fn container(&self, id: &str) -> Result<ContainerStatus>;
 
     /// Runs a command to its end.
-    async fn exec_sync(&self, id: &str, command: &[String], timeout: Duration) -> Result<ExecOutput>;
+    async fn exec_sync(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecOutput>;
 
     /// Runs a command with streams.
     async fn exec(&self, id: &str, request: ExecRequest) -> Result<ExecSession>;

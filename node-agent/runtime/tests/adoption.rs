@@ -19,7 +19,8 @@ async fn host_an_engine() {
     let config = support::config_in(Path::new(&directory));
     let runtime = leme_cri::embedded::EmbeddedRuntime::start(config).await.unwrap();
     let sandbox = runtime.sandboxes().await.unwrap().remove(0).id;
-    let id = run(&runtime, &sandbox, &shell("child", "while :; do echo tick; sleep 0.02; done")).await;
+    let id =
+        run(&runtime, &sandbox, &shell("child", "while :; do echo tick; sleep 0.02; done")).await;
     let waiting = runtime.create_container(&sandbox, &shell("waiting", "echo woke")).await.unwrap();
     std::fs::write(Path::new(&directory).join("ids"), format!("{id} {waiting}")).unwrap();
     std::future::pending::<()>().await;
@@ -64,7 +65,12 @@ async fn an_end_while_nobody_watched_is_known() {
     let node = Node::new();
     let runtime = node.start().await;
     let sandbox = runtime.run_sandbox(&node.sandbox("pod")).await.unwrap();
-    let id = run(&runtime, &sandbox, &shell("brief", "while ! test -e /dev/shm/go; do sleep 0.01; done; exit 9")).await;
+    let id = run(
+        &runtime,
+        &sandbox,
+        &shell("brief", "while ! test -e /dev/shm/go; do sleep 0.01; done; exit 9"),
+    )
+    .await;
     let lost = run(&runtime, &sandbox, &shell("lost", "sleep 600")).await;
     let pid = runtime.container(&lost).await.unwrap().pid;
     assert_eq!(sh(&runtime, &id, "touch /dev/shm/go").await.unwrap().1, 0);
@@ -106,7 +112,11 @@ async fn images_loaded_by_another_process_are_seen_and_removed_ones_gone() {
     let runtime = node.start().await;
     assert!(runtime.image("second").await.unwrap().is_none());
     let other = leme_host::images::ImageStore::open(&node.config.images).unwrap();
-    let archive = support::docker_archive("second", &[support::busybox_layer()], serde_json::json!({"User": "app"}));
+    let archive = support::docker_archive(
+        "second",
+        &[support::busybox_layer()],
+        serde_json::json!({"User": "app"}),
+    );
     assert_eq!(other.load_reader(archive.as_slice()).unwrap(), ["docker.io/library/second:latest"]);
     let image = runtime.image("docker.io/library/second").await.unwrap().unwrap();
     assert_eq!((image.uid, image.username.as_str()), (None, "app"));

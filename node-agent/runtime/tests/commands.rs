@@ -32,7 +32,8 @@ async fn streams_codes_and_terminals() {
     assert_eq!(sh(&runtime, &id, "echo a; echo b >&2; exit 5").await.unwrap(), ("a\nb".into(), 5));
     assert_eq!(sh(&runtime, &id, "kill -9 $$").await.unwrap().1, 137);
     // Standard input, to its end.
-    let mut session = runtime.exec(&id, request("cat; echo end >&2; exit 4", false, true)).await.unwrap();
+    let mut session =
+        runtime.exec(&id, request("cat; echo end >&2; exit 4", false, true)).await.unwrap();
     let stdin = session.stdin.take().unwrap();
     let big = vec![b'x'; 300_000];
     let writer = async move {
@@ -43,7 +44,10 @@ async fn streams_codes_and_terminals() {
     assert_eq!((out.len(), &out[..6], err.as_str()), (300_006, "typed\n", "end\n"));
     assert_eq!(session.exit.await.unwrap().unwrap(), 4);
     // A terminal, with its size.
-    let mut session = runtime.exec(&id, request("read x; stty size; test -t 0 && echo tty $x", true, true)).await.unwrap();
+    let mut session = runtime
+        .exec(&id, request("read x; stty size; test -t 0 && echo tty $x", true, true))
+        .await
+        .unwrap();
     session.resize.send((91, 33)).await.unwrap();
     // The order of size and input is not fixed, so give the size its turn.
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -53,7 +57,10 @@ async fn streams_codes_and_terminals() {
     assert_eq!(session.exit.await.unwrap().unwrap(), 0);
     // Bad commands, bad containers.
     let error = runtime.exec_sync(&id, &["nope".into()], Duration::from_secs(9)).await.unwrap_err();
-    assert!(matches!(&error, RuntimeError::Invalid(text) if text.contains("not found in $PATH")), "{error:?}");
+    assert!(
+        matches!(&error, RuntimeError::Invalid(text) if text.contains("not found in $PATH")),
+        "{error:?}"
+    );
     let error = runtime.exec_sync("none", &["true".into()], Duration::ZERO).await.unwrap_err();
     assert!(matches!(error, RuntimeError::NotFound(_)));
     node.finish().await;
@@ -99,20 +106,36 @@ async fn users_capabilities_and_files() {
         ..Default::default()
     });
     let id = run(&runtime, &sandbox, &config).await;
-    let (text, _) = sh(&runtime, &id, "id; cat /data/file; touch /x; touch /data/x; unshare -m true; env").await.unwrap();
-    for expected in
-        ["uid=1001(app) gid=1002 groups=50(staff),1002,2000", "volume", "/x: Read-only", "/data/x: Read-only", "HOME=/home/app"]
-    {
+    let (text, _) =
+        sh(&runtime, &id, "id; cat /data/file; touch /x; touch /data/x; unshare -m true; env")
+            .await
+            .unwrap();
+    for expected in [
+        "uid=1001(app) gid=1002 groups=50(staff),1002,2000",
+        "volume",
+        "/x: Read-only",
+        "/data/x: Read-only",
+        "HOME=/home/app",
+    ] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
     assert!(text.to_lowercase().contains("operation not permitted"), "{text}");
-    let (text, _) = sh(&runtime, &id, "grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status").await.unwrap();
+    let (text, _) =
+        sh(&runtime, &id, "grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status")
+            .await
+            .unwrap();
     let compact: String = text.split_whitespace().collect();
     assert_eq!(compact, "CapEff:0000000000000000CapBnd:0000000000000000NoNewPrivs:1Seccomp:2");
     support::wait_for("log", || node.log_text("user", "user").contains("via-dev")).await;
     // Without any of that: root with the default set, a writable root file system, but no reach to the host.
     let id = run(&runtime, &sandbox, &shell("root", "sleep 600")).await;
-    let (text, _) = sh(&runtime, &id, "id; touch /x && echo wrote; mount -t tmpfs none /tmp; ls /dev; touch /proc/sys/a").await.unwrap();
+    let (text, _) = sh(
+        &runtime,
+        &id,
+        "id; touch /x && echo wrote; mount -t tmpfs none /tmp; ls /dev; touch /proc/sys/a",
+    )
+    .await
+    .unwrap();
     assert!(text.contains("uid=0(root)") && text.contains("wrote"), "{text}");
     assert!(text.contains("denied") || text.contains("not permitted"), "{text}");
     assert!(!text.contains("vda") && text.contains("null"), "{text}");
@@ -121,6 +144,24 @@ async fn users_capabilities_and_files() {
     let id = run(&runtime, &sandbox, &config).await;
     let (text, code) = sh(&runtime, &id, "mount -t tmpfs none /tmp && ls /dev").await.unwrap();
     assert!(code == 0 && text.contains("kmsg"), "{text}");
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_moved_away_is_opened_anew() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("log")).await.unwrap();
+    let script = "echo one; while ! test -e /dev/shm/go; do sleep 0.01; done; echo two";
+    let id = run(&runtime, &sandbox, &shell("app", script)).await;
+    support::wait_for("the first line", || node.log_text("log", "app") == "one\n").await;
+    let log = node.logs().join("log/app.log");
+    std::fs::rename(&log, log.with_extension("old")).unwrap();
+    runtime.reopen_log(&id).await.unwrap();
+    sh(&runtime, &id, "touch /dev/shm/go").await.unwrap();
+    support::ended(&runtime, &id).await;
+    assert_eq!(node.log_text("log", "app"), "two\n");
+    runtime.reopen_log(&id).await.unwrap();
     node.finish().await;
 }
 
@@ -135,7 +176,12 @@ async fn a_terminal_container_logs_what_it_shows() {
     assert_eq!(support::ended(&runtime, &id).await.exit_code, 2);
     assert!(node.log_text("tty", "term").contains("terminal"), "{}", node.log("tty", "term"));
     // A long line is split, an unfinished one kept.
-    let id = run(&runtime, &sandbox, &shell("long", "head -c 20000 /dev/zero | tr '\\0' x; echo; printf tail")).await;
+    let id = run(
+        &runtime,
+        &sandbox,
+        &shell("long", "head -c 20000 /dev/zero | tr '\\0' x; echo; printf tail"),
+    )
+    .await;
     support::ended(&runtime, &id).await;
     let log = node.log("tty", "long");
     let tags: Vec<(&str, usize)> = log

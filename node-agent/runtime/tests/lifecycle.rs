@@ -46,9 +46,15 @@ async fn stops_with_the_signal_then_by_force() {
     let node = Node::new();
     let runtime = node.start().await;
     let sandbox = runtime.run_sandbox(&node.sandbox("stop")).await.unwrap();
-    let polite = shell("polite", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done");
+    let polite =
+        shell("polite", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done");
     let polite = run(&runtime, &sandbox, &polite).await;
-    let deaf = run(&runtime, &sandbox, &shell("deaf", "trap '' TERM; echo ready; while :; do sleep 600 & wait; done")).await;
+    let deaf = run(
+        &runtime,
+        &sandbox,
+        &shell("deaf", "trap '' TERM; echo ready; while :; do sleep 600 & wait; done"),
+    )
+    .await;
     for name in ["polite", "deaf"] {
         support::wait_for("ready", || node.log_text("stop", name).contains("ready")).await;
     }
@@ -78,7 +84,10 @@ async fn wrong_requests_say_what_is_wrong() {
     };
     let missing_image = with("/bin/true", &|c| c.image = "nothing:here".into());
     let error = runtime.create_container(&sandbox, &missing_image).await.unwrap_err();
-    assert!(matches!(&error, RuntimeError::NotFound(text) if text.contains("nothing:here")), "{error}");
+    assert!(
+        matches!(&error, RuntimeError::NotFound(text) if text.contains("nothing:here")),
+        "{error}"
+    );
     for (config, expected) in [
         (with("nope", &|_| {}), "executable file not found in $PATH"),
         (with("/bin/nope", &|_| {}), "no such file or directory"),
@@ -99,12 +108,18 @@ async fn wrong_requests_say_what_is_wrong() {
         ),
     ] {
         let error = runtime.create_container(&sandbox, &config).await.unwrap_err();
-        assert!(matches!(&error, RuntimeError::Invalid(text) if text.contains(expected)), "{expected}: {error:?}");
+        assert!(
+            matches!(&error, RuntimeError::Invalid(text) if text.contains(expected)),
+            "{expected}: {error:?}"
+        );
     }
     // What only the kernel can tell shows at the start.
     let id = runtime.create_container(&sandbox, &with("/bin/garbage", &|_| {})).await.unwrap();
     let error = runtime.start_container(&id).await.unwrap_err();
-    assert!(matches!(&error, RuntimeError::Invalid(text) if text.contains("Exec format error")), "{error:?}");
+    assert!(
+        matches!(&error, RuntimeError::Invalid(text) if text.contains("Exec format error")),
+        "{error:?}"
+    );
     let status = ended(&runtime, &id).await;
     assert_eq!((status.exit_code, status.reason.as_str()), (128, "StartError"));
     assert_eq!(runtime.containers().await.unwrap().len(), 1);

@@ -47,19 +47,23 @@ pub(super) struct Created {
 
 /// Makes the container. On failure nothing is left but the request's own directory.
 pub(super) fn create(request: &ContainerRequest) -> Result<Created, Failure> {
-    let host = File::open("/proc/self/ns/mnt").map_err(|error| Failure::failed("open mount namespace", &error))?;
+    let host = File::open("/proc/self/ns/mnt")
+        .map_err(|error| Failure::failed("open mount namespace", &error))?;
     // The root file system is mounted in a namespace of its own: when the container's processes are gone, so is the
     // mount, whatever became of this process. Mounts that must show on the host need the host's namespace.
     let private = !spec::shares_mounts(&request.spec);
     if private {
-        unshare(CloneFlags::CLONE_NEWNS).map_err(|error| Failure::failed("unshare mount namespace", &error))?;
+        unshare(CloneFlags::CLONE_NEWNS)
+            .map_err(|error| Failure::failed("unshare mount namespace", &error))?;
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", slave).map_err(|error| Failure::failed("set mount propagation", &error))?;
+        rustix::mount::mount_change("/", slave)
+            .map_err(|error| Failure::failed("set mount propagation", &error))?;
     }
     let rootfs = request.directory.join("rootfs");
     let made = create_mounted(request, &rootfs);
     if private {
-        setns(&host, CloneFlags::CLONE_NEWNS).map_err(|error| Failure::failed("leave mount namespace", &error))?;
+        setns(&host, CloneFlags::CLONE_NEWNS)
+            .map_err(|error| Failure::failed("leave mount namespace", &error))?;
     } else {
         let _ = mounts::unmount_quietly(&rootfs);
     }
@@ -81,7 +85,8 @@ fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, 
         }
     }
     let overlay = Overlay { lower: &request.layers, upper: &upper, work: &work };
-    mounts::mount_overlay(&overlay, rootfs).map_err(|error| Failure::failed("mount root file system", &error))?;
+    mounts::mount_overlay(&overlay, rootfs)
+        .map_err(|error| Failure::failed("mount root file system", &error))?;
     let spec = write_spec(request, rootfs).map_err(|error| match error {
         SpecError::Invalid(_) => Failure::invalid("make spec", &error),
         other => Failure::failed("make spec", &other),
@@ -128,7 +133,8 @@ fn stream(to_container: bool, uid: u32) -> io::Result<(OwnedFd, OwnedFd)> {
 fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
     let failed = |error: io::Error| Failure::failed("make streams", &error);
     let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
-    let (errors, errors_write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let (errors, errors_write) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(request.oci_root())
         .map_err(|error| Failure::failed("create container", &files::chain(&error)))?
@@ -166,7 +172,11 @@ pub(super) fn classify(message: &str) -> Failure {
         Some(at) => &message[at..],
         None => message,
     };
-    Failure { invalid: text.starts_with("exec: "), operation: "create container".into(), message: text.to_owned() }
+    Failure {
+        invalid: text.starts_with("exec: "),
+        operation: "create container".into(),
+        message: text.to_owned(),
+    }
 }
 
 /// Reads why the program could not be executed; `None` once it was.
@@ -212,6 +222,10 @@ pub(super) fn set_oom_score(pid: i32, score: i64) {
 }
 
 /// Sends bytes with one descriptor.
-pub(super) fn send_line_with_fd(control: &std::os::unix::net::UnixStream, line: &[u8], fd: &OwnedFd) -> io::Result<()> {
+pub(super) fn send_line_with_fd(
+    control: &std::os::unix::net::UnixStream,
+    line: &[u8],
+    fd: &OwnedFd,
+) -> io::Result<()> {
     crate::sys::send_with_fds(control.as_fd(), line, &[fd.as_fd()])
 }

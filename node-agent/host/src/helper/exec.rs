@@ -24,8 +24,13 @@ use super::protocol::{self, ExecRequest, Failure, Report};
 use crate::files;
 
 /// Runs the command. When the engine goes away, the command is killed.
-pub(super) fn run(request: &ExecRequest, control: &UnixStream, streams: Vec<OwnedFd>) -> Result<(), Failure> {
-    let scratch = Scratch::new(request).map_err(|error| Failure::failed("prepare command", &error))?;
+pub(super) fn run(
+    request: &ExecRequest,
+    control: &UnixStream,
+    streams: Vec<OwnedFd>,
+) -> Result<(), Failure> {
+    let scratch =
+        Scratch::new(request).map_err(|error| Failure::failed("prepare command", &error))?;
     let (pid, terminal) = launch(request, &scratch, streams)?;
     drop(scratch);
     set_oom_score(pid.as_raw(), request.oom_score_adj);
@@ -38,7 +43,8 @@ pub(super) fn run(request: &ExecRequest, control: &UnixStream, streams: Vec<Owne
     if sent.is_err() {
         end(pid);
     }
-    let exit_code = wait(pid, control).map_err(|error| Failure::failed("wait for command", &error))?;
+    let exit_code =
+        wait(pid, control).map_err(|error| Failure::failed("wait for command", &error))?;
     protocol::send(control, &Report::ExecExited { exit_code });
     Ok(())
 }
@@ -54,7 +60,10 @@ impl Scratch {
         let scratch = Scratch { root };
         let directory = scratch.root.join(&request.id);
         fs::create_dir_all(&directory)?;
-        fs::copy(request.run_directory.join("oci").join(&request.id).join("state.json"), directory.join("state.json"))?;
+        fs::copy(
+            request.run_directory.join("oci").join(&request.id).join("state.json"),
+            directory.join("state.json"),
+        )?;
         Ok(scratch)
     }
 }
@@ -76,17 +85,25 @@ fn launch(
         .ok_or_else(|| Failure::failed("prepare command", &"the container has no spec"))?;
     let process_file = scratch.root.join("process.json");
     write_process(request, &spec, &process_file).map_err(failed)?;
-    let (errors, errors_write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let (errors, errors_write) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(&scratch.root)
         .map_err(|error| Failure::failed("prepare command", &files::chain(&error)))?
-        .with_executor(Launch::new(errors_write.as_raw_fd(), spec.linux().as_ref().and_then(|l| l.seccomp().clone())));
+        .with_executor(Launch::new(
+            errors_write.as_raw_fd(),
+            spec.linux().as_ref().and_then(|l| l.seccomp().clone()),
+        ));
     let mut streams = streams.into_iter();
     let (builder, console) = if request.tty {
         let console = Console::listen(&scratch.root).map_err(failed)?;
         (builder.with_console_socket(Some(console.path.clone())), Some(console))
     } else {
-        let mut next = || streams.next().ok_or_else(|| Failure::invalid("prepare command", &"a stream is missing"));
+        let mut next = || {
+            streams
+                .next()
+                .ok_or_else(|| Failure::invalid("prepare command", &"a stream is missing"))
+        };
         (builder.with_stdin(next()?).with_stdout(next()?).with_stderr(next()?), None)
     };
     let tenant = builder.as_tenant().with_process(Some(process_file)).with_detach(true);
@@ -103,7 +120,8 @@ fn launch(
 }
 
 fn write_process(request: &ExecRequest, spec: &Spec, path: &std::path::Path) -> io::Result<()> {
-    let mut process = spec.process().clone().ok_or_else(|| io::Error::other("the spec has no process"))?;
+    let mut process =
+        spec.process().clone().ok_or_else(|| io::Error::other("the spec has no process"))?;
     process.set_args(Some(request.args.clone())).set_terminal(Some(request.tty));
     files::write_json(path, &process)
 }

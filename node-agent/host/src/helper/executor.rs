@@ -27,8 +27,11 @@ impl Launch {
     /// Loads the profile. The process has given its capabilities up by now, so it must also give up gaining any.
     fn apply_seccomp(&self) -> Result<(), String> {
         let Some(profile) = &self.seccomp else { return Ok(()) };
-        nix::sys::prctl::set_no_new_privs().map_err(|error| format!("set no_new_privs: {error}"))?;
-        libcontainer::seccomp::initialize_seccomp(profile).map(drop).map_err(|error| format!("seccomp: {error}"))
+        nix::sys::prctl::set_no_new_privs()
+            .map_err(|error| format!("set no_new_privs: {error}"))?;
+        libcontainer::seccomp::initialize_seccomp(profile)
+            .map(drop)
+            .map_err(|error| format!("seccomp: {error}"))
     }
 }
 
@@ -39,9 +42,13 @@ impl Executor for Launch {
             ExecutorError::Other(message)
         };
         let (program, args) = find(spec).map_err(failed)?;
-        let path = CString::new(program.as_os_str().as_encoded_bytes()).map_err(|_| failed(nul_byte()))?;
-        let args: Vec<CString> =
-            args.iter().map(|arg| CString::new(arg.as_str())).collect::<Result<_, _>>().map_err(|_| failed(nul_byte()))?;
+        let path =
+            CString::new(program.as_os_str().as_encoded_bytes()).map_err(|_| failed(nul_byte()))?;
+        let args: Vec<CString> = args
+            .iter()
+            .map(|arg| CString::new(arg.as_str()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| failed(nul_byte()))?;
         crate::sys::reset_signals();
         self.apply_seccomp().map_err(failed)?;
         let Err(error) = nix::unistd::execv(&path, &args);
@@ -64,7 +71,11 @@ fn find(spec: &Spec) -> Result<(PathBuf, &[String]), String> {
         return Err("exec: no command specified".into());
     };
     let env = process.and_then(|p| p.env().as_deref()).unwrap_or_default();
-    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(crate::spec::DEFAULT_PATH);
+    let path = env
+        .iter()
+        .rev()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or(crate::spec::DEFAULT_PATH);
     search(name, path).map(|program| (program, args))
 }
 
@@ -83,7 +94,10 @@ fn search(name: &str, path: &str) -> Result<PathBuf, String> {
             Err(reason) => denied |= reason == DENIED,
         }
     }
-    Err(format!("exec: {name:?}: {}", if denied { DENIED } else { "executable file not found in $PATH" }))
+    Err(format!(
+        "exec: {name:?}: {}",
+        if denied { DENIED } else { "executable file not found in $PATH" }
+    ))
 }
 
 const DENIED: &str = "permission denied";

@@ -82,8 +82,17 @@ impl Lines {
     }
 
     fn emit(&mut self, time: &str, tag: &str, content: &[u8], out: &mut Vec<u8>) {
-        for part in [time.as_bytes(), b" ", self.stream.as_bytes(), b" ", tag.as_bytes(), b" ", &self.pending, content, b"\n"]
-        {
+        for part in [
+            time.as_bytes(),
+            b" ",
+            self.stream.as_bytes(),
+            b" ",
+            tag.as_bytes(),
+            b" ",
+            &self.pending,
+            content,
+            b"\n",
+        ] {
             out.extend_from_slice(part);
         }
         self.pending = Vec::new();

@@ -102,9 +102,8 @@ fn run_child(fds: Vec<OwnedFd>) {
         Err(error) => return report_failure(&control, Failure::failed("request", &error)),
     };
     let result = match request {
-        Request::Sandbox(request) => {
-            crate::namespaces::create(&request).map_err(|error| Failure::failed("make sandbox", &error))
-        }
+        Request::Sandbox(request) => crate::namespaces::create(&request)
+            .map_err(|error| Failure::failed("make sandbox", &error)),
         Request::Pause(request) => pause::run(&request),
         Request::Container(request) => shim::run(*request, &control),
         Request::Exec(request) => exec::run(&request, &control, rest),

@@ -14,7 +14,8 @@ use crate::namespaces::hold_of;
 
 /// Makes the namespace and holds it at the request's path. The reaping process stays when this one ends.
 pub(super) fn run(request: &PauseRequest) -> Result<(), Failure> {
-    unshare(CloneFlags::CLONE_NEWPID).map_err(|error| Failure::failed("unshare PID namespace", &error))?;
+    unshare(CloneFlags::CLONE_NEWPID)
+        .map_err(|error| Failure::failed("unshare PID namespace", &error))?;
     let child = match crate::sys::fork().map_err(|error| Failure::failed("fork", &error))? {
         ForkResult::Child => reap_for_ever(),
         ForkResult::Parent { child } => child,

@@ -17,17 +17,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::container::{self, Created, Streams};
 use super::logs::{self, Lines, LogFile};
-use super::protocol::{self, Command, ContainerRequest, ExitRecord, Failure, Phase, Report, ShimRecord};
+use super::protocol::{
+    self, Command, ContainerRequest, ExitRecord, Failure, Phase, Report, ShimRecord,
+};
 use crate::cgroup::Cgroup;
 use crate::files;
 use crate::process::ProcessId;
 
 /// Makes the container and watches it to its end. `control` is the first listener.
 pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(), Failure> {
-    let cgroup = Cgroup::new(&request.spec.cgroup).map_err(|error| Failure::invalid("create container", &error))?;
+    let cgroup = Cgroup::new(&request.spec.cgroup)
+        .map_err(|error| Failure::invalid("create container", &error))?;
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     record_shim(&request, None).map_err(|error| Failure::failed("record shim", &error))?;
-    let log = LogFile::open(request.log_path.clone()).map_err(|error| Failure::failed("open log", &error))?;
+    let log = LogFile::open(request.log_path.clone())
+        .map_err(|error| Failure::failed("open log", &error))?;
     let created = container::create(&request).inspect_err(|_| {
         let _ = cgroup.kill_all();
         let _ = cgroup.remove();
@@ -46,7 +50,9 @@ pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(),
     let result = shim.serve();
     let _ = fs::remove_file(shim.request.socket());
     // The control stream got all its reports above.
-    result.map_err(|error| Failure::failed("watch container", &error)).map(|()| std::process::exit(0))
+    result
+        .map_err(|error| Failure::failed("watch container", &error))
+        .map(|()| std::process::exit(0))
 }
 
 /// A stream of the container, to its end.
@@ -161,7 +167,9 @@ impl Shim {
                 while let Ok(Some(_)) = self.signals.read_signal() {}
             }
             self.copy_outputs(&wake.outputs);
-            if wake.connection && let Ok((stream, _)) = self.socket.accept() {
+            if wake.connection
+                && let Ok((stream, _)) = self.socket.accept()
+            {
                 self.greet(stream);
             }
             self.obey(&wake.listeners);
@@ -179,8 +187,10 @@ impl Shim {
         let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd(), self.socket.as_fd()];
         watched.extend(self.outputs.iter().map(|output| output.fd.as_fd()));
         watched.extend(self.listeners.iter().map(|listener| listener.stream.as_fd()));
-        let mut entries: Vec<PollFd<'_>> = watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as i64, tv_nsec: t.subsec_nanos().into() });
+        let mut entries: Vec<PollFd<'_>> =
+            watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let timeout = timeout
+            .map(|t| Timespec { tv_sec: t.as_secs() as i64, tv_nsec: t.subsec_nanos().into() });
         match poll(&mut entries, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
             polled => polled?,
@@ -191,7 +201,10 @@ impl Shim {
             signal: ready(0),
             connection: ready(1),
             outputs: (2..first_listener).filter(|i| ready(*i)).map(|i| i - 2).collect(),
-            listeners: (first_listener..entries.len()).filter(|i| ready(*i)).map(|i| i - first_listener).collect(),
+            listeners: (first_listener..entries.len())
+                .filter(|i| ready(*i))
+                .map(|i| i - first_listener)
+                .collect(),
         })
     }
 
@@ -203,7 +216,9 @@ impl Shim {
             let output = &mut self.outputs[*index];
             let mut out = Vec::new();
             match rustix::io::read(&output.fd, &mut buffer) {
-                Ok(length) if length > 0 => output.lines.push(&logs::time(), &buffer[..length], &mut out),
+                Ok(length) if length > 0 => {
+                    output.lines.push(&logs::time(), &buffer[..length], &mut out)
+                }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 // The other end of a terminal being closed is EIO.
                 _ => {
@@ -232,10 +247,14 @@ impl Shim {
                     continue;
                 }
             }
-            while let Some(end) = self.listeners[*index].pending.iter().position(|byte| *byte == b'\n') {
+            while let Some(end) =
+                self.listeners[*index].pending.iter().position(|byte| *byte == b'\n')
+            {
                 let line: Vec<u8> = self.listeners[*index].pending.drain(..=end).collect();
                 let report = match serde_json::from_slice::<Command>(&line) {
-                    Ok(command) => self.execute(&command).map_or_else(Report::Failed, |()| Report::Done),
+                    Ok(command) => {
+                        self.execute(&command).map_or_else(Report::Failed, |()| Report::Done)
+                    }
                     Err(error) => Report::Failed(Failure::invalid("command", &error)),
                 };
                 let _ = self.listeners[*index].stream.write_all(&protocol::line(&report));
@@ -260,7 +279,9 @@ impl Shim {
                     .map_err(|error| Failure::failed("resize terminal", &error)),
                 None => Ok(()),
             },
-            Command::ReopenLog => self.log.reopen().map_err(|error| Failure::failed("reopen log", &error)),
+            Command::ReopenLog => {
+                self.log.reopen().map_err(|error| Failure::failed("reopen log", &error))
+            }
         }
     }
 
@@ -270,7 +291,9 @@ impl Shim {
         }
         let started = self.container.start();
         started.map_err(|error| Failure::failed("start container", &files::chain(&error)))?;
-        if let Some(reason) = self.errors.take().and_then(|errors| container::wait_executed(&errors)) {
+        if let Some(reason) =
+            self.errors.take().and_then(|errors| container::wait_executed(&errors))
+        {
             self.start_error = Some(reason.clone());
             return Err(Failure::invalid("start container", &reason));
         }
@@ -285,7 +308,9 @@ impl Shim {
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) if pid == self.pid => return Ok(Some(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.pid => return Ok(Some(128 + signal as i32)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.pid => {
+                    return Ok(Some(128 + signal as i32));
+                }
                 Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(None),
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
@@ -301,7 +326,9 @@ impl Shim {
         while !self.outputs.is_empty() && Instant::now() < until {
             let wake = self.wait(Some(until.saturating_duration_since(Instant::now())))?;
             while let Ok(Some(_)) = self.signals.read_signal() {}
-            if wake.connection && let Ok((stream, _)) = self.socket.accept() {
+            if wake.connection
+                && let Ok((stream, _)) = self.socket.accept()
+            {
                 self.greet(stream);
             }
             self.copy_outputs(&wake.outputs);
@@ -336,7 +363,8 @@ impl Shim {
 
 /// Says who watches, so that a later engine can tell a slow start from a dead shim.
 fn record_shim(request: &ContainerRequest, init: Option<ProcessId>) -> io::Result<()> {
-    let me = ProcessId::of(std::process::id() as i32).ok_or_else(|| io::Error::other("/proc is not mounted"))?;
+    let me = ProcessId::of(std::process::id() as i32)
+        .ok_or_else(|| io::Error::other("/proc is not mounted"))?;
     files::write_json(&request.shim_file(), &ShimRecord { shim: me, init })
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::ImageError;
+use super::guard::Guard;
 use super::reference::{Reference, valid_digest};
 use super::unpack::{Limits, open_inside};
 use crate::files::hex;
@@ -50,13 +51,19 @@ impl Source {
     }
 
     /// Copies an archive's files into `staging`.
-    pub(super) fn stage(archive: impl Read, staging: &Path, base: Option<String>, limits: Limits) -> Result<Source, ImageError> {
+    pub(super) fn stage(
+        archive: impl Read,
+        staging: &Path,
+        base: Option<String>,
+        limits: Limits,
+    ) -> Result<Source, ImageError> {
         let mut names = HashMap::new();
         let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
-        let mut archive = tar::Archive::new(decompress(archive, limits.bytes)?);
+        let mut archive = tar::Archive::new(Guard::new(decompress(archive, limits.bytes)?));
         for entry in archive.entries()? {
             let mut entry = entry?;
-            let name = plain(&entry.path()?).ok_or_else(|| ImageError::Invalid("an archive entry leaves the archive".into()))?;
+            let name = plain(&entry.path()?)
+                .ok_or_else(|| ImageError::Invalid("an archive entry leaves the archive".into()))?;
             let kind = entry.header().entry_type();
             if names.len() + links.len() >= MAX_FILES {
                 return Err(ImageError::Invalid("the archive holds too many files".into()));
@@ -83,7 +90,11 @@ impl Source {
     pub(super) fn open(&self, name: &str) -> Result<File, ImageError> {
         let missing = || ImageError::Invalid(format!("{name} is missing"));
         let wanted = plain(Path::new(name)).ok_or_else(missing)?;
-        let stored = if self.names.is_empty() { wanted } else { self.names.get(&wanted).cloned().ok_or_else(missing)? };
+        let stored = if self.names.is_empty() {
+            wanted
+        } else {
+            self.names.get(&wanted).cloned().ok_or_else(missing)?
+        };
         open_inside(&self.root, &stored).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(),
             _ => ImageError::Io(error),
@@ -108,7 +119,9 @@ impl Source {
         let digest = descriptor.digest().to_string();
         let bytes = self.read(&blob_name(&digest)?)?;
         if digest_of(&bytes) != digest {
-            return Err(ImageError::Invalid(format!("the content of {digest} does not match its digest")));
+            return Err(ImageError::Invalid(format!(
+                "the content of {digest} does not match its digest"
+            )));
         }
         Ok(bytes)
     }
@@ -123,7 +136,10 @@ impl Source {
             self.oci_images(&index, None, 0, &mut found)?;
             found
         } else {
-            return Err(ImageError::Invalid("neither a docker archive nor an OCI layout (no manifest.json, no index.json)".into()));
+            return Err(ImageError::Invalid(
+                "neither a docker archive nor an OCI layout (no manifest.json, no index.json)"
+                    .into(),
+            ));
         };
         if found.is_empty() {
             return Err(ImageError::Invalid("no image for this machine in it".into()));
@@ -152,7 +168,12 @@ impl Source {
                 references: tags.iter().map(|tag| full(tag)).collect::<Result<_, _>>()?,
                 config: self.read(&item.config)?,
                 manifest: None,
-                layers: item.layers.unwrap_or_default().into_iter().map(|layer| (layer, None)).collect(),
+                layers: item
+                    .layers
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|layer| (layer, None))
+                    .collect(),
             });
         }
         Ok(found)
@@ -198,7 +219,8 @@ impl Source {
     }
 
     fn annotated_reference(&self, descriptor: &Descriptor) -> Result<Option<String>, ImageError> {
-        let annotation = |key: &str| descriptor.annotations().as_ref().and_then(|map| map.get(key)).cloned();
+        let annotation =
+            |key: &str| descriptor.annotations().as_ref().and_then(|map| map.get(key)).cloned();
         if let Some(name) = annotation("io.containerd.image.name") {
             return full(&name).map(Some);
         }
@@ -215,7 +237,9 @@ impl Source {
 
 fn full(text: &str) -> Result<String, ImageError> {
     let reference = Reference::parse(text);
-    reference.map(|r| r.full()).ok_or_else(|| ImageError::Invalid(format!("bad image reference {text:?}")))
+    reference
+        .map(|r| r.full())
+        .ok_or_else(|| ImageError::Invalid(format!("bad image reference {text:?}")))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ImageError> {
@@ -230,7 +254,8 @@ fn for_this_machine(descriptor: &Descriptor) -> bool {
 }
 
 fn blob_name(digest: &str) -> Result<String, ImageError> {
-    let digest = valid_digest(digest).ok_or_else(|| ImageError::Invalid(format!("unsupported digest {digest}")))?;
+    let digest = valid_digest(digest)
+        .ok_or_else(|| ImageError::Invalid(format!("unsupported digest {digest}")))?;
     Ok(format!("blobs/sha256/{}", digest.trim_start_matches("sha256:")))
 }
 

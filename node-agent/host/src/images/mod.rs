@@ -5,6 +5,7 @@
 //! another process's `load` is seen at once. Knows: the store. Refuses to know: registries, pods.
 
 mod archive;
+mod guard;
 pub mod reference;
 pub mod unpack;
 
@@ -105,8 +106,10 @@ impl ImageStore {
     /// Loads every image of a docker archive or OCI layout: a tar file (also gzip or zstd) or a layout directory.
     /// Returns the references, or ids of images that have none.
     pub fn load(&self, path: &Path) -> Result<Vec<String>, ImageError> {
-        let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let base = Some(stem.split('.').next().unwrap_or_default().to_ascii_lowercase()).filter(|s| !s.is_empty());
+        let stem =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let base = Some(stem.split('.').next().unwrap_or_default().to_ascii_lowercase())
+            .filter(|s| !s.is_empty());
         if fs::metadata(path)?.is_dir() {
             let lock = self.lock()?;
             return self.import(&lock, &Source::directory(path, base));
@@ -119,11 +122,16 @@ impl ImageStore {
         self.load_archive(archive, None)
     }
 
-    fn load_archive(&self, archive: impl Read, base: Option<String>) -> Result<Vec<String>, ImageError> {
+    fn load_archive(
+        &self,
+        archive: impl Read,
+        base: Option<String>,
+    ) -> Result<Vec<String>, ImageError> {
         let lock = self.lock()?;
         let staging = self.root.join("staging").join(files::random_hex(8)?);
         fs::create_dir_all(&staging)?;
-        let loaded = Source::stage(archive, &staging, base, self.limits).and_then(|source| self.import(&lock, &source));
+        let loaded = Source::stage(archive, &staging, base, self.limits)
+            .and_then(|source| self.import(&lock, &source));
         let _ = files::remove_tree(&staging);
         loaded
     }
@@ -139,7 +147,11 @@ impl ImageStore {
             for entry in fs::read_dir(self.root.join(directory))?.flatten() {
                 if entry.file_name().to_string_lossy().starts_with(".new-") {
                     let path = entry.path();
-                    let _ = if path.is_dir() { files::remove_tree(&path) } else { files::remove_file(&path) };
+                    let _ = if path.is_dir() {
+                        files::remove_tree(&path)
+                    } else {
+                        files::remove_file(&path)
+                    };
                 }
             }
         }
@@ -180,11 +192,16 @@ impl ImageStore {
         for ((name, digest), diff_id) in found.layers.iter().zip(diff_ids) {
             let mut file = source.open(name)?;
             let measure = archive::measure(&mut file, self.limits.bytes)?;
-            if digest.as_ref().is_some_and(|digest| *digest != measure.digest) || measure.diff_id != *diff_id {
-                return Err(ImageError::Invalid(format!("the content of layer {name} does not match its digest")));
+            if digest.as_ref().is_some_and(|digest| *digest != measure.digest)
+                || measure.diff_id != *diff_id
+            {
+                return Err(ImageError::Invalid(format!(
+                    "the content of layer {name} does not match its digest"
+                )));
             }
             let chain = chain_id(layers.last().map(|layer| layer.chain.as_str()), diff_id);
-            let lower: Vec<PathBuf> = layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect();
+            let lower: Vec<PathBuf> =
+                layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect();
             self.store_blob_file(&measure.digest, &mut file)?;
             self.unpack_layer(&chain, &measure.digest, &lower)?;
             layers.push(StoredLayer { digest: measure.digest.clone(), chain });
@@ -195,10 +212,12 @@ impl ImageStore {
             None => make_manifest(&id, found.config.len(), &measured)?,
         };
         let manifest_digest = digest_of(&manifest);
-        let size = measured.iter().map(|layer| layer.size).sum::<u64>() + (found.config.len() + manifest.len()) as u64;
+        let size = measured.iter().map(|layer| layer.size).sum::<u64>()
+            + (found.config.len() + manifest.len()) as u64;
         self.store_blob(&id, &found.config)?;
         self.store_blob(&manifest_digest, &manifest)?;
-        let names = found.references.iter().filter_map(|r| Reference::parse(r)).map(|r| r.name).collect();
+        let names =
+            found.references.iter().filter_map(|r| Reference::parse(r)).map(|r| r.name).collect();
         Ok((id, Stored { manifest: manifest_digest, names, layers, size }))
     }
 
@@ -220,7 +239,8 @@ impl ImageStore {
         if path.exists() {
             return Ok(());
         }
-        let temporary = self.root.join("blobs/sha256").join(format!(".new-{}", files::random_hex(8)?));
+        let temporary =
+            self.root.join("blobs/sha256").join(format!(".new-{}", files::random_hex(8)?));
         archive::store_file(file, &path, &temporary)
     }
 
@@ -231,7 +251,8 @@ impl ImageStore {
         }
         let temporary = self.root.join("layers").join(format!(".new-{}", files::random_hex(8)?));
         fs::create_dir(&temporary)?;
-        rustix::fs::chmod(&temporary, rustix::fs::Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
+        rustix::fs::chmod(&temporary, rustix::fs::Mode::from_raw_mode(0o755))
+            .map_err(io::Error::from)?;
         let unpacked = archive::decompress(File::open(self.blob_path(digest))?, self.limits.bytes)
             .and_then(|stream| unpack::unpack(stream, &temporary, lower, self.limits))
             .and_then(|()| fs::rename(&temporary, &target));
@@ -259,7 +280,10 @@ impl ImageStore {
                 Some(digest) => index
                     .images
                     .iter()
-                    .find(|(id, image)| (image.manifest == *digest || *id == digest) && image.names.contains(&parsed.name))
+                    .find(|(id, image)| {
+                        (image.manifest == *digest || *id == digest)
+                            && image.names.contains(&parsed.name)
+                    })
                     .map(|(id, _)| id.clone()),
                 None => index.tags.get(&parsed.full()).cloned(),
             };
@@ -269,7 +293,8 @@ impl ImageStore {
         }
         // The beginning of an id, if it is long enough not to be a word and means one image.
         let hex = reference.len() >= 12 && reference.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut matches = index.images.keys().filter(|id| hex && id["sha256:".len()..].starts_with(reference));
+        let mut matches =
+            index.images.keys().filter(|id| hex && id["sha256:".len()..].starts_with(reference));
         matches.next().cloned().filter(|_| matches.next().is_none())
     }
 
@@ -296,11 +321,23 @@ impl ImageStore {
     }
 
     fn record(&self, index: &Index, id: &str) -> Result<ImageRecord, ImageError> {
-        let stored = index.images.get(id).ok_or_else(|| ImageError::Invalid(format!("image {id} is not in the index")))?;
+        let stored = index
+            .images
+            .get(id)
+            .ok_or_else(|| ImageError::Invalid(format!("image {id} is not in the index")))?;
         Ok(ImageRecord {
             id: id.to_owned(),
-            tags: index.tags.iter().filter(|(_, tagged)| *tagged == id).map(|(tag, _)| tag.clone()).collect(),
-            digests: stored.names.iter().map(|name| format!("{name}@{}", stored.manifest)).collect(),
+            tags: index
+                .tags
+                .iter()
+                .filter(|(_, tagged)| *tagged == id)
+                .map(|(tag, _)| tag.clone())
+                .collect(),
+            digests: stored
+                .names
+                .iter()
+                .map(|name| format!("{name}@{}", stored.manifest))
+                .collect(),
             config: read_config(&fs::read(self.blob_path(id))?)?,
             layers: stored.layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect(),
             size: stored.size,
@@ -325,7 +362,12 @@ impl ImageStore {
         self.sweep(&lock, &self.index()?, in_use)
     }
 
-    fn sweep(&self, _lock: &Lock, index: &Index, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
+    fn sweep(
+        &self,
+        _lock: &Lock,
+        index: &Index,
+        in_use: &HashSet<PathBuf>,
+    ) -> Result<(), ImageError> {
         let (mut blobs, mut layers) = (HashSet::new(), in_use.clone());
         for (id, image) in &index.images {
             blobs.extend([self.blob_path(id), self.blob_path(&image.manifest)]);
@@ -354,19 +396,26 @@ struct Lock {
 }
 
 fn read_config(bytes: &[u8]) -> Result<ImageConfiguration, ImageError> {
-    serde_json::from_slice(bytes).map_err(|error| ImageError::Invalid(format!("image configuration: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ImageError::Invalid(format!("image configuration: {error}")))
 }
 
 /// Names a layer together with all below it.
 fn chain_id(below: Option<&str>, diff_id: &str) -> String {
     match below {
         None => diff_id.to_owned(),
-        Some(below) => format!("sha256:{}", files::hex(&Sha256::digest(format!("{below} {diff_id}")))),
+        Some(below) => {
+            format!("sha256:{}", files::hex(&Sha256::digest(format!("{below} {diff_id}"))))
+        }
     }
 }
 
 /// A manifest for an image that came without one, so that it has a digest to be named by.
-fn make_manifest(config: &str, config_size: usize, layers: &[Measured]) -> Result<Vec<u8>, ImageError> {
+fn make_manifest(
+    config: &str,
+    config_size: usize,
+    layers: &[Measured],
+) -> Result<Vec<u8>, ImageError> {
     let kind = |compressed: bool| match compressed {
         true => "application/vnd.oci.image.layer.v1.tar+gzip",
         false => "application/vnd.oci.image.layer.v1.tar",

@@ -25,7 +25,9 @@ impl Reference {
             _ => (rest, None),
         };
         let (domain, path) = match path.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
+            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
+                (first, rest.to_owned())
+            }
             Some(_) => ("docker.io", path.to_owned()),
             None => ("docker.io", format!("library/{path}")),
         };
@@ -52,7 +54,8 @@ impl Reference {
 /// A `sha256:` digest with its 64 digits; nothing else names content here.
 pub fn valid_digest(text: &str) -> Option<String> {
     let digits = text.strip_prefix("sha256:")?;
-    let plain = digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let plain = digits.len() == 64
+        && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     plain.then(|| text.to_owned())
 }
 
@@ -78,7 +81,9 @@ fn valid_component(part: &str) -> bool {
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     edge(part.bytes().next())
         && edge(part.bytes().last())
-        && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+        && part.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+        })
 }
 
 #[cfg(test)]
@@ -104,7 +109,20 @@ mod tests {
 
     #[test]
     fn nonsense() {
-        for bad in ["", "Hello", "a//b", "a:", "a:b:c/d", "../x", "a/../b", "x@sha256:12", "x@md5:aa", "-x", "a b", "host.:80/x"] {
+        for bad in [
+            "",
+            "Hello",
+            "a//b",
+            "a:",
+            "a:b:c/d",
+            "../x",
+            "a/../b",
+            "x@sha256:12",
+            "x@md5:aa",
+            "-x",
+            "a b",
+            "host.:80/x",
+        ] {
             assert_eq!(Reference::parse(bad), None, "{bad}");
         }
     }

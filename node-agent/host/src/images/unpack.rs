@@ -11,11 +11,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat,
-    fchmod, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid,
+    XattrFlags, chownat, fchmod, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat,
+    utimensat,
 };
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
+
+use super::guard::Guard;
 
 /// Bounds on what a layer may hold.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +45,15 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CL
 
 /// Unpacks the tar stream `layer` into the empty directory `target`. `lower` are the layers under it, the topmost
 /// first: a directory that the layer only passes through keeps the looks it has there.
-pub fn unpack(layer: impl Read, target: &Path, lower: &[PathBuf], limits: Limits) -> io::Result<()> {
+pub fn unpack(
+    layer: impl Read,
+    target: &Path,
+    lower: &[PathBuf],
+    limits: Limits,
+) -> io::Result<()> {
     let root = rustix::fs::open(target, DIRECTORY, Mode::empty())?;
     let mut applier = Applier { root, lower, limits, directory_times: Vec::new() };
-    let mut archive = Archive::new(layer);
+    let mut archive = Archive::new(Guard::new(layer));
     let (mut entries, mut bytes) = (0u64, 0u64);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -56,7 +64,10 @@ pub fn unpack(layer: impl Read, target: &Path, lower: &[PathBuf], limits: Limits
         }
         let path = entry.path()?.into_owned();
         applier.apply(&mut entry, &path).map_err(|error| {
-            io::Error::new(error.kind(), format!("layer entry {:?}: {error}", path.display().to_string()))
+            io::Error::new(
+                error.kind(),
+                format!("layer entry {:?}: {error}", path.display().to_string()),
+            )
         })?;
     }
     applier.finish()
@@ -85,7 +96,13 @@ struct Looks {
 impl Applier<'_> {
     fn apply<R: Read>(&mut self, entry: &mut Entry<'_, R>, path: &Path) -> io::Result<()> {
         let kind = entry.header().entry_type();
-        if matches!(kind, EntryType::XGlobalHeader | EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink) {
+        if matches!(
+            kind,
+            EntryType::XGlobalHeader
+                | EntryType::XHeader
+                | EntryType::GNULongName
+                | EntryType::GNULongLink
+        ) {
             return Ok(());
         }
         let path = self.clean(path)?;
@@ -107,21 +124,36 @@ impl Applier<'_> {
         }
         clear(&parent, name)?;
         match kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => return write_file(entry, &parent, name, &looks),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                return write_file(entry, &parent, name, &looks);
+            }
             EntryType::Link => return self.hard_link(entry, &parent, name),
             EntryType::Symlink => {
                 let target = entry.link_name()?.ok_or_else(|| invalid("a link without target"))?;
                 symlinkat(target.as_os_str(), &parent, name)?;
             }
-            EntryType::Fifo => mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?,
+            EntryType::Fifo => {
+                mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?
+            }
             EntryType::Char | EntryType::Block => {
                 let header = entry.header();
-                let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
-                let kind = if kind == EntryType::Char { FileType::CharacterDevice } else { FileType::BlockDevice };
+                let (major, minor) =
+                    (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
+                let kind = if kind == EntryType::Char {
+                    FileType::CharacterDevice
+                } else {
+                    FileType::BlockDevice
+                };
                 if (kind, major, minor) == (FileType::CharacterDevice, 0, 0) {
                     return Err(invalid("a whiteout disguised as a device"));
                 }
-                mknodat(&parent, name, kind, Mode::from_raw_mode(0o600), rustix::fs::makedev(major, minor))?;
+                mknodat(
+                    &parent,
+                    name,
+                    kind,
+                    Mode::from_raw_mode(0o600),
+                    rustix::fs::makedev(major, minor),
+                )?;
             }
             _ => return Err(invalid("an entry of unknown type")),
         }
@@ -135,7 +167,9 @@ impl Applier<'_> {
             match part {
                 Component::Normal(name) => clean.push(name),
                 Component::RootDir | Component::CurDir => {}
-                Component::ParentDir | Component::Prefix(_) => return Err(invalid("the path leaves the layer")),
+                Component::ParentDir | Component::Prefix(_) => {
+                    return Err(invalid("the path leaves the layer"));
+                }
             }
         }
         if clean.components().count() > self.limits.depth || clean.as_os_str().len() > 4096 {
@@ -162,7 +196,9 @@ impl Applier<'_> {
                 Err(Errno::NOENT) => {
                     let name = Path::new(part.as_os_str());
                     match mkdirat(&directory, name, Mode::from_raw_mode(0o755)) {
-                        Err(Errno::EXIST) => return Err(invalid("a dangling link stands in the way")),
+                        Err(Errno::EXIST) => {
+                            return Err(invalid("a dangling link stands in the way"));
+                        }
                         made => made?,
                     }
                     self.inherit_looks(&directory, name, &so_far)?;
@@ -178,10 +214,23 @@ impl Applier<'_> {
     fn inherit_looks(&self, parent: &OwnedFd, name: &Path, path: &Path) -> io::Result<()> {
         for layer in self.lower {
             let layer = rustix::fs::open(layer, DIRECTORY, Mode::empty())?;
-            let Ok(covered) = openat2(&layer, path, DIRECTORY, Mode::empty(), INSIDE) else { continue };
+            let Ok(covered) = openat2(&layer, path, DIRECTORY, Mode::empty(), INSIDE) else {
+                continue;
+            };
             let stat = rustix::fs::fstat(&covered)?;
-            chownat(parent, name, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)), AtFlags::empty())?;
-            let made = openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            chownat(
+                parent,
+                name,
+                Some(Uid::from_raw(stat.st_uid)),
+                Some(Gid::from_raw(stat.st_gid)),
+                AtFlags::empty(),
+            )?;
+            let made = openat(
+                parent,
+                name,
+                OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
             fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
             break;
         }
@@ -204,7 +253,12 @@ impl Applier<'_> {
         }
     }
 
-    fn hard_link<R: Read>(&self, entry: &Entry<'_, R>, parent: &OwnedFd, name: &Path) -> io::Result<()> {
+    fn hard_link<R: Read>(
+        &self,
+        entry: &Entry<'_, R>,
+        parent: &OwnedFd,
+        name: &Path,
+    ) -> io::Result<()> {
         let target = entry.link_name()?.ok_or_else(|| invalid("a link without target"))?;
         let target = self.clean(&target)?;
         let target_name = target.file_name().ok_or_else(|| invalid("a hard link to the root"))?;
@@ -240,8 +294,9 @@ fn is_directory(parent: &OwnedFd, name: &Path) -> io::Result<bool> {
 }
 
 fn is_whiteout(parent: &OwnedFd, name: &Path) -> bool {
-    statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0)
+    statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+    })
 }
 
 /// A directory is added to, anything else of that name is replaced. One that replaces a whiteout hides what was below.
@@ -272,12 +327,22 @@ fn through(directory: &OwnedFd) -> PathBuf {
 }
 
 fn set_opaque(parent: &OwnedFd, name: &Path) -> io::Result<()> {
-    let directory = openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = openat(
+        parent,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     rustix::fs::fsetxattr(&directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
     Ok(())
 }
 
-fn write_file<R: Read>(entry: &mut Entry<'_, R>, parent: &OwnedFd, name: &Path, looks: &Looks) -> io::Result<()> {
+fn write_file<R: Read>(
+    entry: &mut Entry<'_, R>,
+    parent: &OwnedFd,
+    name: &Path,
+    looks: &Looks,
+) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(openat(parent, name, flags, Mode::from_raw_mode(0o600))?);
     io::copy(entry, &mut file)?;
@@ -316,7 +381,10 @@ fn looks<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Looks> {
     let mut xattrs = Vec::new();
     if let Some(extensions) = entry.pax_extensions()? {
         for extension in extensions.flatten() {
-            let Some(key) = extension.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr.")) else { continue };
+            let Some(key) = extension.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr."))
+            else {
+                continue;
+            };
             // `trusted.overlay.*` would command the overlay itself; labels belong to the host.
             if key == "security.capability" || key.starts_with("user.") {
                 xattrs.push((key.to_owned(), extension.value_bytes().to_vec()));
@@ -325,13 +393,23 @@ fn looks<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Looks> {
     }
     let header = entry.header();
     let raw = header.as_old();
-    let id = |value: u64| u32::try_from(value).ok().filter(|v| *v != u32::MAX).ok_or_else(|| invalid("bad owner"));
-    let modified = Timespec { tv_sec: i64::try_from(number(header.mtime(), &raw.mtime)?).unwrap_or(0), tv_nsec: 0 };
+    let id = |value: u64| {
+        u32::try_from(value).ok().filter(|v| *v != u32::MAX).ok_or_else(|| invalid("bad owner"))
+    };
+    let modified = Timespec {
+        tv_sec: i64::try_from(number(header.mtime(), &raw.mtime)?).unwrap_or(0),
+        tv_nsec: 0,
+    };
     Ok(Looks {
         uid: Uid::from_raw(id(number(header.uid(), &raw.uid)?)?),
         gid: Gid::from_raw(id(number(header.gid(), &raw.gid)?)?),
-        mode: Mode::from_raw_mode(u32::try_from(number(header.mode().map(u64::from), &raw.mode)?).unwrap_or(0) & 0o7777),
-        times: Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: modified },
+        mode: Mode::from_raw_mode(
+            u32::try_from(number(header.mode().map(u64::from), &raw.mode)?).unwrap_or(0) & 0o7777,
+        ),
+        times: Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: modified,
+        },
         xattrs,
     })
 }

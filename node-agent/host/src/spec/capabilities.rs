@@ -11,17 +11,64 @@ use super::{SecurityInput, SpecError};
 use crate::cgroup::{self, Layout};
 
 const DEFAULT: &[&str] = &[
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
 ];
 
 /// All names, at the index of the capability's number.
 const NUMBERED: &[&str] = &[
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
     "CHECKPOINT_RESTORE",
 ];
 
@@ -29,7 +76,8 @@ const NUMBERED: &[&str] = &[
 pub(super) fn set(security: &SecurityInput, root: bool) -> Result<LinuxCapabilities, SpecError> {
     let names = choose(security, cgroup::layout() == Layout::Unified)?;
     let held = permitted();
-    let names: HashSet<Capability> = names.intersection(&held).filter_map(|name| name.parse().ok()).collect();
+    let names: HashSet<Capability> =
+        names.intersection(&held).filter_map(|name| name.parse().ok()).collect();
     let active = if root { names.clone() } else { HashSet::new() };
     let mut sets = LinuxCapabilitiesBuilder::default()
         .bounding(names)
@@ -55,13 +103,18 @@ fn choose(security: &SecurityInput, unified: bool) -> Result<HashSet<String>, Sp
     let added = security.add_capabilities.iter().map(known).collect::<Result<Vec<_>, _>>()?;
     let dropped = security.drop_capabilities.iter().map(known).collect::<Result<Vec<_>, _>>()?;
     let all = || NUMBERED.iter().map(|name| (*name).to_owned());
-    let mut chosen: HashSet<String> = if security.privileged || added.iter().any(|name| name == "ALL") {
-        all().collect()
-    } else if dropped.iter().any(|name| name == "ALL") {
-        HashSet::new()
-    } else {
-        DEFAULT.iter().filter(|name| !(unified && **name == "MKNOD")).map(|name| (*name).to_owned()).collect()
-    };
+    let mut chosen: HashSet<String> =
+        if security.privileged || added.iter().any(|name| name == "ALL") {
+            all().collect()
+        } else if dropped.iter().any(|name| name == "ALL") {
+            HashSet::new()
+        } else {
+            DEFAULT
+                .iter()
+                .filter(|name| !(unified && **name == "MKNOD"))
+                .map(|name| (*name).to_owned())
+                .collect()
+        };
     if !security.privileged {
         for name in &dropped {
             chosen.remove(name);

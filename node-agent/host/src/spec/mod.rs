@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxNamespace,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources, LinuxResourcesBuilder, Process, ProcessBuilder,
-    RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources,
+    LinuxResourcesBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup;
 use users::Identity;
 
 /// `PATH` of a container whose image and pod say nothing of it.
@@ -151,7 +152,9 @@ fn process(input: &SpecInput, identity: &Identity) -> Result<Process, SpecError>
     }
     let cwd = if wanted.cwd.is_empty() { "/" } else { &wanted.cwd };
     if !cwd.starts_with('/') {
-        return Err(SpecError::Invalid(format!("working directory {cwd:?} is not an absolute path")));
+        return Err(SpecError::Invalid(format!(
+            "working directory {cwd:?} is not an absolute path"
+        )));
     }
     let user = UserBuilder::default()
         .uid(identity.uid)
@@ -185,7 +188,8 @@ fn environment(wanted: &ProcessInput, home: &str) -> Vec<String> {
             order.push(name.to_owned());
         }
     }
-    let mut list: Vec<String> = order.iter().map(|name| format!("{name}={}", values[name.as_str()])).collect();
+    let mut list: Vec<String> =
+        order.iter().map(|name| format!("{name}={}", values[name.as_str()])).collect();
     if !values.contains_key("PATH") {
         list.insert(0, format!("PATH={DEFAULT_PATH}"));
     }
@@ -245,14 +249,29 @@ fn namespaces(input: &NamespacesInput) -> Result<Vec<LinuxNamespace>, SpecError>
 
 fn resources(input: &SpecInput) -> Result<LinuxResources, SpecError> {
     let wanted = &input.resources;
+    for (limited, controller) in
+        [(wanted.cpu_quota > 0, "cpu"), (wanted.memory_limit > 0, "memory")]
+    {
+        if limited && !cgroup::has_controller(controller) {
+            return Err(SpecError::Invalid(format!(
+                "this machine has no {controller} cgroup controller to limit by"
+            )));
+        }
+    }
     let mut cpu = LinuxCpuBuilder::default().build()?;
-    cpu.set_shares(Some(if wanted.cpu_shares == 0 { 2 } else { wanted.cpu_shares.clamp(2, 262_144) }));
+    // Shares say who comes first, not how much there is: without the controller nobody does.
+    if cgroup::has_controller("cpu") {
+        cpu.set_shares(Some(wanted.cpu_shares.clamp(2, 262_144)));
+    }
     if wanted.cpu_quota > 0 {
         cpu.set_quota(Some(wanted.cpu_quota));
         cpu.set_period(Some(if wanted.cpu_period == 0 { 100_000 } else { wanted.cpu_period }));
     }
     // The rest is open: the runtime adds the usual pseudo devices to this rule.
-    let devices = LinuxDeviceCgroupBuilder::default().allow(input.security.privileged).access("rwm").build()?;
+    let devices = LinuxDeviceCgroupBuilder::default()
+        .allow(input.security.privileged)
+        .access("rwm")
+        .build()?;
     let mut resources = LinuxResourcesBuilder::default().cpu(cpu).devices(vec![devices]).build()?;
     if wanted.memory_limit > 0 {
         let memory = LinuxMemoryBuilder::default().limit(wanted.memory_limit).build()?;
@@ -280,7 +299,10 @@ mod tests {
             ..Default::default()
         };
         let path = format!("PATH={DEFAULT_PATH}");
-        assert_eq!(environment(&wanted, "/root"), [path.as_str(), "A=3", "B=2", "C=", "HOME=/root"]);
+        assert_eq!(
+            environment(&wanted, "/root"),
+            [path.as_str(), "A=3", "B=2", "C=", "HOME=/root"]
+        );
     }
 
     #[test]

@@ -14,19 +14,34 @@ use super::{BindMount, SpecError, SpecInput};
 const STANDARD: &[(&str, &str, &str, &[&str])] = &[
     ("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
     ("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-    ("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+    (
+        "/dev/pts",
+        "devpts",
+        "devpts",
+        &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    ),
     ("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
     ("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
 ];
 
 const MASKED: &[&str] = &[
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
 
-const READONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READONLY: &[&str] =
+    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 pub(super) fn masked_paths() -> Vec<String> {
     MASKED.iter().map(|path| (*path).to_owned()).collect()
@@ -44,9 +59,19 @@ pub(super) fn all(input: &SpecInput) -> Result<Vec<Mount>, SpecError> {
             continue;
         }
         let writable_system = input.security.privileged && destination.starts_with("/sys");
-        let options: Vec<String> =
-            options.iter().filter(|o| !(writable_system && **o == "ro")).map(|o| (*o).to_owned()).collect();
-        list.push(MountBuilder::default().destination(*destination).typ(*kind).source(*source).options(options).build()?);
+        let options: Vec<String> = options
+            .iter()
+            .filter(|o| !(writable_system && **o == "ro"))
+            .map(|o| (*o).to_owned())
+            .collect();
+        list.push(
+            MountBuilder::default()
+                .destination(*destination)
+                .typ(*kind)
+                .source(*source)
+                .options(options)
+                .build()?,
+        );
     }
     let mut binds: Vec<&BindMount> = input.mounts.iter().collect();
     binds.sort_by_key(|mount| mount.destination.components().count());
@@ -59,7 +84,10 @@ pub(super) fn all(input: &SpecInput) -> Result<Vec<Mount>, SpecError> {
 fn bind(mount: &BindMount) -> Result<Mount, SpecError> {
     let climbs = mount.destination.components().any(|part| part == Component::ParentDir);
     if !mount.destination.is_absolute() || climbs {
-        return Err(SpecError::Invalid(format!("mount path {:?} is not absolute and plain", mount.destination)));
+        return Err(SpecError::Invalid(format!(
+            "mount path {:?} is not absolute and plain",
+            mount.destination
+        )));
     }
     if !mount.source.exists() {
         return Err(SpecError::Invalid(format!("mount source {:?} does not exist", mount.source)));
@@ -131,7 +159,8 @@ mod tests {
         let list = all(&input).unwrap();
         let at = |path: &str| list.iter().filter(|m| m.destination() == Path::new(path)).count();
         assert_eq!(at("/dev/mqueue"), 1);
-        let position = |path: &str| list.iter().position(|m| m.destination() == Path::new(path)).unwrap();
+        let position =
+            |path: &str| list.iter().position(|m| m.destination() == Path::new(path)).unwrap();
         assert!(position("/data") < position("/data/inner/deep"));
         assert!(bind(&mount("/a/../b")).is_err());
         assert!(bind(&mount("relative")).is_err());

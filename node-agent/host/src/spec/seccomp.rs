@@ -3,8 +3,8 @@
 //! Knows: system call names. Refuses to know: why a container needs one.
 
 use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder, LinuxSeccompBuilder, LinuxSeccompOperator,
-    LinuxSyscall, LinuxSyscallBuilder,
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder, LinuxSeccompBuilder,
+    LinuxSeccompOperator, LinuxSyscall, LinuxSyscallBuilder,
 };
 
 use super::{SecurityInput, SpecError};
@@ -82,7 +82,8 @@ pub(super) fn default_profile(security: &SecurityInput) -> Result<LinuxSeccomp, 
             plain == name || plain == "ALL"
         })
     };
-    let dropped_all = security.drop_capabilities.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
+    let dropped_all =
+        security.drop_capabilities.iter().any(|name| name.eq_ignore_ascii_case("ALL"));
     let mut rules = vec![allow(ALLOWED)?];
     for (capability, calls) in WITH_CAPABILITY {
         let default = *capability == "SYS_CHROOT" && !dropped_all;
@@ -125,7 +126,10 @@ fn architectures() -> Vec<Arch> {
 
 fn allow(calls: &str) -> Result<LinuxSyscall, SpecError> {
     let names: Vec<String> = calls.split_whitespace().map(str::to_owned).collect();
-    Ok(LinuxSyscallBuilder::default().names(names).action(LinuxSeccompAction::ScmpActAllow).build()?)
+    Ok(LinuxSyscallBuilder::default()
+        .names(names)
+        .action(LinuxSeccompAction::ScmpActAllow)
+        .build()?)
 }
 
 fn allow_when(

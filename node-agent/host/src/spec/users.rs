@@ -37,7 +37,11 @@ fn read_inside(rootfs: &Path, name: &str) -> String {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let open = || -> std::io::Result<String> {
-        let root = rustix::fs::open(rootfs, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = rustix::fs::open(
+            rootfs,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let file = File::from(openat2(&root, name, flags, Mode::empty(), inside)?);
         let mut bytes = Vec::new();
         if file.metadata()?.is_file() {
@@ -68,12 +72,19 @@ fn group_lines(text: &str) -> impl Iterator<Item = (&str, u32, Vec<&str>)> {
     text.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let gid = fields.get(2)?.parse().ok()?;
-        Some((fields[0], gid, fields.get(3).map(|members| members.split(',').collect()).unwrap_or_default()))
+        Some((
+            fields[0],
+            gid,
+            fields.get(3).map(|members| members.split(',').collect()).unwrap_or_default(),
+        ))
     })
 }
 
 fn number(value: i64, what: &str) -> Result<u32, SpecError> {
-    u32::try_from(value).ok().filter(|v| *v < u32::MAX).ok_or_else(|| SpecError::Invalid(format!("bad {what} {value}")))
+    u32::try_from(value)
+        .ok()
+        .filter(|v| *v < u32::MAX)
+        .ok_or_else(|| SpecError::Invalid(format!("bad {what} {value}")))
 }
 
 fn resolve_in(wanted: &ProcessInput, passwd: &str, group: &str) -> Result<Identity, SpecError> {
@@ -87,10 +98,16 @@ fn resolve_in(wanted: &ProcessInput, passwd: &str, group: &str) -> Result<Identi
             Err(uid).or_else(|uid| passwd_lines(passwd).find(|line| line.uid == uid).ok_or(uid))
         }
         (None, Ok(uid)) => passwd_lines(passwd).find(|line| line.uid == uid).ok_or(uid),
-        (None, Err(_)) if image_user.is_empty() => passwd_lines(passwd).find(|line| line.uid == 0).ok_or(0),
-        (None, Err(_)) => Ok(passwd_lines(passwd)
-            .find(|line| line.name == image_user)
-            .ok_or_else(|| SpecError::Invalid(format!("unable to find user {image_user}: no matching entries in passwd file")))?),
+        (None, Err(_)) if image_user.is_empty() => {
+            passwd_lines(passwd).find(|line| line.uid == 0).ok_or(0)
+        }
+        (None, Err(_)) => {
+            Ok(passwd_lines(passwd).find(|line| line.name == image_user).ok_or_else(|| {
+                SpecError::Invalid(format!(
+                    "unable to find user {image_user}: no matching entries in passwd file"
+                ))
+            })?)
+        }
     };
     let (uid, line_gid, name, home) = match &line {
         Ok(line) => (line.uid, line.gid, line.name, line.home),
@@ -103,8 +120,10 @@ fn resolve_in(wanted: &ProcessInput, passwd: &str, group: &str) -> Result<Identi
         (None, Some(wanted)) => find_group(wanted, group)?,
         (None, None) => line_gid,
     };
-    let mut groups: Vec<u32> =
-        group_lines(group).filter(|(_, _, members)| !name.is_empty() && members.contains(&name)).map(|g| g.1).collect();
+    let mut groups: Vec<u32> = group_lines(group)
+        .filter(|(_, _, members)| !name.is_empty() && members.contains(&name))
+        .map(|g| g.1)
+        .collect();
     for gid in &wanted.supplemental_groups {
         groups.push(number(*gid, "supplemental group")?);
     }
@@ -120,17 +139,27 @@ fn find_group(wanted: &str, group: &str) -> Result<u32, SpecError> {
         return Ok(gid);
     }
     let found = group_lines(group).find(|(name, ..)| *name == wanted).map(|(_, gid, _)| gid);
-    found.ok_or_else(|| SpecError::Invalid(format!("unable to find group {wanted}: no matching entries in group file")))
+    found.ok_or_else(|| {
+        SpecError::Invalid(format!(
+            "unable to find group {wanted}: no matching entries in group file"
+        ))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\nbroken:x\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\nbroken:x\n";
     const GROUP: &str = "root:x:0:\nstaff:x:50:app,other\nwheel:x:10:root\nbad\n";
 
-    fn check(user: &str, run_as: Option<i64>, group: Option<i64>, expected: Result<(u32, u32, &[u32], &str), &str>) {
+    fn check(
+        user: &str,
+        run_as: Option<i64>,
+        group: Option<i64>,
+        expected: Result<(u32, u32, &[u32], &str), &str>,
+    ) {
         let wanted = ProcessInput {
             image_user: user.into(),
             run_as_user: run_as,
@@ -138,7 +167,9 @@ mod tests {
             ..Default::default()
         };
         match (resolve_in(&wanted, PASSWD, GROUP), expected) {
-            (Ok(id), Ok(e)) => assert_eq!((id.uid, id.gid, id.groups.as_slice(), id.home.as_str()), e, "{user}"),
+            (Ok(id), Ok(e)) => {
+                assert_eq!((id.uid, id.gid, id.groups.as_slice(), id.home.as_str()), e, "{user}")
+            }
             (Err(error), Err(text)) => assert!(error.to_string().contains(text), "{error}"),
             (got, _) => panic!("{user}: {got:?}"),
         }

@@ -39,19 +39,29 @@ impl EmbeddedRuntime {
     }
 
     pub(super) fn containers_of(&self, sandbox: &str) -> Vec<Arc<Entry>> {
-        lock(&self.containers).values().filter(|entry| entry.record.sandbox_id == sandbox).cloned().collect()
+        lock(&self.containers)
+            .values()
+            .filter(|entry| entry.record.sandbox_id == sandbox)
+            .cloned()
+            .collect()
     }
 
-    pub(super) async fn make_container(&self, sandbox_id: &str, config: &ContainerConfig) -> Result<String> {
+    pub(super) async fn make_container(
+        &self,
+        sandbox_id: &str,
+        config: &ContainerConfig,
+    ) -> Result<String> {
         let sandbox = self.ready_sandbox(sandbox_id)?;
         let image = self.find_image(&config.image).await?;
-        let image = image.ok_or_else(|| RuntimeError::NotFound(format!("image {}", config.image)))?;
+        let image =
+            image.ok_or_else(|| RuntimeError::NotFound(format!("image {}", config.image)))?;
         if config.share_pid {
             self.shared_pid_namespace(&sandbox).await?;
         }
         let record = self.plan_container(&sandbox, config, &image)?;
         let id = record.request.id.clone();
-        fs::create_dir_all(&record.request.directory).map_err(failed("make container directory"))?;
+        fs::create_dir_all(&record.request.directory)
+            .map_err(failed("make container directory"))?;
         record.save().map_err(failed("write container record"))?;
         match self.launch(&record).await {
             Ok((connection, phase)) => {
@@ -60,8 +70,10 @@ impl EmbeddedRuntime {
             }
             Err(error) => {
                 let directory = record.request.directory.clone();
-                blocking("remove container", move || files::remove_tree(&directory).map_err(failed("remove container")))
-                    .await?;
+                blocking("remove container", move || {
+                    files::remove_tree(&directory).map_err(failed("remove container"))
+                })
+                .await?;
                 Err(error)
             }
         }
@@ -73,7 +85,10 @@ impl EmbeddedRuntime {
         let stream = self.helper.call(&request, &[]).await.map_err(failed("create container"))?;
         let mut connection = Connection::new(stream);
         let report = tokio::time::timeout(CREATE_LIMIT, connection.next()).await;
-        match report.map_err(|_| RuntimeError::Timeout("create container".into()))?.map_err(failed("create container"))? {
+        match report
+            .map_err(|_| RuntimeError::Timeout("create container".into()))?
+            .map_err(failed("create container"))?
+        {
             Some(Report::Phase(phase)) => Ok((connection, phase)),
             Some(Report::Failed(failure)) => Err(from_failure("create container", failure)),
             _ => Err(failed("create container")("the helper process died")),
@@ -99,13 +114,16 @@ impl EmbeddedRuntime {
     }
 
     pub(super) async fn adopt_containers(&self) -> Result<()> {
-        let found = records::load_containers(&self.config.containers()).map_err(failed("read containers"))?;
+        let found = records::load_containers(&self.config.containers())
+            .map_err(failed("read containers"))?;
         let adoptions = found.into_iter().map(|record| async move {
             let request = &record.request;
             match files::read_json::<ExitRecord>(&request.exit_file()) {
                 Ok(Some(exit)) => return self.admit(record, Phase::Exited(exit), None),
                 Ok(None) => {}
-                Err(error) => tracing::error!(container = %request.id, %error, "exit record cannot be read"),
+                Err(error) => {
+                    tracing::error!(container = %request.id, %error, "exit record cannot be read")
+                }
             }
             match reconnect(request).await {
                 Some((connection, phase)) => self.admit(record, phase, Some(connection)),
@@ -126,7 +144,8 @@ impl EmbeddedRuntime {
         blocking("remove container", move || {
             let cgroup = Cgroup::new(&request.spec.cgroup).map_err(failed("find cgroup"))?;
             cgroup.remove().map_err(failed("remove cgroup"))?;
-            files::remove_tree(&request.oci_root().join(&request.id)).map_err(failed("remove runtime state"))?;
+            files::remove_tree(&request.oci_root().join(&request.id))
+                .map_err(failed("remove runtime state"))?;
             files::remove_file(&request.socket()).map_err(failed("remove socket"))?;
             files::remove_tree(&request.directory).map_err(failed("remove container"))
         })
@@ -170,7 +189,8 @@ async fn reconnect(request: &ContainerRequest) -> Option<(Connection, Phase)> {
     let mut pause = Duration::from_millis(2);
     loop {
         if let Ok(mut connection) = Connection::open(&request.socket()).await
-            && let Ok(Ok(Some(Report::Phase(phase)))) = tokio::time::timeout_at(until, connection.next()).await
+            && let Ok(Ok(Some(Report::Phase(phase)))) =
+                tokio::time::timeout_at(until, connection.next()).await
         {
             return Some((connection, phase));
         }
@@ -217,7 +237,11 @@ async fn settle(request: &ContainerRequest, last: &Phase) -> ExitRecord {
 impl Entry {
     async fn order(&self, operation: &'static str, command: Command) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Failure { invalid: false, operation: operation.into(), message: "the container has ended".into() };
+        let gone = || Failure {
+            invalid: false,
+            operation: operation.into(),
+            message: "the container has ended".into(),
+        };
         let sent = self.orders.send((command, reply)).await.is_ok();
         let result = if sent { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) };
         result.map_err(|failure| from_failure(operation, failure))
@@ -233,8 +257,13 @@ impl Entry {
 
     pub(super) async fn start(&self) -> Result<()> {
         self.order("start container", Command::Start).await?;
-        let _ = self.events.send(RuntimeEvent::ContainerStarted { id: self.record.request.id.clone() });
+        let _ =
+            self.events.send(RuntimeEvent::ContainerStarted { id: self.record.request.id.clone() });
         Ok(())
+    }
+
+    pub(super) async fn reopen_log(&self) -> Result<()> {
+        self.order("reopen log", Command::ReopenLog).await
     }
 
     async fn wait_ended(&self, limit: Duration) -> bool {
@@ -290,7 +319,8 @@ impl Entry {
         match self.phase() {
             Phase::Created { .. } => status.state = ContainerState::Created,
             Phase::Running { pid, started_at } => {
-                (status.state, status.pid, status.started_at) = (ContainerState::Running, pid, started_at);
+                (status.state, status.pid, status.started_at) =
+                    (ContainerState::Running, pid, started_at);
             }
             Phase::Exited(exit) => {
                 status.state = ContainerState::Exited;

@@ -34,7 +34,12 @@ struct Streams {
 }
 
 impl EmbeddedRuntime {
-    pub(super) async fn run_command(&self, id: &str, command: &[String], timeout: Duration) -> Result<ExecOutput> {
+    pub(super) async fn run_command(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecOutput> {
         let request = ExecRequest { command: command.to_vec(), tty: false, stdin: false };
         let run = async {
             let mut session = self.open_command(id, request).await?;
@@ -56,7 +61,10 @@ impl EmbeddedRuntime {
         }
         match tokio::time::timeout(timeout, run).await {
             Ok(output) => output,
-            Err(_) => Err(RuntimeError::Timeout(format!("command {:?}", command.first().map_or("", String::as_str)))),
+            Err(_) => Err(RuntimeError::Timeout(format!(
+                "command {:?}",
+                command.first().map_or("", String::as_str)
+            ))),
         }
     }
 
@@ -79,7 +87,8 @@ impl EmbeddedRuntime {
         });
         let (mut streams, theirs) = make_streams(&request).map_err(failed("make streams"))?;
         let fds: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
-        let control = self.helper.call(&helper_request, &fds).await.map_err(failed("run command"))?;
+        let control =
+            self.helper.call(&helper_request, &fds).await.map_err(failed("run command"))?;
         drop(theirs);
         let started = tokio::time::timeout(START_LIMIT, first_report(&control)).await;
         let started = started.map_err(|_| RuntimeError::Timeout("start command".into()))?;
@@ -123,7 +132,9 @@ async fn first_report(control: &UnixStream) -> io::Result<(Report, Option<OwnedF
     loop {
         let mut buffer = [0u8; 4096];
         let received = control
-            .async_io(Interest::READABLE, || leme_host::sys::recv_with_fds(control.as_fd(), &mut buffer))
+            .async_io(Interest::READABLE, || {
+                leme_host::sys::recv_with_fds(control.as_fd(), &mut buffer)
+            })
             .await;
         let (length, fds) = received?;
         if length == 0 {
@@ -139,7 +150,12 @@ async fn first_report(control: &UnixStream) -> io::Result<(Report, Option<OwnedF
 }
 
 /// Starts the tasks that move bytes, and the one that waits for the end.
-fn connect(control: UnixStream, rest: Vec<u8>, streams: Streams, wants_stdin: bool) -> io::Result<ExecSession> {
+fn connect(
+    control: UnixStream,
+    rest: Vec<u8>,
+    streams: Streams,
+    wants_stdin: bool,
+) -> io::Result<ExecSession> {
     let (output, output_end) = mpsc::channel(16);
     let (resize, resize_end) = mpsc::channel(4);
     let (exit, exit_end) = oneshot::channel();
@@ -161,15 +177,28 @@ fn connect(control: UnixStream, rest: Vec<u8>, streams: Streams, wants_stdin: bo
             (streams.stderr, ExecChunk::Stderr as fn(Bytes) -> ExecChunk),
         ] {
             if let Some(fd) = fd {
-                readers.push(tokio::spawn(read_pipe(pipe::Receiver::from_owned_fd(fd)?, output.clone(), make)));
+                readers.push(tokio::spawn(read_pipe(
+                    pipe::Receiver::from_owned_fd(fd)?,
+                    output.clone(),
+                    make,
+                )));
             }
         }
     }
     tokio::spawn(watch_end(control, rest, readers, output, exit));
-    Ok(ExecSession { stdin: wants_stdin.then_some(stdin), output: output_end, resize, exit: exit_end })
+    Ok(ExecSession {
+        stdin: wants_stdin.then_some(stdin),
+        output: output_end,
+        resize,
+        exit: exit_end,
+    })
 }
 
-async fn read_pipe(mut pipe: pipe::Receiver, output: mpsc::Sender<ExecChunk>, make: fn(Bytes) -> ExecChunk) {
+async fn read_pipe(
+    mut pipe: pipe::Receiver,
+    output: mpsc::Sender<ExecChunk>,
+    make: fn(Bytes) -> ExecChunk,
+) {
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(PIECE);

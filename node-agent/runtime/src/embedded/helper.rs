@@ -29,7 +29,11 @@ impl Helper {
     }
 
     /// Has a child forked for `request`; returns the stream to it.
-    pub(super) async fn call(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<UnixStream> {
+    pub(super) async fn call(
+        &self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<UnixStream> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         {
@@ -67,7 +71,8 @@ impl Helper {
     fn spawn(&self) -> io::Result<OwnedFd> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = tokio::process::Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
+        let mut command =
+            tokio::process::Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
         command.arg0("leme").arg(helper::WORD).env_clear().current_dir("/");
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         // It ends when `ours` is closed; tokio takes in what is left of it.

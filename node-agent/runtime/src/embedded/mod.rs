@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use leme_host::helper::protocol::Failure;
+use leme_host::helper::protocol::{Failure, Phase};
 use leme_host::images::{ImageError, ImageRecord, ImageStore};
 use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
 use tokio::sync::broadcast;
@@ -72,7 +72,10 @@ impl EmbeddedConfig {
     }
 
     fn pod_cgroup(&self, uid: &str) -> String {
-        let plain: String = uid.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let plain: String = uid
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+            .collect();
         format!("/{}/pod{plain}", self.cgroup_parent.trim_matches('/'))
     }
 }
@@ -96,16 +99,21 @@ impl EmbeddedRuntime {
             return Err(RuntimeError::Invalid("running containers needs root".into()));
         }
         let mut config = config;
-        for directory in [&config.root, &config.run_dir, &config.sandboxes(), &config.containers()] {
+        for directory in [&config.root, &config.run_dir, &config.sandboxes(), &config.containers()]
+        {
             std::fs::create_dir_all(directory).map_err(failed("make state directories"))?;
         }
-        config.root = std::fs::canonicalize(&config.root).map_err(failed("find state directory"))?;
-        config.run_dir = std::fs::canonicalize(&config.run_dir).map_err(failed("find run directory"))?;
+        config.root =
+            std::fs::canonicalize(&config.root).map_err(failed("find state directory"))?;
+        config.run_dir =
+            std::fs::canonicalize(&config.run_dir).map_err(failed("find run directory"))?;
         let images = ImageStore::open(&config.images).map_err(failed("open image store"))?;
         let runtime = Arc::new(EmbeddedRuntime {
             helper: Helper::new(&config.helper).map_err(failed("open helper program"))?,
             images,
-            sandboxes: Mutex::new(records::load_sandboxes(&config.sandboxes()).map_err(failed("read sandboxes"))?),
+            sandboxes: Mutex::new(
+                records::load_sandboxes(&config.sandboxes()).map_err(failed("read sandboxes"))?,
+            ),
             containers: Mutex::default(),
             events: broadcast::channel(1024).0,
             pid_namespaces: tokio::sync::Mutex::default(),
@@ -125,6 +133,16 @@ impl EmbeddedRuntime {
         let ids: Vec<String> = lock(&self.sandboxes).keys().cloned().collect();
         let results = futures::future::join_all(ids.iter().map(|id| self.stop_sandbox(id))).await;
         results.into_iter().collect()
+    }
+
+    /// Has a running container's log file opened anew: what to do after moving it away. One that has ended writes no
+    /// more, which is fine.
+    pub async fn reopen_log(&self, id: &str) -> Result<()> {
+        let entry = self.entry(id)?;
+        match entry.phase() {
+            Phase::Exited(_) => Ok(()),
+            _ => entry.reopen_log().await,
+        }
     }
 
     async fn find_image(&self, reference: &str) -> Result<Option<ImageRecord>> {
@@ -150,14 +168,19 @@ fn from_failure(operation: &'static str, failure: Failure) -> RuntimeError {
     if failure.invalid {
         RuntimeError::Invalid(failure.message)
     } else {
-        RuntimeError::Failed { operation, message: format!("{}: {}", failure.operation, failure.message) }
+        RuntimeError::Failed {
+            operation,
+            message: format!("{}: {}", failure.operation, failure.message),
+        }
     }
 }
 
 fn image_error(error: ImageError) -> RuntimeError {
     match error {
         ImageError::Invalid(message) => RuntimeError::Invalid(message),
-        ImageError::Io(error) => RuntimeError::Failed { operation: "image store", message: error.to_string() },
+        ImageError::Io(error) => {
+            RuntimeError::Failed { operation: "image store", message: error.to_string() }
+        }
     }
 }
 
@@ -234,7 +257,12 @@ impl Runtime for EmbeddedRuntime {
         Ok(self.entry(id)?.status())
     }
 
-    async fn exec_sync(&self, id: &str, command: &[String], timeout: Duration) -> Result<ExecOutput> {
+    async fn exec_sync(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecOutput> {
         self.run_command(id, command, timeout).await
     }
 
@@ -253,8 +281,10 @@ impl Runtime for EmbeddedRuntime {
     }
 
     async fn remove_image(&self, reference: &str) -> Result<()> {
-        let (store, reference, in_use) = (self.images.clone(), reference.to_owned(), self.layers_in_use());
-        blocking("remove image", move || store.remove(&reference, &in_use).map_err(image_error)).await
+        let (store, reference, in_use) =
+            (self.images.clone(), reference.to_owned(), self.layers_in_use());
+        blocking("remove image", move || store.remove(&reference, &in_use).map_err(image_error))
+            .await
     }
 
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {

@@ -8,7 +8,9 @@ use leme_host::files;
 use leme_host::helper::protocol::ContainerRequest;
 use leme_host::images::ImageRecord;
 use leme_host::namespaces::SandboxPaths;
-use leme_host::spec::{BindMount, NamespacesInput, ProcessInput, ResourcesInput, SecurityInput, SpecInput};
+use leme_host::spec::{
+    BindMount, NamespacesInput, ProcessInput, ResourcesInput, SecurityInput, SpecInput,
+};
 use leme_node_core::cri::{ContainerConfig, Propagation};
 use nix::sys::signal::Signal;
 
@@ -62,7 +64,10 @@ impl EmbeddedRuntime {
             config: config.clone(),
             created_at: files::now_nanos(),
             image_id: image.digests.first().cloned().unwrap_or_else(|| image.id.clone()),
-            stop_signal: settings.and_then(|c| c.stop_signal().as_deref()).and_then(signal).unwrap_or(Signal::SIGTERM as i32),
+            stop_signal: settings
+                .and_then(|c| c.stop_signal().as_deref())
+                .and_then(signal)
+                .unwrap_or(Signal::SIGTERM as i32),
             layers: image.layers.clone(),
             request: ContainerRequest {
                 directory: self.config.containers().join(&id),
@@ -86,7 +91,8 @@ fn signal(text: &str) -> Option<i32> {
         return (1..=64).contains(&number).then_some(number);
     }
     if let Some(offset) = name.strip_prefix("RTMIN") {
-        return Some(34 + offset.strip_prefix('+').map_or(Ok(0), str::parse).ok()?).filter(|n| (34..=64).contains(n));
+        return Some(34 + offset.strip_prefix('+').map_or(Ok(0), str::parse).ok()?)
+            .filter(|n| (34..=64).contains(n));
     }
     format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
 }
@@ -147,7 +153,12 @@ fn mounts(config: &ContainerConfig, sandbox: &Path, paths: &SandboxPaths) -> Vec
     ];
     for (destination, source, readonly) in own {
         if !list.iter().any(|mount| mount.destination == Path::new(destination)) {
-            list.push(BindMount { source, destination: destination.into(), readonly, propagation: "rprivate".into() });
+            list.push(BindMount {
+                source,
+                destination: destination.into(),
+                readonly,
+                propagation: "rprivate".into(),
+            });
         }
     }
     list

@@ -20,13 +20,21 @@ use crate::{Result, RuntimeError};
 /// after an error and names all of them at the end. No engine may be using the directories.
 pub async fn purge(config: &EmbeddedConfig) -> Result<()> {
     let mut errors: Vec<String> = Vec::new();
-    let containers = records::load_containers(&config.containers()).map_err(failed("read containers"))?;
-    let sandboxes = records::load_sandboxes(&config.sandboxes()).map_err(failed("read sandboxes"))?;
-    let mut pods: Vec<String> = sandboxes.values().map(|s| config.pod_cgroup(&s.config.pod.uid)).collect();
-    pods.extend(containers.iter().filter_map(|c| Some(c.request.spec.cgroup.rsplit_once('/')?.0.to_owned())));
+    let containers =
+        records::load_containers(&config.containers()).map_err(failed("read containers"))?;
+    let sandboxes =
+        records::load_sandboxes(&config.sandboxes()).map_err(failed("read sandboxes"))?;
+    let mut pods: Vec<String> =
+        sandboxes.values().map(|s| config.pod_cgroup(&s.config.pod.uid)).collect();
+    pods.extend(
+        containers
+            .iter()
+            .filter_map(|c| Some(c.request.spec.cgroup.rsplit_once('/')?.0.to_owned())),
+    );
     pods.sort();
     pods.dedup();
-    let shims: Vec<PathBuf> = containers.iter().map(|container| container.request.shim_file()).collect();
+    let shims: Vec<PathBuf> =
+        containers.iter().map(|container| container.request.shim_file()).collect();
     errors.extend(blocking("purge", move || Ok(end_processes(&shims, &pods))).await?);
     for sandbox in sandboxes.values().filter(|sandbox| !sandbox.config.host_network) {
         let netns = SandboxPaths(config.namespaces(&sandbox.id)).net();
@@ -91,7 +99,9 @@ fn remove_directories(config: &EmbeddedConfig) -> Vec<String> {
     for directory in ["sandboxes", "containers"] {
         let directory = root.join(directory);
         match mounts::mounts_below(&directory) {
-            Ok(found) => found.iter().for_each(|mount| note("unmount", mounts::unmount_quietly(mount))),
+            Ok(found) => {
+                found.iter().for_each(|mount| note("unmount", mounts::unmount_quietly(mount)))
+            }
             Err(error) => note("list mounts", Err(error)),
         }
         note("remove state", files::remove_tree(&directory));

@@ -60,7 +60,9 @@ pub(super) fn load_sandboxes(directory: &Path) -> io::Result<HashMap<String, San
                 found.insert(record.id.clone(), record);
             }
             Ok(None) => files::remove_tree(&entry)?,
-            Err(error) => tracing::error!(path = %entry.display(), %error, "sandbox record cannot be read"),
+            Err(error) => {
+                tracing::error!(path = %entry.display(), %error, "sandbox record cannot be read")
+            }
         }
     }
     Ok(found)
@@ -73,7 +75,9 @@ pub(super) fn load_containers(directory: &Path) -> io::Result<Vec<ContainerRecor
         match files::read_json::<ContainerRecord>(&entry.join(FILE)) {
             Ok(Some(record)) => found.push(record),
             Ok(None) => files::remove_tree(&entry)?,
-            Err(error) => tracing::error!(path = %entry.display(), %error, "container record cannot be read"),
+            Err(error) => {
+                tracing::error!(path = %entry.display(), %error, "container record cannot be read")
+            }
         }
     }
     Ok(found)
@@ -81,7 +85,9 @@ pub(super) fn load_containers(directory: &Path) -> io::Result<Vec<ContainerRecor
 
 fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(directory) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()),
+        Ok(entries) => {
+            Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }

@@ -24,7 +24,9 @@ impl EmbeddedRuntime {
     pub(super) async fn make_sandbox(&self, config: &SandboxConfig) -> Result<String> {
         for name in config.sysctls.keys() {
             if !namespaces::allowed_sysctl(name, !config.host_network) {
-                return Err(RuntimeError::Invalid(format!("sysctl {name:?} does not belong to the pod's namespaces")));
+                return Err(RuntimeError::Invalid(format!(
+                    "sysctl {name:?} does not belong to the pod's namespaces"
+                )));
             }
         }
         if config.hostname.is_empty() || config.hostname.len() > 64 {
@@ -38,7 +40,8 @@ impl EmbeddedRuntime {
             ip: String::new(),
             ready: false,
         };
-        fs::create_dir_all(self.config.sandboxes().join(&id)).map_err(failed("make sandbox directory"))?;
+        fs::create_dir_all(self.config.sandboxes().join(&id))
+            .map_err(failed("make sandbox directory"))?;
         self.save_sandbox(record.clone())?;
         match self.fill_sandbox(record).await {
             Ok(record) => self.save_sandbox(record).map(|()| id),
@@ -58,7 +61,11 @@ impl EmbeddedRuntime {
             directory: paths.0.clone(),
             hostname: config.hostname.clone(),
             network: !config.host_network,
-            sysctls: config.sysctls.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            sysctls: config
+                .sysctls
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             shm_bytes: SHM_BYTES,
         };
         self.ask("make sandbox", &Request::Sandbox(request)).await?;
@@ -66,7 +73,8 @@ impl EmbeddedRuntime {
             let attached = self.config.network.attach(&record.id, &paths.net()).await;
             record.ip = attached.map_err(failed("connect sandbox to the network"))?;
         }
-        write_files(&self.config.sandboxes().join(&record.id), &record).map_err(failed("write sandbox files"))?;
+        write_files(&self.config.sandboxes().join(&record.id), &record)
+            .map_err(failed("write sandbox files"))?;
         record.ready = true;
         Ok(record)
     }
@@ -90,9 +98,10 @@ impl EmbeddedRuntime {
         let record = record.ok_or_else(|| RuntimeError::NotFound(format!("sandbox {id}")))?;
         match self.sandbox_status(&record).state {
             SandboxState::Ready => Ok(record),
-            SandboxState::NotReady => {
-                Err(RuntimeError::Failed { operation: "use sandbox", message: format!("sandbox {id} is stopped") })
-            }
+            SandboxState::NotReady => Err(RuntimeError::Failed {
+                operation: "use sandbox",
+                message: format!("sandbox {id} is stopped"),
+            }),
         }
     }
 
@@ -131,11 +140,16 @@ impl EmbeddedRuntime {
         futures::future::join_all(stops).await.into_iter().collect::<Result<()>>()?;
         let directory = self.config.namespaces(id);
         if !record.config.host_network {
-            let detached = self.config.network.detach(id, &SandboxPaths(directory.clone()).net()).await;
+            let detached =
+                self.config.network.detach(id, &SandboxPaths(directory.clone()).net()).await;
             detached.map_err(failed("disconnect sandbox from the network"))?;
         }
-        let (pod, pause) = (self.config.pod_cgroup(&record.config.pod.uid), self.pause_cgroup(&record));
-        blocking("remove sandbox", move || remove_parts(&pod, &pause, &directory).map_err(failed("remove sandbox"))).await?;
+        let (pod, pause) =
+            (self.config.pod_cgroup(&record.config.pod.uid), self.pause_cgroup(&record));
+        blocking("remove sandbox", move || {
+            remove_parts(&pod, &pause, &directory).map_err(failed("remove sandbox"))
+        })
+        .await?;
         record.ready = false;
         self.save_sandbox(record)
     }
@@ -148,7 +162,8 @@ impl EmbeddedRuntime {
         for entry in self.containers_of(id) {
             self.remove_container(&entry.record.request.id).await?;
         }
-        files::remove_tree(&self.config.sandboxes().join(id)).map_err(failed("remove sandbox record"))?;
+        files::remove_tree(&self.config.sandboxes().join(id))
+            .map_err(failed("remove sandbox record"))?;
         lock(&self.sandboxes).remove(id);
         Ok(())
     }
@@ -184,9 +199,11 @@ fn write_files(directory: &Path, record: &SandboxRecord) -> io::Result<()> {
     for (address, names) in &config.host_aliases {
         hosts.push_str(&format!("{address}\t{}\n", names.join("\t")));
     }
-    for (name, text) in
-        [("hosts", &hosts), ("hostname", &format!("{}\n", config.hostname)), ("resolv.conf", &config.resolv_conf)]
-    {
+    for (name, text) in [
+        ("hosts", &hosts),
+        ("hostname", &format!("{}\n", config.hostname)),
+        ("resolv.conf", &config.resolv_conf),
+    ] {
         files::replace(&directory.join(name), text.as_bytes(), 0o644, false)?;
     }
     Ok(())

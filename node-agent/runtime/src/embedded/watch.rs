@@ -43,7 +43,11 @@ impl Connection {
     }
 
     /// Passes orders on and reports back until the shim ends or nobody is left to order.
-    pub(super) async fn serve(&mut self, orders: &mut mpsc::Receiver<Order>, phase: &watch::Sender<Phase>) {
+    pub(super) async fn serve(
+        &mut self,
+        orders: &mut mpsc::Receiver<Order>,
+        phase: &watch::Sender<Phase>,
+    ) {
         let mut waiting: VecDeque<oneshot::Sender<Result<(), Failure>>> = VecDeque::new();
         loop {
             tokio::select! {
@@ -70,7 +74,10 @@ impl Connection {
     }
 }
 
-fn answer(waiting: &mut VecDeque<oneshot::Sender<Result<(), Failure>>>, result: Result<(), Failure>) {
+fn answer(
+    waiting: &mut VecDeque<oneshot::Sender<Result<(), Failure>>>,
+    result: Result<(), Failure>,
+) {
     if let Some(reply) = waiting.pop_front() {
         let _ = reply.send(result);
     }

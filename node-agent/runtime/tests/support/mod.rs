@@ -10,13 +10,16 @@ use async_trait::async_trait;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime, SandboxNetwork, purge};
 use leme_cri::{Runtime, RuntimeError};
 use leme_host::images::ImageStore;
-use leme_node_core::cri::{ContainerConfig, ContainerState, ContainerStatus, PodIdentity, SandboxConfig};
+use leme_node_core::cri::{
+    ContainerConfig, ContainerState, ContainerStatus, PodIdentity, SandboxConfig,
+};
 use sha2::{Digest, Sha256};
 
 pub const IMAGE: &str = "busybox:test";
 const APPLETS: &[&str] = &[
-    "sh", "cat", "echo", "sleep", "true", "false", "id", "ls", "touch", "head", "yes", "dd", "kill", "mount", "mknod",
-    "hostname", "stty", "env", "seq", "printf", "ps", "ip", "tail", "rm", "readlink", "awk", "tr", "unshare", "test", "mv", "grep", "mkdir",
+    "sh", "cat", "echo", "sleep", "true", "false", "id", "ls", "touch", "head", "yes", "dd",
+    "kill", "mount", "mknod", "hostname", "stty", "env", "seq", "printf", "ps", "ip", "tail", "rm",
+    "readlink", "awk", "tr", "unshare", "test", "mv", "grep", "mkdir",
 ];
 
 /// A network that gives everybody the same address.
@@ -61,23 +64,30 @@ pub fn tar_of(files: &[(&str, u32, &[u8])], links: &[(String, &str)]) -> Vec<u8>
 
 /// A docker archive of one image.
 pub fn docker_archive(tag: &str, layers: &[Vec<u8>], settings: serde_json::Value) -> Vec<u8> {
-    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", hex_digest(layer))).collect();
+    let diff_ids: Vec<String> =
+        layers.iter().map(|layer| format!("sha256:{}", hex_digest(layer))).collect();
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "config": settings,
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
     let config = serde_json::to_vec(&config).unwrap();
     let names: Vec<String> = (0..layers.len()).map(|n| format!("{n}/layer.tar")).collect();
-    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [tag], "Layers": names}]);
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": [tag], "Layers": names}]);
     let manifest = serde_json::to_vec(&manifest).unwrap();
-    let mut files: Vec<(&str, u32, &[u8])> = vec![("config.json", 0o644, &config), ("manifest.json", 0o644, &manifest)];
-    files.extend(names.iter().zip(layers).map(|(name, layer)| (name.as_str(), 0o644, layer.as_slice())));
+    let mut files: Vec<(&str, u32, &[u8])> =
+        vec![("config.json", 0o644, &config), ("manifest.json", 0o644, &manifest)];
+    files.extend(
+        names.iter().zip(layers).map(|(name, layer)| (name.as_str(), 0o644, layer.as_slice())),
+    );
     tar_of(&files, &[])
 }
 
 pub fn busybox_layer() -> Vec<u8> {
-    let busybox = std::fs::read("/bin/busybox").expect("busybox is needed: apt-get install busybox-static");
-    let links: Vec<(String, &str)> = APPLETS.iter().map(|name| (format!("bin/{name}"), "busybox")).collect();
+    let busybox =
+        std::fs::read("/bin/busybox").expect("busybox is needed: apt-get install busybox-static");
+    let links: Vec<(String, &str)> =
+        APPLETS.iter().map(|name| (format!("bin/{name}"), "busybox")).collect();
     let passwd = b"root:x:0:0:root:/root:/bin/sh\napp:x:1001:1002::/home/app:/bin/sh\n";
     let files: &[(&str, u32, &[u8])] = &[
         ("bin/", 0o755, b""),
@@ -92,7 +102,11 @@ pub fn busybox_layer() -> Vec<u8> {
 }
 
 pub fn busybox_archive() -> Vec<u8> {
-    docker_archive(IMAGE, &[busybox_layer()], serde_json::json!({"Cmd": ["/bin/true"], "Env": ["FROM=image"]}))
+    docker_archive(
+        IMAGE,
+        &[busybox_layer()],
+        serde_json::json!({"Cmd": ["/bin/true"], "Env": ["FROM=image"]}),
+    )
 }
 
 pub struct Node {
@@ -105,7 +119,10 @@ impl Node {
     pub fn new() -> Node {
         let directory = tempfile::tempdir().unwrap();
         let config = config_in(directory.path());
-        ImageStore::open(&config.images).unwrap().load_reader(busybox_archive().as_slice()).unwrap();
+        ImageStore::open(&config.images)
+            .unwrap()
+            .load_reader(busybox_archive().as_slice())
+            .unwrap();
         Node { directory, config, finished: false }
     }
 
@@ -119,7 +136,11 @@ impl Node {
 
     pub fn sandbox(&self, name: &str) -> SandboxConfig {
         SandboxConfig {
-            pod: PodIdentity { name: name.into(), namespace: "test".into(), uid: format!("uid-{name}") },
+            pod: PodIdentity {
+                name: name.into(),
+                namespace: "test".into(),
+                uid: format!("uid-{name}"),
+            },
             hostname: name.into(),
             log_directory: self.logs().join(name).display().to_string(),
             resolv_conf: "nameserver 10.0.0.10\n".into(),
@@ -129,26 +150,36 @@ impl Node {
     }
 
     pub fn log(&self, pod: &str, container: &str) -> String {
-        std::fs::read_to_string(self.logs().join(pod).join(format!("{container}.log"))).unwrap_or_default()
+        std::fs::read_to_string(self.logs().join(pod).join(format!("{container}.log")))
+            .unwrap_or_default()
     }
 
     /// The log's contents without times, tags and streams.
     pub fn log_text(&self, pod: &str, container: &str) -> String {
-        self.log(pod, container).lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(|l| format!("{l}\n")).collect()
+        self.log(pod, container)
+            .lines()
+            .filter_map(|line| line.splitn(4, ' ').nth(3))
+            .map(|l| format!("{l}\n"))
+            .collect()
     }
 
     /// Takes everything down and looks for what was left.
     pub async fn finish(mut self) {
         self.finished = true;
-        let processes = leme_host::cgroup::Cgroup::new(&self.config.cgroup_parent).unwrap().processes();
+        let processes =
+            leme_host::cgroup::Cgroup::new(&self.config.cgroup_parent).unwrap().processes();
         let shims = shims_of(&self.config.root);
         purge(&self.config).await.unwrap();
         let place = self.directory.path().display().to_string();
-        assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&place), "a mount is left");
+        assert!(
+            !std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&place),
+            "a mount is left"
+        );
         let cgroup = leme_host::cgroup::Cgroup::new(&self.config.cgroup_parent).unwrap();
         assert!(cgroup.directories().is_empty(), "left: {:?}", cgroup.directories());
         for pid in processes.into_iter().chain(shims) {
-            let status = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let status =
+                || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             assert!(gone(pid), "process {pid} is left: {}", status());
         }
         assert!(!self.config.root.exists() && !self.config.run_dir.exists());
@@ -161,7 +192,8 @@ impl Drop for Node {
         if !self.finished {
             let config = self.config.clone();
             let purged = std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(purge(&config))
             });
             eprintln!("purged: {:?}", purged.join());
@@ -185,7 +217,9 @@ pub fn shims_of(root: &Path) -> Vec<i32> {
     entries
         .flatten()
         .filter_map(|entry| std::fs::read(entry.path().join("shim.json")).ok())
-        .filter_map(|text| serde_json::from_slice::<serde_json::Value>(&text).ok()?["shim"]["pid"].as_i64())
+        .filter_map(|text| {
+            serde_json::from_slice::<serde_json::Value>(&text).ok()?["shim"]["pid"].as_i64()
+        })
         .map(|pid| pid as i32)
         .collect()
 }
@@ -212,7 +246,11 @@ pub fn shell(name: &str, script: &str) -> ContainerConfig {
     }
 }
 
-pub async fn run(runtime: &Arc<EmbeddedRuntime>, sandbox: &str, config: &ContainerConfig) -> String {
+pub async fn run(
+    runtime: &Arc<EmbeddedRuntime>,
+    sandbox: &str,
+    config: &ContainerConfig,
+) -> String {
     let id = runtime.create_container(sandbox, config).await.unwrap();
     runtime.start_container(&id).await.unwrap();
     id
@@ -239,9 +277,17 @@ pub async fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     panic!("waited in vain for {what}");
 }
 
-pub async fn sh(runtime: &Arc<EmbeddedRuntime>, id: &str, script: &str) -> Result<(String, i32), RuntimeError> {
+pub async fn sh(
+    runtime: &Arc<EmbeddedRuntime>,
+    id: &str,
+    script: &str,
+) -> Result<(String, i32), RuntimeError> {
     let command = ["/bin/sh", "-c", script].map(String::from);
     let output = runtime.exec_sync(id, &command, Duration::from_secs(20)).await?;
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok((text.trim_end().to_owned(), output.exit_code))
 }
