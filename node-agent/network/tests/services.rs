@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 use support::api::Api;
-use support::netns::{Netns, eventually, hear};
+use support::netns::{Netns, connect_outside, eventually, hear};
 use tokio_util::sync::CancellationToken;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
@@ -111,6 +111,34 @@ fn services_work(bridge_netfilter: bool) {
         api.delete("services", "ns", "web");
         let (_token, _proxy) = start_proxy(&api);
         eventually(|| client.hear((VIP, 80)), "ConnectionRefused".into());
+    });
+}
+
+#[test]
+fn the_outside_reaches_node_ports_and_is_reached() {
+    let (host, outside, a) = (Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        connect_outside(&outside).await;
+        let (node, far) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        a.greet((ip_a, 8080), "a");
+        outside.greet((far, 8080), "far");
+        // The outside has no route to pods: it must see this host.
+        assert_eq!(a.hear((far, 8080)), format!("far {node}"));
+
+        let api = Api::default();
+        let ports = json!([{"name": "http", "port": 80, "nodePort": 30080}]);
+        api.put_service("web", json!({"type": "NodePort", "clusterIP": VIP, "ports": ports}));
+        api.put_endpoints("web", 8080, &[ip_a]);
+        let (_token, _proxy) = start_proxy(&api);
+        eventually(|| outside.hear((node, 30080)), format!("a {far}"));
+        // An endpoint outside answers pods, the host, and those who come from where it is.
+        api.put_endpoints("web", 8080, &[far]);
+        eventually(|| a.hear((VIP, 80)), format!("far {node}"));
+        assert_eq!(hear((VIP, 80)), format!("far {node}"));
+        assert_eq!(outside.hear((node, 30080)), format!("far {node}"));
     });
 }
 

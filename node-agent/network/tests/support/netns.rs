@@ -1,5 +1,6 @@
 //! Network namespaces that exist as long as a file is open: nothing is left behind, whatever happens to the test.
 
+use futures::TryStreamExt;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -99,6 +100,32 @@ pub async fn link_up(name: &str) {
 /// Adds an address to this namespace's loopback.
 pub async fn add_loopback_address(address: Ipv4Addr) {
     netlink().await.address().add(1, address.into(), 32).execute().await.unwrap();
+}
+
+/// Connects this namespace, as 192.0.2.1, with `outside`, as 192.0.2.2, which has no other route.
+pub async fn connect_outside(outside: &Netns) {
+    let peer = rtnetlink::LinkMessageBuilder::<rtnetlink::LinkUnspec>::new()
+        .name("up0")
+        .setns_by_fd(outside.0.as_raw_fd())
+        .build();
+    let data = rtnetlink::packet_route::link::InfoVeth::Peer(peer);
+    let pair = rtnetlink::LinkVeth::new("up0", "up0")
+        .set_info_data(rtnetlink::packet_route::link::InfoData::Veth(data))
+        .build();
+    netlink().await.link().add(pair).execute().await.unwrap();
+    let address = |last| async move {
+        let handle = netlink().await;
+        let link = handle.link().get().match_name("up0").execute();
+        let index = std::pin::pin!(link).try_next().await.unwrap().unwrap().header.index;
+        let address = Ipv4Addr::new(192, 0, 2, last).into();
+        handle.address().add(index, address, 24).execute().await.unwrap();
+        link_up("up0").await;
+    };
+    address(1).await;
+    outside.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(address(2));
+    });
 }
 
 /// Tries until `probe` gives `expected`; shows the last value after ten seconds.
