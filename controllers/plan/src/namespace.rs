@@ -117,6 +117,31 @@ fn deletes(content: &[Content], pods: bool, plan: &mut Plan) -> bool {
     left
 }
 
+/// The conditions of a namespace that is going: type, and reason and message while there is nothing to complain of.
+const CONDITIONS: [(&str, &str, &str); 5] = [
+    (
+        "NamespaceDeletionDiscoveryFailure",
+        "ResourcesDiscovered",
+        "All resources successfully discovered",
+    ),
+    (
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    ),
+    (
+        "NamespaceDeletionContentFailure",
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+    ("NamespaceContentRemaining", "ContentRemoved", "All content successfully removed"),
+    (
+        "NamespaceFinalizersRemaining",
+        "ContentHasNoFinalizers",
+        "All content-preserving finalizers finished",
+    ),
+];
+
 struct Verdict {
     kind: &'static str,
     status: &'static str,
@@ -124,8 +149,9 @@ struct Verdict {
     message: String,
 }
 
-fn verdicts(content: &[Content]) -> Vec<Verdict> {
-    let mut remaining = BTreeMap::new();
+/// What there is to complain of, condition by condition: reason and message.
+fn complaints(content: &[Content]) -> [Option<(&'static str, String)>; 5] {
+    let mut remaining: BTreeMap<&str, usize> = BTreeMap::new();
     let mut holding: BTreeMap<&str, usize> = BTreeMap::new();
     let mut errors = Vec::new();
     for kind in content {
@@ -133,75 +159,38 @@ fn verdicts(content: &[Content]) -> Vec<Verdict> {
             Err(error) => errors.push(format!("{}: {error}", kind.resource)),
             Ok(objects) if objects.is_empty() => {}
             Ok(objects) => {
-                remaining.insert(kind.resource.as_str(), objects.len());
+                remaining.insert(&kind.resource, objects.len());
                 for name in objects.iter().flat_map(|meta| meta.finalizers.iter().flatten()) {
                     *holding.entry(name).or_default() += 1;
                 }
             }
         }
     }
-    let list = |counts: &BTreeMap<&str, usize>, verb: &str| {
-        let parts: Vec<String> = counts
-            .iter()
-            .map(|(name, n)| format!("{name} {verb} {n} resource instances"))
-            .collect();
-        parts.join(", ")
+    let told = |reason, intro: &str, list: Vec<String>| {
+        (!list.is_empty()).then(|| (reason, format!("{intro}: {}", list.join(", "))))
     };
-    let pick = |kind,
-                bad: Option<(&'static str, &'static str, String)>,
-                good: (&'static str, &str)| match bad {
-        Some((status, reason, message)) => Verdict { kind, status, reason, message },
-        None => Verdict { kind, status: "False", reason: good.0, message: good.1.to_owned() },
+    let counted = |counts: BTreeMap<&str, usize>, verb: &str| {
+        counts.iter().map(|(name, n)| format!("{name} {verb} {n} resource instances")).collect()
     };
-    let failed = (!errors.is_empty()).then(|| {
-        let message = format!(
-            "Failed to delete all resource types, {} remaining: {}",
-            errors.len(),
-            errors.join(", ")
-        );
-        ("True", "ContentDeletionFailed", message)
-    });
-    let remain = (!remaining.is_empty()).then(|| {
-        (
-            "True",
-            "SomeResourcesRemain",
-            format!("Some resources are remaining: {}", list(&remaining, "has")),
-        )
-    });
-    let held = (!holding.is_empty()).then(|| {
-        let message = format!(
-            "Some content in the namespace has finalizers remaining: {}",
-            list(&holding, "in")
-        );
-        ("True", "SomeFinalizersRemain", message)
-    });
-    vec![
-        pick(
-            "NamespaceDeletionDiscoveryFailure",
-            None,
-            ("ResourcesDiscovered", "All resources successfully discovered"),
-        ),
-        pick(
-            "NamespaceDeletionGroupVersionParsingFailure",
-            None,
-            ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
-        ),
-        pick(
-            "NamespaceDeletionContentFailure",
-            failed,
-            ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
-        ),
-        pick(
-            "NamespaceContentRemaining",
-            remain,
-            ("ContentRemoved", "All content successfully removed"),
-        ),
-        pick(
-            "NamespaceFinalizersRemaining",
-            held,
-            ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
-        ),
+    let failed = format!("Failed to delete all resource types, {} remaining", errors.len());
+    let held = "Some content in the namespace has finalizers remaining";
+    [
+        None,
+        None,
+        told("ContentDeletionFailed", &failed, errors),
+        told("SomeResourcesRemain", "Some resources are remaining", counted(remaining, "has")),
+        told("SomeFinalizersRemain", held, counted(holding, "in")),
     ]
+}
+
+fn verdicts(content: &[Content]) -> Vec<Verdict> {
+    let complaints = complaints(content).into_iter();
+    let both = CONDITIONS.iter().zip(complaints);
+    both.map(|((kind, reason, message), complaint)| match complaint {
+        Some((reason, message)) => Verdict { kind, status: "True", reason, message },
+        None => Verdict { kind, status: "False", reason, message: (*message).to_owned() },
+    })
+    .collect()
 }
 
 /// The new list of conditions, or `None` if nothing changes.
