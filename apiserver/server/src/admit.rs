@@ -16,7 +16,11 @@ use crate::table;
 pub(crate) fn authorize(identity: &Identity, request: &ResourceRequest) -> Result<(), Status> {
     let name = match request.name.as_str() {
         // A watch or list of one name is about that object.
-        "" => request.query.get("fieldSelector").and_then(|text| text.strip_prefix("metadata.name=")).unwrap_or(""),
+        "" => request
+            .query
+            .get("fieldSelector")
+            .and_then(|text| text.strip_prefix("metadata.name="))
+            .unwrap_or(""),
         name => name,
     };
     let attributes = Attributes {
@@ -33,7 +37,11 @@ pub(crate) fn authorize(identity: &Identity, request: &ResourceRequest) -> Resul
 }
 
 /// Refuses a path that the identity may not read.
-pub(crate) fn authorize_path(identity: &Identity, method: &Method, path: &str) -> Result<(), Status> {
+pub(crate) fn authorize_path(
+    identity: &Identity,
+    method: &Method,
+    path: &str,
+) -> Result<(), Status> {
     let attributes = Attributes {
         verb: method.as_str().to_ascii_lowercase(),
         path: path.to_owned(),
@@ -56,7 +64,11 @@ pub(crate) fn is_stranger(identity: &Identity) -> bool {
 }
 
 /// Refuses a create or delete that the state of its namespace, or its being one that stays, forbids.
-pub(crate) async fn lifecycle(api: &Api, request: &ResourceRequest, verb: &str) -> Result<(), Status> {
+pub(crate) async fn lifecycle(
+    api: &Api,
+    request: &ResourceRequest,
+    verb: &str,
+) -> Result<(), Status> {
     let state = if request.namespace.is_empty() || verb != "create" {
         NamespaceState::Active
     } else {

@@ -49,7 +49,11 @@ impl State {
     fn refresh(&mut self, cache: &Cache) {
         let Some(snapshot) = cache.snapshot(SERVICES) else { return };
         for object in snapshot.iter() {
-            if self.seen.get(&object.key).is_some_and(|(revision, _)| *revision == object.mod_revision) {
+            if self
+                .seen
+                .get(&object.key)
+                .is_some_and(|(revision, _)| *revision == object.mod_revision)
+            {
                 continue;
             }
             let numbers = numbers(object);
@@ -85,9 +89,12 @@ fn numbers(object: &Cached) -> Vec<Number> {
         .chain(json::list(&value, &["spec", "clusterIPs"]))
         .filter_map(|text| text.as_str()?.parse().ok())
         .map(|address: Ipv4Addr| Number::Address(address.into()));
-    let ports = json::list(&value, &["spec", "ports"]).iter().filter_map(|port| json::int(port, &["nodePort"]));
+    let ports = json::list(&value, &["spec", "ports"])
+        .iter()
+        .filter_map(|port| json::int(port, &["nodePort"]));
     let health = json::int(&value, &["spec", "healthCheckNodePort"]);
-    let ports = ports.chain(health).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+    let ports =
+        ports.chain(health).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     let mut all: Vec<Number> = addresses.chain(ports.map(Number::Port)).collect();
     all.dedup();
     all
@@ -181,7 +188,8 @@ impl Allocator for Reservation<'_> {
         let (first, last) = network(self.pools.cidr);
         if let Some(text) = requested {
             let failed = |why: &str| format!("failed to allocate IP {text}: {why}");
-            let address: Ipv4Addr = text.parse().map_err(|_| failed("it is not an IPv4 address"))?;
+            let address: Ipv4Addr =
+                text.parse().map_err(|_| failed("it is not an IPv4 address"))?;
             let number = u32::from(address);
             if number <= first || number >= last {
                 let (network, bits) = self.pools.cidr;
@@ -219,7 +227,8 @@ impl Allocator for Reservation<'_> {
             };
         }
         let count = u32::from(high.saturating_sub(low)) + 1;
-        let ports = scattered(count).filter_map(|offset| u16::try_from(u32::from(low) + offset).ok());
+        let ports =
+            scattered(count).filter_map(|offset| u16::try_from(u32::from(low) + offset).ok());
         match self.take(ports.map(Number::Port)) {
             Some(Number::Port(port)) => Ok(i64::from(port)),
             _ => Err("range is full".to_owned()),
@@ -273,12 +282,15 @@ mod tests {
         let pools = pools();
         let key = format!("{SERVICES}default/a");
         let body = r#"{"metadata":{"name":"a"},"spec":{"clusterIP":"10.0.0.4","clusterIPs":["10.0.0.4"]}}"#;
-        let Outcome::Done(revision) = store.put(&key, body.into(), Expect::Absent).await.unwrap() else {
+        let Outcome::Done(revision) = store.put(&key, body.into(), Expect::Absent).await.unwrap()
+        else {
             panic!("not written")
         };
         cache.at_least(revision).await.unwrap();
         assert!(pools.reserve(&cache).cluster_ip(Some("10.0.0.4")).is_err());
-        let Outcome::Done(revision) = store.delete(&key, revision).await.unwrap() else { panic!("not deleted") };
+        let Outcome::Done(revision) = store.delete(&key, revision).await.unwrap() else {
+            panic!("not deleted")
+        };
         cache.at_least(revision).await.unwrap();
         let mut reservation = pools.reserve(&cache);
         reservation.cluster_ip(Some("10.0.0.4")).unwrap();

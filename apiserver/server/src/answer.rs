@@ -76,7 +76,8 @@ pub(crate) fn read_failed(error: StoreError) -> Status {
         StoreError::Unavailable(why) => {
             tracing::warn!(error = %why, "store read failed");
             let mut status = Status::unavailable(format!("the store is unavailable: {why}"));
-            status.details = Some(Box::new(Details { retry_after_seconds: 1, ..Details::default() }));
+            status.details =
+                Some(Box::new(Details { retry_after_seconds: 1, ..Details::default() }));
             status
         }
     }
@@ -88,7 +89,10 @@ pub(crate) fn write_failed(error: StoreError) -> Status {
     match error {
         StoreError::Unavailable(why) => {
             tracing::warn!(error = %why, "store write failed");
-            Status::timeout(format!("the store did not confirm the write, which may have happened: {why}"), 0)
+            Status::timeout(
+                format!("the store did not confirm the write, which may have happened: {why}"),
+                0,
+            )
         }
         other => read_failed(other),
     }

@@ -42,7 +42,11 @@ pub(crate) struct Incoming {
 
 impl Api {
     /// Answers a request, whatever happens: an error becomes a Status, a panic a 500.
-    pub async fn handle(self: Arc<Self>, identity: Identity, request: http::Request<RequestBody>) -> Answer {
+    pub async fn handle(
+        self: Arc<Self>,
+        identity: Identity,
+        request: http::Request<RequestBody>,
+    ) -> Answer {
         let what = format!("{} {}", request.method(), request.uri().path());
         let answered = AssertUnwindSafe(self.answer(identity, request)).catch_unwind().await;
         match answered {
@@ -65,7 +69,11 @@ impl Api {
         let (parts, body) = request.into_parts();
         // To ignore this would be to act with more power than was asked for.
         if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
-            return Err(Status::new(403, "Forbidden", "impersonation is not supported by this server"));
+            return Err(Status::new(
+                403,
+                "Forbidden",
+                "impersonation is not supported by this server",
+            ));
         }
         let info = match parse(&parts.method, &parts.uri) {
             Ok(info) => info,
@@ -93,7 +101,9 @@ impl Api {
         let headers = incoming.parts.headers.clone();
         match (request.verb, request.subresource) {
             (_, Some(Subresource::Log)) => Box::pin(async move { self.log(&request).await }),
-            (_, Some(Subresource::Exec)) => Box::pin(async move { self.exec(&request, incoming.parts).await }),
+            (_, Some(Subresource::Exec)) => {
+                Box::pin(async move { self.exec(&request, incoming.parts).await })
+            }
             (Verb::Get, _) => Box::pin(async move { self.get(&request, &headers).await }),
             (Verb::List, _) => Box::pin(async move { self.list(&request, &headers).await }),
             (Verb::Watch, _) => Box::pin(async move { self.watch(&request, &headers).await }),
@@ -116,7 +126,9 @@ impl Api {
                 Verb::Update => api.update(&request, &parts.headers, body).await,
                 Verb::Patch => api.patch(&request, &parts.headers, body).await,
                 Verb::Delete => api.delete(&request, &parts.headers, body).await,
-                Verb::DeleteCollection => api.delete_collection(&request, &parts.headers, body).await,
+                Verb::DeleteCollection => {
+                    api.delete_collection(&request, &parts.headers, body).await
+                }
                 Verb::Get | Verb::List | Verb::Watch => Err(Status::no_such_path()),
             }
         });

@@ -73,9 +73,10 @@ impl http_body::Body for Body {
                 *left = left.saturating_sub(bytes.len() as u64);
                 Ok(Frame::data(bytes))
             })),
-            Kind::Live(stream) => {
-                stream.as_mut().poll_next(context).map(|item| item.map(|chunk| chunk.map(Frame::data)))
-            }
+            Kind::Live(stream) => stream
+                .as_mut()
+                .poll_next(context)
+                .map(|item| item.map(|chunk| chunk.map(Frame::data))),
         }
     }
 
@@ -85,7 +86,9 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Kind::Chunks(_, left) => SizeHint::with_exact(*left),
             Kind::Live(_) => SizeHint::default(),
         }
@@ -99,7 +102,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
     match tokio::time::timeout(PATIENCE, read_bounded(body)).await {
         Ok(read) => read,
-        Err(_) => Err(Status::new(408, "RequestTimeout", "the request body did not arrive in time")),
+        Err(_) => {
+            Err(Status::new(408, "RequestTimeout", "the request body did not arrive in time"))
+        }
     }
 }
 
@@ -108,7 +113,9 @@ async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
     if http_body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
         return Err(too_large());
     }
-    let broken = |error: BoxError| Status::bad_request(format!("the request body could not be read: {error}"));
+    let broken = |error: BoxError| {
+        Status::bad_request(format!("the request body could not be read: {error}"))
+    };
     // Most bodies are one frame, which is passed on as it is.
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -134,7 +141,8 @@ async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
 
 /// The media type of a request body, without parameters; JSON if the client did not say.
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
-    let text = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text =
+        headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let text = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if text.is_empty() { "application/json".to_owned() } else { text }
 }
@@ -144,7 +152,9 @@ pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
     match media_type {
         "application/json" => Ok(bytes),
         "application/yaml" => yaml_to_json(&bytes).map(Bytes::from),
-        protobuf::MEDIA_TYPE => protobuf::decode(&bytes).map(|value| Bytes::from(value.to_string())),
+        protobuf::MEDIA_TYPE => {
+            protobuf::decode(&bytes).map(|value| Bytes::from(value.to_string()))
+        }
         other => Err(Status::unsupported_media_type(format!(
             "the body of the request was in an unknown format - accepted media types include: \
              application/json, application/yaml, {} (got {other:?})",
@@ -181,7 +191,9 @@ mod tests {
 
     #[test]
     fn yaml_becomes_json_and_other_types_are_415() {
-        let json = to_json("application/yaml", Bytes::from_static(b"a: [1, x]\nmode: 0644\nb: 'yes'\n")).unwrap();
+        let json =
+            to_json("application/yaml", Bytes::from_static(b"a: [1, x]\nmode: 0644\nb: 'yes'\n"))
+                .unwrap();
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(value, serde_json::json!({ "a": [1, "x"], "mode": 420, "b": "yes" }));
         assert_eq!(to_json("text/plain", Bytes::new()).unwrap_err().code, 415);

@@ -31,9 +31,13 @@ impl Api {
     /// Creates what is missing, and brings the API's own Service up to date.
     pub(crate) async fn bootstrap(&self, front: &Front) -> Result<(), Status> {
         for name in NAMESPACES {
-            self.ensure("/api/v1/namespaces", name, json!({
-                "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
-            }))
+            self.ensure(
+                "/api/v1/namespaces",
+                name,
+                json!({
+                    "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
+                }),
+            )
             .await?;
         }
         self.ensure("/api/v1/namespaces/default/services", NAME, service(front)).await?;
@@ -41,7 +45,8 @@ impl Api {
             tracing::warn!("the server listens on loopback only: pods cannot reach the API");
             return Ok(());
         };
-        self.ensure("/api/v1/namespaces/default/endpoints", NAME, endpoints(address, front.port)).await?;
+        self.ensure("/api/v1/namespaces/default/endpoints", NAME, endpoints(address, front.port))
+            .await?;
         let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
         self.ensure(slices, NAME, endpoint_slice(address, front.port)).await
     }
@@ -59,8 +64,15 @@ impl Api {
                         return Ok(Change::Unchanged);
                     };
                     let revision = stored.revision;
-                    leme_registry::update(&context, Target::Main, new, &stored.value, revision, reservation)
-                        .map(Into::into)
+                    leme_registry::update(
+                        &context,
+                        Target::Main,
+                        new,
+                        &stored.value,
+                        revision,
+                        reservation,
+                    )
+                    .map(Into::into)
                 })
                 .await?;
             if changed.is_some() {

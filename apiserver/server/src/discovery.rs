@@ -53,7 +53,8 @@ impl Document {
 pub(crate) fn etag(bytes: &[u8]) -> HeaderValue {
     let digest = Sha256::digest(bytes);
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
-    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    HeaderValue::from_str(&format!("\"{hex}\""))
+        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// `/api` or `/apis` in its three forms.
@@ -71,7 +72,9 @@ impl Root {
             match (aggregated, entry.parameter("v")) {
                 (true, "v2") => return Ok(self.v2.answer(headers)),
                 (true, "v2beta1") => return Ok(self.v2beta1.answer(headers)),
-                (false, _) if entry.parameter("as").is_empty() => return Ok(self.plain.answer(headers)),
+                (false, _) if entry.parameter("as").is_empty() => {
+                    return Ok(self.plain.answer(headers));
+                }
                 _ => {}
             }
         }
@@ -93,7 +96,8 @@ impl Discovery {
         let all = groups();
         let named: Vec<_> = all.iter().filter(|(group, _)| !group.is_empty()).collect();
         let core: Vec<_> = all.iter().filter(|(group, _)| group.is_empty()).collect();
-        let versions: Vec<&str> = core.iter().flat_map(|(_, versions)| versions.iter().copied()).collect();
+        let versions: Vec<&str> =
+            core.iter().flat_map(|(_, versions)| versions.iter().copied()).collect();
         let core_plain = json!({
             "kind": "APIVersions",
             "versions": versions,
@@ -101,11 +105,15 @@ impl Discovery {
         });
         let group_list: Vec<Value> =
             named.iter().map(|(group, versions)| group_entry(group, versions)).collect();
-        let groups_plain = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": group_list });
+        let groups_plain =
+            json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": group_list });
         let root = |plain: &Value, rows: &[&(&'static str, Vec<&'static str>)]| Root {
             plain: Document::new(PLAIN, plain),
             v2: Document::new(V2, &aggregated("apidiscovery.k8s.io/v2", rows, &scale)),
-            v2beta1: Document::new(V2BETA1, &aggregated("apidiscovery.k8s.io/v2beta1", rows, &scale)),
+            v2beta1: Document::new(
+                V2BETA1,
+                &aggregated("apidiscovery.k8s.io/v2beta1", rows, &scale),
+            ),
         };
         let mut group = Vec::new();
         let mut resources = Vec::new();
@@ -119,19 +127,29 @@ impl Discovery {
                 resources.push((*name, *version, Document::new(PLAIN, &list)));
             }
         }
-        Discovery { core: root(&core_plain, &core), groups: root(&groups_plain, &named), group, resources }
+        Discovery {
+            core: root(&core_plain, &core),
+            groups: root(&groups_plain, &named),
+            group,
+            resources,
+        }
     }
 
     /// The document at a path, if it is one of discovery's.
     pub fn at(&self, segments: &[&str], headers: &HeaderMap) -> Option<Result<Answer, Status>> {
         let resources = |group: &str, version: &str| {
-            self.resources.iter().find(|(g, v, _)| *g == group && *v == version).map(|(_, _, document)| document)
+            self.resources
+                .iter()
+                .find(|(g, v, _)| *g == group && *v == version)
+                .map(|(_, _, document)| document)
         };
         let document = match segments {
             ["api"] => return Some(self.core.answer(headers)),
             ["apis"] => return Some(self.groups.answer(headers)),
             ["api", version] => resources("", version)?,
-            ["apis", group] if !group.is_empty() => &self.group.iter().find(|(name, _)| name == group)?.1,
+            ["apis", group] if !group.is_empty() => {
+                &self.group.iter().find(|(name, _)| name == group)?.1
+            }
             ["apis", group, version] if !group.is_empty() => resources(group, version)?,
             _ => return None,
         };
@@ -251,9 +269,7 @@ fn aggregated(
     groups: &[&(&'static str, Vec<&'static str>)],
     scale: &impl Fn(&'static Kind) -> &'static str,
 ) -> Value {
-    let kind_of = |(group, version, kind): (&str, &str, &str)| {
-        json!({ "group": group, "version": version, "kind": kind })
-    };
+    let kind_of = |(group, version, kind): (&str, &str, &str)| json!({ "group": group, "version": version, "kind": kind });
     let resource = |row: &'static Kind| {
         let mut entry = json!({
             "resource": row.plural,

@@ -35,7 +35,11 @@ pub(crate) async fn answer(
         crate::admit::authorize_path(identity, &parts.method, parts.uri.path())?;
     }
     if parts.method != Method::GET {
-        return Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+        return Err(Status::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ));
     }
     let headers = &parts.headers;
     match segments.as_slice() {
@@ -56,17 +60,20 @@ fn paths(api: &Api) -> Vec<String> {
 }
 
 fn version() -> Answer {
-    answer::value(200, &json!({
-        "major": MAJOR,
-        "minor": MINOR,
-        "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "none",
-        "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
-    }))
+    answer::value(
+        200,
+        &json!({
+            "major": MAJOR,
+            "minor": MINOR,
+            "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "none",
+            "compiler": "rustc",
+            "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
+        }),
+    )
 }
 
 /// The architecture as Go, and so every Kubernetes client, names it.
@@ -88,11 +95,16 @@ async fn health(api: &Api, which: &str, rest: &[&str], query: &Query) -> Result<
     }
     if which == "readyz" {
         let stopping = api.lifetime.is_stopping();
-        checks.push(("shutdown", if stopping { Err("process is shutting down".into()) } else { Ok(()) }));
+        checks.push((
+            "shutdown",
+            if stopping { Err("process is shutting down".into()) } else { Ok(()) },
+        ));
     }
     match rest {
         [] => checks.retain(|(name, _)| !excluded.contains(name)),
-        [one] if checks.iter().any(|(name, _)| name == one) => checks.retain(|(name, _)| name == one),
+        [one] if checks.iter().any(|(name, _)| name == one) => {
+            checks.retain(|(name, _)| name == one)
+        }
         _ => return Err(Status::no_such_path()),
     }
     let healthy = checks.iter().all(|(_, result)| result.is_ok());

@@ -66,7 +66,8 @@ impl Frames {
 
     /// A bookmark; `initial` for the one that ends the initial events.
     pub fn bookmark(&mut self, revision: u64, initial: bool) -> Bytes {
-        let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
+        let mut metadata =
+            json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
         if initial {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
@@ -94,7 +95,9 @@ impl Frames {
         let slot = match (self.shape, self.include) {
             (Shape::Plain, _) => return event.frame(),
             // This one holds the columns and is nobody else's.
-            (Shape::Table, _) if !self.columns_told => return self.encode(event.kind, &event.object),
+            (Shape::Table, _) if !self.columns_told => {
+                return self.encode(event.kind, &event.object);
+            }
             (Shape::Metadata, _) => 0,
             (Shape::Table, Include::None) => 1,
             (Shape::Table, Include::Metadata) => 2,

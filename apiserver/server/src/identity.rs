@@ -7,7 +7,10 @@ use rustls_pki_types::CertificateDer;
 
 /// The identity of a peer that TLS has let through: it showed a certificate of the cluster's authority, or none.
 pub(crate) fn of_peer(certificates: Option<&[CertificateDer<'_>]>) -> Identity {
-    certificates.and_then(|chain| chain.first()).and_then(of_certificate).unwrap_or_else(Identity::anonymous)
+    certificates
+        .and_then(|chain| chain.first())
+        .and_then(of_certificate)
+        .unwrap_or_else(Identity::anonymous)
 }
 
 /// The user is the common name, the groups are the organisations. A certificate without a name is nobody's.

@@ -208,7 +208,9 @@ impl Server {
 fn check(config: &ServerConfig) -> Result<()> {
     let (address, bits) = config.service_cidr;
     if !(8..=29).contains(&bits) {
-        return Err(StartError::Config(format!("service network {address}/{bits}: /8 to /29 expected")));
+        return Err(StartError::Config(format!(
+            "service network {address}/{bits}: /8 to /29 expected"
+        )));
     }
     if config.node_ports.is_empty() || *config.node_ports.start() == 0 {
         return Err(StartError::Config("the range of node ports is empty".to_owned()));

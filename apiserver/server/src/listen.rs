@@ -126,8 +126,9 @@ impl Acceptor {
             let (api, identity) = (Arc::clone(&self.api), identity.clone());
             async move { Ok::<_, Infallible>(handle(api, identity, request).await) }
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
-        tokio::pin!(connection);
+        // Boxed: in the task itself it would be counted once per step of its life.
+        let mut connection =
+            Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(tls), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.lifetime.stopping() => {
@@ -141,7 +142,11 @@ impl Acceptor {
     }
 }
 
-async fn handle(api: Arc<Api>, identity: Identity, request: http::Request<Incoming>) -> crate::answer::Answer {
+async fn handle(
+    api: Arc<Api>,
+    identity: Identity,
+    request: http::Request<Incoming>,
+) -> crate::answer::Answer {
     api.handle(identity, request.map(|body| body.map_err(Into::into).boxed_unsync())).await
 }
 

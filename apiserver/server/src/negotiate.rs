@@ -34,14 +34,18 @@ pub(crate) struct Accepted<'a> {
 impl<'a> Accepted<'a> {
     /// The entries in the client's order; an absent header accepts JSON.
     pub fn all(headers: &'a HeaderMap) -> Vec<Accepted<'a>> {
-        let values = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let values =
+            headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let entries: Vec<Accepted<'a>> = values
             .flat_map(|value| value.split(','))
             .filter(|entry| !entry.trim().is_empty())
             .map(|entry| {
                 let mut parts = entry.split(';').map(str::trim);
                 let media = parts.next().unwrap_or("");
-                Accepted { media, parameters: parts.filter_map(|part| part.split_once('=')).collect() }
+                Accepted {
+                    media,
+                    parameters: parts.filter_map(|part| part.split_once('=')).collect(),
+                }
             })
             .collect();
         if entries.is_empty() {
@@ -88,7 +92,9 @@ pub(crate) fn include(text: Option<&str>) -> Result<Include, Status> {
         None | Some("Metadata") => Ok(Include::Metadata),
         Some("None") => Ok(Include::None),
         Some("Object") => Ok(Include::Object),
-        Some(other) => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+        Some(other) => {
+            Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")))
+        }
     }
 }
 
@@ -110,10 +116,18 @@ mod tests {
         check("", false, Some(Shape::Plain));
         check("*/*", false, Some(Shape::Plain));
         check(table, true, Some(Shape::Table));
-        check("application/json;as=Table;v=v9;g=meta.k8s.io, application/json", true, Some(Shape::Plain));
+        check(
+            "application/json;as=Table;v=v9;g=meta.k8s.io, application/json",
+            true,
+            Some(Shape::Plain),
+        );
         check("application/vnd.kubernetes.protobuf, application/json", true, Some(Shape::Plain));
         check("application/vnd.kubernetes.protobuf", true, None);
-        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", true, Some(Shape::Metadata));
+        check(
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            true,
+            Some(Shape::Metadata),
+        );
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", false, None);
         check("application/json;stream=watch", true, Some(Shape::Plain));
     }

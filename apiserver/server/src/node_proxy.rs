@@ -41,7 +41,8 @@ impl Endpoint {
         let name = json::text(node, &["metadata", "name"]);
         let addresses = json::list(node, &["status", "addresses"]);
         let of_type = |wanted: &str| {
-            let found = addresses.iter().find(|address| json::text(address, &["type"]) == wanted)?;
+            let found =
+                addresses.iter().find(|address| json::text(address, &["type"]) == wanted)?;
             Some(json::text(found, &["address"])).filter(|address| !address.is_empty())
         };
         let host = of_type("InternalIP").or_else(|| of_type("Hostname"));
@@ -50,8 +51,12 @@ impl Endpoint {
             .filter(|port| *port > 0);
         match (host, port) {
             (Some(host), Some(port)) => Ok(Endpoint { host: host.to_owned(), port }),
-            (None, _) => Err(Status::internal(format!("no preferred addresses found for node {name:?}"))),
-            (_, None) => Err(Status::internal(format!("node {name:?} has not told its agent's port"))),
+            (None, _) => {
+                Err(Status::internal(format!("no preferred addresses found for node {name:?}")))
+            }
+            (_, None) => {
+                Err(Status::internal(format!("node {name:?} has not told its agent's port")))
+            }
         }
     }
 }
@@ -97,8 +102,9 @@ impl NodeClient {
             .await
             .map_err(|_| failed(&"timed out"))?
             .map_err(|error| failed(&error))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&error))?;
         // Ends with the answer's body, or with the upgraded stream.
         tokio::spawn(connection.with_upgrades());
         if let Ok(value) = http::HeaderValue::from_str(&format!("{host}:{port}")) {
@@ -124,7 +130,11 @@ pub(crate) async fn refused(answer: Response<Incoming>) -> Status {
         .map(|status| json::text(status, &["message"]))
         .filter(|message| !message.is_empty())
         .unwrap_or(&text);
-    let message = if message.is_empty() { "the server rejected our request for an unknown reason" } else { message };
+    let message = if message.is_empty() {
+        "the server rejected our request for an unknown reason"
+    } else {
+        message
+    };
     match code {
         400 => Status::bad_request(message),
         403 => Status::new(403, "Forbidden", message),

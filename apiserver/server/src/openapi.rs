@@ -48,7 +48,9 @@ impl Document {
             answer::json(200, self.plain.clone())
         };
         answer.headers_mut().insert(header::ETAG, self.etag.clone());
-        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
+        answer
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
         answer
     }
 }

@@ -33,7 +33,8 @@ struct Wire {
 impl Token {
     /// The token as clients carry it.
     pub fn encode(&self) -> String {
-        let rv = self.revision.map_or(NEWEST, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
+        let rv =
+            self.revision.map_or(NEWEST, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
         let wire = Wire { v: FORM.to_owned(), rv, start: self.after.clone() };
         // Three fields of text and numbers always encode.
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).unwrap_or_default())

@@ -74,7 +74,11 @@ impl Api {
     }
 
     /// A command run in a container: the handshake goes to the node, then bytes go both ways untouched.
-    pub(crate) async fn exec(&self, request: &ResourceRequest, mut parts: Parts) -> Result<Answer, Status> {
+    pub(crate) async fn exec(
+        &self,
+        request: &ResourceRequest,
+        mut parts: Parts,
+    ) -> Result<Answer, Status> {
         if !parts.headers.contains_key(header::UPGRADE) {
             return Err(Status::bad_request("Upgrade request required"));
         }
@@ -172,7 +176,9 @@ fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Sta
 fn not_waiting(pod: &Value, name: &str, container: &str) -> Result<(), Status> {
     let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
     let statuses = lists.iter().flat_map(|list| json::list(pod, &["status", list]));
-    let Some(status) = statuses.into_iter().find(|status| json::text(status, &["name"]) == container) else {
+    let Some(status) =
+        statuses.into_iter().find(|status| json::text(status, &["name"]) == container)
+    else {
         return Ok(());
     };
     let ran = json::at(status, &["lastState", "terminated"]).is_some();
@@ -246,7 +252,6 @@ fn picked(headers: &HeaderMap) -> HeaderMap {
     picked
 }
 
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -264,7 +269,11 @@ mod tests {
         assert_eq!(container(&pod(&["a", "b"]), "p", Some("i")).unwrap(), "i");
         let error = container(&pod(&["a", "b"]), "p", None).unwrap_err();
         assert_eq!(error.code, 400);
-        assert!(error.message.starts_with("a container name must be specified for pod p, choose one of: [a b]"));
+        assert!(
+            error
+                .message
+                .starts_with("a container name must be specified for pod p, choose one of: [a b]")
+        );
         let error = container(&pod(&["a"]), "p", Some("z")).unwrap_err();
         assert_eq!(error.message, "container z is not valid for pod p");
     }
@@ -276,8 +285,12 @@ mod tests {
             { "name": "a", "state": { "waiting": { "reason": "ContainerCreating" } } }
         ] });
         let error = not_waiting(&pod, "p", "a").unwrap_err();
-        assert_eq!(error.message, r#"container "a" in pod "p" is waiting to start: ContainerCreating"#);
-        pod["status"]["containerStatuses"][0]["lastState"] = json!({ "terminated": { "exitCode": 1 } });
+        assert_eq!(
+            error.message,
+            r#"container "a" in pod "p" is waiting to start: ContainerCreating"#
+        );
+        pod["status"]["containerStatuses"][0]["lastState"] =
+            json!({ "terminated": { "exitCode": 1 } });
         assert!(not_waiting(&pod, "p", "a").is_ok());
     }
 }

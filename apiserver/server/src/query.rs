@@ -36,7 +36,9 @@ impl Query {
 
     /// A boolean as Go's query decoding reads it: present and empty is true, as is anything but `false` and `0`.
     pub fn flag(&self, name: &str) -> bool {
-        self.all(name).next().is_some_and(|value| !matches!(value, "0") && !value.eq_ignore_ascii_case("false"))
+        self.all(name)
+            .next()
+            .is_some_and(|value| !matches!(value, "0") && !value.eq_ignore_ascii_case("false"))
     }
 
     /// A number that is not negative.

@@ -43,7 +43,11 @@ impl Api {
     }
 
     /// GET of one object, or of its scale.
-    pub(crate) async fn get(&self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+    pub(crate) async fn get(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Status> {
         let shape = negotiate::shape(headers, false)?;
         self.catch_up(Version::of(request)?.revision).await?;
         let object = self
@@ -52,7 +56,10 @@ impl Api {
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         if request.subresource == Some(Subresource::Scale) {
             let scale = Api::strategy(request.kind).scale.ok_or_else(Status::no_such_path)?;
-            return Ok(answer::value(200, &leme_registry::scale_of(&scale, &table::decoded(&object)?)));
+            return Ok(answer::value(
+                200,
+                &leme_registry::scale_of(&scale, &table::decoded(&object)?),
+            ));
         }
         let value = match shape {
             Shape::Plain if !pretty(request) => return Ok(answer::json(200, object.json.clone())),
@@ -61,7 +68,8 @@ impl Api {
             Shape::Table => {
                 let include = negotiate::include(request.query.get("includeObject"))?;
                 let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
-                let row = table::row(request.kind, table::decoded(&object)?, include, Timestamp::now());
+                let row =
+                    table::row(request.kind, table::decoded(&object)?, include, Timestamp::now());
                 table::table(Some(table::columns(request.kind)), metadata, vec![row])
             }
         };
@@ -69,14 +77,21 @@ impl Api {
     }
 
     /// LIST of a collection.
-    pub(crate) async fn list(&self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+    pub(crate) async fn list(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Status> {
         let shape = negotiate::shape(headers, true)?;
         let selection = Selection::of(request)?;
-        let limit = usize::try_from(request.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
+        let limit =
+            usize::try_from(request.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
         let token = request.query.get("continue").map(Token::decode).transpose()?;
         let version = Version::of(request)?.check_list(token.is_some())?;
         if token.is_some() && version.revision.is_some_and(|revision| revision != 0) {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let snapshot = match &token {
             Some(token) => match self.snapshot_of_page(request, token).await? {
@@ -125,9 +140,9 @@ impl Api {
         match self.cache.snapshot_at(&prefix, revision) {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(StoreError::Compacted { .. }) => Ok(None),
-            Err(StoreError::Future { .. }) => {
-                Err(Status::bad_request("continue key is not valid: its resourceVersion does not exist"))
-            }
+            Err(StoreError::Future { .. }) => Err(Status::bad_request(
+                "continue key is not valid: its resourceVersion does not exist",
+            )),
             Err(error) => Err(read_failed(error)),
         }
     }
@@ -159,8 +174,14 @@ struct Page {
 }
 
 impl Page {
-    fn cut(snapshot: &Snapshot, selection: &Selection, token: Option<&Token>, limit: usize) -> Page {
-        let after = token.map(|token| format!("{}{}", selection.prefix(), token.after)).unwrap_or_default();
+    fn cut(
+        snapshot: &Snapshot,
+        selection: &Selection,
+        token: Option<&Token>,
+        limit: usize,
+    ) -> Page {
+        let after =
+            token.map(|token| format!("{}{}", selection.prefix(), token.after)).unwrap_or_default();
         let mut matching =
             snapshot.range(selection.prefix(), &after).filter(|object| selection.matches(object));
         let revision = snapshot.revision();
@@ -202,7 +223,13 @@ impl Page {
         let commas = self.objects.len().saturating_sub(1);
         let items: usize = self.objects.iter().map(|object| object.json.len()).sum();
         let total = head.len() + items + commas + TAIL.len();
-        let chunks = Chunks { head: Some(head), objects: self.objects.into_iter(), first: true, done: false, left: total };
+        let chunks = Chunks {
+            head: Some(head),
+            objects: self.objects.into_iter(),
+            first: true,
+            done: false,
+            left: total,
+        };
         answer::with_body(200, "application/json", Body::chunks(total as u64, chunks))
     }
 
@@ -216,14 +243,17 @@ impl Page {
             return Ok(table::table(Some(table::columns(request.kind)), self.metadata(), rows?));
         }
         let partial = shape == Shape::Metadata;
-        let items: Result<Vec<Value>, Status> =
-            values.map(|value| value.map(|value| if partial { table::partial(value) } else { value })).collect();
+        let items: Result<Vec<Value>, Status> = values
+            .map(|value| value.map(|value| if partial { table::partial(value) } else { value }))
+            .collect();
         let (kind, api_version) = if partial {
             ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned())
         } else {
             (request.kind.list_kind(), request.kind.api_version())
         };
-        Ok(json!({ "kind": kind, "apiVersion": api_version, "metadata": self.metadata(), "items": items? }))
+        Ok(
+            json!({ "kind": kind, "apiVersion": api_version, "metadata": self.metadata(), "items": items? }),
+        )
     }
 }
 

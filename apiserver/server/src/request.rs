@@ -89,7 +89,8 @@ pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
     if rest.is_empty() {
         return Ok(RequestInfo::Other { segments, query });
     }
-    resource(method, group, version, rest, query).map(|found| RequestInfo::Resource(Box::new(found)))
+    resource(method, group, version, rest, query)
+        .map(|found| RequestInfo::Resource(Box::new(found)))
 }
 
 /// The path's segments, decoded. What could name another object than it seems to is refused: dots, encoded dots and
@@ -104,8 +105,10 @@ fn segments(path: &str) -> Result<Vec<String>, Status> {
     let mut segments = Vec::with_capacity(8);
     for raw in trimmed.split('/') {
         let lower = raw.to_ascii_lowercase();
-        let segment =
-            percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| refused())?.into_owned();
+        let segment = percent_encoding::percent_decode_str(raw)
+            .decode_utf8()
+            .map_err(|_| refused())?
+            .into_owned();
         let hostile = lower.contains("%2e")
             || segment.is_empty()
             || segment == "."
@@ -148,7 +151,11 @@ fn resource(
     let subresource = match sub {
         None => None,
         Some(word) => Some(
-            *kind.subresources.iter().find(|sub| sub.name() == word).ok_or_else(Status::no_such_path)?,
+            *kind
+                .subresources
+                .iter()
+                .find(|sub| sub.name() == word)
+                .ok_or_else(Status::no_such_path)?,
         ),
     };
     let scoped = match (kind.namespaced(), namespace) {
@@ -193,7 +200,9 @@ fn verb(
         ("PATCH", false) => Verb::Patch,
         ("DELETE", false) => Verb::Delete,
         ("DELETE", true) => Verb::DeleteCollection,
-        (other, _) => return Err(Status::method_not_allowed(&kind.gvr(), &other.to_ascii_lowercase())),
+        (other, _) => {
+            return Err(Status::method_not_allowed(&kind.gvr(), &other.to_ascii_lowercase()));
+        }
     };
     let served = match subresource {
         None => true,

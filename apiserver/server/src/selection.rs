@@ -25,8 +25,13 @@ impl Selection {
         let field_text = request.query.get("fieldSelector").unwrap_or("");
         let labels = LabelSelector::parse(label_text).map_err(Status::bad_request)?;
         let fields = FieldSelector::parse(field_text).map_err(Status::bad_request)?;
-        if let Some(unknown) = fields.requirements().iter().find(|one| !offered(request.kind, &one.path)) {
-            return Err(Status::bad_request(format!("field label not supported: {}", unknown.path)));
+        if let Some(unknown) =
+            fields.requirements().iter().find(|one| !offered(request.kind, &one.path))
+        {
+            return Err(Status::bad_request(format!(
+                "field label not supported: {}",
+                unknown.path
+            )));
         }
         let everything = label_text.is_empty() && field_text.is_empty();
         Ok(Selection { prefix: request.prefix(), labels, fields, everything })
@@ -95,7 +100,11 @@ impl Version {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| {
                 let detail = "strconv.ParseUint: parsing: invalid syntax";
-                list_options_invalid(&[FieldError::invalid(&Path::new("resourceVersion"), text, detail)])
+                list_options_invalid(&[FieldError::invalid(
+                    &Path::new("resourceVersion"),
+                    text,
+                    detail,
+                )])
             })?),
         };
         let path = Path::new("resourceVersionMatch");
@@ -105,7 +114,9 @@ impl Version {
             Some("NotOlderThan") => Match::NotOlderThan,
             Some(other) => {
                 let known = ["Exact", "NotOlderThan", ""];
-                return Err(list_options_invalid(&[FieldError::not_supported(&path, other, &known)]));
+                return Err(list_options_invalid(&[FieldError::not_supported(
+                    &path, other, &known,
+                )]));
             }
         };
         Ok(Version { revision, matching })

@@ -84,9 +84,7 @@ mod tests {
     #[test]
     fn an_event_expires_an_hour_after_it_happened_last() {
         let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-        let event = |last: &str| {
-            json!({ "metadata": { "creationTimestamp": "2026-01-01T01:00:00Z" }, "lastTimestamp": last })
-        };
+        let event = |last: &str| json!({ "metadata": { "creationTimestamp": "2026-01-01T01:00:00Z" }, "lastTimestamp": last });
         assert!(expired(&event("2026-01-01T10:59:00Z"), now));
         assert!(!expired(&event("2026-01-01T11:01:00Z"), now));
         assert!(!expired(&event("2026-01-02T11:01:00Z"), now));

@@ -12,7 +12,8 @@ use crate::negotiate::Include;
 
 /// The stored object as JSON. The cache holds only what has once been decoded.
 pub(crate) fn decoded(object: &Cached) -> Result<Value, Status> {
-    serde_json::from_slice(&object.json).map_err(|error| Status::internal(format!("{}: {error}", object.key)))
+    serde_json::from_slice(&object.json)
+        .map_err(|error| Status::internal(format!("{}: {error}", object.key)))
 }
 
 /// The object cut down to its metadata.
@@ -37,7 +38,8 @@ pub(crate) fn columns(kind: &Kind) -> Value {
 
 /// An object's row.
 pub(crate) fn row(kind: &Kind, object: Value, include: Include, now: Timestamp) -> Value {
-    let cells: Vec<Value> = kind.table_columns().map(|column| (column.cell)(&object, now)).collect();
+    let cells: Vec<Value> =
+        kind.table_columns().map(|column| (column.cell)(&object, now)).collect();
     match include {
         Include::None => json!({ "cells": cells, "object": null }),
         Include::Metadata => json!({ "cells": cells, "object": partial(object) }),

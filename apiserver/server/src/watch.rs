@@ -50,7 +50,8 @@ impl Wanted {
         match (asked, version.matching) {
             (Some(_), Match::NotOlderThan) | (None, Match::Unset) => {}
             (Some(_), Match::Unset) => {
-                let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+                let detail =
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
                 return Err(list_options_invalid(&[FieldError::forbidden(&path, detail)]));
             }
             (Some(_), Match::Exact) => {
@@ -70,7 +71,13 @@ impl Wanted {
             _ => LIFE + LIFE.mul_f64(random_fraction()),
         };
         let legacy = version.revision.is_none_or(|revision| revision == 0);
-        Ok(Wanted { version, initial: asked.unwrap_or(legacy), marked: asked == Some(true), bookmarks, life })
+        Ok(Wanted {
+            version,
+            initial: asked.unwrap_or(legacy),
+            marked: asked == Some(true),
+            bookmarks,
+            life,
+        })
     }
 }
 
@@ -80,7 +87,11 @@ fn random_fraction() -> f64 {
 
 impl Api {
     /// WATCH of a collection.
-    pub(crate) async fn watch(&self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+    pub(crate) async fn watch(
+        &self,
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Status> {
         let selection = Selection::of(request)?;
         let shape = negotiate::shape(headers, true)?;
         let include = negotiate::include(request.query.get("includeObject"))?;
@@ -90,12 +101,16 @@ impl Api {
         let prefix = request.kind.prefix(None);
         let opened = if wanted.initial {
             let snapshot = self.cache.snapshot(&prefix).ok_or_else(Status::no_such_path)?;
-            let selected = snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object));
+            let selected =
+                snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object));
             let objects: VecDeque<Arc<Cached>> = selected.cloned().collect();
-            self.cache.watch(&prefix, snapshot.revision()).map(|sub| (sub, objects, snapshot.revision()))
+            self.cache
+                .watch(&prefix, snapshot.revision())
+                .map(|sub| (sub, objects, snapshot.revision()))
         } else {
             // No initial events and no revision: from now on.
-            let from = wanted.version.revision.filter(|from| *from > 0).unwrap_or(self.cache.revision());
+            let from =
+                wanted.version.revision.filter(|from| *from > 0).unwrap_or(self.cache.revision());
             self.cache.watch(&prefix, from).map(|sub| (sub, VecDeque::new(), from))
         };
         let (subscription, initial, revision) = match opened {
@@ -209,7 +224,8 @@ impl Stream {
                 }
                 SubEvent::Expired => {
                     self.ended = true;
-                    let status = Status::expired(format!("too old resource version: {}", self.seen));
+                    let status =
+                        Status::expired(format!("too old resource version: {}", self.seen));
                     chunk.push(self.frames.error(&status));
                 }
             }
@@ -221,7 +237,8 @@ impl Stream {
     fn last_bookmark(&mut self) -> Option<Bytes> {
         self.ended = true;
         let revision = self.subscription.progress()?;
-        (self.bookmarks && revision > self.bookmarked).then(|| self.frames.bookmark(revision, false))
+        (self.bookmarks && revision > self.bookmarked)
+            .then(|| self.frames.bookmark(revision, false))
     }
 }
 

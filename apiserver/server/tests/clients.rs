@@ -17,21 +17,28 @@ async fn over_tls(harness: &Harness) -> Client {
     let pki = harness.server.pki();
     let text = leme_server::pki::kubeconfig(pki, &url, &pki.admin);
     let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let config =
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
 }
 
 async fn life_of_a_config_map(client: Client) {
     let maps: Api<ConfigMap> = Api::default_namespaced(client);
-    let mut map = ConfigMap { data: Some(BTreeMap::from([("k".into(), "v".into())])), ..Default::default() };
+    let mut map =
+        ConfigMap { data: Some(BTreeMap::from([("k".into(), "v".into())])), ..Default::default() };
     map.metadata.name = Some("a".into());
     let made = maps.create(&PostParams::default(), &map).await.unwrap();
-    let mut events =
-        maps.watch(&WatchParams::default(), &made.resource_version().unwrap()).await.unwrap().boxed();
+    let mut events = maps
+        .watch(&WatchParams::default(), &made.resource_version().unwrap())
+        .await
+        .unwrap()
+        .boxed();
     let patch = serde_json::json!({ "data": { "k": "w" } });
     maps.patch("a", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     let event = tokio::time::timeout(PATIENCE, events.try_next()).await.unwrap().unwrap();
-    assert!(matches!(event, Some(kube::api::WatchEvent::Modified(map)) if map.data.as_ref().unwrap()["k"] == "w"));
+    assert!(
+        matches!(event, Some(kube::api::WatchEvent::Modified(map)) if map.data.as_ref().unwrap()["k"] == "w")
+    );
     assert_eq!(maps.list(&ListParams::default()).await.unwrap().items.len(), 1);
     maps.delete("a", &DeleteParams::default()).await.unwrap();
     assert!(maps.get_opt("a").await.unwrap().is_none());
@@ -60,11 +67,13 @@ async fn both_strategies_of_watchers_see_everything() {
         let mut events = watcher::watcher(maps, config).boxed();
         let mut ready = false;
         while !ready {
-            let event = tokio::time::timeout(PATIENCE, events.try_next()).await.unwrap().unwrap().unwrap();
+            let event =
+                tokio::time::timeout(PATIENCE, events.try_next()).await.unwrap().unwrap().unwrap();
             ready = matches!(event, watcher::Event::InitDone);
         }
         harness.delete(&format!("{CONFIG_MAPS}/{name}")).await.ok();
-        let event = tokio::time::timeout(PATIENCE, events.try_next()).await.unwrap().unwrap().unwrap();
+        let event =
+            tokio::time::timeout(PATIENCE, events.try_next()).await.unwrap().unwrap().unwrap();
         assert!(matches!(event, watcher::Event::Delete(map) if map.name_any() == name));
     }
 }
@@ -112,7 +121,8 @@ impl Stranger {
         let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
         let mut stream = self.0.connect(name, stream).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = Vec::new();
         // A peer that closes without close_notify has still answered.
@@ -127,15 +137,24 @@ async fn discovery_tells_the_kind_table_in_every_form() {
     let versions = harness.get("/api").await.ok();
     assert_eq!(versions["versions"], serde_json::json!(["v1"]));
     let groups = harness.get("/apis").await.ok();
-    assert!(groups["groups"].as_array().unwrap().iter().any(|group| group["name"] == "route.openshift.io"));
+    assert!(
+        groups["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|group| group["name"] == "route.openshift.io")
+    );
     let core = harness.get("/api/v1").await.ok();
     let resources = core["resources"].as_array().unwrap();
     let pods = resources.iter().find(|resource| resource["name"] == "pods").unwrap();
     assert_eq!(pods["shortNames"], serde_json::json!(["po"]));
     assert!(resources.iter().any(|resource| resource["name"] == "replicationcontrollers/scale"));
-    let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let v2 =
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let aggregated = harness.raw("GET", "/apis", &[("accept", v2)], b"").await;
-    assert!(aggregated.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));
+    assert!(
+        aggregated.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList")
+    );
     assert_eq!(aggregated.ok()["apiVersion"], "apidiscovery.k8s.io/v2");
     let tag = aggregated.headers["etag"].to_str().unwrap();
     let again = harness.raw("GET", "/apis", &[("accept", v2), ("if-none-match", tag)], b"").await;

@@ -13,7 +13,10 @@ async fn a_created_object_has_uid_time_and_version_and_is_found_again() {
     let created = api.post(CONFIG_MAPS, &config_map("a")).await;
     assert_eq!(created.code, 201);
     let created = created.ok();
-    assert!(created["metadata"]["uid"].is_string() && created["metadata"]["creationTimestamp"].is_string());
+    assert!(
+        created["metadata"]["uid"].is_string()
+            && created["metadata"]["creationTimestamp"].is_string()
+    );
     assert_eq!(created["metadata"]["namespace"], "default");
     assert_eq!(api.get(&format!("{CONFIG_MAPS}/a")).await.ok(), created);
 }
@@ -33,7 +36,8 @@ async fn creating_what_exists_is_409_and_getting_what_does_not_is_404() {
 #[tokio::test]
 async fn generated_names_start_with_the_prefix_and_differ() {
     let api = Harness::start().await;
-    let body = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "x-" } });
+    let body =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "x-" } });
     let one = api.post(CONFIG_MAPS, &body).await.ok()["metadata"]["name"].clone();
     let two = api.post(CONFIG_MAPS, &body).await.ok()["metadata"]["name"].clone();
     assert_ne!(one, two);
@@ -89,16 +93,23 @@ async fn each_patch_type_does_what_its_standard_says() {
     let api = Harness::start().await;
     let path = format!("{CONFIG_MAPS}/a");
     api.post(CONFIG_MAPS, &config_map("a")).await.ok();
-    let merged = api.send("PATCH", &path, MERGE, &json!({ "data": { "k": null, "m": "1" } })).await.ok();
+    let merged =
+        api.send("PATCH", &path, MERGE, &json!({ "data": { "k": null, "m": "1" } })).await.ok();
     assert_eq!(merged["data"], json!({ "m": "1" }));
     let patch = json!([{ "op": "replace", "path": "/data/m", "value": "2" }]);
-    assert_eq!(api.send("PATCH", &path, JSON_PATCH, &patch).await.ok()["data"], json!({ "m": "2" }));
+    assert_eq!(
+        api.send("PATCH", &path, JSON_PATCH, &patch).await.ok()["data"],
+        json!({ "m": "2" })
+    );
     let patch = json!({ "metadata": { "finalizers": ["x.io/y"] } });
     api.send("PATCH", &path, STRATEGIC, &patch).await.ok();
     let patch = json!({ "metadata": { "finalizers": ["x.io/z"] } });
     let both = api.send("PATCH", &path, STRATEGIC, &patch).await.ok();
     assert_eq!(both["metadata"]["finalizers"].as_array().unwrap().len(), 2);
-    assert_eq!(api.send("PATCH", &path, "application/apply-patch+yaml", &patch).await.refused().0, 415);
+    assert_eq!(
+        api.send("PATCH", &path, "application/apply-patch+yaml", &patch).await.refused().0,
+        415
+    );
     assert_eq!(api.send("PATCH", &path, "text/plain", &patch).await.refused().0, 415);
     let stale = json!({ "metadata": { "resourceVersion": "1" } });
     assert_eq!(api.send("PATCH", &path, MERGE, &stale).await.refused().0, 409);
@@ -124,7 +135,10 @@ async fn unknown_fields_are_refused_warned_of_or_ignored_as_asked() {
     body["metadata"]["name"] = "b".into();
     let ignored = api.post(&format!("{CONFIG_MAPS}?fieldValidation=Ignore"), &body).await;
     assert!(!ignored.headers.contains_key("warning"));
-    assert_eq!(api.post(&format!("{CONFIG_MAPS}?fieldValidation=No"), &body).await.refused().0, 422);
+    assert_eq!(
+        api.post(&format!("{CONFIG_MAPS}?fieldValidation=No"), &body).await.refused().0,
+        422
+    );
 }
 
 #[tokio::test]
@@ -134,7 +148,9 @@ async fn a_dry_run_answers_as_if_and_stores_nothing() {
     let path = format!("{CONFIG_MAPS}/a");
     assert_eq!(api.get(&path).await.code, 404);
     api.post(CONFIG_MAPS, &config_map("a")).await.ok();
-    api.send("PATCH", &format!("{path}?dryRun=All"), MERGE, &json!({ "data": { "k": "x" } })).await.ok();
+    api.send("PATCH", &format!("{path}?dryRun=All"), MERGE, &json!({ "data": { "k": "x" } }))
+        .await
+        .ok();
     api.delete(&format!("{path}?dryRun=All")).await.ok();
     assert_eq!(api.get(&path).await.ok()["data"]["k"], "v");
     assert_eq!(api.delete(&format!("{path}?dryRun=Some")).await.refused().0, 422);
@@ -182,7 +198,10 @@ async fn nothing_is_created_where_there_is_no_namespace_or_one_that_ends() {
     api.post("/api/v1/namespaces", &body).await.ok();
     let marked = api.delete("/api/v1/namespaces/x").await.ok();
     assert_eq!(marked["status"]["phase"], "Terminating");
-    assert_eq!(api.post("/api/v1/namespaces/x/configmaps", &config_map("a")).await.refused().0, 403);
+    assert_eq!(
+        api.post("/api/v1/namespaces/x/configmaps", &config_map("a")).await.refused().0,
+        403
+    );
     let mut done = marked.clone();
     done["spec"]["finalizers"] = json!([]);
     api.put("/api/v1/namespaces/x/finalize", &done).await.ok();
@@ -197,7 +216,10 @@ async fn yaml_bodies_are_read_and_bodies_too_large_or_too_deep_are_not() {
     let made = api.raw("POST", CONFIG_MAPS, &[("content-type", "application/yaml")], yaml).await;
     assert_eq!(made.ok()["data"]["a"], "yes");
     let json = [("content-type", "application/json")];
-    assert_eq!(api.raw("POST", CONFIG_MAPS, &json, &vec![b' '; 3 * 1024 * 1024 + 1]).await.refused().0, 413);
+    assert_eq!(
+        api.raw("POST", CONFIG_MAPS, &json, &vec![b' '; 3 * 1024 * 1024 + 1]).await.refused().0,
+        413
+    );
     let deep = "[".repeat(100_000);
     assert_eq!(api.raw("POST", CONFIG_MAPS, &json, deep.as_bytes()).await.refused().0, 400);
     assert_eq!(api.raw("POST", CONFIG_MAPS, &json, b"{").await.refused().0, 400);
@@ -275,7 +297,8 @@ async fn a_list_is_of_the_revision_asked_for() {
     let alone = api.get(&format!("{CONFIG_MAPS}?resourceVersionMatch=Exact")).await.refused();
     assert_eq!((alone.0, alone.1.as_str()), (422, "Invalid"));
     assert_eq!(api.get(&format!("{CONFIG_MAPS}?resourceVersion=x")).await.refused().0, 422);
-    let (code, reason, _) = api.get(&format!("{CONFIG_MAPS}?resourceVersion=99999999")).await.refused();
+    let (code, reason, _) =
+        api.get(&format!("{CONFIG_MAPS}?resourceVersion=99999999")).await.refused();
     assert_eq!((code, reason.as_str()), (504, "Timeout"));
 }
 
@@ -291,7 +314,10 @@ async fn tables_and_metadata_are_made_as_asked() {
     assert_eq!(list["rows"][0]["cells"][0], "a");
     assert_eq!(list["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let path = format!("{CONFIG_MAPS}/a?includeObject=Object");
-    assert_eq!(api.raw("GET", &path, &accept(table), b"").await.ok()["rows"][0]["object"]["kind"], "ConfigMap");
+    assert_eq!(
+        api.raw("GET", &path, &accept(table), b"").await.ok()["rows"][0]["object"]["kind"],
+        "ConfigMap"
+    );
     let partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
     let list = api.raw("GET", CONFIG_MAPS, &accept(partial), b"").await.ok();
     assert_eq!(list["kind"], "PartialObjectMetadataList");
@@ -299,7 +325,10 @@ async fn tables_and_metadata_are_made_as_asked() {
     let protobuf = "application/vnd.kubernetes.protobuf";
     assert_eq!(api.raw("GET", CONFIG_MAPS, &accept(protobuf), b"").await.refused().0, 406);
     let either = "application/vnd.kubernetes.protobuf,application/json";
-    assert_eq!(api.raw("GET", CONFIG_MAPS, &accept(either), b"").await.ok()["kind"], "ConfigMapList");
+    assert_eq!(
+        api.raw("GET", CONFIG_MAPS, &accept(either), b"").await.ok()["kind"],
+        "ConfigMapList"
+    );
 }
 
 #[tokio::test]
@@ -341,10 +370,16 @@ async fn a_scale_is_read_and_written_as_one() {
     scale["spec"]["replicas"] = 4.into();
     assert_eq!(api.put(&format!("{rcs}/r/scale"), &scale).await.ok()["spec"]["replicas"], 4);
     let patch = json!({ "spec": { "replicas": 2 } });
-    assert_eq!(api.send("PATCH", &format!("{rcs}/r/scale"), MERGE, &patch).await.ok()["spec"]["replicas"], 2);
+    assert_eq!(
+        api.send("PATCH", &format!("{rcs}/r/scale"), MERGE, &patch).await.ok()["spec"]["replicas"],
+        2
+    );
     let status = json!({ "status": { "replicas": 2 }, "spec": { "replicas": 9 } });
     let patched = api.send("PATCH", &format!("{rcs}/r/status"), MERGE, &status).await.ok();
-    assert_eq!((&patched["status"]["replicas"], &patched["spec"]["replicas"]), (&json!(2), &json!(2)));
+    assert_eq!(
+        (&patched["status"]["replicas"], &patched["spec"]["replicas"]),
+        (&json!(2), &json!(2))
+    );
 }
 
 #[tokio::test]

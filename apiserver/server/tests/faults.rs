@@ -66,6 +66,9 @@ async fn deletes_and_patches_that_fail_leave_the_object() {
     next(&store, WriteFault::Fail);
     assert_eq!(api.delete(&path).await.refused().0, 504);
     next(&store, WriteFault::Full);
-    assert_eq!(api.send("PATCH", &path, MERGE, &json!({ "data": { "k": "w" } })).await.refused().0, 507);
+    assert_eq!(
+        api.send("PATCH", &path, MERGE, &json!({ "data": { "k": "w" } })).await.refused().0,
+        507
+    );
     assert_eq!(api.get(&path).await.ok(), before);
 }

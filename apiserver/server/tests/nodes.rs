@@ -32,7 +32,8 @@ fn roots(harness: &Harness) -> Arc<rustls::RootCertStore> {
 async fn agent(harness: &Harness) -> u16 {
     let leaves = harness.server.pki().node("n1", &[]).unwrap();
     let (certificate, key) = leaves.serving.der().unwrap();
-    let clients = WebPkiClientVerifier::builder_with_provider(roots(harness), provider()).build().unwrap();
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(roots(harness), provider()).build().unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -47,7 +48,9 @@ async fn agent(harness: &Harness) -> u16 {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let stream = acceptor.accept(stream).await.unwrap();
-                let service = service_fn(|request| async { Ok::<_, std::convert::Infallible>(played(request)) });
+                let service = service_fn(|request| async {
+                    Ok::<_, std::convert::Infallible>(played(request))
+                });
                 let http = hyper::server::conn::http1::Builder::new();
                 let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
             });
@@ -58,14 +61,17 @@ async fn agent(harness: &Harness) -> u16 {
 
 fn played(mut request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
     let path = request.uri().path_and_query().unwrap().to_string();
-    let text = |code: u16, text: String| Response::builder().status(code).body(Full::from(text)).unwrap();
+    let text =
+        |code: u16, text: String| Response::builder().status(code).body(Full::from(text)).unwrap();
     if path.starts_with("/containerLogs/") {
         return match path.as_str() {
-            "/containerLogs/default/two/away?" | "/containerLogs/default/two/away" => Response::builder()
-                .status(302)
-                .header("location", "https://192.0.2.1/")
-                .body(Full::default())
-                .unwrap(),
+            "/containerLogs/default/two/away?" | "/containerLogs/default/two/away" => {
+                Response::builder()
+                    .status(302)
+                    .header("location", "https://192.0.2.1/")
+                    .body(Full::default())
+                    .unwrap()
+            }
             "/containerLogs/default/two/b" => text(400, "container \"b\" is gone".to_owned()),
             _ => text(200, path),
         };
@@ -89,7 +95,8 @@ fn played(mut request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
 }
 
 fn pod(name: &str, node: &str, containers: &[&str]) -> Value {
-    let containers: Vec<Value> = containers.iter().map(|name| json!({ "name": name, "image": "i" })).collect();
+    let containers: Vec<Value> =
+        containers.iter().map(|name| json!({ "name": name, "image": "i" })).collect();
     let mut spec = json!({ "containers": containers });
     if !node.is_empty() {
         spec["nodeName"] = node.into();
@@ -156,7 +163,10 @@ async fn a_command_is_a_stream_between_client_and_node() {
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await.unwrap().unwrap();
     let text = String::from_utf8(all).unwrap();
     assert!(text.starts_with("HTTP/1.1 101"), "{text}");
-    assert!(text.to_ascii_lowercase().contains("sec-websocket-protocol: v5.channel.k8s.io"), "{text}");
+    assert!(
+        text.to_ascii_lowercase().contains("sec-websocket-protocol: v5.channel.k8s.io"),
+        "{text}"
+    );
     let wanted = "/exec/default/one/a?command=sh&command=-c&stdin=true&stdout=trueping";
     assert!(text.ends_with(wanted), "{text}");
     assert_eq!(api.get(&format!("{PODS}/one/exec?command=x")).await.refused().0, 400);

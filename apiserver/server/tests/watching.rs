@@ -13,7 +13,9 @@ async fn without_a_version_a_watch_tells_first_what_there_is() {
     assert_eq!(watch.named().await, pair("ADDED", "a"));
     api.post(CONFIG_MAPS, &config_map("b")).await.ok();
     assert_eq!(watch.named().await, pair("ADDED", "b"));
-    api.send("PATCH", &format!("{CONFIG_MAPS}/b"), MERGE, &json!({ "data": { "k": "w" } })).await.ok();
+    api.send("PATCH", &format!("{CONFIG_MAPS}/b"), MERGE, &json!({ "data": { "k": "w" } }))
+        .await
+        .ok();
     assert_eq!(watch.named().await, pair("MODIFIED", "b"));
     api.delete(&format!("{CONFIG_MAPS}/b")).await.ok();
     assert_eq!(watch.named().await, pair("DELETED", "b"));
@@ -39,14 +41,18 @@ async fn what_enters_a_selection_is_added_and_what_leaves_it_is_deleted() {
     assert_eq!(watch.named().await, pair("ADDED", "a"));
     let left = version(&api.send("PATCH", &path, MERGE, &label("y")).await.ok());
     let event = watch.next().await.unwrap();
-    assert_eq!((&event["type"], &event["object"]["metadata"]["labels"]["app"]), (&json!("DELETED"), &json!("x")));
+    assert_eq!(
+        (&event["type"], &event["object"]["metadata"]["labels"]["app"]),
+        (&json!("DELETED"), &json!("x"))
+    );
     assert_eq!(version(&event["object"]), left);
 }
 
 #[tokio::test]
 async fn other_names_and_namespaces_are_not_told() {
     let api = Harness::start().await;
-    let mut watch = api.watch(&format!("{CONFIG_MAPS}?watch=true&fieldSelector=metadata.name%3Db")).await;
+    let mut watch =
+        api.watch(&format!("{CONFIG_MAPS}?watch=true&fieldSelector=metadata.name%3Db")).await;
     api.post("/api/v1/namespaces/kube-system/configmaps", &config_map("b")).await.ok();
     api.post(CONFIG_MAPS, &config_map("a")).await.ok();
     let last = version(&api.post(CONFIG_MAPS, &config_map("b")).await.ok());
@@ -85,7 +91,10 @@ async fn a_version_whose_history_is_gone_is_410_inside_the_watch() {
     let mut watch = second.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={old}")).await;
     let event = watch.next().await.unwrap();
     assert_eq!(event["type"], "ERROR");
-    assert_eq!((&event["object"]["code"], &event["object"]["reason"]), (&json!(410), &json!("Expired")));
+    assert_eq!(
+        (&event["object"]["code"], &event["object"]["reason"]),
+        (&json!(410), &json!("Expired"))
+    );
     assert!(watch.next().await.is_none());
 }
 

@@ -32,7 +32,8 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
     let temporary = path.with_extension(format!("tmp{}", uuid::Uuid::new_v4().simple()));
     let fill = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;

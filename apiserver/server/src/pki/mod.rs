@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -81,7 +81,8 @@ impl Leaf {
             what: self.name.clone(),
             source: rcgen::Error::CouldNotParseCertificate,
         };
-        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(wrong)?;
+        let certificate =
+            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(wrong)?;
         let key = PrivatePkcs8KeyDer::from_pem_slice(self.key.as_bytes()).map_err(wrong)?;
         Ok((certificate, key.into()))
     }
@@ -139,21 +140,27 @@ impl Pki {
             "::1",
         ];
         let sans = fixed.iter().map(ToString::to_string).chain(sans.iter().cloned()).collect();
-        let serving = authority.leaf(dir, &Wanted {
-            file: "serving",
-            name: "kube-apiserver",
-            organization: None,
-            sans,
-            usages: &[ExtendedKeyUsagePurpose::ServerAuth],
-        })?;
+        let serving = authority.leaf(
+            dir,
+            &Wanted {
+                file: "serving",
+                name: "kube-apiserver",
+                organization: None,
+                sans,
+                usages: &[ExtendedKeyUsagePurpose::ServerAuth],
+            },
+        )?;
         let client = |file: &str, name: &str| {
-            authority.leaf(dir, &Wanted {
-                file,
-                name,
-                organization: Some("system:masters"),
-                sans: BTreeSet::new(),
-                usages: &[ExtendedKeyUsagePurpose::ClientAuth],
-            })
+            authority.leaf(
+                dir,
+                &Wanted {
+                    file,
+                    name,
+                    organization: Some("system:masters"),
+                    sans: BTreeSet::new(),
+                    usages: &[ExtendedKeyUsagePurpose::ClientAuth],
+                },
+            )
         };
         let admin = client("admin", "kubernetes-admin")?;
         let kubelet_client = client("kubelet-client", "kube-apiserver-kubelet-client")?;
@@ -174,25 +181,36 @@ impl Pki {
     /// and `addresses`.
     pub fn node(&self, name: &str, addresses: &[String]) -> Result<NodeLeaves, PkiError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain) {
+        if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain)
+        {
             return Err(PkiError::NodeName(name.to_owned()));
         }
         let user = format!("system:node:{name}");
-        let client = self.authority.leaf(&self.dir, &Wanted {
-            file: &format!("node-{name}"),
-            name: &user,
-            organization: Some("system:nodes"),
-            sans: BTreeSet::new(),
-            usages: &[ExtendedKeyUsagePurpose::ClientAuth],
-        })?;
+        let client = self.authority.leaf(
+            &self.dir,
+            &Wanted {
+                file: &format!("node-{name}"),
+                name: &user,
+                organization: Some("system:nodes"),
+                sans: BTreeSet::new(),
+                usages: &[ExtendedKeyUsagePurpose::ClientAuth],
+            },
+        )?;
         let sans = [name, "localhost", "127.0.0.1", "::1"];
-        let serving = self.authority.leaf(&self.dir, &Wanted {
-            file: &format!("node-{name}-serving"),
-            name: &user,
-            organization: Some("system:nodes"),
-            sans: sans.iter().map(ToString::to_string).chain(addresses.iter().cloned()).collect(),
-            usages: &[ExtendedKeyUsagePurpose::ServerAuth],
-        })?;
+        let serving = self.authority.leaf(
+            &self.dir,
+            &Wanted {
+                file: &format!("node-{name}-serving"),
+                name: &user,
+                organization: Some("system:nodes"),
+                sans: sans
+                    .iter()
+                    .map(ToString::to_string)
+                    .chain(addresses.iter().cloned())
+                    .collect(),
+                usages: &[ExtendedKeyUsagePurpose::ServerAuth],
+            },
+        )?;
         Ok(NodeLeaves { client, serving })
     }
 }
@@ -204,16 +222,22 @@ impl Authority {
             (Some(certificate), Some(key)) => (certificate, key),
             // The certificate is written last: without it no leaf was ever signed.
             (None, _) => Authority::create(dir)?,
-            (Some(_), None) => return Err(PkiError::Authority(dir.to_owned(), "ca.key is missing")),
+            (Some(_), None) => {
+                return Err(PkiError::Authority(dir.to_owned(), "ca.key is missing"));
+            }
         };
-        let wrong = |source| PkiError::Certificate { what: certificate_path.display().to_string(), source };
+        let wrong =
+            |source| PkiError::Certificate { what: certificate_path.display().to_string(), source };
         let key = KeyPair::from_pem(&pair.1).map_err(wrong)?;
         let der = CertificateDer::from_pem_slice(pair.0.as_bytes())
             .map_err(|_| wrong(rcgen::Error::CouldNotParseCertificate))?;
         match Known::read(&der) {
             None => return Err(wrong(rcgen::Error::CouldNotParseCertificate)),
             Some(known) if known.public_key != key.subject_public_key_info() => {
-                return Err(PkiError::Authority(dir.to_owned(), "ca.key does not belong to ca.crt"));
+                return Err(PkiError::Authority(
+                    dir.to_owned(),
+                    "ca.key does not belong to ca.crt",
+                ));
             }
             Some(known) if known.not_after <= OffsetDateTime::now_utc() => {
                 return Err(PkiError::Authority(dir.to_owned(), "ca.crt has expired"));
@@ -251,7 +275,8 @@ impl Authority {
     fn leaf(&self, dir: &Path, wanted: &Wanted<'_>) -> Result<Leaf, PkiError> {
         let certificate_path = dir.join(format!("{}.crt", wanted.file));
         let key_path = dir.join(format!("{}.key", wanted.file));
-        if let (Some(certificate), Some(key)) = (files::read(&certificate_path)?, files::read(&key_path)?)
+        if let (Some(certificate), Some(key)) =
+            (files::read(&certificate_path)?, files::read(&key_path)?)
             && self.still_good(&certificate, &key, wanted)
         {
             return Ok(Leaf { name: wanted.name.to_owned(), certificate, key });
@@ -328,7 +353,8 @@ impl Known {
                 });
             }
         }
-        let common_name = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
+        let common_name =
+            certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
         Some(Known {
             issuer: certificate.issuer().as_raw().to_vec(),
             subject: certificate.subject().as_raw().to_vec(),

@@ -61,7 +61,8 @@ fn numbers() -> &'static Numbers {
 
 fn full_name(short: &str) -> String {
     let (prefix, name) = short.split_once(':').unwrap_or(("", short));
-    let package = PREFIXES.iter().find(|(known, _)| *known == prefix).map_or("", |(_, package)| package);
+    let package =
+        PREFIXES.iter().find(|(known, _)| *known == prefix).map_or("", |(_, package)| package);
     format!("{package}{name}")
 }
 
@@ -91,7 +92,9 @@ pub(crate) fn decode(body: &[u8]) -> std::result::Result<Value, Status> {
 }
 
 fn object(body: &[u8]) -> Result<Value> {
-    let envelope = body.strip_prefix(MAGIC).ok_or(Wrong("provided data does not appear to be a protobuf message"))?;
+    let envelope = body
+        .strip_prefix(MAGIC)
+        .ok_or(Wrong("provided data does not appear to be a protobuf message"))?;
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     for field in Reader::new(envelope) {
         match field? {
@@ -176,13 +179,17 @@ impl Decoder {
         match type_ {
             FieldType::List(element) => {
                 let value = self.value(element, payload, depth)?;
-                if let Value::Array(list) = out.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
+                if let Value::Array(list) =
+                    out.entry(name).or_insert_with(|| Value::Array(Vec::new()))
+                {
                     list.push(value);
                 }
             }
             FieldType::Map(element) => {
                 let (key, value) = self.entry(element, payload.bytes()?, depth)?;
-                if let Value::Object(map) = out.entry(name).or_insert_with(|| Value::Object(Map::new())) {
+                if let Value::Object(map) =
+                    out.entry(name).or_insert_with(|| Value::Object(Map::new()))
+                {
                     map.insert(key, value);
                 }
             }
@@ -226,7 +233,9 @@ impl Decoder {
             FieldType::Time => time(payload.bytes()?, "%Y-%m-%dT%H:%M:%SZ")?,
             FieldType::MicroTime => time(payload.bytes()?, "%Y-%m-%dT%H:%M:%S.%6fZ")?,
             FieldType::Raw => raw(payload.bytes()?)?,
-            FieldType::Ref(name) => Value::Object(self.message(name, payload.bytes()?, depth + 1)?),
+            FieldType::Ref(name) => {
+                Value::Object(self.message(name, payload.bytes()?, depth + 1)?)
+            }
             FieldType::List(_) | FieldType::Map(_) => return Err(Wrong("a list of lists")),
         })
     }
@@ -251,7 +260,9 @@ fn time(bytes: &[u8], format: &str) -> Result<Value> {
     for field in Reader::new(bytes) {
         match field? {
             (1, payload) => seconds = Some(payload.number()?),
-            (2, payload) => nanos = i32::try_from(payload.number()?).map_err(|_| Wrong("a time"))?,
+            (2, payload) => {
+                nanos = i32::try_from(payload.number()?).map_err(|_| Wrong("a time"))?
+            }
             _ => {}
         }
     }
@@ -264,7 +275,8 @@ fn time(bytes: &[u8], format: &str) -> Result<Value> {
 fn raw(bytes: &[u8]) -> Result<Value> {
     for field in Reader::new(bytes) {
         if let (1, payload) = field? {
-            return serde_json::from_slice(payload.bytes()?).map_err(|_| Wrong("raw content that is not JSON"));
+            return serde_json::from_slice(payload.bytes()?)
+                .map_err(|_| Wrong("raw content that is not JSON"));
         }
     }
     Ok(Value::Null)
@@ -293,12 +305,15 @@ mod tests {
         let metadata = [field(1, b"web"), field(2, b""), field(8, b""), label].concat();
         let data = field(2, &[field(1, b"k"), field(2, b"v")].concat());
         let body = envelope("v1", "ConfigMap", &[field(1, &metadata), data].concat());
-        assert_eq!(decode(&body).unwrap(), json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": { "name": "web", "labels": { "app": "x" } },
-            "data": { "k": "v" },
-        }));
+        assert_eq!(
+            decode(&body).unwrap(),
+            json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": { "name": "web", "labels": { "app": "x" } },
+                "data": { "k": "v" },
+            })
+        );
     }
 
     #[test]
@@ -308,8 +323,12 @@ mod tests {
             let Some(schema) = schemas.get(name) else { continue };
             for numbered in fields.values() {
                 match numbered {
-                    Numbered::Field(field) => assert!(schema.field(field).is_some(), "{name}.{field}"),
-                    Numbered::Inline(inline) => assert!(numbers().contains_key(inline), "{name} {inline}"),
+                    Numbered::Field(field) => {
+                        assert!(schema.field(field).is_some(), "{name}.{field}")
+                    }
+                    Numbered::Inline(inline) => {
+                        assert!(numbers().contains_key(inline), "{name} {inline}")
+                    }
                 }
             }
         }
@@ -320,7 +339,13 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_and_never_panics() {
-        for body in [&b""[..], b"k8s", b"{}", b"k8s\0", b"k8s\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        for body in [
+            &b""[..],
+            b"k8s",
+            b"{}",
+            b"k8s\0",
+            b"k8s\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             assert_eq!(decode(body).unwrap_err().code, 400);
         }
         let body = envelope("v1", "Pod", &field(2, &field(7, &field(7, b"\x80"))));

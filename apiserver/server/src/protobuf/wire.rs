@@ -85,7 +85,10 @@ impl<'a> Reader<'a> {
 
     fn field(&mut self) -> Result<(u32, Payload<'a>)> {
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| *number > 0).ok_or(Wrong("illegal tag"))?;
+        let number = u32::try_from(tag >> 3)
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or(Wrong("illegal tag"))?;
         let payload = match tag & 7 {
             0 => Payload::Varint(self.varint()?),
             1 => Payload::Fixed64(u64::from_le_bytes(self.fixed()?)),

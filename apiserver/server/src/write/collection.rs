@@ -3,6 +3,8 @@
 //! Knows: selection, and that an object which is gone already is no error. Refuses to know: what holds an object.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::HeaderMap;
 use leme_meta::Status;
 use serde_json::{Value, json};
@@ -14,6 +16,9 @@ use crate::api::Api;
 use crate::read::shown;
 use crate::request::ResourceRequest;
 use crate::selection::{Selection, Version};
+
+/// Deletes under way at a time: the store syncs them together.
+const AT_ONCE: usize = 32;
 
 impl Api {
     /// DELETE of a collection. The answer is the list of what was deleted or marked; the first failure ends it.
@@ -27,17 +32,20 @@ impl Api {
         let version = Version::of(request)?.check_list(false)?;
         let options = delete_options(request, headers, body)?;
         let snapshot = self.snapshot(request, version, false).await?;
-        let mut items: Vec<Value> = Vec::new();
-        for object in snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object)) {
-            let one = ResourceRequest {
+        let selected =
+            snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object));
+        let requests: Vec<ResourceRequest> = selected
+            .map(|object| ResourceRequest {
                 namespace: object.index.namespace.to_string(),
                 name: object.index.name.to_string(),
                 ..request.clone()
-            };
-            if let Some(done) = self.delete_object(&one, &options).await?.map(Done::value) {
-                items.push(done);
-            }
-        }
+            })
+            .collect();
+        let deletes: Vec<BoxFuture<'_, _>> =
+            requests.iter().map(|one| self.delete_object(one, &options).boxed()).collect();
+        let done: Vec<Option<Done>> =
+            futures::stream::iter(deletes).buffered(AT_ONCE).try_collect().await?;
+        let items: Vec<Value> = done.into_iter().flatten().map(Done::value).collect();
         let metadata = json!({ "resourceVersion": snapshot.revision().to_string() });
         let list = json!({
             "kind": request.kind.list_kind(),

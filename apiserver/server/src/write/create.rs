@@ -69,7 +69,9 @@ impl Api {
                     return Ok((new, warnings));
                 }
                 Ok(Outcome::Conflict(_)) if generated => {}
-                Ok(Outcome::Conflict(_)) => return Err(Status::already_exists(&request.gvr(), name)),
+                Ok(Outcome::Conflict(_)) => {
+                    return Err(Status::already_exists(&request.gvr(), name));
+                }
                 Err(error) => {
                     reservation.unknown();
                     return Err(write_failed(error));

@@ -48,7 +48,9 @@ impl Api {
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         let value = match done {
-            Done::Gone(last) if !Api::strategy(request.kind).returns_deleted => gone(request, &last),
+            Done::Gone(last) if !Api::strategy(request.kind).returns_deleted => {
+                gone(request, &last)
+            }
             done => done.value(),
         };
         Ok(shown(request, &value))

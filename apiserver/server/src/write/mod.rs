@@ -37,8 +37,8 @@ pub(crate) struct Stored {
 
 impl Stored {
     fn read(bytes: &[u8], revision: u64, key: &str) -> Result<Stored, Status> {
-        let mut value: Value =
-            serde_json::from_slice(bytes).map_err(|error| Status::internal(format!("{key}: {error}")))?;
+        let mut value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| Status::internal(format!("{key}: {error}")))?;
         set_revision(&mut value, revision);
         Ok(Stored { value, revision })
     }
@@ -107,7 +107,11 @@ pub(crate) fn canonical(value: &Value) -> Bytes {
 
 impl Api {
     /// What the registry needs to know of the world for one request.
-    pub(crate) fn context<'a>(&'a self, request: &'a ResourceRequest, options: &WriteOptions) -> Context<'a> {
+    pub(crate) fn context<'a>(
+        &'a self,
+        request: &'a ResourceRequest,
+        options: &WriteOptions,
+    ) -> Context<'a> {
         let uid = uuid::Uuid::new_v4();
         Context {
             kind: request.kind,
@@ -209,7 +213,11 @@ impl Api {
         }
     }
 
-    async fn remove(&self, key: &str, stored: Stored) -> Result<Result<Done, Option<Entry>>, Status> {
+    async fn remove(
+        &self,
+        key: &str,
+        stored: Stored,
+    ) -> Result<Result<Done, Option<Entry>>, Status> {
         match self.store.delete(key, stored.revision).await.map_err(write_failed)? {
             Outcome::Done(revision) => {
                 let mut last = stored.value;
@@ -222,7 +230,12 @@ impl Api {
 }
 
 /// The object that a write came to, as the client wants to see it.
-pub(crate) fn written(request: &ResourceRequest, code: u16, value: &Value, warnings: &[String]) -> Answer {
+pub(crate) fn written(
+    request: &ResourceRequest,
+    code: u16,
+    value: &Value,
+    warnings: &[String],
+) -> Answer {
     let mut answer = if pretty(request) {
         answer::json(code, serde_json::to_string_pretty(value).unwrap_or_default())
     } else {

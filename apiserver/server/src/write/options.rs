@@ -41,14 +41,21 @@ impl WriteOptions {
             _ => "UpdateOptions",
         };
         let refused = |error: FieldError| {
-            let kind =
-                Gvk { group: "meta.k8s.io".to_owned(), version: "v1".to_owned(), kind: kind.to_owned() };
+            let kind = Gvk {
+                group: "meta.k8s.io".to_owned(),
+                version: "v1".to_owned(),
+                kind: kind.to_owned(),
+            };
             Status::invalid(&kind, "", &[error])
         };
         let mut dry_run = false;
         for value in request.query.all("dryRun") {
             if value != "All" {
-                return Err(refused(FieldError::not_supported(&Path::new("dryRun"), value, &["All"])));
+                return Err(refused(FieldError::not_supported(
+                    &Path::new("dryRun"),
+                    value,
+                    &["All"],
+                )));
             }
             dry_run = true;
         }
@@ -58,7 +65,8 @@ impl WriteOptions {
             Some("Strict") => Validation::Strict,
             Some(other) => {
                 let known = ["", "Ignore", "Strict", "Warn"];
-                let mut error = FieldError::not_supported(&Path::new("fieldValidation"), other, &known);
+                let mut error =
+                    FieldError::not_supported(&Path::new("fieldValidation"), other, &known);
                 error.kind = FieldErrorKind::NotSupported;
                 return Err(refused(error));
             }
@@ -72,9 +80,7 @@ impl WriteOptions {
             _ if problems.is_empty() => Ok(Vec::new()),
             Validation::Ignore => Ok(Vec::new()),
             Validation::Warn => Ok(problems),
-            Validation::Strict => {
-                Err(format!("strict decoding error: {}", problems.join(", ")))
-            }
+            Validation::Strict => Err(format!("strict decoding error: {}", problems.join(", "))),
         }
     }
 }
@@ -100,7 +106,9 @@ pub(crate) fn object(
     problems.extend(checked.problems);
     let warnings = options.met(problems).map_err(|error| {
         let Kind { kind, version, .. } = kind;
-        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+        Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {error}"
+        ))
     })?;
     Ok(Decoded { value: checked.value, warnings })
 }

@@ -30,8 +30,15 @@ impl Api {
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
                 let body = decoded.value.clone();
-                leme_registry::update(&context, target, body, &stored.value, stored.revision, reservation)
-                    .map(Into::into)
+                leme_registry::update(
+                    &context,
+                    target,
+                    body,
+                    &stored.value,
+                    stored.revision,
+                    reservation,
+                )
+                .map(Into::into)
             })
             .await?;
         let mut warnings = decoded.warnings;

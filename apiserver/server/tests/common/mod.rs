@@ -37,7 +37,8 @@ pub struct Read {
 
 impl Read {
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
     /// The body of a success.
@@ -78,7 +79,13 @@ impl Harness {
         self.server.local_service(Identity::of_certificate("kubernetes-admin", masters))
     }
 
-    pub async fn open(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -87,10 +94,20 @@ impl Harness {
         self.admin().call(request).await.unwrap()
     }
 
-    pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Read {
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Read {
         let answer = self.open(method, path, headers, body).await;
         let (code, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = tokio::time::timeout(PATIENCE, answer.into_body().collect()).await.unwrap().unwrap().to_bytes();
+        let body = tokio::time::timeout(PATIENCE, answer.into_body().collect())
+            .await
+            .unwrap()
+            .unwrap()
+            .to_bytes();
         Read { code, headers, body }
     }
 
