@@ -6,22 +6,23 @@
 
 mod archive;
 mod guard;
+mod index;
+mod looks;
 pub mod reference;
 pub mod unpack;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::ImageConfiguration;
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::files;
-use archive::{Found, Measured, Source, digest_of};
-use reference::{Reference, valid_digest};
+use archive::{Found, Source, digest_of};
+use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
+use reference::Reference;
 pub use unpack::Limits;
 
 /// Why an image could not be loaded or read.
@@ -50,30 +51,6 @@ pub struct ImageRecord {
     pub layers: Vec<PathBuf>,
     /// Bytes on disk before unpacking.
     pub size: u64,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Index {
-    /// Full tag -> image id.
-    tags: BTreeMap<String, String>,
-    /// Image id -> image.
-    images: BTreeMap<String, Stored>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Stored {
-    manifest: String,
-    /// Repository names it is known under, for `name@digest`.
-    names: BTreeSet<String>,
-    layers: Vec<StoredLayer>,
-    size: u64,
-}
-
-/// From the bottom up in an image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct StoredLayer {
-    digest: String,
-    chain: String,
 }
 
 /// The store. Cheap to clone; many processes may have the same one open.
@@ -271,37 +248,10 @@ impl ImageStore {
         Ok(files::replace(&self.root.join("index.json"), &text, 0o644, true)?)
     }
 
-    fn find(index: &Index, reference: &str) -> Option<String> {
-        if let Some(id) = valid_digest(reference) {
-            return index.images.contains_key(&id).then_some(id);
-        }
-        if let Some(parsed) = Reference::parse(reference) {
-            let found = match &parsed.digest {
-                Some(digest) => index
-                    .images
-                    .iter()
-                    .find(|(id, image)| {
-                        (image.manifest == *digest || *id == digest)
-                            && image.names.contains(&parsed.name)
-                    })
-                    .map(|(id, _)| id.clone()),
-                None => index.tags.get(&parsed.full()).cloned(),
-            };
-            if found.is_some() {
-                return found;
-            }
-        }
-        // The beginning of an id, if it is long enough not to be a word and means one image.
-        let hex = reference.len() >= 12 && reference.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut matches =
-            index.images.keys().filter(|id| hex && id["sha256:".len()..].starts_with(reference));
-        matches.next().cloned().filter(|_| matches.next().is_none())
-    }
-
     /// The image that a reference means: a name with or without tag, a digest, an id.
     pub fn resolve(&self, reference: &str) -> Result<Option<ImageRecord>, ImageError> {
         let index = self.index()?;
-        match Self::find(&index, reference) {
+        match index.find(reference) {
             Some(id) => self.record(&index, &id).map(Some),
             None => Ok(None),
         }
@@ -349,7 +299,7 @@ impl ImageStore {
     pub fn remove(&self, reference: &str, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
         let lock = self.lock()?;
         let mut index = self.index()?;
-        let Some(id) = Self::find(&index, reference) else { return Ok(()) };
+        let Some(id) = index.find(reference) else { return Ok(()) };
         index.images.remove(&id);
         index.tags.retain(|_, tagged| *tagged != id);
         self.write_index(&lock, &index)?;
@@ -393,44 +343,4 @@ impl ImageStore {
 /// Proof that the store's writers' lock is held.
 struct Lock {
     _file: File,
-}
-
-fn read_config(bytes: &[u8]) -> Result<ImageConfiguration, ImageError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ImageError::Invalid(format!("image configuration: {error}")))
-}
-
-/// Names a layer together with all below it.
-fn chain_id(below: Option<&str>, diff_id: &str) -> String {
-    match below {
-        None => diff_id.to_owned(),
-        Some(below) => {
-            format!("sha256:{}", files::hex(&Sha256::digest(format!("{below} {diff_id}"))))
-        }
-    }
-}
-
-/// A manifest for an image that came without one, so that it has a digest to be named by.
-fn make_manifest(
-    config: &str,
-    config_size: usize,
-    layers: &[Measured],
-) -> Result<Vec<u8>, ImageError> {
-    let kind = |compressed: bool| match compressed {
-        true => "application/vnd.oci.image.layer.v1.tar+gzip",
-        false => "application/vnd.oci.image.layer.v1.tar",
-    };
-    let layers: Vec<serde_json::Value> = layers
-        .iter()
-        .map(|layer| {
-            serde_json::json!({"mediaType": kind(layer.compressed), "digest": layer.digest, "size": layer.size})
-        })
-        .collect();
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": config_size},
-        "layers": layers,
-    });
-    Ok(serde_json::to_vec(&manifest).map_err(io::Error::from)?)
 }

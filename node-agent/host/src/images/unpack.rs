@@ -11,14 +11,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid,
-    XattrFlags, chownat, fchmod, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat,
-    utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timestamps, Uid, XattrFlags, chownat,
+    fchmod, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
 use super::guard::Guard;
+use super::looks::{Looks, dress, looks, write_file};
 
 /// Bounds on what a layer may hold.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ pub fn unpack(
     applier.finish()
 }
 
-fn invalid(message: &str) -> io::Error {
+pub(super) fn invalid(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
@@ -82,15 +82,6 @@ struct Applier<'a> {
     lower: &'a [PathBuf],
     limits: Limits,
     directory_times: Vec<(PathBuf, Timestamps)>,
-}
-
-/// What an entry looks like, apart from its content.
-struct Looks {
-    uid: Uid,
-    gid: Gid,
-    mode: Mode,
-    times: Timestamps,
-    xattrs: Vec<(String, Vec<u8>)>,
 }
 
 impl Applier<'_> {
@@ -125,39 +116,14 @@ impl Applier<'_> {
         clear(&parent, name)?;
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                return write_file(entry, &parent, name, &looks);
+                write_file(entry, &parent, name, &looks)
             }
-            EntryType::Link => return self.hard_link(entry, &parent, name),
-            EntryType::Symlink => {
-                let target = entry.link_name()?.ok_or_else(|| invalid("a link without target"))?;
-                symlinkat(target.as_os_str(), &parent, name)?;
+            EntryType::Link => self.hard_link(entry, &parent, name),
+            _ => {
+                make_special(entry, &parent, name)?;
+                dress(&parent, name, &looks, kind == EntryType::Symlink)
             }
-            EntryType::Fifo => {
-                mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?
-            }
-            EntryType::Char | EntryType::Block => {
-                let header = entry.header();
-                let (major, minor) =
-                    (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
-                let kind = if kind == EntryType::Char {
-                    FileType::CharacterDevice
-                } else {
-                    FileType::BlockDevice
-                };
-                if (kind, major, minor) == (FileType::CharacterDevice, 0, 0) {
-                    return Err(invalid("a whiteout disguised as a device"));
-                }
-                mknodat(
-                    &parent,
-                    name,
-                    kind,
-                    Mode::from_raw_mode(0o600),
-                    rustix::fs::makedev(major, minor),
-                )?;
-            }
-            _ => return Err(invalid("an entry of unknown type")),
         }
-        dress(&parent, name, &looks, kind == EntryType::Symlink)
     }
 
     /// The path relative to the layer's root. Whoever writes `..` means harm.
@@ -288,6 +254,27 @@ impl Applier<'_> {
     }
 }
 
+/// Symbolic links, pipes and device nodes.
+fn make_special<R: Read>(entry: &Entry<'_, R>, parent: &OwnedFd, name: &Path) -> io::Result<()> {
+    let header = entry.header();
+    let mode = Mode::from_raw_mode(0o600);
+    let device = match header.entry_type() {
+        EntryType::Symlink => {
+            let target = entry.link_name()?.ok_or_else(|| invalid("a link without target"))?;
+            return Ok(symlinkat(target.as_os_str(), parent, name)?);
+        }
+        EntryType::Fifo => return Ok(mknodat(parent, name, FileType::Fifo, mode, 0)?),
+        EntryType::Char => FileType::CharacterDevice,
+        EntryType::Block => FileType::BlockDevice,
+        _ => return Err(invalid("an entry of unknown type")),
+    };
+    let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
+    if (device, major, minor) == (FileType::CharacterDevice, 0, 0) {
+        return Err(invalid("a whiteout disguised as a device"));
+    }
+    Ok(mknodat(parent, name, device, mode, rustix::fs::makedev(major, minor))?)
+}
+
 fn is_directory(parent: &OwnedFd, name: &Path) -> io::Result<bool> {
     let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
@@ -322,7 +309,7 @@ fn clear(parent: &OwnedFd, name: &Path) -> io::Result<()> {
 }
 
 /// A path to what a descriptor names.
-fn through(directory: &OwnedFd) -> PathBuf {
+pub(super) fn through(directory: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
 }
 
@@ -335,88 +322,6 @@ fn set_opaque(parent: &OwnedFd, name: &Path) -> io::Result<()> {
     )?;
     rustix::fs::fsetxattr(&directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
     Ok(())
-}
-
-fn write_file<R: Read>(
-    entry: &mut Entry<'_, R>,
-    parent: &OwnedFd,
-    name: &Path,
-    looks: &Looks,
-) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(parent, name, flags, Mode::from_raw_mode(0o600))?);
-    io::copy(entry, &mut file)?;
-    rustix::fs::fchown(&file, Some(looks.uid), Some(looks.gid))?;
-    fchmod(&file, looks.mode)?;
-    for (key, value) in &looks.xattrs {
-        set_xattr(|| rustix::fs::fsetxattr(&file, key.as_str(), value, XattrFlags::empty()))?;
-    }
-    rustix::fs::futimens(&file, &looks.times)?;
-    Ok(())
-}
-
-/// Ownership, mode, attributes and times of anything but a regular file.
-fn dress(parent: &OwnedFd, name: &Path, looks: &Looks, link: bool) -> io::Result<()> {
-    chownat(parent, name, Some(looks.uid), Some(looks.gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    if !link {
-        rustix::fs::chmodat(parent, name, looks.mode, AtFlags::empty())?;
-    }
-    let path = through(parent).join(name);
-    for (key, value) in looks.xattrs.iter().filter(|(key, _)| !(link && key.starts_with("user."))) {
-        set_xattr(|| rustix::fs::lsetxattr(&path, key.as_str(), value, XattrFlags::empty()))?;
-    }
-    utimensat(parent, name, &looks.times, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(())
-}
-
-/// A file system without attributes is no reason to refuse an image.
-fn set_xattr(set: impl Fn() -> rustix::io::Result<()>) -> io::Result<()> {
-    match set() {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn looks<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Looks> {
-    let mut xattrs = Vec::new();
-    if let Some(extensions) = entry.pax_extensions()? {
-        for extension in extensions.flatten() {
-            let Some(key) = extension.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr."))
-            else {
-                continue;
-            };
-            // `trusted.overlay.*` would command the overlay itself; labels belong to the host.
-            if key == "security.capability" || key.starts_with("user.") {
-                xattrs.push((key.to_owned(), extension.value_bytes().to_vec()));
-            }
-        }
-    }
-    let header = entry.header();
-    let raw = header.as_old();
-    let id = |value: u64| {
-        u32::try_from(value).ok().filter(|v| *v != u32::MAX).ok_or_else(|| invalid("bad owner"))
-    };
-    let modified = Timespec {
-        tv_sec: i64::try_from(number(header.mtime(), &raw.mtime)?).unwrap_or(0),
-        tv_nsec: 0,
-    };
-    Ok(Looks {
-        uid: Uid::from_raw(id(number(header.uid(), &raw.uid)?)?),
-        gid: Gid::from_raw(id(number(header.gid(), &raw.gid)?)?),
-        mode: Mode::from_raw_mode(
-            u32::try_from(number(header.mode().map(u64::from), &raw.mode)?).unwrap_or(0) & 0o7777,
-        ),
-        times: Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: modified,
-        },
-        xattrs,
-    })
-}
-
-/// A numeric field; one that was left blank is zero.
-fn number(value: io::Result<u64>, raw: &[u8]) -> io::Result<u64> {
-    if raw.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { value }
 }
 
 /// Opens a file for reading inside `root`, never following a link out of it.

@@ -32,23 +32,10 @@ impl EmbeddedRuntime {
         } else {
             Path::new(&sandbox.config.log_directory).join(&config.log_path)
         };
-        let security = &config.security;
         let spec = SpecInput {
             process: process_input(config, image),
-            security: SecurityInput {
-                privileged: security.privileged,
-                readonly_rootfs: security.readonly_rootfs,
-                no_new_privileges: security.no_new_privileges,
-                add_capabilities: security.add_capabilities.clone(),
-                drop_capabilities: security.drop_capabilities.clone(),
-                seccomp_default: security.seccomp_default,
-            },
-            resources: ResourcesInput {
-                cpu_shares: config.resources.cpu_shares,
-                cpu_quota: config.resources.cpu_quota,
-                cpu_period: config.resources.cpu_period,
-                memory_limit: config.resources.memory_limit,
-            },
+            security: security_input(config),
+            resources: resources_input(config),
             namespaces: NamespacesInput {
                 net: (!sandbox.config.host_network).then(|| paths.net()),
                 ipc: paths.ipc(),
@@ -95,6 +82,27 @@ fn signal(text: &str) -> Option<i32> {
             .filter(|n| (34..=64).contains(n));
     }
     format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
+}
+
+fn security_input(config: &ContainerConfig) -> SecurityInput {
+    let security = &config.security;
+    SecurityInput {
+        privileged: security.privileged,
+        readonly_rootfs: security.readonly_rootfs,
+        no_new_privileges: security.no_new_privileges,
+        add_capabilities: security.add_capabilities.clone(),
+        drop_capabilities: security.drop_capabilities.clone(),
+        seccomp_default: security.seccomp_default,
+    }
+}
+
+fn resources_input(config: &ContainerConfig) -> ResourcesInput {
+    ResourcesInput {
+        cpu_shares: config.resources.cpu_shares,
+        cpu_quota: config.resources.cpu_quota,
+        cpu_period: config.resources.cpu_period,
+        memory_limit: config.resources.memory_limit,
+    }
 }
 
 fn process_input(config: &ContainerConfig, image: &ImageRecord) -> ProcessInput {
