@@ -51,6 +51,8 @@ pub enum Command {
     Scale(ScaleArgs),
     /// Images on this machine
     Image(ImageArgs),
+    /// Measure this build on this machine
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completion {
         /// Which shell
@@ -339,6 +341,23 @@ pub enum ImageCommand {
         #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
         data_dir: PathBuf,
     },
+}
+
+/// `leme bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Only the benches whose name has this word
+    #[arg(long, value_name = "WORD")]
+    pub only: Option<String>,
+    /// Where the clusters to measure are made and removed again: the disk of this directory is what is measured
+    #[arg(long, default_value = "/var/tmp", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Image archive of the sample; by default images/sample.tar beside the directory of this program
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// How figures are told
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Progress,
 }
 
 /// Reads `90`, `90s`, `5m`, `1h30m`: seconds without a unit.

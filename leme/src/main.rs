@@ -4,6 +4,7 @@
 
 mod api;
 mod args;
+mod bench;
 mod cluster;
 mod connect;
 mod documents;
@@ -70,6 +71,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Why(args) => verbs::why::run(&args).await,
         Command::Wait(args) => verbs::wait::run(&args).await,
         Command::Scale(args) => verbs::scale::run(&args).await,
+        Command::Bench(args) => bench::run(&args).await,
         Command::Completion { .. } | Command::Image(_) => Ok(()),
     }
     .map(|()| ExitCode::SUCCESS)
