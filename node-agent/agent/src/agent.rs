@@ -51,6 +51,10 @@ pub struct Entry {
     pub api_again: Option<Timestamp>,
     pub delete: bool,
     pub forget_again: Option<Timestamp>,
+    /// How often what it refers to has changed.
+    pub changes: u64,
+    /// What `changes` was when a container was started, by name, or volumes prepared, by the empty name.
+    pub asked: HashMap<String, u64>,
     /// No wake-up before that time: its last one changed nothing.
     calm: Option<Timestamp>,
 }
@@ -193,7 +197,11 @@ impl Agent {
             Event::Volumes(uid, result) => {
                 let Some(entry) = self.pods.get_mut(&uid) else { return };
                 let answer = result.map(|volumes| entry.volumes = volumes);
+                let failed = answer.is_err();
                 self.step(&uid, pod::Event::Volumes(answer));
+                if failed {
+                    self.ask_again(&uid, "");
+                }
             }
             Event::Runtime(event) => self.handle_runtime(event),
             Event::RuntimeLost => {
@@ -342,6 +350,8 @@ impl Agent {
             api_again: None,
             delete: false,
             forget_again: None,
+            changes: 0,
+            asked: HashMap::new(),
             calm: None,
         };
         self.pods.insert(uid.clone(), entry);
@@ -431,6 +441,9 @@ impl Agent {
             .collect();
         for uid in users {
             self.refer(&uid);
+            if let Some(entry) = self.pods.get_mut(&uid) {
+                entry.changes += 1;
+            }
             self.step(&uid, pod::Event::Changed);
             self.refresh_volumes(&uid);
         }
@@ -461,12 +474,27 @@ impl Agent {
             }
         }
         let started = matches!(event, pod::Event::Started { .. });
+        let failed = match &event {
+            pod::Event::Started { name, result: Err(_) } => Some(name.clone()),
+            _ => None,
+        };
         self.step(uid, event);
+        if let Some(name) = failed {
+            self.ask_again(uid, &name);
+        }
         if started {
             let early = self.pods.get_mut(uid).map(|e| std::mem::take(&mut e.early));
             for status in early.into_iter().flatten() {
                 self.step(uid, pod::Event::Exited(status));
             }
+        }
+    }
+
+    /// A change that came while a call was under way counts for that call too.
+    fn ask_again(&mut self, uid: &str, what: &str) {
+        let Some(entry) = self.pods.get(uid) else { return };
+        if entry.asked.get(what).is_some_and(|asked| *asked < entry.changes) {
+            self.step(uid, pod::Event::Changed);
         }
     }
 

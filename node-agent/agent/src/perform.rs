@@ -141,6 +141,8 @@ impl Agent {
     }
 
     fn prepare_volumes(&mut self, uid: &str) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        entry.asked.insert(String::new(), entry.changes);
         let Some(entry) = self.pods.get(uid) else { return };
         match self.plans(entry) {
             Ok(plans) => self.write_volumes(uid, plans, true),
@@ -193,6 +195,8 @@ impl Agent {
     }
 
     fn start_container(&mut self, uid: &str, name: String, attempt: u32, sandbox: String) {
+        let Some(entry) = self.pods.get_mut(uid) else { return };
+        entry.asked.insert(name.clone(), entry.changes);
         let Some(entry) = self.pods.get(uid) else { return };
         let pod = entry.machine.pod().clone();
         let container: Container = match spec::container(&pod, &name) {

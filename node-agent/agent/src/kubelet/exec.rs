@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use leme_cri::{ExecChunk, ExecRequest, ExecSession};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{Context, Pairs};
 use crate::view::ContainerView;
@@ -22,6 +22,8 @@ const ERROR: u8 = 3;
 const RESIZE: u8 = 4;
 /// v5: the channel named by the next byte ends.
 const CLOSE: u8 = 255;
+/// How long a terminal's first size is waited for before the connection is closed: kubectl complains if it cannot send it.
+const FIRST_SIZE: std::time::Duration = std::time::Duration::from_millis(100);
 /// How long a close may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -138,7 +140,8 @@ async fn talk(
     command: &[String],
 ) {
     let ExecSession { stdin, mut output, resize, exit } = session;
-    let hear = hear(input, stdin, resize);
+    let sized = Notify::new();
+    let hear = hear(input, stdin, resize, &sized);
     let speak = async {
         while let Some(chunk) = output.recv().await {
             let message = match chunk {
@@ -154,6 +157,9 @@ async fn talk(
             Ok(code) => code.map_err(|e| e.to_string()),
             Err(_) => Err("the command's exit code was lost".to_owned()),
         };
+        if streams.tty {
+            let _ = tokio::time::timeout(FIRST_SIZE, sized.notified()).await;
+        }
         Some(code)
     };
     tokio::select! {
@@ -171,6 +177,7 @@ async fn hear(
     mut input: SplitStream<WebSocket>,
     mut stdin: Option<mpsc::Sender<Bytes>>,
     resize: mpsc::Sender<(u16, u16)>,
+    sized: &Notify,
 ) {
     while let Some(Ok(message)) = input.next().await {
         let data = match message {
@@ -195,6 +202,7 @@ async fn hear(
                 if let Some(size) = terminal_size(&rest) {
                     // Only the newest size matters and the next one comes soon.
                     let _ = resize.try_send(size);
+                    sized.notify_one();
                 }
             }
             CLOSE if rest.first() == Some(&STDIN) => stdin = None,

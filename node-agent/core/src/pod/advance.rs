@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Again, Effect, Ended, Notice, PodMachine, Stage, State, StopCause, Volumes, Why};
-use crate::backoff::add;
+use crate::backoff::{BackOff, add};
 use crate::spec::{self, RestartPolicy, Role};
 
 /// Least time between the stop signal and the kill of a pod that the API has no longer.
@@ -188,6 +188,15 @@ impl PodMachine {
             }
             State::Ended { again: Again::At(at, _), .. } if volumes && *at <= now => {
                 self.start(index, sandbox, now, out);
+            }
+            // Another image deserves a try at once.
+            State::Ended { ended, again: Again::At(..) } if volumes && !ended.image.is_empty() => {
+                let wanted =
+                    spec::container(&self.pod, &slot.name).and_then(|(c, _)| c.image.clone());
+                if wanted.is_some_and(|image| image != ended.image) {
+                    self.slots[index].backoff = BackOff::default();
+                    self.start(index, sandbox, now, out);
+                }
             }
             State::Running(running) => {
                 let wanted =

@@ -92,7 +92,13 @@ impl World {
                     Effect::StartContainer { name, attempt, .. } => {
                         let id = format!("{name}{}", self.ids);
                         self.ids += 1;
-                        let status = container(&id, &name, attempt, ContainerState::Running, 0);
+                        let mut status = container(&id, &name, attempt, ContainerState::Running, 0);
+                        let image = crate::spec::container(&self.machine.pod, &name)
+                            .unwrap()
+                            .0
+                            .image
+                            .clone();
+                        status.annotations.insert(crate::config::IMAGE.to_owned(), image.unwrap());
                         answers.push(Event::Started { name, result: Ok(status) });
                     }
                     Effect::TearDown { .. } => answers.push(Event::TornDown(Ok(()))),
@@ -252,6 +258,16 @@ fn crash_loop() {
         .after(9)
         .said(&[])
         .after(1);
+    assert_eq!(world.log[..2], ["remove c0".to_owned(), "start c #2 in s0".to_owned()]);
+}
+
+#[test]
+fn another_image_is_tried_at_once() {
+    let mut world = World::new(one(json!({})));
+    world.wake().exit("c", 1).exit("c", 1).status("Running ready=False c:CrashLoopBackOff/1<1");
+    let mut pod = world.machine.pod.as_ref().clone();
+    pod.spec.as_mut().unwrap().containers[0].image = Some("j".into());
+    world.quiet().event(Event::Spec(Arc::new(pod)));
     assert_eq!(world.log[..2], ["remove c0".to_owned(), "start c #2 in s0".to_owned()]);
 }
 
