@@ -104,9 +104,18 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
                 let silence = std::time::Duration::try_from(now.duration_since(heard.of(name)));
                 node::ready_status(one) == "True" && silence.unwrap_or_default() < node::GRACE
             };
+            // The pods of a node that is well are nobody's business here.
+            let well = node::ready_status(&found) == "True" && !has_no_execute(&found);
+            let silence = std::time::Duration::try_from(now.duration_since(heard.of(&key.1)));
+            let well = well && silence.unwrap_or_default() < node::GRACE;
+            let pods = if well {
+                Vec::new()
+            } else {
+                wiring.cache.pods.filter(|pod| pods::node_name(pod) == key.1)
+            };
             let seen = node::Observed {
                 heard: heard.of(&key.1),
-                pods: wiring.cache.pods.filter(|pod| pods::node_name(pod) == key.1),
+                pods,
                 all_dark: !wiring.cache.nodes.list().iter().any(|one| alive(one)),
                 node: found,
             };

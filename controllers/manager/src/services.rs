@@ -1,11 +1,12 @@
 //! Wakes Endpoints and EndpointSlices: by services, by pods that a selector matches, and by what they write themselves.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use leme_controller_runtime::Queue;
 use leme_plan::common::matches;
-use leme_plan::{endpoints, endpointslice};
+use leme_plan::{endpoints, endpointslice, pods};
 
 use crate::{Start, Wiring, controller};
 
@@ -60,20 +61,20 @@ pub(crate) fn slices(wiring: &Wiring) -> Start {
             let labels = slice.metadata.labels.as_ref();
             labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME)) == Some(&key.1)
         };
-        let nodes = cache.nodes.list();
+        let pods = cache.pods.in_namespace(&key.0);
+        let used: BTreeSet<&str> = pods.iter().map(|pod| pods::node_name(pod)).collect();
+        let nodes =
+            used.into_iter().filter_map(|name| Some((name.to_owned(), cache.nodes.get("", name)?)));
         let seen = endpointslice::Observed {
+            nodes: nodes.collect(),
             service: cache.services.get(&key.0, &key.1),
-            pods: cache.pods.in_namespace(&key.0),
             slices: cache
                 .slices
                 .in_namespace(&key.0)
                 .into_iter()
                 .filter(|slice| named(slice))
                 .collect(),
-            nodes: nodes
-                .into_iter()
-                .map(|node| (node.metadata.name.clone().unwrap_or_default(), node))
-                .collect(),
+            pods,
         };
         Ok(endpointslice::plan(&seen, Timestamp::now()))
     })

@@ -105,17 +105,21 @@ impl Executor {
                 Action::Delete { .. } => alike.min(DELETES_AT_ONCE),
                 _ => 1,
             };
+            let at_once = match (first, brake) {
+                (Action::Delete { .. }, Some(brake)) => match granted(brake, at_once) {
+                    Ok(granted) => granted,
+                    Err(wait) => {
+                        warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
+                        outcome.braked = Some(wait);
+                        return outcome;
+                    }
+                },
+                _ => at_once,
+            };
             let (now, later) = rest.split_at(at_once);
             rest = later;
             batch =
                 if matches!(first, Action::Create { .. }) { batch.saturating_mul(2) } else { 1 };
-            if let (Action::Delete { .. }, Some(brake)) = (first, brake)
-                && let Some(wait) = now.iter().find_map(|_| brake.take().err())
-            {
-                warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
-                outcome.braked = Some(wait);
-                return outcome;
-            }
             for done in join_all(now.iter().map(|action| self.act(component, action))).await {
                 match done {
                     Done::Wrote(written) => outcome.writes.push(written),
@@ -361,6 +365,16 @@ impl Executor {
             message,
         });
     }
+}
+
+/// How many of so many deletes the brake lets through now, or how long to wait for the first.
+fn granted(brake: &Brake, wanted: usize) -> Result<usize, Duration> {
+    for taken in 0..wanted {
+        if let Err(wait) = brake.take() {
+            return if taken == 0 { Err(wait) } else { Ok(taken) };
+        }
+    }
+    Ok(wanted)
 }
 
 fn side_by_side(first: &Action, other: &Action) -> bool {

@@ -1,4 +1,7 @@
-//! Events: written in the background, the same one again as a higher count, never in the way of the work itself.
+//! Events: written in the background, the same one again as a higher count, many alike as one, and never so many that
+//! they are in the way of the work itself.
+
+mod correlate;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +19,7 @@ use tracing::{debug, warn};
 
 use crate::client::{Caller, Refused};
 use crate::resource::Resource;
+use correlate::Correlator;
 
 const QUEUE: usize = 4096;
 const KNOWN: usize = 4096;
@@ -52,6 +56,7 @@ type NoteKey = (String, &'static str, String);
 pub struct Recorder {
     sender: mpsc::Sender<Note>,
     known: Arc<Mutex<HashMap<NoteKey, Known>>>,
+    correlator: Arc<Mutex<Correlator>>,
 }
 
 impl Recorder {
@@ -61,7 +66,7 @@ impl Recorder {
         token: CancellationToken,
     ) -> (Recorder, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let recorder = Recorder { sender, known: Arc::default() };
+        let recorder = Recorder { sender, known: Arc::default(), correlator: Arc::default() };
         let known = recorder.known.clone();
         let notes = futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|note| (note, receiver))
@@ -81,6 +86,11 @@ impl Recorder {
 
     /// Tells something.
     pub fn tell(&self, note: Note) {
+        let note = {
+            let mut correlator = self.correlator.lock().unwrap_or_else(PoisonError::into_inner);
+            correlator.pass(note, Instant::now())
+        };
+        let Some(note) = note else { return };
         if let Err(error) = self.sender.try_send(note) {
             warn!(%error, "dropped an event: too many at once");
         }
@@ -100,7 +110,9 @@ impl Recorder {
 
 fn key(note: &Note) -> NoteKey {
     let who = if note.about.uid.is_empty() { &note.about.name } else { &note.about.uid };
-    (who.clone(), note.reason, note.message.clone())
+    // Events that were combined are one Event, whatever it says at the moment.
+    let message = if note.message.starts_with(correlate::COMBINED) { "" } else { &note.message };
+    (who.clone(), note.reason, message.to_owned())
 }
 
 fn resource() -> Resource {
@@ -138,7 +150,8 @@ async fn write(caller: &Caller, known: &Mutex<HashMap<NoteKey, Known>>, note: No
     let resource = resource();
     if count > 1 {
         let path = resource.object(namespace(&note), &name, "");
-        let patch = json!({ "count": count, "lastTimestamp": time_text(now) });
+        let patch =
+            json!({ "count": count, "lastTimestamp": time_text(now), "message": note.message });
         match caller.merge(&path, &patch).await {
             Ok(_) => return,
             Err(Refused::NotFound(_)) => {}
