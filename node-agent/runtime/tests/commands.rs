@@ -148,6 +148,94 @@ async fn users_capabilities_and_files() {
 }
 
 #[tokio::test]
+async fn the_default_profile_leaves_ordinary_programs_alone() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("seccomp")).await.unwrap();
+    let script = "grep Seccomp: /proc/self/status; (ls -l / | head -n 2; sleep 0.01 & wait) >/dev/null && \
+                  echo fine; unshare -u true || echo refused; mount -t tmpfs x /tmp || echo refused";
+    let mut config = shell("app", script);
+    config.security.seccomp_default = true;
+    let id = run(&runtime, &sandbox, &config).await;
+    assert_eq!(support::ended(&runtime, &id).await.exit_code, 0, "{}", node.log("seccomp", "app"));
+    let text = node.log_text("seccomp", "app");
+    assert!(text.contains("Seccomp:\t2") && text.contains("fine"), "{text}");
+    assert_eq!(text.matches("refused").count(), 2, "{text}");
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn host_network_and_open_standard_input() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let config = leme_node_core::cri::SandboxConfig { host_network: true, ..node.sandbox("host") };
+    let sandbox = runtime.run_sandbox(&config).await.unwrap();
+    let mut config = shell("app", "readlink /proc/self/ns/net; read x || echo ended");
+    config.stdin = true;
+    let open = run(&runtime, &sandbox, &config).await;
+    let ours = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    support::wait_for("the namespace", || node.log_text("host", "app").contains(&ours)).await;
+    config.stdin = false;
+    config.log_path = "closed.log".into();
+    let closed = run(&runtime, &sandbox, &config).await;
+    support::ended(&runtime, &closed).await;
+    assert!(node.log_text("host", "closed").ends_with("ended\n"));
+    assert_eq!(
+        runtime.container(&open).await.unwrap().state,
+        leme_node_core::cri::ContainerState::Running
+    );
+    assert_eq!(runtime.sandboxes().await.unwrap()[0].ip, "");
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn mounts_travel_as_far_as_they_may() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let volume = node.directory.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    rustix::mount::mount_bind(&volume, &volume).unwrap();
+    let shared = rustix::mount::MountPropagationFlags::SHARED;
+    rustix::mount::mount_change(&volume, shared).unwrap();
+    let sandbox = runtime.run_sandbox(&node.sandbox("mounts")).await.unwrap();
+    let mounts_at = |name: &str| {
+        let path = volume.join(name).display().to_string();
+        std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&path)
+    };
+    let mut shown = Vec::new();
+    for (name, propagation) in [
+        ("private", leme_node_core::cri::Propagation::Private),
+        ("out", leme_node_core::cri::Propagation::Bidirectional),
+    ] {
+        let script =
+            format!("mkdir -p /data/{name} && mount -t tmpfs x /data/{name} && echo mounted");
+        let mut config = shell(name, &script);
+        config.security.privileged = true;
+        config.mounts.push(leme_node_core::cri::Mount {
+            host_path: volume.display().to_string(),
+            container_path: "/data".into(),
+            readonly: false,
+            propagation,
+        });
+        let id = run(&runtime, &sandbox, &config).await;
+        assert_eq!(
+            support::ended(&runtime, &id).await.exit_code,
+            0,
+            "{}",
+            node.log("mounts", name)
+        );
+        shown.push(mounts_at(name));
+    }
+    for name in ["out", ""] {
+        let _ = leme_host::mounts::unmount_quietly(&volume.join(name));
+    }
+    assert_eq!(shown, [false, true]);
+    let state = node.config.root.display().to_string();
+    assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&state));
+    node.finish().await;
+}
+
+#[tokio::test]
 async fn a_log_that_was_moved_away_is_opened_anew() {
     let node = Node::new();
     let runtime = node.start().await;

@@ -107,6 +107,9 @@ impl EmbeddedRuntime {
             std::fs::canonicalize(&config.root).map_err(failed("find state directory"))?;
         config.run_dir =
             std::fs::canonicalize(&config.run_dir).map_err(failed("find run directory"))?;
+        // Commands of an earlier engine ended with it; their scratch space may not have gone.
+        leme_host::files::remove_tree(&config.run_dir.join("exec"))
+            .map_err(failed("clear run directory"))?;
         let images = ImageStore::open(&config.images).map_err(failed("open image store"))?;
         let runtime = Arc::new(EmbeddedRuntime {
             helper: Helper::new(&config.helper).map_err(failed("open helper program"))?,
