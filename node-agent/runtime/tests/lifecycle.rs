@@ -169,5 +169,18 @@ async fn containers_of_a_pod_share_what_they_should() {
     let two = run(&runtime, &other, &config).await;
     let (text, _) = support::sh(&runtime, &two, "ps").await.unwrap();
     assert!(text.contains("sleep 601") && text.contains("sleep 602"), "{text}");
+    // The namespace's first process has nothing to offer, not even to one who may trace it.
+    let mut config = shell("tracer", "sleep 603");
+    config.share_pid = true;
+    config.security.add_capabilities = vec!["SYS_PTRACE".into()];
+    let tracer = run(&runtime, &other, &config).await;
+    let look = "ls -A /proc/1/root/ /proc/1/fd; \
+                test $(readlink /proc/self/ns/net) = $(readlink /proc/1/ns/net) && echo same; \
+                grep -E 'Uid|CapPrm' /proc/1/status";
+    let (text, _) = support::sh(&runtime, &tracer, look).await.unwrap();
+    let compact: String = text.split_whitespace().collect();
+    let nobody = "Uid:65535655356553565535CapPrm:0000000000000000";
+    assert!(compact.starts_with("/proc/1/fd:/proc/1/root/:same"), "{text}");
+    assert!(compact.ends_with(nobody), "{text}");
     node.finish().await;
 }
