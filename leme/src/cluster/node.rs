@@ -90,6 +90,10 @@ pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) 
     if let Err(error) = embedded::purge(embedded).await {
         failures.push(format!("remove containers: {error:#}"));
     }
+    // Volumes in memory are mounts, in the directory beside the runtime's.
+    if let Some(Err(error)) = embedded.root.parent().map(leme_agent::release) {
+        failures.push(format!("release volumes: {error:#}"));
+    }
     if let Err(error) = PodNetwork::teardown(network).await {
         failures.push(format!("remove the pod network: {error:#}"));
     }
