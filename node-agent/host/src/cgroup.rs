@@ -92,6 +92,16 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Sets what part of the CPU the cgroup gets beside its neighbours, in version 1's unit.
+    pub fn set_cpu_shares(&self, shares: u64) -> io::Result<()> {
+        let shares = shares.clamp(2, 262_144);
+        let (file, value) = match layout() {
+            Layout::Unified => ("cpu.weight", 1 + (shares - 2) * 9999 / 262_142),
+            Layout::PerController => ("cpu.shares", shares),
+        };
+        fs::write(self.controller("cpu").join(file), value.to_string())
+    }
+
     /// Processes in the cgroup and below it.
     pub fn processes(&self) -> Vec<i32> {
         let mut pids: Vec<i32> =

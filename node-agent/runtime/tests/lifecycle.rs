@@ -136,7 +136,12 @@ async fn memory_limit_is_enforced_and_told() {
     config.resources.memory_limit = 16 << 20;
     config.resources.cpu_shares = 128;
     config.resources.oom_score_adj = 900;
-    let id = run(&runtime, &sandbox, &config).await;
+    let id = runtime.create_container(&sandbox, &config).await.unwrap();
+    let pod = format!("/sys/fs/cgroup/cpu/{}/poduid-oom/cpu.shares", node.config.cgroup_parent);
+    if leme_host::cgroup::layout() == leme_host::cgroup::Layout::PerController {
+        assert_eq!(std::fs::read_to_string(pod).unwrap().trim(), "128");
+    }
+    runtime.start_container(&id).await.unwrap();
     let status = ended(&runtime, &id).await;
     assert!(status.oom_killed, "{status:?}");
     assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));

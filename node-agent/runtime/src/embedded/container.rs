@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leme_host::cgroup::Cgroup;
+use leme_host::cgroup::{self, Cgroup};
 use leme_host::files;
 use leme_host::helper::protocol::{
     Command, ContainerRequest, ExitRecord, Failure, Phase, Report, Request, ShimRecord,
@@ -15,7 +15,7 @@ use leme_node_core::cri::{ContainerConfig, ContainerState, ContainerStatus};
 use nix::sys::signal::Signal;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::records::{self, ContainerRecord};
+use super::records::{self, ContainerRecord, SandboxRecord};
 use super::watch::{Connection, Order};
 use super::{EmbeddedRuntime, blocking, failed, from_failure, lock};
 use crate::{Result, RuntimeError, RuntimeEvent};
@@ -66,6 +66,7 @@ impl EmbeddedRuntime {
         match self.launch(&record).await {
             Ok((connection, phase)) => {
                 self.admit(record, phase, Some(connection));
+                self.weigh_pod(&sandbox);
                 Ok(id)
             }
             Err(error) => {
@@ -76,6 +77,19 @@ impl EmbeddedRuntime {
                 .await?;
                 Err(error)
             }
+        }
+    }
+
+    /// A pod gets of the CPU what its containers ask for together, not as much as any other pod.
+    fn weigh_pod(&self, sandbox: &SandboxRecord) {
+        let inside = self.containers_of(&sandbox.id);
+        let asked = inside.iter().filter(|entry| !entry.ended());
+        let shares = asked.map(|entry| entry.record.config.resources.cpu_shares.max(2)).sum();
+        let pod = Cgroup::new(&self.config.pod_cgroup(&sandbox.config.pod.uid));
+        if cgroup::has_controller("cpu")
+            && let Err(error) = pod.and_then(|pod| pod.set_cpu_shares(shares))
+        {
+            tracing::warn!(sandbox = %sandbox.id, %error, "the pod's CPU shares cannot be set");
         }
     }
 
