@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -37,6 +38,10 @@ impl Heard {
         all.entry(node.to_owned()).or_insert_with(|| (String::new(), Timestamp::now())).1
     }
 
+    fn silence(&self, node: &str, now: Timestamp) -> Duration {
+        Duration::try_from(now.duration_since(self.of(node))).unwrap_or_default()
+    }
+
     fn forget(&self, node: &str) {
         self.lock().remove(node);
     }
@@ -56,8 +61,9 @@ fn has_no_execute(node: &Node) -> bool {
 
 const LEASES: &str = "kube-node-lease";
 
-pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
-    let (queue, heard) = (Arc::new(Queue::default()), Heard::default());
+/// Wakes nodes by their own changes, and all of them when the readiness of one changes: whether every node is silent
+/// counts for each.
+fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heard) {
     let (waker, signs, nodes) = (queue.clone(), heard.clone(), wiring.cache.nodes.clone());
     wiring.cache.nodes.on_change(Box::new(move |key, old, new| {
         let Some(fresh) = new else {
@@ -69,7 +75,7 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
             signs.sign(&key.1, sign);
         }
         waker.add(key.clone());
-        if old.is_none_or(|old| node::ready_status(old) != node::ready_status(fresh)) {
+        if old.is_some_and(|old| node::ready_status(old) != node::ready_status(fresh)) {
             nodes.keys().into_iter().for_each(|key| waker.add(key));
         }
     }));
@@ -90,6 +96,11 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
             waker.add((String::new(), name.to_owned()));
         }
     }));
+}
+
+pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
+    let (queue, heard) = (Arc::new(Queue::default()), Heard::default());
+    wake_nodes(wiring, &queue, &heard);
     // A wrong belief about nodes must not empty the cluster: evictions trickle.
     let brake = Some(Brake::new(50, 5));
     controller(wiring, "node-controller", queue, brake, move |wiring, key, _| {
@@ -100,14 +111,11 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
             };
             let now = Timestamp::now();
             let alive = |one: &Node| {
-                let name = one.metadata.name.as_deref().unwrap_or("");
-                let silence = std::time::Duration::try_from(now.duration_since(heard.of(name)));
-                node::ready_status(one) == "True" && silence.unwrap_or_default() < node::GRACE
+                let silence = heard.silence(one.metadata.name.as_deref().unwrap_or(""), now);
+                node::ready_status(one) == "True" && silence < node::GRACE
             };
             // The pods of a node that is well are nobody's business here.
-            let well = node::ready_status(&found) == "True" && !has_no_execute(&found);
-            let silence = std::time::Duration::try_from(now.duration_since(heard.of(&key.1)));
-            let well = well && silence.unwrap_or_default() < node::GRACE;
+            let well = alive(&found) && !has_no_execute(&found);
             let pods = if well {
                 Vec::new()
             } else {

@@ -36,4 +36,14 @@ impl Brake {
         }
         Err(Duration::from_secs_f64((1.0 - state.0) / self.per_second))
     }
+
+    /// Takes as many tokens as there are, up to `wanted`, or says how long to wait for the first.
+    pub fn take_up_to(&self, wanted: usize) -> Result<usize, Duration> {
+        for taken in 0..wanted {
+            if let Err(wait) = self.take() {
+                return if taken == 0 { Err(wait) } else { Ok(taken) };
+            }
+        }
+        Ok(wanted)
+    }
 }

@@ -106,7 +106,7 @@ impl Executor {
                 _ => 1,
             };
             let at_once = match (first, brake) {
-                (Action::Delete { .. }, Some(brake)) => match granted(brake, at_once) {
+                (Action::Delete { .. }, Some(brake)) => match brake.take_up_to(at_once) {
                     Ok(granted) => granted,
                     Err(wait) => {
                         warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
@@ -365,16 +365,6 @@ impl Executor {
             message,
         });
     }
-}
-
-/// How many of so many deletes the brake lets through now, or how long to wait for the first.
-fn granted(brake: &Brake, wanted: usize) -> Result<usize, Duration> {
-    for taken in 0..wanted {
-        if let Err(wait) = brake.take() {
-            return if taken == 0 { Err(wait) } else { Ok(taken) };
-        }
-    }
-    Ok(wanted)
 }
 
 fn side_by_side(first: &Action, other: &Action) -> bool {
