@@ -10,15 +10,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::runtime::{WatchStreamExt, watcher};
-use leme_cri::RuntimeEvent;
-use leme_node_core::config::{Dns, Mounted, POD_UID};
-use leme_node_core::cri::{ContainerStatus, PodIdentity, SandboxStatus};
+use leme_node_core::config::{Dns, Mounted};
+use leme_node_core::cri::{ContainerStatus, PodIdentity};
 use leme_node_core::fields::Facts;
-use leme_node_core::lookup::{self, Content, Key, Sources};
-use leme_node_core::pod::{self, Observed, PodMachine, State};
+use leme_node_core::lookup::{Key, Sources};
+use leme_node_core::pod::{self, Observed, PodMachine};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,7 +54,7 @@ pub struct Entry {
     /// What `changes` was when a container was started, by name, or volumes prepared, by the empty name.
     pub asked: HashMap<String, u64>,
     /// No wake-up before that time: its last one changed nothing.
-    calm: Option<Timestamp>,
+    pub calm: Option<Timestamp>,
 }
 
 impl Entry {
@@ -74,21 +72,21 @@ pub struct Agent {
     pub dns: Dns,
     pub pods: HashMap<String, Entry>,
     pub sources: Sources,
-    watches: HashMap<Key, source::Watch>,
+    pub watches: HashMap<Key, source::Watch>,
     pub views: Views,
     pub recorder: Recorder,
     pub to: UnboundedSender<Event>,
     from: UnboundedReceiver<Event>,
     /// What the runtime had at the last listing, by pod.
-    seen: HashMap<String, (PodIdentity, Observed)>,
+    pub seen: HashMap<String, (PodIdentity, Observed)>,
     /// Pods that the listing under way has named.
-    listing: HashSet<String>,
+    pub listing: HashSet<String>,
     /// Whether the API has listed all pods once.
-    synced: bool,
-    relisting: bool,
-    relist_at: Timestamp,
+    pub synced: bool,
+    pub relisting: bool,
+    pub relist_at: Timestamp,
     node: NodeKeeper,
-    streams: Vec<AbortOnDropHandle<()>>,
+    pub streams: Vec<AbortOnDropHandle<()>>,
 }
 
 /// The time.
@@ -243,7 +241,7 @@ impl Agent {
     }
 
     /// Starts the watch of this node's pods: after the runtime has been listed, so that what runs is adopted.
-    fn watch_pods(&mut self) {
+    pub fn watch_pods(&mut self) {
         let api: Api<Pod> = Api::all(self.config.client.clone());
         let selector = format!("spec.nodeName={}", self.config.node_name);
         let to = self.to.clone();
@@ -285,219 +283,6 @@ impl Agent {
         });
     }
 
-    fn handle_listed(
-        &mut self,
-        result: Result<(Vec<SandboxStatus>, Vec<ContainerStatus>), String>,
-    ) {
-        self.relisting = false;
-        let (sandboxes, containers) = match result {
-            Ok(lists) => lists,
-            Err(error) => {
-                tracing::warn!(%error, "the runtime could not be listed, trying again");
-                self.relist_at = after(Duration::from_secs(1));
-                return;
-            }
-        };
-        let first = self.streams.len() < 2;
-        self.seen = group(sandboxes, containers);
-        let empty = Observed::default();
-        let known: Vec<String> = self.pods.keys().cloned().collect();
-        for uid in known {
-            let observed = self.seen.get(&uid).map_or(&empty, |(_, o)| o).clone();
-            self.step(&uid, pod::Event::Observed(observed));
-        }
-        if first {
-            self.watch_pods();
-        }
-        self.adopt_orphans();
-    }
-
-    /// What runs for pods that the API does not have goes, once the API has said which it has.
-    fn adopt_orphans(&mut self) {
-        if !self.synced {
-            return;
-        }
-        let strange: Vec<String> =
-            self.seen.keys().filter(|uid| !self.pods.contains_key(*uid)).cloned().collect();
-        for uid in strange {
-            let Some((identity, observed)) = self.seen.remove(&uid) else { continue };
-            tracing::info!(pod = %identity.name, namespace = %identity.namespace, "stopping a pod that the API does not have");
-            let pod = Pod {
-                metadata: ObjectMeta {
-                    name: Some(identity.name),
-                    namespace: Some(identity.namespace),
-                    uid: Some(identity.uid),
-                    ..ObjectMeta::default()
-                },
-                ..Pod::default()
-            };
-            let machine = PodMachine::orphan(Arc::new(pod), &observed, now());
-            self.insert(uid, machine, true);
-        }
-    }
-
-    fn insert(&mut self, uid: String, machine: PodMachine, orphan: bool) {
-        let entry = Entry {
-            machine,
-            orphan,
-            volumes: Default::default(),
-            plans: Plans::new(),
-            volume_lock: Arc::default(),
-            early: Vec::new(),
-            references: BTreeSet::new(),
-            written: None,
-            writing: false,
-            api_again: None,
-            delete: false,
-            forget_again: None,
-            changes: 0,
-            asked: HashMap::new(),
-            calm: None,
-        };
-        self.pods.insert(uid.clone(), entry);
-        self.refer(&uid);
-        self.step(&uid, pod::Event::Wake);
-    }
-
-    fn handle_pods(&mut self, event: watcher::Event<Pod>) {
-        match event {
-            watcher::Event::Init => self.listing.clear(),
-            watcher::Event::InitApply(pod) => {
-                self.listing.extend(pod.metadata.uid.clone());
-                self.apply(pod);
-            }
-            watcher::Event::Apply(pod) => self.apply(pod),
-            watcher::Event::Delete(pod) => {
-                if let Some(uid) = pod.metadata.uid {
-                    self.step(&uid, pod::Event::Gone);
-                }
-            }
-            watcher::Event::InitDone => {
-                let listing = std::mem::take(&mut self.listing);
-                let gone: Vec<String> =
-                    self.pods.keys().filter(|uid| !listing.contains(*uid)).cloned().collect();
-                for uid in gone {
-                    self.step(&uid, pod::Event::Gone);
-                }
-                self.synced = true;
-                self.adopt_orphans();
-            }
-        }
-    }
-
-    fn apply(&mut self, mut pod: Pod) {
-        let Some(uid) = pod.metadata.uid.clone() else { return };
-        pod.metadata.managed_fields = None;
-        if self.pods.contains_key(&uid) {
-            self.step(&uid, pod::Event::Spec(Arc::new(pod)));
-            self.refer(&uid);
-            return;
-        }
-        let observed = self.seen.remove(&uid).map(|(_, o)| o).unwrap_or_default();
-        let machine = PodMachine::new(Arc::new(pod), &observed, now());
-        self.insert(uid, machine, false);
-    }
-
-    /// Watches what the pod refers to, and ends watches that nobody needs.
-    fn refer(&mut self, uid: &str) {
-        let Some(entry) = self.pods.get_mut(uid) else { return };
-        let wanted = if entry.orphan || entry.machine.is_finished() {
-            BTreeSet::new()
-        } else {
-            lookup::references(entry.machine.pod(), &self.sources)
-        };
-        if wanted == entry.references {
-            return;
-        }
-        for key in wanted.difference(&entry.references) {
-            self.watches.entry(key.clone()).or_insert_with(|| {
-                source::watch(&self.config.client, key.clone(), self.to.clone())
-            });
-        }
-        entry.references = wanted;
-        self.drop_watches();
-    }
-
-    fn drop_watches(&mut self) {
-        let needed: HashSet<&Key> = self.pods.values().flat_map(|e| &e.references).collect();
-        let idle: Vec<Key> =
-            self.watches.keys().filter(|key| !needed.contains(key)).cloned().collect();
-        for key in idle {
-            self.watches.remove(&key);
-            self.sources.forget(&key);
-        }
-    }
-
-    fn handle_source(&mut self, key: Key, content: Option<Content>) {
-        // Late news of a watch that has ended would never be refreshed.
-        if !self.watches.contains_key(&key) || !self.sources.set(key.clone(), content) {
-            return;
-        }
-        let users: Vec<String> = self
-            .pods
-            .iter()
-            .filter(|(_, e)| e.references.contains(&key))
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        for uid in users {
-            self.refer(&uid);
-            if let Some(entry) = self.pods.get_mut(&uid) {
-                entry.changes += 1;
-            }
-            self.step(&uid, pod::Event::Changed);
-            self.refresh_volumes(&uid);
-        }
-    }
-
-    fn handle_runtime(&mut self, event: RuntimeEvent) {
-        // A start is answered by the call that asked for it.
-        let RuntimeEvent::ContainerExited { id } = event else { return };
-        let (runtime, to) = (self.config.runtime.clone(), self.to.clone());
-        tokio::spawn(async move {
-            match worker::status(&*runtime, &id).await {
-                Ok(status) => {
-                    let uid = status.labels.get(POD_UID).cloned().unwrap_or_default();
-                    let _ = to.send(Event::Machine(uid, Box::new(pod::Event::Exited(status))));
-                }
-                Err(error) => tracing::debug!(%id, %error, "ended container not inspected"),
-            }
-        });
-    }
-
-    fn handle_machine(&mut self, uid: &str, event: pod::Event) {
-        let Some(entry) = self.pods.get_mut(uid) else { return };
-        if let pod::Event::Exited(status) = &event {
-            let starting =
-                |s: &pod::Slot| s.name == status.name && matches!(s.state, State::Starting { .. });
-            if entry.machine.slots().iter().any(starting) {
-                entry.early.push(status.clone());
-            }
-        }
-        let started = matches!(event, pod::Event::Started { .. });
-        let failed = match &event {
-            pod::Event::Started { name, result: Err(_) } => Some(name.clone()),
-            _ => None,
-        };
-        self.step(uid, event);
-        if let Some(name) = failed {
-            self.ask_again(uid, &name);
-        }
-        if started {
-            let early = self.pods.get_mut(uid).map(|e| std::mem::take(&mut e.early));
-            for status in early.into_iter().flatten() {
-                self.step(uid, pod::Event::Exited(status));
-            }
-        }
-    }
-
-    /// A change that came while a call was under way counts for that call too.
-    fn ask_again(&mut self, uid: &str, what: &str) {
-        let Some(entry) = self.pods.get(uid) else { return };
-        if entry.asked.get(what).is_some_and(|asked| *asked < entry.changes) {
-            self.step(uid, pod::Event::Changed);
-        }
-    }
-
     /// One step of a pod's machine, and all that follows.
     pub fn step(&mut self, uid: &str, event: pod::Event) {
         let Some(entry) = self.pods.get_mut(uid) else { return };
@@ -512,44 +297,4 @@ impl Agent {
         }
         self.publish(uid);
     }
-
-    fn handle_forgotten(&mut self, uid: &str, result: Result<(), String>) {
-        match result {
-            Ok(()) => {
-                if let Some(entry) = self.pods.remove(uid) {
-                    self.views.remove(entry.machine.pod());
-                }
-                self.drop_watches();
-            }
-            Err(error) => {
-                tracing::warn!(pod = %uid, %error, "remains of a pod not removed, trying again");
-                if let Some(entry) = self.pods.get_mut(uid) {
-                    entry.forget_again = Some(after(Duration::from_secs(5)));
-                }
-            }
-        }
-    }
-}
-
-/// What the runtime has, by pod.
-fn group(
-    sandboxes: Vec<SandboxStatus>,
-    containers: Vec<ContainerStatus>,
-) -> HashMap<String, (PodIdentity, Observed)> {
-    let mut pods: HashMap<String, (PodIdentity, Observed)> = HashMap::new();
-    let mut owner: HashMap<String, String> = HashMap::new();
-    for sandbox in sandboxes {
-        owner.insert(sandbox.id.clone(), sandbox.pod.uid.clone());
-        let entry = pods.entry(sandbox.pod.uid.clone()).or_default();
-        entry.0 = sandbox.pod.clone();
-        entry.1.sandboxes.push(sandbox);
-    }
-    for container in containers {
-        if let Some(uid) = owner.get(&container.sandbox_id)
-            && let Some((_, observed)) = pods.get_mut(uid)
-        {
-            observed.containers.push(container);
-        }
-    }
-    pods
 }

@@ -5,6 +5,7 @@
 
 mod agent;
 mod event;
+mod intake;
 mod kubelet;
 mod node;
 mod perform;

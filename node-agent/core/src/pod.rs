@@ -8,6 +8,8 @@ mod adopt;
 mod advance;
 mod apply;
 mod slot;
+mod started;
+mod stop;
 
 use std::sync::Arc;
 use std::time::Duration;
