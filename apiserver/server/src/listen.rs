@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
+use crate::gather::Gather;
 use crate::identity;
 use crate::lifetime::Lifetime;
 use crate::pki::Pki;
@@ -127,8 +128,9 @@ impl Acceptor {
             async move { Ok::<_, Infallible>(handle(api, identity, request).await) }
         });
         // Boxed: in the task itself it would be counted once per step of its life.
-        let mut connection =
-            Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(tls), service));
+        let mut connection = Box::pin(
+            builder.serve_connection_with_upgrades(TokioIo::new(Gather::new(tls, http2)), service),
+        );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.lifetime.stopping() => {
