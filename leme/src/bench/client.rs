@@ -115,6 +115,8 @@ impl Http1 {
             .header(header::CONTENT_TYPE, ask.content_type)
             .body(Full::new(ask.body))
             .context("make a request")?;
+        // The connection may still be putting away the last answer.
+        self.sender.ready().await.context("the connection is gone")?;
         let answer = self.sender.send_request(request).await.context("send a request")?;
         let mut body = succeeded(answer).await?;
         let mut count = 0;
