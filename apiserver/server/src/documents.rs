@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
-use crate::openapi;
 use crate::query::Query;
+use crate::{openapi, openapi_v2};
 
 /// The Kubernetes version whose API is served.
 const MAJOR: &str = "1";
@@ -45,6 +45,7 @@ pub(crate) async fn answer(
     match segments.as_slice() {
         ["healthz" | "livez" | "readyz", rest @ ..] => health(api, segments[0], rest, query).await,
         ["version"] => Ok(version()),
+        ["openapi", "v2"] => Ok(openapi_v2::document(headers)),
         ["openapi", "v3"] => Ok(openapi::index(headers)),
         ["openapi", "v3", path @ ..] => openapi::document(headers, &path.join("/"), query),
         [] => Ok(answer::value(200, &json!({ "paths": paths(api) }))),
@@ -54,7 +55,7 @@ pub(crate) async fn answer(
 
 fn paths(api: &Api) -> Vec<String> {
     let mut paths = api.discovery.paths();
-    let fixed = ["/healthz", "/livez", "/readyz", "/openapi/v3", "/version"];
+    let fixed = ["/healthz", "/livez", "/readyz", "/openapi/v2", "/openapi/v3", "/version"];
     paths.extend(fixed.iter().map(ToString::to_string));
     paths
 }

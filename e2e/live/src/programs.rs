@@ -138,9 +138,12 @@ fn built(path: &str) -> PathBuf {
     path
 }
 
-/// The binary under test: the release build.
+/// The binary under test: the release build, or the one that LEME_BIN names.
 pub fn leme() -> PathBuf {
-    built("target/release/leme")
+    match std::env::var_os("LEME_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => built("target/release/leme"),
+    }
 }
 
 /// The sample image.

@@ -189,7 +189,7 @@ fn full_disk(host: &Host) {
     host.up("--no-node").ok();
     let value = "x".repeat(500_000);
     let mut refused = None;
-    for index in 0..40 {
+    for index in 0..150 {
         let created = host
             .kubectl(&format!("create configmap big-{index} --from-literal"))
             .arg(format!("a={}", &value[..100_000]))
@@ -199,7 +199,7 @@ fn full_disk(host: &Host) {
             break;
         }
     }
-    let refused = refused.expect("a 6 MB disk does not hold 4 MB of objects and their pages");
+    let refused = refused.expect("a 6 MB disk does not hold 15 MB of objects");
     assert!(
         refused.contains("out of space") || refused.contains("InsufficientStorage"),
         "{refused}"

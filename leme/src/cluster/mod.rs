@@ -6,4 +6,5 @@ pub mod down;
 pub mod node;
 pub mod parts;
 pub mod plan;
+pub mod reach;
 pub mod up;

@@ -1,14 +1,11 @@
 //! `leme up`: starts or resumes a cluster, applies files, waits until they are served, stays until it is told to stop.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use leme_meta::Object;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::api::Api;
@@ -16,6 +13,7 @@ use crate::args::UpArgs;
 use crate::cluster::data::DataDir;
 use crate::cluster::parts::Cluster;
 use crate::cluster::plan::Plan;
+use crate::cluster::reach;
 use crate::documents::{self, Document};
 use crate::progress::{self, View};
 use crate::targets;
@@ -25,9 +23,6 @@ use crate::verbs::apply;
 pub const UP: &str = "cluster";
 /// How long nodes may take to become Ready.
 const NODE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause between two tries at a Route whose answer has not come through yet, and their number.
-const ROUTE_PAUSE: Duration = Duration::from_millis(20);
-const ROUTE_TRIES: usize = 150;
 
 /// Runs the command.
 pub async fn run(args: &UpArgs) -> Result<()> {
@@ -44,19 +39,19 @@ pub async fn run(args: &UpArgs) -> Result<()> {
     let _lock = data.lock()?;
     log_to(&data)?;
     let started = Instant::now();
+    let mut stop = Stop::listen()?;
     let cluster = Cluster::start(plan, &data).await?;
-    let mut ended = Box::pin(told_to_stop());
     let outcome = tokio::select! {
         outcome = bring_up(&cluster, args, &mut documents, view, started) => outcome.map(|()| true),
         failed = cluster.failed() => Err(failed),
-        reason = &mut ended => { reason.map(|()| false) }
+        () = stop.told() => Ok(false),
     };
     let outcome = match outcome {
         Ok(true) => {
             view.tell(UP, "is up", &stop_hint(args));
             tokio::select! {
                 failed = cluster.failed() => Err(failed),
-                reason = &mut ended => reason,
+                () = stop.told() => Ok(()),
             }
         }
         Ok(false) => Ok(()),
@@ -66,8 +61,7 @@ pub async fn run(args: &UpArgs) -> Result<()> {
         eprintln!("stopping");
     }
     // A second signal means "at once".
-    let hurry = Box::pin(told_to_stop());
-    let stopped = cluster.stop(hurry).await;
+    let stopped = cluster.stop(stop.told()).await;
     outcome.and(stopped)
 }
 
@@ -96,13 +90,25 @@ fn stop_hint(args: &UpArgs) -> String {
     }
 }
 
-/// Returns at the first SIGINT or SIGTERM.
-async fn told_to_stop() -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+/// SIGINT and SIGTERM, listened for from the beginning: the default of both would leave half a cluster behind.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Stop> {
+        let interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        Ok(Stop { interrupt, terminate })
+    }
+
+    /// Returns at the next of either.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
@@ -129,6 +135,7 @@ async fn bring_up(
             view.tell("files", "applied", "nothing can run without a node");
         } else {
             progress::wait_until_served(api, documents, args.timeout, view).await?;
+            reach::services(api, documents).await?;
         }
     }
     tell_urls(cluster, api, documents, args, view).await?;
@@ -162,7 +169,7 @@ async fn tell_urls(
         let route = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
         let (host, path) = (route.text(&["spec", "host"]), route.text(&["spec", "path"]));
         if !args.no_node {
-            answers(router, host, path).await?;
+            reach::route(router, host, path).await?;
         }
         let port = if router.port() == 80 { String::new() } else { format!(":{}", router.port()) };
         let url = format!("http://{host}{port}{path}");
@@ -173,32 +180,4 @@ async fn tell_urls(
         }
     }
     Ok(())
-}
-
-/// Asks the router for a host until somebody behind it answers.
-async fn answers(router: SocketAddr, host: &str, path: &str) -> Result<()> {
-    ensure!(
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()),
-        "the Route has no host"
-    );
-    let path = if path.is_empty() { "/" } else { path };
-    let mut last = String::new();
-    for _ in 0..ROUTE_TRIES {
-        match status_of(router, host, path).await {
-            Ok(line) if !line.contains(" 503 ") => return Ok(()),
-            Ok(line) => last = line,
-            Err(error) => last = error.to_string(),
-        }
-        tokio::time::sleep(ROUTE_PAUSE).await;
-    }
-    bail!("http://{host}{path} is not served: {last}")
-}
-
-async fn status_of(router: SocketAddr, host: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(router).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut head = [0; 64];
-    let count = stream.read(&mut head).await?;
-    Ok(String::from_utf8_lossy(&head[..count]).lines().next().unwrap_or("").to_owned())
 }

@@ -1,0 +1,87 @@
+//! Whether what is served can be reached from this machine: the last step of a start, tried for real.
+//!
+//! The API says when an endpoint is ready; rules and router follow it within milliseconds, and only a connection proves
+//! that they have.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use leme_meta::Object;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::api::Api;
+use crate::documents::Document;
+
+/// Pause between two tries at what has not come through yet, and their number.
+const PAUSE: Duration = Duration::from_millis(20);
+const TRIES: usize = 150;
+/// How long one connection may take.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Connects to the first TCP port of each Service that has a cluster address and selects pods.
+pub async fn services(api: &Api, documents: &[Document]) -> Result<()> {
+    for document in documents.iter().filter(|document| document.kind.kind == "Service") {
+        let found = api.find(document.kind, &document.namespace, &document.name).await?;
+        let service = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
+        if let Some(address) = address(&service) {
+            connect(address)
+                .await
+                .with_context(|| format!("reach {} at {address}", document.shown()))?;
+        }
+    }
+    Ok(())
+}
+
+fn address(service: &Object) -> Option<SocketAddr> {
+    let selects = service.at(&["spec", "selector"])?.as_object()?;
+    let ip: IpAddr = service.text(&["spec", "clusterIP"]).parse().ok()?;
+    let ports = service.at(&["spec", "ports"]).and_then(Value::as_array)?;
+    let tcp = ports.iter().find(|port| port["protocol"].as_str().unwrap_or("TCP") == "TCP")?;
+    let port = u16::try_from(tcp["port"].as_u64()?).ok()?;
+    (!selects.is_empty()).then(|| SocketAddr::new(ip, port))
+}
+
+async fn connect(address: SocketAddr) -> Result<()> {
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => last = "no answer".to_owned(),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    bail!("{last}")
+}
+
+/// Asks the router for a host until somebody behind it answers.
+pub async fn route(router: SocketAddr, host: &str, path: &str) -> Result<()> {
+    ensure!(
+        !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()),
+        "the Route has no host"
+    );
+    let path = if path.is_empty() { "/" } else { path };
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        match status_of(router, host, path).await {
+            Ok(line) if !line.contains(" 503 ") => return Ok(()),
+            Ok(line) => last = line,
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    bail!("http://{host}{path} is not served: {last}")
+}
+
+async fn status_of(router: SocketAddr, host: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(router).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = [0; 64];
+    let count = stream.read(&mut head).await?;
+    Ok(String::from_utf8_lossy(&head[..count]).lines().next().unwrap_or("").to_owned())
+}
