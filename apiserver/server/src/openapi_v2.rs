@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::answer::{self, Answer};
 use crate::body::Body;
 
-/// The media type of gnostic's `openapi.v2.Document`, the one form that client-go asks for.
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media type of gnostic's `openapi.v2.Document`. Clients ask for it with an `@`, which is no media type that Go's own
+/// parser takes, so the answer has the later spelling.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const TITLE: &str = "Kubernetes";
 const VERSION: &str = "v1.33.0";
 
@@ -18,7 +19,7 @@ const VERSION: &str = "v1.33.0";
 pub(crate) fn document(headers: &HeaderMap) -> Answer {
     let accepted = headers.get_all(header::ACCEPT);
     let protobuf = accepted.iter().any(|value| {
-        value.to_str().is_ok_and(|value| value.contains("proto-openapi.spec.v2@v1.0+protobuf"))
+        value.to_str().is_ok_and(|value| value.contains("com.github.proto-openapi.spec.v2"))
     });
     if protobuf {
         return answer::with_body(200, PROTOBUF, Body::whole(encoded()));

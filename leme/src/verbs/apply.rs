@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail};
 use leme_kinds::schemas;
 use leme_meta::patch;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::{self, Api, ApiError, JSON};
 use crate::args::ApplyArgs;
@@ -107,8 +107,10 @@ pub async fn apply(
     dry_run: bool,
 ) -> std::result::Result<Outcome, ApiError> {
     let mut modified = document.object.clone();
-    let note = modified.to_string();
-    modified["metadata"]["annotations"][LAST_APPLIED] = note.into();
+    if !modified["metadata"]["annotations"].is_object() {
+        modified["metadata"]["annotations"] = json!({});
+    }
+    modified["metadata"]["annotations"][LAST_APPLIED] = note(&modified).into();
     let mut last = None;
     for _ in 0..TRIES {
         let current = api.find(document.kind, &document.namespace, &document.name).await?;
@@ -122,6 +124,23 @@ pub async fn apply(
         }
     }
     Err(last.unwrap_or_else(|| ApiError::Transport("no try was made".to_owned())))
+}
+
+/// The object as kubectl notes it: Go's JSON, which escapes what HTML could trip over, and a line break. The same text
+/// from both means that neither sees a change where the other has applied.
+fn note(object: &Value) -> String {
+    let text = object.to_string();
+    let mut note = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                note.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
+            c => note.push(c),
+        }
+    }
+    note.push('\n');
+    note
 }
 
 async fn create(
