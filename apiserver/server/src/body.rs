@@ -98,6 +98,10 @@ impl http_body::Body for Body {
 /// A client that needs longer than this for its body is not sending one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How much of a body that is too large is still taken in before the answer, and for how long.
+const MAX_DRAIN: usize = 16 * 1024 * 1024;
+const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Reads a whole request body, never holding more than the limit.
 pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
     match tokio::time::timeout(PATIENCE, read_bounded(body)).await {
@@ -109,8 +113,9 @@ pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
 }
 
 async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
-    let too_large = || Status::too_large(format!("limit is {MAX_BODY}"));
+    let too_large = || Status::too_large(format!("Request entity too large: limit is {MAX_BODY}"));
     if http_body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
+        drain(body).await;
         return Err(too_large());
     }
     let broken = |error: BoxError| {
@@ -122,6 +127,7 @@ async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if first.len() + rest.len() + data.len() > MAX_BODY {
+            drain(body).await;
             return Err(too_large());
         }
         if first.is_empty() {
@@ -137,6 +143,22 @@ async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&rest);
     Ok(whole.freeze())
+}
+
+/// Takes in and drops what a client still sends, within limits: many clients read the answer only after they have sent
+/// everything, and would see a broken connection in its place.
+async fn drain(mut body: RequestBody) {
+    let dropping = async {
+        let mut dropped = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            dropped += frame.data_ref().map_or(0, Bytes::len);
+            if dropped > MAX_DRAIN {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than this gets the broken connection.
+    let _ = tokio::time::timeout(DRAIN_PATIENCE, dropping).await;
 }
 
 /// The media type of a request body, without parameters; JSON if the client did not say.
