@@ -112,6 +112,22 @@ impl Host {
         self.children.push(child);
     }
 
+    /// The cgroups above a running pod's, one per hierarchy: what `leme down` must remove.
+    pub fn cgroups_of_pod(&self, uid: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy() == format!("pod{uid}") {
+                    found.push(folder.clone());
+                } else if depth < 3 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push((entry.path(), depth + 1));
+                }
+            }
+        }
+        found
+    }
+
     /// What of this host's cluster is still on the machine: processes, mounts, cgroups, interfaces.
     pub fn leftovers(&self) -> Vec<String> {
         let data = self.folder().to_string_lossy().into_owned();

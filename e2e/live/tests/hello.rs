@@ -41,8 +41,12 @@ fn the_sample_is_served_and_resumes() {
     let again = host.up("").fails(1);
     assert!(again.contains("is in use by leme"), "{again}");
 
+    let uid = host.kubectl("get pods -n hello -o jsonpath={.items[0].metadata.uid}").run().ok();
+    let cgroups = host.cgroups_of_pod(&uid);
+    assert!(!cgroups.is_empty(), "pods run in cgroups of their own");
     host.leme("down").run().ok();
     assert_eq!(host.leftovers(), Vec::<String>::new());
+    assert!(cgroups.iter().all(|cgroup| !cgroup.exists()), "{cgroups:?}");
 
     let resumed = url_of_resumed(&host, &manifest);
     assert_eq!(resumed, url);
