@@ -121,10 +121,19 @@ impl Quantity {
         ceil(self.nanos, 1_000_000)
     }
 
+    /// Thousandths of a unit, rounded up, and cut to the range of the type.
+    pub fn milli_value(&self) -> i64 {
+        cut(self.milli())
+    }
+
     /// Units, rounded up, and cut to the range of the type.
     pub fn value(&self) -> i64 {
-        let units = ceil(self.nanos, NANOS);
-        i64::try_from(units).unwrap_or(if units < 0 { i64::MIN } else { i64::MAX })
+        cut(ceil(self.nanos, NANOS))
+    }
+
+    /// How often the divisor fits, rounded up, and cut to the range of the type; nothing unless it is above zero.
+    pub fn ratio(&self, divisor: &Quantity) -> Option<i64> {
+        (divisor.nanos > 0).then(|| cut(ceil(self.nanos, divisor.nanos)))
     }
 
     /// Whether the amount is zero.
@@ -193,6 +202,10 @@ fn shift(number: i128, power: i64) -> Option<i128> {
         (Some(factor), true) => Some(ceil(number, factor)),
         (None, true) => Some(1),
     }
+}
+
+fn cut(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
 fn ceil(number: i128, by: i128) -> i128 {
@@ -328,6 +341,9 @@ mod tests {
         assert_eq!(parse("1.5Gi").value(), 1_610_612_736);
         assert_eq!((parse("100m").milli(), parse("100m").value()), (100, 1));
         assert_eq!((parse("1u").milli(), parse("-1500m").value()), (1, -1));
+        assert_eq!((parse("1.5").milli_value(), parse("12E").milli_value()), (1500, i64::MAX));
+        assert_eq!(parse("1500m").ratio(&parse("1")), Some(2));
+        assert_eq!(parse("1").ratio(&parse("0")), None);
         assert!(parse("1Gi") > parse("1G") && parse("1000m") == parse("1"));
         let sum = parse("0").checked_add(&parse("1Gi")).and_then(|q| q.checked_add(&parse("1Gi")));
         assert_eq!(sum.map(|q| q.to_string()).as_deref(), Some("2Gi"));
