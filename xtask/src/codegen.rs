@@ -1,19 +1,25 @@
-//! `codegen`: makes the field table of the kinds from OpenAPI v2 documents that one points it at.
+//! `codegen`: makes the field table of the kinds from OpenAPI v2 documents that one points it at; with `--protobuf`, the
+//! table of protobuf numbers (`numbers`).
 //!
 //! Knows: where the facts stand in those documents, which types are wanted, the text form of the table. Copies names and
 //! properties of fields, never descriptions. Kubernetes types come from the Kubernetes document; the OpenShift document
 //! adds its own types, and the defaults, which the other leaves out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+use crate::{numbers, root};
+
 const TABLE: &str = "apis/kinds/src/fields.txt";
+const NUMBERS: &str = "apiserver/server/src/protobuf/numbers.txt";
+const USAGE: &str =
+    "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json | codegen --protobuf DIR";
 
 /// Short names of the packages in the table.
-const PREFIXES: &[(&str, &str)] = &[
+pub(crate) const PREFIXES: &[(&str, &str)] = &[
     ("c", "io.k8s.api.core.v1."),
     ("m", "io.k8s.apimachinery.pkg.apis.meta.v1."),
     ("as", "io.k8s.api.autoscaling.v1."),
@@ -68,26 +74,41 @@ const SCALARS: &[(&str, &str)] = &[
     ("io.k8s.apimachinery.pkg.runtime.RawExtension", "raw"),
 ];
 
-/// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json`: writes the table.
+/// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json` writes the field table, `codegen --protobuf DIR` the
+/// table of numbers.
 pub fn run(args: &[String]) -> Result<()> {
-    let (mut kubernetes, mut openshift) = (None, None);
+    let (mut kubernetes, mut openshift, mut protobuf) = (None, None, None);
     let mut args = args.iter();
     while let Some(flag) = args.next() {
-        let path = args.next().with_context(|| format!("{flag} needs a file"))?;
+        let path = args.next().with_context(|| format!("{flag} needs a path"))?;
         match flag.as_str() {
             "--kubernetes" => kubernetes = Some(path),
             "--openshift" => openshift = Some(path),
-            _ => bail!("codegen --kubernetes SWAGGER.json --openshift OPENAPI.json"),
+            "--protobuf" => protobuf = Some(path),
+            _ => bail!(USAGE),
         }
     }
-    let (Some(kubernetes), Some(openshift)) = (kubernetes, openshift) else {
-        bail!("codegen --kubernetes SWAGGER.json --openshift OPENAPI.json");
-    };
-    let documents =
-        Documents { kubernetes: definitions(kubernetes)?, openshift: definitions(openshift)? };
-    let table = documents.table()?;
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(TABLE);
-    std::fs::write(&path, table).with_context(|| format!("cannot write {}", path.display()))
+    match (kubernetes, openshift, protobuf) {
+        (Some(kubernetes), Some(openshift), None) => {
+            let documents = Documents {
+                kubernetes: definitions(kubernetes)?,
+                openshift: definitions(openshift)?,
+            };
+            write(TABLE, &documents.table()?)
+        }
+        (None, None, Some(directory)) => {
+            let path = root().join(TABLE);
+            let fields = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            write(NUMBERS, &numbers::table(&fields, Path::new(directory))?)
+        }
+        _ => bail!(USAGE),
+    }
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    let path = root().join(path);
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn definitions(path: &str) -> Result<Map<String, Value>> {

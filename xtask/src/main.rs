@@ -3,6 +3,7 @@
 mod codegen;
 mod graph;
 mod image;
+mod numbers;
 mod source;
 mod tidy;
 
@@ -19,7 +20,11 @@ const CHORES: &[Chore] = &[
         tidy::run,
     ),
     ("image", "build the sample image as an OCI layout: target/images/sample.tar", image::run),
-    ("codegen", "write apis/kinds/src/fields.txt from OpenAPI documents", codegen::run),
+    (
+        "codegen",
+        "write the field table from OpenAPI documents, or the protobuf numbers from generated.proto files",
+        codegen::run,
+    ),
 ];
 
 fn main() -> ExitCode {
