@@ -1,6 +1,7 @@
 //! Clusters to measure: this program once more, as `leme up` in a process of its own, so that client and server do not
 //! share threads or memory.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -89,6 +90,16 @@ impl Cluster {
             }
         }
         bail!("leme up ended before the cluster was up")
+    }
+
+    /// Does some work; fails at once when the cluster ends before it is done.
+    pub async fn during<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            ended = self.child.wait() => {
+                bail!("leme up ended by itself: {}", ended.context("wait for leme up")?)
+            }
+        }
     }
 
     /// Its process.

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, ensure};
 use futures::future::BoxFuture;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{BenchArgs, Progress};
 use crate::bench::figures::Figure;
@@ -110,7 +111,7 @@ async fn run_all(chosen: &[&Bench], root: &Path, args: &BenchArgs) -> Result<usi
             Err(error) => failures.push((bench.name, format!("{error:#}"))),
         }
     }
-    if args.output == Progress::Auto {
+    if args.output == Progress::Auto && !rows.is_empty() {
         print!("{}", table(rows));
     }
     for (name, reason) in &failures {
@@ -122,17 +123,19 @@ async fn run_all(chosen: &[&Bench], root: &Path, args: &BenchArgs) -> Result<usi
     Ok(failures.len())
 }
 
-/// Set by Ctrl-C. The clusters that are measured get it too and end; the bench at hand then fails and cleans up.
+/// Set by Ctrl-C and by SIGTERM. The bench at hand cleans up, and no other is begun; a cluster that is being measured gets
+/// Ctrl-C as well and ends, so that its bench fails at once.
 fn interrupts() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
-    let mut signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
-        .context("listen for SIGINT")?;
-    let set = Arc::clone(&flag);
-    tokio::spawn(async move {
-        while signals.recv().await.is_some() {
-            set.store(true, Ordering::Relaxed);
-        }
-    });
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut signals = signal(kind).context("listen for signals")?;
+        let set = Arc::clone(&flag);
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                set.store(true, Ordering::Relaxed);
+            }
+        });
+    }
     Ok(flag)
 }
 

@@ -70,7 +70,7 @@ async fn measure(folder: &Path, data: &Path, image: &Path) -> Result<Vec<Figure>
     let (sample, image) = (text(&sample)?, text(image)?);
     cluster::leme(&["image", "load", image], data).await?;
 
-    let (cluster, said) = Cluster::start(data, &["-f", sample]).await?;
+    let (mut cluster, said) = Cluster::start(data, &["-f", sample]).await?;
     let mut figures = vec![
         Figure::time("leme up: node Ready after", ready(&said)?, "<= 1,000 ms"),
         Figure::time("leme up: sample served after", served(&said)?, "<= 2,000 ms"),
@@ -78,7 +78,7 @@ async fn measure(folder: &Path, data: &Path, image: &Path) -> Result<Vec<Figure>
     tokio::time::sleep(SETTLE).await;
     let few = memory(&cluster, &mut figures)?;
     let api = connect::connect_with(&cluster.kubeconfig()).await?;
-    pods(&api, &mut figures).await?;
+    cluster.during(pods(&api, &mut figures)).await?;
     tokio::time::sleep(SETTLE).await;
     let many = memory_of(&cluster)?;
     let growth = many.total.saturating_sub(few.total) as f64 / f64::from(REPLICAS + MORE);
@@ -89,7 +89,7 @@ async fn measure(folder: &Path, data: &Path, image: &Path) -> Result<Vec<Figure>
         "<= 2 MiB (design)",
     ));
     idle(&cluster, &mut figures).await?;
-    no_pods(&api).await?;
+    cluster.during(no_pods(&api)).await?;
     drop(api);
     cluster.stop().await?;
 
