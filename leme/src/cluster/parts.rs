@@ -35,6 +35,8 @@ use crate::cluster::plan::Plan;
 const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Hosts of Routes end in this; every resolver sends it to the loopback interface.
 const ROUTE_DOMAIN: &str = "apps.localhost";
+/// How long the parts may take to end when they are told to.
+const PARTS_GRACE: Duration = Duration::from_secs(5);
 /// How long the API server may finish what it has begun.
 const SERVER_GRACE: Duration = Duration::from_secs(2);
 /// Pods on a node at most.
@@ -255,12 +257,19 @@ impl Cluster {
         let mut failures = Vec::new();
         self.controllers.cancel();
         self.agents.cancel();
-        while let Some(ended) = self.tasks.get_mut().join_next().await {
-            match ended {
-                Ok((_, Ok(()))) => {}
-                Ok((part, Err(error))) => failures.push(format!("{part}: {error:#}")),
-                Err(panic) => failures.push(format!("a part panicked: {panic}")),
+        let tasks = self.tasks.get_mut();
+        let ending = async {
+            while let Some(ended) = tasks.join_next().await {
+                match ended {
+                    Ok((_, Ok(()))) => {}
+                    Ok((part, Err(error))) => failures.push(format!("{part}: {error:#}")),
+                    Err(panic) => failures.push(format!("a part panicked: {panic}")),
+                }
             }
+        };
+        if tokio::time::timeout(PARTS_GRACE, ending).await.is_err() {
+            failures.push(format!("{} parts did not end by themselves", tasks.len()));
+            tasks.shutdown().await;
         }
         let graceful = async {
             for node in &self.nodes {
