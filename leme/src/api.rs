@@ -76,23 +76,9 @@ impl From<kube::Error> for ApiError {
                 reason: status.reason.clone(),
                 message: status.message.clone(),
             },
-            other => ApiError::Transport(chain(&other)),
+            other => ApiError::Transport(leme_host::files::chain(&other)),
         }
     }
-}
-
-/// An error and its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Result of a call.

@@ -69,7 +69,7 @@ fn graceful(ctx: &Context, asked: Option<i64>, old: &Value) -> Option<(Value, Op
     if !deleting(old) {
         let grace = grace.max(0);
         let metadata = json::child(&mut new, "metadata");
-        json::set(metadata, "deletionTimestamp", json::timestamp(later(ctx.now, grace)));
+        json::set(metadata, "deletionTimestamp", leme_meta::time::seconds(later(ctx.now, grace)));
         json::set(metadata, "deletionGracePeriodSeconds", grace);
         bump_generation(&mut new);
         return Some((new, Some(grace)));
@@ -81,7 +81,7 @@ fn graceful(ctx: &Context, asked: Option<i64>, old: &Value) -> Option<(Value, Op
     let metadata = json::child(&mut new, "metadata");
     let due: Option<Timestamp> = json::text(metadata, &["deletionTimestamp"]).parse().ok();
     let due = later(due.unwrap_or(ctx.now), period - pending);
-    json::set(metadata, "deletionTimestamp", json::timestamp(due));
+    json::set(metadata, "deletionTimestamp", leme_meta::time::seconds(due));
     json::set(metadata, "deletionGracePeriodSeconds", period);
     Some((new, Some(period)))
 }

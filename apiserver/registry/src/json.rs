@@ -2,7 +2,6 @@
 //!
 //! Knows: JSON. Refuses to know: kinds.
 
-use jiff::Timestamp;
 use leme_meta::object::map_mut;
 use serde_json::{Map, Value};
 
@@ -125,9 +124,4 @@ pub fn pairs(map: &Value) -> impl Iterator<Item = (&str, &str)> {
         .into_iter()
         .flat_map(Map::iter)
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
-}
-
-/// A time as `metav1.Time` is written: whole seconds, UTC.
-pub fn timestamp(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

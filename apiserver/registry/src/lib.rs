@@ -60,7 +60,7 @@ impl Context<'_> {
 
     /// The time now as `metav1.Time` is written.
     pub fn timestamp(&self) -> Value {
-        Value::String(json::timestamp(self.now))
+        Value::String(leme_meta::time::seconds(self.now))
     }
 }
 

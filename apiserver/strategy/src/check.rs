@@ -118,15 +118,20 @@ pub(crate) fn port_or_name(value: &Value, field: &str, path: &Path, errors: &mut
             named(&path, name, &leme_registry::names::port_name(name), errors)
         }
         port => {
-            let number = port.and_then(Value::as_i64).unwrap_or(0);
-            if !(1..=65535).contains(&number) {
-                errors.push(FieldError::invalid(
-                    &path,
-                    number,
-                    "must be between 1 and 65535, inclusive",
-                ));
-            }
+            port_in_range(port.and_then(Value::as_i64), &path, errors);
         }
+    }
+}
+
+/// A port number that must be there.
+pub(crate) fn required_port(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
+    port_in_range(json::int(value, &[field]), &path.child(field), errors);
+}
+
+fn port_in_range(port: Option<i64>, path: &Path, errors: &mut Errors) {
+    let number = port.unwrap_or(0);
+    if !(1..=65535).contains(&number) {
+        errors.push(FieldError::invalid(path, number, "must be between 1 and 65535, inclusive"));
     }
 }
 

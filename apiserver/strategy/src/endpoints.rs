@@ -82,14 +82,7 @@ fn validate_endpoints(endpoints: &Value) -> Errors {
                 errors.push(FieldError::required(&path.child("name"), ""));
             }
             check::optional_name(port, "name", &path, names::dns1123_label, &mut errors);
-            let number = json::int(port, &["port"]).unwrap_or(0);
-            if !(1..=65535).contains(&number) {
-                errors.push(FieldError::invalid(
-                    &path.child("port"),
-                    number,
-                    "must be between 1 and 65535, inclusive",
-                ));
-            }
+            check::required_port(port, "port", &path, &mut errors);
             check::required_one_of(port, "protocol", &path, &PROTOCOLS, &mut errors);
         }
     }

@@ -42,6 +42,20 @@ impl ObjectRef {
         }
     }
 
+    /// The reference of an object as the API writes it; what is missing is empty.
+    pub fn of_value(object: &Value) -> ObjectRef {
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let meta = &object["metadata"];
+        ObjectRef {
+            api_version: text(&object["apiVersion"]),
+            kind: text(&object["kind"]),
+            namespace: text(&meta["namespace"]),
+            name: text(&meta["name"]),
+            uid: text(&meta["uid"]),
+            resource_version: text(&meta["resourceVersion"]),
+        }
+    }
+
     /// The same object, whatever its resourceVersion is by then; the uid is still checked.
     pub fn any_version(mut self) -> ObjectRef {
         self.resource_version.clear();

@@ -67,7 +67,7 @@ pub fn annotation<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
 
 /// Time as statuses write it: whole seconds, UTC.
 pub fn time_text(now: Timestamp) -> String {
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    leme_meta::time::seconds(now)
 }
 
 /// How long from `now` to `then`; zero if it has passed.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     EndpointAddress, EndpointPort, EndpointSubset, Endpoints, ObjectReference, Pod, Service,
+    ServicePort,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
@@ -151,7 +152,18 @@ fn address_of<'a>(pod: &'a Pod, service: &Service) -> Option<&'a str> {
         .find(|text| text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6() == v6))
 }
 
-type PortKey = Vec<(String, i32, String, Option<String>)>;
+/// The ports a pod offers for a service: name, number, protocol, application's protocol.
+pub(crate) type PortKey = Vec<(String, i32, String, Option<String>)>;
+
+/// The ports of a service as this pod has them; a port it does not name is left out.
+pub(crate) fn port_key(ports: &[ServicePort], pod: &Pod) -> PortKey {
+    let key = ports.iter().filter_map(|port| {
+        let number = pods::target_port(port, pod.spec.as_ref())?;
+        let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
+        Some((port.name.clone().unwrap_or_default(), number, protocol, port.app_protocol.clone()))
+    });
+    key.collect()
+}
 
 fn subsets(service: &Service, wanted: &[&Pod]) -> Vec<EndpointSubset> {
     let spec = service.spec.clone().unwrap_or_default();
@@ -160,19 +172,7 @@ fn subsets(service: &Service, wanted: &[&Pod]) -> Vec<EndpointSubset> {
         BTreeMap::new();
     for pod in wanted {
         let Some(ip) = address_of(pod, service) else { continue };
-        let mut key: PortKey = ports
-            .iter()
-            .filter_map(|port| {
-                let number = pods::target_port(port, pod.spec.as_ref())?;
-                let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-                Some((
-                    port.name.clone().unwrap_or_default(),
-                    number,
-                    protocol,
-                    port.app_protocol.clone(),
-                ))
-            })
-            .collect();
+        let mut key = port_key(&ports, pod);
         key.sort();
         if key.is_empty() && !ports.is_empty() {
             continue;

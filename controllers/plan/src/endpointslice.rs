@@ -15,7 +15,7 @@ use crate::Plan;
 use crate::action::{Action, ObjectRef};
 use crate::common::{Labels, matches};
 use crate::endpoints::{
-    host_name, is_headless, is_own, pod_reference, publishes_unready, selector,
+    PortKey, host_name, is_headless, is_own, pod_reference, port_key, publishes_unready, selector,
 };
 use crate::pods;
 use crate::report::{Report, Shown, Waiting};
@@ -83,7 +83,6 @@ fn families(service: &Service) -> Vec<&str> {
     if listed.is_empty() { vec!["IPv4"] } else { listed }
 }
 
-type PortKey = Vec<(String, i32, String, Option<String>)>;
 type Wanted = BTreeMap<PortKey, BTreeMap<String, Endpoint>>;
 
 /// The endpoints of one family by their ports, and there by the uid of their pod.
@@ -100,19 +99,7 @@ fn wanted(
             text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6() == (family == "IPv6"))
         });
         let Some(address) = address else { continue };
-        let key: PortKey = ports
-            .iter()
-            .filter_map(|port| {
-                let number = pods::target_port(port, pod.spec.as_ref())?;
-                let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
-                Some((
-                    port.name.clone().unwrap_or_default(),
-                    number,
-                    protocol,
-                    port.app_protocol.clone(),
-                ))
-            })
-            .collect();
+        let key = port_key(&ports, pod);
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         wanted.entry(key).or_default().insert(uid, endpoint(service, pod, address, nodes));
     }

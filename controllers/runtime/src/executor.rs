@@ -176,17 +176,17 @@ impl Executor {
                 Done::Nothing
             }
             Action::Create { object, told } => {
-                let target = reference(&object.0);
+                let target = ObjectRef::of_value(&object.0);
                 let result = self.create(&target, &object.0).await;
                 self.finish(component, &target, told.as_ref(), "", result, true)
             }
             Action::Update { object } => {
-                let target = reference(&object.0);
+                let target = ObjectRef::of_value(&object.0);
                 let result = self.put(&target, "", &object.0).await;
                 self.finish(component, &target, None, "", result, false)
             }
             Action::Finalize { namespace } => {
-                let target = reference(&namespace.0);
+                let target = ObjectRef::of_value(&namespace.0);
                 let result = self.put(&target, "finalize", &namespace.0).await;
                 self.finish(component, &target, None, "", result, false)
             }
@@ -310,7 +310,7 @@ impl Executor {
     ) -> Done {
         let refused = match result {
             Ok(value) => {
-                let written = reference(&value);
+                let written = ObjectRef::of_value(&value);
                 let name = if written.name.is_empty() { &target.name } else { &written.name };
                 self.tell(component, told, false, name, node, "");
                 let revision = written.resource_version.parse().unwrap_or(0);
@@ -377,17 +377,4 @@ fn side_by_side(first: &Action, other: &Action) -> bool {
 
 fn unserved(target: &ObjectRef) -> Refused {
     Refused::Other(format!("no kind {} in {} is served", target.kind, target.api_version))
-}
-
-fn reference(object: &Value) -> ObjectRef {
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let meta = &object["metadata"];
-    ObjectRef {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        namespace: text(&meta["namespace"]),
-        name: text(&meta["name"]),
-        uid: text(&meta["uid"]),
-        resource_version: text(&meta["resourceVersion"]),
-    }
 }

@@ -62,7 +62,7 @@ impl Cluster {
                 Ok(())
             }
             Action::Create { object, told } => {
-                let target = reference(&object.0);
+                let target = ObjectRef::of_value(&object.0);
                 let result = row(&target)
                     .and_then(|kind| self.api.create(kind, &target.namespace, object.0.clone()));
                 self.finish(&target, told.as_ref(), "", result)
@@ -103,7 +103,7 @@ impl Cluster {
     }
 
     fn put(&mut self, object: &Value, part: Target) -> Result<(), Option<Failure>> {
-        let target = reference(object);
+        let target = ObjectRef::of_value(object);
         let result = row(&target).and_then(|kind| {
             self.api.update(kind, &target.namespace, &target.name, part, object.clone())
         });
@@ -149,7 +149,7 @@ impl Cluster {
         result: Result<Value, Status>,
     ) -> Result<(), Option<Failure>> {
         let (name, error, outcome) = match result {
-            Ok(value) => (reference(&value).name, String::new(), Ok(())),
+            Ok(value) => (ObjectRef::of_value(&value).name, String::new(), Ok(())),
             Err(status) if status.code == 404 => return Ok(()),
             Err(status) if status.code == 409 => return Err(None),
             Err(status) if status.message.contains("being terminated") => return Ok(()),
@@ -191,17 +191,4 @@ impl Cluster {
 
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
-}
-
-pub(crate) fn reference(object: &Value) -> ObjectRef {
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let meta = &object["metadata"];
-    ObjectRef {
-        api_version: text(&object["apiVersion"]),
-        kind: text(&object["kind"]),
-        namespace: text(&meta["namespace"]),
-        name: text(&meta["name"]),
-        uid: text(&meta["uid"]),
-        resource_version: text(&meta["resourceVersion"]),
-    }
 }

@@ -120,7 +120,7 @@ impl FakeNode {
         self.renewed = Some(now);
         let spec = json!({
             "holderIdentity": self.name, "leaseDurationSeconds": 40,
-            "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+            "renewTime": leme_meta::time::micros(now),
         });
         let name = self.name.clone();
         if cluster.api.typed_get::<Lease>(LEASES, &name).is_some() {

@@ -21,7 +21,6 @@ use leme_sched::VolumeFacts;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::execute::reference;
 
 fn place(meta: &ObjectMeta) -> (String, String) {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
@@ -221,7 +220,7 @@ impl Cluster {
                 self.api
                     .list(kind, None)
                     .into_iter()
-                    .map(|object| (reference(object), meta(object))),
+                    .map(|object| (ObjectRef::of_value(object), meta(object))),
             );
         }
         for (target, found) in &all {

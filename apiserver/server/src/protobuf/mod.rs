@@ -230,8 +230,8 @@ impl Decoder {
             FieldType::Bytes => STANDARD.encode(payload.bytes()?).into(),
             FieldType::Quantity => wire::single_text(payload.bytes()?)?.into(),
             FieldType::IntOrString => int_or_string(payload.bytes()?)?,
-            FieldType::Time => time(payload.bytes()?, "%Y-%m-%dT%H:%M:%SZ")?,
-            FieldType::MicroTime => time(payload.bytes()?, "%Y-%m-%dT%H:%M:%S.%6fZ")?,
+            FieldType::Time => time(payload.bytes()?, leme_meta::time::seconds)?,
+            FieldType::MicroTime => time(payload.bytes()?, leme_meta::time::micros)?,
             FieldType::Raw => raw(payload.bytes()?)?,
             FieldType::Ref(name) => {
                 Value::Object(self.message(name, payload.bytes()?, depth + 1)?)
@@ -255,7 +255,7 @@ fn int_or_string(bytes: &[u8]) -> Result<Value> {
 }
 
 /// A time; the empty message is Go's zero time, which is null in JSON.
-fn time(bytes: &[u8], format: &str) -> Result<Value> {
+fn time(bytes: &[u8], written: fn(jiff::Timestamp) -> String) -> Result<Value> {
     let (mut seconds, mut nanos) = (None, 0);
     for field in Reader::new(bytes) {
         match field? {
@@ -268,7 +268,7 @@ fn time(bytes: &[u8], format: &str) -> Result<Value> {
     }
     let Some(seconds) = seconds else { return Ok(Value::Null) };
     let time = jiff::Timestamp::new(seconds, nanos).map_err(|_| Wrong("a time out of range"))?;
-    Ok(time.strftime(format).to_string().into())
+    Ok(written(time).into())
 }
 
 /// JSON inside protobuf.

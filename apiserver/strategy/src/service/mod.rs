@@ -234,18 +234,11 @@ fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
                 errors.push(FieldError::duplicate(&path.child("name"), name));
             }
         }
-        let number = json::int(port, &["port"]).unwrap_or(0);
-        if !(1..=65535).contains(&number) {
-            errors.push(FieldError::invalid(
-                &path.child("port"),
-                number,
-                "must be between 1 and 65535, inclusive",
-            ));
-        }
+        check::required_port(port, "port", &path, errors);
         check::required_one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], errors);
         check::port_or_name(port, "targetPort", &path, errors);
         let protocol = json::text(port, &["protocol"]);
-        if !numbers.insert((protocol, number)) {
+        if !numbers.insert((protocol, json::int(port, &["port"]))) {
             errors.push(FieldError::duplicate(&path, port));
         }
         let node_port = json::int(port, &["nodePort"]).unwrap_or(0);
