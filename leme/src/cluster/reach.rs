@@ -19,8 +19,9 @@ use crate::documents::Document;
 /// Pause between two tries at what has not come through yet, and their number.
 const PAUSE: Duration = Duration::from_millis(20);
 const TRIES: usize = 150;
-/// How long one connection may take.
-const CONNECT: Duration = Duration::from_secs(1);
+/// How long the first try may take, for a packet to a pod that is gone since the last stop is answered by nobody; each
+/// further try may take twice as long, up to the longest, for an application may be slow.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Connects to the first TCP port of each Service that has a cluster address and selects pods.
 pub async fn services(api: &Api, documents: &[Document]) -> Result<()> {
@@ -46,12 +47,15 @@ fn address(service: &Object) -> Option<SocketAddr> {
 }
 
 async fn connect(address: SocketAddr) -> Result<()> {
-    let mut last = String::new();
+    let (mut last, mut patience) = (String::new(), PATIENCE.0);
     for _ in 0..TRIES {
-        match timeout(CONNECT, TcpStream::connect(address)).await {
+        match timeout(patience, TcpStream::connect(address)).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => last = error.to_string(),
-            Err(_) => last = "no answer".to_owned(),
+            Err(_) => {
+                last = "no answer".to_owned();
+                patience = (patience * 2).min(PATIENCE.1);
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -65,12 +69,16 @@ pub async fn route(router: SocketAddr, host: &str, path: &str) -> Result<()> {
         "the Route has no host"
     );
     let path = if path.is_empty() { "/" } else { path };
-    let mut last = String::new();
+    let (mut last, mut patience) = (String::new(), PATIENCE.0);
     for _ in 0..TRIES {
-        match status_of(router, host, path).await {
-            Ok(line) if !line.contains(" 503 ") => return Ok(()),
-            Ok(line) => last = line,
-            Err(error) => last = error.to_string(),
+        match timeout(patience, status_of(router, host, path)).await {
+            Ok(Ok(line)) if !line.contains(" 503 ") => return Ok(()),
+            Ok(Ok(line)) => last = line,
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => {
+                last = "no answer".to_owned();
+                patience = (patience * 2).min(PATIENCE.1);
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
