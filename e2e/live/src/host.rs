@@ -139,8 +139,10 @@ impl Host {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            let mountinfo = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
             let own = entry.file_name().to_string_lossy() == std::process::id().to_string();
-            if command.contains(&data) && !own {
+            let inside = mountinfo.contains(&data) && found.is_empty();
+            if (command.contains(&data) || inside) && !own {
                 found.push(format!("process {} {command}", entry.file_name().to_string_lossy()));
             }
         }

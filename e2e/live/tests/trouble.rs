@@ -209,6 +209,25 @@ fn full_disk(host: &Host) {
 }
 
 #[test]
+fn a_stop_while_pods_are_being_made_leaves_nothing() {
+    let host = Host::new();
+    host.load_sample();
+    let yaml = "apiVersion: v1\nkind: ReplicationController\nmetadata: {name: many}\nspec:\n  replicas: 30\n  selector: {app: many}\n\
+                \x20 template:\n    metadata: {labels: {app: many}}\n    spec:\n      containers:\n\
+                \x20     - {name: c, image: \"leme/sample:latest\", imagePullPolicy: IfNotPresent}\n";
+    let file = host.folder().join("many.yaml");
+    fs::write(&file, yaml).unwrap();
+    for pause in [0, 60, 150, 300] {
+        let mut up = host.leme(&format!("up -f {}", file.display())).spawn();
+        until("the cluster is starting", || host.data().join("admin.kubeconfig").exists());
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        kill(Pid::from_raw(up.id() as i32), Signal::SIGINT).unwrap();
+        assert!(up.wait().unwrap().success());
+        assert_eq!(host.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn ctrl_c_in_the_middle_leaves_nothing() {
     let host = Host::new();
     host.load_sample();

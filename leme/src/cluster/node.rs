@@ -19,9 +19,6 @@ pub const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
 pub const CLUSTER_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 244, 0, 0), 16);
 /// Most nodes on one machine.
 pub const MAX_NODES: u32 = 16;
-/// How often the containers of a node are removed until nothing is left of them, and the pause in between.
-const PURGES: usize = 20;
-const PURGE_PAUSE: Duration = Duration::from_millis(100);
 /// How long containers get to end by themselves when the cluster stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -90,16 +87,7 @@ pub fn remove_run(data: &DataDir) {
 
 pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {
     let mut failures = Vec::new();
-    // A container that was being made when the stop came may appear after the first look.
-    let mut purged = embedded::purge(embedded).await;
-    for _ in 1..PURGES {
-        if purged.is_ok() {
-            break;
-        }
-        tokio::time::sleep(PURGE_PAUSE).await;
-        purged = embedded::purge(embedded).await;
-    }
-    if let Err(error) = purged {
+    if let Err(error) = embedded::purge(embedded).await {
         failures.push(format!("remove containers: {error:#}"));
     }
     // Volumes in memory are mounts, in the directory beside the runtime's.
@@ -110,6 +98,12 @@ pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) 
         failures.push(format!("remove the pod network: {error:#}"));
     }
     failures
+}
+
+/// Lets nothing new start: what the agent had begun would else come after the last look.
+pub async fn close(runtime: &EmbeddedRuntime) -> Option<String> {
+    let closed = tokio::time::timeout(STOP_GRACE, runtime.close()).await;
+    closed.err().map(|_| "a container is being made and does not come to an end".to_owned())
 }
 
 /// Ends all containers side by side.

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::cluster::data::{self, DataDir};
 use crate::cluster::node::{
-    Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight, remove_node,
-    remove_run, stop_containers,
+    self, Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight,
+    remove_node, remove_run, stop_containers,
 };
 use crate::cluster::plan::Plan;
 
@@ -270,6 +270,9 @@ impl Cluster {
         if tokio::time::timeout(PARTS_GRACE, ending).await.is_err() {
             failures.push(format!("{} parts did not end by themselves", tasks.len()));
             tasks.shutdown().await;
+        }
+        for node in &self.nodes {
+            failures.extend(node::close(&node.runtime).await);
         }
         let graceful = async {
             for node in &self.nodes {

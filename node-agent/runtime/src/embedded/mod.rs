@@ -90,6 +90,8 @@ pub struct EmbeddedRuntime {
     events: broadcast::Sender<RuntimeEvent>,
     /// One at a time per engine: the shared PID namespace of a sandbox is made on first need.
     pid_namespaces: tokio::sync::Mutex<()>,
+    /// Whether sandboxes and containers are still made and started; read for as long as one is.
+    open: tokio::sync::RwLock<bool>,
 }
 
 impl EmbeddedRuntime {
@@ -120,6 +122,7 @@ impl EmbeddedRuntime {
             containers: Mutex::default(),
             events: broadcast::channel(1024).0,
             pid_namespaces: tokio::sync::Mutex::default(),
+            open: tokio::sync::RwLock::new(true),
             config,
         });
         runtime.adopt_containers().await?;
@@ -129,6 +132,24 @@ impl EmbeddedRuntime {
     /// The image store that containers are made from.
     pub fn image_store(&self) -> &ImageStore {
         &self.images
+    }
+
+    /// Makes and starts nothing more, and returns when what was under way is done: what is stopped or purged after this is
+    /// all there will be.
+    pub async fn close(&self) {
+        *self.open.write().await = false;
+    }
+
+    /// The right to make or start something, for as long as it is held.
+    async fn while_open(&self) -> Result<tokio::sync::RwLockReadGuard<'_, bool>> {
+        let open = self.open.read().await;
+        match *open {
+            true => Ok(open),
+            false => Err(RuntimeError::Failed {
+                operation: "start",
+                message: "the container runtime is being stopped".into(),
+            }),
+        }
     }
 
     /// Stops every sandbox, keeping their records: what a node does that shuts down in order.
@@ -219,6 +240,7 @@ impl Runtime for EmbeddedRuntime {
     }
 
     async fn run_sandbox(&self, config: &SandboxConfig) -> Result<String> {
+        let _open = self.while_open().await?;
         self.make_sandbox(config).await
     }
 
@@ -236,10 +258,12 @@ impl Runtime for EmbeddedRuntime {
     }
 
     async fn create_container(&self, sandbox_id: &str, config: &ContainerConfig) -> Result<String> {
+        let _open = self.while_open().await?;
         self.make_container(sandbox_id, config).await
     }
 
     async fn start_container(&self, id: &str) -> Result<()> {
+        let _open = self.while_open().await?;
         self.entry(id)?.start().await
     }
 
