@@ -162,6 +162,6 @@ pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rust
 
 pub async fn preflight() -> Result<()> {
     let missing = leme_network::check::preflight().await;
-    ensure!(missing.is_empty(), "this machine cannot run a node:\n  {}", missing.join("\n  "));
+    ensure!(missing.is_empty(), "this machine cannot run a node: {}", missing.join("; "));
     Ok(())
 }
