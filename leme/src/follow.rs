@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use leme_kinds::Kind;
 use leme_meta::Object;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -22,7 +21,7 @@ pub type Key = (&'static str, String, String);
 
 /// What is there now of the kinds followed.
 pub struct Picture {
-    objects: HashMap<Key, Value>,
+    objects: HashMap<Key, Object>,
     updates: mpsc::Receiver<Update>,
     listed: usize,
     wanted: usize,
@@ -31,9 +30,9 @@ pub struct Picture {
 
 enum Update {
     /// Everything there is of a kind.
-    Listed(&'static Kind, Vec<Value>),
+    Listed(&'static Kind, Vec<Object>),
     /// One object changed or went away.
-    Changed(&'static Kind, Value, bool),
+    Changed(&'static Kind, Object, bool),
 }
 
 impl Picture {
@@ -63,23 +62,23 @@ impl Picture {
     }
 
     /// One object.
-    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&Value> {
+    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&Object> {
         self.objects.get(&(kind.plural, namespace.to_owned(), name.to_owned()))
     }
 
     /// All objects of a kind, by its plural.
-    pub fn all<'a>(&'a self, plural: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub fn all<'a>(&'a self, plural: &'a str) -> impl Iterator<Item = &'a Object> {
         self.objects.iter().filter(move |(key, _)| key.0 == plural).map(|(_, object)| object)
     }
 
     /// Objects of a kind whose controller or owner has this uid, by name.
-    pub fn owned<'a>(&'a self, plural: &'a str, uid: &'a str) -> Vec<&'a Value> {
-        let owns = |object: &&Value| {
-            let owners = object["metadata"]["ownerReferences"].as_array();
+    pub fn owned<'a>(&'a self, plural: &'a str, uid: &'a str) -> Vec<&'a Object> {
+        let owns = |object: &&Object| {
+            let owners = object.0["metadata"]["ownerReferences"].as_array();
             owners.into_iter().flatten().any(|owner| owner["uid"].as_str() == Some(uid))
         };
-        let mut owned: Vec<&Value> = self.all(plural).filter(owns).collect();
-        owned.sort_by_key(|object| object["metadata"]["name"].as_str());
+        let mut owned: Vec<&Object> = self.all(plural).filter(owns).collect();
+        owned.sort_by_key(|object| object.name());
         owned
     }
 
@@ -102,9 +101,8 @@ impl Picture {
     }
 }
 
-fn key(kind: &'static Kind, object: &Value) -> Key {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
-    (kind.plural, text("namespace"), text("name"))
+fn key(kind: &'static Kind, object: &Object) -> Key {
+    (kind.plural, object.namespace().to_owned(), object.name().to_owned())
 }
 
 /// Lists and watches one kind until nobody listens any more.
@@ -125,7 +123,7 @@ async fn feed_once(
     sender: &mpsc::Sender<Update>,
 ) -> Result<bool, ApiError> {
     let (items, mut version) = api.list(kind, None, "").await?;
-    if sender.send(Update::Listed(kind, items)).await.is_err() {
+    if sender.send(Update::Listed(kind, items.into_iter().map(Object).collect())).await.is_err() {
         return Ok(false);
     }
     loop {
@@ -143,7 +141,7 @@ async fn feed_once(
             if type_ == "BOOKMARK" {
                 continue;
             }
-            let update = Update::Changed(kind, object.0, type_ == "DELETED");
+            let update = Update::Changed(kind, object, type_ == "DELETED");
             if sender.send(update).await.is_err() {
                 return Ok(false);
             }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use leme_kinds::Kind;
-use leme_meta::Object;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
@@ -158,12 +157,11 @@ impl Teller {
             lines.push(line(0, &document.shown(), &served::document(document, picture)));
             let uid = picture
                 .get(document.kind, &document.namespace, &document.name)
-                .map(|object| Object(object.clone()).uid().to_owned())
+                .map(|object| object.uid())
                 .unwrap_or_default();
-            for child in picture.owned("pods", &uid) {
-                let child = Object(child.clone());
+            for child in picture.owned("pods", uid) {
                 let shown = format!("pod/{}", child.name());
-                lines.push(line(1, &shown, &served::state(&child, picture)));
+                lines.push(line(1, &shown, &served::state(child, picture)));
             }
         }
         let (columns, rows) = terminal::size().unwrap_or((80, 24));

@@ -37,7 +37,7 @@ pub const LOOKED_AT: &[(&str, &str, &str)] =
 /// The state of a document's object.
 pub fn document(document: &Document, picture: &Picture) -> State {
     match picture.get(document.kind, &document.namespace, &document.name) {
-        Some(object) => state(&Object(object.clone()), picture),
+        Some(object) => state(object, picture),
         None => State::Waits("not created yet".to_owned()),
     }
 }
@@ -99,8 +99,7 @@ fn replication_controller(object: &Object, picture: &Picture) -> State {
         return State::Works(count);
     }
     let waiting = picture.owned("pods", object.uid()).into_iter().find_map(|child| {
-        let child = Object(child.clone());
-        match pod(&child, picture) {
+        match pod(child, picture) {
             State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
             State::Works(_) => None,
         }
@@ -169,6 +168,7 @@ fn route(object: &Object, picture: &Picture) -> State {
 fn ready_endpoints(namespace: &str, service: &str, picture: &Picture) -> usize {
     picture
         .all("endpointslices")
+        .map(|slice| &slice.0)
         .filter(|slice| {
             slice["metadata"]["namespace"].as_str() == Some(namespace)
                 && slice["metadata"]["labels"]["kubernetes.io/service-name"].as_str()
@@ -198,6 +198,7 @@ pub fn events<'a>(object: &Object, picture: &'a Picture) -> Vec<&'a Value> {
     let uid = object.uid().to_owned();
     let mut events: Vec<&Value> = picture
         .all("events")
+        .map(|event| &event.0)
         .filter(|event| event["involvedObject"]["uid"].as_str() == Some(&uid))
         .collect();
     events.sort_by_key(|event| event_time(event));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use leme_meta::Object;
+use serde_json::json;
 
 use crate::api::{self, Api, JSON};
 use crate::bench::cluster::{self, Cluster, Said};
@@ -214,7 +215,7 @@ async fn no_pods(api: &Api) -> Result<()> {
     let background = json!({"propagationPolicy": "Background"});
     api.call("DELETE", &path(&controller()?), JSON, JSON, Some(&background)).await?;
     let mut picture = Picture::follow(api, &[targets::kind("pods")?]);
-    let ours = |pod: &Value| pod["metadata"]["labels"]["app"] == NAME;
+    let ours = |pod: &Object| pod.0["metadata"]["labels"]["app"] == NAME;
     let gone = async {
         while !picture.complete() || picture.all("pods").any(ours) {
             picture.changed().await;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,10 +46,8 @@ const MAX_PODS: u32 = 250;
 pub struct Cluster {
     server: Server,
     api: Api,
-    kubeconfig: PathBuf,
     router: Option<SocketAddr>,
     nodes: Vec<Node>,
-    node_names: Vec<String>,
     data: DataDir,
     /// Ends everything that reconciles, then everything that serves pods.
     controllers: CancellationToken,
@@ -81,11 +79,9 @@ impl Cluster {
         };
         let mut cluster = Cluster {
             api,
-            kubeconfig: data.kubeconfig(),
             data: data.clone(),
             router: None,
             nodes: Vec::new(),
-            node_names: (0..plan.nodes).map(|index| format!("leme-{index}")).collect(),
             controllers: CancellationToken::new(),
             agents: CancellationToken::new(),
             tasks: Mutex::new(JoinSet::new()),
@@ -227,8 +223,8 @@ impl Cluster {
     }
 
     /// The administrator's kubeconfig.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data.kubeconfig()
     }
 
     /// Where Routes are served.
@@ -237,8 +233,8 @@ impl Cluster {
     }
 
     /// Names of the nodes of this machine.
-    pub fn node_names(&self) -> &[String] {
-        &self.node_names
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.name.as_str())
     }
 
     /// Returns when a part has ended although nobody told it to.

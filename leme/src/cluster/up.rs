@@ -146,14 +146,14 @@ async fn bring_up(
 /// The cluster's nodes as documents, to wait for.
 fn nodes(cluster: &Cluster) -> Result<Vec<Document>> {
     let kind = targets::kind("nodes")?;
-    let document = |name: &String| Document {
+    let document = |name: &str| Document {
         source: "this machine".to_owned(),
         kind,
         namespace: String::new(),
-        name: name.clone(),
+        name: name.to_owned(),
         object: serde_json::Value::Null,
     };
-    Ok(cluster.node_names().iter().map(document).collect())
+    Ok(cluster.node_names().map(document).collect())
 }
 
 async fn tell_urls(

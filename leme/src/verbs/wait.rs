@@ -90,7 +90,7 @@ async fn until(
                     "it does not exist yet".clone_into(&mut why)
                 }
                 None => bail!("Error from server (NotFound): {} {name:?} not found", kind.plural),
-                Some(object) => match holds(&Object(object.clone()), wanted, &picture) {
+                Some(object) => match holds(object, wanted, &picture) {
                     None => return Ok(()),
                     Some(missing) => why = missing,
                 },

@@ -25,7 +25,7 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
         bail!("Error from server (NotFound): {} {name:?} not found", kind.plural);
     };
     let mut lines = Vec::new();
-    explain(&Object(object.clone()), &documents::shown(kind, &name), 0, &picture, &mut lines);
+    explain(object, &documents::shown(kind, &name), 0, &picture, &mut lines);
     println!("{}", lines.join("\n"));
     Ok(())
 }
@@ -63,9 +63,8 @@ fn explain(object: &Object, shown: &str, depth: usize, picture: &Picture, lines:
         return;
     }
     for child in picture.owned("pods", object.uid()) {
-        let child = Object(child.clone());
-        if matches!(served::state(&child, picture), State::Waits(_)) {
-            explain(&child, &format!("pod/{}", child.name()), depth + 1, picture, lines);
+        if matches!(served::state(child, picture), State::Waits(_)) {
+            explain(child, &format!("pod/{}", child.name()), depth + 1, picture, lines);
         }
     }
 }

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -111,36 +110,6 @@ pub fn release(data_dir: &Path) -> anyhow::Result<()> {
         volumes::release(&entry.with_context(|| format!("read {}", pods.display()))?.path())?;
     }
     Ok(())
-}
-
-/// Stops every container of every pod on the runtime, at most `grace` each and all at once, then the sandboxes.
-/// Pods stay in the API and in the runtime's records; a later agent starts them again.
-pub async fn drain(runtime: &dyn leme_cri::Runtime, grace: Duration) -> anyhow::Result<()> {
-    let containers = runtime.containers().await.context("list containers")?;
-    let running =
-        containers.iter().filter(|c| c.state == leme_node_core::cri::ContainerState::Running);
-    let stops = running.map(|c| async move {
-        let call = runtime.stop_container(&c.id, grace);
-        match tokio::time::timeout(grace + Duration::from_secs(10), call).await {
-            Ok(result) => result.with_context(|| format!("stop container {}", c.name)),
-            Err(_) => anyhow::bail!("stop container {}: timed out", c.name),
-        }
-    });
-    let mut faults: Vec<anyhow::Error> =
-        futures::future::join_all(stops).await.into_iter().filter_map(Result::err).collect();
-    let sandboxes = runtime.sandboxes().await.context("list sandboxes")?;
-    let downs = sandboxes.iter().map(|s| async move {
-        let call = runtime.stop_sandbox(&s.id);
-        match tokio::time::timeout(Duration::from_secs(30), call).await {
-            Ok(result) => result.with_context(|| format!("stop sandbox of {}", s.pod.name)),
-            Err(_) => anyhow::bail!("stop sandbox of {}: timed out", s.pod.name),
-        }
-    });
-    faults.extend(futures::future::join_all(downs).await.into_iter().filter_map(Result::err));
-    match faults.into_iter().next() {
-        Some(first) => Err(first),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

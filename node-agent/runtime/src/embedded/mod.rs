@@ -152,13 +152,6 @@ impl EmbeddedRuntime {
         }
     }
 
-    /// Stops every sandbox, keeping their records: what a node does that shuts down in order.
-    pub async fn stop_all(&self) -> Result<()> {
-        let ids: Vec<String> = lock(&self.sandboxes).keys().cloned().collect();
-        let results = futures::future::join_all(ids.iter().map(|id| self.stop_sandbox(id))).await;
-        results.into_iter().collect()
-    }
-
     /// Has a running container's log file opened anew: what to do after moving it away. One that has ended writes no
     /// more, which is fine.
     pub async fn reopen_log(&self, id: &str) -> Result<()> {
