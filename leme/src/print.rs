@@ -86,17 +86,11 @@ pub fn table(table: &Value, style: &TableStyle) -> String {
     let empty = Vec::new();
     let columns = table["columnDefinitions"].as_array().unwrap_or(&empty);
     let rows = table["rows"].as_array().unwrap_or(&empty);
-    let shown: Vec<usize> = match columns.is_empty() {
-        // Later events of a watch hold no definitions; the server then sends the same columns.
-        true => {
-            (0..rows.first().and_then(|row| row["cells"].as_array()).map_or(0, Vec::len)).collect()
-        }
-        false => (0..columns.len())
-            .filter(|index| style.wide || columns[*index]["priority"].as_i64().unwrap_or(0) == 0)
-            .collect(),
-    };
+    let shown: Vec<usize> = (0..columns.len())
+        .filter(|index| style.wide || columns[*index]["priority"].as_i64().unwrap_or(0) == 0)
+        .collect();
     let mut lines: Vec<Vec<String>> = Vec::new();
-    if style.headers && !columns.is_empty() {
+    if style.headers {
         let heads =
             shown.iter().map(|index| columns[*index]["name"].as_str().unwrap_or("").to_uppercase());
         lines.push(

@@ -87,6 +87,20 @@ fn scale_patch_wait_and_watch() {
     watcher.kill().unwrap();
     host.keep(watcher);
 
+    let mut own = host.leme("get pods -n hello -w").spawn();
+    let mut lines = BufReader::new(own.stdout.take().unwrap()).lines();
+    let columns = lines.next().unwrap().unwrap().split_whitespace().count();
+    for line in lines.take(3) {
+        let line = line.unwrap();
+        assert_eq!(
+            line.split_whitespace().count(),
+            columns,
+            "every row has the first one's columns: {line}"
+        );
+    }
+    own.kill().unwrap();
+    host.keep(own);
+
     host.kubectl("label pod -n hello -l app=hello tier=front").run().ok();
     let labelled = host.kubectl("get pods -n hello -l tier=front -o name").run().ok();
     assert_eq!(labelled.lines().count(), 4);

@@ -136,6 +136,8 @@ async fn watch(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) -
     let table = matches!(format, Format::Table { .. });
     let accept = if table { TABLE } else { JSON };
     let mut headers = !args.no_headers;
+    // Only the first event of a watch says what the columns are.
+    let mut columns = Value::Null;
     let mut version = String::from("0");
     loop {
         let query = api::query(&[
@@ -148,7 +150,7 @@ async fn watch(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) -
         let path = format!("{}{query}", api::path(kind, namespace(api, args), None, None));
         let mut events = api.watch(&path, accept).await?;
         while let Some(event) = events.next().await {
-            let (type_, object) = event?;
+            let (type_, mut object) = event?;
             let seen = if table && type_ != "BOOKMARK" {
                 &object["rows"][0]["object"]["metadata"]["resourceVersion"]
             } else {
@@ -161,6 +163,10 @@ async fn watch(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) -
                 continue;
             }
             if table {
+                if object["columnDefinitions"].as_array().is_some_and(|list| !list.is_empty()) {
+                    columns = object["columnDefinitions"].take();
+                }
+                object["columnDefinitions"].clone_from(&columns);
                 let style = print::TableStyle {
                     namespace: args.all_namespaces && kind.namespaced(),
                     headers,
