@@ -13,11 +13,18 @@ const MAX_COPIED: usize = 3 * 1024 * 1024;
 /// Most elements that the patch may push aside as it adds to and removes from the middle of lists.
 const MAX_SHIFTED: usize = 100_000_000;
 
+/// Deepest document that a patch may make: as deep as one that is read. Whatever handles it later recurses.
+const MAX_DEPTH: usize = 127;
+
+/// Most values that a patch may put in place, counted with all that is in them.
+const MAX_PLACED: usize = 10_000_000;
+
 /// What a patch has cost so far.
 #[derive(Default)]
 struct Cost {
     copied: usize,
     shifted: usize,
+    placed: usize,
 }
 
 impl Cost {
@@ -32,6 +39,13 @@ impl Cost {
     fn shift(&mut self, elements: usize) -> Result<(), String> {
         self.shifted += elements;
         if self.shifted > MAX_SHIFTED { Err("too much to push aside".to_owned()) } else { Ok(()) }
+    }
+
+    /// Counts a value that is put in place `above` levels below the top.
+    fn place(&mut self, above: usize, value: &Value) -> Result<(), String> {
+        let room = MAX_DEPTH.saturating_sub(above);
+        self.placed += size(value, room).ok_or("exceeded max depth")?;
+        if self.placed > MAX_PLACED { Err("too much to put in place".to_owned()) } else { Ok(()) }
     }
 }
 
@@ -112,7 +126,9 @@ fn apply(document: &mut Value, operation: &Operation, cost: &mut Cost) -> Result
         "add" => add(document, path, value()?, cost),
         "remove" => remove(document, path, cost).map(drop),
         "replace" => {
-            *find_mut(document, path).ok_or_else(|| missing(path))? = value()?;
+            let value = value()?;
+            cost.place(path.len(), &value)?;
+            *find_mut(document, path).ok_or_else(|| missing(path))? = value;
             Ok(())
         }
         "move" => {
@@ -135,6 +151,17 @@ fn apply(document: &mut Value, operation: &Operation, cost: &mut Cost) -> Result
             if same(found, wanted) { Ok(()) } else { Err(format!("{path:?} is not as wanted")) }
         }
         other => Err(format!("no operation {other}")),
+    }
+}
+
+/// How many values a value is; `None` if there are more than `room` levels of lists and objects.
+fn size(value: &Value, room: usize) -> Option<usize> {
+    let below = |value: &Value| size(value, room.checked_sub(1)?);
+    match value {
+        Value::Array(_) | Value::Object(_) if room == 0 => None,
+        Value::Array(items) => items.iter().try_fold(1, |sum, item| Some(sum + below(item)?)),
+        Value::Object(map) => map.values().try_fold(1, |sum, item| Some(sum + below(item)?)),
+        _ => Some(1),
     }
 }
 
@@ -189,6 +216,7 @@ fn find_mut<'a>(document: &'a mut Value, path: &[String]) -> Option<&'a mut Valu
 }
 
 fn add(document: &mut Value, path: &Pointer, value: Value, cost: &mut Cost) -> Result<(), String> {
+    cost.place(path.len(), &value)?;
     let Some((last, parents)) = path.split_last() else {
         *document = value;
         return Ok(());
@@ -320,6 +348,36 @@ mod tests {
         let current = json!({"l": vec![0; 300_000]});
         let front = json!({"op": "add", "path": "/l/0", "value": 1});
         assert_eq!(patched(current, json!(vec![front; 400])), Err(422));
+    }
+
+    /// Red without the bound: the stack of whoever drops or writes the document overflows.
+    #[test]
+    fn depth_is_bounded_whatever_the_steps() {
+        let deepen = (0..18).map(|step| {
+            let path = "/a".repeat(1 << step);
+            json!({"op": "copy", "from": "", "path": path})
+        });
+        assert_eq!(patched(json!({"a": {}}), deepen.collect()).map(drop), Err(422));
+        let chain = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({"a": inner}));
+        let deep = json!({"a": {"a": {"a": {}}}});
+        let put = |op: &str, path: &str, levels: usize| {
+            patched(deep.clone(), json!([{"op": op, "path": path, "value": chain(levels)}]))
+        };
+        assert!(put("add", "/a/a/a/b", MAX_DEPTH - 4).is_ok());
+        assert_eq!(put("add", "/a/a/a/b", MAX_DEPTH - 3), Err(422));
+        assert!(put("replace", "/a/a/a", MAX_DEPTH - 3).is_ok());
+        assert_eq!(put("replace", "/a/a/a", MAX_DEPTH - 2), Err(422));
+    }
+
+    /// Red without the bound: it moves ten thousand times three hundred thousand values.
+    #[test]
+    fn moving_is_bounded() {
+        let current = json!({"a": vec![0; 300_000]});
+        let there = json!({"op": "move", "from": "/a", "path": "/b"});
+        let back = json!({"op": "move", "from": "/b", "path": "/a"});
+        assert!(patched(current.clone(), json!([there, back])).is_ok_and(|done| done == current));
+        let many: Vec<Value> = [there, back].into_iter().cycle().take(MAX_OPERATIONS).collect();
+        assert_eq!(patched(current, json!(many)).map(drop), Err(422));
     }
 
     proptest! {
