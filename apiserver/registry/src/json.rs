@@ -2,6 +2,8 @@
 //!
 //! Knows: JSON. Refuses to know: kinds.
 
+use std::collections::HashMap;
+
 use leme_meta::object::map_mut;
 use serde_json::{Map, Value};
 
@@ -28,6 +30,15 @@ pub fn flag(value: &Value, path: &[&str]) -> bool {
 /// The elements of the list at a path; none if there is no list.
 pub fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     at(value, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The elements of a list by their `name`; of several with one name the first.
+pub fn first_by_name(list: &[Value]) -> HashMap<&str, &Value> {
+    let mut named = HashMap::with_capacity(list.len());
+    for element in list {
+        named.entry(text(element, &["name"])).or_insert(element);
+    }
+    named
 }
 
 /// The elements of the list at a path, to be changed in place.

@@ -2,6 +2,7 @@
 //!
 //! Knows: names, labels, annotations, owners, finalizers. Refuses to know: kinds.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 use leme_meta::field::Shown;
@@ -193,7 +194,7 @@ pub(crate) fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("metadata");
     let mut errors = Vec::new();
     if deleting(old) {
-        let before = finalizers(old);
+        let before: HashSet<&str> = finalizers(old).into_iter().collect();
         let mut added = finalizers(new);
         added.retain(|finalizer| !before.contains(finalizer));
         added.sort_unstable();

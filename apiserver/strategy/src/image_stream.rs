@@ -46,18 +46,17 @@ fn default(stream: &mut Value) {
 fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
     json::keep(new, old, "status");
     let next = json::int(old, &["metadata", "generation"]).unwrap_or(0) + 1;
-    let before = json::list(old, &["spec", "tags"]);
+    let before = json::first_by_name(json::list(old, &["spec", "tags"]));
     let bare = |tag: &Value| {
         let mut tag = tag.clone();
         json::remove(&mut tag, "generation");
         tag
     };
     for tag in json::list_mut(json::child(new, "spec"), &["tags"]) {
-        let name = json::text(tag, &["name"]);
-        let same = before.iter().find(|old| json::text(old, &["name"]) == name);
+        let same = before.get(json::text(tag, &["name"]));
         let again = json::int(tag, &["generation"]) == Some(0);
         match same {
-            Some(old) if bare(old) == bare(tag) && !again => json::keep(tag, old, "generation"),
+            Some(&old) if bare(old) == bare(tag) && !again => json::keep(tag, old, "generation"),
             _ => json::set(tag, "generation", next),
         }
     }

@@ -3,6 +3,8 @@
 //! Knows: what admission adds to a pod, what an update may change, how a pod is bound and deleted. Refuses to know: how
 //! it runs.
 
+use std::collections::HashSet;
+
 use leme_meta::{FieldError, Path, Status};
 use leme_registry::{Context, Strategy, json, names};
 use serde_json::{Value, json};
@@ -193,7 +195,7 @@ fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
         json::remove(&mut toleration, "tolerationSeconds");
         toleration
     };
-    let now: Vec<Value> = json::list(new, &["spec", "tolerations"]).iter().map(bare).collect();
+    let now: HashSet<Value> = json::list(new, &["spec", "tolerations"]).iter().map(bare).collect();
     if json::list(old, &["spec", "tolerations"])
         .iter()
         .any(|toleration| !now.contains(&bare(toleration)))
@@ -230,11 +232,9 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
         return errors;
     }
     let field = "containerStatuses";
+    let before = json::first_by_name(json::list(old, &["status", field]));
     for (index, status) in json::list(new, &["status", field]).iter().enumerate() {
-        let name = json::text(status, &["name"]);
-        let before = json::list(old, &["status", field])
-            .iter()
-            .find(|status| json::text(status, &["name"]) == name);
+        let before = before.get(json::text(status, &["name"]));
         let ended = before.and_then(|before| json::at(before, &["state", "terminated"]));
         let may_restart = policy == "OnFailure"
             && ended.is_some_and(|ended| json::int(ended, &["exitCode"]).unwrap_or(0) != 0);

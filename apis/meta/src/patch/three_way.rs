@@ -1,6 +1,8 @@
 //! The strategic merge patch that brings an object to what a person wrote, keeping what others added: what
 //! `kubectl apply` computes from the last applied, the new and the live object.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use crate::schema::{Field, FieldType, PatchStrategy, Schemas, TypeDef};
@@ -109,17 +111,16 @@ impl Differ<'_> {
         merge_key: &str,
         [old, new, live]: [&[Value]; 3],
     ) -> Vec<Value> {
-        let find = |list: &[Value], wanted: &Value| {
-            list.iter().find(|item| item.get(merge_key) == wanted.get(merge_key)).cloned()
-        };
+        let [olds, news, lives] = [old, new, live].map(|list| by_key(list, merge_key));
         let mut items = Vec::new();
         for wanted in new {
-            let Some(current) = find(live, wanted) else {
+            let key = wanted.get(merge_key);
+            let Some(current) = lives.get(&key) else {
                 items.push(wanted.clone());
                 continue;
             };
-            let before = find(old, wanted).unwrap_or(Value::Null);
-            let mut inner = self.object(type_, &before, wanted, &current);
+            let before = olds.get(&key).copied().unwrap_or(&Value::Null);
+            let mut inner = self.object(type_, before, wanted, current);
             if !inner.is_empty() {
                 retain_keys(&mut inner, strategy, wanted);
                 if let Some(key) = wanted.get(merge_key) {
@@ -128,9 +129,11 @@ impl Differ<'_> {
                 items.push(Value::Object(inner));
             }
         }
-        for gone in
-            old.iter().filter(|item| find(new, item).is_none() && find(live, item).is_some())
-        {
+        let is_gone = |item: &&Value| {
+            let key = item.get(merge_key);
+            !news.contains_key(&key) && lives.contains_key(&key)
+        };
+        for gone in old.iter().filter(is_gone) {
             let key = gone.get(merge_key).cloned().unwrap_or_default();
             let delete =
                 [("$patch".to_owned(), Value::from("delete")), (merge_key.to_owned(), key)];
@@ -138,6 +141,15 @@ impl Differ<'_> {
         }
         items
     }
+}
+
+/// The elements of a list by the value of a key in them; of several with one value the first.
+fn by_key<'a>(list: &'a [Value], key: &str) -> HashMap<Option<&'a Value>, &'a Value> {
+    let mut found = HashMap::with_capacity(list.len());
+    for item in list {
+        found.entry(item.get(key)).or_insert(item);
+    }
+    found
 }
 
 /// Says which fields stay when the server merges: a union's other members must go.
@@ -153,6 +165,7 @@ fn retain_keys(patch: &mut Map<String, Value>, strategy: PatchStrategy, modified
 /// The patch of a list of plain values that is merged as a set.
 fn primitives(patch: &mut Map<String, Value>, key: &str, [old, new, live]: [&[Value]; 3]) {
     let without = |list: &[Value], others: &[Value]| -> Vec<Value> {
+        let others: HashSet<&Value> = others.iter().collect();
         list.iter().filter(|value| !others.contains(value)).cloned().collect()
     };
     let added = without(new, live);
@@ -160,6 +173,7 @@ fn primitives(patch: &mut Map<String, Value>, key: &str, [old, new, live]: [&[Va
         patch.insert(key.to_owned(), Value::Array(added));
     }
     let mut removed = without(old, new);
+    let live: HashSet<&Value> = live.iter().collect();
     removed.retain(|value| live.contains(value));
     if !removed.is_empty() {
         patch.insert(format!("$deleteFromPrimitiveList/{key}"), Value::Array(removed));

@@ -2,6 +2,8 @@
 //!
 //! Knows: strategies, triggers, hooks, the version counter. Refuses to know: how a rollout proceeds.
 
+use std::collections::HashSet;
+
 use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Scale, Strategy, json, names};
 use serde_json::{Value, json};
@@ -169,7 +171,12 @@ fn validate(config: &Value) -> Errors {
     rollout::ready_in_time(spec, &path, &mut errors);
     let mut template = Vec::new();
     replication_controller::template(spec, &path.child("template"), &mut template);
-    template.retain(|error| !image_comes_from_trigger(spec, error));
+    let triggered: HashSet<&str> = json::list(spec, &["triggers"])
+        .iter()
+        .flat_map(|trigger| json::list(trigger, &["imageChangeParams", "containerNames"]))
+        .filter_map(Value::as_str)
+        .collect();
+    template.retain(|error| !image_comes_from_trigger(spec, &triggered, error));
     errors.extend(template);
     if let Some(replicas) = json::int(spec, &["replicas"]).filter(|replicas| *replicas < 0) {
         errors.push(FieldError::invalid(
@@ -189,7 +196,7 @@ fn validate(config: &Value) -> Errors {
 }
 
 /// Whether an error is that of an empty image that a trigger fills later.
-fn image_comes_from_trigger(spec: &Value, error: &FieldError) -> bool {
+fn image_comes_from_trigger(spec: &Value, triggered: &HashSet<&str>, error: &FieldError) -> bool {
     let Some(rest) = error.field.strip_prefix("spec.template.spec.") else { return false };
     let Some((list, rest)) = rest.split_once('[') else { return false };
     let Some(index) = rest.strip_suffix("].image").and_then(|index| index.parse::<usize>().ok())
@@ -198,10 +205,7 @@ fn image_comes_from_trigger(spec: &Value, error: &FieldError) -> bool {
     };
     let container = json::list(spec, &["template", "spec", list]).get(index);
     let name = container.map_or("", |container| json::text(container, &["name"]));
-    json::list(spec, &["triggers"])
-        .iter()
-        .flat_map(|trigger| json::list(trigger, &["imageChangeParams", "containerNames"]))
-        .any(|named| named == name)
+    triggered.contains(name)
 }
 
 fn triggers(spec: &Value, path: &Path, errors: &mut Errors) {

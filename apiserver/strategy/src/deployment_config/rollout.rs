@@ -2,6 +2,8 @@
 //!
 //! Knows: what a strategy must say. Refuses to know: how a rollout proceeds.
 
+use std::collections::HashSet;
+
 use leme_meta::{FieldError, Path};
 use leme_registry::meta::{self, Raw};
 use leme_registry::{json, names};
@@ -160,8 +162,9 @@ fn hook(spec: &Value, hook: &Value, path: &Path, errors: &mut Errors) {
             errors.push(FieldError::invalid(path, "<empty>", why));
         }
         (None, tags) => {
+            let containers = container_names(spec);
             for (index, tag) in tags.iter().enumerate() {
-                tag_image(spec, tag, &path.child("tagImages").index(index), errors);
+                tag_image(&containers, tag, &path.child("tagImages").index(index), errors);
             }
         }
     }
@@ -186,15 +189,20 @@ fn exec_pod(pod: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn tag_image(spec: &Value, tag: &Value, path: &Path, errors: &mut Errors) {
+fn container_names(spec: &Value) -> HashSet<&str> {
+    ["containers", "initContainers"]
+        .iter()
+        .flat_map(|field| json::list(spec, &["template", "spec", field]))
+        .map(|container| json::text(container, &["name"]))
+        .collect()
+}
+
+fn tag_image(containers: &HashSet<&str>, tag: &Value, path: &Path, errors: &mut Errors) {
     let name = json::text(tag, &["containerName"]);
     let at = path.child("containerName");
-    let mut containers = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|field| json::list(spec, &["template", "spec", field]));
     if name.is_empty() {
         errors.push(FieldError::required(&at, "a containerName is required"));
-    } else if !containers.any(|container| json::text(container, &["name"]) == name) {
+    } else if !containers.contains(name) {
         errors.push(FieldError::invalid(&at, name, &format!("no container {name:?} found")));
     }
     let kind = json::text(tag, &["to", "kind"]);

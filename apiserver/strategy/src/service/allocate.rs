@@ -2,7 +2,7 @@
 //!
 //! Knows: what is asked for, held and shared. Refuses to know: which numbers are free.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use leme_meta::{FieldError, Path};
 use leme_registry::{Allocator, json};
@@ -26,30 +26,32 @@ pub(super) fn allocate(new: &mut Value, old: Option<&Value>, alloc: &mut dyn All
     if !has_node_ports(spec) || !errors.is_empty() {
         return errors;
     }
-    let mut shared: Vec<(i64, i64)> = Vec::new();
+    // The node port of each port number, and those that are taken.
+    let (mut of_number, mut taken_here) = (HashMap::new(), HashSet::new());
     for (index, port) in json::list_mut(spec, &["ports"]).iter_mut().enumerate() {
         let asked = json::int(port, &["nodePort"]).filter(|number| *number != 0);
         let number = json::int(port, &["port"]).unwrap_or(0);
-        if asked.is_some_and(|asked| {
-            held.contains(&asked) || shared.iter().any(|(_, taken)| *taken == asked)
-        }) {
+        if asked.is_some_and(|asked| held.contains(&asked) || taken_here.contains(&asked)) {
             continue;
         }
         // TCP and UDP of one port number share a node port.
-        if let Some((_, taken)) =
-            shared.iter().find(|(known, _)| asked.is_none() && *known == number)
-        {
+        if let Some(taken) = of_number.get(&number).filter(|_| asked.is_none()) {
             json::set(port, "nodePort", *taken);
             continue;
         }
         match alloc.node_port(asked) {
             Ok(taken) => {
-                shared.push((number, taken));
+                of_number.entry(number).or_insert(taken);
+                taken_here.insert(taken);
                 json::set(port, "nodePort", taken);
             }
             Err(why) => {
                 let at = Path::new("spec").child("ports").index(index).child("nodePort");
                 errors.push(FieldError::invalid(&at, asked.unwrap_or(0), &why));
+                if asked.is_none() {
+                    // None is left: the rest need not look through the whole range again.
+                    return errors;
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows: types, ports, addresses as they are asked for and handed out. Refuses to know: which numbers are free.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use leme_meta::field::Shown;
@@ -108,12 +108,15 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
             json::remove(spec, field);
         }
     }
-    let had_ports = json::list(before, &["ports"]);
+    let identity =
+        |port: &Value| (json::text(port, &["protocol"]).to_owned(), json::int(port, &["port"]));
+    let mut had_ports = HashMap::new();
+    for old in json::list(before, &["ports"]) {
+        had_ports.entry(identity(old)).or_insert(old);
+    }
     let (needs, needed) = (has_node_ports(spec), has_node_ports(before));
     for port in json::list_mut(spec, &["ports"]) {
-        let same = had_ports.iter().find(|old| {
-            old.get("port") == port.get("port") && old.get("protocol") == port.get("protocol")
-        });
+        let same = had_ports.get(&identity(port));
         let number = same.and_then(|old| json::int(old, &["nodePort"])).unwrap_or(0);
         if needs && needed && number != 0 {
             json::default_number(port, "nodePort", number);

@@ -133,3 +133,17 @@ fn there_is_one_address_family() {
     let spec = created(with(service(), &[("spec", outside)]))["spec"].clone();
     assert_eq!(spec["ipFamilies"], json!(["IPv4", "IPv6"]));
 }
+
+/// Red when each port is looked for among all ports of before: that takes minutes, this a moment.
+#[test]
+fn a_service_of_very_many_ports_costs_no_more_than_their_number() {
+    let protocols = ["TCP", "UDP", "SCTP"];
+    let ports: Vec<Value> = (1..=20_000)
+        .flat_map(|port| protocols.map(|protocol| json!({ "port": port, "protocol": protocol, "name": format!("{protocol}-{port}").to_lowercase() })))
+        .collect();
+    let spec = json!({ "selector": { "a": "b" }, "ports": ports });
+    let old = created(with(service(), &[("spec", spec)]));
+    let new = updated(&old, |new| new["spec"]["ports"][59_999]["targetPort"] = "http".into());
+    assert_eq!(new["spec"]["ports"][59_999]["targetPort"], "http");
+    assert_eq!(new["spec"]["ports"][59_998], old["spec"]["ports"][59_998]);
+}
