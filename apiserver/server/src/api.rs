@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
+use http::{HeaderValue, Version, header};
 use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
@@ -19,6 +20,7 @@ use crate::answer::{self, Answer};
 use crate::body::RequestBody;
 use crate::discovery::Discovery;
 use crate::documents;
+use crate::inflight::{Class, InFlight, Seat};
 use crate::lifetime::Lifetime;
 use crate::node_proxy::NodeClient;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
@@ -31,13 +33,15 @@ pub(crate) struct Api {
     pub route_domain: String,
     pub discovery: Discovery,
     pub nodes: NodeClient,
+    pub in_flight: InFlight,
     pub lifetime: Lifetime,
 }
 
 /// A request with its body still to be read, as handlers get it.
-pub(crate) struct Incoming {
+pub(crate) struct Incoming<'a> {
     pub parts: Parts,
-    pub body: RequestBody,
+    pub body: &'a mut RequestBody,
+    pub seat: Seat,
 }
 
 impl Api {
@@ -48,8 +52,10 @@ impl Api {
         request: http::Request<RequestBody>,
     ) -> Answer {
         let what = format!("{} {}", request.method(), request.uri().path());
-        let answered = AssertUnwindSafe(self.answer(identity, request)).catch_unwind().await;
-        match answered {
+        let (parts, mut body) = request.into_parts();
+        let http1 = parts.version < Version::HTTP_2;
+        let answered = AssertUnwindSafe(self.answer(identity, parts, &mut body)).catch_unwind();
+        let mut answer = match answered.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => {
                 if status.code >= 500 {
@@ -58,15 +64,20 @@ impl Api {
                 answer::status(&status)
             }
             Err(_) => panicked(&what),
+        };
+        if !crate::body::finished(&mut body).await && http1 {
+            // What still comes cannot be told from the next request.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        answer
     }
 
     async fn answer(
         self: Arc<Self>,
         identity: Identity,
-        request: http::Request<RequestBody>,
+        parts: Parts,
+        body: &mut RequestBody,
     ) -> Result<Answer, Status> {
-        let (parts, body) = request.into_parts();
         // To ignore this would be to act with more power than was asked for.
         if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
             return Err(Status::new(
@@ -83,26 +94,34 @@ impl Api {
         };
         match info {
             RequestInfo::Other { segments, query } => {
-                documents::answer(&self, &identity, &parts, &segments, &query).await
+                let seat = self.in_flight.enter(&identity, Class::of_method(&parts.method))?;
+                let answer = documents::answer(&self, &identity, &parts, &segments, &query).await?;
+                Ok(answer.map(|body| body.holding(seat)))
             }
             RequestInfo::Resource(request) => {
+                let seat = self.in_flight.enter(&identity, Class::of(&request))?;
                 crate::admit::authorize(&identity, &request)?;
-                self.dispatch(*request, Incoming { parts, body }).await
+                let incoming = Incoming { parts, body, seat: seat.clone() };
+                let answer = self.dispatch(*request, incoming).await?;
+                Ok(answer.map(|body| body.holding(seat)))
             }
         }
     }
 
     /// The handler of a verb, boxed: a connection's task shall not be as large as the largest handler.
-    fn dispatch(
+    fn dispatch<'a>(
         self: Arc<Self>,
         request: ResourceRequest,
-        incoming: Incoming,
-    ) -> BoxFuture<'static, Result<Answer, Status>> {
+        incoming: Incoming<'a>,
+    ) -> BoxFuture<'a, Result<Answer, Status>> {
         let headers = incoming.parts.headers.clone();
         match (request.verb, request.subresource) {
             (_, Some(Subresource::Log)) => Box::pin(async move { self.log(&request).await }),
             (_, Some(Subresource::Exec)) => {
-                Box::pin(async move { self.exec(&request, incoming.parts).await })
+                let mut parts = incoming.parts;
+                // The stream outlives the answer.
+                parts.extensions.insert(incoming.seat);
+                Box::pin(async move { self.exec(&request, parts).await })
             }
             (Verb::Get, _) => Box::pin(async move { self.get(&request, &headers).await }),
             (Verb::List, _) => Box::pin(async move { self.list(&request, &headers).await }),
@@ -115,12 +134,13 @@ impl Api {
     async fn write(
         self: Arc<Self>,
         request: ResourceRequest,
-        incoming: Incoming,
+        Incoming { parts, body, seat }: Incoming<'_>,
     ) -> Result<Answer, Status> {
-        let body = crate::body::read(incoming.body).await?;
-        let (parts, api) = (incoming.parts, Arc::clone(&self));
+        let body = crate::body::read(&parts.headers, body).await?;
+        let api = Arc::clone(&self);
         let what = format!("{} {}", parts.method, parts.uri.path());
         let write = self.lifetime.spawn_whole(async move {
+            let _seat = seat;
             match request.verb {
                 Verb::Create => api.create(&request, &parts.headers, body).await,
                 Verb::Update => api.update(&request, &parts.headers, body).await,

@@ -10,11 +10,12 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use futures::stream::BoxStream;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use leme_meta::Status;
 
+use crate::inflight::Seat;
 use crate::protobuf;
 
 /// Any error of a body, as hyper and tower pass it on.
@@ -27,7 +28,11 @@ pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 
 /// An answer's body.
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// Held until the last byte is taken.
+    _seat: Seat,
+}
 
 enum Kind {
     Whole(Option<Bytes>),
@@ -39,23 +44,32 @@ enum Kind {
 impl Body {
     /// No bytes.
     pub fn empty() -> Body {
-        Body(Kind::Whole(None))
+        Body::of(Kind::Whole(None))
+    }
+
+    fn of(kind: Kind) -> Body {
+        Body { kind, _seat: Seat::default() }
+    }
+
+    /// The same body, which holds the seat of its request as long as it lives.
+    pub(crate) fn holding(self, seat: Seat) -> Body {
+        Body { _seat: seat, ..self }
     }
 
     /// All bytes at hand.
     pub fn whole(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();
-        Body(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
+        Body::of(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
     /// Chunks of exactly `total` bytes together.
     pub fn chunks(total: u64, chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
-        Body(Kind::Chunks(Box::new(chunks), total))
+        Body::of(Kind::Chunks(Box::new(chunks), total))
     }
 
     /// Chunks until the stream ends.
     pub fn live(stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
-        Body(Kind::Live(Box::pin(stream)))
+        Body::of(Kind::Live(Box::pin(stream)))
     }
 }
 
@@ -67,7 +81,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Chunks(chunks, left) => Poll::Ready(chunks.next().map(|bytes| {
                 *left = left.saturating_sub(bytes.len() as u64);
@@ -81,11 +95,11 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Kind::Whole(None) | Kind::Chunks(_, 0))
+        matches!(&self.kind, Kind::Whole(None) | Kind::Chunks(_, 0))
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
@@ -99,12 +113,13 @@ impl http_body::Body for Body {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of a body that is too large is still taken in before the answer, and for how long.
-const MAX_DRAIN: usize = 16 * 1024 * 1024;
-const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
+const DRAIN_TOO_LARGE: (u64, Duration) = (64 * 1024 * 1024, Duration::from_secs(10));
+/// How much of a body that nobody has looked at, as Go's server does.
+const DRAIN_UNREAD: (u64, Duration) = (256 * 1024, Duration::from_secs(2));
 
 /// Reads a whole request body, never holding more than the limit.
-pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
-    match tokio::time::timeout(PATIENCE, read_bounded(body)).await {
+pub(crate) async fn read(headers: &HeaderMap, body: &mut RequestBody) -> Result<Bytes, Status> {
+    match tokio::time::timeout(PATIENCE, read_bounded(headers, body)).await {
         Ok(read) => read,
         Err(_) => {
             Err(Status::new(408, "RequestTimeout", "the request body did not arrive in time"))
@@ -112,10 +127,13 @@ pub(crate) async fn read(body: RequestBody) -> Result<Bytes, Status> {
     }
 }
 
-async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
+async fn read_bounded(headers: &HeaderMap, body: &mut RequestBody) -> Result<Bytes, Status> {
     let too_large = || Status::too_large(format!("Request entity too large: limit is {MAX_BODY}"));
-    if http_body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
-        drain(body).await;
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        // A client that asks before it sends is not told to go on: to read would be to say so.
+        if !headers.contains_key(http::header::EXPECT) {
+            drain(body, DRAIN_TOO_LARGE).await;
+        }
         return Err(too_large());
     }
     let broken = |error: BoxError| {
@@ -127,7 +145,7 @@ async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if first.len() + rest.len() + data.len() > MAX_BODY {
-            drain(body).await;
+            drain(body, DRAIN_TOO_LARGE).await;
             return Err(too_large());
         }
         if first.is_empty() {
@@ -145,20 +163,29 @@ async fn read_bounded(mut body: RequestBody) -> Result<Bytes, Status> {
     Ok(whole.freeze())
 }
 
+/// Whether all of a request's body has come. A small rest is taken in before the answer for that.
+pub(crate) async fn finished(body: &mut RequestBody) -> bool {
+    body.is_end_stream()
+        || (body.size_hint().lower() <= DRAIN_UNREAD.0 && drain(body, DRAIN_UNREAD).await)
+}
+
 /// Takes in and drops what a client still sends, within limits: many clients read the answer only after they have sent
-/// everything, and would see a broken connection in its place.
-async fn drain(mut body: RequestBody) {
+/// everything, and would see a broken connection in its place. Tells whether the end was reached.
+async fn drain(body: &mut RequestBody, (most, patience): (u64, Duration)) -> bool {
     let dropping = async {
         let mut dropped = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            dropped += frame.data_ref().map_or(0, Bytes::len);
-            if dropped > MAX_DRAIN {
-                return;
+        loop {
+            match body.frame().await {
+                None => return true,
+                Some(Err(_)) => return false,
+                Some(Ok(frame)) => dropped += frame.data_ref().map_or(0, |data| data.len() as u64),
+            }
+            if dropped > most {
+                return false;
             }
         }
     };
-    // Whoever is slower than this gets the broken connection.
-    let _ = tokio::time::timeout(DRAIN_PATIENCE, dropping).await;
+    tokio::time::timeout(patience, dropping).await.unwrap_or(false)
 }
 
 /// The media type of a request body, without parameters; JSON if the client did not say.
@@ -207,8 +234,11 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_are_read_up_to_the_limit() {
-        assert_eq!(read(request(vec![b' '; MAX_BODY])).await.unwrap().len(), MAX_BODY);
-        assert_eq!(read(request(vec![b' '; MAX_BODY + 1])).await.unwrap_err().code, 413);
+        let read = async |length: usize| {
+            super::read(&HeaderMap::new(), &mut request(vec![b' '; length])).await
+        };
+        assert_eq!(read(MAX_BODY).await.unwrap().len(), MAX_BODY);
+        assert_eq!(read(MAX_BODY + 1).await.unwrap_err().code, 413);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod documents;
 mod frames;
 mod gather;
 mod identity;
+mod inflight;
 mod lifetime;
 mod listen;
 mod local;
@@ -56,6 +57,7 @@ use tokio::net::TcpListener;
 
 pub use answer::Answer;
 pub use body::{Body, BoxError, RequestBody};
+pub use inflight::InFlightLimits;
 pub use leme_access::Identity;
 pub use local::LocalService;
 pub use pki::{Pki, PkiError};
@@ -63,6 +65,7 @@ pub use pki::{Pki, PkiError};
 use allocate::Pools;
 use api::Api;
 use bootstrap::Front;
+use inflight::InFlight;
 use lifetime::{Guard, Lifetime};
 use listen::Acceptor;
 
@@ -83,6 +86,8 @@ pub struct ServerConfig {
     /// Addresses and names by which clients reach the server, for the serving certificate. The first address that is
     /// not loopback is what pods are told.
     pub advertise: Vec<String>,
+    /// How many requests may be under way at once.
+    pub in_flight: InFlightLimits,
 }
 
 impl ServerConfig {
@@ -96,6 +101,7 @@ impl ServerConfig {
             node_ports: 30000..=32767,
             route_domain: "apps.localhost".to_owned(),
             advertise: Vec::new(),
+            in_flight: InFlightLimits::default(),
         }
     }
 }
@@ -169,6 +175,7 @@ impl Server {
                 Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
             }),
             nodes: node_proxy::NodeClient::new(&pki)?,
+            in_flight: InFlight::new(config.in_flight),
             lifetime: lifetime.clone(),
         });
         let front = Front {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
+use crate::inflight::Seat;
 use crate::node_proxy::{self, Endpoint};
 use crate::query::Query;
 use crate::request::ResourceRequest;
@@ -97,7 +98,13 @@ impl Api {
         *answer.headers_mut() = picked(node.headers());
         let of_node = hyper::upgrade::on(&mut node);
         match parts.extensions.remove::<OnUpgrade>() {
-            Some(of_client) => self.lifetime.spawn(joined(of_client, of_node)),
+            Some(of_client) => {
+                let seat = parts.extensions.remove::<Seat>();
+                self.lifetime.spawn(async move {
+                    joined(of_client, of_node).await;
+                    drop(seat);
+                });
+            }
             // A client in this process takes the node's stream as its own.
             None => {
                 answer.extensions_mut().insert(of_node);

@@ -66,10 +66,23 @@ impl Harness {
     }
 
     pub async fn over(store: Arc<dyn leme_store::Store>) -> Harness {
+        Harness::configured(store, |_| {}).await
+    }
+
+    /// A server configured otherwise.
+    pub async fn with(change: impl FnOnce(&mut ServerConfig)) -> Harness {
+        Harness::configured(Arc::new(MemoryStore::new()), change).await
+    }
+
+    async fn configured(
+        store: Arc<dyn leme_store::Store>,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Harness {
         let dir = tempfile::tempdir().unwrap();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = ServerConfig::new(listen, dir.path().join("pki"), store);
         config.advertise = vec!["192.0.2.1".to_owned()];
+        change(&mut config);
         let server = Server::start(config).await.unwrap();
         Harness { server, _dir: dir }
     }
