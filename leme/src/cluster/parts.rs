@@ -202,6 +202,7 @@ impl Cluster {
             router_name: "default".to_owned(),
             canonical_hostname: None,
             domain: ROUTE_DOMAIN.to_owned(),
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
             allow_wildcards: false,
         };
         let client = self.client_of("leme-router", &["system:masters"]);

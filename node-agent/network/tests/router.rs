@@ -38,7 +38,12 @@ fn serve_app(stream: TcpStream, name: &str) -> Option<()> {
             return None;
         }
         let text = format!("{name}\n{head}{}", String::from_utf8_lossy(&body));
-        write!(writer, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len()).ok()?;
+        write!(
+            writer,
+            "HTTP/1.1 200 OK\r\nx-app: 1\r\ncontent-length: {}\r\n\r\n{text}",
+            text.len()
+        )
+        .ok()?;
     }
 }
 
@@ -71,11 +76,28 @@ impl Conversation {
 
     /// Sends `request`, gives the status line's code and the body.
     fn say(&mut self, request: &str) -> (u16, String) {
+        let (code, _, body) = self.exchange(request);
+        (code, body)
+    }
+
+    /// Sends `request`, gives the status line's code, the head in lower case and the body.
+    fn exchange(&mut self, request: &str) -> (u16, String, String) {
         self.0.get_mut().write_all(request.as_bytes()).unwrap();
         let (head, length) = read_head(&mut self.0).expect("an answer");
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), String::from_utf8(body).unwrap())
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (code, head.to_lowercase(), String::from_utf8(body).unwrap())
+    }
+
+    /// A connection from this address of loopback.
+    async fn from(source: Ipv4Addr, router: SocketAddr) -> Conversation {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let stream = socket.connect(router).await.unwrap().into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        Conversation(BufReader::new(stream))
     }
 }
 
@@ -86,9 +108,13 @@ fn get(router: SocketAddr, host: &str, path: &str) -> (u16, String) {
 }
 
 fn put_route(api: &Api, name: &str, second: u8, spec: Value) {
+    put_annotated(api, name, second, json!({}), spec);
+}
+
+fn put_annotated(api: &Api, name: &str, second: u8, annotations: Value, spec: Value) {
     api.put(
         "routes",
-        json!({"metadata": {"namespace": "ns", "name": name, "uid": name,
+        json!({"metadata": {"namespace": "ns", "name": name, "uid": name, "annotations": annotations,
             "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z")}, "spec": spec}),
     );
 }
@@ -117,6 +143,7 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Api, SocketAddr) -> F + Send
             router_name: "default".into(),
             canonical_hostname: None,
             domain: "apps.test".into(),
+            cluster_domain: "cluster.local".into(),
             allow_wildcards: false,
         };
         let token = CancellationToken::new();
@@ -252,5 +279,146 @@ fn dead_endpoints_and_bad_requests() {
             let code = Conversation::with(router).say(bad).0;
             assert_eq!(code, 400, "{bad:?}");
         }
+    });
+}
+
+/// Red when the list is not asked, or a Route with an unknown restriction is admitted.
+#[test]
+fn who_is_not_on_the_list_gets_nothing() {
+    routed(|api, router| async move {
+        for (second, name) in [(1, "ip_whitelist"), (2, "ip_allowlist")] {
+            let list =
+                json!({format!("haproxy.router.openshift.io/{name}"): "192.0.2.0/24 127.0.0.2"});
+            let host = format!("{}.test", name.replace('_', "-"));
+            put_annotated(&api, &host, second, list, json!({"host": host, "to": {"name": "one"}}));
+            eventually(|| admitted(&api, &host), "True".into());
+            let request =
+                format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 127.0.0.2\r\n\r\n");
+            let (code, body) = Conversation::with(router).say(&request);
+            assert!(code == 403 && !body.starts_with("one"), "{code} {body}");
+            let friend = Ipv4Addr::new(127, 0, 0, 2);
+            assert_eq!(Conversation::from(friend, router).await.say(&request).0, 200);
+        }
+        for (second, name, value) in [
+            (3, "rate-limit-connections", "true"),
+            (4, "ip_allowlist", "10.0.0.0/99"),
+            (5, "unheard-of", "1"),
+        ] {
+            let annotation = format!("haproxy.router.openshift.io/{name}");
+            let host = format!("r{second}.test");
+            let spec = json!({"host": host, "to": {"name": "one"}});
+            put_annotated(&api, &host, second, json!({annotation.clone(): value}), spec);
+            eventually(|| admitted(&api, &host), "ExtendedValidationFailed".into());
+            let status = api.get("routes", "ns", &host)["status"].to_string();
+            assert!(status.contains(&annotation), "{status}");
+            assert_eq!(get(router, &host, "/").0, 503);
+        }
+        put_route(&api, "self", 6, json!({"host": "127.0.0.1", "to": {"name": "one"}}));
+        eventually(|| admitted(&api, "self"), "RouteNotAdmitted".into());
+        assert_eq!(get(router, "127.0.0.1", "/").0, 503);
+    });
+}
+
+/// Red when `spec.httpHeaders` or the rewrite target is not read.
+#[test]
+fn headers_and_paths_are_changed_as_asked() {
+    routed(|api, router| async move {
+        let set = |name: &str, value: &str| json!({"name": name, "action": {"type": "Set", "set": {"value": value}}});
+        let delete = |name: &str| json!({"name": name, "action": {"type": "Delete"}});
+        let spec = json!({"host": "h.test", "path": "/shop", "to": {"name": "one"}, "httpHeaders": {"actions": {
+            "request": [delete("X-Drop"), set("X-Agent", "%[req.hdr(User-Agent),lower]")],
+            "response": [set("X-Frame-Options", "DENY"), delete("X-App")]}}});
+        let annotations = json!({"haproxy.router.openshift.io/rewrite-target": "/v2",
+            "haproxy.router.openshift.io/set-forwarded-headers": "replace"});
+        put_annotated(&api, "h", 1, annotations, spec);
+        eventually(|| admitted(&api, "h"), "True".into());
+        let request = "GET /shop/cart?id=1 HTTP/1.1\r\nHost: h.test\r\nX-Drop: 1\r\nUser-Agent: Probe\r\n\
+                       X-Forwarded-For: 198.51.100.1\r\n\r\n";
+        let (code, head, body) = Conversation::with(router).exchange(request);
+        let lower = body.to_lowercase();
+        assert_eq!(code, 200);
+        assert!(
+            head.contains("\r\nx-frame-options: deny\r\n")
+                || head.contains("x-frame-options: deny"),
+            "{head}"
+        );
+        assert!(!head.contains("x-app"), "{head}");
+        assert!(body.starts_with("one\nGET /v2/cart?id=1 HTTP/1.1"), "{body}");
+        assert!(!lower.contains("x-drop") && !lower.contains("198.51.100.1"), "{body}");
+        assert!(lower.contains("\nx-agent: probe\r"), "{body}");
+    });
+}
+
+/// Red when the cookie is not read, or no second endpoint is tried for one that is gone.
+#[test]
+fn a_cookie_keeps_the_endpoint() {
+    routed(|api, router| async move {
+        api.put_endpoints("one", 8080, &[ONE, TWO]);
+        put_route(&api, "x", 1, json!({"host": "x.test", "to": {"name": "one"}}));
+        let off = json!({"haproxy.router.openshift.io/disable_cookies": "true"});
+        put_annotated(&api, "off", 2, off, json!({"host": "off.test", "to": {"name": "one"}}));
+        eventually(|| get(router, "x.test", "/").0, 200);
+        let ask = |host: &str, cookie: &str| {
+            let request =
+                format!("GET / HTTP/1.1\r\nHost: {host}\r\nCookie: own=1{cookie}\r\n\r\n");
+            Conversation::with(router).exchange(&request)
+        };
+        let (_, head, body) = ask("x.test", "");
+        let cookie =
+            head.split("set-cookie: ").nth(1).expect("a cookie").split(';').next().unwrap();
+        let first = body.lines().next().unwrap().to_owned();
+        for _ in 0..6 {
+            let (code, head, body) = ask("x.test", &format!("; {cookie}"));
+            assert_eq!((code, body.lines().next().unwrap()), (200, first.as_str()));
+            assert!(!head.contains("set-cookie") && !body.contains(cookie), "{head}{body}");
+            assert!(body.to_lowercase().contains("\ncookie: own=1\r"), "{body}");
+        }
+        assert!(!ask("off.test", "").1.contains("set-cookie"));
+        // Its endpoint goes: the client gets the other, and the cookie of that one.
+        let (left, other) = if first == "one" { (TWO, "two") } else { (ONE, "one") };
+        api.put_endpoints("one", 8080, &[left]);
+        eventually(
+            || ask("x.test", &format!("; {cookie}")).2.lines().next().map(str::to_owned),
+            Some(other.into()),
+        );
+    });
+}
+
+#[test]
+fn a_silent_tunnel_ends() {
+    routed(|api, router| async move {
+        let annotations = json!({"haproxy.router.openshift.io/timeout-tunnel": "300ms"});
+        put_annotated(&api, "x", 1, annotations, json!({"host": "x.test", "to": {"name": "one"}}));
+        eventually(|| get(router, "x.test", "/").0, 200);
+        let mut conversation = Conversation::with(router);
+        let (code, _) = conversation.say(
+            "GET /ws HTTP/1.1\r\nHost: x.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        assert_eq!(code, 101);
+        let mut rest = Vec::new();
+        assert_eq!(conversation.0.read_to_end(&mut rest).expect("the end, not silence"), 0);
+    });
+}
+
+/// HTTP/2, and with it requests that are begun and given up by the thousand on one connection, is not spoken.
+#[test]
+fn http2_gets_no_further_than_its_preface() {
+    routed(|api, router| async move {
+        put_route(&api, "x", 1, json!({"host": "x.test", "to": {"name": "one"}}));
+        eventually(|| get(router, "x.test", "/").0, 200);
+        let mut conversation = Conversation::with(router);
+        // The preface, and an empty SETTINGS frame.
+        conversation
+            .0
+            .get_mut()
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .unwrap();
+        let mut answer = Vec::new();
+        conversation.0.read_to_end(&mut answer).expect("the end, not silence");
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+        let upgrade = "GET / HTTP/1.1\r\nHost: x.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                       HTTP2-Settings: AAMAAABk\r\n\r\n";
+        assert_eq!(Conversation::with(router).say(upgrade).0, 200);
     });
 }

@@ -10,6 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Policy {
     /// Routes of the policy `Subdomain` are served.
     pub(super) wildcards: bool,
+    /// The domain of the cluster's own names, such as `cluster.local`.
+    pub(super) cluster_domain: String,
+    /// The domain below which hosts are made up for Routes that name none.
+    pub(super) route_domain: String,
 }
 
 /// Why a Route is not served.
@@ -76,7 +80,7 @@ pub(super) fn claimed(route: &RouteInfo) -> &str {
 fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
     let refuse = |reason, message: String| Err(Refusal { reason, message });
     if let Some(error) = &route.broken {
-        return refuse("ExtendedValidationFailed", format!("spec cannot be read: {error}"));
+        return refuse("ExtendedValidationFailed", error.clone());
     }
     if route.host.is_empty() {
         return refuse("NoHostValue", "no host value was defined for the route".into());
@@ -91,6 +95,10 @@ fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
     if route.wildcard && claimed(route).is_empty() {
         return refuse("InvalidHost", "a wildcard route needs a host below a domain".into());
     }
+    if let Some(whose) = denied(route, policy) {
+        let message = format!("host in list of denied domains: {} is {whose}", route.host);
+        return refuse("RouteNotAdmitted", message);
+    }
     if let Some(termination) = &route.tls {
         let message = format!(
             "this router serves plain HTTP only: TLS termination {termination} is not available, and the route is not \
@@ -103,6 +111,41 @@ fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
         return refuse("ExtendedValidationFailed", format!("path {:?} is not valid", route.path));
     }
     Ok(())
+}
+
+/// Names of the API server, beside those in the cluster's domain.
+const API_NAMES: [&str; 4] = ["kubernetes", "kubernetes.default", "openshift", "openshift.default"];
+
+/// Whose a host is that no Route can have: who trusts these names does not expect an application there.
+fn denied(route: &RouteInfo, policy: &Policy) -> Option<&'static str> {
+    let host = route.host.as_str();
+    let below = |domain: &str| {
+        !domain.is_empty() && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    if below(&policy.route_domain) {
+        return None;
+    }
+    // Whatever ends in a number is read as an IPv4 address, in any of its spellings.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").is_some_and(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+    if hex || last.bytes().all(|b| b.is_ascii_digit()) {
+        return Some("an address");
+    }
+    if host == "localhost" || host == "localhost.localdomain" {
+        return Some("the name of every machine for itself");
+    }
+    if host == policy.cluster_domain
+        || below(&policy.cluster_domain)
+        || host == "svc"
+        || below("svc")
+    {
+        return Some("a name of the cluster");
+    }
+    let covers = |name: &str| {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        name == host || (route.wildcard && parent == Some(claimed(route)))
+    };
+    API_NAMES.iter().copied().any(covers).then_some("a name of the API server")
 }
 
 fn valid_host(host: &str) -> bool {
@@ -128,7 +171,12 @@ mod tests {
             let route = RouteInfo::of(&serde_json::from_value(object).unwrap(), "apps.test");
             all.insert(route.key.clone(), route);
         }
-        let verdicts = judge(&all, &Policy::default());
+        let policy = Policy {
+            wildcards: true,
+            cluster_domain: "cluster.local".into(),
+            route_domain: "apps.test".into(),
+        };
+        let verdicts = judge(&all, &policy);
         let shown: Vec<(&str, &str)> = routes
             .iter()
             .map(|(namespace, name, _)| {
@@ -181,5 +229,52 @@ mod tests {
                 ("odd", "ExtendedValidationFailed"),
             ],
         );
+    }
+
+    /// Red when `denied` always says no.
+    #[test]
+    fn names_of_others_are_not_given_away() {
+        let denied = [
+            "localhost",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.0x1",
+            "10.0.0.0x1",
+            "kubernetes",
+            "Kubernetes.Default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "web.ns.svc",
+            "cluster.local",
+            "x.cluster.local",
+            "openshift.default.svc",
+        ];
+        for host in denied {
+            check(&[("a", "r", json!({ "host": host }))], &[("r", "RouteNotAdmitted")]);
+        }
+        for host in [
+            "web.localhost",
+            "localhost.test",
+            "x.apps.test",
+            "kubernetes.default.test",
+            "mysvc",
+            "1a.test",
+            "mycluster.local",
+            "x.0y",
+        ] {
+            check(&[("a", "r", json!({ "host": host }))], &[("r", "ok")]);
+        }
+        let wild = json!({"host": "any.default", "wildcardPolicy": "Subdomain"});
+        check(&[("a", "r", wild)], &[("r", "RouteNotAdmitted")]);
+    }
+
+    #[test]
+    fn wildcards_need_leave() {
+        let object = json!({"metadata": {"namespace": "n", "name": "r"},
+            "spec": {"host": "x.test", "wildcardPolicy": "Subdomain"}});
+        let route = RouteInfo::of(&serde_json::from_value(object).unwrap(), "");
+        let refusal = alone(&route, &Policy::default()).unwrap_err();
+        assert_eq!(refusal.reason, "RouteNotAdmitted");
     }
 }

@@ -2,22 +2,25 @@
 //!
 //! Messages are taken apart and put together again by hyper, so framing never crosses from one side to the other.
 
-use super::activity::{Activity, Tracked};
-use super::headers;
-use super::table::{Entry, Table};
+use super::activity::{Activity, Noted, Tracked};
+use super::table::{Choice, Entry, Held, Table};
+use super::{actions, headers, sticky};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{Either, Empty, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::client::legacy::{Client, Error, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-pub(super) type Answer = Response<Either<Incoming, Full<Bytes>>>;
+pub(super) type Answer = Response<Either<Passing, Full<Bytes>>>;
 type Outgoing = Either<Tracked, Empty<Bytes>>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +41,32 @@ pub(super) struct Forwarder {
 pub(super) struct Ends {
     pub(super) client: SocketAddr,
     pub(super) local: SocketAddr,
+}
+
+/// The body of an answer, which counts as under way until it has ended.
+pub(super) struct Passing {
+    body: Incoming,
+    _held: Option<Held>,
+}
+
+impl Body for Passing {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl Forwarder {
@@ -66,6 +95,7 @@ impl Forwarder {
         let table = self.table.load_full();
         let name = headers::bare_name(&host);
         match table.find(&name, request.uri().path()) {
+            Some(entry) if !entry.admits(ends.client.ip()) => page(StatusCode::FORBIDDEN),
             Some(entry) => self.pass(request, entry, &host, ends).await,
             None => page(StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -80,15 +110,24 @@ impl Forwarder {
     ) -> Answer {
         let upgrade = headers::upgrade(request.headers());
         let from_client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        headers::prepare(&mut request, host, upgrade.as_ref(), ends);
+        headers::prepare(&mut request, host, upgrade.as_ref(), ends, entry.options.forwarded);
         let empty = request.body().is_end_stream();
         let repeat = empty && upgrade.is_none() && request.method().is_idempotent();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(path) = entry.rewritten(parts.uri.path()) {
+            let Some(uri) = with_path(&parts.uri, path) else {
+                return page(StatusCode::BAD_REQUEST);
+            };
+            parts.uri = uri;
+        }
+        let cookie = entry.cookie();
+        let kept = cookie.and_then(|name| sticky::take(&mut parts.headers, name));
+        actions::apply(&entry.actions.request, &mut parts.headers);
         let mut body = Some(body);
         for attempt in 1.. {
             let activity = Activity::new();
-            let Some(endpoint) = entry.pick() else { break };
-            let Some(uri) = endpoint_uri(&parts.uri, endpoint) else {
+            let Some(choice) = choose(entry, kept, ends, attempt) else { break };
+            let Some(uri) = endpoint_uri(&parts.uri, choice.address) else {
                 return page(StatusCode::BAD_REQUEST);
             };
             let mut outgoing = Request::new(match body.take() {
@@ -98,13 +137,20 @@ impl Forwarder {
             *outgoing.method_mut() = parts.method.clone();
             *outgoing.uri_mut() = uri;
             *outgoing.headers_mut() = parts.headers.clone();
-            let sent = activity.watch(entry.timeout, self.client.request(outgoing)).await;
+            let sent = activity.watch(entry.options.timeout, self.client.request(outgoing)).await;
             let error = match sent {
-                Some(Ok(answer)) => return self.answer(answer, from_client),
+                Some(Ok(mut answer)) => {
+                    if let Some(name) = cookie.filter(|_| kept != Some(choice.id)) {
+                        sticky::give(answer.headers_mut(), name, choice.id);
+                    }
+                    return self.answer(answer, entry, from_client, choice.held);
+                }
                 Some(Err(error)) => error,
                 None => return page(StatusCode::GATEWAY_TIMEOUT),
             };
-            tracing::debug!(%endpoint, attempt, error = &error as &dyn std::error::Error, "not passed on");
+            tracing::debug!(
+                endpoint = %choice.address, attempt, error = &error as &dyn std::error::Error, "not passed on"
+            );
             if !repeat || attempt >= ATTEMPTS {
                 return page(failure(&error));
             }
@@ -116,26 +162,50 @@ impl Forwarder {
     fn answer(
         &self,
         mut answer: Response<Incoming>,
+        entry: &Entry,
         from_client: Option<hyper::upgrade::OnUpgrade>,
+        held: Option<Held>,
     ) -> Answer {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             headers::strip_hop_by_hop(answer.headers_mut());
+            actions::apply(&entry.actions.response, answer.headers_mut());
             *answer.version_mut() = Version::HTTP_11;
-            return answer.map(Either::Left);
+            return answer.map(|body| Either::Left(Passing { body, _held: held }));
         }
         let Some(from_client) = from_client else { return page(StatusCode::BAD_GATEWAY) };
         let to_endpoint = hyper::upgrade::on(&mut answer);
-        let token = self.token.clone();
+        let (token, patience) = (self.token.clone(), entry.options.tunnel_timeout);
         tokio::spawn(async move {
+            let _held = held;
+            let activity = Activity::new();
             let tunnel = async {
                 let (client, endpoint) = tokio::try_join!(from_client, to_endpoint).ok()?;
-                let (mut client, mut endpoint) = (TokioIo::new(client), TokioIo::new(endpoint));
+                let mut client = Noted::new(TokioIo::new(client), activity.clone());
+                let mut endpoint = Noted::new(TokioIo::new(endpoint), activity.clone());
                 tokio::io::copy_bidirectional(&mut client, &mut endpoint).await.ok()
             };
-            token.run_until_cancelled(tunnel).await
+            token.run_until_cancelled(activity.watch(patience, tunnel)).await
         });
+        actions::apply(&entry.actions.response, answer.headers_mut());
         answer.map(|_| Either::Right(Full::default()))
     }
+}
+
+/// The endpoint of a client's cookie first, then whichever is next.
+fn choose(entry: &Entry, kept: Option<u128>, ends: Ends, attempt: usize) -> Option<Choice> {
+    if attempt > 1 {
+        return entry.pick_other(ends.client.ip());
+    }
+    kept.and_then(|id| entry.kept(id)).or_else(|| entry.pick(ends.client.ip()))
+}
+
+/// The same target with another path.
+fn with_path(uri: &Uri, path: String) -> Option<Uri> {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    PathAndQuery::try_from(target).ok().map(Uri::from)
 }
 
 fn failure(error: &Error) -> StatusCode {
@@ -159,6 +229,7 @@ pub(super) fn page(status: StatusCode) -> Answer {
             ("Gateway timeout", "The application did not answer in time.")
         }
         StatusCode::BAD_GATEWAY => ("Bad gateway", "The application broke the connection off."),
+        StatusCode::FORBIDDEN => ("Forbidden", "This address may not use the application."),
         StatusCode::METHOD_NOT_ALLOWED => ("Method not allowed", "This is not a forward proxy."),
         _ => ("Bad request", "The request cannot be understood."),
     };

@@ -1,6 +1,7 @@
 //! The headers of a request on its way through a proxy. Pure: which host it is for, what must not be passed on, what is told
 //! about the client.
 
+use super::annotations::Forwarded;
 use super::forward::Ends;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri, Version};
@@ -88,6 +89,7 @@ pub(super) fn prepare<B>(
     host: &str,
     upgrade: Option<&HeaderValue>,
     ends: Ends,
+    forwarded: Forwarded,
 ) {
     let path = request.uri().path_and_query().cloned();
     let headers = request.headers_mut();
@@ -99,27 +101,48 @@ pub(super) fn prepare<B>(
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());
     }
-    let mut forwarded = format!("for={};proto=http", node(ends.client));
-    if let Ok(value) = HeaderValue::from_str(host) {
-        if host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c)) {
-            let quote = if host.contains(':') { "\"" } else { "" };
-            forwarded = format!("for={};host={quote}{host}{quote};proto=http", node(ends.client));
-        }
-        headers.append(X_FORWARDED_HOST, value.clone());
-        headers.insert(header::HOST, value);
+    let asked = HeaderValue::from_str(host).ok();
+    if forwarded != Forwarded::Never {
+        tell(headers, host, asked.clone(), ends, forwarded);
     }
-    append(headers, X_FORWARDED_FOR, &ends.client.ip().to_string());
-    append(headers, X_FORWARDED_PORT, &ends.local.port().to_string());
-    append(headers, X_FORWARDED_PROTO, "http");
-    append(headers, header::FORWARDED, &forwarded);
+    if let Some(asked) = asked {
+        headers.insert(header::HOST, asked);
+    }
     let path = path.map_or_else(|| Uri::from_static("/"), Uri::from);
     *request.uri_mut() = path;
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.append(name, value);
-    }
+/// Tells the application about the client.
+fn tell(
+    headers: &mut HeaderMap,
+    host: &str,
+    asked: Option<HeaderValue>,
+    ends: Ends,
+    how: Forwarded,
+) {
+    let client = node(ends.client);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    let text = if asked.is_some() && host.chars().all(plain) {
+        let quote = if host.contains(':') { "\"" } else { "" };
+        format!("for={client};host={quote}{host}{quote};proto=http")
+    } else {
+        format!("for={client};proto=http")
+    };
+    let mut put = |name: HeaderName, value: Option<HeaderValue>| {
+        let Some(value) = value else { return };
+        match how {
+            Forwarded::Append => drop(headers.append(name, value)),
+            Forwarded::Replace => drop(headers.insert(name, value)),
+            Forwarded::IfNone => drop(headers.entry(name).or_insert(value)),
+            Forwarded::Never => {}
+        }
+    };
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    put(X_FORWARDED_HOST, asked);
+    put(X_FORWARDED_FOR, value(&ends.client.ip().to_string()));
+    put(X_FORWARDED_PORT, Some(ends.local.port().into()));
+    put(X_FORWARDED_PROTO, Some(HeaderValue::from_static("http")));
+    put(header::FORWARDED, value(&text));
 }
 
 fn node(address: SocketAddr) -> String {
@@ -139,6 +162,55 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         builder.body(()).unwrap()
+    }
+
+    fn shown(headers: &HeaderMap) -> Vec<String> {
+        let text =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        let mut all: Vec<String> = text.collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn what_is_told_of_the_client_is_as_the_route_asks() {
+        let ends = Ends {
+            client: "[2001:db8::1]:9".parse().unwrap(),
+            local: "192.0.2.2:80".parse().unwrap(),
+        };
+        for (how, expected) in [
+            (
+                Forwarded::Replace,
+                &[
+                    "forwarded: for=\"[2001:db8::1]\";host=x.test;proto=http",
+                    "host: x.test",
+                    "x-forwarded-for: 2001:db8::1",
+                    "x-forwarded-host: x.test",
+                    "x-forwarded-port: 80",
+                    "x-forwarded-proto: http",
+                ][..],
+            ),
+            (
+                Forwarded::IfNone,
+                &[
+                    "forwarded: for=\"[2001:db8::1]\";host=x.test;proto=http",
+                    "host: x.test",
+                    "x-forwarded-for: 198.51.100.7",
+                    "x-forwarded-host: x.test",
+                    "x-forwarded-port: 80",
+                    "x-forwarded-proto: https",
+                ][..],
+            ),
+            (
+                Forwarded::Never,
+                &["host: x.test", "x-forwarded-for: 198.51.100.7", "x-forwarded-proto: https"][..],
+            ),
+        ] {
+            let said = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "https")];
+            let mut request = request("/", &said);
+            prepare(&mut request, "x.test", None, ends, how);
+            assert_eq!(shown(request.headers()), expected, "{how:?}");
+        }
     }
 
     #[test]
@@ -177,15 +249,9 @@ mod tests {
                 ("x-forwarded-for", "198.51.100.7"),
             ],
         );
-        prepare(&mut request, "x.test", None, ends);
-        let mut shown: Vec<String> = request
-            .headers()
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect();
-        shown.sort();
+        prepare(&mut request, "x.test", None, ends, Forwarded::Append);
         assert_eq!(
-            shown,
+            shown(request.headers()),
             [
                 "forwarded: for=192.0.2.1;host=x.test;proto=http",
                 "host: x.test",

@@ -1,15 +1,20 @@
 //! The HTTP router: host names and paths of Routes to ready endpoints, without reloads. Knows how changes become a new table and
 //! a status; serving is `listen` and `forward`, decisions are `admit`, `table` and `status`.
 //!
-//! Absent: TLS (Routes that ask for it are refused with the reason `TLSNotServed`), sticky cookies, rate limits, rewrites.
+//! Absent: TLS (Routes that ask for it are refused with the reason `TLSNotServed`), HTTP/2, limits of rates and connections.
+//! What a Route asks for and the router does not do is a reason not to admit it: see `annotations` and `route`.
 
+mod actions;
 mod activity;
 mod admit;
+mod allow;
+mod annotations;
 mod forward;
 mod headers;
 mod listen;
 mod route;
 mod status;
+mod sticky;
 mod table;
 
 use crate::model::{Feed, Follow, Key, Step, Watch, watch};
@@ -43,6 +48,8 @@ pub struct RouterConfig {
     pub canonical_hostname: Option<String>,
     /// The domain that completes `spec.subdomain` of a Route.
     pub domain: String,
+    /// The domain of the cluster's own names, such as `cluster.local`: no host of a Route.
+    pub cluster_domain: String,
     /// Whether Routes of the wildcard policy `Subdomain` are served.
     pub allow_wildcards: bool,
 }
@@ -104,7 +111,11 @@ struct Router {
 impl Router {
     fn new(client: Client, config: RouterConfig, served: Arc<ArcSwap<Table>>) -> Router {
         Router {
-            policy: Policy { wildcards: config.allow_wildcards },
+            policy: Policy {
+                wildcards: config.allow_wildcards,
+                cluster_domain: config.cluster_domain.to_ascii_lowercase(),
+                route_domain: config.domain.to_ascii_lowercase(),
+            },
             feed: Feed::new(&client),
             fed: false,
             watch: routes_of(&client),

@@ -1,12 +1,13 @@
 //! A Route reduced to what the router acts on. Pure: reads one object leniently, so that a bad Route spoils only itself.
 
+use super::actions::{Actions, HttpHeaders};
+use super::annotations::{self, Options};
 use crate::model::Key;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject};
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::Duration;
 
 /// Where Routes are in the API.
 pub(super) fn api_resource() -> ApiResource {
@@ -19,14 +20,8 @@ pub(super) fn api_resource() -> ApiResource {
     }
 }
 
-/// How long an endpoint may take to begin its answer, unless the Route says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(30);
-const TIMEOUT_ANNOTATION: &str = "haproxy.router.openshift.io/timeout";
-/// The longest timeout that is taken at its word: 2^31 - 1 ms.
-const LONGEST: Duration = Duration::from_millis(2_147_483_647);
-
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Spec {
     host: Option<String>,
     subdomain: Option<String>,
@@ -36,10 +31,11 @@ struct Spec {
     port: Option<Port>,
     tls: Option<Tls>,
     wildcard_policy: Option<String>,
+    http_headers: Option<HttpHeaders>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Reference {
     kind: Option<String>,
     name: Option<String>,
@@ -47,11 +43,12 @@ struct Reference {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Port {
     target_port: IntOrString,
 }
 
+/// What else is in there does not matter: Routes with TLS are not admitted.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Tls {
@@ -72,8 +69,9 @@ pub(super) struct RouteInfo {
     /// Services and their weights.
     pub(super) services: Vec<(String, u32)>,
     pub(super) port: Option<IntOrString>,
-    pub(super) timeout: Duration,
-    /// Why the Route cannot be read, if so.
+    pub(super) options: Options,
+    pub(super) actions: Actions,
+    /// Why the Route cannot be carried out as written, if so.
     pub(super) broken: Option<String>,
     /// `status.ingress` as it is.
     pub(super) ingress: Vec<Value>,
@@ -84,10 +82,12 @@ impl RouteInfo {
     /// Reads a Route; `domain` completes `spec.subdomain`.
     pub(super) fn of(object: &DynamicObject, domain: &str) -> RouteInfo {
         let spec = object.data.get("spec").cloned().unwrap_or(Value::Null);
-        let (spec, broken) = match serde_json::from_value::<Spec>(spec) {
-            Ok(spec) => (spec, None),
-            Err(error) => (Spec::default(), Some(error.to_string())),
-        };
+        let mut broken = None;
+        let mut spec: Spec =
+            read(serde_json::from_value(spec), "spec cannot be read: ", &mut broken);
+        let headers = spec.http_headers.take().unwrap_or_default();
+        let actions = read(Actions::read(headers), "", &mut broken);
+        let options = read(annotations::read(object.annotations()), "", &mut broken);
         let subdomain = spec.subdomain.filter(|subdomain| !subdomain.is_empty());
         let host = spec.host.filter(|host| !host.is_empty());
         let host = host.or_else(|| subdomain.map(|subdomain| format!("{subdomain}.{domain}")));
@@ -104,11 +104,8 @@ impl RouteInfo {
             tls: spec.tls.map(|tls| tls.termination.unwrap_or_else(|| "edge".into())),
             services: references.filter_map(service).collect(),
             port: spec.port.map(|port| port.target_port),
-            timeout: object
-                .annotations()
-                .get(TIMEOUT_ANNOTATION)
-                .and_then(|text| duration(text))
-                .unwrap_or(TIMEOUT),
+            options,
+            actions,
             broken,
             ingress: ingress.cloned().unwrap_or_default(),
             resource_version: object.resource_version(),
@@ -122,43 +119,22 @@ fn service(reference: Reference) -> Option<(String, u32)> {
     Some((name, reference.weight.unwrap_or(100).min(256)))
 }
 
-/// `30s`, `5000ms`, `2m`; a bare number is milliseconds.
-fn duration(text: &str) -> Option<Duration> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let count: u64 = digits.parse().ok().filter(|count| *count > 0)?;
-    let micros = match unit {
-        "us" => 1,
-        "" | "ms" => 1_000,
-        "s" => 1_000_000,
-        "m" => 60_000_000,
-        "h" => 3_600_000_000,
-        "d" => 86_400_000_000,
-        _ => return None,
-    };
-    Some(Duration::from_micros(count.saturating_mul(micros)).min(LONGEST))
+/// The value read, else an empty one and the first reason why.
+fn read<T: Default, E: std::fmt::Display>(
+    result: Result<T, E>,
+    context: &str,
+    broken: &mut Option<String>,
+) -> T {
+    result.unwrap_or_else(|error| {
+        broken.get_or_insert_with(|| format!("{context}{error}"));
+        T::default()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, expected) in [
-            ("30s", Some(Duration::from_secs(30))),
-            ("5000", Some(Duration::from_secs(5))),
-            ("1h", Some(Duration::from_secs(3600))),
-            ("99999999999999999999s", None),
-            ("9999999999999d", Some(LONGEST)),
-            ("0s", None),
-            ("-1s", None),
-            ("1.5s", None),
-            ("", None),
-        ] {
-            assert_eq!(duration(text), expected, "{text}");
-        }
-    }
+    use serde_json::json;
 
     #[test]
     fn a_broken_route_is_read_as_broken() {
@@ -167,5 +143,30 @@ mod tests {
         }));
         let route = RouteInfo::of(&object.unwrap(), "apps.test");
         assert!(route.broken.is_some());
+    }
+
+    /// Every field of a Route's spec in the API, read or refused by name. Red when unknown fields are let pass.
+    #[test]
+    fn no_field_is_passed_over() {
+        let reference = json!({"kind": "Service", "name": "s", "weight": 1});
+        let spec = json!({"host": "x.test", "subdomain": "x", "path": "/", "to": reference,
+            "alternateBackends": [reference], "port": {"targetPort": "http"},
+            "tls": {"termination": "edge"}, "wildcardPolicy": "None",
+            "httpHeaders": {"actions": {"request": [], "response": []}}});
+        let broken = |pointer: &str, key: &str| {
+            let mut spec = spec.clone();
+            if !key.is_empty() {
+                spec.pointer_mut(pointer).unwrap()[key] = 1.into();
+            }
+            let object = json!({"metadata": {"name": "r", "namespace": "n"}, "spec": spec});
+            RouteInfo::of(&serde_json::from_value(object).unwrap(), "apps.test").broken
+        };
+        assert_eq!(broken("", ""), None);
+        for pointer in
+            ["", "/to", "/alternateBackends/0", "/port", "/httpHeaders", "/httpHeaders/actions"]
+        {
+            let why = broken(pointer, "ipDenyList").unwrap();
+            assert!(why.contains("unknown field `ipDenyList`"), "{pointer}: {why}");
+        }
     }
 }

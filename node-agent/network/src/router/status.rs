@@ -43,7 +43,11 @@ fn condition(entry: &Value) -> Option<&Value> {
 /// Our entry, without the time of its condition.
 fn entry(route: &RouteInfo, verdict: &Result<(), Refusal>, config: &RouterConfig) -> Value {
     let condition = match verdict {
-        Ok(()) => json!({"type": "Admitted", "status": "True"}),
+        Ok(()) if route.options.ignored.is_empty() => json!({"type": "Admitted", "status": "True"}),
+        Ok(()) => {
+            let ignored = route.options.ignored.join("; ");
+            json!({"type": "Admitted", "status": "True", "message": ignored})
+        }
         Err(refusal) => json!({
             "type": "Admitted", "status": "False", "reason": refusal.reason, "message": refusal.message
         }),
@@ -76,6 +80,7 @@ mod tests {
             router_name: "default".into(),
             canonical_hostname: Some("router.test".into()),
             domain: "apps.test".into(),
+            cluster_domain: "cluster.local".into(),
             allow_wildcards: false,
         }
     }

@@ -1,34 +1,120 @@
 //! From a host and a path to an endpoint. Knows the admitted Routes and the endpoints of their services; refuses to know HTTP
 //! and how either is learned. Readers never wait: the table is replaced as a whole, endpoints in place.
 
+use super::actions::Actions;
 use super::admit::{Verdicts, claimed};
+use super::annotations::{Balance, Options};
 use super::route::RouteInfo;
+use super::sticky;
 use crate::model::{Key, Model, Protocol, names_port, serving};
 use arc_swap::ArcSwap;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// The endpoints of one port of a service.
 #[derive(Default)]
 pub(super) struct Pool {
-    endpoints: ArcSwap<Vec<SocketAddr>>,
+    endpoints: ArcSwap<Vec<Endpoint>>,
     next: AtomicUsize,
 }
 
+#[derive(Clone)]
+struct Endpoint {
+    address: SocketAddr,
+    /// What a client's cookie says of it.
+    id: u128,
+    /// Requests under way, where they are counted.
+    active: Arc<AtomicUsize>,
+}
+
+/// A request that counts as under way until this is dropped.
+pub(super) struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn new(count: &Arc<AtomicUsize>) -> Held {
+        count.fetch_add(1, Ordering::Relaxed);
+        Held(count.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where a request goes.
+pub(super) struct Choice {
+    pub(super) address: SocketAddr,
+    pub(super) id: u128,
+    /// To be kept until the answer has ended.
+    pub(super) held: Option<Held>,
+}
+
 impl Pool {
-    fn take(&self) -> Option<SocketAddr> {
+    fn take(&self, balance: Balance, client: u64) -> Option<Choice> {
         let endpoints = self.endpoints.load();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        endpoints.get(turn.checked_rem(endpoints.len())?).copied()
+        let first = turn.checked_rem(endpoints.len())?;
+        let endpoint = match balance {
+            Balance::RoundRobin => endpoints.get(first),
+            Balance::Random => endpoints.get(scatter(turn as u64) as usize % endpoints.len()),
+            // The highest product of client and endpoint: when one leaves, only its own clients move.
+            Balance::Source => {
+                endpoints.iter().max_by_key(|endpoint| scatter(endpoint.id as u64 ^ client))
+            }
+            Balance::LeastConn => {
+                let (before, after) = endpoints.split_at(first);
+                let load = |endpoint: &&Endpoint| endpoint.active.load(Ordering::Relaxed);
+                after.iter().chain(before).min_by_key(load)
+            }
+        }?;
+        let held = (balance == Balance::LeastConn).then(|| Held::new(&endpoint.active));
+        Some(Choice { address: endpoint.address, id: endpoint.id, held })
     }
 
-    fn is_empty(&self) -> bool {
-        self.endpoints.load().is_empty()
+    fn find(&self, id: u128, balance: Balance) -> Option<Choice> {
+        let endpoints = self.endpoints.load();
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.id == id)?;
+        let held = (balance == Balance::LeastConn).then(|| Held::new(&endpoint.active));
+        Some(Choice { address: endpoint.address, id, held })
     }
+
+    /// Replaces the endpoints; those that stay keep their count.
+    fn store(&self, addresses: Vec<SocketAddr>) {
+        let held = self.endpoints.load();
+        let endpoint = |address: SocketAddr| {
+            let at = held.binary_search_by_key(&address, |endpoint| endpoint.address);
+            let old = at.ok().and_then(|at| held.get(at)).cloned();
+            let new = || Endpoint { address, id: sticky::id_of(address), active: Arc::default() };
+            old.unwrap_or_else(new)
+        };
+        self.endpoints.store(Arc::new(addresses.into_iter().map(endpoint).collect()));
+    }
+
+    fn len(&self) -> usize {
+        self.endpoints.load().len()
+    }
+}
+
+/// A number for a client's address, the same in every process.
+fn number_of(client: IpAddr) -> u64 {
+    let number = match client {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    };
+    scatter(number as u64) ^ scatter((number >> 64) as u64)
+}
+
+/// Spreads numbers evenly: the last step of SplitMix64.
+fn scatter(number: u64) -> u64 {
+    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 /// A service and which of its endpoints' ports.
@@ -69,7 +155,7 @@ impl Pools {
         for ((service, port), pool) in
             self.pools.iter().filter(|((key, _), _)| changed.contains(key))
         {
-            pool.endpoints.store(Arc::new(endpoints(model, service, port.as_ref())));
+            pool.store(endpoints(model, service, port.as_ref()));
         }
     }
 
@@ -86,11 +172,11 @@ impl Pools {
 
 fn new_pool(model: &Model, (service, port): &PoolKey) -> Arc<Pool> {
     let pool = Pool::default();
-    pool.endpoints.store(Arc::new(endpoints(model, service, port.as_ref())));
+    pool.store(endpoints(model, service, port.as_ref()));
     Arc::new(pool)
 }
 
-/// The TCP endpoints of a service: of the named port, or of every port.
+/// The TCP endpoints of a service, in order: of the named port, or of every port.
 fn endpoints(model: &Model, service: &Key, port: Option<&PortRef>) -> Vec<SocketAddr> {
     let reference = port.map(PortRef::reference);
     let mut found = BTreeSet::new();
@@ -114,29 +200,73 @@ pub(super) struct Entry {
     path: String,
     services: Vec<(u32, Arc<Pool>)>,
     turns: AtomicU64,
-    /// How long an endpoint may take to begin its answer.
-    pub(super) timeout: Duration,
+    /// What its annotations ask for.
+    pub(super) options: Options,
+    /// What happens to headers.
+    pub(super) actions: Actions,
+    /// The cookie that keeps clients with their endpoint, unless there is none.
+    cookie: Option<String>,
 }
 
 impl Entry {
-    /// The next endpoint: services by weight, then each service's endpoints in turn.
-    pub(super) fn pick(&self) -> Option<SocketAddr> {
-        if let [(weight, pool)] = &self.services[..] {
-            return if *weight > 0 { pool.take() } else { None };
+    /// The next endpoint for a client: services by weight, then each service's endpoints as the Route asks.
+    pub(super) fn pick(&self, client: IpAddr) -> Option<Choice> {
+        self.choose(self.options.balance, client)
+    }
+
+    /// Another endpoint, after one that did not answer.
+    pub(super) fn pick_other(&self, client: IpAddr) -> Option<Choice> {
+        match self.options.balance {
+            Balance::Source => self.choose(Balance::RoundRobin, client),
+            balance => self.choose(balance, client),
         }
-        let active = |(weight, pool): &&(u32, Arc<Pool>)| *weight > 0 && !pool.is_empty();
+    }
+
+    fn choose(&self, balance: Balance, client: IpAddr) -> Option<Choice> {
+        let client = if balance == Balance::Source { number_of(client) } else { 0 };
+        if let [(weight, pool)] = &self.services[..] {
+            return if *weight > 0 { pool.take(balance, client) } else { None };
+        }
+        let active = |(weight, pool): &&(u32, Arc<Pool>)| *weight > 0 && pool.len() > 0;
         let total: u64 =
             self.services.iter().filter(active).map(|(weight, _)| u64::from(*weight)).sum();
         // Multiples of the golden ratio fill the unit interval evenly, so weights hold over short runs too.
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let turn = match balance {
+            Balance::Source => scatter(client),
+            _ => self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        };
         let mut point = ((turn >> 32) * total) >> 32;
         for (weight, pool) in self.services.iter().filter(active) {
             match point.checked_sub(u64::from(*weight)) {
                 Some(rest) => point = rest,
-                None => return pool.take(),
+                None => return pool.take(balance, client),
             }
         }
         None
+    }
+
+    /// Whether a client at `address` may use this Route.
+    pub(super) fn admits(&self, address: IpAddr) -> bool {
+        self.options.allow.as_ref().is_none_or(|list| list.holds(address))
+    }
+
+    /// The endpoint that a client's cookie names, also of a service without weight.
+    pub(super) fn kept(&self, id: u128) -> Option<Choice> {
+        self.services.iter().find_map(|(_, pool)| pool.find(id, self.options.balance))
+    }
+
+    /// The cookie's name, where there is more than one endpoint to choose from.
+    pub(super) fn cookie(&self) -> Option<&str> {
+        let several = || self.services.iter().map(|(_, pool)| pool.len()).sum::<usize>() > 1;
+        self.cookie.as_deref().filter(|_| several())
+    }
+
+    /// Where `path` leads at the application.
+    pub(super) fn rewritten(&self, path: &str) -> Option<String> {
+        let target = self.options.rewrite.as_deref()?;
+        let rest = path.strip_prefix(&self.path).filter(|_| path.starts_with('/'))?;
+        let rest = if target == "/" { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
+        Some(format!("{target}{rest}"))
     }
 
     /// Whether `path` is this Route's or below it, at a segment boundary.
@@ -144,6 +274,13 @@ impl Entry {
         let Some(rest) = path.strip_prefix(&self.path) else { return false };
         rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/') || self.path.is_empty()
     }
+}
+
+fn cookie(route: &RouteInfo) -> Option<String> {
+    let named = route.options.cookie_name.clone();
+    let (namespace, name) = &route.key;
+    let name = named.unwrap_or_else(|| sticky::name_of(namespace, name));
+    (!route.options.no_cookie).then_some(name)
 }
 
 /// Everything that is served.
@@ -175,7 +312,9 @@ impl Table {
                 path: route.path.clone(),
                 services: services.collect(),
                 turns: AtomicU64::new(0),
-                timeout: route.timeout,
+                cookie: cookie(route),
+                options: route.options.clone(),
+                actions: route.actions.clone(),
             };
             let hosts = if route.wildcard { &mut table.wildcard } else { &mut table.exact };
             hosts.entry(claimed(route).to_owned()).or_default().push(entry);
@@ -206,6 +345,8 @@ mod tests {
     use crate::router::admit::{Policy, judge};
     use serde_json::{Value, json};
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn model() -> Model {
         let mut model = Model::default();
         for (service, last) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -220,14 +361,19 @@ mod tests {
     }
 
     fn table(specs: &[Value], model: &Model, pools: &mut Pools) -> Table {
+        annotated(json!({}), specs, model, pools)
+    }
+
+    fn annotated(annotations: Value, specs: &[Value], model: &Model, pools: &mut Pools) -> Table {
         let mut routes = BTreeMap::new();
         for (index, spec) in specs.iter().enumerate() {
             let name = format!("r{index}");
-            let object = json!({"metadata": {"name": name, "namespace": "n"}, "spec": spec});
+            let object = json!({"metadata": {"name": name, "namespace": "n", "annotations": annotations},
+                "spec": spec});
             let route = RouteInfo::of(&serde_json::from_value(object).unwrap(), "");
             routes.insert(route.key.clone(), route);
         }
-        let verdicts = judge(&routes, &Policy { wildcards: true });
+        let verdicts = judge(&routes, &Policy { wildcards: true, ..Policy::default() });
         Table::build(&routes, &verdicts, model, pools)
     }
 
@@ -259,7 +405,8 @@ mod tests {
             ("test", "/", None),
             ("", "/", None),
         ] {
-            let found = table.find(host, path).and_then(Entry::pick);
+            let found = table.find(host, path).and_then(|entry| entry.pick(CLIENT));
+            let found = found.map(|choice| choice.address);
             let expected = last.map(|last| SocketAddr::from(([10, 244, 0, last], 8080)));
             assert_eq!(found, expected, "{host}{path}");
         }
@@ -280,12 +427,12 @@ mod tests {
         let entry = table.find("w.test", "/").unwrap();
         let mut counts = BTreeMap::new();
         for _ in 0..60 {
-            *counts.entry(entry.pick().unwrap().to_string()).or_insert(0) += 1;
+            *counts.entry(entry.pick(CLIENT).unwrap().address.to_string()).or_insert(0) += 1;
         }
         assert!((8..=12).contains(&counts["10.244.0.2:8080"]), "{counts:?}");
         assert_eq!(counts.len(), 2, "{counts:?}");
-        assert_eq!(table.find("zero.test", "/").unwrap().pick(), None);
-        assert_eq!(table.find("miss.test", "/").unwrap().pick(), None);
+        assert_eq!(table.find("zero.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
+        assert_eq!(table.find("miss.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
     }
 
     #[test]
@@ -296,6 +443,81 @@ mod tests {
         let table = table(&specs, &model, &mut pools);
         model.remove_slice(&("n".into(), "a".into()));
         pools.refresh(&model, &BTreeSet::from([("n".into(), "a".into())]));
-        assert_eq!(table.find("x.test", "/").unwrap().pick(), None);
+        assert_eq!(table.find("x.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
+    }
+
+    /// Which endpoints 60 clients get, one request each, all under way at once.
+    fn chosen(balance: &str) -> BTreeMap<SocketAddr, usize> {
+        let annotations = json!({"haproxy.router.openshift.io/balance": balance});
+        let spec = json!({"host": "x.test", "to": to("a"), "alternateBackends": [to("b"), to("c")],
+            "port": {"targetPort": "http"}});
+        let table = annotated(annotations, &[spec], &model(), &mut Pools::default());
+        let entry = table.find("x.test", "/").unwrap();
+        let clients = (0..60u8).map(|n| IpAddr::from([192, 0, 2, n]));
+        let choices: Vec<Choice> = clients.map(|client| entry.pick(client).unwrap()).collect();
+        if balance == "source" {
+            for (n, choice) in choices.iter().enumerate() {
+                let again = entry.pick([192, 0, 2, n as u8].into()).unwrap();
+                assert_eq!(again.address, choice.address);
+            }
+        }
+        let mut counts = BTreeMap::new();
+        for choice in choices {
+            *counts.entry(choice.address).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn every_balance_reaches_every_endpoint() {
+        for balance in ["roundrobin", "random", "source", "leastconn"] {
+            let counts = chosen(balance);
+            assert!(
+                counts.len() == 3 && counts.values().all(|count| *count > 3),
+                "{balance}: {counts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_least_loaded_is_next() {
+        let mut model = model();
+        let slice = json!({"addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
+            "endpoints": [{"addresses": ["10.244.0.8"]}, {"addresses": ["10.244.0.9"]}]});
+        let slice = SliceInfo::of(&serde_json::from_value(slice).unwrap());
+        model.put_slice(("n".into(), "d".into()), Some("d".into()), slice);
+        let annotations = json!({"haproxy.router.openshift.io/balance": "leastconn"});
+        let spec = json!({"host": "x.test", "to": to("d")});
+        let mut pools = Pools::default();
+        let table = annotated(annotations, &[spec], &model, &mut pools);
+        let entry = table.find("x.test", "/").unwrap();
+        let busy = entry.pick(CLIENT).unwrap();
+        for _ in 0..4 {
+            assert_ne!(entry.pick(CLIENT).unwrap().address, busy.address);
+        }
+        // A refresh forgets nothing.
+        pools.refresh(&model, &BTreeSet::from([("n".into(), "d".into())]));
+        assert_ne!(entry.pick(CLIENT).unwrap().address, busy.address);
+        assert_eq!(entry.kept(busy.id).unwrap().address, busy.address);
+    }
+
+    #[test]
+    fn rewrites() {
+        for (path, target, asked, expected) in [
+            ("/app", "/", "/app", Some("/")),
+            ("/app", "/", "/app/x/y", Some("/x/y")),
+            ("/app", "/new", "/app/x", Some("/new/x")),
+            ("/app", "/new/", "/app/x", Some("/new//x")),
+            ("", "/new", "/x", Some("/new/x")),
+            ("/", "/new", "/x", Some("/newx")),
+            ("", "/", "/x", Some("/x")),
+            ("", "/new", "*", None),
+        ] {
+            let annotations = json!({"haproxy.router.openshift.io/rewrite-target": target});
+            let spec = json!({"host": "x.test", "path": path, "to": to("a")});
+            let table = annotated(annotations, &[spec], &model(), &mut Pools::default());
+            let entry = table.find("x.test", asked).unwrap();
+            assert_eq!(entry.rewritten(asked).as_deref(), expected, "{path} {target} {asked}");
+        }
     }
 }
