@@ -1,6 +1,6 @@
 //! What every node has and what is on it, kept up object by object; and the choice of a node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use leme_plan::{pods, quantity};
@@ -40,27 +40,79 @@ struct Placed {
     info: PodInfo,
 }
 
+impl NodeState {
+    fn add(&mut self, info: &PodInfo) {
+        self.used.add(&info.requests);
+        self.weight.0 += info.weight.0;
+        self.weight.1 += info.weight.1;
+        self.pods += 1;
+        self.ports.extend(info.ports.iter().cloned());
+    }
+
+    fn subtract(&mut self, info: &PodInfo) {
+        self.used.subtract(&info.requests);
+        self.weight.0 -= info.weight.0;
+        self.weight.1 -= info.weight.1;
+        self.pods -= 1;
+        for port in &info.ports {
+            if let Some(at) = self.ports.iter().position(|one| one == port) {
+                self.ports.swap_remove(at);
+            }
+        }
+    }
+}
+
+/// What some nodes have left, as a copy to try things on.
+#[derive(Debug)]
+pub(crate) struct Room(Vec<NodeState>);
+
+impl Room {
+    /// Whether there is no node to try.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes a pod in, if one of the nodes can have it; gives that node's name.
+    pub(crate) fn take(&mut self, pod: &PodInfo, volumes: &VolumeFacts) -> Option<String> {
+        if volumes.blocked.is_some() {
+            return None;
+        }
+        let node = self.0.iter_mut().find(|node| filter::fits(node, pod, volumes))?;
+        node.add(pod);
+        Some(node.name.clone())
+    }
+}
+
 /// The cluster as the scheduler sees it.
 #[derive(Debug, Default)]
 pub struct Cluster {
+    /// By number. The number of a node that is gone and has no pods is used again.
     nodes: Vec<NodeState>,
     by_name: HashMap<String, usize>,
+    /// The numbers of the nodes that exist: those that are searched.
+    live: Vec<usize>,
+    /// The numbers that can be used again.
+    vacant: Vec<usize>,
     placed: HashMap<PodKey, Placed>,
     /// How many pods of an owner each node has.
     owners: HashMap<String, HashMap<usize, i64>>,
-    /// Where the next search starts, so that equals are used in turn.
+    /// Where in `live` the next search starts, so that equals are used in turn.
     next: usize,
 }
 
 impl Cluster {
     /// Takes in a node, or that it is gone. Whether pods that did not fit may fit now.
     pub fn set_node(&mut self, name: &str, node: Option<&Node>) -> bool {
-        let index = self.index(name);
-        let state = &mut self.nodes[index];
         let Some(node) = node else {
-            state.exists = false;
+            if let Some(index) = self.by_name.get(name).copied() {
+                self.nodes[index].exists = false;
+                self.live.retain(|one| *one != index);
+                self.vacate(index);
+            }
             return false;
         };
+        let index = self.index(name);
+        let state = &mut self.nodes[index];
         let spec = node.spec.clone().unwrap_or_default();
         let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
         let fresh = NodeState {
@@ -83,24 +135,29 @@ impl Cluster {
         state.weight = old.weight;
         state.pods = old.pods;
         state.ports = old.ports;
+        match (old.exists, self.nodes[index].exists) {
+            (false, true) => self.live.push(index),
+            (true, false) => self.live.retain(|one| *one != index),
+            _ => {}
+        }
         changed
     }
 
-    /// Takes in a pod, or that it is gone. Whether pods that did not fit may fit now.
-    pub fn set_pod(&mut self, key: &PodKey, pod: Option<&Pod>) -> bool {
+    /// Takes in a pod, or that it is gone. Gives the node that has more room now.
+    pub fn set_pod(&mut self, key: &PodKey, pod: Option<&Pod>) -> Option<String> {
         let live = pod.filter(|pod| !pods::is_terminal(pod));
         let node = live.map_or("", |pod| pods::node_name(pod));
         if let (Some(pod), Some(placed)) = (live, self.placed.get(key)) {
             let same = pod.metadata.uid.as_deref() == Some(&placed.info.uid);
             if same && node.is_empty() && placed.assumed {
-                return false;
+                return None;
             }
             if same && self.nodes[placed.node].name == node {
                 // Placed as assumed or as known; requests of a bound pod do not change.
                 if let Some(placed) = self.placed.get_mut(key) {
                     placed.assumed = false;
                 }
-                return false;
+                return None;
             }
         }
         let freed = self.remove(key);
@@ -111,11 +168,10 @@ impl Cluster {
         freed
     }
 
-    /// Takes back an assumed placement whose binding failed.
-    pub fn forget(&mut self, key: &PodKey) {
-        if self.placed.get(key).is_some_and(|placed| placed.assumed) {
-            self.remove(key);
-        }
+    /// Takes back an assumed placement whose binding failed. Gives the node that has more room now.
+    pub fn forget(&mut self, key: &PodKey) -> Option<String> {
+        self.placed.get(key).filter(|placed| placed.assumed)?;
+        self.remove(key)
     }
 
     /// Whether the pod has been placed, bound or assumed.
@@ -123,9 +179,10 @@ impl Cluster {
         self.placed.get(key).is_some_and(|placed| placed.info.uid == uid)
     }
 
-    /// Whether the node's object exists.
-    pub fn has_node(&self, name: &str) -> bool {
-        self.by_name.get(name).is_some_and(|index| self.nodes[*index].exists)
+    /// What those of the nodes have left that exist.
+    pub(crate) fn room(&self, names: &BTreeSet<String>) -> Room {
+        let found = names.iter().filter_map(|name| self.by_name.get(name));
+        Room(found.map(|index| &self.nodes[*index]).filter(|node| node.exists).cloned().collect())
     }
 
     /// Chooses a node for a pod and assumes that it goes there.
@@ -134,18 +191,17 @@ impl Cluster {
         pod: &PodInfo,
         volumes: &VolumeFacts,
     ) -> Result<String, Unschedulable> {
-        let all = self.nodes.iter().filter(|node| node.exists).count();
+        let all = self.live.len();
         if let Some(why) = &volumes.blocked {
             return Err(Unschedulable::before_any_node(all, why));
         }
         let enough = enough(all);
         let mut feasible = Vec::with_capacity(enough.min(all));
         let mut looked_at = 0;
-        for step in 0..self.nodes.len() {
-            let index = (self.next + step) % self.nodes.len();
+        for step in 0..all {
+            let index = self.live[(self.next + step) % all];
             looked_at = step + 1;
-            let node = &self.nodes[index];
-            if node.exists && filter::fits(node, pod, volumes) {
+            if filter::fits(&self.nodes[index], pod, volumes) {
                 feasible.push(index);
                 if feasible.len() >= enough {
                     break;
@@ -153,17 +209,18 @@ impl Cluster {
             }
         }
         if feasible.is_empty() {
-            let nodes = self.nodes.iter().filter(|node| node.exists);
+            let nodes = self.live.iter().map(|index| &self.nodes[*index]);
             return Err(filter::explain(nodes, pod, volumes));
         }
         let empty = HashMap::new();
         let siblings =
             pod.owner.as_ref().and_then(|owner| self.owners.get(owner)).unwrap_or(&empty);
         let best = score::best(&self.nodes, &feasible, siblings, pod);
-        self.next = if looked_at < self.nodes.len() {
-            (self.next + looked_at) % self.nodes.len()
+        self.next = if looked_at < all {
+            (self.next + looked_at) % all
         } else {
-            (best + 1) % self.nodes.len()
+            // All were looked at: the next search starts behind the one taken.
+            self.live.iter().position(|index| *index == best).map_or(0, |at| (at + 1) % all)
         };
         self.remove(&pod.key);
         self.place(best, pod.clone(), true);
@@ -174,37 +231,46 @@ impl Cluster {
         if let Some(index) = self.by_name.get(name) {
             return *index;
         }
-        let index = self.nodes.len();
-        self.nodes.push(NodeState { name: name.to_owned(), ..NodeState::default() });
+        let fresh = NodeState { name: name.to_owned(), ..NodeState::default() };
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.nodes[index] = fresh;
+                index
+            }
+            None => {
+                self.nodes.push(fresh);
+                self.nodes.len() - 1
+            }
+        };
         self.by_name.insert(name.to_owned(), index);
         index
     }
 
-    fn place(&mut self, index: usize, info: PodInfo, assumed: bool) {
+    /// Forgets a node whose object is gone, once no pod is on it.
+    fn vacate(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        node.used.add(&info.requests);
-        node.weight.0 += info.weight.0;
-        node.weight.1 += info.weight.1;
-        node.pods += 1;
-        node.ports.extend(info.ports.iter().cloned());
+        if node.exists || node.pods > 0 {
+            return;
+        }
+        if self.by_name.remove(&node.name).is_some() {
+            *node = NodeState::default();
+            self.vacant.push(index);
+        }
+    }
+
+    fn place(&mut self, index: usize, info: PodInfo, assumed: bool) {
+        self.nodes[index].add(&info);
         if let Some(owner) = &info.owner {
             *self.owners.entry(owner.clone()).or_default().entry(index).or_default() += 1;
         }
         self.placed.insert(info.key.clone(), Placed { node: index, assumed, info });
     }
 
-    fn remove(&mut self, key: &PodKey) -> bool {
-        let Some(placed) = self.placed.remove(key) else { return false };
+    fn remove(&mut self, key: &PodKey) -> Option<String> {
+        let placed = self.placed.remove(key)?;
         let node = &mut self.nodes[placed.node];
-        node.used.subtract(&placed.info.requests);
-        node.weight.0 -= placed.info.weight.0;
-        node.weight.1 -= placed.info.weight.1;
-        node.pods -= 1;
-        for port in &placed.info.ports {
-            if let Some(at) = node.ports.iter().position(|one| one == port) {
-                node.ports.swap_remove(at);
-            }
-        }
+        node.subtract(&placed.info);
+        let name = node.name.clone();
         if let Some(owner) = &placed.info.owner {
             let emptied = self.owners.get_mut(owner).is_some_and(|counts| {
                 if let Some(count) = counts.get_mut(&placed.node) {
@@ -217,7 +283,8 @@ impl Cluster {
                 self.owners.remove(owner);
             }
         }
-        true
+        self.vacate(placed.node);
+        Some(name)
     }
 }
 
@@ -287,23 +354,16 @@ mod tests {
         check(
             &mut small,
             &pod("p", json!({})),
-            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {role: db}. \
-             preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {role: db}.",
         );
         check(&mut Cluster::default(), &pod("p", json!({})), "no nodes available to schedule pods");
         let mut full = cluster(&[node("a", "1", json!({}))]);
         check(&mut full, &pod("p", json!({})), "a");
-        check(
-            &mut full,
-            &pod("q", json!({})),
-            "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: \
-             1 No preemption victims found for incoming pod.",
-        );
+        check(&mut full, &pod("q", json!({})), "0/1 nodes are available: 1 Insufficient cpu.");
         check(
             &mut full,
             &pod("r", json!({"nodeSelector": {"disk": "ssd"}})),
-            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. \
-             preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
         );
     }
 
@@ -329,14 +389,14 @@ mod tests {
         let unbound = pod("p", json!({}));
         let key = ("n".to_owned(), "p".to_owned());
         check(&mut cluster, &unbound, "a");
-        assert!(!cluster.set_pod(&key, Some(&unbound)));
+        assert_eq!(cluster.set_pod(&key, Some(&unbound)), None);
         assert!(cluster.is_placed(&key, "p"));
         let mut bound = pod("p", json!({"nodeName": "a"}));
-        assert!(!cluster.set_pod(&key, Some(&bound)));
+        assert_eq!(cluster.set_pod(&key, Some(&bound)), None);
         cluster.forget(&key);
         assert!(cluster.is_placed(&key, "p"), "bound pods are not forgotten");
         bound.status = serde_json::from_value(json!({"phase": "Succeeded"})).unwrap();
-        assert!(cluster.set_pod(&key, Some(&bound)));
+        assert_eq!(cluster.set_pod(&key, Some(&bound)).as_deref(), Some("a"));
         check(&mut cluster, &pod("q", json!({})), "a");
     }
 
@@ -353,8 +413,7 @@ mod tests {
         check(
             &mut cluster,
             &with_port("q"),
-            "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. \
-             preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+            "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
         );
     }
 
@@ -364,5 +423,26 @@ mod tests {
             (enough(0), enough(100), enough(1000), enough(5000), enough(50_000)),
             (1, 100, 420, 500, 2500)
         );
+    }
+
+    /// Red when the slot of a node that is gone is kept: each new name takes another one, and each is searched.
+    #[test]
+    fn nodes_that_are_gone_are_forgotten_once_their_pods_are() {
+        let mut cluster = cluster(&[node("a", "1", json!({}))]);
+        let key = ("n".to_owned(), "p".to_owned());
+        cluster.set_pod(&key, Some(&pod("p", json!({"nodeName": "a"}))));
+        cluster.set_node("a", None);
+        assert_eq!((cluster.live.len(), cluster.by_name.len()), (0, 1), "a pod is still on it");
+        check(&mut cluster, &pod("q", json!({})), "no nodes available to schedule pods");
+        cluster.set_pod(&key, None);
+        assert!(cluster.by_name.is_empty());
+        for number in 0..20 {
+            let name = format!("n{number}");
+            cluster.set_node(&name, Some(&node(&name, "1", json!({}))));
+            check(&mut cluster, &pod("q", json!({})), &name);
+            cluster.set_pod(&("n".to_owned(), "q".to_owned()), None);
+            cluster.set_node(&name, None);
+        }
+        assert_eq!((cluster.nodes.len(), cluster.live.len()), (1, 0));
     }
 }

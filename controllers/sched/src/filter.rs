@@ -10,7 +10,7 @@ use crate::cluster::NodeState;
 use crate::pod::{HostPort, PodInfo};
 
 /// What the pod's volumes say about where it can run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VolumeFacts {
     /// Why no node will do yet, such as an unbound claim.
     pub blocked: Option<String>,
@@ -18,12 +18,6 @@ pub struct VolumeFacts {
     pub affinities: Vec<NodeSelector>,
     /// A claim is bound to a volume that does not exist.
     pub volume_missing: bool,
-}
-
-/// Why a node will not do. `hopeless`: taking other pods away would not help.
-struct Reason {
-    text: String,
-    hopeless: bool,
 }
 
 /// Why no node will do.
@@ -40,60 +34,48 @@ impl fmt::Display for Unschedulable {
 
 impl std::error::Error for Unschedulable {}
 
-const NO_HELP: &str = "Preemption is not helpful for scheduling";
-const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
-
 impl Unschedulable {
     /// Ruled out before any node was looked at.
     pub(crate) fn before_any_node(nodes: usize, why: &str) -> Unschedulable {
         if nodes == 0 {
             return Unschedulable { message: "no nodes available to schedule pods".to_owned() };
         }
-        Unschedulable {
-            message: format!(
-                "0/{nodes} nodes are available: {why}. preemption: 0/{nodes} nodes are available: {nodes} {NO_HELP}."
-            ),
-        }
+        Unschedulable { message: format!("0/{nodes} nodes are available: {why}.") }
     }
 }
 
 type Filter = fn(&NodeState, &PodInfo, &VolumeFacts) -> bool;
-type Explain = fn(&NodeState, &PodInfo, &VolumeFacts) -> Vec<Reason>;
+type Explain = fn(&NodeState, &PodInfo, &VolumeFacts) -> Vec<String>;
 
 /// The filters in upstream's order: the first that fails gives a node's reasons.
 const FILTERS: &[(Filter, Explain)] = &[
-    (schedulable, |_, _, _| hopeless("node(s) were unschedulable")),
+    (schedulable, |_, _, _| one("node(s) were unschedulable")),
     (
         |node, pod, _| untolerated(node, pod).is_none(),
         |node, pod, _| {
             let (key, value) = untolerated(node, pod)
                 .map(|taint| (taint.key.clone(), taint.value.clone().unwrap_or_default()))
                 .unwrap_or_default();
-            hopeless(format!("node(s) had untolerated taint {{{key}: {value}}}"))
+            one(format!("node(s) had untolerated taint {{{key}: {value}}}"))
         },
     ),
-    (affine, |_, _, _| hopeless("node(s) didn't match Pod's node affinity/selector")),
-    (ports_free, |_, _, _| {
-        let text = "node(s) didn't have free ports for the requested pod ports".to_owned();
-        vec![Reason { text, hopeless: false }]
-    }),
+    (affine, |_, _, _| one("node(s) didn't match Pod's node affinity/selector")),
+    (ports_free, |_, _, _| one("node(s) didn't have free ports for the requested pod ports")),
     (room, |node, pod, _| lacking(node, pod)),
     (
         |_, _, volumes| !volumes.volume_missing,
-        |_, _, _| {
-            hopeless("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)")
-        },
+        |_, _, _| one("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"),
     ),
     (
         |node, _, volumes| {
             volumes.affinities.iter().all(|affinity| selector_matches(affinity, node))
         },
-        |_, _, _| hopeless("node(s) had volume node affinity conflict"),
+        |_, _, _| one("node(s) had volume node affinity conflict"),
     ),
 ];
 
-fn hopeless(text: impl Into<String>) -> Vec<Reason> {
-    vec![Reason { text: text.into(), hopeless: true }]
+fn one(reason: impl Into<String>) -> Vec<String> {
+    vec![reason.into()]
 }
 
 /// Whether the node can take the pod.
@@ -107,33 +89,23 @@ pub(crate) fn explain<'a>(
     pod: &PodInfo,
     volumes: &VolumeFacts,
 ) -> Unschedulable {
-    let (mut total, mut no_help) = (0usize, 0usize);
+    let mut total = 0usize;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for node in nodes {
         total += 1;
         let failed = FILTERS.iter().find(|(filter, _)| !filter(node, pod, volumes));
-        let reasons = failed.map(|(_, explain)| explain(node, pod, volumes)).unwrap_or_default();
-        no_help += usize::from(reasons.iter().any(|reason| reason.hopeless));
-        for reason in reasons {
-            *counts.entry(reason.text).or_default() += 1;
+        for reason in failed.map(|(_, explain)| explain(node, pod, volumes)).unwrap_or_default() {
+            *counts.entry(reason).or_default() += 1;
         }
     }
     if total == 0 {
         return Unschedulable::before_any_node(0, "");
     }
-    let listed = |mut list: Vec<String>| {
-        list.sort();
-        list.join(", ")
-    };
-    let reasons = listed(counts.iter().map(|(text, count)| format!("{count} {text}")).collect());
-    let preemption = [(total - no_help, NO_VICTIMS), (no_help, NO_HELP)];
-    let preemption = preemption.iter().filter(|(count, _)| *count > 0);
-    let preemption = listed(preemption.map(|(count, text)| format!("{count} {text}")).collect());
-    Unschedulable {
-        message: format!(
-            "0/{total} nodes are available: {reasons}. preemption: 0/{total} nodes are available: {preemption}."
-        ),
-    }
+    let mut reasons: Vec<String> =
+        counts.iter().map(|(text, count)| format!("{count} {text}")).collect();
+    reasons.sort();
+    let message = format!("0/{total} nodes are available: {}.", reasons.join(", "));
+    Unschedulable { message }
 }
 
 fn schedulable(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
@@ -227,14 +199,14 @@ fn room(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
         && amounts(node, pod).all(|(_, ask, used, all)| ask == 0 || ask <= all.saturating_sub(used))
 }
 
-fn lacking(node: &NodeState, pod: &PodInfo) -> Vec<Reason> {
+fn lacking(node: &NodeState, pod: &PodInfo) -> Vec<String> {
     let mut reasons = Vec::new();
     if node.pods >= node.pods_allowed {
-        reasons.push(Reason { text: "Too many pods".to_owned(), hopeless: false });
+        reasons.push("Too many pods".to_owned());
     }
     for (name, ask, used, all) in amounts(node, pod) {
         if ask > 0 && ask > all.saturating_sub(used) {
-            reasons.push(Reason { text: format!("Insufficient {name}"), hopeless: ask > all });
+            reasons.push(format!("Insufficient {name}"));
         }
     }
     reasons

@@ -10,6 +10,7 @@
 mod cluster;
 mod filter;
 mod outcome;
+mod parking;
 mod pod;
 mod queue;
 mod resources;
@@ -18,6 +19,7 @@ mod score;
 pub use cluster::{Cluster, PodKey};
 pub use filter::{Unschedulable, VolumeFacts};
 pub use outcome::{bind, gated, unschedulable};
+pub use parking::{Parked, Parking, VolumeChange};
 pub use pod::PodInfo;
 pub use queue::Queue;
 pub use resources::Resources;

@@ -10,7 +10,7 @@ use crate::resources::{Resources, of_pod};
 pub(crate) type HostPort = (String, i32, String);
 
 /// What a pod asks of a node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodInfo {
     /// Namespace and name.
     pub key: PodKey,

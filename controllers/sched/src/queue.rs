@@ -1,8 +1,7 @@
-//! Pods that wait for a decision: by priority, then in the order they came; and those that did not fit, set aside until
-//! something changes.
+//! Pods that wait for a decision: by priority, then in the order they came.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::cluster::PodKey;
 
@@ -11,14 +10,12 @@ use crate::cluster::PodKey;
 pub struct Queue {
     ready: BTreeMap<(Reverse<i32>, u64), PodKey>,
     places: HashMap<PodKey, (Reverse<i32>, u64)>,
-    parked: HashSet<PodKey>,
     next: u64,
 }
 
 impl Queue {
-    /// Adds a pod, or moves it back if it was set aside.
+    /// Adds a pod.
     pub fn add(&mut self, key: PodKey, priority: i32) {
-        self.parked.remove(&key);
         if self.places.contains_key(&key) {
             return;
         }
@@ -35,29 +32,11 @@ impl Queue {
         Some(key)
     }
 
-    /// Sets a pod aside.
-    pub fn park(&mut self, key: PodKey) {
-        self.parked.insert(key);
-    }
-
-    /// Whether the pod is set aside.
-    pub fn is_parked(&self, key: &PodKey) -> bool {
-        self.parked.contains(key)
-    }
-
     /// Forgets a pod.
     pub fn remove(&mut self, key: &PodKey) {
-        self.parked.remove(key);
         if let Some(place) = self.places.remove(key) {
             self.ready.remove(&place);
         }
-    }
-
-    /// Gives back all that were set aside, for the caller to add again.
-    pub fn take_parked(&mut self) -> Vec<PodKey> {
-        let mut all: Vec<PodKey> = self.parked.drain().collect();
-        all.sort();
-        all
     }
 
     /// How many wait for a decision.
@@ -87,8 +66,8 @@ mod tests {
             order.push(name);
         }
         assert_eq!(order, ["c", "a", "b"]);
-        queue.park(key("a"));
+        queue.add(key("a"), 0);
         queue.remove(&key("a"));
-        assert!(queue.take_parked().is_empty());
+        assert!(queue.is_empty());
     }
 }
