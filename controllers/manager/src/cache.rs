@@ -10,8 +10,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_controller_runtime::{Caller, Informer, Key, Resource, Sight};
+use leme_controller_runtime::{Caller, Index, Informer, Key, Resource, Sight};
 use leme_kinds::{KINDS, Kind};
+use leme_plan::common::controller_of;
+use leme_plan::{endpointslice, pods};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -139,7 +141,39 @@ fn meta_only(mut value: Value) -> Result<Meta, serde_json::Error> {
     serde_json::from_value(value["metadata"].take()).map(Meta)
 }
 
-fn informer<K>(namespaced: bool) -> Arc<Informer<K>>
+/// Pods by the name of their node; those without one by the empty name.
+pub(crate) const NODE: &str = "node";
+/// Pods by the uid of their controller; those without one by [`uncontrolled`].
+pub(crate) const CONTROLLER: &str = "controller";
+/// EndpointSlices by [`of_service`].
+pub(crate) const SERVICE: &str = "service";
+
+const PODS: &[Index<Pod>] = &[
+    (NODE, |pod| Some(pods::node_name(pod).to_owned())),
+    (CONTROLLER, |pod| {
+        Some(match controller_of(&pod.metadata) {
+            Some(owner) => owner.uid.clone(),
+            None => uncontrolled(pod.metadata.namespace.as_deref().unwrap_or("")),
+        })
+    }),
+];
+
+const SLICES: &[Index<EndpointSlice>] = &[(SERVICE, |slice| {
+    let name = slice.metadata.labels.as_ref()?.get(endpointslice::SERVICE_NAME)?;
+    Some(of_service(slice.metadata.namespace.as_deref().unwrap_or(""), name))
+})];
+
+/// The value in [`CONTROLLER`] of a namespace's pods that nobody controls; no uid has a slash.
+pub(crate) fn uncontrolled(namespace: &str) -> String {
+    format!("{namespace}/")
+}
+
+/// The value in [`SERVICE`] of the slices of a Service, whoever wrote them.
+pub(crate) fn of_service(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn informer<K>(namespaced: bool, indices: &'static [Index<K>]) -> Arc<Informer<K>>
 where
     K: k8s_openapi::Resource + DeserializeOwned + Send + Sync + 'static,
 {
@@ -149,22 +183,22 @@ where
         plural: K::URL_PATH_SEGMENT.to_owned(),
         namespaced,
     };
-    Informer::new(resource, typed::<K>)
+    Informer::indexed(resource, typed::<K>, indices)
 }
 
 impl Cache {
     pub(crate) fn new() -> Cache {
         let mut cache = Cache {
-            pods: informer(true),
-            nodes: informer(false),
-            namespaces: informer(false),
-            services: informer(true),
-            endpoints: informer(true),
-            slices: informer(true),
-            replication: informer(true),
-            leases: informer(true),
-            volumes: informer(false),
-            claims: informer(true),
+            pods: informer(true, PODS),
+            nodes: informer(false, &[]),
+            namespaces: informer(false, &[]),
+            services: informer(true, &[]),
+            endpoints: informer(true, &[]),
+            slices: informer(true, SLICES),
+            replication: informer(true, &[]),
+            leases: informer(true, &[]),
+            volumes: informer(false, &[]),
+            claims: informer(true, &[]),
             others: Vec::new(),
         };
         let known: Vec<Resource> = cache.all().iter().map(|one| one.resource().clone()).collect();

@@ -65,7 +65,12 @@ async fn observe(
         return None;
     }
     let uid = meta.uid.clone().unwrap_or_default();
-    let places: Vec<Place> = lock(graph).dependents(&uid).cloned().collect();
+    let owned = meta.owner_references.as_ref().is_some_and(|owners| !owners.is_empty());
+    let (places, circle) = {
+        let graph = lock(graph);
+        let places: Vec<Place> = graph.dependents(&uid).cloned().collect();
+        (places, owned && graph.on_circle(&place, &uid))
+    };
     let dependents = places
         .iter()
         .filter_map(|place| find(kinds, place))
@@ -77,7 +82,7 @@ async fn observe(
             owners.push(owner(wiring, kinds, &target, reference).await);
         }
     }
-    Some(gc::Observed { target, meta, owners, dependents })
+    Some(gc::Observed { target, meta, owners, dependents, circle })
 }
 
 fn find(kinds: &Kinds, place: &Place) -> Option<(ObjectRef, ObjectMeta)> {

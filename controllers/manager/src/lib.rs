@@ -93,6 +93,7 @@ async fn lead(
         replication::start(&context),
         services::endpoints(&context),
         services::slices(&context),
+        services::mirroring(&context),
         nodes::life_cycle(&context),
         nodes::pod_gc(&context),
         volumes::claims(&context),

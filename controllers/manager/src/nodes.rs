@@ -3,21 +3,22 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use leme_controller_runtime::{Brake, Queue};
 use leme_plan::{node, pod_gc, pods};
 
+use crate::cache::NODE;
 use crate::{Start, Wiring, controller};
 
-/// When each node's sign of life changed last.
+/// When each node's sign of life changed last, by a clock that nobody sets.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<HashMap<String, (String, Timestamp)>>>);
+struct Heard(Arc<Mutex<HashMap<String, (String, Instant)>>>);
 
 impl Heard {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, Timestamp)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -26,20 +27,23 @@ impl Heard {
         let mut all = self.lock();
         match all.get_mut(node) {
             Some(known) if known.0 == sign => {}
-            Some(known) => *known = (sign, Timestamp::now()),
+            Some(known) => *known = (sign, Instant::now()),
             None => {
-                all.insert(node.to_owned(), (sign, Timestamp::now()));
+                all.insert(node.to_owned(), (sign, Instant::now()));
             }
         }
     }
 
-    fn of(&self, node: &str) -> Timestamp {
+    /// How long ago; a node not known yet is heard of now.
+    fn silence(&self, node: &str) -> Duration {
         let mut all = self.lock();
-        all.entry(node.to_owned()).or_insert_with(|| (String::new(), Timestamp::now())).1
+        all.entry(node.to_owned()).or_insert_with(|| (String::new(), Instant::now())).1.elapsed()
     }
 
-    fn silence(&self, node: &str, now: Timestamp) -> Duration {
-        Duration::try_from(now.duration_since(self.of(node))).unwrap_or_default()
+    /// The same as a time of the wall clock as it stands at `now`.
+    fn since(&self, node: &str, now: Timestamp) -> Timestamp {
+        now.saturating_sub(SignedDuration::try_from(self.silence(node)).unwrap_or_default())
+            .unwrap_or(now)
     }
 
     fn forget(&self, node: &str) {
@@ -111,18 +115,14 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
             };
             let now = Timestamp::now();
             let alive = |one: &Node| {
-                let silence = heard.silence(one.metadata.name.as_deref().unwrap_or(""), now);
+                let silence = heard.silence(one.metadata.name.as_deref().unwrap_or(""));
                 node::ready_status(one) == "True" && silence < node::GRACE
             };
             // The pods of a node that is well are nobody's business here.
             let well = alive(&found) && !has_no_execute(&found);
-            let pods = if well {
-                Vec::new()
-            } else {
-                wiring.cache.pods.filter(|pod| pods::node_name(pod) == key.1)
-            };
+            let pods = if well { Vec::new() } else { wiring.cache.pods.found_by(NODE, &key.1) };
             let seen = node::Observed {
-                heard: heard.of(&key.1),
+                heard: heard.since(&key.1, now),
                 pods,
                 all_dark: !wiring.cache.nodes.list().iter().any(|one| alive(one)),
                 node: found,
@@ -157,20 +157,20 @@ pub(crate) fn pod_gc(wiring: &Wiring) -> Start {
                 gone.forget(name);
                 return Ok(leme_plan::Plan::default());
             }
-            let pods = wiring.cache.pods.filter(|pod| {
-                pods::node_name(pod) == name && (!name.is_empty() || pods::is_deleting(pod))
-            });
+            let mut pods = wiring.cache.pods.found_by(NODE, name);
+            pods.retain(|pod| !name.is_empty() || pods::is_deleting(pod));
             if name.is_empty() || pods.is_empty() {
                 gone.forget(name);
                 let seen = pod_gc::Observed { pods, gone_since: None, verified: true };
                 return Ok(pod_gc::plan(&seen, Timestamp::now()));
             }
-            let since = gone.of(name);
+            let now = Timestamp::now();
+            let since = gone.since(name, now);
             let path = wiring.cache.nodes.resource().object("", name, "");
             let live = wiring.executor.caller().is_live(&path, "").await;
             let live = live.map_err(|refused| refused.message().to_owned())?;
             let seen = pod_gc::Observed { pods, gone_since: Some(since), verified: !live };
-            Ok(pod_gc::plan(&seen, Timestamp::now()))
+            Ok(pod_gc::plan(&seen, now))
         }
     })
 }

@@ -8,6 +8,7 @@ use leme_controller_runtime::Queue;
 use leme_plan::common::{controller_of, matches};
 use leme_plan::replication;
 
+use crate::cache::{CONTROLLER, uncontrolled};
 use crate::{Start, Wiring, controller};
 
 pub(crate) fn start(wiring: &Wiring) -> Start {
@@ -37,7 +38,13 @@ pub(crate) fn start(wiring: &Wiring) -> Start {
     controller(wiring, "replication-controller", queue, None, |wiring, key, failure| async move {
         let cache = &wiring.cache;
         let found = cache.replication.get(&key.0, &key.1);
-        let pods = if found.is_some() { cache.pods.in_namespace(&key.0) } else { Vec::new() };
+        let uid = found.as_ref().and_then(|found| found.metadata.uid.as_deref());
+        let pods = uid.map(|uid| {
+            let mut pods = cache.pods.found_by(CONTROLLER, uid);
+            pods.extend(cache.pods.found_by(CONTROLLER, &uncontrolled(&key.0)));
+            pods
+        });
+        let pods = pods.unwrap_or_default();
         let seen = replication::Observed { controller: found, pods, failure };
         Ok(replication::plan(&seen, Timestamp::now()))
     })

@@ -6,9 +6,24 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use leme_controller_runtime::Queue;
 use leme_plan::common::matches;
-use leme_plan::{endpoints, endpointslice, pods};
+use leme_plan::{endpoints, endpointslice, mirroring, pods};
 
+use crate::cache::{SERVICE, of_service};
 use crate::{Start, Wiring, controller};
+
+/// Wakes the service that a slice names.
+fn by_slices(wiring: &Wiring, queue: &Arc<Queue>) {
+    let waker = queue.clone();
+    wiring.cache.slices.on_change(Box::new(move |key, old, new| {
+        for slice in [old, new].into_iter().flatten() {
+            let labels = slice.metadata.labels.as_ref();
+            if let Some(service) = labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME))
+            {
+                waker.add((key.0.clone(), service.clone()));
+            }
+        }
+    }));
+}
 
 /// Wakes the services that select a pod, by its labels before and now.
 fn by_pods(wiring: &Wiring, queue: &Arc<Queue>) {
@@ -45,22 +60,9 @@ pub(crate) fn endpoints(wiring: &Wiring) -> Start {
 pub(crate) fn slices(wiring: &Wiring) -> Start {
     let queue = Arc::new(Queue::default());
     by_pods(wiring, &queue);
-    let waker = queue.clone();
-    wiring.cache.slices.on_change(Box::new(move |key, old, new| {
-        for slice in [old, new].into_iter().flatten() {
-            let labels = slice.metadata.labels.as_ref();
-            if let Some(service) = labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME))
-            {
-                waker.add((key.0.clone(), service.clone()));
-            }
-        }
-    }));
+    by_slices(wiring, &queue);
     controller(wiring, "endpoint-slice-controller", queue, None, |wiring, key, _| async move {
         let cache = &wiring.cache;
-        let named = |slice: &k8s_openapi::api::discovery::v1::EndpointSlice| {
-            let labels = slice.metadata.labels.as_ref();
-            labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME)) == Some(&key.1)
-        };
         let pods = cache.pods.in_namespace(&key.0);
         let used: BTreeSet<&str> = pods.iter().map(|pod| pods::node_name(pod)).collect();
         let nodes =
@@ -68,14 +70,28 @@ pub(crate) fn slices(wiring: &Wiring) -> Start {
         let seen = endpointslice::Observed {
             nodes: nodes.collect(),
             service: cache.services.get(&key.0, &key.1),
-            slices: cache
-                .slices
-                .in_namespace(&key.0)
-                .into_iter()
-                .filter(|slice| named(slice))
-                .collect(),
+            slices: cache.slices.found_by(SERVICE, &of_service(&key.0, &key.1)),
             pods,
         };
         Ok(endpointslice::plan(&seen, Timestamp::now()))
+    })
+}
+
+pub(crate) fn mirroring(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    by_slices(wiring, &queue);
+    let waker = queue.clone();
+    wiring.cache.endpoints.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    let waker = queue.clone();
+    wiring.cache.services.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    let name = "endpoint-slice-mirroring-controller";
+    controller(wiring, name, queue, None, |wiring, key, _| async move {
+        let cache = &wiring.cache;
+        let seen = mirroring::Observed {
+            service: cache.services.get(&key.0, &key.1),
+            endpoints: cache.endpoints.get(&key.0, &key.1),
+            slices: cache.slices.found_by(SERVICE, &of_service(&key.0, &key.1)),
+        };
+        Ok(mirroring::plan(&seen, Timestamp::now()))
     })
 }

@@ -146,7 +146,7 @@ fn labels(service: &Service) -> Labels {
     labels
 }
 
-fn key_of(slice: &EndpointSlice) -> PortKey {
+pub(crate) fn key_of(slice: &EndpointSlice) -> PortKey {
     let ports = slice.ports.iter().flatten().map(|port| {
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
         (
@@ -159,7 +159,7 @@ fn key_of(slice: &EndpointSlice) -> PortKey {
     ports.collect()
 }
 
-fn ports_of(key: &PortKey) -> Option<Vec<EndpointPort>> {
+pub(crate) fn ports_of(key: &PortKey) -> Option<Vec<EndpointPort>> {
     let ports = key.iter().map(|(name, port, protocol, app_protocol)| EndpointPort {
         name: Some(name.clone()),
         port: Some(*port),

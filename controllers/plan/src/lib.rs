@@ -12,6 +12,7 @@ pub mod common;
 pub mod endpoints;
 pub mod endpointslice;
 pub mod gc;
+pub mod mirroring;
 pub mod namespace;
 pub mod node;
 pub mod pod_gc;

@@ -4,6 +4,7 @@
 //! its ownerReference being its own whatever they are called.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub const BURST: usize = 500;
 pub struct Observed {
     /// The controller; `None` once it is gone.
     pub controller: Option<Arc<ReplicationController>>,
-    /// All pods of its namespace.
+    /// The pods of its namespace that it owns, or that nobody owns; others do not matter.
     pub pods: Vec<Arc<Pod>>,
     /// What failed last time.
     pub failure: Option<Failure>,
@@ -66,7 +67,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         plan.act(Action::status(about.clone().any_version(), patch));
     }
     if controller.metadata.deletion_timestamp.is_none() {
-        manage(controller, &about, &replicas, &seen.pods, now, &mut plan);
+        manage(controller, &about, &replicas, now, &mut plan);
     }
     wait_for_replicas(controller, &replicas, now, &mut plan);
     plan
@@ -122,7 +123,6 @@ fn manage(
     controller: &ReplicationController,
     about: &ObjectRef,
     replicas: &[Arc<Pod>],
-    all: &[Arc<Pod>],
     now: Timestamp,
     plan: &mut Plan,
 ) {
@@ -143,7 +143,7 @@ fn manage(
         }
     } else if replicas.len() > wanted {
         let surplus = (replicas.len() - wanted).min(BURST);
-        for pod in ranked(replicas, all, now).into_iter().take(surplus) {
+        for pod in ranked(replicas, now).into_iter().take(surplus) {
             plan.act(Action::Delete {
                 target: ObjectRef::to(pod.as_ref()).any_version(),
                 grace: None,
@@ -178,17 +178,13 @@ fn new_pod(controller: &ReplicationController, about: &ObjectRef) -> Option<Pod>
 
 /// The replicas, those to be deleted first at the front: unassigned, pending, not ready, cheap by annotation, crowded
 /// together, ready for a shorter time, restarted more often, younger.
-fn ranked(replicas: &[Arc<Pod>], all: &[Arc<Pod>], now: Timestamp) -> Vec<Arc<Pod>> {
+fn ranked(replicas: &[Arc<Pod>], now: Timestamp) -> Vec<Arc<Pod>> {
     let mut sorted = replicas.to_vec();
-    let owner =
-        replicas.first().and_then(|pod| controller_of(&pod.metadata)).map(|own| own.uid.clone());
-    let crowd = |pod: &Pod| {
-        let node = pods::node_name(pod);
-        all.iter()
-            .filter(|other| pods::is_active(other) && pods::node_name(other) == node)
-            .filter(|other| controller_of(&other.metadata).map(|own| &own.uid) == owner.as_ref())
-            .count()
-    };
+    let mut crowds: HashMap<&str, usize> = HashMap::new();
+    for pod in replicas {
+        *crowds.entry(pods::node_name(pod)).or_default() += 1;
+    }
+    let crowd = |pod: &Pod| crowds.get(pods::node_name(pod)).copied().unwrap_or(0);
     let age = |time: Option<Timestamp>| {
         let seconds = time.map_or(0, |time| now.duration_since(time).as_secs().max(0));
         (seconds as u64).checked_ilog2().map_or(0, |log| log + 1)

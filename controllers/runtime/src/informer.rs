@@ -3,10 +3,10 @@
 //! Invariant: `seen` is a revision such that the cache holds every change of its kind up to it; it never goes back.
 //! An object that cannot be read is named in the log and left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -26,6 +26,9 @@ pub type Handler<T> = Box<dyn Fn(&Key, Option<&Arc<T>>, Option<&Arc<T>>) + Send 
 /// How an object is read; what it leaves out is not kept.
 pub type Decode<T> = fn(Value) -> Result<T, serde_json::Error>;
 
+/// What objects can be found by besides their names: a name for it, and an object's value, if it has one.
+pub type Index<T> = (&'static str, fn(&T) -> Option<String>);
+
 const PAGE: u32 = 500;
 const WATCH_SECONDS: u32 = 290;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
@@ -38,17 +41,24 @@ struct Item<T> {
     object: Arc<T>,
 }
 
+/// The objects, and the keys of each value of each index. Always changed together.
+struct Items<T> {
+    by_key: BTreeMap<Key, Item<T>>,
+    by_value: Vec<HashMap<String, BTreeSet<Key>>>,
+}
+
 /// A cache of one kind.
-pub struct Informer<T> {
+pub struct Informer<T: 'static> {
     resource: Resource,
     decode: Decode<T>,
-    items: RwLock<BTreeMap<Key, Item<T>>>,
+    indices: &'static [Index<T>],
+    items: RwLock<Items<T>>,
     handlers: RwLock<Vec<Handler<T>>>,
     seen: watch::Sender<u64>,
     synced: watch::Sender<bool>,
 }
 
-impl<T> fmt::Debug for Informer<T> {
+impl<T: 'static> fmt::Debug for Informer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Informer({})", self.resource.plural)
     }
@@ -68,8 +78,7 @@ impl<T: Send + Sync + 'static> Sight for Informer<T> {
     }
 
     fn is_live(&self, key: &Key, uid: &str) -> bool {
-        let items = self.items.read().unwrap_or_else(PoisonError::into_inner);
-        items.get(key).is_some_and(|item| item.uid == uid && !item.deleting)
+        self.items().by_key.get(key).is_some_and(|item| item.uid == uid && !item.deleting)
     }
 }
 
@@ -80,13 +89,59 @@ enum Broken {
     Other(String),
 }
 
+impl<T> Items<T> {
+    /// Puts an object in the place of the one of that key, or takes that away. Gives the one before.
+    fn replace(
+        &mut self,
+        indices: &[Index<T>],
+        key: &Key,
+        item: Option<Item<T>>,
+    ) -> Option<Item<T>> {
+        let new = item.as_ref().map(|item| item.object.clone());
+        let old = match item {
+            Some(item) => self.by_key.insert(key.clone(), item),
+            None => self.by_key.remove(key),
+        };
+        for ((_, value), keys) in indices.iter().zip(&mut self.by_value) {
+            let before = old.as_ref().and_then(|item| value(&item.object));
+            let now = new.as_ref().and_then(|object| value(object));
+            if before == now {
+                continue;
+            }
+            if let Some(before) = before
+                && let Some(set) = keys.get_mut(&before)
+            {
+                set.remove(key);
+                if set.is_empty() {
+                    keys.remove(&before);
+                }
+            }
+            if let Some(now) = now {
+                keys.entry(now).or_default().insert(key.clone());
+            }
+        }
+        old
+    }
+}
+
 impl<T: Send + Sync + 'static> Informer<T> {
     /// An empty cache.
     pub fn new(resource: Resource, decode: Decode<T>) -> Arc<Informer<T>> {
+        Informer::indexed(resource, decode, &[])
+    }
+
+    /// An empty cache whose objects can be found by more than their names.
+    pub fn indexed(
+        resource: Resource,
+        decode: Decode<T>,
+        indices: &'static [Index<T>],
+    ) -> Arc<Informer<T>> {
+        let by_value = indices.iter().map(|_| HashMap::new()).collect();
         Arc::new(Informer {
             resource,
             decode,
-            items: RwLock::default(),
+            indices,
+            items: RwLock::new(Items { by_key: BTreeMap::new(), by_value }),
             handlers: RwLock::default(),
             seen: watch::Sender::new(0),
             synced: watch::Sender::new(false),
@@ -112,36 +167,51 @@ impl<T: Send + Sync + 'static> Informer<T> {
 
     /// An object.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<T>> {
-        let items = self.items.read().unwrap_or_else(PoisonError::into_inner);
-        items.get(&(namespace.to_owned(), name.to_owned())).map(|item| item.object.clone())
+        let key = (namespace.to_owned(), name.to_owned());
+        self.items().by_key.get(&key).map(|item| item.object.clone())
     }
 
     /// All objects, by key.
     pub fn list(&self) -> Vec<Arc<T>> {
-        let items = self.items.read().unwrap_or_else(PoisonError::into_inner);
-        items.values().map(|item| item.object.clone()).collect()
+        self.items().by_key.values().map(|item| item.object.clone()).collect()
     }
 
     /// All objects that `keep` keeps.
     pub fn filter(&self, keep: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
-        let items = self.items.read().unwrap_or_else(PoisonError::into_inner);
-        items.values().filter(|item| keep(&item.object)).map(|item| item.object.clone()).collect()
+        let items = self.items();
+        let kept = items.by_key.values().filter(|item| keep(&item.object));
+        kept.map(|item| item.object.clone()).collect()
+    }
+
+    /// The objects of that value in an index, by key; none where there is no such index.
+    pub fn found_by(&self, index: &str, value: &str) -> Vec<Arc<T>> {
+        let Some(at) = self.indices.iter().position(|(name, _)| *name == index) else {
+            return Vec::new();
+        };
+        let items = self.items();
+        let keys = items.by_value[at].get(value);
+        let found = keys.into_iter().flatten().filter_map(|key| items.by_key.get(key));
+        found.map(|item| item.object.clone()).collect()
     }
 
     /// All keys.
     pub fn keys(&self) -> Vec<Key> {
-        self.items.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.items().by_key.keys().cloned().collect()
     }
 
     /// The objects of a namespace.
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
-        let items = self.items.read().unwrap_or_else(PoisonError::into_inner);
         let from = (namespace.to_owned(), String::new());
-        items
+        self.items()
+            .by_key
             .range((Bound::Included(from), Bound::Unbounded))
             .take_while(|((found, _), _)| found == namespace)
             .map(|(_, item)| item.object.clone())
             .collect()
+    }
+
+    fn items(&self) -> RwLockReadGuard<'_, Items<T>> {
+        self.items.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the cache until cancelled.
@@ -195,11 +265,8 @@ impl<T: Send + Sync + 'static> Informer<T> {
             }
             let mut page =
                 caller.get(&query).await.map_err(|refused| refused.message().to_owned())?;
-            let items = page["items"].take();
-            for value in items.as_array().cloned().into_iter().flatten() {
-                if let Some((key, item)) = self.read(value) {
-                    fresh.insert(key, item);
-                }
+            if let Value::Array(items) = page["items"].take() {
+                fresh.extend(items.into_iter().filter_map(|value| self.read(value)));
             }
             next = page["metadata"]["continue"].as_str().unwrap_or("").to_owned();
             if next.is_empty() {
@@ -276,18 +343,14 @@ impl<T: Send + Sync + 'static> Informer<T> {
         let new = item.as_ref().map(|item| item.object.clone());
         let old = {
             let mut items = self.items.write().unwrap_or_else(PoisonError::into_inner);
-            match item {
-                Some(item) => {
-                    if items
-                        .get(&key)
-                        .is_some_and(|old| old.revision == item.revision && old.uid == item.uid)
-                    {
-                        return;
-                    }
-                    items.insert(key.clone(), item)
-                }
-                None => items.remove(&key),
+            let same =
+                |old: &Item<T>, new: &Item<T>| old.revision == new.revision && old.uid == new.uid;
+            if let (Some(old), Some(new)) = (items.by_key.get(&key), &item)
+                && same(old, new)
+            {
+                return;
             }
+            items.replace(self.indices, &key, item)
         };
         let old = old.map(|item| item.object);
         for handler in self.handlers.read().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -325,4 +388,45 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const BY_NODE: &[Index<Value>] = &[("node", |pod| pod["node"].as_str().map(str::to_owned))];
+
+    /// Red when the old value's key is left in its set.
+    #[test]
+    fn an_index_follows_every_change() {
+        let resource = Resource {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            plural: "pods".to_owned(),
+            namespaced: true,
+        };
+        let cache = Informer::indexed(resource, Ok, BY_NODE);
+        let set = |name: &str, revision: u32, node: Value| {
+            let pod = json!({"metadata": {"namespace": "n", "name": name, "uid": name,
+                "resourceVersion": revision.to_string()}, "node": node});
+            let (key, item) = cache.read(pod).unwrap();
+            cache.change(key, Some(item));
+        };
+        let on = |node: &str| -> Vec<String> {
+            let found = cache.found_by("node", node);
+            found.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+        };
+        set("a", 1, json!("x"));
+        set("b", 2, json!("x"));
+        set("c", 3, Value::Null);
+        assert_eq!(on("x"), ["a", "b"]);
+        set("a", 4, json!("y"));
+        assert_eq!((on("x"), on("y")), (vec!["b".to_owned()], vec!["a".to_owned()]));
+        cache.change(("n".to_owned(), "b".to_owned()), None);
+        set("a", 5, Value::Null);
+        assert!(on("x").is_empty() && on("y").is_empty());
+        assert!(cache.items().by_value[0].is_empty(), "no empty set is kept");
+        assert!(cache.found_by("no such index", "x").is_empty());
+    }
 }

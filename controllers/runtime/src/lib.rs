@@ -20,7 +20,7 @@ pub use brake::Brake;
 pub use client::Caller;
 pub use controller::Controller;
 pub use executor::{Executor, Outcome};
-pub use informer::{Informer, Sight};
+pub use informer::{Index, Informer, Sight};
 pub use queue::{Key, Queue};
 pub use recorder::Recorder;
 pub use resource::Resource;

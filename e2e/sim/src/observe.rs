@@ -14,7 +14,7 @@ use leme_kinds::{KINDS, by_kind};
 use leme_meta::gvk::split_api_version;
 use leme_plan::gc::{Dependent, Owner};
 use leme_plan::{
-    ObjectRef, endpoints, endpointslice, gc, namespace, node, pod_gc, pods, replication,
+    ObjectRef, endpoints, endpointslice, gc, mirroring, namespace, node, pod_gc, pods, replication,
     service_account, volume,
 };
 use leme_sched::VolumeFacts;
@@ -104,10 +104,18 @@ impl Cluster {
                 labels.and_then(|labels| labels.get(endpointslice::SERVICE_NAME)) == Some(&name)
             };
             let slices = self.api.typed::<EndpointSlice>(Some(&space));
+            let slices: Vec<_> = slices.into_iter().filter(|slice| named(slice)).collect();
+            let mirrored = mirroring::Observed {
+                service: Some(found.clone()),
+                endpoints: self.api.typed_get::<Endpoints>(&space, &name),
+                slices: slices.clone(),
+            };
+            let plan = mirroring::plan(&mirrored, self.api.now);
+            self.run_plan("mirroring", &name, &plan);
             let seen = endpointslice::Observed {
                 service: Some(found),
                 pods,
-                slices: slices.into_iter().filter(|slice| named(slice)).collect(),
+                slices,
                 nodes: nodes.clone(),
             };
             let plan = endpointslice::plan(&seen, self.api.now);
@@ -223,6 +231,13 @@ impl Cluster {
                     .map(|object| (ObjectRef::of_value(object), meta(object))),
             );
         }
+        let mut graph = gc::Graph::default();
+        let at = |target: &ObjectRef| {
+            (0, format!("{}/{}", target.kind, target.namespace), target.name.clone())
+        };
+        for (target, found) in &all {
+            graph.observe(at(target), None, Some(found));
+        }
         for (target, found) in &all {
             if !gc::concerns(found) {
                 continue;
@@ -241,6 +256,7 @@ impl Cluster {
                 meta: found.clone(),
                 owners,
                 dependents: dependents.collect(),
+                circle: graph.on_circle(&at(target), &target.uid),
             };
             let plan = gc::plan(&seen, self.api.now);
             self.run_plan("garbage", &target.name, &plan);
