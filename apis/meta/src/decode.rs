@@ -2,6 +2,7 @@
 //!
 //! Refuses to know: what the document should hold; `schema` does.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -32,8 +33,8 @@ pub fn json(body: &[u8]) -> Result<Decoded, Status> {
 
 /// Decodes any JSON document, such as a patch. The error is what Go's decoder says.
 pub fn document(body: &[u8]) -> Result<Decoded, String> {
-    // Go puts U+FFFD for what is not UTF-8, and so do we.
-    let text = String::from_utf8_lossy(body);
+    // Go puts U+FFFD for what is not UTF-8 and for half a surrogate pair, and so do we.
+    let text = paired(String::from_utf8_lossy(body));
     let state = State::default();
     let mut reader = serde_json::Deserializer::from_str(&text);
     let decoded = Node { state: &state }.deserialize(&mut reader).and_then(|value| {
@@ -44,6 +45,42 @@ pub fn document(body: &[u8]) -> Result<Decoded, String> {
         Ok(value) => Ok(Decoded { value, duplicates: state.duplicates.into_inner() }),
         Err(error) => Err(go_error(&error, &text)),
     }
+}
+
+/// The text with an escaped U+FFFD in the place of each escaped surrogate that has no other half. Positions stay.
+fn paired(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains("\\u") {
+        return text;
+    }
+    let mut out = String::new();
+    let (mut kept, mut at) = (0, 0);
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        let start = at + found;
+        at = match (code_unit(&text, start), code_unit(&text, start + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => start + 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out.push_str(&text[kept..start]);
+                out.push_str("\\ufffd");
+                kept = start + 6;
+                kept
+            }
+            (Some(_), _) => start + 6,
+            // Another escape: what it escapes begins none. The reader refuses one that is not ASCII.
+            (None, _) => start + 1 + text[start + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    if kept == 0 {
+        return text;
+    }
+    out.push_str(&text[kept..]);
+    Cow::Owned(out)
+}
+
+/// The number of the `\u` escape at a position.
+fn code_unit(text: &str, at: usize) -> Option<u16> {
+    let digits = text.get(at..at.checked_add(6)?)?.strip_prefix("\\u")?;
+    let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
 }
 
 /// The message for a body that is not an object of the kind wanted, with the head of the body for people to recognise.
@@ -292,7 +329,31 @@ mod tests {
         assert_eq!(decoded.value, json!({"a": "\u{fffd}"}));
     }
 
+    // Red when `paired` is taken out: the reader knows no lone surrogates.
+    #[test]
+    fn half_a_surrogate_pair_is_replaced() {
+        for (body, want) in [
+            (r#""\ud800""#, "\u{fffd}"),
+            (r#""a\uDC00b""#, "a\u{fffd}b"),
+            (r#""\ud83d\ude00""#, "\u{1f600}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ud83dA""#, "\u{fffd}A"),
+            (r#""\\ud800""#, "\\ud800"),
+            (r#""\\\ud800""#, "\\\u{fffd}"),
+            (r#""é\u0041\ud800é""#, "éA\u{fffd}é"),
+        ] {
+            assert_eq!(document(body.as_bytes()).expect(body).value, json!(want), "{body}");
+        }
+        assert!(document(r#""\ud8""#.as_bytes()).is_err());
+        assert!(document(r#""\é""#.as_bytes()).is_err());
+    }
+
     proptest! {
+        #[test]
+        fn escapes_never_panic(text in r#"("|\\|u|d8|dc|00|é|x){0,24}"#) {
+            let _ = json(text.as_bytes());
+        }
+
         #[test]
         fn nothing_panics(body in prop::collection::vec(any::<u8>(), 0..64), text in "[\\[\\]{}:,\"a1é \n]{0,40}") {
             let _ = json(&body);

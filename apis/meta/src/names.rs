@@ -239,6 +239,20 @@ pub fn env_var_name(text: &str) -> Vec<String> {
     errors
 }
 
+const SYSCTL: &str = "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+
+/// Whether a text is the name of a kernel parameter: parts of lower case letters, digits, dashes and underscores,
+/// with a dot or a slash between two.
+pub fn is_sysctl(text: &str) -> bool {
+    let inner = |byte| lower_or_dash(byte) || byte == b'_';
+    text.len() <= SUBDOMAIN_MAX && text.split(['.', '/']).all(|part| framed(part, lower, inner))
+}
+
+/// What a text is told that is no such name.
+pub fn sysctl_rule() -> String {
+    format!("must have at most {SUBDOMAIN_MAX} characters and match regex {SYSCTL}")
+}
+
 /// An IP address, v4 or v6.
 pub fn ip(text: &str) -> Vec<String> {
     if text.parse::<IpAddr>().is_ok() {
@@ -281,6 +295,14 @@ mod tests {
         );
         check(config_map_key, &["a", ".hidden", "A_b-c.d"], &["", ".", "..", "..a", "a/b", "a b"]);
         check(env_var_name, &["A", "a.b-c", "1"], &["", "a=b", "é", "a\tb"]);
+        let sysctl = |text: &str| {
+            if is_sysctl(text) { Vec::new() } else { vec![sysctl_rule()] }
+        };
+        check(
+            sysctl,
+            &["net.ipv4.tcp_syncookies", "kernel.shm_rmid_forced", "net/ipv4/conf/eth0.1/x", "a-b"],
+            &["", "foo-", "bar..", ".a", "a./b", "A", "a_", "net.ipv4.*"],
+        );
         check(ip, &["10.0.0.1", "::1"], &["", "10.0.0", "10.0.0.256", "x"]);
     }
 

@@ -80,6 +80,12 @@ impl Status {
         Status { code, reason, message: message.into(), details: None }
     }
 
+    /// A Status about nothing that has a name. Its details are there and empty, as client libraries make them of an
+    /// answer that is no Status: some read them without asking whether they are there.
+    pub fn generic(code: u16, reason: &'static str, message: impl Into<String>) -> Status {
+        Status { details: Some(Box::default()), ..Status::new(code, reason, message) }
+    }
+
     fn about(mut self, resource: &Gvr, name: &str) -> Status {
         self.details = Some(Box::new(Details {
             name: name.to_owned(),
@@ -98,7 +104,7 @@ impl Status {
 
     /// 404: the path names nothing served.
     pub fn no_such_path() -> Status {
-        Status::new(404, "NotFound", "the server could not find the requested resource")
+        Status::generic(404, "NotFound", "the server could not find the requested resource")
     }
 
     /// 409: create of what exists.

@@ -36,9 +36,7 @@ pub fn merge(current: &Value, patch: &Value) -> Value {
 /// 422, in the words that upstream has for every patch that is well formed but cannot be applied.
 fn rejected() -> Status {
     let message = "the server rejected our request due to an error in our request";
-    let mut status = Status::new(422, "Invalid", message);
-    status.details = Some(Box::default());
-    status
+    Status::generic(422, "Invalid", message)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Knows: the text form of the table. Refuses to know: any type by name.
 
+mod base64;
 mod check;
 mod parse;
 mod shape;

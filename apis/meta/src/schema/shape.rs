@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::base64;
 use super::value::quantity;
 use super::{FieldType, Schemas, TypeDef};
 use crate::time;
@@ -47,6 +48,12 @@ fn prune_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
         (FieldType::Quantity, value) => {
             if let Ok(quantity) = quantity(value) {
                 *value = Value::String(quantity.to_string());
+            }
+        }
+        (FieldType::Bytes, Value::String(text)) => base64::canonical(text),
+        (FieldType::Bytes, value) => {
+            if let Some(bytes) = base64::bytes_of(value) {
+                *value = base64::encode(&bytes).into();
             }
         }
         (FieldType::Time, Value::String(text)) => {

@@ -146,6 +146,30 @@ fn base64_is_checked() {
     }
 }
 
+// Red when prune leaves bytes as they came: line breaks were stored.
+#[test]
+fn bytes_are_written_as_go_writes_them() {
+    for (given, want) in [
+        (json!("AAEC\nAwQF\r\nBg==\n"), "AAECAwQFBg=="),
+        (json!("YR=="), "YQ=="),
+        (json!("YWJ="), "YWI="),
+        (json!(""), ""),
+        (json!([]), ""),
+        (json!([0]), "AA=="),
+        (json!([1, 255]), "Af8="),
+        (json!([104, 105, 33]), "aGkh"),
+    ] {
+        let mut document = json!({"spec": {"containers": [{"data": given}]}});
+        assert_eq!(check(&schemas(), POD, &document).type_errors, Vec::<String>::new());
+        prune(&schemas(), POD, &mut document);
+        assert_eq!(document["spec"]["containers"][0]["data"], want, "{given}");
+    }
+    for bad in [json!([256]), json!([-1]), json!(["a"]), json!([0.5])] {
+        let document = json!({"spec": {"containers": [{"data": bad}]}});
+        assert_eq!(check(&schemas(), POD, &document).type_errors.len(), 1, "{bad}");
+    }
+}
+
 #[test]
 fn documents_are_pruned_as_a_typed_decode_would() {
     let mut document = json!({

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::FieldType;
+use super::{FieldType, base64};
 use crate::decode::go_name as go_json;
 use crate::{quantity::Quantity, time};
 
@@ -46,7 +46,6 @@ pub(super) fn wrong(type_: &FieldType, value: &Value) -> Option<Wrong> {
         | (FieldType::Bool, Value::Bool(_))
         | (FieldType::Number, Value::Number(_))
         | (FieldType::IntOrString, Value::String(_))
-        | (FieldType::Bytes, Value::Array(_))
         | (FieldType::Raw, _) => None,
         (FieldType::Int32, Value::Number(number)) => {
             whole(number, i64::from(i32::MIN), i64::from(i32::MAX))
@@ -68,8 +67,11 @@ pub(super) fn wrong(type_: &FieldType, value: &Value) -> Option<Wrong> {
             wrong_time(text, "2006-01-02T15:04:05.000000Z07:00").map(Wrong::Text)
         }
         (FieldType::Time | FieldType::MicroTime, other) => Some(plain(go_json(other), "string")),
-        (FieldType::Bytes, Value::String(text)) => bad_base64(text)
+        (FieldType::Bytes, Value::String(text)) => base64::wrong(text)
             .map(|at| Wrong::Text(format!("illegal base64 data at input byte {at}"))),
+        (FieldType::Bytes, list @ Value::Array(_)) => {
+            base64::bytes_of(list).is_none().then(|| plain("array", "[]uint8"))
+        }
         _ => json(),
     }
 }
@@ -98,19 +100,4 @@ fn wrong_time(text: &str, layout: &str) -> Option<String> {
         return None;
     }
     Some(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\""))
-}
-
-/// Where standard base64 with padding goes wrong. Line breaks are skipped.
-fn bad_base64(text: &str) -> Option<usize> {
-    let (mut digits, mut padding, mut last) = (0usize, 0usize, 0usize);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'\r' | b'\n' => continue,
-            b'=' if padding < 2 && (digits + padding) % 4 >= 2 => padding += 1,
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' if padding == 0 => digits += 1,
-            _ => return Some(at),
-        }
-        last = at + 1;
-    }
-    ((digits + padding) % 4 != 0).then(|| if padding > 0 { last } else { last - digits % 4 })
 }
