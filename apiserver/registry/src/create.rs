@@ -38,13 +38,23 @@ pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<V
     (ctx.strategy.prepare_create)(&mut new, ctx);
     let mut errors = meta::validate(ctx, &new);
     errors.extend((ctx.strategy.validate)(&new));
+    errors.extend((ctx.strategy.validate_create)(&new));
     if errors.is_empty() {
+        denied(ctx, &new, None)?;
         errors.extend((ctx.strategy.allocate)(&mut new, None, alloc));
     }
     if errors.is_empty() {
         Ok(new)
     } else {
         Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors))
+    }
+}
+
+/// The 403 for a valid object that may not be written all the same.
+pub(crate) fn denied(ctx: &Context, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    match (ctx.strategy.deny)(new, old, ctx) {
+        Some(why) => Err(Status::forbidden(&ctx.kind.gvr(), name_of(ctx, new), &why)),
+        None => Ok(()),
     }
 }
 

@@ -6,6 +6,8 @@
 //! dropped, never stored.
 #![forbid(unsafe_code)]
 
+use std::net::Ipv4Addr;
+
 use leme_kinds::Kind;
 use leme_meta::{FieldError, Status};
 use serde_json::Value;
@@ -50,6 +52,8 @@ pub struct Context<'a> {
     pub dry_run: bool,
     /// Domain under which generated host names stand.
     pub route_domain: &'a str,
+    /// Network that cluster addresses come from: an address of it and the length of the prefix.
+    pub service_network: (Ipv4Addr, u8),
 }
 
 impl Context<'_> {

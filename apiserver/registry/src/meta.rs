@@ -16,7 +16,7 @@ use crate::{Context, json};
 const ANNOTATIONS: usize = 256 << 10;
 
 /// Finalizers of the API itself, which stand without a domain.
-const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+pub const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 /// A value that is shown as it is in a message.
 pub struct Raw<T>(pub T);

@@ -32,12 +32,18 @@ pub struct Strategy {
     pub allocate: fn(new: &mut Value, old: Option<&Value>, &mut dyn Allocator) -> Vec<FieldError>,
     /// All that is wrong with an object by itself, metadata excepted.
     pub validate: fn(&Value) -> Vec<FieldError>,
+    /// What is wrong with an object only when it is new: fields that a later write by another way may set.
+    pub validate_create: fn(&Value) -> Vec<FieldError>,
     /// All that is wrong with the change from `old` to `new` (immutable fields); `validate` has run on `new` before.
     pub validate_update: fn(new: &Value, old: &Value) -> Vec<FieldError>,
     /// All that is wrong with a change of status; the main fields have been reset to `old`'s.
     pub validate_status: fn(new: &Value, old: &Value) -> Vec<FieldError>,
-    /// Warnings for the client.
-    pub warn: fn(&Value) -> Vec<String>,
+    /// Why a valid object may not be written: the reason of a 403. `None` as the second object on create.
+    pub deny: fn(new: &Value, old: Option<&Value>, &Context) -> Option<String>,
+    /// Warnings for the client about what it wrote; `None` as the second object on create.
+    pub warn: fn(new: &Value, old: Option<&Value>) -> Vec<String>,
+    /// The warning that every request for the kind is answered with; empty for kinds that stay.
+    pub deprecated: &'static str,
     /// Whether the change bumps `metadata.generation`; absent for kinds that have none.
     pub generation: Option<fn(new: &Value, old: &Value) -> bool>,
     /// Whether PUT of an absent object creates it.
@@ -74,9 +80,12 @@ impl Strategy {
         finalize: None,
         allocate: |_, _, _| Vec::new(),
         validate: |_| Vec::new(),
+        validate_create: |_| Vec::new(),
         validate_update: |_, _| Vec::new(),
         validate_status: |_, _| Vec::new(),
-        warn: |_| Vec::new(),
+        deny: |_, _, _| None,
+        warn: |_, _| Vec::new(),
+        deprecated: "",
         generation: None,
         create_on_update: false,
         unconditional_update: true,

@@ -6,7 +6,7 @@
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::Value;
 
-use crate::create::{decoded, deleting, finalizers, name_of, without_revision};
+use crate::create::{decoded, deleting, denied, finalizers, name_of, without_revision};
 use crate::meta::{self, Raw};
 use crate::{Allocator, Context, json, scale};
 
@@ -56,7 +56,7 @@ pub fn update(
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
     keep_system_fields(&mut new, &old);
     let errors = match target {
-        Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc),
+        Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc)?,
         Target::Status => status(ctx, &mut new, &old),
         Target::Finalize => match ctx.strategy.finalize {
             Some(finalize) => {
@@ -76,7 +76,12 @@ pub fn update(
     Ok(if new == old { Write::Unchanged } else { Write::Put(new) })
 }
 
-fn main(ctx: &Context, new: &mut Value, old: &Value, alloc: &mut dyn Allocator) -> Vec<FieldError> {
+fn main(
+    ctx: &Context,
+    new: &mut Value,
+    old: &Value,
+    alloc: &mut dyn Allocator,
+) -> Result<Vec<FieldError>, Status> {
     (ctx.strategy.prepare_update)(new, old, ctx);
     if ctx.strategy.generation.is_some_and(|changed| changed(new, old)) {
         let generation = json::int(old, &["metadata", "generation"]).unwrap_or(0);
@@ -87,9 +92,10 @@ fn main(ctx: &Context, new: &mut Value, old: &Value, alloc: &mut dyn Allocator) 
     errors.extend((ctx.strategy.validate)(new));
     errors.extend((ctx.strategy.validate_update)(new, old));
     if errors.is_empty() {
+        denied(ctx, new, Some(old))?;
         errors.extend((ctx.strategy.allocate)(new, Some(old), alloc));
     }
-    errors
+    Ok(errors)
 }
 
 fn status(ctx: &Context, new: &mut Value, old: &Value) -> Vec<FieldError> {

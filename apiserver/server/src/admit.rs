@@ -9,11 +9,16 @@ use leme_registry::json;
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::request::ResourceRequest;
+use crate::request::{ResourceRequest, Verb};
 use crate::table;
 
-/// Refuses what the identity may not do to a resource: 401 for strangers, 403 for everybody else.
-pub(crate) fn authorize(identity: &Identity, request: &ResourceRequest) -> Result<(), Status> {
+/// Refuses what the identity may not do to a resource: 401 for strangers, 403 for everybody else. The verb is the
+/// request's, but where an update turns out to be a create.
+pub(crate) fn authorize(
+    identity: &Identity,
+    request: &ResourceRequest,
+    verb: Verb,
+) -> Result<(), Status> {
     let name = match request.name.as_str() {
         // A watch or list of one name is about that object.
         "" => request
@@ -24,7 +29,7 @@ pub(crate) fn authorize(identity: &Identity, request: &ResourceRequest) -> Resul
         name => name,
     };
     let attributes = Attributes {
-        verb: request.verb.name().to_owned(),
+        verb: verb.name().to_owned(),
         group: request.kind.group.to_owned(),
         resource: request.kind.plural.to_owned(),
         subresource: request.subresource.map_or("", |sub| sub.name()).to_owned(),
@@ -63,11 +68,12 @@ pub(crate) fn is_stranger(identity: &Identity) -> bool {
     identity.in_group("system:unauthenticated") || identity.user.is_empty()
 }
 
-/// Refuses a create or delete that the state of its namespace, or its being one that stays, forbids.
+/// Refuses a create or delete of the object of a name that the state of its namespace, or its being one that stays, forbids.
 pub(crate) async fn lifecycle(
     api: &Api,
     request: &ResourceRequest,
     verb: &str,
+    name: &str,
 ) -> Result<(), Status> {
     let state = if request.namespace.is_empty() || verb != "create" {
         NamespaceState::Active
@@ -79,7 +85,7 @@ pub(crate) async fn lifecycle(
         resource: &request.gvr(),
         subresource: request.subresource.map_or("", |sub| sub.name()),
         namespace: &request.namespace,
-        name: &request.name,
+        name,
         state,
     })
 }
@@ -99,4 +105,22 @@ fn state_of(namespace: &Value) -> NamespaceState {
     let going = json::at(namespace, &["metadata", "deletionTimestamp"]).is_some()
         || json::text(namespace, &["status", "phase"]) == "Terminating";
     if going { NamespaceState::Terminating } else { NamespaceState::Active }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{RequestInfo, parse};
+
+    // Red when the verb of the request is asked for whatever it does: an update that creates passed as an update.
+    #[test]
+    fn an_update_that_creates_is_authorised_as_a_create() {
+        let controllers = Identity::of_certificate("system:kube-controller-manager", []);
+        let path = "/api/v1/nodes/n".parse().unwrap();
+        let Ok(RequestInfo::Resource(request)) = parse(&Method::PUT, &path) else { panic!() };
+        assert!(authorize(&controllers, &request, request.verb).is_ok());
+        let status = authorize(&controllers, &request, Verb::Create).unwrap_err();
+        assert_eq!(status.code, 403);
+        assert!(status.message.contains("cannot create resource \"nodes\""), "{status}");
+    }
 }

@@ -111,6 +111,11 @@ impl Pools {
         Ipv4Addr::from(network(cidr).0 + 1)
     }
 
+    /// The network that cluster addresses come from.
+    pub fn network(&self) -> (Ipv4Addr, u8) {
+        self.cidr
+    }
+
     /// A set of numbers for one attempt of one write; empty until something is taken.
     pub fn reserve<'a>(&'a self, cache: &'a Cache) -> Reservation<'a> {
         Reservation { pools: self, cache, taken: Vec::new() }

@@ -15,6 +15,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
 use leme_meta::status::Details;
 use leme_meta::{Cause, Status};
 use leme_store::StoreError;
@@ -53,6 +54,15 @@ pub(crate) fn status(status: &Status) -> Answer {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry));
     }
     answer
+}
+
+/// The answer as HEAD gives it: everything but the body.
+pub(crate) fn without_body(answer: Answer) -> Answer {
+    let (mut parts, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 /// Adds a `Warning` header per text, as clients show them to people.

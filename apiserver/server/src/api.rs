@@ -8,13 +8,14 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, Version, header};
+use http::{HeaderValue, Method, Version, header};
 use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_store::Store;
 use leme_store::cache::Cache;
 
+use crate::Build;
 use crate::allocate::Pools;
 use crate::answer::{self, Answer};
 use crate::body::RequestBody;
@@ -35,10 +36,13 @@ pub(crate) struct Api {
     pub nodes: NodeClient,
     pub in_flight: InFlight,
     pub lifetime: Lifetime,
+    pub build: Build,
 }
 
 /// A request with its body still to be read, as handlers get it.
 pub(crate) struct Incoming<'a> {
+    /// Who asks, for what is authorised only when it turns out to be done.
+    pub who: Identity,
     pub parts: Parts,
     pub body: &'a mut RequestBody,
     pub seat: Seat,
@@ -52,6 +56,7 @@ impl Api {
         request: http::Request<RequestBody>,
     ) -> Answer {
         let what = format!("{} {}", request.method(), request.uri().path());
+        let head = request.method() == Method::HEAD;
         let (parts, mut body) = request.into_parts();
         let http1 = parts.version < Version::HTTP_2;
         let answered = AssertUnwindSafe(self.answer(identity, parts, &mut body)).catch_unwind();
@@ -69,7 +74,7 @@ impl Api {
             // What still comes cannot be told from the next request.
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        answer
+        if head { answer::without_body(answer) } else { answer }
     }
 
     async fn answer(
@@ -80,7 +85,7 @@ impl Api {
     ) -> Result<Answer, Status> {
         // To ignore this would be to act with more power than was asked for.
         if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
-            return Err(Status::new(
+            return Err(Status::generic(
                 403,
                 "Forbidden",
                 "impersonation is not supported by this server",
@@ -100,9 +105,13 @@ impl Api {
             }
             RequestInfo::Resource(request) => {
                 let seat = self.in_flight.enter(&identity, Class::of(&request))?;
-                crate::admit::authorize(&identity, &request)?;
-                let incoming = Incoming { parts, body, seat: seat.clone() };
-                let answer = self.dispatch(*request, incoming).await?;
+                crate::admit::authorize(&identity, &request, request.verb)?;
+                let deprecated = Api::strategy(request.kind).deprecated;
+                let incoming = Incoming { who: identity, parts, body, seat: seat.clone() };
+                let mut answer = self.dispatch(*request, incoming).await?;
+                if !deprecated.is_empty() {
+                    answer::warn(&mut answer, &[deprecated.to_owned()]);
+                }
                 Ok(answer.map(|body| body.holding(seat)))
             }
         }
@@ -134,7 +143,7 @@ impl Api {
     async fn write(
         self: Arc<Self>,
         request: ResourceRequest,
-        Incoming { parts, body, seat }: Incoming<'_>,
+        Incoming { who, parts, body, seat }: Incoming<'_>,
     ) -> Result<Answer, Status> {
         let body = crate::body::read(&parts.headers, body).await?;
         let api = Arc::clone(&self);
@@ -143,7 +152,7 @@ impl Api {
             let _seat = seat;
             match request.verb {
                 Verb::Create => api.create(&request, &parts.headers, body).await,
-                Verb::Update => api.update(&request, &parts.headers, body).await,
+                Verb::Update => api.update(&who, &request, &parts.headers, body).await,
                 Verb::Patch => api.patch(&request, &parts.headers, body).await,
                 Verb::Delete => api.delete(&request, &parts.headers, body).await,
                 Verb::DeleteCollection => {

@@ -12,11 +12,13 @@ use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
 use crate::query::Query;
-use crate::{openapi, openapi_v2};
+use crate::{Build, openapi, openapi_v2};
 
 /// The Kubernetes version whose API is served.
 const MAJOR: &str = "1";
 const MINOR: &str = "33";
+/// The minor version whose objects and clients still fit.
+const COMPATIBLE: &str = "32";
 
 /// Documents that tell nothing about the cluster: strangers may read them, as probes do.
 const PUBLIC: [&str; 4] = ["healthz", "livez", "readyz", "version"];
@@ -34,8 +36,8 @@ pub(crate) async fn answer(
     if !public {
         crate::admit::authorize_path(identity, &parts.method, parts.uri.path())?;
     }
-    if parts.method != Method::GET {
-        return Err(Status::new(
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return Err(Status::generic(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
@@ -44,7 +46,7 @@ pub(crate) async fn answer(
     let headers = &parts.headers;
     match segments.as_slice() {
         ["healthz" | "livez" | "readyz", rest @ ..] => health(api, segments[0], rest, query).await,
-        ["version"] => Ok(version()),
+        ["version"] => Ok(version(&api.build)),
         ["openapi", "v2"] => Ok(openapi_v2::document(headers)),
         ["openapi", "v3"] => Ok(openapi::index(headers)),
         ["openapi", "v3", path @ ..] => openapi::document(headers, &path.join("/"), query),
@@ -60,17 +62,21 @@ fn paths(api: &Api) -> Vec<String> {
     paths
 }
 
-fn version() -> Answer {
+fn version(build: &Build) -> Answer {
     answer::value(
         200,
         &json!({
             "major": MAJOR,
             "minor": MINOR,
+            "emulationMajor": MAJOR,
+            "emulationMinor": MINOR,
+            "minCompatibilityMajor": MAJOR,
+            "minCompatibilityMinor": COMPATIBLE,
             "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
-            "gitCommit": "",
-            "gitTreeState": "clean",
-            "buildDate": "1970-01-01T00:00:00Z",
-            "goVersion": "none",
+            "gitCommit": build.commit,
+            "gitTreeState": build.tree,
+            "buildDate": build.date,
+            "goVersion": concat!("rust", env!("CARGO_PKG_RUST_VERSION")),
             "compiler": "rustc",
             "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
         }),

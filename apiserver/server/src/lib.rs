@@ -69,6 +69,24 @@ use inflight::InFlight;
 use lifetime::{Guard, Lifetime};
 use listen::Acceptor;
 
+/// Where a program comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Build {
+    /// The commit it was built of.
+    pub commit: &'static str,
+    /// `clean`, or `dirty` if it was built of more than that.
+    pub tree: &'static str,
+    /// When that was, as RFC 3339.
+    pub date: &'static str,
+}
+
+impl Default for Build {
+    /// A program that does not know.
+    fn default() -> Build {
+        Build { commit: "unknown", tree: "unknown", date: "1970-01-01T00:00:00Z" }
+    }
+}
+
 /// What a server needs to start.
 pub struct ServerConfig {
     /// Addresses to listen on; port 0 takes a free one.
@@ -83,6 +101,8 @@ pub struct ServerConfig {
     pub node_ports: RangeInclusive<u16>,
     /// Domain under which generated Route hosts stand.
     pub route_domain: String,
+    /// What `/version` says of the program.
+    pub build: Build,
     /// Addresses and names by which clients reach the server, for the serving certificate. The first address that is
     /// not loopback is what pods are told.
     pub advertise: Vec<String>,
@@ -100,6 +120,7 @@ impl ServerConfig {
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
             node_ports: 30000..=32767,
             route_domain: "apps.localhost".to_owned(),
+            build: Build::default(),
             advertise: Vec::new(),
             in_flight: InFlightLimits::default(),
         }
@@ -177,6 +198,7 @@ impl Server {
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
             lifetime: lifetime.clone(),
+            build: config.build,
         });
         let front = Front {
             cluster_ip,

@@ -82,7 +82,19 @@ impl Api {
         request: &ResourceRequest,
         headers: &HeaderMap,
     ) -> Result<Answer, Status> {
-        let shape = negotiate::shape(headers, true)?;
+        // What cannot be shown is not looked for.
+        negotiate::shape(headers, true)?;
+        match self.page(request).await? {
+            Ok(page) => page.shown(request, headers),
+            Err(expired) => Ok(expired),
+        }
+    }
+
+    /// The page of a collection that a request asks for; or, if its token is too old, the answer that says so.
+    pub(crate) async fn page(
+        &self,
+        request: &ResourceRequest,
+    ) -> Result<Result<Page, Answer>, Status> {
         let selection = Selection::of(request)?;
         let limit =
             usize::try_from(request.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -96,15 +108,11 @@ impl Api {
         let snapshot = match &token {
             Some(token) => match self.snapshot_of_page(request, token).await? {
                 Some(snapshot) => snapshot,
-                None => return Ok(answer::value(410, &pages::expired(token))),
+                None => return Ok(Err(answer::value(410, &pages::expired(token)))),
             },
             None => self.snapshot(request, version, limit > 0).await?,
         };
-        let page = Page::cut(&snapshot, &selection, token.as_ref(), limit);
-        match shape {
-            Shape::Plain if !pretty(request) => Ok(page.answer(request)),
-            _ => Ok(shown(request, &page.decoded(request, shape)?)),
-        }
+        Ok(Ok(Page::cut(&snapshot, &selection, token.as_ref(), limit)))
     }
 
     /// The state that a list without a token is of.
@@ -165,7 +173,7 @@ pub(crate) fn shown(request: &ResourceRequest, value: &Value) -> Answer {
 }
 
 /// One page of a list.
-struct Page {
+pub(crate) struct Page {
     revision: u64,
     objects: Vec<Arc<Cached>>,
     next: Option<Token>,
@@ -198,6 +206,19 @@ impl Page {
         });
         let remaining = (more && selection.is_everything()).then(|| 1 + matching.count());
         Page { revision, objects, next, remaining }
+    }
+
+    /// The objects on it.
+    pub fn objects(&self) -> impl Iterator<Item = &Cached> {
+        self.objects.iter().map(|object| &**object)
+    }
+
+    /// The page as the client wants to see it.
+    pub fn shown(self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
+        match negotiate::shape(headers, true)? {
+            Shape::Plain if !pretty(request) => Ok(self.answer(request)),
+            shape => Ok(shown(request, &self.decoded(request, shape)?)),
+        }
     }
 
     fn metadata(&self) -> Value {

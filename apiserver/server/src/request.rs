@@ -190,7 +190,9 @@ fn verb(
     query: &Query,
 ) -> Result<Verb, Status> {
     let watch = || matches!(query.get("watch"), Some("1" | "true"));
-    let verb = match (method.as_str(), name.is_empty()) {
+    // What is only asked whether it is there is read all the same; the answer loses its body on the way out.
+    let word = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let verb = match (word, name.is_empty()) {
         ("GET", true) if watch() => Verb::Watch,
         ("GET", true) => Verb::List,
         ("GET", false) => Verb::Get,
@@ -211,7 +213,9 @@ fn verb(
         }
         Some(Subresource::Binding) => verb == Verb::Create,
         Some(Subresource::Log) => verb == Verb::Get,
-        Some(Subresource::Exec) => matches!(verb, Verb::Get | Verb::Create),
+        Some(Subresource::Exec) => {
+            method != Method::HEAD && matches!(verb, Verb::Get | Verb::Create)
+        }
         Some(Subresource::Finalize) => verb == Verb::Update,
     };
     match (served, subresource) {
@@ -248,6 +252,8 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods?watch=true", "watch pods [a] [] -"),
             ("GET", "/api/v1/namespaces/a/pods/b", "get pods [a] [b] -"),
             ("GET", "/api/v1/namespaces/a/pods/b/log", "get pods [a] [b] log"),
+            ("HEAD", "/api/v1/namespaces/a/pods/b", "get pods [a] [b] -"),
+            ("HEAD", "/api/v1/pods", "list pods [] [] -"),
             ("GET", "/api/v1/namespaces/a/pods/b/exec", "create pods [a] [b] exec"),
             ("POST", "/api/v1/namespaces/a/pods/b/binding", "create pods [a] [b] binding"),
             ("POST", "/api/v1/namespaces", "create namespaces [] [] -"),
@@ -282,6 +288,8 @@ mod tests {
             ("PUT", "/api/v1/namespaces/a/pods", "405"),
             ("DELETE", "/api/v1/namespaces/a/pods/b/status", "405"),
             ("OPTIONS", "/api/v1/pods", "405"),
+            ("HEAD", "/api/v1/namespaces/a/pods/b/exec", "405"),
+            ("HEAD", "/api/v1/namespaces/a/pods/b/binding", "405"),
         ];
         for (method, uri, expected) in cases {
             assert_eq!(shown(method, uri), expected, "{method} {uri}");

@@ -2,6 +2,8 @@
 //!
 //! Knows: what "required", "one of" and "in range" sound like. Refuses to know: kinds.
 
+use std::net::IpAddr;
+
 use leme_meta::field::Shown;
 use leme_meta::{FieldError, Path};
 use leme_registry::json;
@@ -156,6 +158,58 @@ pub(crate) fn no_back_steps(text: &str, path: &Path, errors: &mut Errors) {
     if text.split('/').any(|part| part == "..") {
         errors.push(FieldError::invalid(path, text, "must not contain '..'"));
     }
+}
+
+/// What an address is told that is none.
+pub(crate) const BAD_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+
+/// An address that packets can be sent on to: none that means this host, this link, everybody or nobody.
+pub(crate) fn endpoint_ip(text: &str, path: &Path, errors: &mut Errors) {
+    let Ok(address) = text.parse::<IpAddr>() else {
+        errors.push(FieldError::invalid(path, text, "must be a valid IP address"));
+        return;
+    };
+    let unspecified = format!("may not be unspecified ({text})");
+    let local = "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
+    let group = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)";
+    let (link_local, link_multicast) = match address.to_canonical() {
+        IpAddr::V4(four) => (four.is_link_local(), four.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(six) => {
+            (six.segments()[0] & 0xffc0 == 0xfe80, six.segments()[0] & 0xff0f == 0xff02)
+        }
+    };
+    let address = address.to_canonical();
+    let broadcast = address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+    let rules = [
+        (address.is_unspecified(), unspecified.as_str()),
+        (address.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (link_local, local),
+        (link_multicast, group),
+        (
+            address.is_multicast() && !link_multicast,
+            "may not be in the multicast range (224.0.0.0/4, ff00::/8)",
+        ),
+        (broadcast, "may not be the broadcast address (255.255.255.255)"),
+    ];
+    for (_, why) in rules.iter().filter(|(wrong, _)| *wrong) {
+        errors.push(FieldError::invalid(path, text, why));
+    }
+}
+
+/// What a person should know of an address that is written in an unusual way.
+pub(crate) fn ip_warning(path: &Path, text: &str) -> Option<String> {
+    let IpAddr::V6(six) = text.parse().ok()? else { return None };
+    if let Some(four) = six.to_ipv4_mapped() {
+        return Some(format!(
+            "{path}: non-standard IP address {text:?} will be considered invalid in a future Kubernetes release: use \"{four}\""
+        ));
+    }
+    let canonical = six.to_string();
+    (canonical != text).then(|| {
+        format!(
+            "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({canonical:?})"
+        )
+    })
 }
 
 /// The names among a list of exclusive fields that are set.

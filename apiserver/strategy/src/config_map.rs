@@ -14,7 +14,6 @@ use crate::check::{self, Errors};
 const MAX_SIZE: usize = 1 << 20;
 
 pub(crate) static CONFIG_MAP: Strategy = Strategy {
-    decode: |map| decode_base64(map, "binaryData"),
     prepare_create: no_status,
     prepare_update: |_, _, _| {},
     validate: validate_config_map,
@@ -23,7 +22,6 @@ pub(crate) static CONFIG_MAP: Strategy = Strategy {
 };
 
 pub(crate) static SECRET: Strategy = Strategy {
-    decode: |secret| decode_base64(secret, "data"),
     default: default_secret,
     prepare_create: no_status,
     prepare_update: |_, _, _| {},
@@ -38,24 +36,6 @@ pub(crate) static SECRET: Strategy = Strategy {
 };
 
 fn no_status(_: &mut Value, _: &Context) {}
-
-fn decode_base64(object: &Value, field: &str) -> Result<(), String> {
-    for (_, value) in json::entries(object, &[field]) {
-        let text =
-            value.as_str().ok_or("json: cannot unmarshal value into Go value of type []uint8")?;
-        STANDARD.decode(text).map_err(|error| {
-            let offset = match error {
-                base64::DecodeError::InvalidByte(offset, _)
-                | base64::DecodeError::InvalidLastSymbol(offset, _) => offset,
-                base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => {
-                    text.len()
-                }
-            };
-            format!("illegal base64 data at input byte {offset}")
-        })?;
-    }
-    Ok(())
-}
 
 fn size_of_bytes(value: &Value) -> usize {
     let text = value.as_str().unwrap_or("");

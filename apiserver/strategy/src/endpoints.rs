@@ -2,15 +2,14 @@
 //!
 //! Knows: addresses and ports. Refuses to know: which pods stand behind them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Strategy, json, meta, names};
+use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::Value;
 
 use crate::check::{self, Errors};
 
-const BAD_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
 pub(crate) static ENDPOINTS: Strategy = Strategy {
@@ -24,8 +23,10 @@ pub(crate) static ENDPOINTS: Strategy = Strategy {
     prepare_create: |_, _| {},
     prepare_update: |_, _, _| {},
     validate: validate_endpoints,
+    deny: |new, old, ctx| deny(new, old, ctx, endpoint_ips),
     create_on_update: true,
     generation: None,
+    deprecated: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ..Strategy::PLAIN
 };
 
@@ -41,6 +42,7 @@ pub(crate) static SLICE: Strategy = Strategy {
     prepare_create: |_, _| {},
     prepare_update: |_, _, _| {},
     validate: validate_slice,
+    deny: |new, old, ctx| deny(new, old, ctx, slice_ips),
     validate_update: |new, old| meta::immutable(new, old, &["addressType"]).into_iter().collect(),
     generation: Some(|new, old| {
         ["endpoints", "ports", "addressType"].iter().any(|field| new.get(field) != old.get(field))
@@ -63,7 +65,11 @@ fn validate_endpoints(endpoints: &Value) -> Errors {
         for field in lists {
             for (index, address) in json::list(subset, &[field]).iter().enumerate() {
                 let path = path.child(field).index(index);
-                special_ip(json::text(address, &["ip"]), &path.child("ip"), &mut errors);
+                let (ip, at) = (json::text(address, &["ip"]), path.child("ip"));
+                if ip.parse::<IpAddr>().is_err() {
+                    errors.push(FieldError::invalid(&at, ip, check::BAD_IP));
+                }
+                check::endpoint_ip(ip, &at, &mut errors);
                 check::optional_name(address, "hostname", &path, names::dns1123_label, &mut errors);
                 check::optional_name(
                     address,
@@ -89,22 +95,41 @@ fn validate_endpoints(endpoints: &Value) -> Errors {
     errors
 }
 
-fn special_ip(text: &str, path: &Path, errors: &mut Errors) {
-    let why = match text.parse::<IpAddr>() {
-        Err(_) => BAD_IP,
-        Ok(address) if address.is_unspecified() => "may not be unspecified (0.0.0.0 or ::)",
-        Ok(address) if address.is_loopback() => {
-            "may not be in the loopback range (127.0.0.0/8, ::1/128)"
-        }
-        Ok(IpAddr::V4(address)) if address.is_link_local() => {
-            "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
-        }
-        Ok(IpAddr::V4(address)) if address.octets()[..3] == [224, 0, 0] => {
-            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        }
-        Ok(_) => return,
+fn endpoint_ips(endpoints: &Value) -> Vec<&str> {
+    let of = |subset| {
+        let lists = ["addresses", "notReadyAddresses"];
+        lists.into_iter().flat_map(move |field| json::list(subset, &[field]))
     };
-    errors.push(FieldError::invalid(path, text, why));
+    let all = json::list(endpoints, &["subsets"]).iter().flat_map(of);
+    all.map(|address| json::text(address, &["ip"])).collect()
+}
+
+fn slice_ips(slice: &Value) -> Vec<&str> {
+    let all = json::list(slice, &["endpoints"]).iter();
+    all.flat_map(|endpoint| json::list(endpoint, &["addresses"]))
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// Denies addresses of Services, which lead to what somebody else has chosen. What is stored may stay.
+fn deny(
+    new: &Value,
+    old: Option<&Value>,
+    ctx: &Context,
+    of: fn(&Value) -> Vec<&str>,
+) -> Option<String> {
+    let stored = old.map(of).unwrap_or_default();
+    let denied = of(new).into_iter().find(|text| {
+        let address = text.parse::<IpAddr>().map(|address| address.to_canonical());
+        !stored.contains(text)
+            && matches!(address, Ok(IpAddr::V4(address)) if is_of(address, ctx.service_network))
+    })?;
+    Some(format!("endpoint address {denied} is not allowed"))
+}
+
+fn is_of(address: Ipv4Addr, (network, bits): (Ipv4Addr, u8)) -> bool {
+    let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
+    u32::from(address) & mask == u32::from(network) & mask
 }
 
 fn validate_slice(slice: &Value) -> Errors {
@@ -156,7 +181,9 @@ fn validate_slice(slice: &Value) -> Errors {
 fn slice_address(type_: &str, text: &str, path: &Path, errors: &mut Errors) {
     match (type_, text.parse::<IpAddr>()) {
         ("FQDN", _) => check::named(path, text, &names::dns1123_subdomain(text), errors),
-        ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => special_ip(text, path, errors),
+        ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => {
+            check::endpoint_ip(text, path, errors)
+        }
         ("IPv4", _) => errors.push(FieldError::invalid(path, text, "must be a valid IPv4 address")),
         ("IPv6", _) => errors.push(FieldError::invalid(path, text, "must be a valid IPv6 address")),
         _ => {}

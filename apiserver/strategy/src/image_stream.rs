@@ -5,14 +5,14 @@
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json};
+use leme_registry::{Context, Strategy, json, meta};
 use serde_json::{Value, json};
 
 use crate::check::Errors;
-
-const SOURCES: [&str; 3] = ["DockerImage", "ImageStreamImage", "ImageStreamTag"];
+use crate::image_reference;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    name,
     default,
     prepare_create: |stream, _: &Context| {
         json::set(stream, "status", json!({ "dockerImageRepository": "" }));
@@ -62,8 +62,19 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
     }
 }
 
+/// A name is a component of the repository that the stream stands for.
+fn name(name: &str, prefix: bool) -> Vec<String> {
+    let mut wrong = meta::segment_name(name, prefix);
+    // What is generated follows the dash that a prefix may end with.
+    let whole = name.strip_suffix('-').filter(|_| prefix).unwrap_or(name);
+    if wrong.is_empty() && !image_reference::is_component(whole) {
+        wrong.push(r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#.to_owned());
+    }
+    wrong
+}
+
 fn validate(stream: &Value) -> Errors {
-    let path = Path::new("spec").child("tags");
+    let spec = Path::new("spec");
     let mut errors = Vec::new();
     let name = json::text(stream, &["metadata", "name"]);
     let namespace = json::text(stream, &["metadata", "namespace"]);
@@ -72,30 +83,89 @@ fn validate(stream: &Value) -> Errors {
         let why = "'namespace/name' cannot be longer than 255 characters";
         errors.push(FieldError::invalid(&at, name, why));
     }
+    repository(stream, &spec.child("dockerImageRepository"), &mut errors);
     let mut seen = HashSet::new();
     for (index, tag) in json::list(stream, &["spec", "tags"]).iter().enumerate() {
-        let at = path.index(index);
+        let at = spec.child("tags").index(index).child("name");
         let name = json::text(tag, &["name"]);
         if name.is_empty() {
-            errors.push(FieldError::required(&at.child("name"), ""));
+            errors.push(FieldError::required(&at, ""));
         } else if !seen.insert(name) {
-            errors.push(FieldError::duplicate(&at.child("name"), name));
-        }
-        let Some(from) = json::at(tag, &["from"]) else { continue };
-        let kind = json::text(from, &["kind"]);
-        if !SOURCES.contains(&kind) {
-            let why = "valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
-            errors.push(FieldError::invalid(&at.child("from").child("kind"), kind, why));
-        }
-        if json::text(from, &["name"]).is_empty() {
-            errors.push(FieldError::required(&at.child("from").child("name"), ""));
-        }
-        if json::flag(tag, &["importPolicy", "scheduled"]) && kind != "DockerImage" {
-            let why =
-                "only tags pointing to Docker repositories may be scheduled for background import";
-            let at = at.child("importPolicy").child("scheduled");
-            errors.push(FieldError::invalid(&at, &Value::Bool(true), why));
+            errors.push(FieldError::duplicate(&at, name));
         }
     }
+    // Upstream holds tags by name, and names them so.
+    for tag in json::list(stream, &["spec", "tags"]) {
+        let at = spec.child("tags").key(json::text(tag, &["name"]));
+        self::tag(tag, &at, &mut errors);
+    }
     errors
+}
+
+fn repository(stream: &Value, path: &Path, errors: &mut Errors) {
+    let text = json::text(stream, &["spec", "dockerImageRepository"]);
+    if text.is_empty() {
+        return;
+    }
+    match image_reference::parse(text) {
+        Err(why) => errors.push(FieldError::invalid(path, text, why)),
+        Ok(reference) => {
+            for (_, why) in [
+                (reference.tag, "the repository name may not contain a tag"),
+                (reference.digest, "the repository name may not contain an ID"),
+            ]
+            .iter()
+            .filter(|(part, _)| part.is_some())
+            {
+                errors.push(FieldError::invalid(path, text, why));
+            }
+        }
+    }
+}
+
+fn tag(tag: &Value, path: &Path, errors: &mut Errors) {
+    if let Some(from) = json::at(tag, &["from"]) {
+        source(from, json::flag(tag, &["importPolicy", "scheduled"]), path, errors);
+    }
+    let policy = json::text(tag, &["referencePolicy", "type"]);
+    if !["Source", "Local"].contains(&policy) {
+        let at = path.child("referencePolicy").child("type");
+        errors.push(FieldError::invalid(&at, policy, r#"valid values are "Source", "Local""#));
+    }
+    let mode = json::text(tag, &["importPolicy", "importMode"]);
+    if !["", "Legacy", "PreserveOriginal"].contains(&mode) {
+        let at = path.child("importPolicy").child("importMode");
+        let why = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'";
+        errors.push(FieldError::invalid(&at, mode, why));
+    }
+}
+
+fn source(from: &Value, scheduled: bool, path: &Path, errors: &mut Errors) {
+    let at = path.child("from").child("name");
+    let name = json::text(from, &["name"]);
+    if name.is_empty() {
+        errors.push(FieldError::required(&at, ""));
+    }
+    match json::text(from, &["kind"]) {
+        "DockerImage" if name.is_empty() => {}
+        "DockerImage" => match image_reference::parse(name) {
+            Err(why) => errors.push(FieldError::invalid(&at, name, why)),
+            Ok(reference) if scheduled && reference.digest.is_some() => {
+                let why = "only tags can be scheduled for import";
+                errors.push(FieldError::invalid(&at, name, why));
+            }
+            Ok(_) => {}
+        },
+        "ImageStreamImage" | "ImageStreamTag" if scheduled => {
+            let why =
+                "only tags pointing to Docker repositories may be scheduled for background import";
+            let at = path.child("importPolicy").child("scheduled");
+            errors.push(FieldError::invalid(&at, &Value::Bool(true), why));
+        }
+        "ImageStreamImage" | "ImageStreamTag" => {}
+        _ => {
+            let why = "valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
+            errors.push(FieldError::required(&path.child("from").child("kind"), why));
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod config_map;
 mod deployment_config;
 mod endpoints;
 mod event;
+mod image_reference;
 mod image_stream;
 mod namespace;
 mod node;

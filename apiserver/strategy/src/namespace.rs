@@ -3,10 +3,10 @@
 //! Knows: the phase and the finalizers in the spec. Refuses to know: what a namespace holds.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, meta};
+use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
-use crate::check::Errors;
+use crate::check::{self, Errors};
 
 /// Label that every namespace carries, its value being the name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -70,8 +70,10 @@ fn validate(namespace: &Value) -> Errors {
     let mut errors = Vec::new();
     for (index, finalizer) in json::list(namespace, &["spec", "finalizers"]).iter().enumerate() {
         let text = finalizer.as_str().unwrap_or("");
-        if text != FINALIZER && !text.contains('/') {
-            let at = Path::new("spec").child("finalizers").index(index);
+        let at = Path::new("spec").child("finalizers").index(index);
+        let wrong = names::qualified_name(text);
+        check::named(&at, text, &wrong, &mut errors);
+        if wrong.is_empty() && !text.contains('/') && !meta::STANDARD_FINALIZERS.contains(&text) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(&at, text, why));
         }

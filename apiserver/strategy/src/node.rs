@@ -14,6 +14,12 @@ use crate::pod_spec::resources;
 /// Effects of taints, in upstream's order.
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
+/// Fields of the spec that do nothing.
+const DEPRECATED: [(&str, &str); 2] = [
+    ("configSource", "the feature is removed"),
+    ("externalID", "this field is deprecated, and is unused by Kubernetes"),
+];
+
 pub(crate) static NODE: Strategy = Strategy {
     decode: |node| {
         resources::decode(json::at(node, &["status", "capacity"]))?;
@@ -23,6 +29,11 @@ pub(crate) static NODE: Strategy = Strategy {
     prepare_create: |_, _| {},
     validate,
     validate_update,
+    warn: |node, _| {
+        let set = |(field, _): &&(&str, &str)| !json::unset(&node["spec"], field);
+        let told = DEPRECATED.iter().filter(set);
+        told.map(|(field, why)| format!("spec.{field}: {why}")).collect()
+    },
     ..Strategy::PLAIN
 };
 

@@ -23,6 +23,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_update,
     prepare_status,
     validate,
+    validate_create,
     validate_update,
     validate_status,
     warn,
@@ -249,7 +250,11 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-fn warn(pod: &Value) -> Vec<String> {
+/// Only of what people write: updates come from programs, and often.
+fn warn(pod: &Value, old: Option<&Value>) -> Vec<String> {
+    if old.is_some() {
+        return Vec::new();
+    }
     let mut warnings = Vec::new();
     let wrong = names::dns1123_label(json::text(pod, &["metadata", "name"]));
     if !wrong.is_empty() {
@@ -258,20 +263,17 @@ fn warn(pod: &Value) -> Vec<String> {
             wrong.join(" ")
         ));
     }
-    for field in ["initContainers", "containers"] {
-        for (index, container) in json::list(pod, &["spec", field]).iter().enumerate() {
-            let mut seen = std::collections::HashSet::new();
-            for (position, variable) in json::list(container, &["env"]).iter().enumerate() {
-                let name = json::text(variable, &["name"]);
-                if !seen.insert(name) {
-                    warnings.push(format!(
-                        "spec.{field}[{index}].env[{position}]: hides previous definition of {name:?}, which may be dropped when using apply"
-                    ));
-                }
-            }
-        }
-    }
+    warnings.extend(pod_spec::warnings::of(pod, &Path::default()));
     warnings
+}
+
+/// Containers for debugging are added to what runs, by a way of their own.
+fn validate_create(pod: &Value) -> Errors {
+    if json::list(pod, &["spec", "ephemeralContainers"]).is_empty() {
+        return Vec::new();
+    }
+    let at = Path::new("spec").child("ephemeralContainers");
+    vec![FieldError::forbidden(&at, "cannot be set on create")]
 }
 
 fn grace(pod: &Value, asked: Option<i64>) -> Option<i64> {

@@ -3,7 +3,7 @@
 //! Knows: that the selector must match the template. Refuses to know: how many pods there are.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Scale, Strategy, json, meta};
+use leme_registry::{Context, Scale, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
 use crate::check::{self, Errors, GoMap};
@@ -19,6 +19,18 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_create: |new, _: &Context| json::set(new, "status", json!({ "replicas": 0 })),
     validate,
     validate_status,
+    warn: |controller, old| {
+        let mut warnings = Vec::new();
+        let wrong = names::dns1123_label(json::text(controller, &["metadata", "name"]));
+        if old.is_none() && !wrong.is_empty() {
+            warnings.push(format!(
+                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
+                wrong.join(" ")
+            ));
+        }
+        warnings.extend(warn_template(controller, old));
+        warnings
+    },
     generation: Some(Strategy::spec_changed),
     orphan_by_default: true,
     scale: Some(Scale::AUTOSCALING),
@@ -42,6 +54,16 @@ fn default(controller: &mut Value) {
     let spec = json::child(controller, "spec");
     json::default(spec, "replicas", 1);
     defaults::fill_template(spec, "template");
+}
+
+/// Of the template, where it may have changed.
+pub(crate) fn warn_template(controller: &Value, old: Option<&Value>) -> Vec<String> {
+    let generation = |object| json::int(object, &["metadata", "generation"]);
+    if old.is_some_and(|old| generation(old) == generation(controller)) {
+        return Vec::new();
+    }
+    let template = json::at(controller, &["spec", "template"]).unwrap_or(&Value::Null);
+    pod_spec::warnings::of(template, &Path::new("spec").child("template"))
 }
 
 fn validate(controller: &Value) -> Errors {

@@ -7,7 +7,7 @@ use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
-use crate::pod_spec::{defaults, resources, sources};
+use crate::pod_spec::{defaults, resources, sources, warnings};
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -25,6 +25,7 @@ pub(crate) static VOLUME: Strategy = Strategy {
     prepare_create: pending,
     validate: validate_volume,
     validate_update: update_volume,
+    warn: warn_volume,
     returns_deleted: true,
     ..Strategy::PLAIN
 };
@@ -47,9 +48,52 @@ pub(crate) static CLAIM: Strategy = Strategy {
     prepare_create: pending,
     validate: validate_claim,
     validate_update: update_claim,
+    warn: |claim, _| {
+        let mut out = annotation(claim, CLASS);
+        let spec = claim.get("spec").unwrap_or(&Value::Null);
+        warnings::claim_resources(spec, &Path::new("spec"), &mut out);
+        out
+    },
     returns_deleted: true,
     ..Strategy::PLAIN
 };
+
+const CLASS: (&str, &str) = (
+    "volume.beta.kubernetes.io/storage-class",
+    r#"deprecated since v1.8; use "storageClassName" attribute instead"#,
+);
+const MOUNT_OPTIONS: (&str, &str) = (
+    "volume.beta.kubernetes.io/mount-options",
+    r#"deprecated since v1.31; use "mountOptions" attribute instead"#,
+);
+
+fn annotation(object: &Value, (key, why): (&str, &str)) -> Vec<String> {
+    let set = json::at(object, &["metadata", "annotations", key]).is_some();
+    set.then(|| format!("metadata.annotations[{key}]: {why}")).into_iter().collect()
+}
+
+fn warn_volume(volume: &Value, _: Option<&Value>) -> Vec<String> {
+    let path = Path::new("spec");
+    let mut out = annotation(volume, CLASS);
+    out.extend(annotation(volume, MOUNT_OPTIONS));
+    if json::text(volume, &["spec", "persistentVolumeReclaimPolicy"]) == "Recycle" {
+        out.push(
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning."
+                .to_owned(),
+        );
+    }
+    let required = json::list(volume, &["spec", "nodeAffinity", "required", "nodeSelectorTerms"]);
+    for (index, term) in required.iter().enumerate() {
+        let at = path.child("nodeAffinity").child("required").child("nodeSelectorTerms");
+        warnings::node_term(term, &at.index(index), false, &mut out);
+    }
+    for (source, why) in warnings::SOURCES {
+        if json::at(volume, &["spec", source]).is_some() {
+            out.push(format!("{}: {why}", path.child(source)));
+        }
+    }
+    out
+}
 
 fn pending(object: &mut Value, _: &Context) {
     json::set(object, "status", json!({ "phase": "Pending" }));

@@ -95,6 +95,7 @@ impl Api {
             suffix,
             dry_run: false,
             route_domain: ROUTE_DOMAIN,
+            service_network: ([10, 96, 0, 0].into(), 16),
         }
     }
 

@@ -15,7 +15,7 @@ use leme_agent::AgentConfig;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
 use leme_network::router::{RouterConfig, run_router};
 use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
-use leme_server::{Server, ServerConfig, StartError};
+use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
 use leme_store::etcd::EtcdStore;
@@ -55,6 +55,13 @@ pub struct Cluster {
     tasks: Mutex<Tasks>,
 }
 
+/// What the build script found out.
+const BUILD: Build = Build {
+    commit: env!("LEME_BUILD_COMMIT"),
+    tree: env!("LEME_BUILD_TREE"),
+    date: env!("LEME_BUILD_DATE"),
+};
+
 /// The parts by name, each with how it ended.
 type Tasks = JoinSet<(&'static str, Result<()>)>;
 
@@ -69,6 +76,7 @@ impl Cluster {
             service_cidr: SERVICE_CIDR,
             route_domain: ROUTE_DOMAIN.to_owned(),
             advertise: advertise(&plan),
+            build: BUILD,
             ..ServerConfig::new(plan.listen, data.pki(), store)
         })
         .await

@@ -18,6 +18,13 @@ use crate::request::ResourceRequest;
 /// Generated names are random: that so many in a row are taken does not happen by chance.
 const NAME_TRIES: usize = 8;
 
+/// The name by which a refusal calls an object that has no name yet, as upstream's admission does.
+fn shown_name<'a>(request: &'a ResourceRequest, body: &'a Value) -> &'a str {
+    let text = |field| leme_registry::json::text(body, &["metadata", field]);
+    let names = [request.name.as_str(), text("name"), text("generateName")];
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown")
+}
+
 impl Api {
     /// POST of an object to its collection, or of a Binding to an object.
     pub(crate) async fn create(
@@ -43,8 +50,8 @@ impl Api {
         mut body: Value,
         options: &WriteOptions,
     ) -> Result<(Value, Vec<String>), Status> {
-        admit::lifecycle(self, request, "create").await?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
+        admit::lifecycle(self, request, "create", shown_name(request, &body)).await?;
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
         let strategy = Api::strategy(request.kind);
@@ -53,7 +60,7 @@ impl Api {
             let mut reservation = self.pools.reserve(&self.cache);
             let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
             let mut new = leme_registry::create(&context, attempt, &mut reservation)?;
-            let warnings = (strategy.warn)(&new);
+            let warnings = (strategy.warn)(&new, None);
             let name = leme_registry::json::text(&new, &["metadata", "name"]);
             let key = request.kind.key(&request.namespace, name);
             if options.dry_run {

@@ -62,7 +62,7 @@ impl Api {
         request: &ResourceRequest,
         options: &DeleteOptions,
     ) -> Result<Option<Done>, Status> {
-        admit::lifecycle(self, request, "delete").await?;
+        admit::lifecycle(self, request, "delete", &request.name).await?;
         let write = WriteOptions { dry_run: options.dry_run, validation: Validation::Ignore };
         let context = self.context(request, &write);
         self.change(request, options.dry_run, |stored, _| {

@@ -13,7 +13,7 @@ mod update;
 use bytes::Bytes;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
-use leme_registry::{Context, Target};
+use leme_registry::{Context, Strategy, Target, Write};
 use leme_store::{Entry, Expect, Outcome};
 use serde_json::Value;
 
@@ -55,12 +55,12 @@ pub(crate) enum Change {
     Remove,
 }
 
-impl From<leme_registry::Write> for Change {
-    fn from(write: leme_registry::Write) -> Change {
+impl From<Write> for Change {
+    fn from(write: Write) -> Change {
         match write {
-            leme_registry::Write::Unchanged => Change::Unchanged,
-            leme_registry::Write::Put(value) => Change::Put(value),
-            leme_registry::Write::Remove => Change::Remove,
+            Write::Unchanged => Change::Unchanged,
+            Write::Put(value) => Change::Put(value),
+            Write::Remove => Change::Remove,
         }
     }
 }
@@ -88,6 +88,20 @@ pub(crate) fn target(request: &ResourceRequest) -> Target {
         Some(Subresource::Scale) => Target::Scale,
         Some(Subresource::Finalize) => Target::Finalize,
         _ => Target::Main,
+    }
+}
+
+/// What the client is told about what an update made of an object; only the object itself is spoken of.
+pub(crate) fn warnings_about(
+    strategy: &Strategy,
+    target: Target,
+    write: &Write,
+    stored: &Value,
+) -> Vec<String> {
+    match (target, write) {
+        (Target::Main, Write::Put(new)) => (strategy.warn)(new, Some(stored)),
+        (Target::Main, Write::Unchanged) => (strategy.warn)(stored, Some(stored)),
+        _ => Vec::new(),
     }
 }
 
@@ -123,6 +137,7 @@ impl Api {
             suffix: suffix(),
             dry_run: options.dry_run,
             route_domain: &self.route_domain,
+            service_network: self.pools.network(),
         }
     }
 

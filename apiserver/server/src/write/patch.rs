@@ -9,7 +9,7 @@ use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
 use leme_registry::Target;
 use serde_json::Value;
 
-use super::{Stored, WriteOptions, target, written};
+use super::{Stored, WriteOptions, target, warnings_about, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
@@ -89,7 +89,7 @@ impl Api {
         let doubled = options.met(doubled).map_err(|error| patch.refused(&Value::Null, &error))?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
-        let mut warnings = Vec::new();
+        let (mut warnings, mut told) = (Vec::new(), Vec::new());
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
                 let patched = patch.apply(request, &base(request, target, stored)?)?;
@@ -98,23 +98,22 @@ impl Api {
                 warnings = options
                     .met(checked.problems)
                     .map_err(|error| patch.refused(&checked.value, &error))?;
-                leme_registry::update(
+                let write = leme_registry::update(
                     &context,
                     target,
                     checked.value,
                     &stored.value,
                     stored.revision,
                     reservation,
-                )
-                .map(Into::into)
+                )?;
+                told = warnings_about(strategy, target, &write, &stored.value);
+                Ok(write.into())
             })
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         warnings.splice(0..0, doubled);
         let value = self.shown_target(request, target, changed)?;
-        if target == Target::Main {
-            warnings.extend((strategy.warn)(&value));
-        }
+        warnings.extend(told);
         Ok(written(request, 200, &value, &warnings))
     }
 }

@@ -1,22 +1,25 @@
 //! PUT: an object, its status, its scale or its finalizers replaced.
 //!
-//! Knows: PUT of what is absent creates it where the kind allows. Refuses to know: which fields may change.
+//! Knows: PUT of what is absent creates it where the kind allows and who asks may create. Refuses to know: which fields may change.
 
 use bytes::Bytes;
 use http::HeaderMap;
+use leme_access::Identity;
 use leme_meta::Status;
 use leme_registry::Target;
 use serde_json::Value;
 
-use super::{Done, WriteOptions, options, target, written};
+use super::{Done, WriteOptions, options, target, warnings_about, written};
+use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
-use crate::request::ResourceRequest;
+use crate::request::{ResourceRequest, Verb};
 
 impl Api {
     /// PUT of an object or a subresource.
     pub(crate) async fn update(
         &self,
+        who: &Identity,
         request: &ResourceRequest,
         headers: &HeaderMap,
         body: Bytes,
@@ -27,30 +30,31 @@ impl Api {
         let decoded = options::object(request.kind, schema, headers, body, &options)?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
+        let mut told = Vec::new();
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
                 let body = decoded.value.clone();
-                leme_registry::update(
+                let write = leme_registry::update(
                     &context,
                     target,
                     body,
                     &stored.value,
                     stored.revision,
                     reservation,
-                )
-                .map(Into::into)
+                )?;
+                told = warnings_about(strategy, target, &write, &stored.value);
+                Ok(write.into())
             })
             .await?;
         let mut warnings = decoded.warnings;
         match changed {
             Some(done) => {
                 let value = self.shown_target(request, target, done)?;
-                if target == Target::Main {
-                    warnings.extend((strategy.warn)(&value));
-                }
+                warnings.extend(told);
                 Ok(written(request, 200, &value, &warnings))
             }
             None if strategy.create_on_update && target == Target::Main => {
+                admit::authorize(who, request, Verb::Create)?;
                 let (value, more) = self.create_object(request, decoded.value, &options).await?;
                 warnings.extend(more);
                 Ok(written(request, 201, &value, &warnings))

@@ -18,6 +18,9 @@ const STRATEGIES: [(&str, &str); 4] = [
     ("Custom", "customStrategy"),
     ("JenkinsPipeline", "jenkinsPipelineStrategy"),
 ];
+/// Kinds of sources by the field of each; a Dockerfile may stand beside either of the first two.
+const SOURCES: [(&str, &str); 4] =
+    [("Git", "git"), ("Binary", "binary"), ("Dockerfile", "dockerfile"), ("Image", "images")];
 const PHASES: [&str; 7] = ["New", "Pending", "Running", "Complete", "Failed", "Error", "Cancelled"];
 const TERMINAL: [&str; 4] = ["Complete", "Failed", "Error", "Cancelled"];
 const TRIGGERS: [&str; 6] =
@@ -87,12 +90,7 @@ fn default_common(spec: &mut Value) {
         crate::pod_spec::resources::canonical(spec, &["resources", field]);
     }
     let strategy = json::child(spec, "strategy");
-    if json::unset(strategy, "type")
-        && let Some((type_, _)) =
-            STRATEGIES.iter().find(|(_, field)| json::at(strategy, &[field]).is_some())
-    {
-        json::set(strategy, "type", *type_);
-    }
+    typed(strategy, &STRATEGIES, "");
     for field in ["sourceStrategy", "customStrategy"] {
         if let Some(strategy) = json::at_mut(strategy, &[field]) {
             json::child(strategy, "from");
@@ -103,16 +101,19 @@ fn default_common(spec: &mut Value) {
             json::default(from, "kind", "ImageStreamTag");
         }
     }
-    let source = json::child(spec, "source");
-    if json::unset(source, "type") {
-        let known = [
-            ("Binary", "binary"),
-            ("Git", "git"),
-            ("Dockerfile", "dockerfile"),
-            ("Image", "images"),
-        ];
-        let found = known.iter().find(|(_, field)| json::at(source, &[field]).is_some());
-        json::set(source, "type", found.map_or("None", |(type_, _)| type_));
+    typed(json::child(spec, "source"), &SOURCES, "None");
+}
+
+/// Sets `type` to what is there, whatever it said: the first of the fields that are set decides.
+fn typed(object: &mut Value, known: &[(&str, &str)], otherwise: &str) {
+    let set = known.iter().find(|(_, field)| match object.get(field) {
+        // An empty structure is one of all defaults, an empty list or text is nothing.
+        Some(Value::Object(_)) => true,
+        _ => !json::unset(object, field),
+    });
+    match set.map_or(otherwise, |(type_, _)| type_) {
+        "" => json::remove(object, "type"),
+        type_ => json::set(object, "type", type_),
     }
 }
 

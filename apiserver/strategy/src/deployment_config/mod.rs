@@ -26,6 +26,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_status,
     validate,
     validate_status,
+    warn: replication_controller::warn_template,
     generation: Some(|new, old| {
         Strategy::spec_changed(new, old)
             || json::int(new, &["status", "latestVersion"])

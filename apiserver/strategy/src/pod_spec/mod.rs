@@ -11,12 +11,14 @@ use crate::check::{self, Errors};
 mod containers;
 pub(crate) mod defaults;
 mod env;
+mod overlaps;
 mod probes;
 pub(crate) mod resources;
 mod scheduling;
 mod security;
 pub(crate) mod sources;
 mod volumes;
+pub(crate) mod warnings;
 
 pub(crate) use scheduling::{node_selector, selector};
 
@@ -96,6 +98,11 @@ pub(crate) fn validate_template(template: &Value, path: &Path) -> Errors {
     let metadata = path.child("metadata");
     let mut errors =
         meta::labels(json::at(template, &["metadata", "labels"]), &metadata.child("labels"));
+    if !json::list(template, &["spec", "ephemeralContainers"]).is_empty() {
+        let at = path.child("spec").child("ephemeralContainers");
+        let why = "ephemeral containers not allowed in pod template";
+        errors.push(FieldError::forbidden(&at, why));
+    }
     let annotations = json::at(template, &["metadata", "annotations"]);
     errors.extend(meta::annotations(annotations, &metadata.child("annotations")));
     errors.extend(validate(

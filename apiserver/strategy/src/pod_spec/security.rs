@@ -2,8 +2,10 @@
 //!
 //! Knows: which settings make sense by themselves. Refuses to know: who may use them.
 
+use std::collections::HashSet;
+
 use leme_meta::{FieldError, Path};
-use leme_registry::json;
+use leme_registry::{json, names};
 use serde_json::Value;
 
 use crate::check::{self, Errors};
@@ -30,6 +32,7 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     check::one_of(context, "fsGroupChangePolicy", &path, &["Always", "OnRootMismatch"], errors);
     seccomp(context, &path, errors);
+    sysctls(spec, context, &path.child("sysctls"), errors);
     if json::flag(spec, &["shareProcessNamespace"]) && json::flag(spec, &["hostPID"]) {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
         errors.push(FieldError::invalid(
@@ -38,6 +41,52 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
             why,
         ));
     }
+}
+
+/// Kernel parameters that belong to a namespace, by name or by what the name begins with.
+const SYSCTLS: [(&str, &str); 5] = [
+    ("kernel.sem", "hostIPC"),
+    ("kernel.shm", "hostIPC"),
+    ("kernel.msg", "hostIPC"),
+    ("fs.mqueue.", "hostIPC"),
+    ("net.", "hostNetwork"),
+];
+
+fn sysctls(spec: &Value, context: &Value, path: &Path, errors: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (index, sysctl) in json::list(context, &["sysctls"]).iter().enumerate() {
+        let at = path.index(index).child("name");
+        let name = json::text(sysctl, &["name"]);
+        if name.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+        } else if !names::is_sysctl(name) {
+            errors.push(FieldError::invalid(&at, name, &names::sysctl_rule()));
+        } else if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&at, name));
+        }
+        let dotted = dotted(name);
+        let shared = SYSCTLS.iter().find(|(known, _)| match *known {
+            "kernel.sem" => dotted == *known,
+            prefix => dotted.starts_with(prefix),
+        });
+        if let Some((_, host)) = shared.filter(|(_, host)| json::flag(spec, &[host])) {
+            let why = format!("may not be specified when '{host}' is true");
+            errors.push(FieldError::invalid(&at, name, &why));
+        }
+    }
+}
+
+/// The name with dots between its parts: where a slash comes first, slashes and dots have changed roles.
+fn dotted(name: &str) -> String {
+    if !name.find(['.', '/']).is_some_and(|at| name[at..].starts_with('/')) {
+        return name.to_owned();
+    }
+    let swapped = name.chars().map(|c| match c {
+        '/' => '.',
+        '.' => '/',
+        other => other,
+    });
+    swapped.collect()
 }
 
 /// Checks the security context of a container.

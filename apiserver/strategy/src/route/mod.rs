@@ -189,7 +189,7 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     leme_registry::meta::immutable(new, old, &at).into_iter().collect()
 }
 
-fn warn(route: &Value) -> Vec<String> {
+fn warn(route: &Value, _: Option<&Value>) -> Vec<String> {
     let both = !json::text(route, &["spec", "host"]).is_empty()
         && !json::text(route, &["spec", "subdomain"]).is_empty();
     if both {

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::check::{self, Errors};
 
 mod allocate;
+mod warnings;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-const BAD_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     name: meta::dns1035_name,
@@ -25,6 +25,8 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     allocate: allocate::allocate,
     validate,
     validate_update,
+    deny,
+    warn: warnings::of,
     create_on_update: true,
     returns_deleted: true,
     ..Strategy::PLAIN
@@ -275,14 +277,24 @@ fn addresses(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     let asked = first.unwrap_or(single);
     if !matches!(asked, "" | "None") && asked.parse::<IpAddr>().is_err() {
-        errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), asked, BAD_IP));
+        errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), asked, check::BAD_IP));
     }
     for (index, address) in json::list(spec, &["externalIPs"]).iter().enumerate() {
-        let text = address.as_str().unwrap_or("");
+        let (text, at) = (address.as_str().unwrap_or(""), path.child("externalIPs").index(index));
         if text.parse::<IpAddr>().is_err() {
-            errors.push(FieldError::invalid(&path.child("externalIPs").index(index), text, BAD_IP));
+            errors.push(FieldError::invalid(&at, text, check::BAD_IP));
+        } else {
+            check::endpoint_ip(text, &at, errors);
         }
     }
+}
+
+/// Who may name any address takes the packets that others send there: external addresses may stay, none may be added.
+fn deny(new: &Value, old: Option<&Value>, _: &Context) -> Option<String> {
+    let before = old.map_or(&[][..], |old| json::list(old, &["spec", "externalIPs"]));
+    let added =
+        json::list(new, &["spec", "externalIPs"]).iter().any(|address| !before.contains(address));
+    added.then(|| "Use of external IPs is denied by admission control.".to_owned())
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {

@@ -13,6 +13,7 @@ mod pod;
 mod rest;
 mod robust;
 mod service;
+mod warnings;
 
 /// Hands out addresses and ports from a fixed start; everything that ends in 9 is taken.
 #[derive(Default)]
@@ -60,6 +61,7 @@ fn context<'a>(kind: &'static Kind, name: &'a str) -> Context<'a> {
         suffix: "abcde".to_owned(),
         dry_run: false,
         route_domain: "apps.test",
+        service_network: ([10, 96, 0, 0].into(), 16),
     }
 }
 

@@ -282,8 +282,96 @@ fn tags_of_an_image_stream_count_the_generation_they_changed_in() {
         )),
         &[
             "spec.tags[1].name: Duplicate value: \"a\"",
-            "spec.tags[1].from.kind: Invalid value: \"Pod\": valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'",
-            "spec.tags[1].from.name: Required value",
+            "spec.tags[a].from.name: Required value",
+            "spec.tags[a].from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'",
         ],
+    );
+}
+
+fn stream(name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": { "name": name }, "spec": spec,
+    })
+}
+
+// Red when the name rule is that of most kinds: underscores were refused.
+#[test]
+fn an_image_stream_is_named_like_a_part_of_a_repository() {
+    for fine in ["a", "my_app", "my__app", "a.b", "a--b", "3scale"] {
+        created(stream(fine, json!({})));
+    }
+    let rule = r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#;
+    for bad in ["App", "_a", "a_", "a___b", "a..b", "a._b"] {
+        check(
+            create(stream(bad, json!({}))),
+            &[format!("metadata.name: Invalid value: {bad:?}: {rule}").as_str()],
+        );
+    }
+    check(
+        create(stream("a/b", json!({}))),
+        &["metadata.name: Invalid value: \"a/b\": may not contain '/'"],
+    );
+}
+
+// Red when `validate` does not look at references: all of it was stored.
+#[test]
+fn references_of_an_image_stream_are_checked() {
+    let digest = format!("reg.test/a/b@sha256:{}", "12".repeat(32));
+    let repository = |text: &str| create(stream("x", json!({ "dockerImageRepository": text })));
+    assert!(repository("reg.test:5000/a/b").is_ok());
+    for (text, why) in [
+        ("reg.test/a/b:1", "the repository name may not contain a tag"),
+        (digest.as_str(), "the repository name may not contain an ID"),
+        ("reg.test/A", "repository name must be lowercase"),
+        ("a b", "invalid reference format"),
+    ] {
+        let want = format!("spec.dockerImageRepository: Invalid value: {text:?}: {why}");
+        check(repository(text), &[want.as_str()]);
+    }
+    let tag = |tag: Value| {
+        let mut named = json!({ "name": "t" });
+        named.as_object_mut().expect("map").extend(tag.as_object().expect("map").clone());
+        create(stream("x", json!({ "tags": [named] })))
+    };
+    let scheduled = json!({ "scheduled": true });
+    assert!(tag(json!({ "from": { "name": "a:1" }, "importPolicy": scheduled })).is_ok());
+    let at_digest = json!({ "from": { "name": digest }, "importPolicy": scheduled });
+    for (body, want) in [
+        (
+            json!({ "from": { "name": "a/B" } }),
+            "from.name: Invalid value: \"a/B\": repository name must be lowercase".to_owned(),
+        ),
+        (
+            at_digest,
+            format!("from.name: Invalid value: {digest:?}: only tags can be scheduled for import"),
+        ),
+        (
+            json!({ "from": { "kind": "ImageStreamTag", "name": "a:1" }, "importPolicy": scheduled }),
+            "importPolicy.scheduled: Invalid value: true: only tags pointing to Docker repositories may be scheduled for background import".to_owned(),
+        ),
+        (
+            json!({ "importPolicy": { "importMode": "Telepathy" } }),
+            "importPolicy.importMode: Invalid value: \"Telepathy\": invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'".to_owned(),
+        ),
+        (
+            json!({ "referencePolicy": { "type": "Far" } }),
+            "referencePolicy.type: Invalid value: \"Far\": valid values are \"Source\", \"Local\"".to_owned(),
+        ),
+    ] {
+        check(tag(body), &[format!("spec.tags[t].{want}").as_str()]);
+    }
+}
+
+// Red when `type` is set only where it is missing: what the client said stayed, whatever it had set.
+#[test]
+fn the_type_of_a_strategy_and_a_source_is_what_is_set() {
+    let spec = json!({
+        "strategy": { "type": "Docker", "sourceStrategy": { "from": { "name": "a:1" } } },
+        "source": { "type": "Image", "git": { "uri": "https://git.test/a" }, "dockerfile": "FROM a", "images": [] },
+    });
+    let new = created(build_config(spec));
+    assert_eq!(
+        (&new["spec"]["strategy"]["type"], &new["spec"]["source"]["type"]),
+        (&json!("Source"), &json!("Git"))
     );
 }

@@ -328,3 +328,85 @@ fn deletion_waits_for_the_node_if_there_is_one() {
         Deletion::Remove
     );
 }
+
+// Red when `sysctls` is not asked: any text went to the node.
+#[test]
+fn names_of_kernel_parameters_are_checked() {
+    let pod = |names: &[&str], spec: Value| {
+        let sysctls: Vec<Value> =
+            names.iter().map(|name| json!({ "name": name, "value": "1" })).collect();
+        let mut body = with(pod(), &[("spec.securityContext", json!({ "sysctls": sysctls }))]);
+        body["spec"].as_object_mut().expect("map").extend(spec.as_object().expect("map").clone());
+        create(body)
+    };
+    assert!(
+        pod(&["kernel.shm_rmid_forced", "net/ipv4/ip_unprivileged_port_start"], json!({})).is_ok()
+    );
+    let at = |index: usize| format!("spec.securityContext.sysctls[{index}].name");
+    let rule = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+    check(
+        pod(&["foo-", "", "a.b", "a.b", "net..x"], json!({})),
+        &[
+            format!("{}: Invalid value: \"foo-\": {rule}", at(0)).as_str(),
+            format!("{}: Required value", at(1)).as_str(),
+            format!("{}: Duplicate value: \"a.b\"", at(3)).as_str(),
+            format!("{}: Invalid value: \"net..x\": {rule}", at(4)).as_str(),
+        ],
+    );
+    check(
+        pod(
+            &["net.core.somaxconn", "kernel/sem", "kernel.sema", "fs.mqueue.x"],
+            json!({ "hostNetwork": true, "hostIPC": true }),
+        ),
+        &[
+            format!("{}: Invalid value: \"net.core.somaxconn\": may not be specified when 'hostNetwork' is true", at(0)).as_str(),
+            format!("{}: Invalid value: \"kernel/sem\": may not be specified when 'hostIPC' is true", at(1)).as_str(),
+            format!("{}: Invalid value: \"fs.mqueue.x\": may not be specified when 'hostIPC' is true", at(3)).as_str(),
+        ],
+    );
+}
+
+// Red when `validate_create` is taken out: they were stored and never run.
+#[test]
+fn containers_for_debugging_are_not_part_of_a_new_pod() {
+    let debug = json!([{ "name": "d", "image": "i" }]);
+    check(
+        create(with(pod(), &[("spec.ephemeralContainers", debug.clone())])),
+        &["spec.ephemeralContainers: Forbidden: cannot be set on create"],
+    );
+    let old = created(pod());
+    let added =
+        update(Target::Main, &old, |new| new["spec"]["ephemeralContainers"] = debug.clone());
+    assert_eq!(causes(&added.expect_err("refused")).len(), 1);
+    let controller = json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": { "name": "r" },
+        "spec": { "template": {
+            "metadata": { "labels": { "a": "b" } },
+            "spec": { "containers": [{ "name": "c", "image": "i:1" }], "ephemeralContainers": debug },
+        } },
+    });
+    check(
+        create(controller),
+        &[
+            "spec.template.spec.ephemeralContainers: Forbidden: ephemeral containers not allowed in pod template",
+        ],
+    );
+}
+
+#[test]
+fn a_variable_may_have_any_printable_name_without_an_equals_sign() {
+    let env = |env: Value, from: Value| {
+        create(with(pod(), &[("spec.containers.0.env", env), ("spec.containers.0.envFrom", from)]))
+    };
+    let from = |prefix: &str| json!([{ "prefix": prefix, "configMapRef": { "name": "m" } }]);
+    assert!(env(json!([{ "name": "data-1 %" }, { "name": "9.a/b" }]), from("pre-fix.")).is_ok());
+    let rule = "a valid environment variable name must consist only of printable ASCII characters other than '='";
+    check(
+        env(json!([{ "name": "a=b" }, { "name": "\u{e9}" }]), from("x=")),
+        &[
+            format!("spec.containers[0].env[0].name: Invalid value: \"a=b\": {rule}").as_str(),
+            format!("spec.containers[0].env[1].name: Invalid value: \"\u{e9}\": {rule}").as_str(),
+            format!("spec.containers[0].envFrom[0].prefix: Invalid value: \"x=\": {rule}").as_str(),
+        ],
+    );
+}

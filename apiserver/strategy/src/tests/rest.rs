@@ -167,6 +167,7 @@ fn endpoints_are_checked() {
             "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`",
             "subsets[1].addresses[0].ip: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
             "subsets[1].addresses[1].ip: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+            "subsets[1].addresses[1].ip: Invalid value: \"x\": must be a valid IP address",
         ],
     );
     let slice = json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["10.0.0.1"] }], "ports": [{ "port": 80 }] });
@@ -177,5 +178,121 @@ fn endpoints_are_checked() {
     check(
         update(Target::Main, &old, |new| new["addressType"] = "FQDN".into()),
         &["addressType: Invalid value: \"FQDN\": field is immutable"],
+    );
+}
+
+/// Endpoints and a slice of one address.
+fn endpoints(ip: &str) -> [Value; 2] {
+    let type_ = if ip.contains(':') { "IPv6" } else { "IPv4" };
+    [
+        object("v1", "Endpoints", json!({ "subsets": [{ "addresses": [{ "ip": ip }] }] })),
+        object(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            json!({ "addressType": type_, "endpoints": [{ "addresses": [ip] }] }),
+        ),
+    ]
+}
+
+// CVE-2021-25737. Red when `endpoint_ip` is not asked: all of them were taken, but for 127.0.0.1 and 169.254.0.1.
+#[test]
+fn endpoints_never_lead_to_this_host_this_link_or_everybody() {
+    for (ip, why) in [
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("::", "may not be unspecified (::)"),
+        ("127.8.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("::1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("::ffff:127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("fe80::1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.9", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        ("ff02::1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        ("239.1.1.1", "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
+        ("255.255.255.255", "may not be the broadcast address (255.255.255.255)"),
+    ] {
+        for (body, field) in endpoints(ip)
+            .into_iter()
+            .zip(["subsets[0].addresses[0].ip", "endpoints[0].addresses[0]"])
+        {
+            check(create(body), &[format!("{field}: Invalid value: {ip:?}: {why}").as_str()]);
+        }
+    }
+    for ip in ["10.0.0.7", "192.0.2.1", "2001:db8::7"] {
+        endpoints(ip).into_iter().for_each(|body| drop(created(body)));
+    }
+}
+
+// Red when the strategies have no `deny`: what a Service leads to was anybody's Service.
+#[test]
+fn endpoints_never_lead_to_the_address_of_a_service() {
+    for body in endpoints("10.96.3.4") {
+        let status = create(body).expect_err("refused");
+        assert_eq!((status.code, status.reason), (403, "Forbidden"));
+        assert!(
+            status
+                .message
+                .ends_with("\"x\" is forbidden: endpoint address 10.96.3.4 is not allowed"),
+            "{status}"
+        );
+    }
+    for mut old in endpoints("10.0.0.1").map(created) {
+        // As an older server may have stored it: it may stay, but nothing may be added.
+        let text = old.to_string().replace("10.0.0.1", "10.96.3.4");
+        old = serde_json::from_str(&text).expect("JSON");
+        updated(&old, |new| new["metadata"]["labels"] = json!({ "a": "b" }));
+        let more = update(Target::Main, &old, |new| {
+            let text = new.to_string().replace("10.96.3.4", "10.96.3.5");
+            *new = serde_json::from_str(&text).expect("JSON");
+        });
+        assert_eq!(more.map_err(|status| status.code), Err(403));
+    }
+}
+
+// Red when only `kubernetes` is known: the other two were told that they are not qualified.
+#[test]
+fn the_standard_finalizers_of_a_namespace_need_no_domain() {
+    let namespace = |finalizers: Value| {
+        object("v1", "Namespace", json!({ "spec": { "finalizers": finalizers } }))
+    };
+    let new = created(namespace(json!(["orphan", "foregroundDeletion", "team.example/x"])));
+    assert_eq!(
+        new["spec"]["finalizers"],
+        json!(["orphan", "foregroundDeletion", "team.example/x", "kubernetes"])
+    );
+    check(
+        create(namespace(json!(["mine"]))),
+        &[
+            "spec.finalizers[0]: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully qualified",
+        ],
+    );
+}
+
+#[test]
+fn volumes_warn_of_what_is_gone() {
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": { "name": "v", "annotations": { "volume.beta.kubernetes.io/storage-class": "a" } },
+        "spec": {
+            "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"], "glusterfs": {},
+            "persistentVolumeReclaimPolicy": "Recycle",
+        },
+    });
+    assert_eq!(
+        (crate::of(row(&volume)).warn)(&volume, None),
+        [
+            "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use \"storageClassName\" attribute instead",
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
+            "spec.glusterfs: deprecated in v1.25, non-functional in v1.26+",
+        ]
+    );
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "c" },
+        "spec": { "resources": { "requests": { "storage": "1500m" } } },
+    });
+    assert_eq!(
+        (crate::of(row(&claim)).warn)(&claim, None),
+        [
+            "spec.resources.requests[storage]: fractional byte value \"1500m\" is invalid, must be an integer",
+        ]
     );
 }

@@ -190,7 +190,7 @@ fn a_wrong_value_anywhere_is_an_answer() {
                 let ctx = context(row, "x");
                 let _ = leme_registry::delete(&ctx, &DeleteOptions::default(), &broken, 7);
                 let _ = leme_registry::bind(&ctx, broken.clone(), &stored);
-                let _ = (ctx.strategy.warn)(&broken);
+                let _ = (ctx.strategy.warn)(&broken, None);
             }
         }
     }

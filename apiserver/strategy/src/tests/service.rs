@@ -147,3 +147,66 @@ fn a_service_of_very_many_ports_costs_no_more_than_their_number() {
     assert_eq!(new["spec"]["ports"][59_999]["targetPort"], "http");
     assert_eq!(new["spec"]["ports"][59_998], old["spec"]["ports"][59_998]);
 }
+
+// CVE-2020-8554. Red when the strategy has no `deny`: any address could be taken over.
+#[test]
+fn external_addresses_may_stay_and_none_may_be_added() {
+    let outside = |list: Value| with(service(), &[("spec.externalIPs", list)]);
+    let denied = "services \"s\" is forbidden: Use of external IPs is denied by admission control.";
+    let status = create(outside(json!(["203.0.113.7"]))).expect_err("refused");
+    assert_eq!((status.code, status.message.as_str()), (403, denied));
+    // As an older server may have stored it.
+    let old =
+        with(created(service()), &[("spec.externalIPs", json!(["203.0.113.7", "203.0.113.8"]))]);
+    updated(&old, |new| new["metadata"]["labels"] = json!({ "a": "b" }));
+    updated(&old, |new| new["spec"]["externalIPs"] = json!(["203.0.113.8"]));
+    let more =
+        update(Target::Main, &old, |new| new["spec"]["externalIPs"] = json!(["203.0.113.9"]));
+    assert_eq!(more.expect_err("refused").message, denied);
+    check(
+        create(outside(json!(["127.0.0.1"]))),
+        &[
+            "spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
+        ],
+    );
+}
+
+#[test]
+fn services_warn_of_what_does_nothing() {
+    let warnings = |changes: &[(&str, Value)]| {
+        let object = with(
+            service(),
+            &[("spec.type", json!("ClusterIP")), ("spec.sessionAffinity", json!("None"))],
+        );
+        let object = with(object, changes);
+        (crate::of(row(&object)).warn)(&object, None)
+    };
+    assert_eq!(warnings(&[]), Vec::<String>::new());
+    assert_eq!(
+        warnings(&[
+            ("spec.clusterIP", json!("None")),
+            ("spec.loadBalancerIP", json!("192.0.2.1")),
+            ("spec.sessionAffinity", json!("ClientIP")),
+            ("spec.externalName", json!("a.test")),
+            ("spec.trafficDistribution", json!("PreferClose")),
+            (
+                "metadata.annotations",
+                json!({ "service.kubernetes.io/topology-aware-hints": "auto" })
+            ),
+        ]),
+        [
+            "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead",
+            "spec.loadBalancerIP is ignored for headless services",
+            "spec.SessionAffinity is ignored for headless services",
+            "spec.externalName is ignored when spec.type is not \"ExternalName\"",
+            "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"",
+        ]
+    );
+    assert_eq!(
+        warnings(&[("spec.externalIPs", json!(["2001:DB8::1", "::ffff:192.0.2.1"]))]),
+        [
+            "spec.externalIPs[0]: IPv6 address \"2001:DB8::1\" should be in RFC 5952 canonical format (\"2001:db8::1\")",
+            "spec.externalIPs[1]: non-standard IP address \"::ffff:192.0.2.1\" will be considered invalid in a future Kubernetes release: use \"192.0.2.1\"",
+        ]
+    );
+}

@@ -1,0 +1,196 @@
+//! What clients read off an answer besides the object: codes, headers, details, documents.
+
+mod common;
+
+use common::*;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+fn named(api_version: &str, kind: &str, name: &str) -> Value {
+    json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } })
+}
+
+fn pod(name: &str) -> Value {
+    let mut pod = named("v1", "Pod", name);
+    pod["spec"] = json!({ "containers": [{ "name": "c", "image": "i:1" }] });
+    pod
+}
+
+// Red when `no_such_path` has no details: clients that read them without asking crash, `kubectl debug` among them.
+#[tokio::test]
+async fn a_path_that_is_not_served_has_empty_details() {
+    let api = Harness::start().await;
+    api.post(PODS, &pod("p")).await.ok();
+    for (method, path) in [
+        ("GET", "/apis/none/v1".to_owned()),
+        ("GET", "/nothing".to_owned()),
+        ("GET", format!("{PODS}/p/nothing")),
+        ("PATCH", format!("{PODS}/p/ephemeralcontainers")),
+        ("POST", "/version".to_owned()),
+    ] {
+        let answer = api.send(method, &path, STRATEGIC, &json!({})).await;
+        assert_eq!(answer.json()["details"], json!({}), "{method} {path}");
+        let expected = if path == "/version" { 405 } else { 404 };
+        assert_eq!(answer.refused().0, expected, "{method} {path}");
+    }
+    let missing = api.get(&format!("{PODS}/q")).await.json();
+    assert_eq!(missing["details"], json!({ "name": "q", "kind": "pods" }));
+}
+
+// Red when HEAD is no word of the parser: 405, and over HTTP/2 a body that no client takes.
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    for path in [
+        &format!("{CONFIG_MAPS}/a"),
+        CONFIG_MAPS,
+        &format!("{CONFIG_MAPS}/none"),
+        &format!("{CONFIG_MAPS}?watch=true"),
+        "/api",
+        "/apis/none/v1",
+        "/healthz",
+        "/version",
+    ] {
+        let head = api.raw("HEAD", path, &[], b"").await;
+        let got = api.open("GET", path, &[], b"").await;
+        assert_eq!(head.code, got.status().as_u16(), "{path}");
+        assert!(head.body.is_empty(), "{path}");
+        assert_eq!(head.headers["content-type"], got.headers()["content-type"], "{path}");
+        if !path.contains("watch") {
+            let body = got.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(head.headers["content-length"], body.len().to_string(), "{path}");
+        }
+    }
+    let exec = api.raw("HEAD", &format!("{PODS}/p/exec"), &[], b"").await;
+    assert_eq!(exec.code, 405);
+}
+
+// Red when `limit` is not read: all of them went.
+#[tokio::test]
+async fn a_collection_is_deleted_as_far_as_its_list_goes() {
+    let api = Harness::start().await;
+    let names = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for name in ["m1", "m2", "m3", "m4", "other"] {
+        let mut map = config_map(name);
+        map["metadata"]["labels"] = json!({ "set": name.starts_with('m').to_string() });
+        api.post(CONFIG_MAPS, &map).await.ok();
+    }
+    let path = format!("{CONFIG_MAPS}?labelSelector=set%3Dtrue&limit=2");
+    let first = api.delete(&path).await.ok();
+    assert_eq!(
+        (names(&first), &first["kind"]),
+        (vec!["m1".into(), "m2".into()], &json!("ConfigMapList"))
+    );
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    assert_eq!(names(&api.get(CONFIG_MAPS).await.ok()), ["m3", "m4", "other"]);
+    let rest = api.delete(&format!("{path}&continue={token}")).await.ok();
+    assert_eq!(names(&rest), ["m3", "m4"]);
+    assert!(rest["metadata"].get("continue").is_none());
+    assert_eq!(names(&api.get(CONFIG_MAPS).await.ok()), ["other"]);
+    api.delete(CONFIG_MAPS).await.ok();
+    assert_eq!(names(&api.get(CONFIG_MAPS).await.ok()), Vec::<String>::new());
+}
+
+// Red when the name is taken from the path alone.
+#[tokio::test]
+async fn a_namespace_that_ends_names_what_it_refuses() {
+    let api = Harness::start().await;
+    let mut space = named("v1", "Namespace", "going");
+    space["metadata"]["finalizers"] = json!(["test.example/hold"]);
+    api.post("/api/v1/namespaces", &space).await.ok();
+    api.delete("/api/v1/namespaces/going").await.ok();
+    let why = "is forbidden: unable to create new content in namespace going because it is being terminated";
+    let path = "/api/v1/namespaces/going/configmaps";
+    let refused = api.post(path, &config_map("late")).await;
+    assert_eq!(refused.json()["details"]["name"], "late");
+    assert_eq!(refused.json()["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    assert_eq!(refused.refused().2, format!("configmaps \"late\" {why}"));
+    let mut unnamed = config_map("x");
+    unnamed["metadata"] = json!({ "generateName": "some-" });
+    assert_eq!(api.post(path, &unnamed).await.refused().2, format!("configmaps \"some-\" {why}"));
+    unnamed["metadata"] = json!({});
+    assert_eq!(api.post(path, &unnamed).await.refused().2, format!("configmaps \"Unknown\" {why}"));
+}
+
+// Red when the strict decoder sees the text first: it refused line breaks, and stored them elsewhere.
+#[tokio::test]
+async fn bytes_may_be_broken_into_lines() {
+    let api = Harness::start().await;
+    let path = "/api/v1/namespaces/default/secrets";
+    let mut secret = named("v1", "Secret", "wrapped");
+    secret["data"] = json!({ "k": "AAECAwQF\r\nBgcICQ==\n" });
+    assert_eq!(api.post(path, &secret).await.ok()["data"]["k"], "AAECAwQFBgcICQ==");
+    let patch = json!({ "data": { "k": "AAEC\nAwQF" } });
+    let patched = api.send("PATCH", &format!("{path}/wrapped"), MERGE, &patch).await.ok();
+    assert_eq!(patched["data"]["k"], "AAECAwQF");
+    secret["metadata"]["name"] = "bad".into();
+    secret["data"]["k"] = "AA!CAwQF".into();
+    let (code, _, message) = api.post(path, &secret).await.refused();
+    let want = r#"Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 2"#;
+    assert_eq!((code, message.as_str()), (400, want));
+}
+
+// Red when the decoder's own reader sees them: 400.
+#[tokio::test]
+async fn half_a_surrogate_pair_becomes_the_replacement_character() {
+    let api = Harness::start().await;
+    let body = br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"half"},"data":{"k":"a\ud83dz"}}"#;
+    let headers = [("content-type", "application/json")];
+    let created = api.raw("POST", CONFIG_MAPS, &headers, body).await.ok();
+    assert_eq!(created["data"]["k"], "a\u{fffd}z");
+}
+
+#[tokio::test]
+async fn warnings_come_as_headers_on_create_update_and_patch() {
+    let api = Harness::start().await;
+    let warnings = |read: &Read| -> Vec<String> {
+        let all = read.headers.get_all("warning").iter();
+        all.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    let mut body = pod("frac");
+    body["spec"]["containers"][0]["resources"] = json!({ "requests": { "memory": "1m" } });
+    let created = api.post(PODS, &body).await;
+    assert_eq!(
+        warnings(&created),
+        [
+            r#"299 - "spec.containers[0].resources.requests[memory]: fractional byte value \"1m\" is invalid, must be an integer""#,
+        ]
+    );
+    let path = format!("{PODS}/frac");
+    let patched =
+        api.send("PATCH", &path, MERGE, &json!({ "metadata": { "labels": { "a": "b" } } })).await;
+    assert_eq!((patched.code, warnings(&patched)), (200, Vec::new()));
+    let old =
+        r#"299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice""#;
+    assert_eq!(warnings(&api.get("/api/v1/endpoints").await), [old]);
+}
+
+// Red when the constants are empty, as they were.
+#[tokio::test]
+async fn the_version_names_a_commit_and_a_tool_chain() {
+    let api = Harness::start().await;
+    let version = api.get("/version").await.ok();
+    for field in [
+        "major",
+        "minor",
+        "emulationMajor",
+        "emulationMinor",
+        "minCompatibilityMajor",
+        "minCompatibilityMinor",
+        "gitVersion",
+        "gitCommit",
+        "gitTreeState",
+        "buildDate",
+        "goVersion",
+        "compiler",
+        "platform",
+    ] {
+        assert!(version[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+    }
+}

@@ -1,0 +1,29 @@
+//! Tells the program which commit it is built of: the API server's `/version` names it.
+//!
+//! Knows: git, if it is there. Where it is not, the program says that it does not know.
+
+use std::process::Command;
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").env("TZ", "UTC").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // Every commit and change of branch is noted here.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    let date = ["show", "-s", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd", "HEAD"];
+    let tree = git(&["status", "--porcelain"])
+        .map_or("archive", |changes| if changes.is_empty() { "clean" } else { "dirty" });
+    for (name, value) in [
+        ("COMMIT", git(&["rev-parse", "HEAD"]).as_deref().unwrap_or("unknown")),
+        ("DATE", git(&date).as_deref().unwrap_or("1970-01-01T00:00:00Z")),
+        ("TREE", tree),
+    ] {
+        println!("cargo::rustc-env=LEME_BUILD_{name}={value}");
+    }
+}
