@@ -148,12 +148,7 @@ fn folder(parent: &Path) -> Result<PathBuf> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    leme_host::removal::remove_tree(path).context("remove the bench's directory")
 }
 
 fn table(rows: Vec<Vec<String>>) -> String {

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use leme_host::mounts::mounts_below;
+use leme_host::removal::remove_unmounted;
 use rustix::fs::{FlockOperation, flock};
 
 /// Version of the layout below and of everything kept in it.
@@ -161,8 +163,25 @@ impl DataDir {
     }
 
     /// Removes the directory with everything in it.
+    ///
+    /// # Errors
+    /// When something is left, by its name. What is mounted inside is somebody's: then nothing is removed at all.
     pub fn purge(self) -> Result<()> {
-        fs::remove_dir_all(&self.root).with_context(|| format!("remove {}", self.root.display()))
+        let shown = self.root.display();
+        let mounts =
+            mounts_below(&self.root).with_context(|| format!("look for mounts in {shown}"))?;
+        if let Some(mount) = mounts.iter().find(|mount| **mount != self.root) {
+            bail!("{} is mounted inside {shown}: unmount it, then purge again", mount.display());
+        }
+        if mounts.is_empty() {
+            return remove_unmounted(&self.root).with_context(|| format!("remove {shown}"));
+        }
+        // The directory is a mount point itself: it stays, empty.
+        for entry in fs::read_dir(&self.root).with_context(|| format!("read {shown}"))? {
+            let path = entry.with_context(|| format!("read {shown}"))?.path();
+            remove_unmounted(&path).with_context(|| format!("remove {shown}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -200,6 +219,34 @@ mod tests {
         assert_eq!(data.holder().unwrap(), Some(std::process::id() as i32));
         drop(lock);
         assert_eq!(data.holder().unwrap(), None);
+    }
+
+    // Red with `fs::remove_dir_all`: the host's file goes with the cluster.
+    #[test]
+    fn a_purge_leaves_what_is_mounted_and_says_so() {
+        use nix::sched::{CloneFlags, unshare};
+        use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+
+        unshare(CloneFlags::CLONE_NEWNS).expect("root is needed to mount");
+        let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", flags).unwrap();
+        let (root, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(host.path().join("keep"), "x").unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        let inside = data.images();
+        fs::create_dir(&inside).unwrap();
+        mount_bind(host.path(), &inside).unwrap();
+        let left = data.clone().purge().unwrap_err().to_string();
+        assert!(left.starts_with(&format!("{} is mounted inside", inside.display())), "{left}");
+        assert!(host.path().join("keep").exists() && DataDir::exists(root.path()));
+        leme_host::removal::unmount_below(&inside).unwrap();
+        data.clone().purge().unwrap();
+        assert!(!root.path().exists() && host.path().join("keep").exists());
+        // A data directory on a file system of its own is emptied and stays.
+        fs::create_dir(root.path()).unwrap();
+        mount_bind(root.path(), root.path()).unwrap();
+        DataDir::open(root.path()).unwrap().purge().unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -71,18 +71,19 @@ pub async fn clean_up(data: &DataDir) -> Result<()> {
             failures.extend(remove_node(&embedded, &network).await);
         }
     }
-    remove_run(data);
+    failures.extend(remove_run(data));
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
 }
 
 /// Removes the directory of sockets, and the one above if no other cluster uses it.
-pub fn remove_run(data: &DataDir) {
+pub fn remove_run(data: &DataDir) -> Option<String> {
     let run = data.run();
-    // What still holds a socket keeps its directory; the next `down` has another try.
-    let _ = std::fs::remove_dir_all(&run);
+    let removed = leme_host::removal::remove_tree(&run);
     if let Some(parent) = run.parent() {
+        // Only if it is empty.
         let _ = std::fs::remove_dir(parent);
     }
+    removed.err().map(|error| format!("remove {}: {error}", run.display()))
 }
 
 pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {

@@ -292,7 +292,7 @@ impl Cluster {
             drop(node.runtime);
             failures.extend(remove_node(&node.embedded, &node.network).await);
         }
-        remove_run(&self.data);
+        failures.extend(remove_run(&self.data));
         self.server.shutdown(SERVER_GRACE).await;
         if failures.is_empty() {
             Ok(())

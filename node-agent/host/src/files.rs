@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use crate::removal::remove_tree;
+
 /// Replaces `path` with `bytes` so that a reader sees the old or the new content, never a part.
 /// With `durable` the content also survives a power cut.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
@@ -71,14 +73,6 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Nanoseconds since the epoch.
 pub fn now_nanos() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
-}
-
-/// Removes a directory tree; absent is fine.
-pub fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Removes a file; absent is fine.

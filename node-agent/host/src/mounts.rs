@@ -2,8 +2,11 @@
 //!
 //! Knows: the mount calls. Refuses to know: which container they are for.
 
+use std::cmp::Reverse;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
@@ -97,23 +100,26 @@ pub fn unmount_quietly(target: &Path) -> io::Result<()> {
     }
 }
 
-/// Mount points of this process at or below `directory`, the deepest and latest first.
+/// Mount points that the calling thread sees at or below `directory`: the deepest first, of several on one point the
+/// latest first.
 pub fn mounts_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    // Bytes, not text: a pod may mount on any name.
+    let table = fs::read("/proc/thread-self/mountinfo")?;
     let mut found: Vec<PathBuf> = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|field| PathBuf::from(unescape(field)))
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
         .filter(|path| path.starts_with(directory))
         .collect();
     found.reverse();
+    found.sort_by_key(|path| Reverse(path.components().count()));
     Ok(found)
 }
 
-/// Undoes the octal escapes of `/proc/self/mountinfo`.
-fn unescape(field: &str) -> String {
+/// Undoes the octal escapes of the mount table.
+fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
+    let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
         let octal =
             tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
@@ -128,7 +134,7 @@ fn unescape(field: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]
@@ -137,7 +143,8 @@ mod tests {
 
     #[test]
     fn reads_mountinfo_escapes() {
-        assert_eq!(unescape(r"/a\040b\134c"), r"/a b\c");
-        assert_eq!(unescape(r"/a\"), r"/a\");
+        assert_eq!(unescape(br"/a\040b\134c"), br"/a b\c");
+        assert_eq!(unescape(br"/a\"), br"/a\");
+        assert_eq!(unescape(b"/a\xff"), b"/a\xff");
     }
 }

@@ -99,16 +99,7 @@ pub fn hold_of(directory: &Path, kind: &str, target: &Path) -> io::Result<()> {
 
 /// Takes the sandbox's mounts away and its directory with them; what is absent is fine.
 pub fn remove(directory: &Path) -> io::Result<()> {
-    let mut first_error = None;
-    for mount in mounts::mounts_below(directory)? {
-        if let Err(error) = mounts::unmount_quietly(&mount) {
-            first_error.get_or_insert(error);
-        }
-    }
-    match first_error {
-        Some(error) => Err(error),
-        None => crate::files::remove_tree(directory),
-    }
+    crate::removal::remove_tree(directory)
 }
 
 /// Whether the path is a mounted namespace (and not the empty file under it after a reboot).

@@ -303,7 +303,7 @@ fn make_directory(parent: &OwnedFd, name: &Path) -> io::Result<()> {
 fn clear(parent: &OwnedFd, name: &Path) -> io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR) => std::fs::remove_dir_all(through(parent).join(name)),
+        Err(Errno::ISDIR) => crate::removal::remove_at(parent.as_fd(), name.as_os_str(), name),
         Err(error) => Err(error.into()),
     }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use leme_host::cgroup::Cgroup;
+use leme_host::files;
 use leme_host::helper::protocol::ShimRecord;
 use leme_host::namespaces::{self, SandboxPaths};
 use leme_host::process::ProcessId;
-use leme_host::{files, mounts};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -97,14 +97,7 @@ fn remove_directories(config: &EmbeddedConfig) -> Vec<String> {
         note("remove run directory", namespaces::remove(&run_dir.join(directory)));
     }
     for directory in ["sandboxes", "containers"] {
-        let directory = root.join(directory);
-        match mounts::mounts_below(&directory) {
-            Ok(found) => {
-                found.iter().for_each(|mount| note("unmount", mounts::unmount_quietly(mount)))
-            }
-            Err(error) => note("list mounts", Err(error)),
-        }
-        note("remove state", files::remove_tree(&directory));
+        note("remove state", files::remove_tree(&root.join(directory)));
     }
     let parent = Cgroup::new(&config.cgroup_parent);
     if let Ok(parent) = &parent {
