@@ -30,6 +30,8 @@ use crate::{AgentConfig, source, worker};
 
 /// How often everything is listed, since events of the runtime may be lost.
 const RELIST: Duration = Duration::from_secs(30);
+/// How long between two looks at what pods use of the disk. Nothing tells of it by itself.
+const MEASURE: Duration = Duration::from_secs(10);
 
 /// One pod and what the agent keeps beside its machine.
 pub struct Entry {
@@ -85,6 +87,9 @@ pub struct Agent {
     pub synced: bool,
     pub relisting: bool,
     pub relist_at: Timestamp,
+    pub measuring: bool,
+    pub measure_at: Timestamp,
+    pub measure_every: Duration,
     node: NodeKeeper,
     pub streams: Vec<AbortOnDropHandle<()>>,
 }
@@ -133,6 +138,9 @@ impl Agent {
             synced: false,
             relisting: false,
             relist_at: now(),
+            measuring: false,
+            measure_at: now(),
+            measure_every: MEASURE,
             node,
             streams: Vec::new(),
             config,
@@ -163,6 +171,10 @@ impl Agent {
         if self.relist_at <= now {
             self.start_relist();
         }
+        if self.measure_at <= now {
+            self.measure_at = after(self.measure_every);
+            self.measure();
+        }
         self.node.tend(&self.config, &self.to, now);
         let due: Vec<String> = self
             .pods
@@ -182,7 +194,10 @@ impl Agent {
             .pods
             .values()
             .filter_map(|e| [e.wake(), e.api_again, e.forget_again].into_iter().flatten().min());
-        let next = pods.chain([self.relist_at, self.node.next()]).min().unwrap_or(self.relist_at);
+        let next = pods
+            .chain([self.relist_at, self.measure_at, self.node.next()])
+            .min()
+            .unwrap_or(self.relist_at);
         let wait = next.duration_since(now).max(jiff::SignedDuration::from_millis(1));
         Duration::try_from(wait).unwrap_or(RELIST)
     }
@@ -218,6 +233,7 @@ impl Agent {
                 }
             }
             Event::Forgotten(uid, result) => self.handle_forgotten(&uid, result),
+            Event::Measured(usages) => self.handle_measured(usages),
             Event::Node(result) => self.node.answered(result, &self.recorder, &self.config),
             Event::Lease(result) => self.node.lease_answered(result),
         }

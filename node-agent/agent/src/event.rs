@@ -11,6 +11,7 @@ use leme_node_core::config::Mounted;
 use leme_node_core::cri::{ContainerStatus, SandboxStatus};
 use leme_node_core::lookup::{Content, Key};
 use leme_node_core::pod;
+use leme_node_core::storage::Usage;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum Event {
     Deleted(String, Result<(), String>),
     /// What was left of a pod is removed, or why not.
     Forgotten(String, Result<(), String>),
+    /// What pods with limits on it use of the disk, by UID.
+    Measured(Vec<(String, Usage)>),
     /// The node was registered or its status written, or why not.
     Node(Result<(), String>),
     /// The lease was renewed, or why not.

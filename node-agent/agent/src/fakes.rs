@@ -36,6 +36,8 @@ pub struct FakeState {
     pub configs: HashMap<String, ContainerConfig>,
     pub calls: Vec<String>,
     pub images: Vec<String>,
+    /// Bytes in writable layers.
+    pub written: HashMap<String, u64>,
     next: u32,
 }
 
@@ -167,6 +169,10 @@ impl Runtime for FakeRuntime {
     async fn container(&self, id: &str) -> Result<ContainerStatus> {
         let found = self.lock().containers.get(id).cloned();
         found.ok_or_else(|| RuntimeError::NotFound(id.into()))
+    }
+
+    async fn writable_layer(&self, id: &str) -> Result<u64> {
+        Ok(self.lock().written.get(id).copied().unwrap_or(0))
     }
 
     async fn exec_sync(&self, _: &str, command: &[String], _: Duration) -> Result<ExecOutput> {

@@ -127,6 +127,8 @@ impl Agent {
         if self.pods.contains_key(&uid) {
             self.step(&uid, pod::Event::Spec(Arc::new(pod)));
             self.refer(&uid);
+            // Labels and annotations may be files of a volume.
+            self.refresh_volumes(&uid);
             return;
         }
         let observed = self.seen.remove(&uid).map(|(_, o)| o).unwrap_or_default();

@@ -13,6 +13,7 @@ mod probe;
 mod publish;
 mod recorder;
 mod source;
+mod usage;
 mod view;
 mod volumes;
 mod worker;
@@ -102,14 +103,7 @@ fn make_private(path: &Path) -> anyhow::Result<()> {
 /// Unmounts every volume that is mounted under a node's directory; for a node whose containers have been stopped.
 pub fn release(data_dir: &Path) -> anyhow::Result<()> {
     let pods = data_dir.join("pods");
-    let entries = match std::fs::read_dir(&pods) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.with_context(|| format!("read {}", pods.display()))?,
-    };
-    for entry in entries {
-        volumes::release(&entry.with_context(|| format!("read {}", pods.display()))?.path())?;
-    }
-    Ok(())
+    leme_host::removal::unmount_below(&pods).with_context(|| format!("release {}", pods.display()))
 }
 
 #[cfg(test)]

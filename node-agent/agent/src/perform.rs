@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use leme_node_core::config::{self, Build};
 use leme_node_core::fields::Facts;
 use leme_node_core::lookup::Trouble;
@@ -55,9 +55,11 @@ impl Agent {
                 });
             }
             Effect::Probe { name, id, kind, timeout } => self.probe(uid, name, id, kind, timeout),
-            Effect::TearDown { sandbox, volumes } => {
-                let directory = volumes.then(|| self.pod_directory(uid));
+            Effect::TearDown { sandbox } => {
+                let directory = self.pod_directory(uid);
+                let Some(lock) = self.pods.get(uid).map(|e| e.volume_lock.clone()) else { return };
                 self.spawn(uid, |runtime| async move {
+                    let _one_at_a_time = lock.lock_owned().await;
                     let result = worker::tear_down(&*runtime, sandbox, directory).await;
                     Some(pod::Event::TornDown(result))
                 });
@@ -96,13 +98,18 @@ impl Agent {
         });
     }
 
-    fn pod_directory(&self, uid: &str) -> PathBuf {
+    pub fn pod_directory(&self, uid: &str) -> PathBuf {
         // A UID comes from the API; it must not become a path.
         let safe: String = uid
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
             .collect();
         self.config.data_dir.join("pods").join(safe)
+    }
+
+    /// A pod's logs. The name comes from the API or the runtime; it must not become a path.
+    pub fn log_directory(&self, pod: &Pod) -> PathBuf {
+        self.logs().join(config::log_directory(pod).replace('/', "_"))
     }
 
     fn logs(&self) -> PathBuf {
@@ -203,7 +210,8 @@ impl Agent {
             Some((container, _)) => container.clone(),
             None => return,
         };
-        let file = volumes::termination_file(&self.pod_directory(uid), &name, attempt);
+        let directory = self.pod_directory(uid);
+        let file = volumes::termination_file(&directory, &name, attempt);
         let built = config::container(Build {
             pod: &pod,
             container: &container,
@@ -218,7 +226,8 @@ impl Agent {
             Trouble::Message(message) => StartError::Config(message),
         });
         self.spawn(uid, |runtime| async move {
-            let result = worker::start(&*runtime, &pod, &container, &sandbox, built).await;
+            let call = worker::start(&*runtime, &pod, &container, &sandbox, &directory, built);
+            let result = call.await;
             Some(pod::Event::Started { name, result })
         });
     }
@@ -235,10 +244,9 @@ impl Agent {
     fn forget(&mut self, uid: &str) {
         let Some(entry) = self.pods.get_mut(uid) else { return };
         entry.forget_again = None;
-        let logs = config::log_directory(entry.machine.pod());
         let lock = entry.volume_lock.clone();
-        // The name comes from the API or the runtime; it must not become a path.
-        let logs = self.logs().join(logs.replace('/', "_"));
+        let Some(entry) = self.pods.get(uid) else { return };
+        let logs = self.log_directory(entry.machine.pod());
         let directory = self.pod_directory(uid);
         let (runtime, to, uid) = (self.config.runtime.clone(), self.to.clone(), uid.to_owned());
         tokio::spawn(async move {

@@ -45,7 +45,9 @@ impl Node {
             max_pods: 110,
         };
         let token = CancellationToken::new();
-        let task = tokio::spawn(Agent::new(config, Views::default(), 10250).run(token.clone()));
+        let mut agent = Agent::new(config, Views::default(), 10250);
+        agent.measure_every = Duration::from_millis(200);
+        let task = tokio::spawn(agent.run(token.clone()));
         Self { api, runtime, data, token, task }
     }
 
@@ -190,4 +192,74 @@ async fn containers_outlive_the_agent() {
     assert_eq!(node.runtime.lock().containers, before);
     assert_eq!(node.phase(), "Running");
     node.stop().await;
+}
+
+/// A mount namespace for this test's threads, gone with them: volumes in memory are mounts.
+fn own_mounts() {
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root is needed to mount");
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+}
+
+// Red when volumes are looked at again only when what the pod refers to changes.
+#[tokio::test]
+async fn downward_volumes_follow_the_pod() {
+    own_mounts();
+    let node = fresh();
+    let labelled = |value: &str| {
+        let items = json!([{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+            {"path": "note", "fieldRef": {"fieldPath": "metadata.annotations['note']"}}]);
+        let mut pod = pod(json!({"containers": [{"name": "c", "image": "i",
+            "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+            "volumes": [{"name": "v", "downwardAPI": {"items": items}}]}));
+        pod["metadata"]["labels"] = json!({"tier": value});
+        pod["metadata"]["annotations"] = json!({"note": value});
+        pod
+    };
+    node.api.put(POD, labelled("one"));
+    node.until("pod runs", |n| n.phase() == "Running").await;
+    let at = node.data.path().join("pods/u1/volumes/files/v");
+    let holds = |name: &str, want: &str| {
+        std::fs::read_to_string(at.join(name)).is_ok_and(|text| text == want)
+    };
+    assert!(holds("labels", "tier=\"one\"") && holds("note", "one"));
+    node.api.put(POD, labelled("two"));
+    node.until("files follow", |_| holds("labels", "tier=\"two\"") && holds("note", "two")).await;
+    let (_, _, data) = node.stop().await;
+    crate::release(data.path()).unwrap();
+}
+
+// Red when nothing measures: the pod keeps what it wrote and runs on.
+#[tokio::test]
+async fn a_pod_over_its_limits_is_evicted_and_its_volumes_go() {
+    for (limited, written, want) in [
+        (
+            json!({"containers": [{"name": "c", "image": "i"}],
+                "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "64Ki"}}]}),
+            0,
+            "Usage of EmptyDir volume \"v\" exceeds the limit \"64Ki\". ",
+        ),
+        (
+            json!({"containers": [{"name": "c", "image": "i",
+                "resources": {"limits": {"ephemeral-storage": "1Mi"}}}]}),
+            2 << 20,
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
+        ),
+    ] {
+        let node = fresh();
+        node.api.put(POD, pod(limited));
+        node.until("pod runs", |n| n.phase() == "Running").await;
+        let volume = node.data.path().join("pods/u1/volumes/empty-dir/v");
+        if volume.exists() {
+            std::fs::write(volume.join("big"), vec![1; 128 << 10]).unwrap();
+        }
+        let id = node.runtime.lock().containers.keys().next().unwrap().clone();
+        node.runtime.lock().written.insert(id, written);
+        node.until("pod failed", |n| n.phase() == "Failed").await;
+        let status = node.api.get(POD)["status"].clone();
+        assert_eq!((&status["reason"], &status["message"]), (&json!("Evicted"), &json!(want)));
+        node.until("told", |n| n.reasons().contains(&"Evicted".to_owned())).await;
+        node.until("volumes removed", |n| !n.data.path().join("pods/u1/volumes").exists()).await;
+        node.stop().await;
+    }
 }

@@ -1,31 +1,48 @@
-//! Volumes on disk.
+//! Volumes on disk and in memory.
 //!
-//! Knows: directories, `..data` symlinks, tmpfs, that a sub-path never leaves its volume. Refuses to know: what the files
-//! hold or where that came from. Everything here blocks: it runs on a blocking thread.
+//! Knows: directories, tmpfs, where a pod's volumes are. Refuses to know: what the files hold or where that came from.
+//! Everything here blocks: it runs on a blocking thread.
+
+mod payload;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::{
-    DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt, chown, symlink,
+    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
 };
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use leme_node_core::config::Mounted;
+use anyhow::{Context, bail, ensure};
+use leme_host::removal::remove_tree;
+use leme_host::subpath::SubPath;
+use leme_node_core::config::{Built, Mounted};
 use leme_node_core::volumes::{Files, VolumePlan};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
 
 /// Plans by volume name.
 pub type Plans = BTreeMap<String, VolumePlan>;
 
+/// Directories of a pod that go when the pod has ended.
+const VOLUMES: &str = "volumes";
+const SUB_PATHS: &str = "volume-subpaths";
+/// What a file takes in memory at least.
+const PAGE: u64 = 4096;
+
 fn kind_directory(plan: &VolumePlan) -> &'static str {
     match plan {
-        VolumePlan::Files(_) => "files",
+        VolumePlan::Files { .. } => "files",
         VolumePlan::EmptyDir { .. } => "empty-dir",
         VolumePlan::HostPath { .. } => "host-path",
     }
+}
+
+/// A name that comes from the API and becomes one of a directory.
+fn component(name: &str) -> anyhow::Result<&str> {
+    let plain = !name.is_empty() && !name.contains(['/', '\0']) && !name.starts_with('.');
+    ensure!(plain, "invalid name {name:?}");
+    Ok(name)
 }
 
 /// Sets up all volumes of a pod whose directory is `pod`; fine if they are there already.
@@ -43,27 +60,40 @@ pub fn set_up(
     Ok(mounted)
 }
 
+/// Where the volume of an empty directory is.
+pub fn empty_dir(pod: &Path, name: &str) -> PathBuf {
+    pod.join(VOLUMES).join("empty-dir").join(name)
+}
+
+/// Where the volumes with generated files are.
+pub fn generated(pod: &Path) -> PathBuf {
+    pod.join(VOLUMES).join("files")
+}
+
 fn set_up_one(
     pod: &Path,
     name: &str,
     plan: &VolumePlan,
     group: Option<u32>,
 ) -> anyhow::Result<Mounted> {
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        bail!("invalid volume name {name:?}");
-    }
-    let directory = pod.join("volumes").join(kind_directory(plan)).join(name);
+    let directory = pod.join(VOLUMES).join(kind_directory(plan)).join(component(name)?);
     match plan {
-        VolumePlan::Files(files) => {
-            make_directory(&directory, 0o755)?;
-            write_files(&directory, files, group)?;
-        }
-        VolumePlan::EmptyDir { memory, size_limit } => {
-            make_directory(&directory, 0o777)?;
-            if *memory && !is_mount_point(&directory)? {
-                mount_memory(&directory, *size_limit)?;
+        VolumePlan::Files { files, memory } => {
+            if *memory {
+                make_memory(&directory, 0o755, Some(room_for(files)))?;
+            } else {
+                make_directory(&directory, 0o755)?;
             }
-            own(&directory, group, if group.is_some() { 0o2777 } else { 0o777 })?;
+            payload::write(&directory, files, group)?;
+        }
+        VolumePlan::EmptyDir { memory, size } => {
+            let mode = if group.is_some() { 0o2777 } else { 0o777 };
+            if *memory {
+                make_memory(&directory, mode, size.and_then(|n| u64::try_from(n).ok()))?;
+            } else {
+                make_directory(&directory, mode)?;
+            }
+            own(&directory, group, mode)?;
         }
         VolumePlan::HostPath { path, kind, read_only } => {
             check_host_path(Path::new(path), kind)?;
@@ -71,7 +101,14 @@ fn set_up_one(
         }
     }
     let path = directory.to_str().context("volume directory is not UTF-8")?.to_owned();
-    Ok(Mounted { path, read_only: matches!(plan, VolumePlan::Files(_)) })
+    Ok(Mounted { path, read_only: matches!(plan, VolumePlan::Files { .. }) })
+}
+
+/// Bytes for the files twice, since the new ones come before the old ones go.
+fn room_for(files: &Files) -> u64 {
+    let pages = |length: usize| (length as u64).div_ceil(PAGE).max(1);
+    let content: u64 = files.values().map(|file| pages(file.data.len())).sum();
+    (2 * content + 64) * PAGE
 }
 
 fn make_directory(path: &Path, mode: u32) -> anyhow::Result<()> {
@@ -89,19 +126,42 @@ fn own(path: &Path, group: Option<u32>, mode: u32) -> anyhow::Result<()> {
 }
 
 fn is_mount_point(path: &Path) -> anyhow::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
     let parent = path.parent().context("volume directory has no parent")?;
-    let own = fs::metadata(path).with_context(|| format!("stat {}", path.display()))?;
-    let above = fs::metadata(parent).with_context(|| format!("stat {}", parent.display()))?;
-    Ok(own.dev() != above.dev())
+    let stat = |path: &Path| fs::metadata(path).with_context(|| format!("stat {}", path.display()));
+    Ok(stat(path)?.dev() != stat(parent)?.dev())
 }
 
-fn mount_memory(path: &Path, limit: Option<i64>) -> anyhow::Result<()> {
-    let options = limit.map(|bytes| format!("size={bytes}")).unwrap_or_default();
-    let options = std::ffi::CString::new(options).context("mount options")?;
+/// A directory in memory of at most `size` bytes, which grows if it is there and smaller.
+fn make_memory(path: &Path, mode: u32, size: Option<u64>) -> anyhow::Result<()> {
+    let shown = path.display();
+    fs::create_dir_all(path).with_context(|| format!("make {shown}"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())
-        .with_context(|| format!("mount tmpfs on {}", path.display()))
+    let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+    if is_mount_point(path)? {
+        let options = options(&format!("mode={mode:o}{size}"))?;
+        // Less than is in use is refused: then what is there stays.
+        return match rustix::mount::mount_remount(path, flags, options.as_c_str()) {
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("resize tmpfs on {shown}")),
+        };
+    }
+    // What an earlier kind of volume left on the disk must not lie hidden there.
+    remove_tree(path).with_context(|| format!("clear {shown}"))?;
+    fs::create_dir_all(path).with_context(|| format!("make {shown}"))?;
+    let mount = |more: &str| -> anyhow::Result<rustix::io::Result<()>> {
+        let options = options(&format!("mode={mode:o}{size}{more}"))?;
+        Ok(rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str()))
+    };
+    // A secret is not written to swap either, where the kernel can promise that (from 6.4 on).
+    let mounted = match mount(",noswap")? {
+        Err(Errno::INVAL) => mount("")?,
+        mounted => mounted,
+    };
+    mounted.with_context(|| format!("mount tmpfs on {shown}"))
+}
+
+fn options(text: &str) -> anyhow::Result<std::ffi::CString> {
+    std::ffi::CString::new(text).context("mount options")
 }
 
 fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
@@ -138,159 +198,61 @@ fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes `directory` hold exactly `files`. Readers see all of the old ones or all of the new ones: the files are
-/// in a directory of their own, `..data` points to it and is replaced by rename.
-fn write_files(directory: &Path, files: &Files, group: Option<u32>) -> anyhow::Result<()> {
-    let link = directory.join("..data");
-    let old = fs::read_link(&link).ok().map(|target| directory.join(target));
-    if old.as_ref().is_some_and(|old| holds(old, files)) {
-        return Ok(());
-    }
-    let stamp = jiff::Timestamp::now().as_nanosecond();
-    let name = format!("..{stamp}");
-    let fresh = directory.join(&name);
-    make_directory(&fresh, 0o755)?;
-    for (path, file) in files {
-        let target = fresh.join(path);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+/// Puts each path below a volume in a place of its own, from which the runtime can mount it by name: nobody else can write
+/// there, so that the name means the same a moment later. They stay until [`unstage`], or until the pod goes.
+///
+/// Gives the pod's directory back, and the configuration with these places.
+pub fn stage_sub_paths(pod: &Path, mut built: Built) -> anyhow::Result<(PathBuf, Built)> {
+    let container = built.config.name.clone();
+    let staged = (|| {
+        if built.sub_paths.is_empty() {
+            return Ok(());
         }
-        let mode = if group.is_some() { file.mode | (file.mode & 0o400) >> 3 } else { file.mode };
-        let mut out = fs::OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(mode)
-            .open(&target)
-            .with_context(|| format!("make {}", target.display()))?;
-        out.write_all(&file.data).with_context(|| format!("write {}", target.display()))?;
-        own(&target, group, mode)?;
-    }
-    let next = directory.join("..data_tmp");
-    remove_if_there(&next)?;
-    symlink(&name, &next).with_context(|| format!("make {}", next.display()))?;
-    fs::rename(&next, &link).with_context(|| format!("replace {}", link.display()))?;
-    link_names(directory, files)?;
-    if let Some(old) = old.filter(|old| *old != fresh) {
-        match fs::remove_dir_all(&old) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("remove {}", old.display()));
+        unstage(pod, &container)?;
+        let places = pod.join(SUB_PATHS).join(component(&container)?);
+        for sub in std::mem::take(&mut built.sub_paths) {
+            let Some(mount) = built.config.mounts.get_mut(sub.mount) else { continue };
+            let place = places.join(sub.mount.to_string());
+            let found = SubPath::open(Path::new(&mount.host_path), Path::new(&sub.path));
+            if let Err(error) = found.and_then(|found| found.mount(&place)) {
+                tracing::warn!(%container, volume = %sub.volume, path = %sub.path, %error, "subPath not prepared");
+                // What is where on the node is not the pod's to know.
+                bail!(
+                    "failed to prepare subPath for volumeMount {:?} of container {container:?}",
+                    sub.volume
+                );
             }
-            _ => {}
+            mount.host_path = place.to_str().context("pod directory is not UTF-8")?.to_owned();
         }
+        Ok(())
+    })();
+    match staged {
+        Ok(()) => Ok((pod.to_owned(), built)),
+        Err(error) => {
+            unstage(pod, &container)?;
+            Err(error)
+        }
+    }
+}
+
+/// Takes away what [`stage_sub_paths`] made for a container. What the container has mounted stays there.
+pub fn unstage(pod: &Path, container: &str) -> anyhow::Result<()> {
+    let places = pod.join(SUB_PATHS).join(component(container)?);
+    remove_tree(&places).context("remove mounts of sub-paths")
+}
+
+/// Removes a pod's volumes, with what is mounted there; what those mounts show stays.
+pub fn remove_volumes(pod: &Path) -> anyhow::Result<()> {
+    for name in [SUB_PATHS, VOLUMES] {
+        remove_tree(&pod.join(name)).context("remove volumes")?;
     }
     Ok(())
 }
 
-/// The names that people see are links into `..data`.
-fn link_names(directory: &Path, files: &Files) -> anyhow::Result<()> {
-    let names: std::collections::BTreeSet<&str> =
-        files.keys().map(|path| path.split('/').next().unwrap_or(path)).collect();
-    for name in &names {
-        let made = symlink(Path::new("..data").join(name), directory.join(name));
-        match made {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => {
-                return Err(e).with_context(|| format!("link {name}"));
-            }
-            _ => {}
-        }
-    }
-    for entry in fs::read_dir(directory).context("read volume directory")? {
-        let entry = entry.context("read volume directory")?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if !name.starts_with("..") && !names.contains(name) {
-            remove_if_there(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn remove_if_there(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn holds(directory: &Path, files: &Files) -> bool {
-    let same = |path: &String, data: &[u8]| {
-        fs::read(directory.join(path)).is_ok_and(|found| found == data)
-    };
-    files.iter().all(|(path, file)| same(path, &file.data))
-        && count_files(directory).is_ok_and(|n| n == files.len())
-}
-
-fn count_files(directory: &Path) -> io::Result<usize> {
-    let mut count = 0;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        count += if entry.file_type()?.is_dir() { count_files(&entry.path())? } else { 1 };
-    }
-    Ok(count)
-}
-
-/// The real path of `sub` in `root`, made if absent; symbolic links may not lead out of `root`.
-pub fn sub_path(root: &str, sub: &str) -> anyhow::Result<String> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let base =
-        rustix::fs::open(root, flags, Mode::empty()).with_context(|| format!("open {root}"))?;
-    let found = match rustix::fs::openat2(&base, sub, flags, Mode::empty(), inside) {
-        Err(rustix::io::Errno::NOENT) => {
-            let mut at = rustix::io::dup(&base).context("duplicate descriptor")?;
-            for part in sub.split('/') {
-                match rustix::fs::mkdirat(&at, part, Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                    Err(e) => return Err(e).with_context(|| format!("make {sub} in {root}")),
-                }
-                let strict = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-                let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                at = rustix::fs::openat2(&at, part, step, Mode::empty(), strict)
-                    .with_context(|| format!("open {part} of {sub} in {root}"))?;
-            }
-            at
-        }
-        other => other.with_context(|| format!("open {sub} in {root}"))?,
-    };
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let real = fs::read_link(link).context("path of sub-path")?;
-    let top = fs::canonicalize(root).with_context(|| format!("resolve {root}"))?;
-    if !real.starts_with(&top) {
-        bail!("subPath {sub:?} leads out of its volume");
-    }
-    real.into_os_string().into_string().ok().context("sub-path is not UTF-8")
-}
-
-/// Unmounts what is mounted under a pod's directory.
-pub fn release(pod: &Path) -> anyhow::Result<()> {
-    let directory = pod.join("volumes").join("empty-dir");
-    let entries = match fs::read_dir(&directory) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        other => other.with_context(|| format!("read {}", directory.display()))?,
-    };
-    for entry in entries {
-        let path = entry.context("read volume directory")?.path();
-        if is_mount_point(&path)? {
-            rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-                .with_context(|| format!("unmount {}", path.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a pod's directory and its logs. Nothing that is still mounted is touched.
+/// Removes a pod's directory and its logs.
 pub fn remove(pod: &Path, logs: &Path) -> anyhow::Result<()> {
-    release(pod)?;
     for path in [pod, logs] {
-        match fs::remove_dir_all(path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                return Err(e).with_context(|| format!("remove {}", path.display()));
-            }
-            _ => {}
-        }
+        remove_tree(path).context("remove pod")?;
     }
     Ok(())
 }
@@ -312,43 +274,124 @@ pub fn make_termination_file(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::symlink;
+
+    use leme_node_core::config::SubPath as Wanted;
+    use leme_node_core::cri::{ContainerConfig, Mount};
     use leme_node_core::volumes::File;
+    use nix::sched::{CloneFlags, unshare};
+    use rustix::fs::StatVfsMountFlags;
+    use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 
-    fn files(list: &[(&str, &str)]) -> Files {
-        list.iter().map(|(p, d)| ((*p).into(), File { data: (*d).into(), mode: 0o644 })).collect()
+    use super::*;
+
+    /// A mount namespace for this test's thread, gone with it.
+    fn own_mounts() -> tempfile::TempDir {
+        unshare(CloneFlags::CLONE_NEWNS).expect("root is needed to mount");
+        let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", flags).unwrap();
+        tempfile::tempdir().unwrap()
     }
 
+    fn files(memory: bool, list: &[(&str, &str)]) -> Plans {
+        let file = |data: &str| File { data: data.into(), mode: 0o644 };
+        let files = list.iter().map(|(p, d)| ((*p).into(), file(d))).collect();
+        [("v".to_owned(), VolumePlan::Files { files, memory })].into()
+    }
+
+    // Red when Files are put on disk whatever they hold.
     #[test]
-    fn files_are_replaced_as_a_whole() {
-        let root = tempfile::tempdir().unwrap();
-        let plan = |list| [("v".to_owned(), VolumePlan::Files(files(list)))].into();
-        let mounted = set_up(root.path(), &plan(&[("a", "1"), ("d/b", "2")]), None).unwrap();
+    fn secrets_are_in_memory_with_a_bound() {
+        let root = own_mounts();
+        let disk = set_up(root.path(), &files(false, &[("a", "1")]), None).unwrap();
+        assert!(!is_mount_point(Path::new(&disk["v"].path)).unwrap());
+        let hidden = Path::new(&disk["v"].path).join("old");
+        fs::write(&hidden, "secret of an earlier layout").unwrap();
+        let mounted = set_up(root.path(), &files(true, &[("a", "1")]), None).unwrap();
         let at = PathBuf::from(&mounted["v"].path);
-        assert_eq!(fs::read_to_string(at.join("d/b")).unwrap(), "2");
-        let first = fs::read_link(at.join("..data")).unwrap();
-        set_up(root.path(), &plan(&[("a", "1"), ("d/b", "2")]), None).unwrap();
-        assert_eq!(fs::read_link(at.join("..data")).unwrap(), first);
-        set_up(root.path(), &plan(&[("a", "9")]), None).unwrap();
-        assert_eq!(fs::read_to_string(at.join("a")).unwrap(), "9");
-        assert!(!at.join("d").exists());
-        assert!(!at.join(first).exists());
-        remove(root.path(), &root.path().join("none")).unwrap();
+        let stat = rustix::fs::statvfs(&at).unwrap();
+        assert!(is_mount_point(&at).unwrap());
+        assert!(stat.f_blocks * stat.f_frsize < 1 << 20, "{} blocks", stat.f_blocks);
+        assert!(stat.f_flag.contains(StatVfsMountFlags::NOSUID | StatVfsMountFlags::NODEV));
+        assert_eq!(fs::metadata(&at).unwrap().mode() & 0o7777, 0o755);
+        assert!(!hidden.exists());
+        // More than the first size: the mount grows.
+        let big = "x".repeat(1 << 20);
+        set_up(root.path(), &files(true, &[("a", &big)]), None).unwrap();
+        assert_eq!(fs::read_to_string(at.join("a")).unwrap().len(), big.len());
+        remove_volumes(root.path()).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn sub_paths_stay_inside() {
-        let root = tempfile::tempdir().unwrap();
-        let outside = tempfile::tempdir().unwrap();
-        let text = root.path().to_str().unwrap();
-        let made = sub_path(text, "a/b").unwrap();
-        assert!(Path::new(&made).is_dir());
-        symlink(outside.path(), root.path().join("out")).unwrap();
-        symlink("/", root.path().join("top")).unwrap();
-        assert!(sub_path(text, "out/x").is_err());
-        let top = sub_path(text, "top").unwrap();
-        assert!(Path::new(&top).starts_with(fs::canonicalize(text).unwrap()));
-        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    fn empty_directories_have_their_size_and_group() {
+        let root = own_mounts();
+        let plan = VolumePlan::EmptyDir { memory: true, size: Some(8 * 4096) };
+        let plans: Plans = [("v".to_owned(), plan)].into();
+        let at = PathBuf::from(&set_up(root.path(), &plans, Some(77)).unwrap()["v"].path);
+        let seen = fs::metadata(&at).unwrap();
+        assert_eq!((seen.mode() & 0o7777, seen.gid()), (0o2777, 77));
+        assert!(fs::write(at.join("big"), vec![1; 9 * 4096]).is_err());
+        assert_eq!(at, empty_dir(root.path(), "v"));
+        // Set up again, as after a restart of the agent: what is there stays.
+        fs::write(at.join("big"), "kept").unwrap();
+        set_up(root.path(), &plans, Some(77)).unwrap();
+        assert_eq!(fs::read_to_string(at.join("big")).unwrap(), "kept");
+        remove(root.path().join("x").as_path(), &root.path().join("none")).unwrap();
+        remove_volumes(root.path()).unwrap();
+    }
+
+    // Red when the pod's directory is removed by name and recursion: the host's file is gone.
+    #[test]
+    fn a_mount_made_inside_a_volume_keeps_its_files() {
+        let root = own_mounts();
+        let host = tempfile::tempdir().unwrap();
+        fs::write(host.path().join("keep"), "x").unwrap();
+        let plans: Plans =
+            [("v".to_owned(), VolumePlan::EmptyDir { memory: false, size: None })].into();
+        let pod = root.path().join("pod");
+        let at = PathBuf::from(&set_up(&pod, &plans, None).unwrap()["v"].path).join("x");
+        fs::create_dir(&at).unwrap();
+        mount_bind(host.path(), &at).unwrap();
+        remove(&pod, &root.path().join("logs")).unwrap();
+        assert!(host.path().join("keep").exists());
+        assert!(!pod.exists());
+    }
+
+    fn wanted(root: &Path, path: &str) -> Built {
+        let mount = Mount { host_path: root.to_str().unwrap().into(), ..Mount::default() };
+        Built {
+            config: ContainerConfig {
+                name: "c".into(),
+                mounts: vec![Mount::default(), mount],
+                ..ContainerConfig::default()
+            },
+            sub_paths: vec![Wanted { mount: 1, volume: "v".into(), path: path.into() }],
+            must_not_be_root: false,
+        }
+    }
+
+    // Red when the path is resolved to text and handed on: the place changes with the volume.
+    #[test]
+    fn a_staged_sub_path_does_not_follow_its_volume() {
+        let root = own_mounts();
+        let (pod, volume) = (root.path().join("pod"), root.path().join("volume"));
+        fs::create_dir_all(volume.join("a")).unwrap();
+        fs::write(volume.join("a/mine"), "").unwrap();
+        fs::create_dir(root.path().join("host")).unwrap();
+        fs::write(root.path().join("host/secret"), "").unwrap();
+        let (_, built) = stage_sub_paths(&pod, wanted(&volume, "a")).unwrap();
+        fs::rename(volume.join("a"), volume.join("b")).unwrap();
+        symlink(root.path().join("host"), volume.join("a")).unwrap();
+        let place = PathBuf::from(&built.config.mounts[1].host_path);
+        assert!(place.starts_with(&pod) && place.join("mine").exists());
+        // Staged again after a crash, then taken away: what the volume holds stays.
+        assert!(stage_sub_paths(&pod, wanted(&volume, "b")).is_ok());
+        unstage(&pod, "c").unwrap();
+        assert!(!place.exists() && volume.join("b/mine").exists());
+        let refused = stage_sub_paths(&pod, wanted(&volume, "a")).unwrap_err().to_string();
+        assert_eq!(refused, "failed to prepare subPath for volumeMount \"v\" of container \"c\"");
+        remove_volumes(&pod).unwrap();
     }
 
     #[test]

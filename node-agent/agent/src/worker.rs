@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use leme_cri::{Runtime, RuntimeError};
 use leme_node_core::config::{self, Built};
-use leme_node_core::cri::{ContainerState, ContainerStatus};
+use leme_node_core::cri::{ContainerConfig, ContainerState, ContainerStatus};
 use leme_node_core::pod::StartError;
 use leme_node_core::probe::Outcome;
 use leme_node_core::spec;
@@ -60,12 +60,13 @@ pub async fn run_sandbox(
     Ok((id, ip))
 }
 
-/// Creates and starts a container.
+/// Creates and starts a container of a pod whose directory is `directory`.
 pub async fn start(
     runtime: &dyn Runtime,
     pod: &Pod,
     container: &Container,
     sandbox: &str,
+    directory: &Path,
     built: Result<Built, StartError>,
 ) -> Result<ContainerStatus, StartError> {
     let name = container.image.clone().unwrap_or_default();
@@ -82,19 +83,38 @@ pub async fn start(
             )),
         });
     };
-    let mut built = built?;
+    let built = built?;
     config::check_not_root(&built, &image, &spec::label(pod)).map_err(StartError::Config)?;
-    resolve_sub_paths(&mut built).await.map_err(StartError::Config)?;
     if let Some(file) = built.config.annotations.get(config::TERMINATION_FILE).map(PathBuf::from) {
         blocking(move || volumes::make_termination_file(&file))
             .await
             .map_err(StartError::Create)?;
     }
-    let id = create(runtime, sandbox, &built.config).await?;
+    let (directory, name) = (directory.to_owned(), container.name.clone());
+    let staged = !built.sub_paths.is_empty();
+    let built = blocking(move || volumes::stage_sub_paths(&directory, built)).await;
+    let (directory, built) = built.map_err(StartError::Config)?;
+    let started = create_and_start(runtime, sandbox, &built.config).await;
+    if staged {
+        let left = blocking(move || volumes::unstage(&directory, &name)).await;
+        if let Err(error) = left {
+            // They go with the pod at the latest.
+            tracing::warn!(container = %container.name, %error, "mounts of sub-paths not removed");
+        }
+    }
+    started
+}
+
+async fn create_and_start(
+    runtime: &dyn Runtime,
+    sandbox: &str,
+    config: &ContainerConfig,
+) -> Result<ContainerStatus, StartError> {
+    let id = create(runtime, sandbox, config).await?;
     if let Err(error) = within("start container", CALL, runtime.start_container(&id)).await {
         let cleaned = within("remove container", CALL, runtime.remove_container(&id)).await;
         if let Err(error) = cleaned {
-            tracing::warn!(container = %container.name, %error, "container that did not start not removed");
+            tracing::warn!(container = %config.name, %error, "container that did not start not removed");
         }
         return Err(StartError::Run(error.to_string()));
     }
@@ -103,21 +123,11 @@ pub async fn start(
         .map_err(|e| StartError::Create(e.to_string()))
 }
 
-async fn resolve_sub_paths(built: &mut Built) -> Result<(), String> {
-    for sub in std::mem::take(&mut built.sub_paths) {
-        let Some(mount) = built.config.mounts.get_mut(sub.mount) else { continue };
-        let root = mount.host_path.clone();
-        let resolved = blocking(move || volumes::sub_path(&root, &sub.path)).await;
-        mount.host_path = resolved.map_err(|e| format!("failed to prepare subPath: {e}"))?;
-    }
-    Ok(())
-}
-
 /// Creates a container. One that an earlier, unanswered call made for the same attempt is removed first.
 async fn create(
     runtime: &dyn Runtime,
     sandbox: &str,
-    config: &leme_node_core::cri::ContainerConfig,
+    config: &ContainerConfig,
 ) -> Result<String, StartError> {
     let wrong = |e: RuntimeError| StartError::Create(e.to_string());
     let all = within("list containers", CALL, runtime.containers()).await.map_err(wrong)?;
@@ -226,19 +236,16 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Takes a sandbox down and releases volumes.
+/// Takes a sandbox down and removes the pod's volumes.
 pub async fn tear_down(
     runtime: &dyn Runtime,
     sandbox: Option<String>,
-    pod_directory: Option<PathBuf>,
+    pod_directory: PathBuf,
 ) -> Result<(), String> {
     if let Some(id) = sandbox {
         within("stop sandbox", CALL, runtime.stop_sandbox(&id)).await.map_err(|e| e.to_string())?;
     }
-    match pod_directory {
-        Some(directory) => blocking(move || volumes::release(&directory)).await,
-        None => Ok(()),
-    }
+    blocking(move || volumes::remove_volumes(&pod_directory)).await
 }
 
 /// Stops and removes sandboxes.

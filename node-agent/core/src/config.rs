@@ -188,6 +188,8 @@ pub struct Build<'a> {
 pub struct SubPath {
     /// Index in `config.mounts`; `host_path` is the volume's root there.
     pub mount: usize,
+    /// Name of the volume.
+    pub volume: String,
     /// Relative, without `..`.
     pub path: String,
 }
@@ -288,7 +290,7 @@ fn mounts<'e>(
                 return Err(Trouble::Message(format!("missing value for {sub:?}")));
             }
             let path = volumes::relative(&sub).map_err(Trouble::Message)?;
-            sub_paths.push(SubPath { mount: mounts.len(), path });
+            sub_paths.push(SubPath { mount: mounts.len(), volume: mount.name.clone(), path });
         }
         mounts.push(Mount {
             host_path: volume.path.clone(),
@@ -417,7 +419,7 @@ mod tests {
         };
         let built = container(build).unwrap();
         assert_eq!(built.config.args, ["x", "$(A)"]);
-        assert_eq!(built.sub_paths, [SubPath { mount: 0, path: "s/x".into() }]);
+        assert_eq!(built.sub_paths, [SubPath { mount: 0, volume: "v".into(), path: "s/x".into() }]);
         assert!(built.config.mounts[0].readonly);
         assert_eq!(built.config.log_path, "c/2.log");
         assert_eq!(built.config.security.supplemental_groups, [7]);

@@ -15,4 +15,5 @@ pub mod quantity;
 pub mod resources;
 pub mod spec;
 pub mod status;
+pub mod storage;
 pub mod volumes;

@@ -73,6 +73,8 @@ pub enum Event {
     },
     /// Sandbox and volumes are taken down, or why not.
     TornDown(Result<(), String>),
+    /// It uses more of the node than it may: the message says of what.
+    Evicted(String),
     /// Something that the pod refers to, or the images of the node, changed.
     Changed,
     /// Time has passed.
@@ -160,12 +162,10 @@ pub enum Effect {
         /// When to give up.
         timeout: Duration,
     },
-    /// Take the sandbox down, release volumes when the pod will not come back; answered by [`Event::TornDown`].
+    /// Take the sandbox down and remove the volumes: the pod will not come back; answered by [`Event::TornDown`].
     TearDown {
         /// Sandbox, if there was one.
         sandbox: Option<String>,
-        /// Volumes too.
-        volumes: bool,
     },
     /// Stop and remove a sandbox that is not the pod's current one; not answered.
     RemoveSandbox {
@@ -200,6 +200,8 @@ pub enum Why {
     Completed,
     /// It was active longer than it may be.
     Expired,
+    /// It used more of the node than it may.
+    Evicted,
     /// The API wants it gone.
     Deleted,
     /// The API has it no longer.
@@ -244,6 +246,8 @@ pub struct PodMachine {
     volumes: Volumes,
     gone: bool,
     pub(crate) expired: bool,
+    /// Why it is evicted, if it is.
+    pub(crate) evicted: Option<String>,
     sandbox_attempt: u32,
     pub(crate) slots: Vec<Slot>,
     pub(crate) ip: String,
@@ -302,6 +306,11 @@ impl PodMachine {
             | Stage::Finished { why, .. } => matches!(why, Why::Deleted | Why::Gone),
             _ => false,
         }
+    }
+
+    /// Whether it may use the node's disk.
+    pub fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up { .. })
     }
 
     /// Whether volumes are there.

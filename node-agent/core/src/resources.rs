@@ -88,6 +88,19 @@ pub fn of_container(pod: &Pod, container: &Container, node_memory: i64) -> Resou
     }
 }
 
+/// Bytes of memory that all containers of a pod may use together; `None` unless each has a limit.
+pub fn memory_limit(pod: &Pod) -> Option<i64> {
+    let (mut at_once, mut in_turn) = (0_i64, 0_i64);
+    for (container, role) in spec::containers(pod) {
+        match (role, amount(limits(container), "memory", units)) {
+            (_, 0) => return None,
+            (spec::Role::Init, limit) => in_turn = in_turn.max(limit),
+            (_, limit) => at_once = at_once.saturating_add(limit),
+        }
+    }
+    Some(at_once.max(in_turn)).filter(|total| *total > 0)
+}
+
 /// Guaranteed pods go last, best effort ones first; between them the one that asked for less memory.
 fn oom_score(qos: Qos, memory: i64, node_memory: i64) -> i64 {
     match qos {

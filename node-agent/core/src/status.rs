@@ -35,7 +35,9 @@ impl PodMachine {
             let list: Vec<_> = containers.filter_map(|(c, _)| self.container_status(c)).collect();
             (!list.is_empty()).then_some(list)
         };
-        let (reason, message) = if self.expired && phase == "Failed" {
+        let (reason, message) = if let (Some(message), "Failed") = (&self.evicted, phase) {
+            (Some("Evicted".to_owned()), Some(message.clone()))
+        } else if self.expired && phase == "Failed" {
             let text = "Pod was active on the node longer than the specified deadline";
             (Some("DeadlineExceeded".to_owned()), Some(text.to_owned()))
         } else if spec::is_terminal(&pod) {
@@ -69,7 +71,7 @@ impl PodMachine {
             _ => {}
         }
         let mains = || self.slots.iter().filter(|s| s.role == Role::Main);
-        if self.expired && self.is_finished() {
+        if (self.expired || self.evicted.is_some()) && self.is_finished() {
             return "Failed";
         }
         if self.ended_by_deletion() {

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{
+    DownwardAPIVolumeFile, EmptyDirVolumeSource, KeyToPath, Pod, Volume, VolumeProjection,
+};
 
 use crate::fields::{self, Facts};
 use crate::lookup::{Content, Key, Kind, Sources, Trouble};
 use crate::quantity::units;
+use crate::resources;
 
 /// A file in a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +29,18 @@ pub type Files = BTreeMap<String, File>;
 #[derive(Clone, Debug, PartialEq)]
 pub enum VolumePlan {
     /// A directory of generated files, replaced as a whole.
-    Files(Files),
+    Files {
+        /// The files.
+        files: Files,
+        /// In memory: what may hold a secret never reaches a disk.
+        memory: bool,
+    },
     /// A directory that lives as long as the pod.
     EmptyDir {
         /// In memory.
         memory: bool,
-        /// Bytes, for a volume in memory.
-        size_limit: Option<i64>,
+        /// Most bytes, for a volume in memory.
+        size: Option<i64>,
     },
     /// A path of the node.
     HostPath {
@@ -55,9 +63,11 @@ pub fn plan(
     sources: &Sources,
 ) -> Result<VolumePlan, Trouble> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let mut files = Payload { pod, namespace, facts, sources, files: Files::new(), mode: 0o644 };
+    let mut files =
+        Payload { pod, namespace, facts, sources, files: Files::new(), mode: 0o644, memory: true };
     if let Some(source) = &volume.config_map {
         files.mode = mode(source.default_mode);
+        files.memory = false;
         let optional = source.optional.unwrap_or(false);
         files.data(Kind::ConfigMap, &source.name, source.items.as_deref(), optional)?;
         return files.finish();
@@ -82,10 +92,7 @@ pub fn plan(
         return files.finish();
     }
     if let Some(source) = &volume.empty_dir {
-        return Ok(VolumePlan::EmptyDir {
-            memory: source.medium.as_deref() == Some("Memory"),
-            size_limit: source.size_limit.as_ref().and_then(units).filter(|n| *n > 0),
-        });
+        return empty_dir(pod, source, facts);
     }
     if let Some(source) = &volume.host_path {
         let kind = source.type_.clone().unwrap_or_default();
@@ -97,7 +104,7 @@ pub fn plan(
     }
     if volume_source_is_empty(volume) {
         // The API defaults a volume without a source to an empty directory.
-        return Ok(VolumePlan::EmptyDir { memory: false, size_limit: None });
+        return Ok(VolumePlan::EmptyDir { memory: false, size: None });
     }
     Err(Trouble::Message(
         "this volume type is not supported: use configMap, secret, emptyDir, hostPath, projected, \
@@ -108,6 +115,25 @@ pub fn plan(
 
 fn volume_source_is_empty(volume: &Volume) -> bool {
     *volume == Volume { name: volume.name.clone(), ..Volume::default() }
+}
+
+/// A directory in memory has at most what the pod may use of it, if every container says how much, or else what the
+/// node has. One on disk is measured while it is used.
+fn empty_dir(
+    pod: &Pod,
+    source: &EmptyDirVolumeSource,
+    facts: &Facts,
+) -> Result<VolumePlan, Trouble> {
+    match source.medium.as_deref().unwrap_or_default() {
+        "" => Ok(VolumePlan::EmptyDir { memory: false, size: None }),
+        "Memory" => {
+            let own = source.size_limit.as_ref().and_then(units);
+            let node = facts.allocatable.get("memory").and_then(units);
+            let limits = [own, resources::memory_limit(pod), node].into_iter().flatten();
+            Ok(VolumePlan::EmptyDir { memory: true, size: limits.filter(|n| *n > 0).min() })
+        }
+        other => Err(Trouble::Message(format!("unknown storage medium {other:?}"))),
+    }
 }
 
 fn mode(of: Option<i32>) -> u32 {
@@ -149,6 +175,7 @@ struct Payload<'a> {
     sources: &'a Sources,
     files: Files,
     mode: u32,
+    memory: bool,
 }
 
 impl Payload<'_> {
@@ -235,7 +262,7 @@ impl Payload<'_> {
         if total > MAX_FILES_BYTES {
             return Err(Trouble::Message(format!("volume holds {total} bytes, more than 4 MiB")));
         }
-        Ok(VolumePlan::Files(self.files))
+        Ok(VolumePlan::Files { files: self.files, memory: self.memory })
     }
 }
 
@@ -253,6 +280,8 @@ pub fn relative(path: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
     use super::*;
 
     fn planned(volume: serde_json::Value) -> Result<VolumePlan, Trouble> {
@@ -269,9 +298,10 @@ mod tests {
         plan(&pod, &volume, &Facts::default(), &sources)
     }
 
-    fn files(list: &[(&str, &str, u32)]) -> VolumePlan {
+    fn files(memory: bool, list: &[(&str, &str, u32)]) -> VolumePlan {
         let file = |data: &str, mode| File { data: data.into(), mode };
-        VolumePlan::Files(list.iter().map(|(p, d, m)| ((*p).into(), file(d, *m))).collect())
+        let files = list.iter().map(|(p, d, m)| ((*p).into(), file(d, *m))).collect();
+        VolumePlan::Files { files, memory }
     }
 
     #[test]
@@ -279,23 +309,56 @@ mod tests {
         let check = |json, want| assert_eq!(planned(json), Ok(want));
         check(
             serde_json::json!({"name": "v", "configMap": {"name": "m"}}),
-            files(&[("a", "1", 0o644), ("b", "2", 0o644)]),
+            files(false, &[("a", "1", 0o644), ("b", "2", 0o644)]),
         );
         check(
             serde_json::json!({"name": "v", "configMap": {"name": "m", "defaultMode": 0o400,
                 "items": [{"key": "a", "path": "x/y"}, {"key": "b", "path": "z", "mode": 0o755}]}}),
-            files(&[("x/y", "1", 0o400), ("z", "2", 0o755)]),
+            files(false, &[("x/y", "1", 0o400), ("z", "2", 0o755)]),
         );
         check(
             serde_json::json!({"name": "v", "secret": {"secretName": "gone", "optional": true}}),
-            files(&[]),
+            files(true, &[]),
         );
         check(
             serde_json::json!({"name": "v", "projected": {"sources": [
                 {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
                 {"configMap": {"name": "m", "items": [{"key": "a", "path": "a"}]}}]}}),
-            files(&[("a", "1", 0o644), ("n", "p", 0o644)]),
+            files(true, &[("a", "1", 0o644), ("n", "p", 0o644)]),
         );
+    }
+
+    // Red when the size is the volume's own limit alone: a volume without one takes half of the machine.
+    #[test]
+    fn a_directory_in_memory_is_bounded() {
+        let check = |empty_dir: serde_json::Value, limits: &[&str], want: Option<i64>| {
+            let containers: Vec<_> = limits
+                .iter()
+                .map(|limit| match *limit {
+                    "" => serde_json::json!({"name": "c"}),
+                    limit => {
+                        serde_json::json!({"name": "c", "resources": {"limits": {"memory": limit}}})
+                    }
+                })
+                .collect();
+            let pod: Pod = serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "p"}, "spec": {"containers": containers}}))
+            .unwrap();
+            let volume: Volume =
+                serde_json::from_value(serde_json::json!({"name": "v", "emptyDir": empty_dir}))
+                    .unwrap();
+            let memory = Quantity("8Mi".into());
+            let facts =
+                Facts { allocatable: [("memory".to_owned(), memory)].into(), ..Facts::default() };
+            let planned = plan(&pod, &volume, &facts, &Sources::default());
+            assert_eq!(planned, Ok(VolumePlan::EmptyDir { memory: true, size: want }));
+        };
+        let medium = || serde_json::json!({"medium": "Memory"});
+        let limited = serde_json::json!({"medium": "Memory", "sizeLimit": "1Mi"});
+        check(medium(), &[""], Some(8 << 20));
+        check(medium(), &["1Mi", "2Mi"], Some(3 << 20));
+        check(medium(), &["1Mi", ""], Some(8 << 20));
+        check(limited, &["2Mi"], Some(1 << 20));
     }
 
     #[test]
@@ -320,6 +383,10 @@ mod tests {
         check(
             serde_json::json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}}),
             "not bound",
+        );
+        check(
+            serde_json::json!({"name": "v", "emptyDir": {"medium": "HugePages-2Mi"}}),
+            "unknown storage medium \"HugePages-2Mi\"",
         );
         check(
             serde_json::json!({"name": "v", "nfs": {"server": "a", "path": "/"}}),

@@ -140,6 +140,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// One container.
     async fn container(&self, id: &str) -> Result<ContainerStatus>;
 
+    /// Bytes on disk of what a container has written into its root file system.
+    async fn writable_layer(&self, id: &str) -> Result<u64>;
+
     /// Runs a command to its end.
     async fn exec_sync(
         &self,

@@ -23,6 +23,7 @@ impl PodMachine {
             volumes: Volumes::Unasked,
             gone: false,
             expired: false,
+            evicted: None,
             sandbox_attempt: 0,
             slots,
             ip: status.pod_ip.unwrap_or_default(),

@@ -41,6 +41,7 @@ impl PodMachine {
             }
             Event::TornDown(result) => self.apply_torn_down(result, now, out),
             Event::Changed => self.apply_changed(now),
+            Event::Evicted(message) => self.apply_evicted(message, out),
             Event::Wake => {}
         }
     }
@@ -244,6 +245,14 @@ impl PodMachine {
                 Stage::TearingDownAgain { sandbox, why, at: add(now, retry_delay(failures)) }
             }
         };
+    }
+
+    /// What stops already, for whatever reason, is not evicted.
+    fn apply_evicted(&mut self, message: String, out: &mut Vec<Effect>) {
+        if self.must_stop().is_none() && self.is_up() {
+            out.push(pod_notice(true, "Evicted", message.clone()));
+            self.evicted = Some(message);
+        }
     }
 
     fn apply_changed(&mut self, now: Timestamp) {

@@ -12,6 +12,8 @@ use crate::spec::{self, Role};
 
 /// Least time between the stop signal and the kill of a pod that the API has no longer.
 const GONE_GRACE: i64 = 2;
+/// Seconds that an evicted pod has: what it uses too much of must come back at once.
+const EVICTED_GRACE: i64 = 1;
 
 impl PodMachine {
     /// Why the pod must stop, if it must, and the seconds it has.
@@ -21,6 +23,9 @@ impl PodMachine {
         }
         if let Some(grace) = spec::deletion_grace(&self.pod) {
             return Some((Why::Deleted, grace.max(1)));
+        }
+        if self.evicted.is_some() {
+            return Some((Why::Evicted, EVICTED_GRACE));
         }
         if self.expired {
             return Some((Why::Expired, spec::grace(&self.pod)));
@@ -146,13 +151,14 @@ impl PodMachine {
     }
 
     pub(super) fn tear_down(&mut self, sandbox: Option<String>, why: Why, out: &mut Vec<Effect>) {
-        let volumes = matches!(why, Why::Deleted | Why::Gone);
+        // Nothing of it starts again, whatever the reason: what it kept on the node goes.
+        self.volumes = super::Volumes::Unasked;
         for slot in &mut self.slots {
             if let State::Ended { again, .. } = &mut slot.state {
                 *again = Again::Never;
             }
         }
-        out.push(Effect::TearDown { sandbox: sandbox.clone(), volumes });
+        out.push(Effect::TearDown { sandbox: sandbox.clone() });
         self.stage = Stage::TearingDown { sandbox, why };
     }
 

@@ -197,7 +197,7 @@ fn show(effect: &Effect) -> String {
         Effect::RemoveContainer { id } => format!("remove {id}"),
         Effect::PostStart { id, .. } => format!("post-start {id}"),
         Effect::Probe { id, kind, .. } => format!("probe {} {id}", kind.title()),
-        Effect::TearDown { sandbox, .. } => {
+        Effect::TearDown { sandbox } => {
             format!("tear down {}", sandbox.as_deref().unwrap_or("-"))
         }
         Effect::RemoveSandbox { id } => format!("remove sandbox {id}"),
@@ -211,6 +211,32 @@ fn one(more: serde_json::Value) -> serde_json::Value {
     let mut container = json!({"name": "c", "image": "i"});
     container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"containers": [container]})
+}
+
+// Red when a pod over its limit runs on.
+#[test]
+fn is_evicted_when_it_uses_too_much() {
+    let message = "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". ";
+    let mut world = World::new(one(json!({})));
+    world.wake().quiet();
+    world
+        .event(Event::Evicted(message.into()))
+        .said(&[
+            &format!("event Evicted: {message}"),
+            "event Killing: Stopping container c",
+            "stop c0 in 1s",
+        ])
+        .status("Running ready=True c:running/0")
+        .event(Event::Evicted(message.into()))
+        .said(&[])
+        .exit("c", 137)
+        .said(&["tear down s0"])
+        .status("Failed ready=False c:Error(137)/0");
+    let status = world.machine.status("10.1.1.1", world.now);
+    assert_eq!(status.reason.as_deref(), Some("Evicted"));
+    assert_eq!(status.message.as_deref(), Some(message));
+    assert!(!world.machine.volumes_ready());
+    world.after(3600).said(&[]).delete(30).said(&["delete"]);
 }
 
 #[test]

@@ -277,6 +277,14 @@ impl Runtime for EmbeddedRuntime {
         Ok(self.entry(id)?.status())
     }
 
+    async fn writable_layer(&self, id: &str) -> Result<u64> {
+        let upper = self.entry(id)?.record.request.directory.join("upper");
+        blocking("measure container", move || {
+            leme_host::usage::disk_usage(&upper).map_err(failed("measure container"))
+        })
+        .await
+    }
+
     async fn exec_sync(
         &self,
         id: &str,
