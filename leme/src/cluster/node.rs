@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use leme_cri::Runtime;
-use leme_cri::embedded::{self, EmbeddedConfig, EmbeddedRuntime, SandboxNetwork};
-use leme_network::{PodNetwork, PodNetworkConfig};
+use leme_cri::embedded::{self, EmbeddedConfig, EmbeddedRuntime, PortMapping, SandboxNetwork};
+use leme_network::{HostPort, PodNetwork, PodNetworkConfig};
 use leme_server::Pki;
 
 use crate::cluster::data::DataDir;
@@ -39,7 +39,7 @@ struct NoNetwork;
 
 #[async_trait::async_trait]
 impl SandboxNetwork for NoNetwork {
-    async fn attach(&self, _: &str, _: &Path) -> Result<String> {
+    async fn attach(&self, _: &str, _: &Path, _: &[PortMapping]) -> Result<String> {
         bail!("no containers are started here")
     }
 
@@ -53,8 +53,11 @@ pub struct Attach(pub PodNetwork);
 
 #[async_trait::async_trait]
 impl SandboxNetwork for Attach {
-    async fn attach(&self, sandbox_id: &str, netns: &Path) -> Result<String> {
-        Ok(self.0.attach(sandbox_id, netns).await?.to_string())
+    async fn attach(&self, id: &str, netns: &Path, ports: &[PortMapping]) -> Result<String> {
+        let port =
+            |p: &PortMapping| HostPort::new(&p.host_ip, &p.protocol, p.host_port, p.container_port);
+        let ports = ports.iter().map(port).collect::<Result<Vec<_>>>()?;
+        Ok(self.0.attach(id, netns, &ports).await?.to_string())
     }
 
     async fn detach(&self, sandbox_id: &str, _netns: &Path) -> Result<()> {

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, Pod};
 
-use crate::cri::{ContainerConfig, Image, Mount, Propagation, SandboxConfig, Security};
+use crate::cri::{
+    ContainerConfig, Image, Mount, PortMapping, Propagation, SandboxConfig, Security,
+};
 use crate::fields::Facts;
 use crate::lookup::{Sources, Trouble};
 use crate::{env, resources, spec, volumes};
@@ -73,6 +75,7 @@ pub fn sandbox(pod: &Pod, attempt: u32, logs: &str, node: &str, dns: &Dns) -> Sa
         hostname,
         host_network,
         log_directory: format!("{logs}/{}", log_directory(pod)),
+        port_mappings: if host_network { Vec::new() } else { port_mappings(pod) },
         resolv_conf: resolv_conf(pod, dns),
         host_aliases: aliases
             .map(|a| (a.ip.clone(), a.hostnames.clone().unwrap_or_default()))
@@ -81,6 +84,22 @@ pub fn sandbox(pod: &Pod, attempt: u32, logs: &str, node: &str, dns: &Dns) -> Sa
         labels: pod_labels(pod),
         pod: id,
     }
+}
+
+/// The node's ports that a pod asks for. Those of init containers that end are not opened: nothing serves them in the pod's life.
+fn port_mappings(pod: &Pod) -> Vec<PortMapping> {
+    let lasting = spec::containers(pod).filter(|(_, role)| *role != spec::Role::Init);
+    let ports = lasting.flat_map(|(container, _)| container.ports.iter().flatten());
+    let number = |port: i32| u16::try_from(port).ok().filter(|port| *port > 0);
+    let mapping = |port: &ContainerPort| {
+        Some(PortMapping {
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            container_port: number(port.container_port)?,
+            host_port: number(port.host_port?)?,
+            host_ip: port.host_ip.clone().unwrap_or_default(),
+        })
+    };
+    ports.filter_map(mapping).collect()
 }
 
 /// The text of `/etc/resolv.conf` by `dnsPolicy` and `dnsConfig`.
@@ -364,6 +383,35 @@ pub fn check_not_root(built: &Built, image: &Image, pod: &str) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn host_ports_of_what_lasts() {
+        let port = |container: i32, host: i32| serde_json::json!({"containerPort": container, "hostPort": host});
+        let pod = |host_network: bool| {
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "p"}, "spec": {
+                "hostNetwork": host_network,
+                "initContainers": [
+                    {"name": "i", "ports": [port(1, 1)]},
+                    {"name": "s", "restartPolicy": "Always", "ports": [port(2, 20)]},
+                ],
+                "containers": [{"name": "c", "ports": [
+                    {"containerPort": 3, "hostPort": 30, "hostIP": "192.0.2.1", "protocol": "UDP"},
+                    {"containerPort": 4}, {"containerPort": 5, "hostPort": 0}]}]}}))
+            .unwrap()
+        };
+        let mapping = |protocol: &str, container_port, host_port, host_ip: &str| PortMapping {
+            protocol: protocol.into(),
+            container_port,
+            host_port,
+            host_ip: host_ip.into(),
+        };
+        let sandbox = |host_network| sandbox(&pod(host_network), 0, "", "node", &Dns::default());
+        assert_eq!(
+            sandbox(false).port_mappings,
+            [mapping("TCP", 2, 20, ""), mapping("UDP", 3, 30, "192.0.2.1")]
+        );
+        assert_eq!(sandbox(true).port_mappings, []);
+    }
 
     #[test]
     fn resolv_conf_by_policy() {

@@ -39,6 +39,9 @@ pub struct SandboxConfig {
     pub host_network: bool,
     /// Directory that holds the container log files, `/var/log/pods/NS_NAME_UID` in the usual layout.
     pub log_directory: String,
+    /// Ports of the node that lead to the pod.
+    #[serde(default)]
+    pub port_mappings: Vec<PortMapping>,
     /// The text of `/etc/resolv.conf` for the containers.
     pub resolv_conf: String,
     /// The text of `/etc/hosts` is the runtime's to write; these lines are added to it (address, names).
@@ -47,6 +50,19 @@ pub struct SandboxConfig {
     pub sysctls: BTreeMap<String, String>,
     /// Labels, kept and returned.
     pub labels: BTreeMap<String, String>,
+}
+
+/// A port of the node that leads to a port of the pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PortMapping {
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// The port in the pod.
+    pub container_port: u16,
+    /// The port of the node, never 0.
+    pub host_port: u16,
+    /// The address of the node it answers on; empty for every one.
+    pub host_ip: String,
 }
 
 /// Whether a sandbox has its namespaces.

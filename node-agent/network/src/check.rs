@@ -11,6 +11,7 @@ chain draw { dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2
 chain stick { dnat ip to ip daddr . meta l4proto . th dport . jhash ip saddr mod 2 map @slots; }
 chain in { type nat hook prerouting priority dstnat; ip daddr . meta l4proto . th dport vmap @verdicts; fib daddr type local accept; }
 chain out { type nat hook postrouting priority srcnat; ct status dnat masquerade fully-random; }
+chain dead { type filter hook prerouting priority filter; fib daddr oif missing meta l4proto tcp reject with tcp reset; }
 chain pass { type filter hook forward priority filter; meta l4proto tcp reject with tcp reset; }
 }
 ";

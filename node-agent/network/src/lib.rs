@@ -6,6 +6,7 @@
 //! [`pods::PodNetwork::setup`]; nothing else here assumes one node.
 
 pub mod check;
+mod conntrack;
 pub mod dns;
 mod model;
 mod nft;
@@ -14,7 +15,7 @@ pub mod proxy;
 pub mod router;
 
 pub use dns::{DnsConfig, Upstreams, run_dns};
-pub use pods::{PodNetwork, PodNetworkConfig};
+pub use pods::{HostPort, PodNetwork, PodNetworkConfig};
 pub use proxy::{ProxyConfig, run_service_proxy};
 pub use router::{RouterConfig, run_router};
 

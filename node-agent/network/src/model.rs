@@ -19,8 +19,10 @@ pub(crate) type Key = (String, String);
 /// How long changes are gathered after the first one.
 const COALESCE: Duration = Duration::from_millis(2);
 
-/// A transport protocol that services carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A transport protocol that services and host ports carry.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub(crate) enum Protocol {
     Tcp,
     Udp,
@@ -28,7 +30,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    fn parse(text: Option<&str>) -> Option<Protocol> {
+    pub(crate) fn parse(text: Option<&str>) -> Option<Protocol> {
         match text {
             None | Some("TCP") => Some(Protocol::Tcp),
             Some("UDP") => Some(Protocol::Udp),

@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 use support::api::Api;
-use support::netns::{Netns, connect_outside, eventually, hear};
+use support::netns::{Netns, answer_udp, connect_outside, eventually, hear};
 use tokio_util::sync::CancellationToken;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
@@ -65,9 +65,9 @@ fn services_work(bridge_netfilter: bool) {
     host.host(|| async {
         set_bridge_netfilter(bridge_netfilter);
         let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
-        let ip_a = network.attach("a", &a.path()).await.unwrap();
-        let ip_b = network.attach("b", &b.path()).await.unwrap();
-        let ip_client = network.attach("client", &client.path()).await.unwrap();
+        let ip_a = network.attach("a", &a.path(), &[]).await.unwrap();
+        let ip_b = network.attach("b", &b.path(), &[]).await.unwrap();
+        let ip_client = network.attach("client", &client.path(), &[]).await.unwrap();
         a.greet((ip_a, 8080), "a");
         b.greet((ip_b, 8080), "b");
 
@@ -122,7 +122,7 @@ fn the_outside_reaches_node_ports_and_is_reached() {
         connect_outside(&outside).await;
         let (node, far) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
         let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
-        let ip_a = network.attach("a", &a.path()).await.unwrap();
+        let ip_a = network.attach("a", &a.path(), &[]).await.unwrap();
         a.greet((ip_a, 8080), "a");
         outside.greet((far, 8080), "far");
         // The outside has no route to pods: it must see this host.
@@ -158,9 +158,9 @@ fn sticky_clients_and_rules_removed_behind_our_back() {
     let dir = tempfile::tempdir().unwrap();
     host.host(|| async {
         let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
-        let ip_a = network.attach("a", &a.path()).await.unwrap();
-        let ip_b = network.attach("b", &b.path()).await.unwrap();
-        network.attach("client", &client.path()).await.unwrap();
+        let ip_a = network.attach("a", &a.path(), &[]).await.unwrap();
+        let ip_b = network.attach("b", &b.path(), &[]).await.unwrap();
+        network.attach("client", &client.path(), &[]).await.unwrap();
         a.greet((ip_a, 8080), "a");
         b.greet((ip_b, 8080), "b");
         let api = Api::default();
@@ -184,26 +184,15 @@ fn sticky_clients_and_rules_removed_behind_our_back() {
     });
 }
 
-/// A UDP server that says `name` to whoever asks.
-fn answer_udp(pod: &Netns, address: (Ipv4Addr, u16), name: &'static str) {
-    let socket = pod.run(|| UdpSocket::bind(address).unwrap());
-    std::thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-            let _ = socket.send_to(name.as_bytes(), from);
-        }
-    });
-}
-
 #[test]
 fn udp_clients_move_when_their_endpoint_goes() {
     let (host, a, b, client) = (Netns::new(), Netns::new(), Netns::new(), Netns::new());
     let dir = tempfile::tempdir().unwrap();
     host.host(|| async {
         let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
-        let ip_a = network.attach("a", &a.path()).await.unwrap();
-        let ip_b = network.attach("b", &b.path()).await.unwrap();
-        network.attach("client", &client.path()).await.unwrap();
+        let ip_a = network.attach("a", &a.path(), &[]).await.unwrap();
+        let ip_b = network.attach("b", &b.path(), &[]).await.unwrap();
+        network.attach("client", &client.path(), &[]).await.unwrap();
         answer_udp(&a, (ip_a, 5353), "a");
         answer_udp(&b, (ip_b, 5353), "b");
         let api = Api::default();
@@ -325,7 +314,7 @@ fn pods_resolve_names() {
     let dir = tempfile::tempdir().unwrap();
     host.host(|| async {
         let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
-        network.attach("pod", &pod.path()).await.unwrap();
+        network.attach("pod", &pod.path(), &[]).await.unwrap();
         let api = Api::default();
         let ports = json!([{"name": "http", "port": 80}]);
         api.put_service("web", json!({"clusterIP": VIP, "ports": ports}));

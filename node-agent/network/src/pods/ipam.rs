@@ -4,6 +4,7 @@
 //! Invariant: an address belongs to at most one id, on disk before it is handed out. The file is replaced by rename and not
 //! synced: it only has to outlive the process, since no pod outlives a boot, and the boot is written in it.
 
+use super::ports::{HostPort, Mapped};
 use crate::{Cidr, mask};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ struct Book {
     cidr: String,
     last: Ipv4Addr,
     leases: BTreeMap<String, Ipv4Addr>,
+    /// The host ports of those that have some.
+    #[serde(default)]
+    ports: BTreeMap<String, Vec<HostPort>>,
 }
 
 const VERSION: u32 = 1;
@@ -32,6 +36,9 @@ pub(super) struct Ipam {
     last: Ipv4Addr,
     leases: BTreeMap<String, Ipv4Addr>,
     used: BTreeSet<Ipv4Addr>,
+    ports: BTreeMap<String, Vec<HostPort>>,
+    /// Those on their way out, whose ports lead nowhere any more.
+    closing: BTreeSet<String>,
 }
 
 impl Ipam {
@@ -51,6 +58,8 @@ impl Ipam {
             last: gateway(cidr),
             leases: BTreeMap::new(),
             used: BTreeSet::new(),
+            ports: BTreeMap::new(),
+            closing: BTreeSet::new(),
         };
         ipam.adopt(live)?;
         match read(path, cidr) {
@@ -91,12 +100,19 @@ impl Ipam {
                 self.leases.insert(id, ip);
             }
         }
+        self.ports = book.ports;
+        self.ports.retain(|id, _| self.leases.contains_key(id));
     }
 
-    /// The address of `id`; a new one if it has none. The second value says whether it is new.
-    pub(super) fn allocate(&mut self, id: &str) -> Result<(Ipv4Addr, bool)> {
+    /// The address of `id`; a new one, with these host ports, if it has none. The second value says whether it is new.
+    pub(super) fn allocate(&mut self, id: &str, ports: &[HostPort]) -> Result<(Ipv4Addr, bool)> {
         if let Some(&ip) = self.leases.get(id) {
             return Ok((ip, false));
+        }
+        for (other, held) in &self.ports {
+            if let Some(port) = ports.iter().find(|port| held.iter().any(|h| h.clashes(port))) {
+                bail!("host port {port} is taken by pod {other}");
+            }
         }
         let ip = self.next_free().with_context(|| {
             format!("no free pod address in {}: {} in use", text(self.cidr), self.used.len())
@@ -104,9 +120,13 @@ impl Ipam {
         let last = std::mem::replace(&mut self.last, ip);
         self.leases.insert(id.to_owned(), ip);
         self.used.insert(ip);
+        if !ports.is_empty() {
+            self.ports.insert(id.to_owned(), ports.to_vec());
+        }
         if let Err(error) = self.save() {
             self.leases.remove(id);
             self.used.remove(&ip);
+            self.ports.remove(id);
             self.last = last;
             return Err(error);
         }
@@ -127,12 +147,36 @@ impl Ipam {
     pub(super) fn release(&mut self, id: &str) -> Result<()> {
         let Some(ip) = self.leases.remove(id) else { return Ok(()) };
         self.used.remove(&ip);
+        let ports = self.ports.remove(id);
         if let Err(error) = self.save() {
             self.leases.insert(id.to_owned(), ip);
             self.used.insert(ip);
+            self.ports.extend(ports.map(|ports| (id.to_owned(), ports)));
             return Err(error);
         }
+        self.closing.remove(id);
         Ok(())
+    }
+
+    /// The host ports of `id`.
+    pub(super) fn ports(&self, id: &str) -> &[HostPort] {
+        self.ports.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Leaves the host ports of `id` out of [`Ipam::mapped`] from now on, though nobody else gets them before it is released.
+    pub(super) fn close(&mut self, id: &str) {
+        self.closing.insert(id.to_owned());
+    }
+
+    /// The host ports that lead somewhere, by pod address.
+    pub(super) fn mapped(&self) -> Mapped {
+        let open = self.ports.iter().filter(|(id, _)| !self.closing.contains(*id));
+        open.filter_map(|(id, ports)| Some((self.get(id)?, ports.clone()))).collect()
+    }
+
+    /// Every address that is held.
+    pub(super) fn addresses(&self) -> &BTreeSet<Ipv4Addr> {
+        &self.used
     }
 
     /// The address of `id`.
@@ -152,6 +196,7 @@ impl Ipam {
             cidr: text(self.cidr),
             last: self.last,
             leases: self.leases.clone(),
+            ports: self.ports.clone(),
         };
         let next = self.path.with_extension("json.next");
         std::fs::write(&next, serde_json::to_vec(&book)?)
@@ -216,20 +261,39 @@ mod tests {
     fn survives_a_crash_and_rotates() {
         let dir = tempfile::tempdir().unwrap();
         let mut ipam = open(dir.path(), &[]).unwrap();
-        assert_eq!(ipam.allocate("a").unwrap(), (Ipv4Addr::new(10, 9, 0, 2), true));
-        assert_eq!(ipam.allocate("b").unwrap().0, Ipv4Addr::new(10, 9, 0, 3));
+        assert_eq!(ipam.allocate("a", &[]).unwrap(), (Ipv4Addr::new(10, 9, 0, 2), true));
+        assert_eq!(ipam.allocate("b", &[]).unwrap().0, Ipv4Addr::new(10, 9, 0, 3));
         ipam.release("a").unwrap();
         let mut again = open(dir.path(), &[]).unwrap();
-        assert_eq!(again.allocate("b").unwrap(), (Ipv4Addr::new(10, 9, 0, 3), false));
+        assert_eq!(again.allocate("b", &[]).unwrap(), (Ipv4Addr::new(10, 9, 0, 3), false));
         // The freed address is not the next one.
-        assert_eq!(again.allocate("c").unwrap().0, Ipv4Addr::new(10, 9, 0, 4));
+        assert_eq!(again.allocate("c", &[]).unwrap().0, Ipv4Addr::new(10, 9, 0, 4));
         for id in ["d", "e", "f"] {
-            again.allocate(id).unwrap();
+            again.allocate(id, &[]).unwrap();
         }
-        let full = again.allocate("g").unwrap_err().to_string();
+        let full = again.allocate("g", &[]).unwrap_err().to_string();
         assert!(full.contains("no free pod address in 10.9.0.0/29"), "{full}");
         again.release("e").unwrap();
-        assert!(again.allocate("g").is_ok());
+        assert!(again.allocate("g", &[]).is_ok());
+    }
+
+    #[test]
+    fn host_ports_have_one_owner_and_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let port = |address: &str, port| HostPort::new(address, "TCP", port, 80).unwrap();
+        let mut ipam = open(dir.path(), &[]).unwrap();
+        let (ip, _) = ipam.allocate("a", &[port("", 8080)]).unwrap();
+        let taken = ipam.allocate("b", &[port("192.0.2.1", 8080)]).unwrap_err().to_string();
+        assert!(taken.contains("host port 192.0.2.1:8080/tcp is taken by pod a"), "{taken}");
+        assert_eq!(ipam.get("b"), None);
+        let mut again = open(dir.path(), &[("a", ip.octets())]).unwrap();
+        assert_eq!(again.mapped(), BTreeMap::from([(ip, vec![port("", 8080)])]));
+        again.close("a");
+        assert!(again.mapped().is_empty() && again.allocate("b", &[port("", 8080)]).is_err());
+        again.release("a").unwrap();
+        assert!(again.allocate("b", &[port("", 8080)]).is_ok());
+        again.release("b").unwrap();
+        assert!(open(dir.path(), &[]).unwrap().mapped().is_empty());
     }
 
     #[test]
@@ -240,7 +304,7 @@ mod tests {
             std::fs::write(dir.path().join("ipam.json"), bytes).unwrap();
             let mut ipam = open(dir.path(), &[("p", [10, 9, 0, 2])]).unwrap();
             assert_eq!(ipam.get("p"), Some(Ipv4Addr::new(10, 9, 0, 2)));
-            assert_eq!(ipam.allocate("q").unwrap().0, Ipv4Addr::new(10, 9, 0, 3));
+            assert_eq!(ipam.allocate("q", &[]).unwrap().0, Ipv4Addr::new(10, 9, 0, 3));
             assert!(dir.path().join("ipam.json.corrupt").exists());
         }
     }
@@ -248,7 +312,7 @@ mod tests {
     #[test]
     fn live_pods_win_over_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        open(dir.path(), &[]).unwrap().allocate("old").unwrap();
+        open(dir.path(), &[]).unwrap().allocate("old", &[]).unwrap();
         let ipam = open(dir.path(), &[("new", [10, 9, 0, 2])]).unwrap();
         assert_eq!((ipam.get("new"), ipam.get("old")), (Some(Ipv4Addr::new(10, 9, 0, 2)), None));
         let outside = open(dir.path(), &[("far", [10, 8, 0, 2])]).err().unwrap().to_string();
@@ -258,7 +322,7 @@ mod tests {
     #[test]
     fn another_boot_starts_empty() {
         let dir = tempfile::tempdir().unwrap();
-        open(dir.path(), &[]).unwrap().allocate("a").unwrap();
+        open(dir.path(), &[]).unwrap().allocate("a", &[]).unwrap();
         let path = dir.path().join("ipam.json");
         let ipam = Ipam::open(&path, CIDR, "next boot", &BTreeMap::new()).unwrap();
         assert_eq!(ipam.get("a"), None);
@@ -269,9 +333,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut ipam = open(dir.path(), &[]).unwrap();
         std::fs::create_dir(dir.path().join("ipam.json.next")).unwrap();
-        assert!(ipam.allocate("a").is_err());
+        assert!(ipam.allocate("a", &[]).is_err());
         assert_eq!(ipam.get("a"), None);
         std::fs::remove_dir(dir.path().join("ipam.json.next")).unwrap();
-        assert_eq!(ipam.allocate("a").unwrap().0, Ipv4Addr::new(10, 9, 0, 2));
+        assert_eq!(ipam.allocate("a", &[]).unwrap().0, Ipv4Addr::new(10, 9, 0, 2));
     }
 }

@@ -3,17 +3,23 @@
 //!
 //! Every pod has a /32 address and sends everything, also to its neighbours, to the gateway on the bridge. So each packet
 //! between pods is routed by this host and passes its connection tracking in both directions, which service rules need,
-//! whether or not bridged packets are shown to the firewall on this machine.
+//! whether or not bridged packets are shown to the firewall on this machine. Each pod has a route, and the rest of the network
+//! is unreachable, so that a dead pod's address answers at once.
 
 mod ipam;
 mod netlink;
+mod ports;
 mod sysctl;
 
+pub use ports::HostPort;
+
+use crate::conntrack::{self, Conversation};
 use crate::{Cidr, contains, nft};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use ipam::Ipam;
 use netlink::{Netlink, POD_LINK, Pair, Port};
+use ports::Mapped;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::io::ErrorKind;
@@ -82,6 +88,8 @@ pub struct PodNetwork {
     ipam: Mutex<Ipam>,
     /// Held while a pod is connected or disconnected; pods share them by the hash of their id. Always taken before `ipam`.
     turns: [Mutex<()>; TURNS],
+    /// Held while the rules are replaced, so that the last to read is the last to write.
+    rules: Mutex<()>,
 }
 
 const TURNS: usize = 64;
@@ -98,18 +106,26 @@ impl PodNetwork {
         let gateway = config.gateway();
         let netlink = Netlink::open().await?;
         let bridge = netlink.ensure_bridge(&config.bridge, mac_of(gateway), config.mtu).await?;
-        netlink.add_address(bridge, (gateway, config.pod_cidr.1)).await?;
+        sysctl::route_loopback(&config.bridge)?;
+        netlink.add_address(bridge, (gateway, 32)).await?;
+        netlink.refuse(config.pod_cidr).await?;
         for &address in &config.local_addresses {
             netlink.add_address(bridge, (address, 32)).await?;
         }
         if let Some(services) = config.service_cidr {
             netlink.route_link(bridge, services, Some(gateway)).await?;
         }
-        nft::apply(&rules(&config)).await.context("install the pod network's rules")?;
         let live = live_pods(netlink.ports(bridge).await?);
         let ipam = Ipam::open(&config.book(), config.pod_cidr, &sysctl::boot_id()?, &live)?;
+        for ip in ipam.addresses() {
+            netlink.route_link(bridge, (*ip, 32), Some(gateway)).await?;
+        }
+        // Those before this routed the whole network to the bridge: not needed once each pod has its route.
+        netlink.remove_address(bridge, (gateway, config.pod_cidr.1)).await?;
+        install(&config, &ipam.mapped()).await?;
         let turns = std::array::from_fn(|_| Mutex::default());
-        Ok(PodNetwork { config, netlink, bridge, ipam: Mutex::new(ipam), turns })
+        let (ipam, rules) = (Mutex::new(ipam), Mutex::default());
+        Ok(PodNetwork { config, netlink, bridge, ipam, turns, rules })
     }
 
     async fn turn(&self, id: &str) -> MutexGuard<'_, ()> {
@@ -119,13 +135,17 @@ impl PodNetwork {
         self.turns[index as usize].lock().await
     }
 
-    /// Gives the pod `id`, whose network namespace is `netns`, its interface and address. Again for the same id: the same
-    /// address, and what is missing is made.
-    pub async fn attach(&self, id: &str, netns: &Path) -> Result<Ipv4Addr> {
+    /// Gives the pod `id`, whose network namespace is `netns`, its interface, its address and these ports of the node. Again for
+    /// the same id: the same address and ports, and what is missing is made. A port that another pod has is an error.
+    pub async fn attach(&self, id: &str, netns: &Path, ports: &[HostPort]) -> Result<Ipv4Addr> {
         ensure!((1..=255).contains(&id.len()), "a pod id must have 1 to 255 bytes");
         let _turn = self.turn(id).await;
-        let (ip, new) = self.ipam.lock().await.allocate(id)?;
-        let made = self.connect(id, netns, ip).await;
+        let (ip, new) = self.ipam.lock().await.allocate(id, ports)?;
+        let made = async {
+            self.connect(id, netns, ip).await?;
+            self.open_ports(id).await
+        };
+        let made = made.await;
         if made.is_err() && new {
             let undone = self.disconnect(id).await;
             if let Err(error) = undone {
@@ -152,6 +172,7 @@ impl PodNetwork {
             self.netlink.add_pair(&pair).await.context("create the veth pair")?;
         }
         self.netlink.set_port(&name, id).await?;
+        self.netlink.route_link(self.bridge, (ip, 32), Some(self.gateway())).await?;
         let inner = pod.link(POD_LINK).await?.context("the pod's interface vanished")?.header.index;
         pod.up("lo").await?;
         pod.up(POD_LINK).await?;
@@ -178,8 +199,52 @@ impl PodNetwork {
     /// The link goes first: a crash in between leaves an address reserved, never one given twice.
     async fn disconnect(&self, id: &str) -> Result<()> {
         let Some(ip) = self.address(id).await else { return Ok(()) };
+        self.close_ports(id, ip).await?;
         delete_link(&link_name(ip)).await?;
+        self.netlink.unroute_link(self.bridge, (ip, 32)).await?;
         self.ipam.lock().await.release(id)
+    }
+
+    /// Leads the ports of `id` to it, also conversations that were begun while nobody was there.
+    async fn open_ports(&self, id: &str) -> Result<()> {
+        let ports = self.ipam.lock().await.ports(id).to_vec();
+        if ports.is_empty() {
+            return Ok(());
+        }
+        self.replace_rules().await?;
+        let udp: Vec<HostPort> = ports.into_iter().filter(HostPort::is_udp).collect();
+        if udp.is_empty() {
+            return Ok(());
+        }
+        let own = self.netlink.addresses().await?;
+        forget(move |Conversation { asked, answered }| {
+            asked == answered && udp.iter().any(|port| port.covers(asked.0, asked.1, &own))
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Leads the ports of `id`, which has the address `ip`, nowhere.
+    async fn close_ports(&self, id: &str, ip: Ipv4Addr) -> Result<()> {
+        let ports = {
+            let mut ipam = self.ipam.lock().await;
+            ipam.close(id);
+            ipam.ports(id).to_vec()
+        };
+        if ports.is_empty() {
+            return Ok(());
+        }
+        self.replace_rules().await?;
+        if ports.iter().any(HostPort::is_udp) {
+            forget(move |Conversation { asked, answered }| answered.0 == ip && asked.0 != ip).await;
+        }
+        Ok(())
+    }
+
+    async fn replace_rules(&self) -> Result<()> {
+        let _rules = self.rules.lock().await;
+        let mapped = self.ipam.lock().await.mapped();
+        install(&self.config, &mapped).await
     }
 
     /// Detaches every pod that is not in `ids`, and removes ports that belong to no pod. Returns what was detached.
@@ -218,6 +283,7 @@ impl PodNetwork {
             remove_ports(netlink.ports(bridge.header.index).await?).await?;
             netlink.delete(&config.bridge).await?;
         }
+        netlink.unrefuse(config.pod_cidr).await?;
         let services = crate::proxy::default_table(&config.bridge);
         nft::apply(&(nft::drop_table(&config.table()) + &nft::drop_table(&services))).await?;
         let others = netlink.others_forward(&config.bridge).await?;
@@ -243,8 +309,23 @@ async fn delete_link(name: &str) -> Result<()> {
     Netlink::open().await?.delete(name).await
 }
 
-/// The rules of the network itself, replacing what a predecessor left, in one transaction.
-fn rules(config: &PodNetworkConfig) -> String {
+async fn install(config: &PodNetworkConfig, mapped: &Mapped) -> Result<()> {
+    nft::apply(&rules(config, mapped)).await.context("install the pod network's rules")
+}
+
+/// UDP conversations that go on in spite of new rules are begun anew.
+async fn forget(stale: impl Fn(&Conversation) -> bool + Send + 'static) {
+    match tokio::task::spawn_blocking(move || conntrack::forget(stale)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!("UDP clients of a host port may get no answer: {error:#}"),
+        Err(error) => tracing::error!(%error, "forgetting UDP conversations died"),
+    }
+}
+
+/// The rules of the network itself, replacing what was there, in one transaction. What comes from elsewhere for loopback, or
+/// claims to come from there, is dropped before anything else looks at it: programs that listen there trust who calls. What a
+/// pod sends to an address without a pod is refused here, because the kernel's own answers are rationed.
+fn rules(config: &PodNetworkConfig, mapped: &Mapped) -> String {
     let table = config.table();
     let bridge = &config.bridge;
     let (pod, pod_len) = config.pod_cidr;
@@ -261,7 +342,22 @@ fn rules(config: &PodNetworkConfig) -> String {
                 type filter hook output priority filter; policy accept;
                 oifname \"{bridge}\" icmp type redirect drop
             }}
-        }}\n"
+            chain martians {{
+                type filter hook prerouting priority raw; policy accept;
+                iifname != \"lo\" ip daddr 127.0.0.0/8 drop
+                iifname != \"lo\" ip saddr 127.0.0.0/8 drop
+            }}
+            chain refuse {{
+                meta l4proto tcp reject with tcp reset
+                reject with icmp type host-unreachable
+            }}
+            chain nobody {{
+                type filter hook prerouting priority filter; policy accept;
+                ct state new ip daddr {pod}/{pod_len} fib daddr oif missing goto refuse
+            }}
+            {ports}
+        }}\n",
+        ports = ports::rules(config, mapped),
     )
 }
 

@@ -12,7 +12,7 @@ use rtnetlink::packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
 };
 use rtnetlink::packet_route::link::{InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
-use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
@@ -46,8 +46,10 @@ pub(super) struct Pair<'a> {
 pub(super) const POD_LINK: &str = "eth0";
 
 const ENOENT: i32 = -2;
+const ESRCH: i32 = -3;
 const EEXIST: i32 = -17;
 const ENODEV: i32 = -19;
+const EADDRNOTAVAIL: i32 = -99;
 
 /// The error number of a kernel answer (negative), if it is one.
 fn code(error: &rtnetlink::Error) -> Option<i32> {
@@ -175,6 +177,35 @@ impl Netlink {
         allow(added, &[EEXIST]).with_context(|| format!("add address {}/{}", cidr.0, cidr.1))
     }
 
+    /// Takes an address away; one that is gone is fine.
+    pub(super) async fn remove_address(&self, index: u32, cidr: Cidr) -> Result<()> {
+        let mut found = self.handle.address().get().set_link_index_filter(index).execute();
+        let mut held = None;
+        while let Some(message) = found.try_next().await.context("list addresses")? {
+            let same = |a: &AddressAttribute| *a == AddressAttribute::Address(IpAddr::V4(cidr.0));
+            if message.header.prefix_len == cidr.1 && message.attributes.iter().any(same) {
+                held = Some(message);
+            }
+        }
+        let Some(message) = held else { return Ok(()) };
+        let gone = self.handle.address().del(message).execute().await;
+        allow(gone, &[EADDRNOTAVAIL])
+            .with_context(|| format!("remove address {}/{}", cidr.0, cidr.1))
+    }
+
+    /// The IPv4 addresses of this host.
+    pub(super) async fn addresses(&self) -> Result<Vec<Ipv4Addr>> {
+        let mut found = self.handle.address().get().execute();
+        let mut all = Vec::new();
+        while let Some(message) = found.try_next().await.context("list addresses")? {
+            all.extend(message.attributes.iter().filter_map(|attribute| match attribute {
+                AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
+                _ => None,
+            }));
+        }
+        Ok(all)
+    }
+
     /// Whether the link holds the address.
     pub(super) async fn has_address(&self, index: u32, ip: Ipv4Addr) -> Result<bool> {
         let mut found = self.handle.address().get().set_link_index_filter(index).execute();
@@ -207,12 +238,39 @@ impl Netlink {
         added.with_context(|| format!("route {}/{}", to.0, to.1))
     }
 
+    /// Takes a route out of the link away; one that is gone is fine.
+    pub(super) async fn unroute_link(&self, index: u32, to: Cidr) -> Result<()> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(to.0, to.1)
+            .output_interface(index)
+            .scope(RouteScope::Link);
+        let gone = self.handle.route().del(route.build()).execute().await;
+        allow(gone, &[ESRCH]).with_context(|| format!("remove the route to {}/{}", to.0, to.1))
+    }
+
+    /// Answers at once for what has no better route within `cidr`: nobody is there.
+    pub(super) async fn refuse(&self, cidr: Cidr) -> Result<()> {
+        let added = self.handle.route().add(unreachable(cidr)).replace().execute().await;
+        added.with_context(|| format!("make {}/{} unreachable", cidr.0, cidr.1))
+    }
+
+    /// Undoes [`Netlink::refuse`].
+    pub(super) async fn unrefuse(&self, cidr: Cidr) -> Result<()> {
+        let gone = self.handle.route().del(unreachable(cidr)).execute().await;
+        allow(gone, &[ESRCH]).with_context(|| format!("remove the route to {}/{}", cidr.0, cidr.1))
+    }
+
     /// Routes everything else through `gateway`.
     pub(super) async fn route_default(&self, index: u32, gateway: Ipv4Addr) -> Result<()> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index);
         let added = self.handle.route().add(route.build()).replace().execute().await;
         added.with_context(|| format!("default route through {gateway}"))
     }
+}
+
+fn unreachable(cidr: Cidr) -> rtnetlink::packet_route::route::RouteMessage {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(cidr.0, cidr.1);
+    route.kind(RouteType::Unreachable).build()
 }
 
 /// Starts a thread that runs `prepare`, opens a socket and serves it until the handle is dropped.

@@ -42,6 +42,12 @@ pub(super) fn restore_forwarding(state_dir: &Path, keep: bool) -> Result<()> {
     std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))
 }
 
+/// Lets this host's loopback speak through the bridge, for ports of the node on 127.0.0.1. Gone with the bridge; what comes
+/// from outside for or from loopback is dropped by the network's rules.
+pub(super) fn route_loopback(bridge: &str) -> Result<()> {
+    write(&format!("/proc/sys/net/ipv4/conf/{bridge}/route_localnet"), "1")
+}
+
 /// Inside a pod: routes are ours to give, so that a stray redirect cannot lead replies past the service rules.
 pub(super) fn refuse_redirects() -> Result<()> {
     for link in ["all", "default"] {

@@ -3,16 +3,16 @@
 //!
 //! Limits: `sessionAffinity: ClientIP` hashes the client's address onto the endpoints, so its timeout is not counted.
 
-mod conntrack;
 mod desired;
 mod script;
 
-use crate::model::Feed;
+use crate::conntrack::{self, Conversation};
+use crate::model::{Feed, Protocol};
 use crate::{Cidr, nft};
 use anyhow::Result;
-use desired::{Rules, Scope};
+use desired::{Frontend, Rules, Scope};
 use kube::Client;
-use script::Programmed;
+use script::{Current, Programmed};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -117,13 +117,27 @@ impl Proxy {
 }
 
 /// New conversations take the new rules; those under way must be told to.
-async fn forget_udp(current: conntrack::Current) {
+async fn forget_udp(current: Current) {
     if current.is_empty() {
         return;
     }
-    match tokio::task::spawn_blocking(move || conntrack::forget(&current)).await {
+    let stale = move |conversation: &Conversation| stale(&current, conversation);
+    match tokio::task::spawn_blocking(move || conntrack::forget(stale)).await {
         Ok(Ok(count)) => tracing::debug!(count, "UDP conversations forgotten"),
         Ok(Err(error)) => tracing::warn!("UDP clients may stay with old endpoints: {error:#}"),
         Err(error) => tracing::error!(%error, "forgetting UDP conversations died"),
+    }
+}
+
+/// Whether a conversation with one of the frontends in `current` is led elsewhere, or nowhere as those begun before there were
+/// rules.
+fn stale(current: &Current, conversation: &Conversation) -> bool {
+    let Conversation { asked, answered } = conversation;
+    let cluster = current.get(&Frontend::Cluster(asked.0, Protocol::Udp, asked.1));
+    match (cluster, current.get(&Frontend::Node(Protocol::Udp, asked.1))) {
+        (Some(backends), _) => !backends.contains(answered),
+        // The same port of another machine is none of ours: only what was led somewhere counts.
+        (None, Some(backends)) => answered.0 != asked.0 && !backends.contains(answered),
+        (None, None) => false,
     }
 }

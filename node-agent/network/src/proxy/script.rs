@@ -3,7 +3,6 @@
 //! The shape decides the speed. There is no chain per service: `services` sends a destination to a chain for its number of
 //! slots, which draws a slot and finds the endpoint in one flat map. A change is a few elements, whatever the cluster's size.
 
-use super::conntrack::Current;
 use super::desired::{Backend, Frontend, Rules, Target};
 use super::{Cidr, ProxyConfig};
 use crate::model::Protocol;
@@ -33,6 +32,9 @@ pub(super) struct Programmed {
     /// How many frontends lead to an endpoint.
     hairpin: BTreeMap<Ipv4Addr, usize>,
 }
+
+/// UDP frontends and all that they lead to.
+pub(super) type Current = BTreeMap<Frontend, BTreeSet<Backend>>;
 
 /// Elements by set and key; values are empty in plain sets.
 type Elements = BTreeMap<(&'static str, String), String>;

@@ -4,7 +4,7 @@ use futures::TryStreamExt;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -71,6 +71,17 @@ impl Netns {
     pub fn hear(&self, address: (Ipv4Addr, u16)) -> String {
         self.run(|| hear(address))
     }
+}
+
+/// A UDP server that says `name` to whoever asks.
+pub fn answer_udp(pod: &Netns, address: (Ipv4Addr, u16), name: &'static str) {
+    let socket = pod.run(|| UdpSocket::bind(address).unwrap());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(name.as_bytes(), from);
+        }
+    });
 }
 
 /// What the server at `address` says to this namespace, or the kind of the error.

@@ -23,6 +23,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use leme_host::helper::protocol::{Failure, Phase};
 use leme_host::images::{ImageError, ImageRecord, ImageStore};
+pub use leme_node_core::cri::PortMapping;
 use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
 use tokio::sync::broadcast;
 
@@ -34,8 +35,13 @@ use records::SandboxRecord;
 /// Gives sandboxes their network.
 #[async_trait]
 pub trait SandboxNetwork: Send + Sync {
-    /// Connects the namespace; returns the pod's address.
-    async fn attach(&self, sandbox_id: &str, netns: &Path) -> anyhow::Result<String>;
+    /// Connects the namespace and opens these ports of the node for it; returns the pod's address.
+    async fn attach(
+        &self,
+        sandbox_id: &str,
+        netns: &Path,
+        ports: &[PortMapping],
+    ) -> anyhow::Result<String>;
 
     /// Takes the connection away; fine if there is none. The namespace may be gone already.
     async fn detach(&self, sandbox_id: &str, netns: &Path) -> anyhow::Result<()>;

@@ -70,7 +70,8 @@ impl EmbeddedRuntime {
         };
         self.ask("make sandbox", &Request::Sandbox(request)).await?;
         if !config.host_network {
-            let attached = self.config.network.attach(&record.id, &paths.net()).await;
+            let (network, ports) = (&self.config.network, &config.port_mappings);
+            let attached = network.attach(&record.id, &paths.net(), ports).await;
             record.ip = attached.map_err(failed("connect sandbox to the network"))?;
         }
         write_files(&self.config.sandboxes().join(&record.id), &record)

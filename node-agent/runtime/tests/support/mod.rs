@@ -11,7 +11,7 @@ use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime, SandboxNetwork, purge}
 use leme_cri::{Runtime, RuntimeError};
 use leme_host::images::ImageStore;
 use leme_node_core::cri::{
-    ContainerConfig, ContainerState, ContainerStatus, PodIdentity, SandboxConfig,
+    ContainerConfig, ContainerState, ContainerStatus, PodIdentity, PortMapping, SandboxConfig,
 };
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,7 @@ pub struct NoNetwork;
 
 #[async_trait]
 impl SandboxNetwork for NoNetwork {
-    async fn attach(&self, _: &str, netns: &Path) -> anyhow::Result<String> {
+    async fn attach(&self, _: &str, netns: &Path, _: &[PortMapping]) -> anyhow::Result<String> {
         anyhow::ensure!(leme_host::namespaces::is_held(netns), "the namespace is not there");
         Ok("10.9.8.7".into())
     }

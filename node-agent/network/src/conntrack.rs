@@ -1,14 +1,11 @@
-//! Forgets UDP conversations with endpoints that are gone. Knows the kernel's connection tracking over netlink; refuses to know
-//! which endpoints are.
+//! Forgets UDP conversations that are led where they should not be. Knows the kernel's connection tracking over netlink; refuses
+//! to know which those are.
 //!
 //! UDP has no end of a connection: a client that keeps sending from one port would stay with a dead endpoint for as long as it
 //! sends. TCP notices by itself and is left alone.
 
-use super::desired::{Backend, Frontend};
-use crate::model::Protocol;
 use anyhow::{Context, Result, bail};
 use rtnetlink::sys::{Socket, SocketAddr};
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 const NETLINK_NETFILTER: isize = 12;
@@ -29,16 +26,21 @@ const TUPLE_REPLY: u16 = 2;
 const UDP: u8 = 17;
 const ENOENT: i32 = -2;
 
-/// UDP frontends and all that they lead to.
-pub(super) type Current = BTreeMap<Frontend, BTreeSet<Backend>>;
+/// A UDP conversation: what the client asked, and who is to answer.
+pub(crate) struct Conversation {
+    /// Address and port that the client sends to.
+    pub(crate) asked: (Ipv4Addr, u16),
+    /// Address and port that answers come from; the same unless it was led elsewhere.
+    pub(crate) answered: (Ipv4Addr, u16),
+}
 
-/// Forgets UDP conversations with the frontends in `current` that are led elsewhere, or nowhere as those begun before there were
-/// rules. Blocks for as long as the kernel takes to list its connections.
-pub(super) fn forget(current: &Current) -> Result<usize> {
+/// Forgets the UDP conversations that are `stale` and gives their number. Blocks for as long as the kernel takes to list its
+/// connections.
+pub(crate) fn forget(stale: impl Fn(&Conversation) -> bool) -> Result<usize> {
     let mut socket = Socket::new(NETLINK_NETFILTER).context("open a conntrack socket")?;
     socket.bind_auto().context("bind a conntrack socket")?;
     socket.connect(&SocketAddr::new(0, 0)).context("connect to the kernel's conntrack")?;
-    let tuples = list(&socket, current)?;
+    let tuples = list(&socket, &stale)?;
     for tuple in &tuples {
         let mut body = attribute(TUPLE_ORIGINAL | NESTED, tuple);
         body.splice(0..0, FAMILY_HEADER);
@@ -55,7 +57,7 @@ pub(super) fn forget(current: &Current) -> Result<usize> {
 }
 
 /// The original tuples of the conversations to forget, as the kernel spells them.
-fn list(socket: &Socket, current: &Current) -> Result<Vec<Vec<u8>>> {
+fn list(socket: &Socket, stale: &impl Fn(&Conversation) -> bool) -> Result<Vec<Vec<u8>>> {
     send(socket, GET, REQUEST | DUMP, &FAMILY_HEADER)?;
     let mut found = Vec::new();
     loop {
@@ -64,29 +66,22 @@ fn list(socket: &Socket, current: &Current) -> Result<Vec<Vec<u8>>> {
             match kind {
                 DONE => return Ok(found),
                 ERROR => bail!("conntrack cannot list: {}", errno(body)),
-                _ => found.extend(original_if_stale(body, current)),
+                _ => found.extend(original_if(body, stale)),
             }
         }
     }
 }
 
-fn original_if_stale(body: &[u8], current: &Current) -> Option<Vec<u8>> {
+fn original_if(body: &[u8], stale: &impl Fn(&Conversation) -> bool) -> Option<Vec<u8>> {
     let body = body.get(FAMILY_HEADER.len()..)?;
     let original = find(body, TUPLE_ORIGINAL)?;
     let asked = Tuple::of(original).filter(|tuple| tuple.protocol == UDP)?;
     let answered = Tuple::of(find(body, TUPLE_REPLY)?)?;
-    let backend = (answered.source, answered.source_port);
-    let cluster = Frontend::Cluster(asked.destination, Protocol::Udp, asked.destination_port);
-    let node = Frontend::Node(Protocol::Udp, asked.destination_port);
-    let stale = match (current.get(&cluster), current.get(&node)) {
-        (Some(backends), _) => !backends.contains(&backend),
-        // The same port of another machine is none of ours: only what was led somewhere counts.
-        (None, Some(backends)) => {
-            answered.source != asked.destination && !backends.contains(&backend)
-        }
-        (None, None) => false,
+    let conversation = Conversation {
+        asked: (asked.destination, asked.destination_port),
+        answered: (answered.source, answered.source_port),
     };
-    stale.then(|| original.to_vec())
+    stale(&conversation).then(|| original.to_vec())
 }
 
 /// One direction of a conversation.
@@ -175,7 +170,7 @@ mod tests {
         for bytes in [&[][..], &[1, 0, 0, 0], &[255; 40], &[0; 40], &[15, 0, 0, 0, 1, 1, 0, 0]] {
             assert_eq!(messages(bytes).take(3).count(), 0, "{bytes:?}");
             assert_eq!(find(bytes, 7), None, "{bytes:?}");
-            assert!(original_if_stale(bytes, &Current::new()).is_none());
+            assert!(original_if(bytes, &|_| true).is_none());
         }
         assert_eq!(find(&attribute(7 | NESTED, b"abc"), 7), Some(&b"abc"[..]));
     }
