@@ -56,6 +56,9 @@ fn pods_reach_each_other_and_everything_goes_away() {
         a.greet((ip_a, 80), "a");
         assert_eq!(b.hear((ip_a, 80)), format!("a {ip_b}"));
         assert_eq!(hear((ip_a, 80)), "a 10.244.0.1");
+        // The node's own servers, its DNS and kubelet among them: red when all that has no route is refused.
+        host.greet((network.gateway(), 8053), "node");
+        assert_eq!(a.hear((network.gateway(), 8053)), format!("node {ip_a}"));
         assert_eq!(a.hear((ip_a, 80)), format!("a {ip_a}"), "loopback is up");
 
         // Again, and by a successor that knows nothing: same addresses, connections go on.

@@ -353,7 +353,8 @@ fn rules(config: &PodNetworkConfig, mapped: &Mapped) -> String {
             }}
             chain nobody {{
                 type filter hook prerouting priority filter; policy accept;
-                ct state new ip daddr {pod}/{pod_len} fib daddr oif missing goto refuse
+                ct state new ip daddr {pod}/{pod_len} fib daddr type != local fib daddr oif missing \
+                    goto refuse
             }}
             {ports}
         }}\n",
