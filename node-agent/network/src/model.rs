@@ -3,7 +3,7 @@
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::runtime::WatchStreamExt;
@@ -65,7 +65,10 @@ pub(crate) struct ServiceInfo {
     pub(crate) headless: bool,
     pub(crate) external_name: Option<String>,
     pub(crate) ports: Vec<ServicePort>,
-    pub(crate) sticky: bool,
+    /// How many seconds a client keeps its endpoint after its last connection, if at all.
+    pub(crate) sticky: Option<u32>,
+    /// Somebody else carries its traffic, or nobody.
+    pub(crate) unproxied: bool,
     /// internalTrafficPolicy Local.
     pub(crate) internal_local: bool,
     /// externalTrafficPolicy Local.
@@ -98,6 +101,23 @@ pub(crate) struct SliceInfo {
     pub(crate) endpoints: Vec<EndpointInfo>,
 }
 
+/// Services with one of these labels are not this node's to carry.
+const UNPROXIED: [&str; 2] =
+    ["service.kubernetes.io/headless", "service.kubernetes.io/service-proxy-name"];
+/// The default of `sessionAffinityConfig.clientIP.timeoutSeconds`, and its largest value: a day.
+const AFFINITY_SECONDS: (u32, u32) = (10_800, 86_400);
+
+/// How long a client keeps its endpoint.
+fn sticky(spec: &ServiceSpec) -> Option<u32> {
+    if spec.session_affinity.as_deref() != Some("ClientIP") {
+        return None;
+    }
+    let config = spec.session_affinity_config.as_ref();
+    let asked = config.and_then(|config| config.client_ip.as_ref()?.timeout_seconds);
+    let asked = asked.and_then(|seconds| u32::try_from(seconds).ok());
+    Some(asked.filter(|seconds| *seconds > 0).unwrap_or(AFFINITY_SECONDS.0).min(AFFINITY_SECONDS.1))
+}
+
 fn port_number(number: i32) -> Option<u16> {
     u16::try_from(number).ok().filter(|port| *port > 0)
 }
@@ -110,6 +130,7 @@ impl ServiceInfo {
         }
         let one = spec.cluster_ip.clone().into_iter();
         let ips: BTreeSet<String> = spec.cluster_ips.iter().flatten().cloned().chain(one).collect();
+        let labels = service.metadata.labels.as_ref();
         let ports = spec.ports.iter().flatten().filter_map(|port| {
             Some(ServicePort {
                 name: port.name.clone().unwrap_or_default(),
@@ -123,7 +144,9 @@ impl ServiceInfo {
             cluster_ips: ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
             external_name: None,
             ports: ports.collect(),
-            sticky: spec.session_affinity.as_deref() == Some("ClientIP"),
+            sticky: sticky(spec),
+            unproxied: labels
+                .is_some_and(|labels| UNPROXIED.iter().any(|l| labels.contains_key(*l))),
             internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
             external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
         }

@@ -48,6 +48,19 @@ pub(crate) async fn chain(table: &str, chain: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// One map of a table with its elements, in nft's JSON; `None` when there is no such map.
+pub(crate) async fn map(table: &str, map: &str) -> Result<Option<String>> {
+    let program = program().context("nft is not installed: apt-get install nftables")?;
+    let listed = Command::new(program)
+        .args(["-j", "list", "map", "ip", table, map])
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("list a map with nft")?;
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    Ok(listed.status.success().then_some(text))
+}
+
 async fn run(args: &[&str], script: &str) -> Result<()> {
     let program = program().context("nft is not installed: apt-get install nftables")?;
     let mut child = Command::new(program)

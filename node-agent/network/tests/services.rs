@@ -51,6 +51,73 @@ fn start_proxy(api: &Api) -> (CancellationToken, tokio::task::JoinHandle<anyhow:
     (token.clone(), tokio::spawn(run_service_proxy(api.client(), proxy_config(), token)))
 }
 
+/// Red when clients are bound by a hash of their address, which no time-out changes.
+#[test]
+fn clients_stay_until_the_timeout_and_through_changes() {
+    let (host, a, b, client) = (Netns::new(), Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        let ip_a = network.attach("a", &a.path(), &[]).await.unwrap();
+        let ip_b = network.attach("b", &b.path(), &[]).await.unwrap();
+        network.attach("client", &client.path(), &[]).await.unwrap();
+        a.greet((ip_a, 8080), "a");
+        b.greet((ip_b, 8080), "b");
+        let api = Api::default();
+        let service = |seconds: u32| {
+            let ports = json!([{"name": "http", "port": 80, "nodePort": 30080}]);
+            let affinity = json!({"clientIP": {"timeoutSeconds": seconds}});
+            api.put_service(
+                "web",
+                json!({"type": "NodePort", "clusterIP": VIP, "sessionAffinity": "ClientIP",
+                "sessionAffinityConfig": affinity, "ports": ports}),
+            );
+        };
+        let who = |address| client.hear(address).chars().next().unwrap();
+        service(3600);
+        api.put_endpoints("web", 8080, &[ip_a, ip_b]);
+        let (token, proxy) = start_proxy(&api);
+        eventually(|| ['a', 'b'].contains(&who((VIP, 80))), true);
+        for address in [(VIP, 80), (GATEWAY, 30080)] {
+            let first = who(address);
+            assert!((0..24).all(|_| who(address) == first), "{address:?}");
+        }
+        let first = who((VIP, 80));
+
+        // A successor keeps the client where it is.
+        token.cancel();
+        proxy.await.unwrap().unwrap();
+        let (_token, _proxy) = start_proxy(&api);
+        // Its first rules are there when a change is.
+        api.put_service(
+            "other",
+            json!({"clusterIP": "10.96.0.2", "ports": [{"name": "http", "port": 80}]}),
+        );
+        api.put_endpoints("other", 8080, &[ip_a]);
+        eventually(|| who((Ipv4Addr::new(10, 96, 0, 2), 80)), 'a');
+        assert!((0..24).all(|_| who((VIP, 80)) == first));
+
+        // Its endpoint goes: the client goes to the other, and stays there when the first comes back.
+        let (left, other) = if first == 'a' { (ip_b, 'b') } else { (ip_a, 'a') };
+        api.put_endpoints("web", 8080, &[left]);
+        eventually(|| who((VIP, 80)), other);
+        api.put_endpoints("web", 8080, &[ip_a, ip_b]);
+        assert!((0..24).all(|_| who((VIP, 80)) == other));
+
+        // A second without a connection, and chance decides again.
+        service(1);
+        let mut seen = BTreeSet::new();
+        eventually(
+            || {
+                std::thread::sleep(Duration::from_millis(1200));
+                seen.insert(who((VIP, 80)));
+                seen.len()
+            },
+            2,
+        );
+    });
+}
+
 /// Whether bridged packets pass the IP firewall differs from machine to machine: both must work.
 fn set_bridge_netfilter(on: bool) {
     let path = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
@@ -172,8 +239,9 @@ fn sticky_clients_and_rules_removed_behind_our_back() {
         api.put_endpoints("web", 8080, &[ip_a, ip_b]);
         let (_token, _proxy) = start_proxy(&api);
         eventually(|| client.hear((VIP, 80)).len() > 9, true);
-        let heard: BTreeSet<String> = (0..16).map(|_| client.hear((VIP, 80))).collect();
-        assert_eq!(heard.len(), 1, "{heard:?}");
+        let first = client.hear((VIP, 80));
+        let stays = |times: usize| (0..times).all(|_| client.hear((VIP, 80)) == first);
+        assert!(stays(16), "{first}");
 
         let removed = std::process::Command::new("/usr/sbin/nft")
             .args(["delete", "table", "ip", &proxy::default_table("leme0")])

@@ -13,6 +13,14 @@ pub(super) enum Frontend {
     Node(Protocol, u16),
 }
 
+impl Frontend {
+    /// The transport protocol.
+    pub(super) fn protocol(self) -> Protocol {
+        let (Frontend::Cluster(_, protocol, _) | Frontend::Node(protocol, _)) = self;
+        protocol
+    }
+}
+
 /// Where a connection is sent.
 pub(super) type Backend = (Ipv4Addr, u16);
 
@@ -20,8 +28,8 @@ pub(super) type Backend = (Ipv4Addr, u16);
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct Target {
     pub(super) backends: BTreeSet<Backend>,
-    /// A client keeps its endpoint.
-    pub(super) sticky: bool,
+    /// How many seconds a client keeps its endpoint after its last connection, if at all.
+    pub(super) sticky: Option<u32>,
 }
 
 /// What of the node matters to rules.
@@ -68,7 +76,9 @@ impl Rules {
 
 /// The rules of one service.
 pub(super) fn desired(model: &Model, key: &Key, scope: &Scope) -> BTreeMap<Frontend, Target> {
-    let Some(service) = model.service(key) else { return BTreeMap::new() };
+    let Some(service) = model.service(key).filter(|service| !service.unproxied) else {
+        return BTreeMap::new();
+    };
     let mut rules = BTreeMap::new();
     for port in &service.ports {
         let cluster = target(model, key, service, port, local(service.internal_local, scope));
@@ -125,7 +135,9 @@ mod tests {
 
     fn model(service: Value, slices: &[Value]) -> Model {
         let mut model = Model::default();
-        let service = serde_json::from_value(json!({ "spec": service })).unwrap();
+        let labels = service["labels"].clone();
+        let service = json!({ "metadata": {"labels": labels}, "spec": service });
+        let service = serde_json::from_value(service).unwrap();
         model.put_service(key(), ServiceInfo::of(&service));
         for (index, slice) in slices.iter().enumerate() {
             let slice = serde_json::from_value(slice.clone()).unwrap();
@@ -141,7 +153,7 @@ mod tests {
             .iter()
             .map(|(frontend, target)| {
                 let to: Vec<_> = target.backends.iter().map(backend).collect();
-                let sticky = if target.sticky { " sticky" } else { "" };
+                let sticky = target.sticky.map(|s| format!(" sticky {s}")).unwrap_or_default();
                 match frontend {
                     Frontend::Cluster(ip, protocol, port) => {
                         format!("{}:{ip}:{port} -> {}{sticky}", protocol.name(), to.join(","))
@@ -231,8 +243,8 @@ mod tests {
                 "externalTrafficPolicy": "Local", "ports": [{"port": 80, "nodePort": 30080}]}),
             &slices,
             &[
-                "tcp:10.96.0.1:80 -> 10.244.0.2:80,10.244.1.2:80 sticky",
-                "tcp:*:30080 -> 10.244.0.2:80 sticky",
+                "tcp:10.96.0.1:80 -> 10.244.0.2:80,10.244.1.2:80 sticky 10800",
+                "tcp:*:30080 -> 10.244.0.2:80 sticky 10800",
             ],
         );
     }
@@ -244,10 +256,28 @@ mod tests {
             json!({"clusterIP": "None", "ports": [{"port": 80}]}),
             json!({"type": "ExternalName", "externalName": "example.org", "ports": [{"port": 80}]}),
             json!({"clusterIP": "10.96.0.10", "ports": [{"port": 53}]}),
+            // Red when the labels are not looked at.
+            json!({"labels": {"service.kubernetes.io/headless": ""}, "clusterIP": "10.96.0.1", "ports": [{"port": 80}]}),
+            json!({"labels": {"service.kubernetes.io/service-proxy-name": "other"}, "clusterIP": "10.96.0.1",
+                "ports": [{"port": 80}]}),
             json!({"clusterIP": "fd00::1", "ports": [{"port": 53}]}),
             json!({"clusterIP": "10.96.0.1", "ports": [{"port": 0}, {"port": 70000}]}),
         ] {
             check(spec, &slices, &[]);
+        }
+    }
+
+    #[test]
+    fn clients_stay_as_long_as_the_service_says() {
+        for (asked, kept) in
+            [(json!(null), 10_800), (json!(7), 7), (json!(0), 10_800), (json!(99_999), 86_400)]
+        {
+            check(
+                json!({"clusterIP": "10.96.0.1", "ports": [{"port": 80}], "sessionAffinity": "ClientIP",
+                    "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": asked}}}),
+                &[],
+                &[&format!("tcp:10.96.0.1:80 ->  sticky {kept}")],
+            );
         }
     }
 

@@ -1,8 +1,7 @@
 //! Service rules: watches Services and EndpointSlices and keeps one nftables table equal to them. Knows when to send what to
 //! `nft`; the rules themselves are decided in [`desired`] and worded in [`script`].
-//!
-//! Limits: `sessionAffinity: ClientIP` hashes the client's address onto the endpoints, so its timeout is not counted.
 
+mod affinity;
 mod desired;
 mod script;
 
@@ -97,7 +96,7 @@ impl Proxy {
         let next = Programmed::from(&self.rules, self.programmed.as_ref());
         let script = match &self.programmed {
             Some(held) => script::difference(&self.config.table, held, &next),
-            None => script::full(&self.config, &next),
+            None => script::full(&self.config, &next, self.bonds().await),
         };
         if !script.is_empty() {
             self.behind = true;
@@ -110,9 +109,36 @@ impl Proxy {
         self.behind = false;
         let held = self.programmed.take().unwrap_or_default();
         let udp = script::udp_changes(&held, &next);
+        if script::unbinds(&held, &next) {
+            self.unbind(&next).await;
+        }
         self.programmed = Some(next);
         forget_udp(udp).await;
         Ok(())
+    }
+
+    /// The clients that are bound to endpoints.
+    async fn bonds(&self) -> Vec<affinity::Bond> {
+        affinity::list(&self.config.table).await.unwrap_or_else(|error| {
+            tracing::warn!(table = %self.config.table, "clients may change their endpoint: {error:#}");
+            Vec::new()
+        })
+    }
+
+    /// Lets clients go whose endpoint is gone. New ones are not bound to it any more, since the rules come first.
+    async fn unbind(&self, next: &Programmed) {
+        let bonds = self.bonds().await;
+        let gone: Vec<_> = bonds.iter().filter(|bond| !next.holds(bond)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let script = affinity::remove(&self.config.table, &gone);
+        if let Err(error) = nft::apply(&script).await {
+            tracing::error!(
+                clients = gone.len(),
+                "clients stay with endpoints that are gone: {error:#}"
+            );
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! The shape decides the speed. There is no chain per service: `services` sends a destination to a chain for its number of
 //! slots, which draws a slot and finds the endpoint in one flat map. A change is a few elements, whatever the cluster's size.
+//!
+//! A client that stays with its endpoint is in a map that the kernel fills: after the endpoint is chosen, the first packet of a
+//! connection writes or renews the entry, which the next connection finds before anything is drawn.
 
+use super::affinity::{self, Bond};
 use super::desired::{Backend, Frontend, Rules, Target};
 use super::{Cidr, ProxyConfig};
 use crate::model::Protocol;
@@ -14,8 +18,10 @@ use std::sync::Arc;
 
 /// Up to this many endpoints a drawing frontend has exactly one slot for each.
 const EXACT: usize = 64;
-/// Slot counts for sticky and node-port frontends and for many endpoints: the first with four slots per endpoint, else the last.
+/// Slot counts for node-port frontends and for many endpoints: the first with four slots per endpoint, else the last.
 const COARSE: [usize; 3] = [64, 512, 4096];
+/// Clients that can be bound to an endpoint; more are led as if each connection were their first.
+const CLIENTS: usize = 65_536;
 /// Elements per `add element`.
 const BATCH: usize = 1000;
 
@@ -31,6 +37,8 @@ pub(super) struct Programmed {
     parts: BTreeMap<Frontend, Arc<Part>>,
     /// How many frontends lead to an endpoint.
     hairpin: BTreeMap<Ipv4Addr, usize>,
+    /// How many frontends remember their clients for so many seconds.
+    remembering: BTreeMap<(Protocol, u32), usize>,
 }
 
 /// UDP frontends and all that they lead to.
@@ -54,7 +62,15 @@ impl Programmed {
             next.parts.insert(frontend, part);
         }
         let mut hairpin = before.hairpin.clone();
-        for (_, held, part) in changes(before, &next) {
+        let mut remembering = before.remembering.clone();
+        for (frontend, held, part) in changes(before, &next) {
+            let key = |part: &Part| part.target.sticky.map(|s| (frontend.protocol(), s));
+            if let Some(key) = part.and_then(key) {
+                *remembering.entry(key).or_default() += 1;
+            }
+            if let Some(key) = held.and_then(key) {
+                *remembering.entry(key).or_default() -= 1;
+            }
             for (ip, _) in part.iter().flat_map(|part| &part.target.backends) {
                 *hairpin.entry(*ip).or_default() += 1;
             }
@@ -64,16 +80,31 @@ impl Programmed {
         }
         hairpin.retain(|_, count| *count > 0);
         next.hairpin = hairpin;
+        remembering.retain(|_, count| *count > 0);
+        next.remembering = remembering;
         next
     }
+
+    /// Whether a client may stay with its endpoint.
+    pub(super) fn holds(&self, bond: &Bond) -> bool {
+        let (address, protocol, port) = bond.asked;
+        let cluster = self.parts.get(&Frontend::Cluster(address, protocol, port));
+        let part = cluster.or_else(|| self.parts.get(&Frontend::Node(protocol, port)));
+        let target = part.map(|part| &part.target).filter(|target| target.sticky.is_some());
+        target.is_some_and(|target| target.backends.contains(&bond.backend))
+    }
+}
+
+/// Whether clients may be bound to what `next` does not have any more.
+pub(super) fn unbinds(held: &Programmed, next: &Programmed) -> bool {
+    changes(held, next).iter().any(|(_, held, _)| held.is_some_and(|p| p.target.sticky.is_some()))
 }
 
 /// The UDP frontends that differ, with what they lead to in `next`.
 pub(super) fn udp_changes(held: &Programmed, next: &Programmed) -> Current {
     let mut current = Current::new();
     for (frontend, _, new) in changes(held, next) {
-        let (Frontend::Cluster(_, protocol, _) | Frontend::Node(protocol, _)) = frontend;
-        if protocol == Protocol::Udp {
+        if frontend.protocol() == Protocol::Udp {
             let backends = new.map(|new| new.target.backends.clone());
             current.insert(frontend, backends.unwrap_or_default());
         }
@@ -104,7 +135,7 @@ fn changes<'a>(
 impl Part {
     fn new(frontend: Frontend, target: &Target, held: Option<&Part>) -> Part {
         let held = held.map_or(&[][..], |held| &held.slots);
-        let count = slot_count(target.backends.len(), exact(frontend, target));
+        let count = slot_count(target.backends.len(), exact(frontend));
         Part { target: target.clone(), slots: fill(held, &target.backends, count) }
     }
 
@@ -128,14 +159,57 @@ impl Part {
             elements
                 .insert((slot_map, format!("{destination} . {slot}")), format!("{ip} . {port}"));
         }
-        let chain = chain(frontend, self.target.sticky, self.slots.len());
+        let chain = chain(frontend, self.slots.len());
         elements.insert((services, destination), format!("goto {chain}"));
+        if let Some(seconds) = self.target.sticky {
+            let (set, key) = remembered(frontend);
+            let chain = remember_chain(frontend.protocol(), seconds);
+            elements.insert((set, key), format!("goto {chain}"));
+        }
     }
 }
 
+/// Where it is written that a frontend remembers its clients.
+fn remembered(frontend: Frontend) -> (&'static str, String) {
+    match frontend {
+        Frontend::Cluster(ip, protocol, port) => {
+            let set = match protocol {
+                Protocol::Tcp => "sticky-tcp",
+                Protocol::Udp => "sticky-udp",
+                Protocol::Sctp => "sticky-sctp",
+            };
+            (set, format!("{ip} . {port}"))
+        }
+        Frontend::Node(protocol, port) => {
+            let set = match protocol {
+                Protocol::Tcp => "stickyports-tcp",
+                Protocol::Udp => "stickyports-udp",
+                Protocol::Sctp => "stickyports-sctp",
+            };
+            (set, port.to_string())
+        }
+    }
+}
+
+fn remember_chain(protocol: Protocol, seconds: u32) -> String {
+    format!("remember-{}-{seconds}", protocol.name())
+}
+
+/// The chain that binds a client to the endpoint it was led to, or goes on doing so.
+fn add_remember_chain(table: &str, (protocol, seconds): (Protocol, u32)) -> String {
+    format!(
+        "add chain ip {table} {chain} {{ meta l4proto {protocol} update @{map} {{ \
+         ip saddr . ct original ip daddr . meta l4proto . ct original proto-dst timeout {seconds}s : \
+         ip daddr . th dport }}; }}\n",
+        chain = remember_chain(protocol, seconds),
+        protocol = protocol.name(),
+        map = affinity::MAP,
+    )
+}
+
 /// Whether a frontend gets exactly one slot per endpoint.
-fn exact(frontend: Frontend, target: &Target) -> bool {
-    matches!(frontend, Frontend::Cluster(..)) && !target.sticky
+fn exact(frontend: Frontend) -> bool {
+    matches!(frontend, Frontend::Cluster(..))
 }
 
 fn slot_count(backends: usize, exact: bool) -> usize {
@@ -146,10 +220,9 @@ fn slot_count(backends: usize, exact: bool) -> usize {
     COARSE.into_iter().find(|count| *count >= backends * 4).unwrap_or(last)
 }
 
-fn chain(frontend: Frontend, sticky: bool, count: usize) -> String {
+fn chain(frontend: Frontend, count: usize) -> String {
     let prefix = if matches!(frontend, Frontend::Node(..)) { "node-" } else { "" };
-    let how = if sticky { "stick" } else { "draw" };
-    format!("{prefix}{how}-{count}")
+    format!("{prefix}draw-{count}")
 }
 
 /// Spreads `backends` evenly over `count` slots, moving as few of the slots `held` before as that takes.
@@ -182,10 +255,12 @@ fn fill(held: &[Backend], backends: &BTreeSet<Backend>, count: usize) -> Vec<Bac
     slots.into_iter().filter_map(|slot| slot.or_else(|| rest.next())).collect()
 }
 
-/// The transaction that replaces whatever is there.
-pub(super) fn full(config: &ProxyConfig, next: &Programmed) -> String {
+/// The transaction that replaces whatever is there. Of the clients that were bound before, those in `bonds` stay so if they may.
+pub(super) fn full(config: &ProxyConfig, next: &Programmed, bonds: Vec<Bond>) -> String {
     let fill = difference(&config.table, &Programmed::default(), next);
-    nft::drop_table(&config.table) + &table(config) + &fill
+    let bonds: Vec<Bond> = bonds.into_iter().filter(|bond| next.holds(bond)).collect();
+    let kept = affinity::restore(&config.table, &bonds);
+    nft::drop_table(&config.table) + &table(config) + &fill + &kept
 }
 
 /// The transaction that leads from `held` to `next`; empty when they are equal.
@@ -206,7 +281,14 @@ pub(super) fn difference(table: &str, held: &Programmed, next: &Programmed) -> S
     };
     let removed = gone.map(|((set, key), _)| (*set, key.clone()));
     let added = come.map(|((set, key), value)| (*set, with_value(key, value)));
-    statements("delete", table, removed) + &statements("add", table, added)
+    let mut script = statements("delete", table, removed);
+    for key in held.remembering.keys().filter(|key| !next.remembering.contains_key(key)) {
+        let _ = writeln!(script, "delete chain ip {table} {}", remember_chain(key.0, key.1));
+    }
+    for key in next.remembering.keys().filter(|key| !held.remembering.contains_key(key)) {
+        script += &add_remember_chain(table, *key);
+    }
+    script + &statements("add", table, added)
 }
 
 /// One statement per set and batch of elements.
@@ -239,15 +321,38 @@ map nodeports {{ type inet_proto . inet_service : verdict; }}
 map nodeslots {{ typeof meta l4proto . th dport . {slot_key}; }}
 set silent {{ type ipv4_addr . inet_proto . inet_service; }}
 set hairpin {{ type ipv4_addr . ipv4_addr; }}
-{picks}{hooks}}}
+map {affinity} {{ typeof ip saddr . ip daddr . meta l4proto . th dport : ip daddr . th dport; \
+flags dynamic,timeout; size {CLIENTS}; }}
+{remember}{picks}{hooks}}}
 ",
         name = config.table,
+        affinity = affinity::MAP,
+        remember = remember(config),
         picks = pick_chains(),
         hooks = hooks(config),
     )
 }
 
-/// A chain for every way to find an endpoint: by chance or by client, among so many slots.
+/// What decides, at the first packet of a connection that was led somewhere, whether its client is remembered.
+fn remember(config: &ProxyConfig) -> String {
+    let (mut maps, mut rules) = (String::new(), String::new());
+    let outside = config
+        .service_cidr
+        .map_or(String::new(), |(ip, len)| format!("ct original ip daddr != {ip}/{len} "));
+    for protocol in ["tcp", "udp", "sctp"] {
+        let _ =
+            writeln!(maps, "map sticky-{protocol} {{ type ipv4_addr . inet_service : verdict; }}");
+        let _ = writeln!(maps, "map stickyports-{protocol} {{ type inet_service : verdict; }}");
+        let _ = writeln!(
+            rules,
+            "meta l4proto {protocol} ct original ip daddr . ct original proto-dst vmap @sticky-{protocol}
+meta l4proto {protocol} {outside}ct original proto-dst vmap @stickyports-{protocol}"
+        );
+    }
+    format!("{maps}chain remember {{\n{rules}}}\n")
+}
+
+/// A chain for every way to draw an endpoint among so many slots.
 fn pick_chains() -> String {
     let mut script = String::new();
     let mut chain = |name: String, prefix: &str, pick: &str, map: &str| {
@@ -260,9 +365,6 @@ fn pick_chains() -> String {
     }
     for count in COARSE {
         let draw = format!("numgen random mod {count}");
-        let stick = format!("jhash ip saddr mod {count}");
-        chain(format!("stick-{count}"), "ip daddr . ", &stick, "slots");
-        chain(format!("node-stick-{count}"), "", &stick, "nodeslots");
         chain(format!("node-draw-{count}"), "", &draw, "nodeslots");
     }
     script
@@ -283,7 +385,8 @@ fn hooks(config: &ProxyConfig) -> String {
         };
         format!("ip daddr {} {but}goto refuse", text(cidr))
     });
-    let nat = "ip daddr . meta l4proto . th dport vmap @services
+    let nat = "dnat ip to ip saddr . ip daddr . meta l4proto . th dport map @affinity
+ip daddr . meta l4proto . th dport vmap @services
 fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @nodeports";
     let refuse = format!("ip daddr . meta l4proto . th dport @silent goto refuse\n{unknown}");
     format!(
@@ -302,10 +405,15 @@ oifname \"lo\" return
 ct status dnat ip saddr . ip daddr @hairpin masquerade fully-random
 ct status dnat ip daddr . ip daddr @hairpin ip saddr != {cluster} ip daddr != {pods} masquerade fully-random
 }}
+chain received {{ type filter hook input priority filter; policy accept;
+ct state new ct status dnat jump remember
+}}
 chain forwarded {{ type filter hook forward priority filter; policy accept;
+ct state new ct status dnat jump remember
 {refuse}
 }}
 chain sent {{ type filter hook output priority filter; policy accept;
+ct state new ct status dnat jump remember
 {refuse}
 }}
 ",
@@ -359,7 +467,7 @@ mod tests {
         let target = |last: &[u8], sticky| Target { backends: backends(last), sticky };
         let vip = |last| Ipv4Addr::new(10, 96, 0, last);
         let (draw, silent, stick) =
-            (target(&[1, 2], false), target(&[], false), target(&[2], true));
+            (target(&[1, 2], None), target(&[], None), target(&[2], Some(60)));
         let wanted = [
             (Frontend::Cluster(vip(1), Protocol::Tcp, 80), draw.clone()),
             (Frontend::Cluster(vip(2), Protocol::Sctp, 80), stick),
@@ -367,12 +475,12 @@ mod tests {
             (Frontend::Node(Protocol::Udp, 30053), draw),
         ];
         let first = Programmed::from(&Rules::test(&wanted), None);
-        nft::dry_run(&full(&config(), &first)).await.unwrap();
+        nft::dry_run(&full(&config(), &first, Vec::new())).await.unwrap();
     }
 
     #[test]
     fn a_change_costs_what_it_changes() {
-        let target = |last: &[u8]| Target { backends: backends(last), sticky: false };
+        let target = |last: &[u8]| Target { backends: backends(last), sticky: None };
         let frontend = |last| Frontend::Cluster(Ipv4Addr::new(10, 96, 0, last), Protocol::Tcp, 80);
         let state = |held, all: &[(u8, &[u8])]| {
             let all: Vec<_> = all.iter().map(|(f, t)| (frontend(*f), target(t))).collect();
