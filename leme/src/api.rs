@@ -57,6 +57,11 @@ impl fmt::Display for ApiError {
 impl std::error::Error for ApiError {}
 
 impl ApiError {
+    /// Whether the same request would be refused again: it is not allowed, or not served.
+    pub fn is_final(&self) -> bool {
+        matches!(self, ApiError::Status { code: 401 | 403 | 404 | 405, .. })
+    }
+
     /// Whether the server said that it is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, ApiError::Status { code: 404, .. })

@@ -105,7 +105,7 @@ pub fn parse(source: &str, text: &str) -> Result<Vec<Document>> {
         budget: serde_saphyr::budget! { max_documents: MAX_DOCUMENTS },
     };
     let values: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| anyhow::anyhow!("{source}: {}", first_line(&error.to_string())))?;
+        .map_err(|error| anyhow::anyhow!("{source}: {}", in_one_line(&error)))?;
     let mut documents = Vec::new();
     let several = values.len() > 1;
     for (index, value) in values.into_iter().enumerate() {
@@ -116,9 +116,18 @@ pub fn parse(source: &str, text: &str) -> Result<Vec<Document>> {
     Ok(documents)
 }
 
-/// One line is enough to find the place; the rest is a drawing.
-fn first_line(text: &str) -> &str {
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("not YAML")
+/// One line is enough to find the place; the rest is a drawing, or advice to programmers.
+fn in_one_line(error: &serde_saphyr::Error) -> String {
+    let mut inner = error;
+    while let serde_saphyr::Error::WithSnippet { error, .. } = inner {
+        inner = error;
+    }
+    if let serde_saphyr::Error::DuplicateMappingKey { key, location } = inner {
+        let key = key.as_deref().unwrap_or("?");
+        return format!("line {}: key {key:?} already set in map", location.line());
+    }
+    let text = error.to_string();
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or("not YAML").to_owned()
 }
 
 /// Adds an object, or the items of a `List`.
@@ -183,6 +192,15 @@ mod tests {
         );
         assert_eq!(check("- 1"), "x.yaml: expected an object with apiVersion, kind and metadata");
         assert!(check("a: [").starts_with("x.yaml: "));
+    }
+
+    /// Red when the parser's own words are passed on.
+    #[test]
+    fn a_key_that_stands_twice_is_said_with_its_line() {
+        assert_eq!(
+            check("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  name: b\n"),
+            "x.yaml: line 5: key \"name\" already set in map"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A picture of some kinds of objects that keeps itself up to date: list, then watch, for as long as it is held.
 //!
-//! Knows: resourceVersion, expiry, that a server can go away for a while. Refuses to know: any kind by name.
+//! Knows: resourceVersion, expiry, that a server can go away for a while, that it may refuse to show a kind. Refuses to
+//! know: any kind by name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -16,14 +17,22 @@ use crate::api::{self, Api, ApiError, JSON};
 /// Pause before another try at a server that does not answer.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// A kind, whatever its version: group and plural.
+type Which = (&'static str, &'static str);
+
+fn which(kind: &Kind) -> Which {
+    (kind.group, kind.plural)
+}
+
 /// Kind, namespace and name.
-pub type Key = (&'static str, String, String);
+type Key = (Which, String, String);
 
 /// What is there now of the kinds followed.
 pub struct Picture {
     objects: HashMap<Key, Object>,
     updates: mpsc::Receiver<Update>,
-    listed: usize,
+    listed: HashSet<Which>,
+    refused: BTreeMap<Which, ApiError>,
     wanted: usize,
     _tasks: JoinSet<()>,
 }
@@ -31,19 +40,29 @@ pub struct Picture {
 enum Update {
     /// Everything there is of a kind.
     Listed(&'static Kind, Vec<Object>),
+    /// The server does not show a kind.
+    Refused(&'static Kind, ApiError),
     /// One object changed or went away.
     Changed(&'static Kind, Object, bool),
 }
 
 impl Picture {
-    /// Follows the kinds in all namespaces.
-    pub fn follow(api: &Api, kinds: &[&'static Kind]) -> Picture {
+    /// Follows the kinds, those that are namespaced in one namespace or in all.
+    pub fn follow(api: &Api, kinds: &[&'static Kind], namespace: Option<&str>) -> Picture {
         let (sender, updates) = mpsc::channel(256);
         let mut tasks = JoinSet::new();
         for kind in kinds {
-            tasks.spawn(feed(api.clone(), kind, sender.clone()));
+            let namespace = namespace.filter(|_| kind.namespaced()).map(str::to_owned);
+            tasks.spawn(feed(api.clone(), kind, namespace, sender.clone()));
         }
-        Picture { objects: HashMap::new(), updates, listed: 0, wanted: kinds.len(), _tasks: tasks }
+        Picture {
+            objects: HashMap::new(),
+            updates,
+            listed: HashSet::new(),
+            refused: BTreeMap::new(),
+            wanted: kinds.len(),
+            _tasks: tasks,
+        }
     }
 
     /// Waits for the next change and takes in all that are ready.
@@ -56,28 +75,40 @@ impl Picture {
         }
     }
 
-    /// Whether every kind has been listed once.
+    /// Whether of every kind is known what there is, or that the server does not show it.
     pub fn complete(&self) -> bool {
-        self.listed >= self.wanted
+        self.listed.len() + self.refused.len() >= self.wanted
     }
 
-    /// One object.
+    /// Why the server does not show a kind.
+    pub fn refused(&self, kind: &Kind) -> Option<&ApiError> {
+        self.refused.get(&which(kind))
+    }
+
+    /// Everything that the server does not show: the plural, and why.
+    pub fn all_refused(&self) -> impl Iterator<Item = (&'static str, &ApiError)> {
+        self.refused.iter().map(|((_, plural), why)| (*plural, why))
+    }
+
+    /// One object; the namespace does not matter for a kind without.
     pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&Object> {
-        self.objects.get(&(kind.plural, namespace.to_owned(), name.to_owned()))
+        let namespace = if kind.namespaced() { namespace } else { "" };
+        self.objects.get(&(which(kind), namespace.to_owned(), name.to_owned()))
     }
 
-    /// All objects of a kind, by its plural.
-    pub fn all<'a>(&'a self, plural: &'a str) -> impl Iterator<Item = &'a Object> {
-        self.objects.iter().filter(move |(key, _)| key.0 == plural).map(|(_, object)| object)
+    /// All objects of a kind, by its group and plural.
+    pub fn all(&self, group: &str, plural: &str) -> impl Iterator<Item = &Object> {
+        let matching = move |((known, _, _), _): &(&Key, &Object)| *known == (group, plural);
+        self.objects.iter().filter(matching).map(|(_, object)| object)
     }
 
     /// Objects of a kind whose controller or owner has this uid, by name.
-    pub fn owned<'a>(&'a self, plural: &'a str, uid: &'a str) -> Vec<&'a Object> {
+    pub fn owned(&self, group: &str, plural: &str, uid: &str) -> Vec<&Object> {
         let owns = |object: &&Object| {
             let owners = object.0["metadata"]["ownerReferences"].as_array();
             owners.into_iter().flatten().any(|owner| owner["uid"].as_str() == Some(uid))
         };
-        let mut owned: Vec<&Object> = self.all(plural).filter(owns).collect();
+        let mut owned: Vec<&Object> = self.all(group, plural).filter(owns).collect();
         owned.sort_by_key(|object| object.name());
         owned
     }
@@ -85,11 +116,16 @@ impl Picture {
     fn take(&mut self, update: Update) {
         match update {
             Update::Listed(kind, items) => {
-                self.objects.retain(|key, _| key.0 != kind.plural);
+                self.objects.retain(|key, _| key.0 != which(kind));
                 for item in items {
                     self.objects.insert(key(kind, &item), item);
                 }
-                self.listed += 1;
+                self.refused.remove(&which(kind));
+                self.listed.insert(which(kind));
+            }
+            Update::Refused(kind, why) => {
+                self.listed.remove(&which(kind));
+                self.refused.insert(which(kind), why);
             }
             Update::Changed(kind, object, true) => {
                 self.objects.remove(&key(kind, &object));
@@ -102,16 +138,26 @@ impl Picture {
 }
 
 fn key(kind: &'static Kind, object: &Object) -> Key {
-    (kind.plural, object.namespace().to_owned(), object.name().to_owned())
+    (which(kind), object.namespace().to_owned(), object.name().to_owned())
 }
 
 /// Lists and watches one kind until nobody listens any more.
-async fn feed(api: Api, kind: &'static Kind, sender: mpsc::Sender<Update>) {
+async fn feed(
+    api: Api,
+    kind: &'static Kind,
+    namespace: Option<String>,
+    sender: mpsc::Sender<Update>,
+) {
     loop {
-        match feed_once(&api, kind, &sender).await {
+        match feed_once(&api, kind, namespace.as_deref(), &sender).await {
             Ok(false) => return,
             Ok(true) => {}
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(error) => {
+                if error.is_final() && sender.send(Update::Refused(kind, error)).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
@@ -120,9 +166,10 @@ async fn feed(api: Api, kind: &'static Kind, sender: mpsc::Sender<Update>) {
 async fn feed_once(
     api: &Api,
     kind: &'static Kind,
+    namespace: Option<&str>,
     sender: &mpsc::Sender<Update>,
 ) -> Result<bool, ApiError> {
-    let (items, mut version) = api.list(kind, None, "").await?;
+    let (items, mut version) = api.list(kind, namespace, "").await?;
     if sender.send(Update::Listed(kind, items.into_iter().map(Object).collect())).await.is_err() {
         return Ok(false);
     }
@@ -132,7 +179,7 @@ async fn feed_once(
             ("allowWatchBookmarks", Some("true")),
             ("resourceVersion", Some(&version)),
         ]);
-        let path = format!("{}{query}", api::path(kind, None, None, None));
+        let path = format!("{}{query}", api::path(kind, namespace, None, None));
         let mut events = api.watch(&path, JSON).await?;
         while let Some(event) = events.next().await {
             let (type_, object) = event?;
@@ -146,5 +193,46 @@ async fn feed_once(
                 return Ok(false);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn picture(wanted: usize) -> Picture {
+        let (_, updates) = mpsc::channel(1);
+        let (objects, listed, refused) = (HashMap::new(), HashSet::new(), BTreeMap::new());
+        Picture { objects, updates, listed, refused, wanted, _tasks: JoinSet::new() }
+    }
+
+    fn kind(word: &str) -> &'static Kind {
+        leme_kinds::by_word(word).unwrap()
+    }
+
+    /// Red when lists are counted instead of kinds: the second list of pods counts for the events.
+    #[test]
+    fn a_picture_is_complete_when_every_kind_is_settled() {
+        let mut seen = picture(2);
+        seen.take(Update::Listed(kind("pods"), vec![]));
+        seen.take(Update::Listed(kind("pods"), vec![]));
+        assert!(!seen.complete());
+        let forbidden =
+            ApiError::Status { code: 403, reason: "Forbidden".to_owned(), message: String::new() };
+        seen.take(Update::Refused(kind("events"), forbidden));
+        assert!(seen.complete(), "what may not be seen is not waited for");
+        assert!(seen.refused(kind("events")).is_some());
+        seen.take(Update::Listed(kind("events"), vec![]));
+        assert!(seen.complete() && seen.refused(kind("events")).is_none());
+    }
+
+    #[test]
+    fn a_cluster_scoped_object_is_found_from_any_namespace() {
+        let mut seen = picture(1);
+        let node = json!({"metadata": {"name": "a"}});
+        seen.take(Update::Listed(kind("nodes"), vec![Object(node)]));
+        assert!(seen.get(kind("nodes"), "default", "a").is_some());
+        assert!(seen.get(kind("pods"), "", "a").is_none());
     }
 }

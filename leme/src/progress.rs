@@ -84,7 +84,7 @@ pub async fn wait_until_served(
     view: View,
 ) -> Result<()> {
     let mut picture =
-        Picture::follow(api, &kinds_for(documents.iter().map(|document| document.kind)));
+        Picture::follow(api, &kinds_for(documents.iter().map(|document| document.kind)), None);
     let mut teller = Teller::new(view);
     let waiting = async {
         loop {
@@ -159,7 +159,7 @@ impl Teller {
                 .get(document.kind, &document.namespace, &document.name)
                 .map(|object| object.uid())
                 .unwrap_or_default();
-            for child in picture.owned("pods", uid) {
+            for child in picture.owned("", "pods", uid) {
                 let shown = format!("pod/{}", child.name());
                 lines.push(line(1, &shown, &served::state(child, picture)));
             }

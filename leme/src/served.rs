@@ -98,7 +98,7 @@ fn replication_controller(object: &Object, picture: &Picture) -> State {
     if seen && ready >= wanted && number(&["status", "replicas"]) == wanted {
         return State::Works(count);
     }
-    let waiting = picture.owned("pods", object.uid()).into_iter().find_map(|child| {
+    let waiting = picture.owned("", "pods", object.uid()).into_iter().find_map(|child| {
         match pod(child, picture) {
             State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
             State::Works(_) => None,
@@ -167,7 +167,7 @@ fn route(object: &Object, picture: &Picture) -> State {
 
 fn ready_endpoints(namespace: &str, service: &str, picture: &Picture) -> usize {
     picture
-        .all("endpointslices")
+        .all("discovery.k8s.io", "endpointslices")
         .map(|slice| &slice.0)
         .filter(|slice| {
             slice["metadata"]["namespace"].as_str() == Some(namespace)
@@ -197,7 +197,7 @@ fn condition_in(conditions: &Value, type_: &str) -> Option<(bool, String)> {
 pub fn events<'a>(object: &Object, picture: &'a Picture) -> Vec<&'a Value> {
     let uid = object.uid().to_owned();
     let mut events: Vec<&Value> = picture
-        .all("events")
+        .all("", "events")
         .map(|event| &event.0)
         .filter(|event| event["involvedObject"]["uid"].as_str() == Some(&uid))
         .collect();

@@ -214,10 +214,10 @@ fn path(document: &Document) -> String {
 async fn no_pods(api: &Api) -> Result<()> {
     let background = json!({"propagationPolicy": "Background"});
     api.call("DELETE", &path(&controller()?), JSON, JSON, Some(&background)).await?;
-    let mut picture = Picture::follow(api, &[targets::kind("pods")?]);
+    let mut picture = Picture::follow(api, &[targets::kind("pods")?], None);
     let ours = |pod: &Object| pod.0["metadata"]["labels"]["app"] == NAME;
     let gone = async {
-        while !picture.complete() || picture.all("pods").any(ours) {
+        while !picture.complete() || picture.all("", "pods").any(ours) {
             picture.changed().await;
         }
     };

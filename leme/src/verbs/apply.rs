@@ -149,8 +149,13 @@ async fn create(
     object: &Value,
     dry_run: bool,
 ) -> std::result::Result<Outcome, ApiError> {
+    // What was exported carries the version of another time; what is new has none yet.
+    let mut object = object.clone();
+    if let Some(meta) = object["metadata"].as_object_mut() {
+        meta.remove("resourceVersion");
+    }
     let path = api::path(document.kind, Some(&document.namespace), None, None);
-    api.call("POST", &format!("{path}{}", query(dry_run)), JSON, JSON, Some(object)).await?;
+    api.call("POST", &format!("{path}{}", query(dry_run)), JSON, JSON, Some(&object)).await?;
     Ok(Outcome::Created)
 }
 

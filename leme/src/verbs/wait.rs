@@ -77,13 +77,18 @@ async fn until(
     deadline: Instant,
     timeout: Duration,
 ) -> Result<()> {
-    let mut picture = Picture::follow(api, &progress::kinds_for([kind]));
+    // Events about what has no namespace are in another than one's own.
+    let namespace = kind.namespaced().then_some(api.namespace.as_str());
+    let mut picture = Picture::follow(api, &progress::kinds_for([kind]), namespace);
     let mut why = String::from("the API server does not answer");
     let waiting = async {
         loop {
             picture.changed().await;
             if !picture.complete() {
                 continue;
+            }
+            if let Some(error) = picture.refused(kind) {
+                bail!("{error}");
             }
             match picture.get(kind, &api.namespace, name) {
                 None if matches!(wanted, For::Create) => {

@@ -16,16 +16,23 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
     if api.find(kind, &api.namespace, &name).await?.is_none() {
         bail!("Error from server (NotFound): {} {name:?} not found", kind.plural);
     }
-    let mut picture = Picture::follow(&api, &progress::kinds_for([kind]));
+    // Events about what has no namespace are in another than one's own.
+    let within = kind.namespaced().then_some(api.namespace.as_str());
+    let mut picture = Picture::follow(&api, &progress::kinds_for([kind]), within);
     while !picture.complete() {
         picture.changed().await;
     }
-    let namespace = if kind.namespaced() { api.namespace.as_str() } else { "" };
-    let Some(object) = picture.get(kind, namespace, &name) else {
+    if let Some(error) = picture.refused(kind) {
+        bail!("{error}");
+    }
+    let Some(object) = picture.get(kind, &api.namespace, &name) else {
         bail!("Error from server (NotFound): {} {name:?} not found", kind.plural);
     };
     let mut lines = Vec::new();
     explain(object, &documents::shown(kind, &name), 0, &picture, &mut lines);
+    for (plural, why) in picture.all_refused() {
+        lines.push(format!("{plural} were not looked at: {why}"));
+    }
     println!("{}", lines.join("\n"));
     Ok(())
 }
@@ -62,7 +69,7 @@ fn explain(object: &Object, shown: &str, depth: usize, picture: &Picture, lines:
     if depth >= MAX_DEPTH {
         return;
     }
-    for child in picture.owned("pods", object.uid()) {
+    for child in picture.owned("", "pods", object.uid()) {
         if matches!(served::state(child, picture), State::Waits(_)) {
             explain(child, &format!("pod/{}", child.name()), depth + 1, picture, lines);
         }
