@@ -8,10 +8,11 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
+use leme_serve::Lifetime;
 use leme_store::Store;
 use leme_store::cache::Cache;
 
@@ -22,7 +23,6 @@ use crate::body::RequestBody;
 use crate::discovery::Discovery;
 use crate::documents;
 use crate::inflight::{Class, InFlight, Seat};
-use crate::lifetime::Lifetime;
 use crate::node_proxy::NodeClient;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 
@@ -70,8 +70,10 @@ impl Api {
             }
             Err(_) => panicked(&what),
         };
-        if !crate::body::finished(&mut body).await && http1 {
-            // What still comes cannot be told from the next request.
+        let cut = !crate::body::finished(&mut body).await && http1;
+        if cut || (answer.status() == StatusCode::UNAUTHORIZED && !http1) {
+            // What still comes cannot be told from the next request; and a stranger does not keep a connection on which
+            // every stream is another try.
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if head { answer::without_body(answer) } else { answer }
@@ -83,6 +85,10 @@ impl Api {
         parts: Parts,
         body: &mut RequestBody,
     ) -> Result<Answer, Status> {
+        if head_bytes(&parts.headers) > MAX_HEAD {
+            let message = format!("Request header fields too large: limit is {MAX_HEAD} bytes");
+            return Err(Status::generic(431, "", message));
+        }
         // To ignore this would be to act with more power than was asked for.
         if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
             return Err(Status::generic(
@@ -168,6 +174,13 @@ impl Api {
     pub fn strategy(kind: &'static Kind) -> &'static leme_registry::Strategy {
         leme_strategy::of(kind)
     }
+}
+
+/// Bytes of a request's header fields at most. The connection refuses much more by itself.
+const MAX_HEAD: usize = 64 * 1024;
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 fn panicked(what: &str) -> Answer {

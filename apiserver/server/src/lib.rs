@@ -19,10 +19,8 @@ mod bootstrap;
 mod discovery;
 mod documents;
 mod frames;
-mod gather;
 mod identity;
 mod inflight;
-mod lifetime;
 mod listen;
 mod local;
 mod negotiate;
@@ -50,6 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leme_kinds::KINDS;
+use leme_serve::{Guard, Lifetime, Limits};
 use leme_store::cache::{Cache, Resource};
 use leme_store::{Store, StoreError};
 use serde_json::Value;
@@ -66,8 +65,6 @@ use allocate::Pools;
 use api::Api;
 use bootstrap::Front;
 use inflight::InFlight;
-use lifetime::{Guard, Lifetime};
-use listen::Acceptor;
 
 /// Where a program comes from.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +105,8 @@ pub struct ServerConfig {
     pub advertise: Vec<String>,
     /// How many requests may be under way at once.
     pub in_flight: InFlightLimits,
+    /// How many connections there may be, and how long each may take.
+    pub connections: Limits,
 }
 
 impl ServerConfig {
@@ -123,6 +122,7 @@ impl ServerConfig {
             build: Build::default(),
             advertise: Vec::new(),
             in_flight: InFlightLimits::default(),
+            connections: Limits::default(),
         }
     }
 }
@@ -206,10 +206,9 @@ impl Server {
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
         api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
-        let acceptor = Acceptor::new(tls, Arc::clone(&api), lifetime.clone());
-        for listener in listeners {
-            lifetime.spawn(Arc::clone(&acceptor).accept(listener));
-        }
+        let limits = config.connections;
+        let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
+        lifetime.spawn(served);
         lifetime.spawn(sweep::run(Arc::clone(&api)));
         Ok(Server { addresses, api, pki, lifetime, _guard: guard })
     }

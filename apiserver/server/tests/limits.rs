@@ -6,9 +6,11 @@ use bytes::Bytes;
 use common::*;
 use http::Request;
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use leme_server::{Answer, Identity, InFlightLimits};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_service::Service;
 
 const EVENTS: &str = "/api/v1/namespaces/default/events";
@@ -79,4 +81,119 @@ async fn a_read_is_under_way_until_its_answer_is_taken() {
     assert_eq!(watch.status(), 200);
     assert_too_many(ask(&api, "GET", "/api/v1/services?watch=true", "").await).await;
     assert_eq!(ask(&api, "GET", services, "").await.status(), 200);
+}
+
+/// Sends the text, then `filler` bytes more, and reads until the peer ends or has nothing more to say.
+async fn exchange(api: &Harness, text: &str, filler: usize) -> String {
+    let mut stream = api.connect(true, b"http/1.1").await;
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let piece = vec![b' '; 64 * 1024];
+    for at in (0..filler).step_by(piece.len()) {
+        stream.write_all(&piece[..piece.len().min(filler - at)]).await.unwrap();
+    }
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The Status at the end of an HTTP/1.1 answer.
+fn status_of(answer: &str) -> serde_json::Value {
+    let body = answer.split_once("\r\n\r\n").expect(answer).1;
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+/// Red when what is too large is not taken in: the connection is reset before the answer is read.
+#[tokio::test]
+async fn a_body_far_too_large_is_a_413_that_can_be_read() {
+    let api = Harness::start().await;
+    const SIZE: usize = 50_000_000;
+    let head = format!(
+        "POST {CONFIG_MAPS} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {SIZE}\r\n\r\n"
+    );
+    let status = status_of(&exchange(&api, &head, SIZE).await);
+    assert_eq!(
+        (&status["code"], &status["reason"]),
+        (&json!(413), &json!("RequestEntityTooLarge"))
+    );
+    assert_eq!(status["message"], "Request entity too large: limit is 3145728");
+}
+
+/// Red when the body is read before it is looked at: the client is told to go on.
+#[tokio::test]
+async fn a_client_that_asks_first_is_not_told_to_send_what_is_too_large() {
+    let api = Harness::start().await;
+    let head = format!(
+        "POST {CONFIG_MAPS} HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 50000000\r\n\r\n"
+    );
+    let answer = exchange(&api, &head, 0).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+}
+
+/// Red without the word: the connection ends, and the client does not know why.
+#[tokio::test]
+async fn an_answer_before_the_body_says_that_it_is_the_last() {
+    let api = Harness::start().await;
+    let head =
+        "POST /apis/no.such/v1/things HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n";
+    let answer = exchange(&api, head, 500_000).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    // A small body is read first, and the connection goes on.
+    let small = "POST /apis/no.such/v1/things HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\n{ }";
+    let last = "GET /version HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    let answers = exchange(&api, &format!("{small}{last}"), 0).await;
+    assert!(answers.starts_with("HTTP/1.1 404 "), "{answers}");
+    assert!(answers.contains("HTTP/1.1 200 OK"), "{answers}");
+}
+
+/// Red when the answer comes first: over HTTP/2 the stream is then reset, and some clients see only that.
+#[tokio::test]
+async fn a_small_body_is_taken_in_before_an_early_answer() {
+    let api = Harness::start().await;
+    let (send, receive) =
+        futures::channel::mpsc::unbounded::<Result<Frame<Bytes>, std::io::Error>>();
+    let request = Request::builder().method("POST").uri("/apis/no.such/v1/things");
+    let mut call = Box::pin(api.admin().call(request.body(StreamBody::new(receive)).unwrap()));
+    send.unbounded_send(Ok(Frame::data(Bytes::from_static(b"{")))).unwrap();
+    assert!(futures::poll!(&mut call).is_pending());
+    drop(send);
+    assert_eq!(call.await.unwrap().status(), 404);
+}
+
+/// Header bomb. Red when the refusal is left to the connection, which has no Status.
+#[tokio::test]
+async fn a_head_too_large_is_431_with_a_status() {
+    let api = Harness::start().await;
+    let bomb = |size: usize| {
+        format!(
+            "GET /version HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx-bomb: {}\r\n\r\n",
+            "x".repeat(size)
+        )
+    };
+    let status = status_of(&exchange(&api, &bomb(100_000), 0).await);
+    assert_eq!((&status["kind"], &status["code"]), (&json!("Status"), &json!(431)));
+    assert!(exchange(&api, &bomb(1_000_000), 0).await.starts_with("HTTP/1.1 431 "));
+    assert!(exchange(&api, &bomb(10_000), 0).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// CVE-2023-44487 for those who are nobody. Red when the connection stays: the sender stays ready.
+#[tokio::test]
+async fn a_stranger_is_shown_the_door_over_http2() {
+    let api = Harness::start().await;
+    let io = TokioIo::new(api.connect(false, b"h2").await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        Request::get("https://localhost/api/v1/pods").body(Empty::<Bytes>::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    answer.into_body().collect().await.unwrap();
+    let ended = async {
+        while sender.ready().await.is_ok() && !sender.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }

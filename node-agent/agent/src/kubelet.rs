@@ -16,16 +16,14 @@ use axum::extract::{Path, Query, State, WebSocketUpgrade};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use leme_cri::Runtime;
-use tokio::net::{TcpListener, TcpStream};
+use leme_serve::{Lifetime, Limits};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::view::{ContainerView, PodView, Views};
 
-/// Longest TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The common name by which the API server shows itself.
 const API_SERVER: &str = "kube-apiserver-kubelet-client";
 /// The organisation that may do everything.
@@ -44,6 +42,16 @@ pub struct Context {
 
 type Pairs = Vec<(String, String)>;
 
+/// Every pod reaches the port, and nobody but the API server has business there.
+fn limits() -> Limits {
+    Limits {
+        connections: 2_000,
+        per_peer: 1_500,
+        head: Duration::from_secs(10),
+        ..Limits::default()
+    }
+}
+
 /// Serves until cancelled. Connections that are open then are cut.
 pub async fn serve(
     listener: TcpListener,
@@ -51,43 +59,22 @@ pub async fn serve(
     context: Context,
     token: CancellationToken,
 ) {
-    let acceptor = tokio_rustls::TlsAcceptor::from(tls);
     let app = router(context);
-    loop {
-        let accepted = tokio::select! {
-            () = token.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(acceptor.clone(), stream, app.clone());
-                let token = token.clone();
-                tokio::spawn(async move { token.run_until_cancelled(connection).await });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: wait for some to come back.
-                tracing::warn!(%error, "kubelet API: accept failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn connection(acceptor: tokio_rustls::TlsAcceptor, stream: TcpStream, app: Router) {
-    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "kubelet API: handshake failed"),
-        Err(_) => return tracing::debug!("kubelet API: handshake timed out"),
+    let service = move |peer: &leme_serve::Peer<'_>| {
+        let certificate = peer.certificates.and_then(<[_]>::first);
+        let allowed = certificate.is_some_and(|c| may_ask(c.as_ref()));
+        TowerToHyperService::new(if allowed {
+            app.clone()
+        } else {
+            Router::new().fallback(forbidden)
+        })
     };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
-    let allowed = certificate.is_some_and(|c| may_ask(c.as_ref()));
-    let app = if allowed { app } else { Router::new().fallback(forbidden) };
-    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    let service = TowerToHyperService::new(app);
-    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await
-    {
-        tracing::debug!(%error, "kubelet API: connection ended");
+    let lifetime = Lifetime::default();
+    tokio::select! {
+        () = leme_serve::serve(vec![listener], Some(tls), limits(), service, lifetime.clone()) => {}
+        () = token.cancelled() => {}
     }
+    lifetime.end(Duration::ZERO).await;
 }
 
 async fn forbidden() -> Response {

@@ -13,6 +13,8 @@ use http_body_util::{BodyExt, Full};
 use leme_server::{Answer, Identity, LocalService, Server, ServerConfig};
 use leme_store::memory::MemoryStore;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 /// Longer than anything takes on a busy machine; a test that waits so long has failed.
@@ -142,6 +144,27 @@ impl Harness {
 
     pub async fn delete(&self, path: &str) -> Read {
         self.raw("DELETE", path, &[], b"").await
+    }
+
+    /// A TLS connection as the administrator, or as a stranger, that speaks one protocol.
+    pub async fn connect(&self, admin: bool, protocol: &[u8]) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.server.pki().ca_der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = if admin {
+            let (certificate, key) = self.server.pki().admin.der().unwrap();
+            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        } else {
+            builder.with_no_client_auth()
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(self.server.addresses()[0]).await.unwrap();
+        let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
     /// Opens a watch.

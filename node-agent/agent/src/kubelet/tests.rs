@@ -6,10 +6,12 @@ use std::path::Path;
 
 use futures::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
 use leme_node_core::pod::{Event, Observed, PodMachine};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Message as Frame, client::IntoClientRequest};
 
 use super::*;

@@ -13,7 +13,7 @@ const LAST: Duration = Duration::from_secs(5);
 
 /// A handle on the server's tasks; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Lifetime {
+pub struct Lifetime {
     stopping: CancellationToken,
     killed: CancellationToken,
     tasks: TaskTracker,
@@ -76,4 +76,4 @@ impl Drop for Guard {
 }
 
 /// Ends the tasks when the server is dropped without a shutdown.
-pub(crate) struct Guard(pub Lifetime);
+pub struct Guard(pub Lifetime);

@@ -15,10 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What is worth a system call: the largest TLS record.
 const FULL: usize = 16 * 1024;
 
-/// Gathers what is written to `inner`, or passes it through.
+/// Gathers what is written to `inner`. Its user must read in every turn, as HTTP/2 does and HTTP/1.1 does not.
 pub(crate) struct Gather<T> {
     inner: T,
-    gathers: bool,
     /// Not written yet from `written` on. Without an allocation when there is nothing: idle connections are many.
     buffer: Vec<u8>,
     written: usize,
@@ -27,9 +26,9 @@ pub(crate) struct Gather<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Gather<T> {
-    /// Over a stream; `gathers` only if its user reads in every turn, as HTTP/2 does and HTTP/1.1 does not.
-    pub fn new(inner: T, gathers: bool) -> Gather<T> {
-        Gather { inner, gathers, buffer: Vec::new(), written: 0, flush: false }
+    /// Over a stream.
+    pub(crate) fn new(inner: T) -> Gather<T> {
+        Gather { inner, buffer: Vec::new(), written: 0, flush: false }
     }
 
     /// Writes out what was gathered.
@@ -63,11 +62,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gather<T> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.gathers {
-            // A peer that takes nothing may still say something; the task is woken when it takes more.
-            if let Poll::Ready(Err(error)) = self.poll_settle(context) {
-                return Poll::Ready(Err(error));
-            }
+        // A peer that takes nothing may still say something; the task is woken when it takes more.
+        if let Poll::Ready(Err(error)) = self.poll_settle(context) {
+            return Poll::Ready(Err(error));
         }
         Pin::new(&mut self.inner).poll_read(context, into)
     }
@@ -87,9 +84,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gather<T> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if !self.gathers {
-            return Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        }
         if self.buffer.len() >= FULL {
             ready!(self.poll_drain(context))?;
         }
@@ -109,13 +103,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gather<T> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.gathers || self.inner.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.gathers {
-            return Pin::new(&mut self.inner).poll_flush(context);
-        }
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.flush || !self.buffer.is_empty() {
             // A task that wakes itself has its turn after those that are waiting.
             context.waker().wake_by_ref();
@@ -137,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn small_writes_leave_together_at_the_next_read() {
         let (near, mut far) = duplex(64);
-        let mut gather = Gather::new(near, true);
+        let mut gather = Gather::new(near);
         gather.write_all(b"one ").await.unwrap();
         gather.flush().await.unwrap();
         gather.write_all(b"two").await.unwrap();
@@ -152,19 +143,17 @@ mod tests {
 
     #[tokio::test]
     async fn large_writes_and_the_rest_arrive_whole() {
-        for gathers in [false, true] {
-            let (near, mut far) = duplex(1000);
-            let mut gather = Gather::new(near, gathers);
-            let sent: Vec<u8> = (0..FULL * 3 + 7).map(|at| at as u8).collect();
-            let copy = sent.clone();
-            let write = async move {
-                gather.write_all(&copy).await.unwrap();
-                gather.shutdown().await.unwrap();
-            };
-            let mut read = Vec::new();
-            let (_, done) = tokio::join!(write, far.read_to_end(&mut read));
-            done.unwrap();
-            assert_eq!(read, sent, "gathers: {gathers}");
-        }
+        let (near, mut far) = duplex(1000);
+        let mut gather = Gather::new(near);
+        let sent: Vec<u8> = (0..FULL * 3 + 7).map(|at| at as u8).collect();
+        let copy = sent.clone();
+        let write = async move {
+            gather.write_all(&copy).await.unwrap();
+            gather.shutdown().await.unwrap();
+        };
+        let mut read = Vec::new();
+        let (_, done) = tokio::join!(write, far.read_to_end(&mut read));
+        done.unwrap();
+        assert_eq!(read, sent);
     }
 }

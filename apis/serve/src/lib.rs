@@ -1,0 +1,187 @@
+//! The one accept loop of everything that answers HTTP: API server, kubelet port, router.
+//!
+//! Knows: sockets, TLS, connections and their bounds, HTTP/1.1 and HTTP/2 as protocols. Refuses to know: what requests
+//! mean, and who may ask.
+//!
+//! Invariants:
+//! - Every connection is bounded: in number (in all and for each peer), in the time of its handshake, of its request
+//!   heads and of its idleness, in the size of its heads, in the streams that it has open, starts and gives up.
+//! - When all places are taken, an idle connection makes room, first one of the peer that has the most.
+//! - One task per connection, so that what goes wrong in one stays there. No lock is held across an await.
+
+mod connection;
+mod crowd;
+mod gather;
+mod guard;
+mod lifetime;
+mod limits;
+mod rate;
+mod turn;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use rustls_pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+pub use crowd::Connection;
+pub use lifetime::{Guard, Lifetime};
+pub use limits::Limits;
+
+use connection::Protocols;
+use crowd::{Crowd, Place};
+use guard::Guarded;
+
+/// Any error of a body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Out of file descriptors: wait for some to come back.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The other end of a connection, as the service for it is made.
+pub struct Peer<'a> {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// Where it came to.
+    pub local: SocketAddr,
+    /// What it showed, verified as the TLS configuration says; none without TLS.
+    pub certificates: Option<&'a [CertificateDer<'static>]>,
+    /// The connection itself.
+    pub connection: Connection,
+}
+
+/// Serves each connection of the listeners with the service that `service` makes for its peer, until the lifetime's
+/// "finish what you do"; connections are tasks of the lifetime and drain. HTTP/2 is spoken where TLS negotiates it.
+pub async fn serve<F, S, B>(
+    listeners: Vec<TcpListener>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    limits: Limits,
+    service: F,
+    lifetime: Lifetime,
+) where
+    F: Fn(&Peer<'_>) -> S + Send + Sync + 'static,
+    S: Service<
+            http::Request<Incoming>,
+            Response = http::Response<B>,
+            Error = std::convert::Infallible,
+        > + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let door = Arc::new(Door {
+        tls: tls.map(TlsAcceptor::from),
+        protocols: Protocols::new(&limits),
+        crowd: Crowd::new(limits),
+        limits,
+        service,
+        lifetime,
+    });
+    futures::future::join_all(
+        listeners.into_iter().map(|listener| Arc::clone(&door).accept(listener)),
+    )
+    .await;
+}
+
+/// What every connection of one server needs.
+struct Door<F> {
+    tls: Option<TlsAcceptor>,
+    protocols: Protocols,
+    crowd: Arc<Crowd>,
+    limits: Limits,
+    service: F,
+    lifetime: Lifetime,
+}
+
+impl<F, S, B> Door<F>
+where
+    F: Fn(&Peer<'_>) -> S + Send + Sync + 'static,
+    S: Service<
+            http::Request<Incoming>,
+            Response = http::Response<B>,
+            Error = std::convert::Infallible,
+        > + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.lifetime.stopping() => return,
+            };
+            match accepted {
+                Ok((stream, address)) => match self.crowd.enter(address.ip()) {
+                    Some(place) => {
+                        let door = Arc::clone(&self);
+                        self.lifetime
+                            .spawn(async move { door.connection(stream, address, place).await });
+                    }
+                    None => tracing::debug!(%address, "refused a connection: too many"),
+                },
+                Err(error) if of_one_connection(error.kind()) => {}
+                Err(error) => {
+                    // Out of descriptors, most likely: whoever is idle gives one back.
+                    tracing::warn!(%error, "accept failed");
+                    self.crowd.make_room();
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, address: SocketAddr, place: Place) {
+        // Small answers leave at once. A socket that refuses the option still works.
+        let _ = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else { return };
+        let connection = place.connection().clone();
+        let Some(tls) = &self.tls else {
+            let peer = Peer { address, local, certificates: None, connection };
+            let service = (self.service)(&peer);
+            return self
+                .protocols
+                .http1(Guarded::new(stream, place), service, &self.lifetime)
+                .await;
+        };
+        let handshake = tokio::time::timeout(self.limits.handshake, tls.accept(stream));
+        let stream = match place.connection().unless_cut(handshake).await {
+            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
+            Some(Err(_)) => return tracing::debug!("TLS handshake timed out"),
+            None => return tracing::debug!("made room during the TLS handshake"),
+        };
+        let session = stream.get_ref().1;
+        let http2 = session.alpn_protocol() == Some(b"h2".as_slice());
+        let certificates = session.peer_certificates();
+        let service = (self.service)(&Peer { address, local, certificates, connection });
+        let stream = Guarded::new(stream, place);
+        if http2 {
+            self.protocols.http2(stream, service, &self.lifetime).await;
+        } else {
+            self.protocols.http1(stream, service, &self.lifetime).await;
+        }
+    }
+}
+
+/// Errors of `accept` that only say that the peer has gone again.
+fn of_one_connection(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
