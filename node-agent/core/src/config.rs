@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{Container, ContainerPort, Pod};
 
 use crate::cri::{
-    ContainerConfig, Image, Mount, PortMapping, Propagation, SandboxConfig, Security,
+    ContainerConfig, Image, Mount, PortMapping, Propagation, SandboxConfig, Seccomp, Security,
 };
 use crate::fields::Facts;
 use crate::lookup::{Sources, Trouble};
@@ -227,7 +227,6 @@ pub struct Built {
 /// Builds a container's configuration.
 pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
     let Build { pod, container, attempt, facts, .. } = build;
-    unsupported(pod, container)?;
     let env = env::of_container(pod, container, facts, build.sources)?;
     let get = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     let words = |list: &Option<Vec<String>>| -> Vec<String> {
@@ -272,20 +271,6 @@ pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
         env,
     };
     Ok(Built { config, sub_paths, must_not_be_root })
-}
-
-/// What is asked for and cannot be given is refused, not left out.
-fn unsupported(pod: &Pod, container: &Container) -> Result<(), Trouble> {
-    let spec = spec::of(pod);
-    let asked = [
-        (spec.host_pid == Some(true), "hostPID"),
-        (spec.host_ipc == Some(true), "hostIPC"),
-        (container.volume_devices.as_ref().is_some_and(|d| !d.is_empty()), "volumeDevices"),
-    ];
-    match asked.into_iter().find(|(asked, _)| *asked) {
-        Some((_, what)) => Err(Trouble::Message(format!("{what} is not supported on this node"))),
-        None => Ok(()),
-    }
 }
 
 fn mounts<'e>(
@@ -341,7 +326,13 @@ fn security(pod: &Pod, container: &Container) -> (Security, bool) {
     };
     let mut groups = shared.supplemental_groups.unwrap_or_default();
     groups.extend(shared.fs_group.filter(|g| !groups.contains(g)));
-    let seccomp = own.seccomp_profile.or(shared.seccomp_profile);
+    let seccomp = match own.seccomp_profile.or(shared.seccomp_profile) {
+        Some(profile) if profile.type_ == "RuntimeDefault" => Seccomp::RuntimeDefault,
+        Some(profile) if profile.type_ == "Localhost" => {
+            Seccomp::Localhost(profile.localhost_profile.unwrap_or_default())
+        }
+        _ => Seccomp::Unconfined,
+    };
     let user = own.run_as_user.or(shared.run_as_user);
     let must_not = own.run_as_non_root.or(shared.run_as_non_root).unwrap_or(false);
     let security = Security {
@@ -353,7 +344,7 @@ fn security(pod: &Pod, container: &Container) -> (Security, bool) {
         no_new_privileges: own.allow_privilege_escalation == Some(false) && !privileged,
         add_capabilities: bare(capabilities.add),
         drop_capabilities: bare(capabilities.drop),
-        seccomp_default: seccomp.is_some_and(|s| s.type_ == "RuntimeDefault") && !privileged,
+        seccomp,
     };
     (security, must_not)
 }

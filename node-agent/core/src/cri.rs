@@ -28,6 +28,7 @@ pub struct PodIdentity {
 
 /// A pod sandbox: the network, IPC and UTS namespaces that the pod's containers share, and the pod's cgroup.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct SandboxConfig {
     /// Whose sandbox.
     pub pod: PodIdentity,
@@ -120,6 +121,7 @@ pub enum Propagation {
 
 /// Limits on a container. Zero means "no limit" or the kernel's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Resources {
     /// cpu.shares as of cgroup v1.
     pub cpu_shares: u64,
@@ -136,6 +138,7 @@ pub struct Resources {
 
 /// What of `securityContext` the runtime enforces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Security {
     /// All capabilities, all devices, no masks.
     pub privileged: bool,
@@ -153,12 +156,25 @@ pub struct Security {
     pub add_capabilities: Vec<String>,
     /// Capabilities dropped from it; `ALL` drops every one.
     pub drop_capabilities: Vec<String>,
-    /// The default seccomp profile is applied.
-    pub seccomp_default: bool,
+    /// Which system calls it may make; a privileged container may make all.
+    pub seccomp: Seccomp,
+}
+
+/// A container's seccomp profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Seccomp {
+    /// None.
+    #[default]
+    Unconfined,
+    /// The runtime's own.
+    RuntimeDefault,
+    /// A file below the node's directory of profiles.
+    Localhost(String),
 }
 
 /// A container to create.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct ContainerConfig {
     /// Name in the pod.
     pub name: String,

@@ -5,12 +5,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const ROOT: &str = "/sys/fs/cgroup";
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
+/// How long killed processes are waited for.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// Processes that an error names at most.
+const NAMED: usize = 8;
 
 /// How the machine's cgroups are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,25 +115,58 @@ impl Cgroup {
         pids
     }
 
-    /// Kills every process in the cgroup and waits, with a bound, until none is left.
-    pub fn kill_all(&self) -> io::Result<()> {
-        let unified_kill = self.controller("").join("cgroup.kill");
-        for round in 0..50u64 {
-            let pids = self.processes();
-            if pids.is_empty() {
-                return Ok(());
+    /// Sends a signal to every process in the cgroup and below it, and lets frozen ones run: they take no signal in.
+    pub fn signal_all(&self, signal: Signal) {
+        let at_once = signal == Signal::SIGKILL
+            && layout() == Layout::Unified
+            && fs::write(self.controller("").join("cgroup.kill"), "1").is_ok();
+        if !at_once {
+            for pid in self.processes() {
+                let _ = kill(Pid::from_raw(pid), signal);
             }
-            if layout() != Layout::Unified || fs::write(&unified_kill, "1").is_err() {
-                for pid in &pids {
-                    let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-                }
-            }
-            std::thread::sleep(Duration::from_millis((round + 1).min(20)));
         }
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("processes remain in cgroup {}", self.path.display()),
-        ))
+        // In this order: what is killed while it is frozen does nothing of its own any more.
+        self.thaw();
+    }
+
+    /// Lets everything in the cgroup and below it run that was frozen, whoever did that.
+    pub fn thaw(&self) {
+        self.directories().iter().for_each(|directory| set_frozen(directory, false));
+    }
+
+    /// Kills every process in the cgroup and waits, with a bound, until none is left. The error names what is.
+    pub fn kill_all(&self) -> io::Result<()> {
+        match kill_groups(std::slice::from_ref(self)).pop() {
+            None => Ok(()),
+            Some(left) => Err(io::Error::new(io::ErrorKind::TimedOut, left)),
+        }
+    }
+
+    /// Whether any tree has this cgroup.
+    pub fn exists(&self) -> bool {
+        !self.directories().is_empty()
+    }
+
+    /// Lets at most so many processes and threads run in the cgroup and below it; makes the cgroup where it is missing.
+    pub fn limit_processes(&self, most: u64) -> io::Result<()> {
+        let directory = self.controller("pids");
+        fs::create_dir_all(&directory)?;
+        if layout() == Layout::Unified {
+            let above = self.path.ancestors().skip(1).collect::<Vec<_>>();
+            for part in above.into_iter().rev() {
+                fs::write(Path::new(ROOT).join(part).join("cgroup.subtree_control"), "+pids")?;
+            }
+        }
+        fs::write(directory.join("pids.max"), most.to_string())
+    }
+
+    /// Takes the right to use a character device away from the cgroup, where there is a list of them (version 1).
+    pub fn deny_device(&self, major: u32, minor: u32) -> io::Result<()> {
+        if layout() == Layout::Unified || !Path::new(ROOT).join("devices").is_dir() {
+            return Ok(());
+        }
+        let file = self.controller("devices").join("devices.deny");
+        fs::write(file, format!("c {major}:{minor} rwm"))
     }
 
     /// How many times the kernel killed a process of this cgroup for memory.
@@ -174,10 +211,88 @@ impl Cgroup {
         names
     }
 
+    /// The cgroup with the first of its processes, for an error.
+    fn describe(&self) -> String {
+        let pids = self.processes();
+        let mut names: Vec<String> = pids.iter().take(NAMED).map(|pid| name_of(*pid)).collect();
+        if pids.len() > NAMED {
+            names.push(format!("{} more", pids.len() - NAMED));
+        }
+        format!("processes remain in cgroup /{}: {}", self.path.display(), names.join(", "))
+    }
+
+    /// The path, with a leading slash.
+    pub fn path(&self) -> String {
+        format!("/{}", self.path.display())
+    }
+
+    /// Processes in the cgroup itself, not in those below it.
+    pub fn own_processes(&self) -> Vec<i32> {
+        let mut pids: Vec<i32> =
+            self.directories().iter().flat_map(|directory| processes_in(directory)).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
     /// The cgroup `name` below this one.
     pub fn child(&self, name: &str) -> io::Result<Cgroup> {
         Cgroup::new(&format!("{}/{name}", self.path.display()))
     }
+}
+
+/// Kills every process of these cgroups side by side, with one bound for all. What is left: a line for each cgroup that
+/// names some of its processes.
+pub fn kill_groups(groups: &[Cgroup]) -> Vec<String> {
+    let until = Instant::now() + KILL_PATIENCE;
+    let mut alive: Vec<&Cgroup> = groups.iter().collect();
+    for round in 0u64.. {
+        alive.retain(|group| !group.processes().is_empty());
+        if alive.is_empty() || Instant::now() > until {
+            break;
+        }
+        for group in &alive {
+            // What multiplies faster than it can be counted stands still while it is.
+            if round > 3 && layout() == Layout::PerController {
+                group.directories().iter().for_each(|directory| set_frozen(directory, true));
+            }
+            group.signal_all(Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis((round + 1).min(20)));
+    }
+    alive.into_iter().map(Cgroup::describe).collect()
+}
+
+/// Names of the version 1 trees that this machine has; none where there is one tree for all.
+pub fn tree_names() -> Vec<String> {
+    match layout() {
+        Layout::Unified => Vec::new(),
+        Layout::PerController => trees()
+            .iter()
+            .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+            .collect(),
+    }
+}
+
+/// Freezes a cgroup, or lets it and those below it run, where its tree can do that.
+fn set_frozen(directory: &Path, frozen: bool) {
+    let words = if frozen { ("FROZEN", "1") } else { ("THAWED", "0") };
+    for (file, word) in [("freezer.state", words.0), ("cgroup.freeze", words.1)] {
+        let file = directory.join(file);
+        if file.exists() {
+            // A cgroup that went meanwhile holds nothing.
+            let _ = fs::write(file, word);
+        }
+    }
+    if !frozen {
+        subdirectories(directory).iter().for_each(|child| set_frozen(child, false));
+    }
+}
+
+/// A process as errors name it.
+fn name_of(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    format!("{pid} ({})", name.trim())
 }
 
 /// Roots of the version 1 trees. Symbolic links (`cpuacct` to `cpu,cpuacct`) are other names of the same tree.
@@ -199,10 +314,13 @@ fn subdirectories(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn processes_below(directory: &Path) -> Vec<i32> {
+fn processes_in(directory: &Path) -> Vec<i32> {
     let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<i32> =
-        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
+}
+
+fn processes_below(directory: &Path) -> Vec<i32> {
+    let mut pids = processes_in(directory);
     for child in subdirectories(directory) {
         pids.extend(processes_below(&child));
     }
@@ -257,6 +375,43 @@ mod tests {
             1
         );
         assert_eq!(counter("", "oom_kill"), 0);
+    }
+
+    /// Red when the thaw is taken out of `signal_all`: a frozen process takes no SIGKILL in.
+    #[test]
+    fn kills_what_froze_itself() {
+        let parent = Cgroup::new(&format!("leme-test-frozen-{}", std::process::id())).unwrap();
+        let group = parent.child("own").unwrap();
+        let Some(tree) = ["freezer", ""].iter().map(|name| group.controller(name)).find(|path| {
+            fs::create_dir_all(path).is_ok()
+                && ["freezer.state", "cgroup.freeze"].iter().any(|file| path.join(file).exists())
+        }) else {
+            panic!("this machine can freeze nothing: mount the freezer tree or cgroup2");
+        };
+        let mut child = std::process::Command::new("sleep").arg("601").spawn().unwrap();
+        fs::write(tree.join("cgroup.procs"), child.id().to_string()).unwrap();
+        set_frozen(&tree, true);
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        let ended = parent.kill_all();
+        parent.thaw();
+        assert!(ended.is_ok(), "{ended:?}");
+        assert!(!reaper.join().unwrap().success());
+        parent.remove().unwrap();
+    }
+
+    #[test]
+    fn names_what_is_left() {
+        let group = Cgroup::new(&format!("leme-test-named-{}", std::process::id())).unwrap();
+        let directory = group.controller("pids");
+        fs::create_dir_all(&directory).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("602").spawn().unwrap();
+        fs::write(directory.join("cgroup.procs"), child.id().to_string()).unwrap();
+        let text = group.describe();
+        assert!(text.contains(&group.path()) && text.contains("(sleep)"), "{text}");
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        group.kill_all().unwrap();
+        reaper.join().unwrap();
+        group.remove().unwrap();
     }
 
     #[test]

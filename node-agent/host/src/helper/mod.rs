@@ -9,7 +9,7 @@
 mod container;
 mod exec;
 mod executor;
-mod logs;
+pub mod logs;
 mod pause;
 pub mod protocol;
 mod shim;

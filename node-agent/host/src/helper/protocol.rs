@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::logs::LogLimits;
 use crate::namespaces::SandboxRequest;
 use crate::process::ProcessId;
 use crate::spec::SpecInput;
@@ -50,6 +51,9 @@ pub struct ContainerRequest {
     pub spec: SpecInput,
     /// Log file; empty for none.
     pub log_path: PathBuf,
+    /// How much of its output is kept.
+    #[serde(default)]
+    pub log_limits: LogLimits,
     /// Keep stdin open in place of `/dev/null`.
     pub stdin: bool,
     /// Score for the kernel's search for a victim.

@@ -30,12 +30,18 @@ pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(),
         .map_err(|error| Failure::invalid("create container", &error))?;
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     record_shim(&request, None).map_err(|error| Failure::failed("record shim", &error))?;
-    let log = LogFile::open(request.log_path.clone())
+    let log = LogFile::open(request.log_path.clone(), request.log_limits)
         .map_err(|error| Failure::failed("open log", &error))?;
-    let created = container::create(&request).inspect_err(|_| {
-        let _ = cgroup.kill_all();
-        let _ = cgroup.remove();
-    })?;
+    let created = container::create(&request)
+        .and_then(|created| {
+            withhold_devices(&request, &cgroup)
+                .map_err(|error| Failure::failed("withhold devices", &error))?;
+            Ok(created)
+        })
+        .inspect_err(|_| {
+            let _ = cgroup.kill_all();
+            let _ = cgroup.remove();
+        })?;
     let pid = created.pid;
     let mut shim = match Shim::new(request, cgroup, log, created, control) {
         Ok(shim) => shim,
@@ -53,6 +59,16 @@ pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(),
     result
         .map_err(|error| Failure::failed("watch container", &error))
         .map(|()| std::process::exit(0))
+}
+
+/// The runtime lets every container have tunnel devices, by which it would make network interfaces; only a privileged one
+/// may.
+fn withhold_devices(request: &ContainerRequest, cgroup: &Cgroup) -> io::Result<()> {
+    const TUN: (u32, u32) = (10, 200);
+    match request.spec.security.privileged {
+        true => Ok(()),
+        false => cgroup.deny_device(TUN.0, TUN.1),
+    }
 }
 
 /// A stream of the container, to its end.
@@ -267,13 +283,15 @@ impl Shim {
             Command::Start => self.start(),
             Command::Kill { signal, all: true } if *signal == libc::SIGKILL => {
                 let _ = kill(self.pid, Signal::SIGKILL);
-                self.cgroup.processes().into_iter().for_each(|pid| {
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                });
+                self.cgroup.signal_all(Signal::SIGKILL);
                 Ok(())
             }
-            Command::Kill { signal, .. } => crate::sys::send_signal(self.pid.as_raw(), *signal)
-                .map_err(|error| Failure::failed("kill container", &error)),
+            Command::Kill { signal, .. } => {
+                let sent = crate::sys::send_signal(self.pid.as_raw(), *signal);
+                // A container that froze itself takes no signal in.
+                self.cgroup.thaw();
+                sent.map_err(|error| Failure::failed("kill container", &error))
+            }
             Command::Resize { columns, rows } => match &self.terminal {
                 Some(terminal) => crate::terminal::resize(terminal.as_fd(), *columns, *rows)
                     .map_err(|error| Failure::failed("resize terminal", &error)),

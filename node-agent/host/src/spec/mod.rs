@@ -4,7 +4,7 @@
 
 mod capabilities;
 mod mounts;
-mod seccomp;
+pub mod seccomp;
 pub mod users;
 
 use std::collections::HashMap;
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{
     Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder,
     LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources,
-    LinuxResourcesBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxResourcesBuilder, LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,8 +85,21 @@ pub struct SecurityInput {
     pub add_capabilities: Vec<String>,
     /// Dropped capabilities, or `ALL`.
     pub drop_capabilities: Vec<String>,
-    /// Apply the default seccomp profile.
-    pub seccomp_default: bool,
+    /// Which system calls it may make; a privileged container may make all.
+    #[serde(default)]
+    pub seccomp: Seccomp,
+}
+
+/// A container's system call filter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// None.
+    #[default]
+    Unconfined,
+    /// The runtime's own profile.
+    Default,
+    /// One of the node's, as [`seccomp::read_profile`] gives it.
+    Profile(Box<LinuxSeccomp>),
 }
 
 /// Limits; zero means none.
@@ -214,10 +228,14 @@ fn linux(input: &SpecInput) -> Result<Linux, SpecError> {
     linux.set_uid_mappings(None).set_gid_mappings(None).set_sysctl(None);
     let masks = !security.privileged;
     linux.set_masked_paths(masks.then(mounts::masked_paths));
-    linux.set_readonly_paths(masks.then(mounts::readonly_paths));
+    linux.set_readonly_paths(masks.then(|| mounts::readonly_paths(input, &cgroup::tree_names())));
     linux.set_devices(security.privileged.then(mounts::host_devices));
-    let filter = security.seccomp_default && !security.privileged;
-    linux.set_seccomp(if filter { Some(seccomp::default_profile(security)?) } else { None });
+    linux.set_seccomp(match &security.seccomp {
+        _ if security.privileged => None,
+        Seccomp::Unconfined => None,
+        Seccomp::Default => Some(seccomp::default_profile(security)?),
+        Seccomp::Profile(profile) => Some(profile.as_ref().clone()),
+    });
     Ok(linux)
 }
 

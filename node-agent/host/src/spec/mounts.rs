@@ -22,8 +22,10 @@ const STANDARD: &[(&str, &str, &str, &[&str])] = &[
     ),
     ("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-    ("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
+    (CGROUPS, "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
 ];
+
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 const MASKED: &[&str] = &[
     "/proc/acpi",
@@ -47,8 +49,15 @@ pub(super) fn masked_paths() -> Vec<String> {
     MASKED.iter().map(|path| (*path).to_owned()).collect()
 }
 
-pub(super) fn readonly_paths() -> Vec<String> {
-    READONLY.iter().map(|path| (*path).to_owned()).collect()
+/// What is read-only besides the pod's mounts. Of version 1 cgroups the runtime mounts a tree each and forgets that they
+/// are to be read-only, so each is named here: who writes there lifts the container's limits.
+pub(super) fn readonly_paths(input: &SpecInput, trees: &[String]) -> Vec<String> {
+    let replaced =
+        |path: &Path| input.mounts.iter().any(|mount| path.starts_with(&mount.destination));
+    let cgroups = std::iter::once(CGROUPS.to_owned())
+        .chain(trees.iter().map(|tree| format!("{CGROUPS}/{tree}")))
+        .filter(|path| !trees.is_empty() && !replaced(Path::new(path)));
+    READONLY.iter().map(|path| (*path).to_owned()).chain(cgroups).collect()
 }
 
 /// The standard mounts, less those that the pod replaces, then the pod's, outer ones before inner ones.
@@ -89,6 +98,12 @@ fn bind(mount: &BindMount) -> Result<Mount, SpecError> {
             mount.destination
         )));
     }
+    if hides_proc(mount) {
+        return Err(SpecError::Invalid(format!(
+            "mount path {:?}: nothing but the process file system is mounted there",
+            mount.destination
+        )));
+    }
     if !mount.source.exists() {
         return Err(SpecError::Invalid(format!("mount source {:?} does not exist", mount.source)));
     }
@@ -100,6 +115,23 @@ fn bind(mount: &BindMount) -> Result<Mount, SpecError> {
         .source(&mount.source)
         .options(["rbind", propagation, access].map(String::from).to_vec())
         .build()?)
+}
+
+/// Whether a mount would take the place of something in `/proc`, where the runtime and whoever trusts `/proc` would be
+/// told by a volume instead of the kernel. A few files are made up by others on purpose.
+fn hides_proc(mount: &BindMount) -> bool {
+    const MADE_UP: &[&str] =
+        &["cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime"];
+    let Ok(inside) = mount.destination.strip_prefix("/proc") else { return false };
+    let is_proc = || {
+        rustix::fs::statfs(&mount.source)
+            .is_ok_and(|stat| stat.f_type as u64 == libc::PROC_SUPER_MAGIC as u64)
+    };
+    match inside.to_str() {
+        Some("") => !is_proc(),
+        Some(name) => !MADE_UP.contains(&name),
+        None => true,
+    }
 }
 
 /// The host's device nodes, for a privileged container.
@@ -146,6 +178,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_cgroup_tree_is_read_only_unless_a_volume_is_there() {
+        let trees = ["cpu", "memory"].map(String::from);
+        let check = |destinations: &[&str], has: &[&str], lacks: &[&str]| {
+            let mounts = destinations.iter().map(|destination| BindMount {
+                source: "/tmp".into(),
+                destination: destination.into(),
+                ..Default::default()
+            });
+            let input = SpecInput { mounts: mounts.collect(), ..Default::default() };
+            let list = readonly_paths(&input, &trees);
+            for path in has {
+                assert!(list.contains(&(*path).to_owned()), "{destinations:?}: {path}");
+            }
+            for path in lacks {
+                assert!(!list.contains(&(*path).to_owned()), "{destinations:?}: {path}");
+            }
+        };
+        let (cpu, memory) = ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory");
+        check(&[], &["/proc/sys", CGROUPS, cpu, memory], &[]);
+        check(&["/sys"], &["/proc/sys"], &[CGROUPS, cpu, memory]);
+        check(&[memory], &[CGROUPS, cpu], &[memory]);
+        assert!(!readonly_paths(&SpecInput::default(), &[]).contains(&CGROUPS.to_owned()));
+    }
+
+    #[test]
     fn a_volume_replaces_a_standard_mount_and_outer_comes_first() {
         let mount = |destination: &str| BindMount {
             source: "/tmp".into(),
@@ -164,5 +221,17 @@ mod tests {
         assert!(position("/data") < position("/data/inner/deep"));
         assert!(bind(&mount("/a/../b")).is_err());
         assert!(bind(&mount("relative")).is_err());
+        for (destination, fine) in [
+            ("/proc", false),
+            ("/proc/self/attr", false),
+            ("/proc/cpuinfo/x", false),
+            ("/proc/cpuinfo", true),
+            ("/procession", true),
+            ("/host/proc", true),
+        ] {
+            assert_eq!(bind(&mount(destination)).is_ok(), fine, "{destination}");
+        }
+        let whole = BindMount { source: "/proc".into(), ..mount("/proc") };
+        assert!(bind(&whole).is_ok());
     }
 }

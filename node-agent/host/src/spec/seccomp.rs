@@ -1,11 +1,17 @@
-//! The default seccomp profile: what containers may ask of the kernel when the pod wants the runtime's default.
+//! Seccomp profiles: what containers may ask of the kernel, by the runtime's default or by a file of the node.
 //!
-//! Knows: system call names. Refuses to know: why a container needs one.
+//! Knows: system call names, the form of a profile's file. Refuses to know: why a container needs a call, who may choose.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use oci_spec::runtime::LinuxSeccompAction::ScmpActNotify;
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder, LinuxSeccompBuilder,
     LinuxSeccompOperator, LinuxSyscall, LinuxSyscallBuilder,
 };
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::{SecurityInput, SpecError};
 
@@ -72,6 +78,58 @@ const WITH_CAPABILITY: &[(&str, &str)] = &[
 const CLONE_NAMESPACES: u64 = 0x7E02_0000;
 const ENOSYS: u32 = 38;
 const AF_VSOCK: u64 = 40;
+
+/// Bytes of a profile's file at most.
+const PROFILE_BYTES: u64 = 1 << 20;
+/// Keys that are carried out, of a profile and of each of its rules. Others (`includes`, `archMap`, ...) narrow or widen
+/// the rules, so leaving them out would make another profile of it.
+const PROFILE_KEYS: &[&str] =
+    &["defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls", "comment"];
+const RULE_KEYS: &[&str] = &["names", "action", "errnoRet", "args", "comment"];
+
+/// Reads the profile `name` below the directory `root`, never from outside of it.
+///
+/// # Errors
+/// When there is none, or none that is carried out whole: the container must not run then.
+pub fn read_profile(root: &Path, name: &str) -> Result<LinuxSeccomp, SpecError> {
+    let wrong = |what: &dyn std::fmt::Display| {
+        let path = root.join(name);
+        SpecError::Invalid(format!("cannot load seccomp profile {path:?}: {what}"))
+    };
+    let bytes = read_below(root, name).map_err(|error| wrong(&error))?;
+    if bytes.len() as u64 > PROFILE_BYTES {
+        return Err(wrong(&"it is larger than 1 MiB"));
+    }
+    let text: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
+    let rules = text["syscalls"].as_array().into_iter().flatten();
+    let objects = std::iter::once((&text, PROFILE_KEYS)).chain(rules.map(|rule| (rule, RULE_KEYS)));
+    for (object, known) in objects {
+        let mut keys = object.as_object().into_iter().flatten().map(|(key, _)| key);
+        if let Some(key) = keys.find(|key| !known.contains(&key.as_str())) {
+            return Err(wrong(&format!("{key:?} is not supported")));
+        }
+    }
+    let profile: LinuxSeccomp = serde_json::from_value(text).map_err(|error| wrong(&error))?;
+    let rules = profile.syscalls().iter().flatten().map(LinuxSyscall::action);
+    if std::iter::once(profile.default_action()).chain(rules).any(|a| a == ScmpActNotify) {
+        return Err(wrong(&"SCMP_ACT_NOTIFY is not supported"));
+    }
+    Ok(profile)
+}
+
+fn read_below(root: &Path, name: &str) -> std::io::Result<Vec<u8>> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, directory, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let below = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = File::from(rustix::fs::openat2(&root, name, flags, Mode::empty(), below)?);
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(PROFILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// The profile for a container with these capabilities.
 pub(super) fn default_profile(security: &SecurityInput) -> Result<LinuxSeccomp, SpecError> {
@@ -148,4 +206,65 @@ fn allow_when(
         .action(LinuxSeccompAction::ScmpActAllow)
         .args(vec![argument.build()?])
         .build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty profile once meant "no filter" elsewhere (CVE-2023-2431). Red when `read_profile` forgives any of these.
+    #[test]
+    fn a_profile_is_read_whole_or_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("seccomp");
+        std::fs::create_dir_all(root.join("team")).unwrap();
+        std::fs::write(directory.path().join("outside.json"), "{}").unwrap();
+        let check = |name: &str, text: Option<&str>, wrong: Option<&str>| {
+            if let Some(text) = text {
+                std::fs::write(root.join(name), text).unwrap();
+            }
+            match (read_profile(&root, name), wrong) {
+                (Ok(_), None) => {}
+                (Err(SpecError::Invalid(message)), Some(wrong)) => {
+                    assert!(message.contains(wrong), "{name}: {message}");
+                    assert!(message.starts_with("cannot load seccomp profile"), "{message}");
+                }
+                (other, _) => panic!("{name}: {other:?}"),
+            }
+        };
+        let rule = |extra: &str| {
+            format!(
+                r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                    {{"names": ["chmod"], "action": "SCMP_ACT_ERRNO"{extra}}}]}}"#
+            )
+        };
+        check("team/good.json", Some(&rule("")), None);
+        check("args.json", Some(&rule(r#", "args": [], "comment": "why""#)), None);
+        check("", None, Some("No such file"));
+        check("absent.json", None, Some("No such file"));
+        check("team", None, Some("no file"));
+        check("../outside.json", None, Some("cross-device"));
+        check("/etc/passwd", None, Some("cross-device"));
+        check("empty.json", Some(""), Some("EOF"));
+        check("object.json", Some("{}"), Some("defaultAction"));
+        check("list.json", Some("[]"), Some("invalid"));
+        check(
+            "includes.json",
+            Some(&rule(r#", "includes": {"caps": ["CAP_CHOWN"]}"#)),
+            Some("includes"),
+        );
+        check(
+            "map.json",
+            Some(r#"{"defaultAction": "SCMP_ACT_ALLOW", "archMap": []}"#),
+            Some("archMap"),
+        );
+        check(
+            "action.json",
+            Some(r#"{"defaultAction": "SCMP_ACT_MAYBE"}"#),
+            Some("unknown variant"),
+        );
+        check("notify.json", Some(r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#), Some("NOTIFY"));
+        std::os::unix::fs::symlink("/etc/hostname", root.join("link.json")).unwrap();
+        check("link.json", None, Some("cross-device"));
+    }
 }

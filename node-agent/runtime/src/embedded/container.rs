@@ -15,13 +15,15 @@ use leme_node_core::cri::{ContainerConfig, ContainerState, ContainerStatus};
 use nix::sys::signal::Signal;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::records::{self, ContainerRecord, SandboxRecord};
+use super::records::{ContainerRecord, SandboxRecord};
 use super::watch::{Connection, Order};
 use super::{EmbeddedRuntime, blocking, failed, from_failure, lock};
 use crate::{Result, RuntimeError, RuntimeEvent};
 
 const CREATE_LIMIT: Duration = Duration::from_secs(120);
-const KILL_LIMIT: Duration = Duration::from_secs(30);
+/// How often a container is killed, for what it held back a while ago may be let go of by now, and the time each takes.
+const KILL_TRIES: u32 = 10;
+const KILL_PAUSE: Duration = Duration::from_secs(3);
 const ADOPT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A container that the engine knows.
@@ -109,16 +111,19 @@ impl EmbeddedRuntime {
         }
     }
 
-    /// Takes a container in and watches it, unless it has ended already.
+    /// Takes a container in and watches it, unless it has ended already; one without a connection is to be ended.
     fn admit(&self, record: ContainerRecord, phase: Phase, connection: Option<Connection>) {
         let id = record.request.id.clone();
         let (orders, orders_end) = mpsc::channel(16);
         let (teller, phase) = watch::channel(phase);
         let entry = Arc::new(Entry { record, phase, orders, events: self.events.clone() });
-        if let Some(connection) = connection {
+        if !entry.ended() {
             let (request, events) = (entry.record.request.clone(), self.events.clone());
             tokio::spawn(async move {
-                follow(&request, connection, orders_end, &teller).await;
+                match connection {
+                    Some(connection) => follow(&request, connection, orders_end, &teller).await,
+                    None => bury(&request, &teller).await,
+                }
                 if matches!(&*teller.borrow(), Phase::Exited(_)) {
                     let _ = events.send(RuntimeEvent::ContainerExited { id: request.id.clone() });
                 }
@@ -127,9 +132,8 @@ impl EmbeddedRuntime {
         lock(&self.containers).insert(id, entry);
     }
 
-    pub(super) async fn adopt_containers(&self) -> Result<()> {
-        let found = records::load_containers(&self.config.containers())
-            .map_err(failed("read containers"))?;
+    /// Takes over what an earlier engine left running.
+    pub(super) async fn adopt_containers(&self, found: Vec<ContainerRecord>) {
         let adoptions = found.into_iter().map(|record| async move {
             let request = &record.request;
             match files::read_json::<ExitRecord>(&request.exit_file()) {
@@ -142,13 +146,19 @@ impl EmbeddedRuntime {
             match reconnect(request).await {
                 Some((connection, phase)) => self.admit(record, phase, Some(connection)),
                 None => {
-                    let exit = settle(request, &Phase::Created { pid: 0 }).await;
-                    self.admit(record, Phase::Exited(exit), None);
+                    let last = Phase::Created { pid: 0 };
+                    match settle_once(request, &last).await {
+                        Ok(exit) => self.admit(record, Phase::Exited(exit), None),
+                        // It runs, whatever that is worth: it must not be taken for one that has ended.
+                        Err(error) => {
+                            tracing::error!(container = %request.id, %error, "container without a watcher cannot be ended, trying again");
+                            self.admit(record, Phase::Running { pid: 0, started_at: 0 }, None);
+                        }
+                    }
                 }
             }
         });
         futures::future::join_all(adoptions).await;
-        Ok(())
     }
 
     pub(super) async fn forget_container(&self, id: &str) -> Result<()> {
@@ -188,9 +198,23 @@ async fn follow(
                 connection = again;
                 teller.send_replace(phase);
             }
-            None => {
-                teller.send_replace(Phase::Exited(settle(request, &last).await));
+            None => return bury(request, teller).await,
+        }
+    }
+}
+
+/// Ends a container whose shim is gone, however long that takes; until then it counts as running.
+async fn bury(request: &ContainerRequest, teller: &watch::Sender<Phase>) {
+    let last = teller.borrow().clone();
+    while !teller.is_closed() {
+        match settle_once(request, &last).await {
+            Ok(exit) => {
+                teller.send_replace(Phase::Exited(exit));
                 return;
+            }
+            Err(error) => {
+                tracing::warn!(container = %request.id, %error, "container without a watcher cannot be ended, trying again");
+                tokio::time::sleep(KILL_PAUSE).await;
             }
         }
     }
@@ -219,17 +243,19 @@ async fn reconnect(request: &ContainerRequest) -> Option<(Connection, Phase)> {
 }
 
 /// The end of a container whose shim is gone: as the shim wrote it down, or else made up after ending what is left.
-async fn settle(request: &ContainerRequest, last: &Phase) -> ExitRecord {
+///
+/// # Errors
+/// When something of it still runs.
+async fn settle_once(request: &ContainerRequest, last: &Phase) -> Result<ExitRecord> {
     let (request, last) = (request.clone(), last.clone());
-    let task = tokio::task::spawn_blocking(move || {
+    blocking("end container", move || {
         if let Ok(Some(record)) = files::read_json::<ExitRecord>(&request.exit_file()) {
-            return record;
+            return Ok(record);
         }
-        if let Ok(cgroup) = Cgroup::new(&request.spec.cgroup) {
-            let ended = cgroup.kill_all().and_then(|()| cgroup.remove());
-            if let Err(error) = ended {
-                tracing::error!(container = %request.id, %error, "container without a watcher cannot be ended");
-            }
+        let cgroup = Cgroup::new(&request.spec.cgroup).map_err(failed("find cgroup"))?;
+        cgroup.kill_all().map_err(failed("end container"))?;
+        if let Err(error) = cgroup.remove() {
+            tracing::warn!(container = %request.id, %error, "cgroup of an ended container not removed");
         }
         let _ = files::remove_tree(&request.oci_root().join(&request.id));
         let record = ExitRecord {
@@ -243,9 +269,9 @@ async fn settle(request: &ContainerRequest, last: &Phase) -> ExitRecord {
         if let Err(error) = files::write_json(&request.exit_file(), &record) {
             tracing::error!(container = %request.id, %error, "exit record cannot be written");
         }
-        record
-    });
-    task.await.unwrap_or_default()
+        Ok(record)
+    })
+    .await
 }
 
 impl Entry {
@@ -299,13 +325,14 @@ impl Entry {
                 return Ok(());
             }
         }
-        let kill = Command::Kill { signal: Signal::SIGKILL as i32, all: true };
-        let _ = self.order("kill container", kill).await;
-        if self.wait_ended(KILL_LIMIT).await {
-            Ok(())
-        } else {
-            Err(RuntimeError::Timeout(format!("kill container {}", self.record.request.id)))
+        for _ in 0..KILL_TRIES {
+            let kill = Command::Kill { signal: Signal::SIGKILL as i32, all: true };
+            let _ = self.order("kill container", kill).await;
+            if self.wait_ended(KILL_PAUSE).await {
+                return Ok(());
+            }
         }
+        Err(RuntimeError::Timeout(format!("kill container {}", self.record.request.id)))
     }
 
     pub(super) fn status(&self) -> ContainerStatus {

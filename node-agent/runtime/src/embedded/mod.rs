@@ -10,6 +10,7 @@ mod plan;
 mod purge;
 mod records;
 mod sandbox;
+mod strays;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+pub use leme_host::helper::logs::{LogLimits, rotated};
 use leme_host::helper::protocol::{Failure, Phase};
 use leme_host::images::{ImageError, ImageRecord, ImageStore};
 pub use leme_node_core::cri::PortMapping;
@@ -56,8 +58,14 @@ pub struct EmbeddedConfig {
     pub run_dir: PathBuf,
     /// Root of the image store.
     pub images: PathBuf,
-    /// Cgroup above all pods.
+    /// Directory of the node's seccomp profiles, which `localhostProfile` names.
+    pub seccomp: PathBuf,
+    /// Cgroup above all pods, and above nothing else: what runs below it and is in no record is ended.
     pub cgroup_parent: String,
+    /// Processes and threads that a pod may have at most; `None` for no limit.
+    pub pod_processes: Option<u64>,
+    /// How much of each container's output is kept.
+    pub log_limits: LogLimits,
     /// The pods' network.
     pub network: Arc<dyn SandboxNetwork>,
     /// Program whose `main` calls [`crate::helper_main`]; `/proc/self/exe` for this one.
@@ -75,6 +83,11 @@ impl EmbeddedConfig {
 
     fn namespaces(&self, sandbox: &str) -> PathBuf {
         self.run_dir.join("sandboxes").join(sandbox)
+    }
+
+    /// Cgroup of the process that holds a sandbox's shared PID namespace.
+    fn pause_cgroup(&self, sandbox: &SandboxRecord) -> String {
+        format!("{}/pause-{}", self.pod_cgroup(&sandbox.config.pod.uid), sandbox.id)
     }
 
     fn pod_cgroup(&self, uid: &str) -> String {
@@ -106,6 +119,7 @@ impl EmbeddedRuntime {
         if !rustix::process::geteuid().is_root() {
             return Err(RuntimeError::Invalid("running containers needs root".into()));
         }
+        see_cgroups()?;
         let mut config = config;
         for directory in [&config.root, &config.run_dir, &config.sandboxes(), &config.containers()]
         {
@@ -119,19 +133,18 @@ impl EmbeddedRuntime {
         leme_host::files::remove_tree(&config.run_dir.join("exec"))
             .map_err(failed("clear run directory"))?;
         let images = ImageStore::open(&config.images).map_err(failed("open image store"))?;
+        let found = strays::sweep(&config).await?;
         let runtime = Arc::new(EmbeddedRuntime {
             helper: Helper::new(&config.helper).map_err(failed("open helper program"))?,
             images,
-            sandboxes: Mutex::new(
-                records::load_sandboxes(&config.sandboxes()).map_err(failed("read sandboxes"))?,
-            ),
+            sandboxes: Mutex::new(found.sandboxes),
             containers: Mutex::default(),
             events: broadcast::channel(1024).0,
             pid_namespaces: tokio::sync::Mutex::default(),
             open: tokio::sync::RwLock::new(true),
             config,
         });
-        runtime.adopt_containers().await?;
+        runtime.adopt_containers(found.containers).await;
         Ok(runtime)
     }
 
@@ -175,6 +188,14 @@ impl EmbeddedRuntime {
 
     fn layers_in_use(&self) -> HashSet<PathBuf> {
         lock(&self.containers).values().flat_map(|entry| entry.record.layers.clone()).collect()
+    }
+}
+
+/// Where no cgroups are to be seen, containers would run without limits, and nothing would be found of them.
+fn see_cgroups() -> Result<()> {
+    match leme_host::preflight::cgroups().into_iter().next() {
+        Some(missing) => Err(RuntimeError::Invalid(missing)),
+        None => Ok(()),
     }
 }
 

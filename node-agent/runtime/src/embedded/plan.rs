@@ -9,14 +9,15 @@ use leme_host::helper::protocol::ContainerRequest;
 use leme_host::images::ImageRecord;
 use leme_host::namespaces::SandboxPaths;
 use leme_host::spec::{
-    BindMount, NamespacesInput, ProcessInput, ResourcesInput, SecurityInput, SpecInput,
+    BindMount, NamespacesInput, ProcessInput, ResourcesInput, Seccomp, SecurityInput, SpecInput,
+    seccomp,
 };
-use leme_node_core::cri::{ContainerConfig, Propagation};
+use leme_node_core::cri::{self, ContainerConfig, Propagation};
 use nix::sys::signal::Signal;
 
 use super::records::{ContainerRecord, SandboxRecord};
 use super::{EmbeddedRuntime, failed};
-use crate::Result;
+use crate::{Result, RuntimeError};
 
 impl EmbeddedRuntime {
     pub(super) fn plan_container(
@@ -34,7 +35,7 @@ impl EmbeddedRuntime {
         };
         let spec = SpecInput {
             process: process_input(config, image),
-            security: security_input(config),
+            security: security_input(config, &self.config.seccomp)?,
             resources: resources_input(config),
             namespaces: NamespacesInput {
                 net: (!sandbox.config.host_network).then(|| paths.net()),
@@ -63,6 +64,7 @@ impl EmbeddedRuntime {
                 layers: image.layers.clone(),
                 spec,
                 log_path,
+                log_limits: self.config.log_limits,
                 stdin: config.stdin,
                 oom_score_adj: config.resources.oom_score_adj,
             },
@@ -84,16 +86,23 @@ fn signal(text: &str) -> Option<i32> {
     format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
 }
 
-fn security_input(config: &ContainerConfig) -> SecurityInput {
+fn security_input(config: &ContainerConfig, profiles: &Path) -> Result<SecurityInput> {
     let security = &config.security;
-    SecurityInput {
+    let seccomp = match &security.seccomp {
+        cri::Seccomp::Unconfined => Seccomp::Unconfined,
+        cri::Seccomp::RuntimeDefault => Seccomp::Default,
+        cri::Seccomp::Localhost(name) => seccomp::read_profile(profiles, name)
+            .map(|profile| Seccomp::Profile(Box::new(profile)))
+            .map_err(|error| RuntimeError::Invalid(error.to_string()))?,
+    };
+    Ok(SecurityInput {
         privileged: security.privileged,
         readonly_rootfs: security.readonly_rootfs,
         no_new_privileges: security.no_new_privileges,
         add_capabilities: security.add_capabilities.clone(),
         drop_capabilities: security.drop_capabilities.clone(),
-        seccomp_default: security.seccomp_default,
-    }
+        seccomp,
+    })
 }
 
 fn resources_input(config: &ContainerConfig) -> ResourcesInput {

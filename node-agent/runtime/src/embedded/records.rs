@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use leme_host::files;
 use leme_host::helper::protocol::ContainerRequest;
 use leme_node_core::cri::{ContainerConfig, SandboxConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A sandbox as it was made.
@@ -50,40 +51,50 @@ impl ContainerRecord {
     }
 }
 
-/// Every sandbox on record. A directory without a record is a creation that was cut short; its namespaces, if any, go
-/// with the next stop or purge.
-pub(super) fn load_sandboxes(directory: &Path) -> io::Result<HashMap<String, SandboxRecord>> {
-    let mut found = HashMap::new();
-    for entry in subdirectories(directory)? {
-        match files::read_json::<SandboxRecord>(&entry.join(FILE)) {
-            Ok(Some(record)) => {
-                found.insert(record.id.clone(), record);
-            }
-            Ok(None) => files::remove_tree(&entry)?,
-            Err(error) => {
-                tracing::error!(path = %entry.display(), %error, "sandbox record cannot be read")
-            }
-        }
-    }
-    Ok(found)
+/// What is on record.
+#[derive(Default)]
+pub(super) struct Records {
+    pub(super) sandboxes: HashMap<String, SandboxRecord>,
+    pub(super) containers: Vec<ContainerRecord>,
+    /// Directories without a record that can be read, and of containers whose sandbox has none: creations that were cut
+    /// short, or damage. What runs for them is in no record.
+    pub(super) broken: Vec<PathBuf>,
 }
 
-/// Every container on record.
-pub(super) fn load_containers(directory: &Path) -> io::Result<Vec<ContainerRecord>> {
-    let mut found = Vec::new();
-    for entry in subdirectories(directory)? {
-        match files::read_json::<ContainerRecord>(&entry.join(FILE)) {
-            Ok(Some(record)) => found.push(record),
-            Ok(None) => files::remove_tree(&entry)?,
-            Err(error) => {
-                tracing::error!(path = %entry.display(), %error, "container record cannot be read")
+impl Records {
+    /// Reads the directories of sandboxes and of containers.
+    pub(super) fn load(sandboxes: &Path, containers: &Path) -> io::Result<Records> {
+        let mut found = Records::default();
+        for (directory, record) in load::<SandboxRecord>(sandboxes)? {
+            match record {
+                Some(record) => drop(found.sandboxes.insert(record.id.clone(), record)),
+                None => found.broken.push(directory),
             }
         }
+        for (directory, record) in load::<ContainerRecord>(containers)? {
+            match record.filter(|record| found.sandboxes.contains_key(&record.sandbox_id)) {
+                Some(record) => found.containers.push(record),
+                None => found.broken.push(directory),
+            }
+        }
+        Ok(found)
     }
-    Ok(found)
 }
 
-fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// Each directory with its record, if that can be read.
+fn load<T: DeserializeOwned>(directory: &Path) -> io::Result<Vec<(PathBuf, Option<T>)>> {
+    let read = |entry: PathBuf| {
+        let record = files::read_json::<T>(&entry.join(FILE)).unwrap_or_else(|error| {
+            tracing::error!(path = %entry.display(), %error, "record cannot be read");
+            None
+        });
+        (entry, record)
+    };
+    Ok(subdirectories(directory)?.into_iter().map(read).collect())
+}
+
+/// The directories in a directory; none if it is absent.
+pub(super) fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(directory) {
         Ok(entries) => {
             Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())

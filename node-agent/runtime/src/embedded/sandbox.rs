@@ -68,6 +68,11 @@ impl EmbeddedRuntime {
                 .collect(),
             shm_bytes: SHM_BYTES,
         };
+        if let Some(most) = self.config.pod_processes {
+            let pod = Cgroup::new(&self.config.pod_cgroup(&config.pod.uid));
+            pod.and_then(|pod| pod.limit_processes(most))
+                .map_err(failed("limit the pod's processes"))?;
+        }
         self.ask("make sandbox", &Request::Sandbox(request)).await?;
         if !config.host_network {
             let (network, ports) = (&self.config.network, &config.port_mappings);
@@ -126,12 +131,8 @@ impl EmbeddedRuntime {
         if namespaces::is_held(&target) {
             return Ok(());
         }
-        let cgroup = self.pause_cgroup(record);
+        let cgroup = self.config.pause_cgroup(record);
         self.ask("make PID namespace", &Request::Pause(PauseRequest { target, cgroup })).await
-    }
-
-    fn pause_cgroup(&self, record: &SandboxRecord) -> String {
-        format!("{}/pause-{}", self.config.pod_cgroup(&record.config.pod.uid), record.id)
     }
 
     pub(super) async fn end_sandbox(&self, id: &str) -> Result<()> {
@@ -146,7 +147,7 @@ impl EmbeddedRuntime {
             detached.map_err(failed("disconnect sandbox from the network"))?;
         }
         let (pod, pause) =
-            (self.config.pod_cgroup(&record.config.pod.uid), self.pause_cgroup(&record));
+            (self.config.pod_cgroup(&record.config.pod.uid), self.config.pause_cgroup(&record));
         blocking("remove sandbox", move || {
             remove_parts(&pod, &pause, &directory).map_err(failed("remove sandbox"))
         })

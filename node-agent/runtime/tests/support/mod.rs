@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime, SandboxNetwork, purge};
+use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime, LogLimits, SandboxNetwork, purge};
 use leme_cri::{Runtime, RuntimeError};
 use leme_host::images::ImageStore;
 use leme_node_core::cri::{
@@ -19,7 +19,8 @@ pub const IMAGE: &str = "busybox:test";
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "sleep", "true", "false", "id", "ls", "touch", "head", "yes", "dd",
     "kill", "mount", "mknod", "hostname", "stty", "env", "seq", "printf", "ps", "ip", "tail", "rm",
-    "readlink", "awk", "tr", "unshare", "test", "mv", "grep", "mkdir",
+    "readlink", "awk", "tr", "unshare", "test", "mv", "grep", "mkdir", "chmod", "umount", "ln",
+    "pwd", "sync",
 ];
 
 /// A network that gives everybody the same address.
@@ -230,7 +231,10 @@ pub fn config_in(directory: &Path) -> EmbeddedConfig {
         root: directory.join("state"),
         run_dir: directory.join("run"),
         images: directory.join("images"),
+        seccomp: directory.join("seccomp"),
         cgroup_parent: format!("leme-test-{unique}"),
+        pod_processes: Some(500),
+        log_limits: LogLimits { file_bytes: 64 << 10, files: 3 },
         network: Arc::new(NoNetwork),
         helper: PathBuf::from(env!("CARGO_BIN_EXE_leme-oci-helper")),
     }

@@ -1,0 +1,105 @@
+//! What runs on this machine for the cluster and is in no record: a container whose record was lost or damaged would run
+//! on beside the one that takes its place.
+//!
+//! Knows: that everything below the engine's cgroup is its own. Refuses to know: how records were lost.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use leme_host::cgroup::{Cgroup, kill_groups};
+use leme_host::files;
+use leme_host::namespaces::{self, SandboxPaths};
+
+use super::records::{Records, subdirectories};
+use super::{EmbeddedConfig, blocking, failed};
+use crate::{Result, RuntimeError};
+
+/// Reads the records, ends what runs and is in none, and removes what is left of it.
+///
+/// # Errors
+/// When something of it cannot be ended: nothing may be started beside it.
+pub(super) async fn sweep(config: &EmbeddedConfig) -> Result<Records> {
+    let own = config.clone();
+    let found = blocking("read records", move || {
+        let found =
+            Records::load(&own.sandboxes(), &own.containers()).map_err(failed("read records"))?;
+        end(&own.cgroup_parent, &known(&own, &found))?;
+        Ok(found)
+    })
+    .await?;
+    let lost = lost_namespaces(config, &found).map_err(failed("read run directory"))?;
+    for directory in &lost {
+        let id = directory.file_name().map(|name| name.to_string_lossy().into_owned());
+        let netns = SandboxPaths(directory.clone()).net();
+        if let Err(error) = config.network.detach(&id.unwrap_or_default(), &netns).await {
+            tracing::warn!(path = %directory.display(), %error, "lost sandbox not disconnected");
+        }
+    }
+    let broken = found.broken.clone();
+    blocking("remove strays", move || {
+        for directory in &lost {
+            namespaces::remove(directory).map_err(failed("remove lost sandbox"))?;
+        }
+        for directory in &broken {
+            tracing::warn!(path = %directory.display(), "removing what has no record");
+            files::remove_tree(directory).map_err(failed("remove what has no record"))?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Cgroups that records name.
+fn known(config: &EmbeddedConfig, found: &Records) -> HashSet<String> {
+    let containers = found.containers.iter().map(|record| record.request.spec.cgroup.clone());
+    containers.chain(found.sandboxes.values().map(|record| config.pause_cgroup(record))).collect()
+}
+
+/// Kills what runs below the parent outside of the known cgroups, and removes its cgroups.
+fn end(parent: &str, known: &HashSet<String>) -> Result<()> {
+    let strays = strays(parent, known).map_err(failed("look for strays"))?;
+    for group in strays.iter().filter(|group| !group.processes().is_empty()) {
+        tracing::warn!(cgroup = %group.path(), "ending what runs and is in no record");
+    }
+    let left = kill_groups(&strays);
+    if !left.is_empty() {
+        let message = format!("what is in no record cannot be ended: {}", left.join("; "));
+        return Err(RuntimeError::Failed { operation: "look for strays", message });
+    }
+    for group in &strays {
+        group.remove().map_err(failed("remove a cgroup"))?;
+    }
+    Ok(())
+}
+
+/// Cgroups of containers that are not known, and pods and the parent itself if they hold none that is.
+fn strays(parent: &str, known: &HashSet<String>) -> std::io::Result<Vec<Cgroup>> {
+    let parent = Cgroup::new(parent)?;
+    let mut found = Vec::new();
+    for name in parent.children() {
+        let pod = parent.child(&name)?;
+        let (kept, lost): (Vec<String>, Vec<String>) = pod
+            .children()
+            .into_iter()
+            .partition(|child| known.contains(&format!("{}/{child}", pod.path())));
+        if kept.is_empty() {
+            found.push(pod);
+            continue;
+        }
+        for child in lost {
+            found.push(pod.child(&child)?);
+        }
+    }
+    Ok(found)
+}
+
+fn lost_namespaces(config: &EmbeddedConfig, found: &Records) -> std::io::Result<Vec<PathBuf>> {
+    let recorded = |directory: &PathBuf| {
+        let name = directory.file_name().map(|name| name.to_string_lossy());
+        name.is_some_and(|name| found.sandboxes.contains_key(name.as_ref()))
+    };
+    let mut all = subdirectories(&config.run_dir.join("sandboxes"))?;
+    all.retain(|directory| !recorded(directory));
+    Ok(all)
+}
