@@ -106,6 +106,12 @@ pub struct UpArgs {
     /// Container runtime; only `embedded` so far
     #[arg(long, default_value = "embedded", value_name = "NAME")]
     pub runtime: String,
+    /// Processes and threads that a pod may have at most; 0 for no limit
+    #[arg(long, default_value_t = 4096, value_name = "N")]
+    pub pod_max_pids: u64,
+    /// Sysctls that pods may set besides the safe ones; one that ends in * stands for all that begin so
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// Leave the cluster running and return once it is up
     #[arg(long)]
     pub detach: bool,

@@ -137,6 +137,25 @@ impl Picture {
     }
 }
 
+#[cfg(test)]
+impl Picture {
+    /// A picture of these objects, each with its kind's group and plural, that never changes.
+    pub fn still(objects: impl IntoIterator<Item = (Which, serde_json::Value)>) -> Picture {
+        let keyed = objects.into_iter().map(|(which, value)| {
+            let object = Object(value);
+            ((which, object.namespace().to_owned(), object.name().to_owned()), object)
+        });
+        Picture {
+            objects: keyed.collect(),
+            updates: mpsc::channel(1).1,
+            listed: HashSet::new(),
+            refused: BTreeMap::new(),
+            wanted: 0,
+            _tasks: JoinSet::new(),
+        }
+    }
+}
+
 fn key(kind: &'static Kind, object: &Object) -> Key {
     (which(kind), object.namespace().to_owned(), object.name().to_owned())
 }

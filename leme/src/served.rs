@@ -92,17 +92,22 @@ fn pod(object: &Object, picture: &Picture) -> State {
 fn replication_controller(object: &Object, picture: &Picture) -> State {
     let number = |path: &[&str]| object.at(path).and_then(Value::as_i64).unwrap_or(0);
     let wanted = object.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(1);
-    let ready = number(&["status", "readyReplicas"]);
+    // The pods themselves know it first.
+    let pods = picture.owned("", "pods", object.uid());
+    let ready_pods = pods.iter().filter(|pod| is_ready(pod)).count();
+    let counted = number(&["status", "readyReplicas"]);
+    let ready = match pods.is_empty() {
+        true => counted,
+        false => counted.min(i64::try_from(ready_pods).unwrap_or(i64::MAX)),
+    };
     let seen = number(&["status", "observedGeneration"]) >= object.generation();
     let count = format!("{ready}/{wanted} ready");
     if seen && ready >= wanted && number(&["status", "replicas"]) == wanted {
         return State::Works(count);
     }
-    let waiting = picture.owned("", "pods", object.uid()).into_iter().find_map(|child| {
-        match pod(child, picture) {
-            State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
-            State::Works(_) => None,
-        }
+    let waiting = pods.into_iter().find_map(|child| match pod(child, picture) {
+        State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
+        State::Works(_) => None,
     });
     let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
     let why = failure.or(waiting).or_else(|| last_warning(object, picture)).unwrap_or_default();
@@ -176,7 +181,18 @@ fn ready_endpoints(namespace: &str, service: &str, picture: &Picture) -> usize {
         })
         .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
         .filter(|endpoint| endpoint["conditions"]["ready"].as_bool().unwrap_or(true))
+        .filter(|endpoint| !is_stale(endpoint, picture))
         .count()
+}
+
+/// Whether an endpoint calls a pod ready that says of itself that it is not: after a restart slices are behind.
+fn is_stale(endpoint: &Value, picture: &Picture) -> bool {
+    let Some(uid) = endpoint["targetRef"]["uid"].as_str() else { return false };
+    picture.all("", "pods").any(|pod| pod.uid() == uid && !is_ready(pod))
+}
+
+fn is_ready(pod: &Object) -> bool {
+    condition(pod, "Ready").is_some_and(|(ready, _)| ready)
 }
 
 /// Whether a condition is true, and its message; `None` if it is not there.
@@ -228,5 +244,42 @@ fn join(what: &str, why: &str) -> String {
         (what, "") => what.to_owned(),
         ("", why) => why.to_owned(),
         (what, why) => format!("{what}: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the API holds when a cluster is resumed: counts and slices are from before the stop, the pod has said already
+    /// that it is not ready. Red when the counts are believed: `up` says that all is served while nothing is.
+    #[test]
+    fn what_a_pod_says_of_itself_counts_more_than_what_others_counted() {
+        let check = |ready: &str, works: bool| {
+            let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "p1",
+                "ownerReferences": [{"uid": "rc1"}]},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+            let slice = json!({"metadata": {"name": "s-1", "namespace": "n",
+                    "labels": {"kubernetes.io/service-name": "s"}},
+                "endpoints": [{"conditions": {"ready": true}, "targetRef": {"uid": "p1"}}]});
+            let picture = Picture::still([
+                (("", "pods"), pod),
+                (("discovery.k8s.io", "endpointslices"), slice),
+            ]);
+            let service = json!({"kind": "Service", "metadata": {"name": "s", "namespace": "n"},
+                "spec": {"selector": {"a": "b"}, "clusterIP": "10.0.0.1"}});
+            let controller = json!({"kind": "ReplicationController",
+                "metadata": {"name": "r", "namespace": "n", "uid": "rc1", "generation": 1},
+                "spec": {"replicas": 1},
+                "status": {"replicas": 1, "readyReplicas": 1, "observedGeneration": 1}});
+            for object in [service, controller] {
+                let state = state(&Object(object), &picture);
+                assert_eq!(matches!(state, State::Works(_)), works, "{ready}: {state:?}");
+            }
+        };
+        check("True", true);
+        check("False", false);
     }
 }

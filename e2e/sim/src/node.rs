@@ -11,6 +11,7 @@ use leme_node_core::config::IMAGE;
 use leme_node_core::cri::{ContainerState, ContainerStatus};
 use leme_node_core::pod::{Effect, Event, Observed, PodMachine};
 use leme_node_core::probe::Outcome;
+use leme_node_core::refuse::Policy;
 use leme_plan::{ObjectRef, node, pods};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::json;
@@ -88,7 +89,12 @@ impl FakeNode {
         for (uid, pod) in uids.iter().zip(&mine) {
             let version = pod.metadata.resource_version.clone().unwrap_or_default();
             let local = self.local.entry(uid.clone()).or_insert_with(|| Local {
-                machine: PodMachine::new(pod.clone(), &Observed::default(), now),
+                machine: PodMachine::new(
+                    pod.clone(),
+                    &Observed::default(),
+                    &Policy::default(),
+                    now,
+                ),
                 seen: String::new(),
                 containers: BTreeMap::new(),
             });

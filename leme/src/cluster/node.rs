@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use leme_cri::Runtime;
-use leme_cri::embedded::{self, EmbeddedConfig, EmbeddedRuntime, PortMapping, SandboxNetwork};
+use leme_cri::embedded::{
+    self, EmbeddedConfig, EmbeddedRuntime, LogLimits, PortMapping, SandboxNetwork,
+};
+use leme_host::cgroup::Cgroup;
 use leme_network::{HostPort, PodNetwork, PodNetworkConfig};
 use leme_server::Pki;
+use tokio::sync::watch;
 
 use crate::cluster::data::DataDir;
 
@@ -32,6 +36,8 @@ pub struct Node {
     pub embedded: EmbeddedConfig,
     /// How its pods' network is set up.
     pub network: PodNetworkConfig,
+    /// Whether the API has what is true now of the node and its pods.
+    pub caught_up: watch::Receiver<bool>,
 }
 
 /// Stands in where containers are only removed.
@@ -70,7 +76,9 @@ pub async fn clean_up(data: &DataDir) -> Result<()> {
     let mut failures = Vec::new();
     for index in 0..MAX_NODES {
         let (name, embedded, network) = node_configs(index, data);
-        if data.node(&name).exists() {
+        // Its directory may have been removed by hand while containers ran.
+        let runs = Cgroup::new(&embedded.cgroup_parent).is_ok_and(|group| group.exists());
+        if runs || data.node(&name).exists() {
             failures.extend(remove_node(&embedded, &network).await);
         }
     }
@@ -144,7 +152,10 @@ pub fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodN
         root: root.join("runtime"),
         run_dir: data.run().join(&name),
         images: data.images(),
+        seccomp: root.join("seccomp"),
         cgroup_parent: format!("/leme-{}-{name}", data.id()),
+        pod_processes: None,
+        log_limits: LogLimits::default(),
         network: Arc::new(NoNetwork),
         helper: PathBuf::from("/proc/self/exe"),
     };
@@ -164,8 +175,10 @@ pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rust
     Ok(Arc::new(config))
 }
 
+/// Says what this machine lacks before anything is started: a node that is Ready and runs nothing helps nobody.
 pub async fn preflight() -> Result<()> {
-    let missing = leme_network::check::preflight().await;
-    ensure!(missing.is_empty(), "this machine cannot run a node: {}", missing.join("; "));
+    let mut missing = leme_host::preflight::missing();
+    missing.extend(leme_network::check::preflight().await);
+    ensure!(missing.is_empty(), "this machine cannot run a node:\n{}", missing.join("\n"));
     Ok(())
 }

@@ -19,7 +19,7 @@ use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
 use leme_store::etcd::EtcdStore;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +37,8 @@ const CLUSTER_DOMAIN: &str = "cluster.local";
 const ROUTE_DOMAIN: &str = "apps.localhost";
 /// How long the parts may take to end when they are told to.
 const PARTS_GRACE: Duration = Duration::from_secs(5);
+/// How long containers may take to end in all, their grace included.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How long the API server may finish what it has begun.
 const SERVER_GRACE: Duration = Duration::from_secs(2);
 /// Pods on a node at most.
@@ -126,7 +128,7 @@ impl Cluster {
             .get_mut()
             .spawn(async move { ("controllers", leme_manager::run(client, manager, token).await) });
         for index in 0..plan.nodes {
-            self.start_node(index, data)
+            self.start_node(index, plan, data)
                 .await
                 .with_context(|| format!("start node leme-{index}"))?;
         }
@@ -136,16 +138,21 @@ impl Cluster {
         Ok(())
     }
 
-    async fn start_node(&mut self, index: u32, data: &DataDir) -> Result<()> {
+    async fn start_node(&mut self, index: u32, plan: &Plan, data: &DataDir) -> Result<()> {
         let (name, embedded, network) = node_configs(index, data);
         let pod_network =
             PodNetwork::setup(network.clone()).await.context("set up the pod network")?;
         let gateway = pod_network.gateway();
-        let embedded = EmbeddedConfig { network: Arc::new(Attach(pod_network)), ..embedded };
+        let embedded = EmbeddedConfig {
+            network: Arc::new(Attach(pod_network)),
+            pod_processes: plan.pod_processes,
+            ..embedded
+        };
         let runtime = EmbeddedRuntime::start(embedded.clone())
             .await
             .context("start the container runtime")?;
         let addresses = [gateway.to_string()];
+        let (caught_up, told) = watch::channel(false);
         let config = AgentConfig {
             node_name: name.clone(),
             client: self.client_of(&format!("system:node:{name}"), &["system:nodes"]),
@@ -159,8 +166,10 @@ impl Cluster {
             pod_cidr: format!("{}/{}", network.pod_cidr.0, network.pod_cidr.1),
             labels: BTreeMap::new(),
             max_pods: MAX_PODS,
+            policy: plan.policy.clone(),
+            caught_up,
         };
-        self.nodes.push(Node { name, runtime, embedded, network });
+        self.nodes.push(Node { name, runtime, embedded, network, caught_up: told });
         let token = self.agents.clone();
         self.tasks
             .get_mut()
@@ -246,6 +255,17 @@ impl Cluster {
         self.nodes.iter().map(|node| node.name.as_str())
     }
 
+    /// Returns when the API has what is true now of each node and its pods, not what was when the cluster stopped.
+    pub async fn caught_up(&self) -> Result<()> {
+        for node in &self.nodes {
+            let mut told = node.caught_up.clone();
+            told.wait_for(|told| *told)
+                .await
+                .with_context(|| format!("node {} ended", node.name))?;
+        }
+        Ok(())
+    }
+
     /// Returns when a part has ended although nobody told it to.
     pub async fn failed(&self) -> anyhow::Error {
         match self.tasks.lock().await.join_next().await {
@@ -284,9 +304,11 @@ impl Cluster {
                 failures.extend(stop_containers(&node.runtime).await);
             }
         };
+        // What does not end by then is killed below.
         tokio::select! {
             () = graceful => {}
             _ = hurry => {}
+            () = tokio::time::sleep(STOP_LIMIT) => {}
         }
         for node in self.nodes.drain(..) {
             drop(node.runtime);

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use leme_agent::Policy;
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::UpArgs;
@@ -17,6 +18,10 @@ pub struct Plan {
     pub router_listen: Option<SocketAddr>,
     /// How many nodes there are.
     pub nodes: u32,
+    /// Processes that a pod may have at most.
+    pub pod_processes: Option<u64>,
+    /// What pods may ask for beyond what is safe.
+    pub policy: Policy,
     /// The etcd to use in place of the embedded store.
     pub etcd: Option<EtcdConfig>,
 }
@@ -48,6 +53,9 @@ impl Plan {
             listen: args.listen,
             router_listen: args.router_listen,
             nodes,
+            pod_processes: Some(args.pod_max_pids).filter(|most| *most > 0),
+            policy: Policy::new(args.allowed_unsafe_sysctls.clone())
+                .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?,
             etcd: etcd(args)?,
         })
     }

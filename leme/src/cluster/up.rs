@@ -122,6 +122,9 @@ async fn bring_up(
     let api = cluster.api();
     let nodes = nodes(cluster)?;
     if !nodes.is_empty() {
+        tokio::time::timeout(NODE_TIMEOUT, cluster.caught_up())
+            .await
+            .context("the node agent has not told the API how its pods are")??;
         progress::wait_until_served(api, &nodes, NODE_TIMEOUT, View::Silent).await?;
         let took = format!("after {} ms", started.elapsed().as_millis());
         for node in &nodes {

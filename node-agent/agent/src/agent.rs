@@ -23,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::Event;
 use crate::node::NodeKeeper;
+use crate::reach::{Change, Reach};
 use crate::recorder::Recorder;
 use crate::view::Views;
 use crate::volumes::Plans;
@@ -83,8 +84,11 @@ pub struct Agent {
     pub seen: HashMap<String, (PodIdentity, Observed)>,
     /// Pods that the listing under way has named.
     pub listing: HashSet<String>,
+    /// Whether this node's pods are watched: from the first listing of the runtime on.
+    pub watching: bool,
     /// Whether the API has listed all pods once.
     pub synced: bool,
+    reach: Reach,
     pub relisting: bool,
     pub relist_at: Timestamp,
     pub measuring: bool,
@@ -135,7 +139,9 @@ impl Agent {
             from,
             seen: HashMap::new(),
             listing: HashSet::new(),
+            watching: false,
             synced: false,
+            reach: Reach::default(),
             relisting: false,
             relist_at: now(),
             measuring: false,
@@ -158,6 +164,7 @@ impl Agent {
                 event = self.from.recv() => {
                     if let Some(event) = event {
                         self.handle(event);
+                        self.tell_caught_up();
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -202,9 +209,34 @@ impl Agent {
         Duration::try_from(wait).unwrap_or(RELIST)
     }
 
+    /// Says once that the API has the present state of everything that was in it when this agent began.
+    fn tell_caught_up(&self) {
+        let told = |e: &Entry| e.orphan || e.written.is_some() || e.machine.is_finished();
+        let caught_up = self.synced && self.node.is_registered() && self.pods.values().all(told);
+        if caught_up {
+            self.config.caught_up.send_if_modified(|known| !std::mem::replace(known, true));
+        }
+    }
+
+    fn note(&mut self, what: &'static str, error: Option<&str>) {
+        match self.reach.note(what, error, std::time::Instant::now()) {
+            Some(Change::Lost(error)) => {
+                tracing::warn!(node = %self.config.node_name, %error, "the API does not let this node in, trying again");
+            }
+            Some(Change::Back) => {
+                tracing::warn!(node = %self.config.node_name, "the API lets this node in again");
+            }
+            None => {}
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Pods(event) => self.handle_pods(*event),
+            Event::Pods(event) => {
+                self.note("watch pods", None);
+                self.handle_pods(*event);
+            }
+            Event::PodsFailed(error) => self.note("watch pods", Some(&error)),
             Event::Source(key, content) => self.handle_source(key, content),
             Event::Machine(uid, event) => self.handle_machine(&uid, *event),
             Event::Volumes(uid, result) => {
@@ -234,12 +266,19 @@ impl Agent {
             }
             Event::Forgotten(uid, result) => self.handle_forgotten(&uid, result),
             Event::Measured(usages) => self.handle_measured(usages),
-            Event::Node(result) => self.node.answered(result, &self.recorder, &self.config),
-            Event::Lease(result) => self.node.lease_answered(result),
+            Event::Node(result) => {
+                self.note("write the Node", result.as_ref().err().map(String::as_str));
+                self.node.answered(result, &self.recorder, &self.config);
+            }
+            Event::Lease(result) => {
+                self.note("renew the Lease", result.as_ref().err().map(String::as_str));
+                self.node.lease_answered(result);
+            }
         }
     }
 
-    fn watch_runtime(&mut self) {
+    /// Follows what the runtime notices by itself.
+    pub fn watch_runtime(&mut self) {
         let mut events = self.config.runtime.events();
         let to = self.to.clone();
         let task = tokio::spawn(async move {
@@ -271,7 +310,12 @@ impl Agent {
                             return;
                         }
                     }
-                    Err(error) => tracing::debug!(%error, "watch of pods failed, trying again"),
+                    Err(error) => {
+                        tracing::debug!(%error, "watch of pods failed, trying again");
+                        if to.send(Event::PodsFailed(error.to_string())).is_err() {
+                            return;
+                        }
+                    }
                 }
             }
         });

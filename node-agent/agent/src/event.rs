@@ -18,6 +18,8 @@ use leme_node_core::storage::Usage;
 pub enum Event {
     /// The watch of this node's pods.
     Pods(Box<watcher::Event<Pod>>),
+    /// The watch of this node's pods does not get on; why.
+    PodsFailed(String),
     /// An object that pods refer to was read; `None` if it does not exist.
     Source(Key, Option<Content>),
     /// An answer for one pod's machine.

@@ -34,7 +34,6 @@ impl Agent {
                 return;
             }
         };
-        let first = self.streams.len() < 2;
         self.seen = group(sandboxes, containers);
         let empty = Observed::default();
         let known: Vec<String> = self.pods.keys().cloned().collect();
@@ -42,7 +41,7 @@ impl Agent {
             let observed = self.seen.get(&uid).map_or(&empty, |(_, o)| o).clone();
             self.step(&uid, pod::Event::Observed(observed));
         }
-        if first {
+        if !std::mem::replace(&mut self.watching, true) {
             self.watch_pods();
         }
         self.adopt_orphans();
@@ -132,7 +131,7 @@ impl Agent {
             return;
         }
         let observed = self.seen.remove(&uid).map(|(_, o)| o).unwrap_or_default();
-        let machine = PodMachine::new(Arc::new(pod), &observed, now());
+        let machine = PodMachine::new(Arc::new(pod), &observed, &self.config.policy, now());
         self.insert(uid, machine, false);
     }
 

@@ -11,6 +11,7 @@ mod node;
 mod perform;
 mod probe;
 mod publish;
+mod reach;
 mod recorder;
 mod source;
 mod usage;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+pub use leme_node_core::refuse::Policy;
 use tokio_util::sync::CancellationToken;
 
 /// How a node agent is set up.
@@ -53,6 +55,10 @@ pub struct AgentConfig {
     pub labels: BTreeMap<String, String>,
     /// Most pods that the node takes.
     pub max_pods: u32,
+    /// What pods may ask for beyond what is safe.
+    pub policy: Policy,
+    /// Becomes true once the API has what is true now: the Node, and each pod that an earlier agent left in it.
+    pub caught_up: tokio::sync::watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for AgentConfig {

@@ -2,6 +2,7 @@
 //!
 //! Knows: what the machine can give, how healthy it is, when to tell the API. Refuses to know: pods.
 
+mod lease;
 mod machine;
 
 use std::collections::BTreeMap;
@@ -9,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
     NodeSpec, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -30,9 +31,8 @@ use machine::{condition, conditions, disk, meminfo, read};
 
 /// Version of the kubelet API that this agent speaks.
 const KUBELET_VERSION: &str = "v1.33.0";
-/// How often the lease is renewed; it lasts four times as long.
+/// How often the lease is renewed.
 const RENEW: Duration = Duration::from_secs(10);
-const LEASE_SECONDS: i32 = 40;
 /// How often the node is looked at; its status is written when something changed or it is old.
 const LOOK: Duration = Duration::from_secs(10);
 const WRITE: SignedDuration = SignedDuration::from_secs(300);
@@ -87,6 +87,11 @@ impl NodeKeeper {
         &self.capacity
     }
 
+    /// Whether the API has had the Node from this agent.
+    pub fn is_registered(&self) -> bool {
+        self.registered
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> i64 {
         self.memory
@@ -118,7 +123,7 @@ impl NodeKeeper {
                 let (client, name) = (config.client.clone(), config.node_name.clone());
                 let (told, to) = (self.lease.clone(), to.clone());
                 tokio::spawn(async move {
-                    let call = renew(client, &name, told);
+                    let call = lease::renew(client, &name, told);
                     let result = tokio::time::timeout(RENEW, call).await;
                     let result = result.unwrap_or_else(|_| Err("timed out".to_owned()));
                     let _ = to.send(Event::Lease(result));
@@ -347,53 +352,4 @@ fn date(status: &mut NodeStatus, known: &Node) {
         condition.last_transition_time = Some(since.unwrap_or_else(|| now.clone()));
         condition.last_heartbeat_time = Some(now.clone());
     }
-}
-
-/// Renews the lease.
-async fn renew(client: Client, name: &str, known: Arc<Mutex<Option<Lease>>>) -> Result<(), String> {
-    let api: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
-    let mut slot = known.lock().await;
-    let text = |e: kube::Error| e.to_string();
-    let known = match slot.take() {
-        Some(lease) => Some(lease),
-        None => api.get_opt(name).await.map_err(text)?,
-    };
-    let now = Some(MicroTime(Timestamp::now()));
-    let written = match known {
-        Some(mut lease) => {
-            let spec = lease.spec.get_or_insert_default();
-            spec.holder_identity = Some(name.to_owned());
-            spec.lease_duration_seconds = Some(LEASE_SECONDS);
-            spec.renew_time = now;
-            // After a conflict the next try reads it again.
-            api.replace(name, &PostParams::default(), &lease).await.map_err(text)?
-        }
-        None => {
-            let nodes: Api<Node> = Api::all(client);
-            let owner = nodes.get_opt(name).await.map_err(text)?.map(|node| OwnerReference {
-                api_version: "v1".to_owned(),
-                kind: "Node".to_owned(),
-                name: name.to_owned(),
-                uid: node.metadata.uid.unwrap_or_default(),
-                ..OwnerReference::default()
-            });
-            let lease = Lease {
-                metadata: ObjectMeta {
-                    name: Some(name.to_owned()),
-                    namespace: Some("kube-node-lease".to_owned()),
-                    owner_references: owner.map(|o| vec![o]),
-                    ..ObjectMeta::default()
-                },
-                spec: Some(LeaseSpec {
-                    holder_identity: Some(name.to_owned()),
-                    lease_duration_seconds: Some(LEASE_SECONDS),
-                    renew_time: now,
-                    ..LeaseSpec::default()
-                }),
-            };
-            api.create(&PostParams::default(), &lease).await.map_err(text)?
-        }
-    };
-    *slot = Some(written);
-    Ok(())
 }

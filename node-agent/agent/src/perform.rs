@@ -41,7 +41,7 @@ impl Agent {
                 });
             }
             Effect::RemoveContainer { id } => self.spawn(uid, |runtime| async move {
-                if let Err(error) = runtime.remove_container(&id).await {
+                if let Err(error) = worker::remove_container(&*runtime, &id).await {
                     tracing::warn!(%id, %error, "container not removed");
                 }
                 None

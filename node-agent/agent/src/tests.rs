@@ -18,6 +18,7 @@ struct Node {
     data: tempfile::TempDir,
     token: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    caught_up: tokio::sync::watch::Receiver<bool>,
 }
 
 fn tls() -> Arc<rustls::ServerConfig> {
@@ -28,27 +29,39 @@ fn tls() -> Arc<rustls::ServerConfig> {
     Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver))
 }
 
+fn config(
+    api: &FakeApi,
+    runtime: Arc<FakeRuntime>,
+    data: &std::path::Path,
+) -> (AgentConfig, tokio::sync::watch::Receiver<bool>) {
+    let (caught_up, told) = tokio::sync::watch::channel(false);
+    let config = AgentConfig {
+        node_name: "node-1".into(),
+        client: api.client(),
+        runtime,
+        data_dir: data.to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: tls(),
+        node_ip: "127.0.0.1".parse().unwrap(),
+        cluster_dns: None,
+        cluster_domain: "cluster.local".into(),
+        pod_cidr: "10.244.0.0/24".into(),
+        labels: [("zone".to_owned(), "a".to_owned())].into(),
+        max_pods: 110,
+        policy: Default::default(),
+        caught_up,
+    };
+    (config, told)
+}
+
 impl Node {
     fn start(api: FakeApi, runtime: Arc<FakeRuntime>, data: tempfile::TempDir) -> Self {
-        let config = AgentConfig {
-            node_name: "node-1".into(),
-            client: api.client(),
-            runtime: runtime.clone(),
-            data_dir: data.path().to_owned(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tls: tls(),
-            node_ip: "127.0.0.1".parse().unwrap(),
-            cluster_dns: None,
-            cluster_domain: "cluster.local".into(),
-            pod_cidr: "10.244.0.0/24".into(),
-            labels: [("zone".to_owned(), "a".to_owned())].into(),
-            max_pods: 110,
-        };
+        let (config, caught_up) = config(&api, runtime.clone(), data.path());
         let token = CancellationToken::new();
         let mut agent = Agent::new(config, Views::default(), 10250);
         agent.measure_every = Duration::from_millis(200);
         let task = tokio::spawn(agent.run(token.clone()));
-        Self { api, runtime, data, token, task }
+        Self { api, runtime, data, token, task, caught_up }
     }
 
     async fn stop(self) -> (FakeApi, Arc<FakeRuntime>, tempfile::TempDir) {
@@ -262,4 +275,107 @@ async fn a_pod_over_its_limits_is_evicted_and_its_volumes_go() {
         node.until("volumes removed", |n| !n.data.path().join("pods/u1/volumes").exists()).await;
         node.stop().await;
     }
+}
+
+/// The runtime's stream of events ends before its first listing, so that there are two followers of it by then. Red when
+/// the number of tasks tells whether pods are watched.
+#[tokio::test]
+async fn pods_are_watched_whatever_the_runtime_s_events_do() {
+    let data = tempfile::tempdir().unwrap();
+    let (config, _told) = config(&FakeApi::new(), FakeRuntime::new(&[]), data.path());
+    let mut agent = Agent::new(config, Views::default(), 10250);
+    agent.watch_runtime();
+    agent.watch_runtime();
+    let before = agent.streams.len();
+    agent.handle_listed(Err("not yet".to_owned()));
+    assert_eq!(agent.streams.len(), before);
+    for _ in 0..2 {
+        agent.handle_listed(Ok((Vec::new(), Vec::new())));
+        assert_eq!(agent.streams.len(), before + 1);
+    }
+}
+
+/// What the API had from before: a Lease that was written before its Node was. Red when only a new lease gets an owner.
+#[tokio::test]
+async fn a_lease_goes_with_its_node() {
+    let path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1";
+    let api = FakeApi::new();
+    api.put("/api/v1/nodes/node-1", json!({"metadata": {"name": "node-1", "uid": "uid-node-1"}}));
+    api.put(path, json!({"metadata": {"name": "node-1", "namespace": "kube-node-lease"}}));
+    let node = Node::start(api, FakeRuntime::new(&[]), tempfile::tempdir().unwrap());
+    node.until("owned", |n| {
+        let owner = &n.api.get(path)["metadata"]["ownerReferences"][0];
+        owner["uid"] == "uid-node-1" && owner["kind"] == "Node" && owner["apiVersion"] == "v1"
+    })
+    .await;
+    assert_eq!(node.api.get(path)["spec"]["holderIdentity"], "node-1");
+    node.stop().await;
+}
+
+/// A cluster that was stopped left a pod in the API that calls itself ready. Red when the agent counts as caught up before
+/// it has written what is true.
+#[tokio::test]
+async fn catches_up_with_what_an_earlier_agent_left() {
+    let api = FakeApi::new();
+    let mut old = pod(json!({"containers": [{"name": "c", "image": "absent"}]}));
+    old["status"] = json!({"phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "c", "ready": true, "restartCount": 0, "image": "absent",
+            "imageID": "", "containerID": "leme://gone"}]});
+    api.put(POD, old);
+    let node = Node::start(api, FakeRuntime::new(&[]), tempfile::tempdir().unwrap());
+    let mut told = node.caught_up.clone();
+    told.wait_for(|told| *told).await.unwrap();
+    let status = node.api.get(POD)["status"].clone();
+    let ready = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready");
+    assert_eq!(ready.unwrap()["status"], "False", "{status}");
+    assert!(!node.api.get("/api/v1/nodes/node-1").is_null());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_pod_fails_with_the_reason() {
+    let node = fresh();
+    node.api.put(
+        POD,
+        pod(
+            json!({"securityContext": {"sysctls": [{"name": "net.ipv4.ip_forward", "value": "1"}]},
+            "containers": [{"name": "c", "image": "i"}]}),
+        ),
+    );
+    node.until("failed", |n| n.phase() == "Failed").await;
+    let status = node.api.get(POD)["status"].clone();
+    assert_eq!(status["reason"], "SysctlForbidden");
+    let message = "Pod was rejected: forbidden sysctl: \"net.ipv4.ip_forward\" not allowlisted";
+    assert_eq!(status["message"], message);
+    node.until("told", |n| n.reasons().contains(&"SysctlForbidden".to_owned())).await;
+    assert!(node.runtime.lock().calls.is_empty(), "{:?}", node.runtime.lock().calls);
+    node.stop().await;
+}
+
+/// Red when old logs stay until the pod goes.
+#[tokio::test]
+async fn logs_of_runs_that_nobody_can_ask_for_go() {
+    let runtime = FakeRuntime::new(&["i"]);
+    let data = tempfile::tempdir().unwrap();
+    let log = |n: u32| data.path().join(format!("{n}.log"));
+    for attempt in 0..3 {
+        let config = leme_node_core::cri::ContainerConfig {
+            name: "c".into(),
+            attempt,
+            ..Default::default()
+        };
+        let id = leme_cri::Runtime::create_container(&*runtime, "s", &config).await.unwrap();
+        std::fs::write(log(attempt), "text").unwrap();
+        std::fs::write(data.path().join(format!("{attempt}.log.20260101-000000")), "old").unwrap();
+        let path = log(attempt).display().to_string();
+        runtime.lock().containers.get_mut(&id).unwrap().log_path = path;
+    }
+    let ids: Vec<String> = runtime.lock().containers.keys().cloned().collect();
+    crate::worker::remove_container(&*runtime, &ids[0]).await.unwrap();
+    assert!(!log(0).exists() && !data.path().join("0.log.20260101-000000").exists());
+    // The newest is nobody's predecessor: its log is what `logs` shows.
+    crate::worker::remove_container(&*runtime, &ids[2]).await.unwrap();
+    assert!(log(1).exists() && log(2).exists());
+    assert!(data.path().join("2.log.20260101-000000").exists());
 }

@@ -254,6 +254,31 @@ pub async fn remove_sandbox(runtime: &dyn Runtime, id: &str) -> Result<(), Strin
     within("remove sandbox", CALL, runtime.remove_sandbox(id)).await.map_err(|e| e.to_string())
 }
 
+/// Removes a container. Of one that others came after the log goes too: only the last two runs can be asked for theirs,
+/// and a container that starts over and over would fill the disk.
+pub async fn remove_container(runtime: &dyn Runtime, id: &str) -> leme_cri::Result<()> {
+    let all = within("list containers", CALL, runtime.containers()).await?;
+    let old = all.iter().find(|c| c.id == id);
+    let superseded = |old: &&ContainerStatus| {
+        all.iter().any(|c| {
+            c.sandbox_id == old.sandbox_id && c.name == old.name && c.attempt > old.attempt
+        })
+    };
+    let log = old.filter(superseded).map(|c| PathBuf::from(&c.log_path));
+    within("remove container", CALL, runtime.remove_container(id)).await?;
+    if let Some(log) = log.filter(|log| !log.as_os_str().is_empty()) {
+        let removed = blocking(move || {
+            let all = leme_cri::embedded::rotated(&log).into_iter().chain([log]);
+            all.filter(|file| file.exists()).try_for_each(std::fs::remove_file)?;
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%id, %error, "log of a removed container not removed");
+        }
+    }
+    Ok(())
+}
+
 /// Removes all that is left of a pod.
 pub async fn forget(
     runtime: &dyn Runtime,

@@ -12,6 +12,7 @@ pub mod lookup;
 pub mod pod;
 pub mod probe;
 pub mod quantity;
+pub mod refuse;
 pub mod resources;
 pub mod spec;
 pub mod status;

@@ -19,8 +19,9 @@ use k8s_openapi::api::core::v1::{LifecycleHandler, Pod, PodCondition};
 
 use crate::cri::{ContainerStatus, SandboxStatus};
 use crate::probe::{Kind, Outcome};
+use crate::refuse::Refusal;
 
-pub use slot::{Again, Ended, Running, Slot, State, StopCause};
+pub use slot::{Again, Ended, Replaced, Running, Slot, State, StopCause};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -206,6 +207,16 @@ pub enum Why {
     Deleted,
     /// The API has it no longer.
     Gone,
+    /// It asks for what this node does not carry out.
+    Refused,
+}
+
+/// Why the pod may not run here.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// The Event is written.
+    told: bool,
 }
 
 /// Volumes of the pod.
@@ -248,6 +259,7 @@ pub struct PodMachine {
     pub(crate) expired: bool,
     /// Why it is evicted, if it is.
     pub(crate) evicted: Option<String>,
+    pub(crate) refused: Option<Refused>,
     sandbox_attempt: u32,
     pub(crate) slots: Vec<Slot>,
     pub(crate) ip: String,

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pod::{Again, Ended, PodMachine, Running, Slot, State};
+use crate::refuse::Refusal;
 use crate::resources;
 use crate::spec::{self, RestartPolicy, Role};
 
@@ -32,7 +33,10 @@ impl PodMachine {
         let ip = Some(ip).filter(|ip| !ip.is_empty());
         let statuses = |roles: &[Role]| -> Option<Vec<ContainerStatus>> {
             let containers = spec::containers(&pod).filter(|(_, role)| roles.contains(role));
-            let list: Vec<_> = containers.filter_map(|(c, _)| self.container_status(c)).collect();
+            let list: Vec<_> = match self.never_admitted() {
+                true => Vec::new(),
+                false => containers.filter_map(|(c, _)| self.container_status(c)).collect(),
+            };
             (!list.is_empty()).then_some(list)
         };
         let (reason, message) = if let (Some(message), "Failed") = (&self.evicted, phase) {
@@ -40,6 +44,9 @@ impl PodMachine {
         } else if self.expired && phase == "Failed" {
             let text = "Pod was active on the node longer than the specified deadline";
             (Some("DeadlineExceeded".to_owned()), Some(text.to_owned()))
+        } else if let Some(refused) = self.refused.as_ref().filter(|_| phase == "Failed") {
+            let Refusal { reason, message } = &refused.refusal;
+            (Some((*reason).to_owned()), Some(format!("Pod was rejected: {message}")))
         } else if spec::is_terminal(&pod) {
             let old = pod.status.clone().unwrap_or_default();
             (old.reason, old.message)
@@ -71,16 +78,19 @@ impl PodMachine {
             _ => {}
         }
         let mains = || self.slots.iter().filter(|s| s.role == Role::Main);
+        if self.refused.is_some() && !self.slots.iter().any(Slot::is_alive) {
+            return "Failed";
+        }
         if (self.expired || self.evicted.is_some()) && self.is_finished() {
             return "Failed";
         }
         if self.ended_by_deletion() {
-            let well = mains()
-                .all(|s| matches!(&s.state, State::Ended { ended, .. } if ended.exit_code == 0));
+            let well =
+                mains().all(|s| matches!(&s.state, State::Ended { ended, .. } if !ended.failed()));
             return if well { "Succeeded" } else { "Failed" };
         }
         let inits = || self.slots.iter().filter(|s| s.role == Role::Init);
-        if inits().any(|s| s.done().is_some_and(|e| e.exit_code != 0)) {
+        if inits().any(|s| s.done().is_some_and(Ended::failed)) {
             return "Failed";
         }
         let never_ran = |s: &Slot| s.last.is_none() && !s.has_run();
@@ -102,6 +112,11 @@ impl PodMachine {
         }
     }
 
+    /// Whether the pod was refused before anything of it ran.
+    fn never_admitted(&self) -> bool {
+        self.refused.is_some() && self.slots.iter().all(|s| s.last.is_none() && !s.has_run())
+    }
+
     fn container_status(&self, container: &Container) -> Option<ContainerStatus> {
         let slot = self.slots.iter().find(|s| s.name == container.name)?;
         // kubectl shows "Init:0/2" only for this reason, and upstream gives it to every container of such a pod.
@@ -110,14 +125,15 @@ impl PodMachine {
         let last = match &slot.state {
             // Waiting to start again: the run that just ended is the last one.
             State::Ended { ended, again: Again::At(_, Some(_)) } => Some(ended),
+            State::Starting { replaces: Some(replaced), .. } => replaced.last.as_ref(),
             _ => slot.last.as_ref(),
         };
         let seen = current.or(last.map(|e| (e.id.clone(), e.image_id.clone())));
         let (id, image_id) = seen.unwrap_or_default();
-        let started = slot.running().map(Running::started).unwrap_or(false);
+        let started = shown(slot).map(Running::started).unwrap_or(false);
         let ready = match slot.role {
             Role::Init => slot.succeeded(),
-            _ => slot.running().is_some_and(Running::ready),
+            _ => shown(slot).is_some_and(Running::ready),
         };
         Some(ContainerStatus {
             name: slot.name.clone(),
@@ -143,7 +159,7 @@ impl PodMachine {
         begun
             || self.slots.iter().all(|s| match s.role {
                 Role::Init => s.succeeded(),
-                Role::Sidecar => s.running().is_some_and(Running::started),
+                Role::Sidecar => shown(s).is_some_and(Running::started),
                 Role::Main => true,
             })
     }
@@ -154,11 +170,10 @@ impl PodMachine {
             "Failed" => Some("PodFailed"),
             _ => None,
         };
-        let unready =
-            self.names(|s| s.role != Role::Init && !s.running().is_some_and(Running::ready));
+        let unready = self.names(|s| s.role != Role::Init && !shown(s).is_some_and(Running::ready));
         let incomplete = self.names(|s| match s.role {
             Role::Init => !s.succeeded(),
-            Role::Sidecar => !s.running().is_some_and(Running::started),
+            Role::Sidecar => !shown(s).is_some_and(Running::started),
             Role::Main => false,
         });
         let containers = match done {
@@ -260,6 +275,15 @@ fn readiness_gates(pod: &Pod) -> Verdict {
     }
 }
 
+/// What is shown as running: also what has just been stopped for its successor, until that runs. Nobody is told of the
+/// moment between the two.
+fn shown(slot: &Slot) -> Option<&Running> {
+    match &slot.state {
+        State::Starting { replaces: Some(replaced), .. } => Some(&replaced.running),
+        _ => slot.running(),
+    }
+}
+
 /// A container's state; with it the id and image of the current container.
 fn describe(
     slot: &Slot,
@@ -274,14 +298,8 @@ fn describe(
         ..ContainerState::default()
     };
     let idle = if initializing { "PodInitializing" } else { "ContainerCreating" };
-    match &slot.state {
-        State::Waiting | State::Starting { blocked: None } => (waiting(idle, ""), None),
-        State::Starting { blocked: Some((reason, message, _)) }
-        | State::Blocked { reason, message, .. } => {
-            let reason = if *reason == "ContainerCreating" { idle } else { reason };
-            (waiting(reason, message), None)
-        }
-        State::Running(running) | State::Stopping { running, .. } => {
+    match (shown(slot), &slot.state) {
+        (Some(running), _) => {
             let started_at = Some(Time(whole_second(running.started_at)));
             let state = ContainerState {
                 running: Some(ContainerStateRunning { started_at }),
@@ -289,7 +307,15 @@ fn describe(
             };
             (state, Some((running.id.clone(), running.image_id.clone())))
         }
-        State::Ended { again: Again::At(_, Some(delay)), .. } => {
+        (
+            None,
+            State::Starting { blocked: Some((reason, message, _)), .. }
+            | State::Blocked { reason, message, .. },
+        ) => {
+            let reason = if *reason == "ContainerCreating" { idle } else { reason };
+            (waiting(reason, message), None)
+        }
+        (None, State::Ended { again: Again::At(_, Some(delay)), .. }) => {
             let message = format!(
                 "back-off {} restarting failed container={} pod={}",
                 go_duration(delay.as_secs()),
@@ -298,11 +324,12 @@ fn describe(
             );
             (waiting("CrashLoopBackOff", &message), None)
         }
-        State::Ended { ended, .. } => {
+        (None, State::Ended { ended, .. }) => {
             let state =
                 ContainerState { terminated: Some(terminated(ended)), ..ContainerState::default() };
             (state, Some((ended.id.clone(), ended.image_id.clone())))
         }
+        (None, _) => (waiting(idle, ""), None),
     }
 }
 

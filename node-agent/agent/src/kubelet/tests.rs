@@ -164,7 +164,7 @@ async fn running(runtime: &FakeRuntime) -> PodMachine {
         sandboxes: runtime.sandboxes().await.unwrap(),
         containers: runtime.containers().await.unwrap(),
     };
-    PodMachine::new(Arc::new(pod), &observed, jiff::Timestamp::now())
+    PodMachine::new(Arc::new(pod), &observed, &Default::default(), jiff::Timestamp::now())
 }
 
 fn append(path: &Path, lines: &[&str]) {

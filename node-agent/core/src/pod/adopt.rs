@@ -9,13 +9,26 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus as ApiStatus, Pod};
 
 use super::slot::Adopted;
-use super::{Again, Ended, Observed, PodMachine, Running, Slot, Stage, State, Volumes, Why};
+use super::{
+    Again, Ended, Observed, PodMachine, Refused, Running, Slot, Stage, State, Volumes, Why,
+};
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
+use crate::refuse::{self, Policy};
 use crate::spec::{self, Role};
 
 impl PodMachine {
-    /// The machine of a pod that the API has; `observed` is what the runtime has of it.
-    pub fn new(pod: Arc<Pod>, observed: &Observed, now: Timestamp) -> Self {
+    /// The machine of a pod that the API has; `observed` is what the runtime has of it. A pod that asks for what this
+    /// node does not carry out never runs, and one that runs all the same is stopped.
+    pub fn new(pod: Arc<Pod>, observed: &Observed, policy: &Policy, now: Timestamp) -> Self {
+        let mut machine = Self::adopt(pod, observed, now);
+        if !spec::is_terminal(&machine.pod) {
+            let refusal = refuse::check(&machine.pod, policy).err();
+            machine.refused = refusal.map(|refusal| Refused { refusal, told: false });
+        }
+        machine
+    }
+
+    fn adopt(pod: Arc<Pod>, observed: &Observed, now: Timestamp) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let slots = spec::containers(&pod).map(|(c, role)| Slot::new(&c.name, role)).collect();
         let mut machine = Self {
@@ -24,6 +37,7 @@ impl PodMachine {
             gone: false,
             expired: false,
             evicted: None,
+            refused: None,
             sandbox_attempt: 0,
             slots,
             ip: status.pod_ip.unwrap_or_default(),
@@ -55,7 +69,7 @@ impl PodMachine {
             ..Default::default()
         });
         pod.spec.get_or_insert_default().containers = containers.collect();
-        let mut machine = Self::new(Arc::new(pod), observed, now);
+        let mut machine = Self::adopt(Arc::new(pod), observed, now);
         machine.gone = true;
         machine
     }

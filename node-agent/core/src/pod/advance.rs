@@ -9,12 +9,14 @@ use jiff::Timestamp;
 
 use super::{Again, Effect, Ended, Notice, PodMachine, Stage, State, StopCause, Volumes, Why};
 use crate::backoff::BackOff;
+use crate::refuse::Refusal;
 use crate::spec::{self, RestartPolicy, Role};
 
 impl PodMachine {
     pub(super) fn advance(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         self.sweep(out);
         self.expire(now, out);
+        self.tell_refusal(out);
         // Each pass leads to another stage or to none: a pod has few.
         for _ in 0..8 {
             if !self.pass(now, out) {
@@ -59,6 +61,15 @@ impl PodMachine {
                 message: "Pod was active on the node longer than the specified deadline".to_owned(),
                 field: String::new(),
             }));
+        }
+    }
+
+    /// Says once why the pod does not run.
+    fn tell_refusal(&mut self, out: &mut Vec<Effect>) {
+        if let Some(refused) = self.refused.as_mut().filter(|refused| !refused.told) {
+            refused.told = true;
+            let Refusal { reason, message } = refused.refusal.clone();
+            out.push(Effect::Emit(Notice { warning: true, reason, message, field: String::new() }));
         }
     }
 
@@ -127,7 +138,7 @@ impl PodMachine {
             }
             self.drive(index, sandbox, volumes, now, out);
             let slot = &self.slots[index];
-            if slot.role == Role::Init && slot.done().is_some_and(|e| e.exit_code != 0) {
+            if slot.role == Role::Init && slot.done().is_some_and(Ended::failed) {
                 self.begin_stop(sandbox, Why::Completed, spec::grace(&self.pod), now);
                 return;
             }
@@ -212,7 +223,7 @@ impl PodMachine {
             }
             _ => None,
         };
-        slot.state = State::Starting { blocked };
+        slot.state = State::Starting { blocked, replaces: slot.replaced.take() };
         out.push(Effect::StartContainer {
             name: slot.name.clone(),
             attempt: slot.next,
@@ -243,7 +254,7 @@ impl PodMachine {
         let role = self.slots[index].role;
         let restart = match spec::restart_policy(&self.pod, role) {
             RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => ended.exit_code != 0,
+            RestartPolicy::OnFailure => ended.failed(),
             RestartPolicy::Never => false,
         };
         if !restart {

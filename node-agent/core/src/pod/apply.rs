@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    Again, Effect, Ended, Event, Notice, Observed, PodMachine, Stage, State, StopCause, Volumes,
+    Again, Effect, Ended, Event, Notice, Observed, PodMachine, Replaced, Stage, State, StopCause,
+    Volumes,
 };
 use crate::backoff::add;
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
@@ -133,6 +134,13 @@ impl PodMachine {
         now: Timestamp,
     ) {
         ended.finished_at = ended.finished_at.or(Some(now));
+        let slot = &mut self.slots[index];
+        slot.replaced = match (cause, slot.running()) {
+            (StopCause::Changed, Some(running)) => {
+                Some(Box::new(Replaced { running: running.clone(), last: slot.last.clone() }))
+            }
+            _ => None,
+        };
         let going_down = matches!(self.stage, Stage::Stopping { .. });
         let again = match cause {
             _ if going_down => Again::Never,

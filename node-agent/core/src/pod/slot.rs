@@ -21,6 +21,8 @@ pub struct Slot {
     pub next: u32,
     /// The container before the current one.
     pub last: Option<Ended>,
+    /// What was stopped because its definition changed, until its successor is being started.
+    pub replaced: Option<Box<Replaced>>,
     /// Restart back-off.
     pub backoff: BackOff,
     /// Where it is.
@@ -47,6 +49,8 @@ pub enum State {
     Starting {
         /// Tries that failed before this one; what was wrong then.
         blocked: Option<(&'static str, String, u32)>,
+        /// What this start takes the place of, because the definition changed.
+        replaces: Option<Box<Replaced>>,
     },
     /// It runs.
     Running(Running),
@@ -97,6 +101,15 @@ pub struct Adopted {
     pub ready: bool,
 }
 
+/// A container that was stopped for another one to take its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replaced {
+    /// As it ran.
+    pub running: Running,
+    /// The container before it.
+    pub last: Option<Ended>,
+}
+
 /// A running container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Running {
@@ -133,6 +146,9 @@ pub struct Ended {
     pub image_id: String,
 }
 
+/// Why a container ended that the kernel killed a process of for memory.
+pub const OOM_KILLED: &str = "OOMKilled";
+
 /// Nanoseconds since the epoch as a time, 0 for none.
 pub fn time(nanos: i64) -> Option<Timestamp> {
     (nanos != 0).then(|| Timestamp::from_nanosecond(i128::from(nanos)).ok()).flatten()
@@ -146,7 +162,7 @@ impl Ended {
     /// From what the runtime says.
     pub fn from_status(status: &ContainerStatus) -> Self {
         let reason = match (status.oom_killed, status.reason.as_str(), status.exit_code) {
-            (true, ..) => "OOMKilled",
+            (true, ..) => OOM_KILLED,
             (_, "", 0) => "Completed",
             (_, "", _) => "Error",
             (_, reason, _) => reason,
@@ -161,6 +177,12 @@ impl Ended {
             image: spec_image(status),
             image_id: status.image_id.clone(),
         }
+    }
+
+    /// Whether the run counts as failed. One that the kernel took memory back from did not do its work, whatever its
+    /// first process made of that.
+    pub fn failed(&self) -> bool {
+        self.exit_code != 0 || self.reason == OOM_KILLED
     }
 
     /// For a container that ran and is not there any more.
@@ -235,6 +257,7 @@ impl Slot {
             role,
             next: 0,
             last: None,
+            replaced: None,
             backoff: BackOff::default(),
             state: State::Waiting,
         }
@@ -274,7 +297,7 @@ impl Slot {
 
     /// Whether it is over and well.
     pub fn succeeded(&self) -> bool {
-        self.done().is_some_and(|e| e.exit_code == 0)
+        self.done().is_some_and(|ended| !ended.failed())
     }
 
     /// `status.restartCount`.

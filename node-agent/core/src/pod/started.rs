@@ -20,7 +20,7 @@ impl PodMachine {
         out: &mut Vec<Effect>,
     ) {
         let Some(index) = self.index(name) else { return };
-        let State::Starting { blocked } = self.slots[index].state.clone() else { return };
+        let State::Starting { blocked, .. } = self.slots[index].state.clone() else { return };
         let failures = blocked.map_or(0, |(_, _, failures)| failures) + 1;
         match result {
             Ok(status) => self.started_well(index, &status, now, out),

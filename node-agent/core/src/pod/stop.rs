@@ -30,6 +30,9 @@ impl PodMachine {
         if self.expired {
             return Some((Why::Expired, spec::grace(&self.pod)));
         }
+        if self.refused.is_some() {
+            return Some((Why::Refused, spec::grace(&self.pod)));
+        }
         // The API called it ended (an eviction, say) while it still runs here.
         spec::is_terminal(&self.pod).then(|| (Why::Completed, spec::grace(&self.pod)))
     }

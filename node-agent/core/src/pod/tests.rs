@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::backoff::add;
 use crate::cri::{ContainerState, SandboxState};
+use crate::refuse::Policy;
 
 /// A pod with a runtime that does at once what it is told.
 struct World {
@@ -72,7 +73,7 @@ impl World {
 
     fn with(pod: Pod, observed: &Observed) -> Self {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let machine = PodMachine::new(Arc::new(pod), observed, now);
+        let machine = PodMachine::new(Arc::new(pod), observed, &Policy::default(), now);
         Self { machine, now, ids: 0, log: Vec::new() }
     }
 
@@ -501,4 +502,95 @@ fn late_answers_are_ignored() {
     world.event(Event::TornDown(Ok(())));
     world.event(Event::Sandbox(Ok(("s9".into(), String::new()))));
     world.said(&["remove sandbox s9"]).status("Running ready=False c:running/0");
+}
+
+/// Red when `must_stop` does not look at the refusal: the sandbox is made.
+#[test]
+fn a_refused_pod_never_runs() {
+    let mut world = World::new(json!({"hostPID": true, "containers": [{"name": "c"}]}));
+    let why = "Pod requires node features that are not available: spec.hostPID \
+               (containers have a process namespace of their own)";
+    world.wake().said(&[&format!("event PodFeatureUnsupported: {why}"), "tear down -"]);
+    let status = world.machine.status("10.1.1.1", world.now);
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+    assert_eq!(status.reason.as_deref(), Some("PodFeatureUnsupported"));
+    assert_eq!(status.message, Some(format!("Pod was rejected: {why}")));
+    assert_eq!((status.container_statuses, status.init_container_statuses), (None, None));
+    world.after(60).said(&[]).delete(30).said(&["delete"]).event(Event::Gone).said(&["forget"]);
+}
+
+/// A pod of an earlier version of this program that this one refuses.
+#[test]
+fn a_refused_pod_that_runs_is_stopped() {
+    let observed = Observed {
+        sandboxes: vec![sandbox("s0", SandboxState::Ready)],
+        containers: vec![container("x", "c", 0, ContainerState::Running, 0)],
+    };
+    let spec = json!({"hostUsers": false, "containers": [{"name": "c", "image": "i"}]});
+    let mut world = World::with(pod(spec), &observed);
+    world.wake().status("Running ready=True c:running/0");
+    assert_eq!(world.log[1..], ["event Killing: Stopping container c", "stop x in 30s"]);
+    world
+        .quiet()
+        .exit("c", 143)
+        .said(&["tear down s0"])
+        .status("Failed ready=False c:Error(143)/0");
+}
+
+/// Red when only the exit code decides: the next container starts, the pod succeeds.
+#[test]
+fn out_of_memory_is_a_failure_whatever_the_exit_code() {
+    let killed = |world: &World, name: &str| {
+        let slot = world.machine.slots.iter().find(|s| s.name == name).unwrap();
+        let (id, attempt) = (slot.current_id().unwrap(), slot.next - 1);
+        let status = container(id, name, attempt, ContainerState::Exited, 0);
+        Event::Exited(ContainerStatus { oom_killed: true, ..status })
+    };
+    let spec = |policy: &str| {
+        json!({"restartPolicy": policy, "initContainers": [{"name": "a", "image": "i"}],
+            "containers": [{"name": "c", "image": "i"}]})
+    };
+    let mut world = World::new(spec("Never"));
+    world.wake();
+    let event = killed(&world, "a");
+    world.event(event).status("Failed ready=False a:OOMKilled(0)/0 c:PodInitializing/0");
+    let mut world = World::new(spec("OnFailure"));
+    world.wake();
+    let event = killed(&world, "a");
+    world.event(event).status("Pending ready=False a:running/1<0 c:PodInitializing/0");
+    world.exit("a", 0);
+    let event = killed(&world, "c");
+    world.event(event).status("Running ready=True a:Completed(0)/1<0 c:running/1<0");
+    let mut world = World::new(spec("Never"));
+    world.wake().exit("a", 0);
+    let event = killed(&world, "c");
+    world.event(event).status("Failed ready=False a:Completed(0)/0 c:OOMKilled(0)/0");
+    // While it was being deleted, too.
+    let mut world = World::new(spec("Always"));
+    world.wake().exit("a", 0).delete(30);
+    let event = killed(&world, "c");
+    world.event(event).status("Failed ready=False a:Completed(0)/0 c:OOMKilled(0)/0");
+}
+
+/// Red when a start that takes another's place is shown as such: waiting, not ready, its last run forgotten.
+#[test]
+fn another_image_shows_no_moment_between() {
+    let mut world = World::new(one(json!({})));
+    world.wake().exit("c", 3).status("Running ready=True c:running/1<3");
+    let mut pod = world.machine.pod.as_ref().clone();
+    pod.spec.as_mut().unwrap().containers[0].image = Some("j".into());
+    let now = world.now;
+    let effects = world.machine.step(Event::Spec(Arc::new(pod)), now);
+    assert!(matches!(&effects[1], Effect::StopContainer { id, .. } if id == "c1"), "{effects:?}");
+    world.status("Running ready=True c:running/1<3");
+    let ended = container("c1", "c", 1, ContainerState::Exited, 143);
+    let effects = world.machine.step(Event::Exited(ended), now);
+    let started = |e: &Effect| matches!(e, Effect::StartContainer { attempt: 2, .. });
+    assert!(effects.iter().any(started), "{effects:?}");
+    world.status("Running ready=True c:running/1<3");
+    let mut status = container("c2", "c", 2, ContainerState::Running, 0);
+    status.annotations.insert(crate::config::IMAGE.to_owned(), "j".into());
+    let result = Ok(status);
+    world.machine.step(Event::Started { name: "c".into(), result }, now);
+    world.status("Running ready=True c:running/2<143");
 }
