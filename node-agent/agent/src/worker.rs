@@ -219,7 +219,8 @@ fn message(status: &ContainerStatus) -> String {
     let file = status.annotations.get(config::TERMINATION_FILE);
     let mut bytes = file.and_then(|f| read_head(Path::new(f)).ok()).unwrap_or_default();
     let policy = status.annotations.get(config::TERMINATION_POLICY).map(String::as_str);
-    if bytes.is_empty() && status.exit_code != 0 && policy == Some("FallbackToLogsOnError") {
+    let failed = status.exit_code != 0 || status.oom_killed;
+    if bytes.is_empty() && failed && policy == Some("FallbackToLogsOnError") {
         bytes = crate::kubelet::crilog::tail(Path::new(&status.log_path), 80, MESSAGE_FROM_LOG)
             .unwrap_or_default();
     }
