@@ -20,6 +20,7 @@ use crate::Build;
 use crate::allocate::Pools;
 use crate::answer::{self, Answer};
 use crate::body::RequestBody;
+use crate::budget::{Budget, Payer};
 use crate::discovery::Discovery;
 use crate::documents;
 use crate::inflight::{Class, InFlight, Seat};
@@ -35,6 +36,7 @@ pub(crate) struct Api {
     pub discovery: Discovery,
     pub nodes: NodeClient,
     pub in_flight: InFlight,
+    pub budget: Arc<Budget>,
     pub lifetime: Lifetime,
     pub build: Build,
 }
@@ -46,6 +48,8 @@ pub(crate) struct Incoming<'a> {
     pub parts: Parts,
     pub body: &'a mut RequestBody,
     pub seat: Seat,
+    /// Who the answer's bytes are counted on.
+    pub payer: Payer,
 }
 
 impl Api {
@@ -53,13 +57,15 @@ impl Api {
     pub async fn handle(
         self: Arc<Self>,
         identity: Identity,
+        payer: Payer,
         request: http::Request<RequestBody>,
     ) -> Answer {
         let what = format!("{} {}", request.method(), request.uri().path());
         let head = request.method() == Method::HEAD;
         let (parts, mut body) = request.into_parts();
         let http1 = parts.version < Version::HTTP_2;
-        let answered = AssertUnwindSafe(self.answer(identity, parts, &mut body)).catch_unwind();
+        let answered =
+            AssertUnwindSafe(self.answer(identity, &payer, parts, &mut body)).catch_unwind();
         let mut answer = match answered.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(status)) => {
@@ -76,12 +82,17 @@ impl Api {
             // every stream is another try.
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if head { answer::without_body(answer) } else { answer }
+        if head {
+            return answer::without_body(answer);
+        }
+        let (parts, body) = answer.into_parts();
+        Answer::from_parts(parts, body.paid_by(&payer).await)
     }
 
     async fn answer(
         self: Arc<Self>,
         identity: Identity,
+        payer: &Payer,
         parts: Parts,
         body: &mut RequestBody,
     ) -> Result<Answer, Status> {
@@ -113,7 +124,8 @@ impl Api {
                 let seat = self.in_flight.enter(&identity, Class::of(&request))?;
                 crate::admit::authorize(&identity, &request, request.verb)?;
                 let deprecated = Api::strategy(request.kind).deprecated;
-                let incoming = Incoming { who: identity, parts, body, seat: seat.clone() };
+                let payer = payer.clone();
+                let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
                 let mut answer = self.dispatch(*request, incoming).await?;
                 if !deprecated.is_empty() {
                     answer::warn(&mut answer, &[deprecated.to_owned()]);
@@ -139,8 +151,12 @@ impl Api {
                 Box::pin(async move { self.exec(&request, parts).await })
             }
             (Verb::Get, _) => Box::pin(async move { self.get(&request, &headers).await }),
-            (Verb::List, _) => Box::pin(async move { self.list(&request, &headers).await }),
-            (Verb::Watch, _) => Box::pin(async move { self.watch(&request, &headers).await }),
+            (Verb::List, _) => {
+                Box::pin(async move { self.list(&request, &headers, &incoming.payer).await })
+            }
+            (Verb::Watch, _) => {
+                Box::pin(async move { self.watch(&request, &headers, incoming.payer).await })
+            }
             _ => Box::pin(self.write(request, incoming)),
         }
     }
@@ -149,9 +165,9 @@ impl Api {
     async fn write(
         self: Arc<Self>,
         request: ResourceRequest,
-        Incoming { who, parts, body, seat }: Incoming<'_>,
+        Incoming { who, parts, body, seat, payer }: Incoming<'_>,
     ) -> Result<Answer, Status> {
-        let body = crate::body::read(&parts.headers, body).await?;
+        let body = crate::body::read(&parts.headers, body, &payer).await?;
         let api = Arc::clone(&self);
         let what = format!("{} {}", parts.method, parts.uri.path());
         let write = self.lifetime.spawn_whole(async move {

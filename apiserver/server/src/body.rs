@@ -3,11 +3,12 @@
 //! Knows: sizes, frames, media types of objects people send. Refuses to know: what the objects are.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
@@ -15,6 +16,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use leme_meta::Status;
 
+use crate::budget::{self, Payer, Room};
 use crate::inflight::Seat;
 use crate::protobuf;
 
@@ -24,12 +26,20 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A request's body, wherever it comes from.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
+/// What a list is put together in: never a whole copy per client.
+pub(crate) const CHUNK: usize = 128 * 1024;
+/// Bodies that are worth counting.
+pub(crate) const LARGE: usize = 32 * 1024;
+
 /// Upstream's limit for request bodies: 3 MiB.
 pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 
 /// An answer's body.
 pub struct Body {
     kind: Kind,
+    payer: Payer,
+    /// The wait for room for the next chunk.
+    waiting: Option<BoxFuture<'static, Option<Room>>>,
     /// Held until the last byte is taken.
     _seat: Seat,
 }
@@ -48,7 +58,19 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Body {
-        Body { kind, _seat: Seat::default() }
+        Body { kind, payer: None, waiting: None, _seat: Seat::default() }
+    }
+
+    /// The same body, whose chunks are made when the payer has room for them. A large one that is there already waits for
+    /// room as a whole.
+    pub(crate) async fn paid_by(mut self, payer: &Payer) -> Body {
+        if let Kind::Whole(Some(bytes)) = &mut self.kind
+            && bytes.len() > LARGE
+        {
+            let room = budget::room(payer, bytes.len()).await;
+            *bytes = budget::filled(room, std::mem::take(bytes));
+        }
+        Body { payer: payer.clone(), ..self }
     }
 
     /// The same body, which holds the seat of its request as long as it lives.
@@ -81,12 +103,24 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.kind {
+        let this = &mut *self;
+        match &mut this.kind {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Chunks(chunks, left) => Poll::Ready(chunks.next().map(|bytes| {
-                *left = left.saturating_sub(bytes.len() as u64);
-                Ok(Frame::data(bytes))
-            })),
+            Kind::Chunks(_, 0) => Poll::Ready(None),
+            Kind::Chunks(chunks, left) => {
+                let size = usize::try_from(*left).unwrap_or(usize::MAX).min(CHUNK);
+                let payer = &this.payer;
+                let waiting = this.waiting.get_or_insert_with(|| {
+                    let payer = payer.clone();
+                    Box::pin(async move { budget::room(&payer, size).await })
+                });
+                let room = ready!(waiting.as_mut().poll(context));
+                this.waiting = None;
+                Poll::Ready(chunks.next().map(|bytes| {
+                    *left = left.saturating_sub(bytes.len() as u64);
+                    Ok(Frame::data(budget::filled(room, bytes)))
+                }))
+            }
             Kind::Live(stream) => stream
                 .as_mut()
                 .poll_next(context)
@@ -118,9 +152,16 @@ const DRAIN_TOO_LARGE: (u64, Duration) = (64 * 1024 * 1024, Duration::from_secs(
 const DRAIN_UNREAD: (u64, Duration) = (256 * 1024, Duration::from_secs(2));
 
 /// Reads a whole request body, never holding more than the limit.
-pub(crate) async fn read(headers: &HeaderMap, body: &mut RequestBody) -> Result<Bytes, Status> {
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: &mut RequestBody,
+    payer: &Payer,
+) -> Result<Bytes, Status> {
+    let most = body.size_hint().upper().map_or(MAX_BODY, |most| most.min(MAX_BODY as u64) as usize);
+    let room = if most > LARGE { budget::room(payer, most).await } else { None };
     match tokio::time::timeout(PATIENCE, read_bounded(headers, body)).await {
-        Ok(read) => read,
+        Ok(Ok(read)) => Ok(budget::filled(room, read)),
+        Ok(Err(refused)) => Err(refused),
         Err(_) => {
             Err(Status::new(408, "RequestTimeout", "the request body did not arrive in time"))
         }
@@ -235,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_read_up_to_the_limit() {
         let read = async |length: usize| {
-            super::read(&HeaderMap::new(), &mut request(vec![b' '; length])).await
+            super::read(&HeaderMap::new(), &mut request(vec![b' '; length]), &None).await
         };
         assert_eq!(read(MAX_BODY).await.unwrap().len(), MAX_BODY);
         assert_eq!(read(MAX_BODY + 1).await.unwrap_err().code, 413);

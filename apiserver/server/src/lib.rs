@@ -16,6 +16,7 @@ mod answer;
 mod api;
 mod body;
 mod bootstrap;
+mod budget;
 mod discovery;
 mod documents;
 mod frames;
@@ -60,10 +61,12 @@ pub use inflight::InFlightLimits;
 pub use leme_access::Identity;
 pub use local::LocalService;
 pub use pki::{Pki, PkiError};
+pub use sweep::EventLimits;
 
 use allocate::Pools;
 use api::Api;
 use bootstrap::Front;
+use budget::Budget;
 use inflight::InFlight;
 
 /// Where a program comes from.
@@ -105,6 +108,10 @@ pub struct ServerConfig {
     pub advertise: Vec<String>,
     /// How many requests may be under way at once.
     pub in_flight: InFlightLimits,
+    /// How many Events are kept.
+    pub events: EventLimits,
+    /// Bytes of answers and of request bodies that may wait for clients, in all; see `docs/architecture.md`.
+    pub buffered_bytes: usize,
     /// How many connections there may be, and how long each may take.
     pub connections: Limits,
 }
@@ -122,10 +129,15 @@ impl ServerConfig {
             build: Build::default(),
             advertise: Vec::new(),
             in_flight: InFlightLimits::default(),
+            events: EventLimits::default(),
+            buffered_bytes: BUFFERED_BYTES,
             connections: Limits::default(),
         }
     }
 }
+
+/// Enough for a thousand clients that each read a long list at once.
+const BUFFERED_BYTES: usize = 128 * 1024 * 1024;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +209,7 @@ impl Server {
             }),
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
+            budget: Budget::new(config.buffered_bytes),
             lifetime: lifetime.clone(),
             build: config.build,
         });
@@ -209,7 +222,8 @@ impl Server {
         let limits = config.connections;
         let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
         lifetime.spawn(served);
-        lifetime.spawn(sweep::run(Arc::clone(&api)));
+        lifetime.spawn(sweep::run(Arc::clone(&api), config.events));
+        lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
         Ok(Server { addresses, api, pki, lifetime, _guard: guard })
     }
 
@@ -221,6 +235,11 @@ impl Server {
     /// The cluster's certificates.
     pub fn pki(&self) -> &Arc<Pki> {
         &self.pki
+    }
+
+    /// Bytes of answers and of request bodies that wait for clients now.
+    pub fn buffered(&self) -> usize {
+        self.api.budget.held()
     }
 
     /// The API as `identity`, in this process: no TCP, no TLS, the same code.

@@ -17,6 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use tokio::net::TcpListener;
 
 use crate::api::Api;
+use crate::budget::Payer;
 use crate::identity;
 use crate::pki::Pki;
 use crate::{Result, StartError};
@@ -55,9 +56,10 @@ pub(crate) async fn serve(
 ) {
     let service = move |peer: &leme_serve::Peer<'_>| {
         let (api, identity) = (Arc::clone(&api), identity::of_peer(peer.certificates));
+        let payer = Some(api.budget.account(peer.connection.clone()));
         service_fn(move |request: http::Request<Incoming>| {
-            let (api, identity) = (Arc::clone(&api), identity.clone());
-            async move { Ok::<_, Infallible>(handle(api, identity, request).await) }
+            let (api, identity, payer) = (Arc::clone(&api), identity.clone(), payer.clone());
+            async move { Ok::<_, Infallible>(handle(api, identity, payer, request).await) }
         })
     };
     leme_serve::serve(listeners, Some(tls), limits, service, lifetime).await;
@@ -66,7 +68,8 @@ pub(crate) async fn serve(
 async fn handle(
     api: Arc<Api>,
     identity: Identity,
+    payer: Payer,
     request: http::Request<Incoming>,
 ) -> crate::answer::Answer {
-    api.handle(identity, request.map(|body| body.map_err(Into::into).boxed_unsync())).await
+    api.handle(identity, payer, request.map(|body| body.map_err(Into::into).boxed_unsync())).await
 }

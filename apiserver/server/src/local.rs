@@ -41,6 +41,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (api, identity) = (Arc::clone(&self.api), self.identity.clone());
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        Box::pin(async move { Ok(api.handle(identity, request).await) })
+        Box::pin(async move { Ok(api.handle(identity, None, request).await) })
     }
 }

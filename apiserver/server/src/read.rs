@@ -16,15 +16,16 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
-use crate::body::Body;
+use crate::body::{Body, CHUNK};
+use crate::budget::{self, Payer};
 use crate::negotiate::{self, Shape};
 use crate::pages::{self, Token};
 use crate::request::ResourceRequest;
 use crate::selection::{Match, Selection, Version};
 use crate::table;
 
-/// How much of a list is put together at a time: a list is never held as a whole copy per client.
-const CHUNK: usize = 128 * 1024;
+/// Objects of this size are passed on as the cache has them; smaller ones are put together.
+const BY_ITSELF: usize = 16 * 1024;
 
 impl Api {
     /// Waits until the cache is as new as the request asks.
@@ -81,11 +82,18 @@ impl Api {
         &self,
         request: &ResourceRequest,
         headers: &HeaderMap,
+        payer: &Payer,
     ) -> Result<Answer, Status> {
         // What cannot be shown is not looked for.
-        negotiate::shape(headers, true)?;
+        let shape = negotiate::shape(headers, true)?;
         match self.page(request).await? {
-            Ok(page) => page.shown(request, headers),
+            Ok(page) => {
+                // One that is decoded is in memory as a whole, and larger than its bytes.
+                let decoded = shape != Shape::Plain || pretty(request);
+                let bytes = if decoded { 4 * page.bytes() } else { 0 };
+                let _room = budget::room(payer, bytes).await;
+                page.shown(request, headers)
+            }
             Err(expired) => Ok(expired),
         }
     }
@@ -221,6 +229,10 @@ impl Page {
         }
     }
 
+    fn bytes(&self) -> usize {
+        self.objects.iter().map(|object| object.json.len()).sum()
+    }
+
     fn metadata(&self) -> Value {
         let mut metadata = json!({ "resourceVersion": self.revision.to_string() });
         if let Some(next) = &self.next {
@@ -242,11 +254,12 @@ impl Page {
         );
         const TAIL: &[u8] = b"]}\n";
         let commas = self.objects.len().saturating_sub(1);
-        let items: usize = self.objects.iter().map(|object| object.json.len()).sum();
+        let items = self.bytes();
         let total = head.len() + items + commas + TAIL.len();
         let chunks = Chunks {
             head: Some(head),
             objects: self.objects.into_iter(),
+            large: None,
             first: true,
             done: false,
             left: total,
@@ -282,6 +295,8 @@ impl Page {
 struct Chunks {
     head: Option<String>,
     objects: std::vec::IntoIter<Arc<Cached>>,
+    /// An object that goes by itself, next.
+    large: Option<Bytes>,
     first: bool,
     done: bool,
     left: usize,
@@ -291,6 +306,10 @@ impl Iterator for Chunks {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
+        if let Some(large) = self.large.take() {
+            self.left = self.left.saturating_sub(large.len());
+            return Some(large);
+        }
         if self.done {
             return None;
         }
@@ -306,6 +325,10 @@ impl Iterator for Chunks {
             };
             if !std::mem::take(&mut self.first) {
                 out.put_u8(b',');
+            }
+            if object.json.len() >= BY_ITSELF {
+                self.large = Some(object.json.clone());
+                break;
             }
             out.put_slice(&object.json);
         }

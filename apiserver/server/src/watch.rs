@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
 use crate::body::Body;
+use crate::budget::{self, Payer};
 use crate::frames::Frames;
 use crate::negotiate;
 use crate::request::ResourceRequest;
@@ -26,7 +27,7 @@ use crate::selection::{Match, Selection, Version, list_options_invalid};
 /// A watch without `timeoutSeconds` ends after this, plus up to as much again, so that not all end at once.
 const LIFE: Duration = Duration::from_secs(30 * 60);
 /// Events taken from the cache at a time, and bytes put into one chunk.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 const CHUNK: usize = 64 * 1024;
 
 /// What a watch request asks for.
@@ -91,6 +92,7 @@ impl Api {
         &self,
         request: &ResourceRequest,
         headers: &HeaderMap,
+        payer: Payer,
     ) -> Result<Answer, Status> {
         let selection = Selection::of(request)?;
         let shape = negotiate::shape(headers, true)?;
@@ -133,6 +135,8 @@ impl Api {
             seen: revision,
             end: end(wanted.life, self.lifetime.stop_token()),
             ended: false,
+            batch: VecDeque::new(),
+            payer,
         };
         let chunks = futures::stream::unfold(stream, |mut stream| async move {
             stream.next_chunk().await.map(|chunk| (Ok(chunk), stream))
@@ -158,6 +162,9 @@ struct Stream {
     /// Resolves when the watch has lasted long enough; made once, for it is looked at with every event.
     end: BoxFuture<'static, ()>,
     ended: bool,
+    /// What was taken from the cache and is still to be told.
+    batch: VecDeque<SubEvent>,
+    payer: Payer,
 }
 
 fn end(life: Duration, stopping: CancellationToken) -> BoxFuture<'static, ()> {
@@ -167,11 +174,33 @@ fn end(life: Duration, stopping: CancellationToken) -> BoxFuture<'static, ()> {
     })
 }
 
+/// What a frame adds to an object.
+const FRAME: usize = 32;
+
+/// Bytes of the chunk that begins with frames of objects of these sizes.
+fn together(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    for size in sizes {
+        bytes += size + FRAME;
+        if bytes >= CHUNK {
+            break;
+        }
+    }
+    bytes
+}
+
 impl Stream {
     /// The next bytes; `None` when the watch is over.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(chunk) = self.initial_chunk() {
+            if !self.initial.is_empty() || self.mark.is_some() {
+                let sizes = self.initial.iter().map(|object| object.json.len());
+                let room = budget::room(&self.payer, together(sizes)).await;
+                if let Some(chunk) = self.initial_chunk() {
+                    return Some(budget::filled(room, chunk));
+                }
+            }
+            if let Some(chunk) = self.next_of_batch().await {
                 return Some(chunk);
             }
             if self.ended {
@@ -185,10 +214,27 @@ impl Stream {
             if batch.is_empty() {
                 return None;
             }
-            if let Some(chunk) = self.encode(&batch) {
-                return Some(chunk);
+            self.batch = batch.into();
+        }
+    }
+
+    /// The next chunk of what was taken from the cache. A single frame is shared by all who watch and counts for nothing.
+    async fn next_of_batch(&mut self) -> Option<Bytes> {
+        while !self.batch.is_empty() {
+            let room = if self.batch.len() > 1 {
+                let sizes = self.batch.iter().map(|item| match item {
+                    SubEvent::Event(event) => event.object.json.len(),
+                    SubEvent::Progress(_) | SubEvent::Expired => 0,
+                });
+                budget::room(&self.payer, together(sizes)).await
+            } else {
+                None
+            };
+            if let Some(chunk) = self.encode() {
+                return Some(budget::filled(room, chunk));
             }
         }
+        None
     }
 
     fn initial_chunk(&mut self) -> Option<Bytes> {
@@ -206,20 +252,21 @@ impl Stream {
         chunk.finish()
     }
 
-    fn encode(&mut self, batch: &[SubEvent]) -> Option<Bytes> {
+    fn encode(&mut self) -> Option<Bytes> {
         let mut chunk = Chunk::default();
-        for item in batch {
+        while chunk.size < CHUNK {
+            let Some(item) = self.batch.pop_front() else { break };
             match item {
                 SubEvent::Event(event) => {
                     self.seen = event.revision;
-                    if let Some(frame) = self.frames.event(event, &self.selection) {
+                    if let Some(frame) = self.frames.event(&event, &self.selection) {
                         chunk.push(frame);
                     }
                 }
                 SubEvent::Progress(revision) => {
-                    if self.bookmarks && *revision > self.bookmarked {
-                        self.bookmarked = *revision;
-                        chunk.push(self.frames.bookmark(*revision, false));
+                    if self.bookmarks && revision > self.bookmarked {
+                        self.bookmarked = revision;
+                        chunk.push(self.frames.bookmark(revision, false));
                     }
                 }
                 SubEvent::Expired => {

@@ -197,3 +197,112 @@ async fn a_stranger_is_shown_the_door_over_http2() {
     };
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
+
+type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+async fn http2(api: &Harness, window: Option<u32>) -> Sender {
+    let io = TokioIo::new(api.connect(true, b"h2").await);
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) =
+        builder.initial_stream_window_size(window).handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// Opens so many requests for a path whose answers are never read, or until the connection is cut.
+async fn unread(
+    sender: &mut Sender,
+    path: &str,
+    count: usize,
+) -> Vec<http::Response<hyper::body::Incoming>> {
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let request = Request::get(format!("https://localhost{path}")).body(Empty::new()).unwrap();
+        match (sender.ready().await, sender.send_request(request).await) {
+            (Ok(()), Ok(answer)) => open.push(answer),
+            _ => break,
+        }
+    }
+    open
+}
+
+async fn closed(sender: &Sender) {
+    let closed = async {
+        while !sender.is_closed() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
+}
+
+async fn maps(api: &Harness, count: usize, size: usize) {
+    for n in 0..count {
+        let mut map = config_map(&format!("m{n}"));
+        map["data"]["k"] = "v".repeat(size).into();
+        api.post(CONFIG_MAPS, &map).await.ok();
+    }
+}
+
+/// A window of zero over many LISTs. Red when nobody is cut: the last LIST waits for room for ever; and when pieces are
+/// not counted, nothing is buffered.
+#[tokio::test]
+async fn answers_that_nobody_reads_give_way_to_those_that_are_read() {
+    const BUDGET: usize = 1024 * 1024;
+    let api = Harness::with(|config| config.buffered_bytes = BUDGET).await;
+    maps(&api, 100, 10_000).await;
+    let mut slow = http2(&api, Some(0)).await;
+    let answers = unread(&mut slow, CONFIG_MAPS, 50).await;
+    let buffered = api.server.buffered();
+    assert!((BUDGET / 2..=BUDGET).contains(&buffered), "{buffered}");
+    let mut sender = http2(&api, None).await;
+    let answer = unread(&mut sender, CONFIG_MAPS, 1).await.remove(0);
+    let read = tokio::time::timeout(PATIENCE, answer.into_body().collect()).await.unwrap().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&read.to_bytes()).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 100);
+    closed(&slow).await;
+    drop(answers);
+}
+
+/// Watches that are never read. Red when what they are told first is not counted: nothing is buffered.
+#[tokio::test]
+async fn watches_that_nobody_reads_hold_no_more_than_the_budget() {
+    const BUDGET: usize = 1024 * 1024;
+    let api = Harness::with(|config| config.buffered_bytes = BUDGET).await;
+    maps(&api, 30, 10_000).await;
+    let mut slow = http2(&api, Some(0)).await;
+    let watches = unread(&mut slow, &format!("{CONFIG_MAPS}?watch=true"), 50).await;
+    let buffered = api.server.buffered();
+    assert!((BUDGET / 2..=BUDGET).contains(&buffered), "{buffered}");
+    closed(&slow).await;
+    drop(watches);
+    let all_is_back = async {
+        while api.server.buffered() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_is_back).await.unwrap();
+}
+
+/// Red when only their age counts: all of them stay.
+#[tokio::test]
+async fn events_are_bounded_in_number_and_the_newest_stay() {
+    let limits = leme_server::EventLimits { in_all: 100, in_namespace: 50 };
+    let api = Harness::with(|config| config.events = limits).await;
+    let mut watch = api.watch(&format!("{EVENTS}?watch=true")).await;
+    for n in 0..200 {
+        let made = ask(&api, "POST", EVENTS, event(&format!("e{n}"))).await;
+        assert_eq!(made.status(), 201);
+    }
+    let (mut added, mut deleted) = (0, 0);
+    while added < 200 || added - deleted > 150 {
+        match watch.named().await.0.as_str() {
+            "ADDED" => added += 1,
+            "DELETED" => deleted += 1,
+            other => panic!("{other}"),
+        }
+    }
+    let left = api.get(EVENTS).await.ok();
+    let items = left["items"].as_array().unwrap();
+    let named = |name: &str| items.iter().any(|event| event["metadata"]["name"] == name);
+    assert!(named("e199") && !named("e0"));
+}
