@@ -8,6 +8,7 @@
 pub mod check;
 mod conntrack;
 pub mod dns;
+mod follow;
 mod model;
 mod nft;
 pub mod pods;

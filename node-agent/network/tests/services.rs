@@ -385,6 +385,9 @@ fn pods_resolve_names() {
         network.attach("pod", &pod.path(), &[]).await.unwrap();
         let api = Api::default();
         let ports = json!([{"name": "http", "port": 80}]);
+        for namespace in ["ns", "idle"] {
+            api.put("namespaces", json!({"metadata": {"name": namespace}}));
+        }
         api.put_service("web", json!({"clusterIP": VIP, "ports": ports}));
         api.put_service("many", json!({"clusterIP": "None", "ports": ports}));
         api.put_service("out", json!({"type": "ExternalName", "externalName": "example.org"}));
@@ -414,6 +417,11 @@ fn pods_resolve_names() {
         assert_eq!(say("example.org.", RecordType::A), "192.0.2.1");
         assert_eq!(say("example.com.", RecordType::A), "NXDomain");
         assert_eq!(say("out.ns.svc.cluster.local.", RecordType::A), "example.org.,192.0.2.1");
+
+        // A namespace without a Service has names for its pods, as long as it is there.
+        assert_eq!(say("10-244-0-9.idle.pod.cluster.local.", RecordType::A), "10.244.0.9");
+        api.delete("namespaces", "", "idle");
+        eventually(|| say("10-244-0-9.idle.pod.cluster.local.", RecordType::A), "NXDomain".into());
 
         // What does not fit into a packet is cut, and whole over TCP; the host asks the gateway.
         let many = question("many.ns.svc.cluster.local.", RecordType::A, false);
@@ -446,5 +454,101 @@ fn without_upstreams_the_answer_is_quick() {
         assert_eq!(show(&answer), "ServFail");
         token.cancel();
         dns.await.unwrap().unwrap();
+    });
+}
+
+/// Everything that can be wrong with a question, a byte at a time: it is answered with an error or not at all, and the next
+/// question is answered as ever.
+#[test]
+fn malformed_questions_harm_nobody() {
+    let host = Netns::new();
+    host.host(|| async {
+        let api = Api::default();
+        api.put("namespaces", json!({"metadata": {"name": "ns"}}));
+        api.put_service("web", json!({"clusterIP": VIP, "ports": [{"name": "http", "port": 80}]}));
+        let token = CancellationToken::new();
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        let config = DnsConfig {
+            listen: vec![server],
+            cluster_domain: "cluster.local".into(),
+            reverse_cidrs: Vec::new(),
+            upstreams: Upstreams::Fixed(Vec::new()),
+        };
+        let dns = tokio::spawn(run_dns(api.client(), config, token.clone()));
+        let good = question("web.ns.svc.cluster.local.", RecordType::A, true);
+        let fine = || show(&over_udp(server, &good));
+        eventually(fine, VIP.to_string());
+
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.connect(server).unwrap();
+        let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|length| good[..length].to_vec()).collect();
+        for (at, value) in (0..good.len()).flat_map(|at| [0, 0x3f, 0xc0, 0xff].map(|v| (at, v))) {
+            let mut changed = good.clone();
+            changed[at] = value;
+            bad.push(changed);
+        }
+        // A name that points at itself, one that points forward, labels without end, and more questions than there are.
+        let head = [0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        bad.push([&head[..], &[0xc0, 12, 0, 1, 0, 1]].concat());
+        bad.push([&head[..], &[0xc0, 14, 0xc0, 12, 0, 1, 0, 1]].concat());
+        bad.push([&head[..], &[63; 4000]].concat());
+        bad.push(
+            [&[0, 7, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &good[12..]].concat(),
+        );
+        for (count, packet) in bad.iter().enumerate() {
+            let _ = socket.send(packet);
+            if count % 16 == 0 {
+                assert_eq!(fine(), VIP.to_string(), "after {packet:?}");
+            }
+        }
+        // Over TCP: lengths that promise more than comes, nothing at all, and an end in the middle.
+        let mut idle = Vec::new();
+        for start in [&[0xff, 0xff, 1][..], &[0, 0], &[0], &[]] {
+            let mut stream = TcpStream::connect(server).unwrap();
+            stream.write_all(start).unwrap();
+            idle.push(stream);
+        }
+        idle.pop();
+        assert_eq!(show(&over_tcp(server, &good)), VIP.to_string());
+        assert_eq!(fine(), VIP.to_string());
+        token.cancel();
+        dns.await.unwrap().unwrap();
+    });
+}
+
+/// Endpoints that no controller made: a Service without a selector, slices that people or their programs wrote.
+#[test]
+fn endpoints_written_by_hand_are_carried() {
+    let (host, outside, pod) = (Netns::new(), Netns::new(), Netns::new());
+    let dir = tempfile::tempdir().unwrap();
+    host.host(|| async {
+        connect_outside(&outside).await;
+        let far = Ipv4Addr::new(192, 0, 2, 2);
+        let network = PodNetwork::setup(pods_config(dir.path())).await.unwrap();
+        network.attach("pod", &pod.path(), &[]).await.unwrap();
+        outside.greet((far, 18080), "far");
+        host.greet((GATEWAY, 18080), "node");
+        let api = Api::default();
+        let slice = |name: &str, service: &str, address: Ipv4Addr| {
+            api.put("endpointslices", json!({"metadata": {"namespace": "ns", "name": name,
+                "labels": {"kubernetes.io/service-name": service,
+                    "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io"}},
+                "addressType": "IPv4", "ports": [{"name": "web", "port": 18080}],
+                "endpoints": [{"addresses": [address]}]}));
+        };
+        let ports = json!([{"name": "web", "port": 80, "targetPort": 1}]);
+        api.put_service("outside", json!({"clusterIP": VIP, "ports": ports}));
+        slice("outside-x7k2p", "outside", far);
+        slice("outside-by-hand", "outside", far);
+        let (_token, _proxy) = start_proxy(&api);
+        eventually(|| pod.hear((VIP, 80)), "far 192.0.2.1".into());
+        assert_eq!(hear((VIP, 80)), "far 192.0.2.1");
+        // A program of the node itself.
+        slice("outside-x7k2p", "outside", GATEWAY);
+        api.delete("endpointslices", "ns", "outside-by-hand");
+        eventually(|| hear((VIP, 80)), format!("node {GATEWAY}"));
+        assert!(pod.hear((VIP, 80)).starts_with("node "));
+        api.delete("endpointslices", "ns", "outside-x7k2p");
+        eventually(|| pod.hear((VIP, 80)), "ConnectionRefused".into());
     });
 }

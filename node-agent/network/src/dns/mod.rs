@@ -7,17 +7,21 @@ mod zone;
 pub use forward::Upstreams;
 
 use crate::Cidr;
+use crate::follow::{Follow, Step, Watch, watch};
 use crate::model::Feed;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use forward::{Forwarder, PAYLOAD};
+use futures::StreamExt;
 use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, LowerName, Record};
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
-use kube::Client;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -58,21 +62,39 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
         server.register_listener(tcp, TCP_IDLE, TCP_BUFFER);
     }
     let mut feed = Feed::new(&client);
+    let mut namespaces: Watch<Namespace> = watch(Api::all(client));
+    let mut follow = Follow::default();
+    let mut fed = false;
     loop {
-        let changed = tokio::select! {
+        tokio::select! {
             () = token.cancelled() => break,
             ended = server.block_until_done() => {
                 return ended.context("DNS server").and(Err(anyhow::anyhow!("DNS server ended")));
             }
-            changed = feed.next() => changed,
+            changed = feed.next() => {
+                let mut zone = zone.write().unwrap_or_else(PoisonError::into_inner);
+                changed.iter().for_each(|key| zone.update(&feed.model, key));
+                fed = true;
+            }
+            Some(event) = namespaces.next() => {
+                let mut zone = zone.write().unwrap_or_else(PoisonError::into_inner);
+                namespace_event(&mut zone, &mut follow, event);
+            }
         };
-        let mut zone = zone.write().unwrap_or_else(PoisonError::into_inner);
-        for key in &changed {
-            zone.update(&feed.model, key);
+        if fed && follow.synced {
+            zone.write().unwrap_or_else(PoisonError::into_inner).complete = true;
         }
-        zone.complete = true;
     }
     server.shutdown_gracefully().await.context("stop the DNS server")
+}
+
+fn namespace_event(zone: &mut Zone, follow: &mut Follow, event: watcher::Result<Event<Namespace>>) {
+    match event.map(|event| follow.step(event)) {
+        Ok(Step::Put((_, name), _)) => zone.add_namespace(name),
+        Ok(Step::Gone(keys)) => keys.iter().for_each(|(_, name)| zone.remove_namespace(name)),
+        Ok(Step::Nothing) => {}
+        Err(error) => tracing::debug!(%error, "watching namespaces"),
+    }
 }
 
 struct Handler {

@@ -4,7 +4,8 @@
 //! Under the cluster domain: `SERVICE.NAMESPACE.svc`, `HOST.SERVICE.NAMESPACE.svc`, `_PORT._PROTOCOL.SERVICE.NAMESPACE.svc`,
 //! `A-B-C-D.NAMESPACE.pod`, `dns-version`; and reverse names of service and endpoint addresses.
 
-use crate::model::{Key, Model, Protocol};
+use crate::follow::Key;
+use crate::model::{Model, Protocol};
 use crate::{Cidr, contains};
 use hickory_proto::rr::rdata::{A, CNAME, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -45,6 +46,7 @@ struct Entry {
 pub(super) struct Zone {
     domain: String,
     reverse_cidrs: Vec<Cidr>,
+    namespaces: BTreeSet<String>,
     services: BTreeMap<Key, Entry>,
     reverse: BTreeMap<Ipv4Addr, BTreeSet<String>>,
     /// Until the first complete list, a missing name proves nothing.
@@ -56,10 +58,21 @@ impl Zone {
         Zone {
             domain: domain.trim_matches('.').to_ascii_lowercase(),
             reverse_cidrs,
+            namespaces: BTreeSet::new(),
             services: BTreeMap::new(),
             reverse: BTreeMap::new(),
             complete: false,
         }
+    }
+
+    /// A namespace is there from now on.
+    pub(super) fn add_namespace(&mut self, name: String) {
+        self.namespaces.insert(name);
+    }
+
+    /// A namespace is gone.
+    pub(super) fn remove_namespace(&mut self, name: &str) {
+        self.namespaces.remove(name);
     }
 
     /// Recomputes one service.
@@ -141,11 +154,7 @@ impl Zone {
     }
 
     fn namespace(&self, namespace: &str) -> Answer {
-        let first = (namespace.to_owned(), String::new());
-        match self.services.range(first..).next() {
-            Some(((found, _), _)) if found == namespace => Answer::NoData,
-            _ => Answer::NoName,
-        }
+        if self.namespaces.contains(namespace) { Answer::NoData } else { Answer::NoName }
     }
 
     fn pod(&self, name: &Name, host: &str, namespace: &str, kind: RecordType) -> Answer {
@@ -303,16 +312,22 @@ fn entry(model: &Model, key: &Key) -> Option<Entry> {
         ports: service.ports.iter().map(|p| (p.name.to_lowercase(), p.protocol, p.port)).collect(),
         ..Entry::default()
     };
+    // Slices overlap when two who write them do: people, and the controllers that copy what people write.
+    let (mut seen, mut seen_ports) = (BTreeSet::new(), BTreeSet::new());
     for slice in model.slices(key) {
         for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.ready) {
             let dashed = || endpoint.address.to_string().replace('.', "-");
             let host = endpoint.hostname.clone().filter(|h| !h.is_empty()).unwrap_or_else(dashed);
             let host = host.to_lowercase();
             if entry.headless {
-                let ports = slice.ports.iter().map(|p| (p.name.to_lowercase(), p.protocol, p.port));
-                entry.host_ports.extend(ports.map(|(n, p, port)| (n, p, port, host.clone())));
+                let ports = slice.ports.iter();
+                let ports =
+                    ports.map(|p| (p.name.to_lowercase(), p.protocol, p.port, host.clone()));
+                entry.host_ports.extend(ports.filter(|port| seen_ports.insert(port.clone())));
             }
-            entry.hosts.push((host, endpoint.address));
+            if seen.insert((host.clone(), endpoint.address)) {
+                entry.hosts.push((host, endpoint.address));
+            }
         }
     }
     Some(entry)
@@ -340,11 +355,18 @@ mod tests {
         let ports =
             json!([{"name": "http", "port": 80}, {"name": "q", "protocol": "UDP", "port": 53}]);
         add("web", json!({"clusterIP": "10.96.0.7", "ports": ports}), endpoints.clone());
-        add("db", json!({"clusterIP": "None", "ports": ports}), endpoints);
+        add("db", json!({"clusterIP": "None", "ports": ports}), endpoints.clone());
         let none = json!({"addressType": "IPv4", "endpoints": []});
         add("empty", json!({"clusterIP": "None"}), none.clone());
         add("out", json!({"type": "ExternalName", "externalName": "example.org"}), none);
+        // The same endpoints once more, as a second writer would put them.
+        let twice = serde_json::from_value(endpoints).unwrap();
+        model.put_slice(("ns".into(), "db-2".into()), Some("db".into()), SliceInfo::of(&twice));
         let mut zone = Zone::new("cluster.local.", vec![(Ipv4Addr::new(10, 244, 0, 0), 16)]);
+        zone.add_namespace("ns".into());
+        zone.add_namespace("idle".into());
+        zone.add_namespace("gone".into());
+        zone.remove_namespace("gone");
         for key in model.take_dirty() {
             zone.update(&model, &key);
         }
@@ -387,6 +409,10 @@ mod tests {
         check("10-244-0-4.db.ns.svc.cluster.local", T::A, "NoName");
         check("10-1-2-3.ns.pod.cluster.local", T::A, "10.1.2.3");
         check("10-1-2-3.other.pod.cluster.local", T::A, "NoName");
+        // Red when a namespace counts as there only while it holds a Service.
+        check("10-1-2-3.idle.pod.cluster.local", T::A, "10.1.2.3");
+        check("idle.svc.cluster.local", T::A, "NoData");
+        check("10-1-2-3.gone.pod.cluster.local", T::A, "NoName");
         check("nonsense.ns.pod.cluster.local", T::A, "NoName");
     }
 

@@ -1,7 +1,8 @@
-//! Which client stays with which endpoint: the part of the table that the kernel fills by itself. Knows how to read it and how to
-//! take out what no longer holds; what holds is said by whoever asks.
+//! Which client stays with which endpoint: the part of the table that the kernel fills by itself. Words the rules that fill it,
+//! reads it and takes out what no longer holds; what holds is said by whoever asks.
 
-use super::desired::Backend;
+use super::Cidr;
+use super::desired::{Backend, Frontend};
 use crate::model::Protocol;
 use crate::nft;
 use anyhow::{Context, Result};
@@ -11,6 +12,9 @@ use std::net::Ipv4Addr;
 
 /// The map of clients in the table.
 pub(super) const MAP: &str = "affinity";
+
+/// Clients that can be bound to an endpoint; more are led as if each connection were their first.
+const CLIENTS: usize = 65_536;
 
 /// A client that stays with an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +91,68 @@ impl Bond {
     fn element(&self, timing: &str) -> String {
         format!("{} {timing} : {} . {}", self.key(), self.backend.0, self.backend.1)
     }
+}
+
+/// Where it is written that a frontend remembers its clients, and the chain that does so.
+pub(super) fn remembered(frontend: Frontend, seconds: u32) -> ((&'static str, String), String) {
+    let place = match frontend {
+        Frontend::Cluster(ip, protocol, port) => {
+            let set = match protocol {
+                Protocol::Tcp => "sticky-tcp",
+                Protocol::Udp => "sticky-udp",
+                Protocol::Sctp => "sticky-sctp",
+            };
+            (set, format!("{ip} . {port}"))
+        }
+        Frontend::Node(protocol, port) => {
+            let set = match protocol {
+                Protocol::Tcp => "stickyports-tcp",
+                Protocol::Udp => "stickyports-udp",
+                Protocol::Sctp => "stickyports-sctp",
+            };
+            (set, port.to_string())
+        }
+    };
+    (place, chain((frontend.protocol(), seconds)))
+}
+
+/// The chain that remembers clients of this protocol for so many seconds.
+pub(super) fn chain((protocol, seconds): (Protocol, u32)) -> String {
+    format!("remember-{}-{seconds}", protocol.name())
+}
+
+/// The chain that binds a client to the endpoint it was led to, or goes on doing so.
+pub(super) fn add_chain(table: &str, (protocol, seconds): (Protocol, u32)) -> String {
+    format!(
+        "add chain ip {table} {chain} {{ meta l4proto {protocol} update @{map} {{ \
+         ip saddr . ct original ip daddr . meta l4proto . ct original proto-dst timeout {seconds}s : \
+         ip daddr . th dport }}; }}\n",
+        chain = chain((protocol, seconds)),
+        protocol = protocol.name(),
+        map = MAP,
+    )
+}
+
+/// The maps, and what decides, at the first packet of a connection that was led somewhere, whether its client is remembered.
+pub(super) fn rules(service_cidr: Option<Cidr>) -> String {
+    let mut maps = format!(
+        "map {MAP} {{ typeof ip saddr . ip daddr . meta l4proto . th dport : ip daddr . th dport; \
+         flags dynamic,timeout; size {CLIENTS}; }}\n"
+    );
+    let mut rules = String::new();
+    let outside = service_cidr
+        .map_or(String::new(), |(ip, len)| format!("ct original ip daddr != {ip}/{len} "));
+    for protocol in ["tcp", "udp", "sctp"] {
+        let _ =
+            writeln!(maps, "map sticky-{protocol} {{ type ipv4_addr . inet_service : verdict; }}");
+        let _ = writeln!(maps, "map stickyports-{protocol} {{ type inet_service : verdict; }}");
+        let _ = writeln!(
+            rules,
+            "meta l4proto {protocol} ct original ip daddr . ct original proto-dst vmap @sticky-{protocol}
+meta l4proto {protocol} {outside}ct original proto-dst vmap @stickyports-{protocol}"
+        );
+    }
+    format!("{maps}chain remember {{\n{rules}}}\n")
 }
 
 #[cfg(test)]

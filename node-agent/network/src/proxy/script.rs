@@ -20,8 +20,6 @@ use std::sync::Arc;
 const EXACT: usize = 64;
 /// Slot counts for node-port frontends and for many endpoints: the first with four slots per endpoint, else the last.
 const COARSE: [usize; 3] = [64, 512, 4096];
-/// Clients that can be bound to an endpoint; more are led as if each connection were their first.
-const CLIENTS: usize = 65_536;
 /// Elements per `add element`.
 const BATCH: usize = 1000;
 
@@ -162,49 +160,10 @@ impl Part {
         let chain = chain(frontend, self.slots.len());
         elements.insert((services, destination), format!("goto {chain}"));
         if let Some(seconds) = self.target.sticky {
-            let (set, key) = remembered(frontend);
-            let chain = remember_chain(frontend.protocol(), seconds);
-            elements.insert((set, key), format!("goto {chain}"));
+            let (place, chain) = affinity::remembered(frontend, seconds);
+            elements.insert(place, format!("goto {chain}"));
         }
     }
-}
-
-/// Where it is written that a frontend remembers its clients.
-fn remembered(frontend: Frontend) -> (&'static str, String) {
-    match frontend {
-        Frontend::Cluster(ip, protocol, port) => {
-            let set = match protocol {
-                Protocol::Tcp => "sticky-tcp",
-                Protocol::Udp => "sticky-udp",
-                Protocol::Sctp => "sticky-sctp",
-            };
-            (set, format!("{ip} . {port}"))
-        }
-        Frontend::Node(protocol, port) => {
-            let set = match protocol {
-                Protocol::Tcp => "stickyports-tcp",
-                Protocol::Udp => "stickyports-udp",
-                Protocol::Sctp => "stickyports-sctp",
-            };
-            (set, port.to_string())
-        }
-    }
-}
-
-fn remember_chain(protocol: Protocol, seconds: u32) -> String {
-    format!("remember-{}-{seconds}", protocol.name())
-}
-
-/// The chain that binds a client to the endpoint it was led to, or goes on doing so.
-fn add_remember_chain(table: &str, (protocol, seconds): (Protocol, u32)) -> String {
-    format!(
-        "add chain ip {table} {chain} {{ meta l4proto {protocol} update @{map} {{ \
-         ip saddr . ct original ip daddr . meta l4proto . ct original proto-dst timeout {seconds}s : \
-         ip daddr . th dport }}; }}\n",
-        chain = remember_chain(protocol, seconds),
-        protocol = protocol.name(),
-        map = affinity::MAP,
-    )
 }
 
 /// Whether a frontend gets exactly one slot per endpoint.
@@ -283,10 +242,10 @@ pub(super) fn difference(table: &str, held: &Programmed, next: &Programmed) -> S
     let added = come.map(|((set, key), value)| (*set, with_value(key, value)));
     let mut script = statements("delete", table, removed);
     for key in held.remembering.keys().filter(|key| !next.remembering.contains_key(key)) {
-        let _ = writeln!(script, "delete chain ip {table} {}", remember_chain(key.0, key.1));
+        let _ = writeln!(script, "delete chain ip {table} {}", affinity::chain(*key));
     }
     for key in next.remembering.keys().filter(|key| !held.remembering.contains_key(key)) {
-        script += &add_remember_chain(table, *key);
+        script += &affinity::add_chain(table, *key);
     }
     script + &statements("add", table, added)
 }
@@ -321,35 +280,13 @@ map nodeports {{ type inet_proto . inet_service : verdict; }}
 map nodeslots {{ typeof meta l4proto . th dport . {slot_key}; }}
 set silent {{ type ipv4_addr . inet_proto . inet_service; }}
 set hairpin {{ type ipv4_addr . ipv4_addr; }}
-map {affinity} {{ typeof ip saddr . ip daddr . meta l4proto . th dport : ip daddr . th dport; \
-flags dynamic,timeout; size {CLIENTS}; }}
 {remember}{picks}{hooks}}}
 ",
         name = config.table,
-        affinity = affinity::MAP,
-        remember = remember(config),
+        remember = affinity::rules(config.service_cidr),
         picks = pick_chains(),
         hooks = hooks(config),
     )
-}
-
-/// What decides, at the first packet of a connection that was led somewhere, whether its client is remembered.
-fn remember(config: &ProxyConfig) -> String {
-    let (mut maps, mut rules) = (String::new(), String::new());
-    let outside = config
-        .service_cidr
-        .map_or(String::new(), |(ip, len)| format!("ct original ip daddr != {ip}/{len} "));
-    for protocol in ["tcp", "udp", "sctp"] {
-        let _ =
-            writeln!(maps, "map sticky-{protocol} {{ type ipv4_addr . inet_service : verdict; }}");
-        let _ = writeln!(maps, "map stickyports-{protocol} {{ type inet_service : verdict; }}");
-        let _ = writeln!(
-            rules,
-            "meta l4proto {protocol} ct original ip daddr . ct original proto-dst vmap @sticky-{protocol}
-meta l4proto {protocol} {outside}ct original proto-dst vmap @stickyports-{protocol}"
-        );
-    }
-    format!("{maps}chain remember {{\n{rules}}}\n")
 }
 
 /// A chain for every way to draw an endpoint among so many slots.

@@ -17,7 +17,8 @@ mod status;
 mod sticky;
 mod table;
 
-use crate::model::{Feed, Follow, Key, Step, Watch, watch};
+use crate::follow::{Follow, Key, Step, Watch, watch};
+use crate::model::Feed;
 use admit::{Policy, Verdicts, judge};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;

@@ -2,7 +2,7 @@
 
 use super::actions::{Actions, HttpHeaders};
 use super::annotations::{self, Options};
-use crate::model::Key;
+use crate::follow::Key;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject};
