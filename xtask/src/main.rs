@@ -1,10 +1,10 @@
-//! The chores of the project: `cargo xtask tidy`, `cargo xtask image`, `cargo xtask codegen`.
+//! The chores of the project: `cargo xtask tidy`, `cargo xtask codegen`.
 
 mod codegen;
 mod graph;
-mod image;
 mod numbers;
 mod source;
+mod supply;
 mod tidy;
 
 use std::path::PathBuf;
@@ -19,7 +19,6 @@ const CHORES: &[Chore] = &[
         "check the rules of docs/architecture.md; --bless rewrites the dependency graph",
         tidy::run,
     ),
-    ("image", "build the sample image as an OCI layout: target/images/sample.tar", image::run),
     (
         "codegen",
         "write the field table from OpenAPI documents, or the protobuf numbers from generated.proto files",

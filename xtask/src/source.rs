@@ -1,4 +1,6 @@
-//! Reading Rust source well enough to hold budgets: comments and literals blanked, tests cut off, functions measured.
+//! Reading Rust source well enough to hold budgets: comments and literals blanked, tests masked, functions measured.
+
+use std::ops::Range;
 
 /// The source with every comment and literal replaced by spaces; line breaks stay.
 pub fn blank(source: &str) -> String {
@@ -71,13 +73,81 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// The part of blanked source before its first `#[cfg(test)]` item of a whole line.
-pub fn without_tests(blanked: &str) -> &str {
-    match blanked.find("\n#[cfg(test)]") {
-        Some(end) => &blanked[..end],
-        None => blanked,
-    }
+/// Blanked source with the items of tests blanked as well, and how many lines those take.
+pub struct Masked {
+    /// Same lines, same columns.
+    pub code: String,
+    /// Where the tests stood, in bytes.
+    pub tests: Vec<Range<usize>>,
+    /// How many lines they took.
+    pub test_lines: usize,
 }
+
+/// Masks every item under `#[cfg(test)]`, wherever it stands; what comes after it stays.
+pub fn without_tests(blanked: &str) -> Masked {
+    let mut code = blanked.as_bytes().to_vec();
+    let (mut tests, mut test_lines) = (Vec::new(), 0);
+    let mut from = 0;
+    while let Some(at) = blanked[from..].find("#[cfg(test)]").map(|at| from + at) {
+        let end = item_end(blanked.as_bytes(), at);
+        test_lines += blanked[at..end].lines().count();
+        for byte in &mut code[at..end] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+        tests.push(at..end);
+        from = end;
+    }
+    Masked { code: String::from_utf8_lossy(&code).into_owned(), tests, test_lines }
+}
+
+/// Where the item whose first attribute is at `at` ends: after its block, its semicolon, or, if it is a field, an
+/// argument or an arm, its comma.
+fn item_end(bytes: &[u8], at: usize) -> usize {
+    let mut depth = 0usize;
+    let mut words = Vec::new();
+    let mut word = Vec::new();
+    for (at, byte) in bytes.iter().enumerate().skip(at) {
+        if byte.is_ascii_alphanumeric() || *byte == b'_' {
+            word.push(*byte);
+            continue;
+        }
+        if depth == 0 && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        word.clear();
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' if depth == 0 => return at,
+            b')' | b']' => depth -= 1,
+            b'{' if depth == 0 => return (block_end(bytes, at) + 1).min(bytes.len()),
+            b'}' if depth == 0 => return at,
+            b';' if depth == 0 => return at + 1,
+            b',' if depth == 0 && !words.iter().any(|word| ITEMS.contains(&word.as_slice())) => {
+                return at + 1;
+            }
+            _ => {}
+        }
+    }
+    bytes.len()
+}
+
+/// Words that begin an item, in which a comma ends nothing.
+const ITEMS: &[&[u8]] = &[
+    b"fn",
+    b"struct",
+    b"enum",
+    b"impl",
+    b"mod",
+    b"use",
+    b"const",
+    b"static",
+    b"type",
+    b"trait",
+    b"let",
+    b"macro_rules",
+];
 
 /// A function: its name, first line (from 1) and number of lines.
 pub struct Function {
@@ -145,8 +215,19 @@ mod tests {
         assert!(functions("trait T { fn a(&self); }").is_empty());
     }
 
+    /// Red when reading stops at the first test: `b` and `c` are then never measured.
     #[test]
-    fn tests_are_cut_off() {
-        assert_eq!(without_tests("fn a() {}\n#[cfg(test)]\nmod tests {}\n"), "fn a() {}");
+    fn what_comes_after_tests_is_read() {
+        let source = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn t() {}\n}\nfn b() {}\n\
+                      struct S {\n    #[cfg(test)]\n    seen: Vec<u8>,\n    kept: u8,\n}\nimpl S {\n\
+                      \x20   #[cfg(test)]\n    fn u<A, B>(&self) -> [u8; 2] {\n    }\n    fn c() {}\n}\n\
+                      #[cfg(test)]\nmod fakes;\n";
+        let masked = without_tests(source);
+        let shown: Vec<_> = functions(&masked.code).into_iter().map(|f| (f.name, f.line)).collect();
+        assert_eq!(shown, [("a".to_owned(), 1), ("b".to_owned(), 6), ("c".to_owned(), 16)]);
+        assert_eq!(masked.code.lines().count(), source.lines().count());
+        assert!(masked.code.contains("kept") && !masked.code.contains("seen"), "{}", masked.code);
+        assert!(!masked.code.contains("fakes"), "{}", masked.code);
+        assert_eq!(masked.test_lines, 4 + 2 + 3 + 2);
     }
 }
