@@ -1,7 +1,8 @@
 //! What the agent of a node may do, given which node it is.
 //!
-//! Knows: that an agent writes only its own node, lease and pods. Refuses to know: which pods are on which node; the
-//! caller's selectors and the registry's preconditions keep what is read to what is needed.
+//! Knows: that an agent writes no other Node and no other Lease than its own. Refuses to know: which pods are on which
+//! node. So an agent may read, create and delete any pod, write any pod's status, and read every Secret and ConfigMap: its
+//! certificate is worth as much as theirs.
 
 use crate::authorize::{Attributes, Verdict};
 

@@ -1,4 +1,5 @@
-//! What a plan says about itself: conditions, Events and `leme why` are rendered from it, never set by hand.
+//! What a plan says about itself: what it waits for, and where the API tells of it. Events are rendered from it; conditions
+//! are written by actions of the same plan, and the command line has rules of its own for what an object waits for.
 
 use crate::action::ObjectRef;
 
