@@ -132,8 +132,10 @@ pub fn root() -> PathBuf {
     path
 }
 
+/// A file of the target directory.
 fn built(path: &str) -> PathBuf {
-    let path = root().join(path);
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let path = root().join(target).join(path);
     assert!(path.exists(), "{} is missing; build it: make build", path.display());
     path
 }
@@ -142,13 +144,16 @@ fn built(path: &str) -> PathBuf {
 pub fn leme() -> PathBuf {
     match std::env::var_os("LEME_BIN") {
         Some(path) => PathBuf::from(path),
-        None => built("target/release/leme"),
+        None => built("release/leme"),
     }
 }
 
-/// The sample image.
+/// The sample image: the one that `make build` makes, or the one that LEME_IMAGE names.
 pub fn sample_image() -> PathBuf {
-    built("target/images/sample.tar")
+    match std::env::var_os("LEME_IMAGE") {
+        Some(path) => PathBuf::from(path),
+        None => built("images/sample.tar"),
+    }
 }
 
 /// Stock kubectl.
