@@ -8,9 +8,12 @@
 //! | store: compacted | 410 `Expired` |
 //! | store: future revision | 504 `Timeout`, cause `ResourceVersionTooLarge`, retry after 1 s |
 //! | store: out of space | 507 `InsufficientStorage`; nothing was written, reads go on |
+//! | store: value too large | 413 `RequestEntityTooLarge` |
+//! | store: not reached, nothing happened | 503 `ServiceUnavailable`, retry after 1 s |
 //! | store: unreachable, on a read | 503 `ServiceUnavailable`, retry after 1 s |
 //! | store: unreachable, on a write | 504 `Timeout` without a retry hint: whether it was written is unknown |
 //! | store: foreign or locked data | 500 `InternalError` |
+//! | store: an object that cannot be read | 500 `InternalError`, "StorageError: corrupt object" |
 //! | panic | 500 `InternalError`, logged with what was asked |
 
 use bytes::Bytes;
@@ -83,7 +86,10 @@ pub(crate) fn read_failed(error: StoreError) -> Status {
         StoreError::Future { asked, newest } => too_new(asked, newest),
         StoreError::Full(why) => full(&why),
         StoreError::Format(why) | StoreError::InUse(why) => Status::internal(why),
-        StoreError::Unavailable(why) => {
+        StoreError::TooLarge(why) => {
+            Status::new(413, "RequestEntityTooLarge", format!("Request entity too large: {why}"))
+        }
+        StoreError::Unreachable(why) | StoreError::Unavailable(why) => {
             tracing::warn!(error = %why, "store read failed");
             let mut status = Status::unavailable(format!("the store is unavailable: {why}"));
             status.details =
@@ -111,6 +117,11 @@ pub(crate) fn write_failed(error: StoreError) -> Status {
 fn full(why: &str) -> Status {
     tracing::warn!(error = %why, "store is out of space");
     Status::new(507, "InsufficientStorage", format!("the store is out of space: {why}"))
+}
+
+/// 500 for an object that the store has and nobody can read, in upstream's words.
+pub(crate) fn unreadable(key: &str, why: &str) -> Status {
+    Status::internal(format!("StorageError: corrupt object, Key: {key}: {why}"))
 }
 
 /// 410 for a resourceVersion whose history is gone.
@@ -144,6 +155,8 @@ mod tests {
         assert_eq!(code(StoreError::Full("disk".into())), 507);
         assert_eq!(code(StoreError::Format("x".into())), 500);
         assert_eq!(code(StoreError::Unavailable("x".into())), 504);
+        assert_eq!(code(StoreError::Unreachable("x".into())), 503);
+        assert_eq!(code(StoreError::TooLarge("x".into())), 413);
         assert_eq!(read_failed(StoreError::Unavailable("x".into())).code, 503);
     }
 
@@ -152,5 +165,6 @@ mod tests {
         let retry = |answer: Answer| answer.headers().contains_key(header::RETRY_AFTER);
         assert!(retry(status(&read_failed(StoreError::Unavailable("x".into())))));
         assert!(!retry(status(&write_failed(StoreError::Unavailable("x".into())))));
+        assert!(retry(status(&write_failed(StoreError::Unreachable("x".into())))));
     }
 }

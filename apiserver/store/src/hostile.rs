@@ -20,7 +20,7 @@ pub enum WriteFault {
     Fail,
     /// It happens, and its outcome is unknown to whoever asked.
     LoseAnswer,
-    /// There is no space for it.
+    /// There is no space for it, unless it is reserved or a deletion.
     Full,
     /// It happens later.
     Delay(Duration),
@@ -93,16 +93,26 @@ impl Hostile {
         &self,
         write: impl Future<Output = Result<Outcome, StoreError>> + Send,
     ) -> Result<Outcome, StoreError> {
-        let unknown = || StoreError::Unavailable("the answer was lost".into());
         match self.next_write() {
             None => write.await,
-            Some(WriteFault::Fail) => Err(unknown()),
-            Some(WriteFault::Full) => Err(StoreError::Full("no space left".into())),
-            Some(WriteFault::LoseAnswer) => {
+            Some(fault) => self.suffer(fault, write).await,
+        }
+    }
+
+    async fn suffer(
+        &self,
+        fault: WriteFault,
+        write: impl Future<Output = Result<Outcome, StoreError>> + Send,
+    ) -> Result<Outcome, StoreError> {
+        let unknown = || StoreError::Unavailable("the answer was lost".into());
+        match fault {
+            WriteFault::Fail => Err(unknown()),
+            WriteFault::Full => Err(StoreError::Full("no space left".into())),
+            WriteFault::LoseAnswer => {
                 write.await?;
                 Err(unknown())
             }
-            Some(WriteFault::Delay(time)) => {
+            WriteFault::Delay(time) => {
                 tokio::time::sleep(time).await;
                 write.await
             }
@@ -163,8 +173,24 @@ impl Store for Hostile {
         self.faulty(self.inner.put(key, value, expect)).await
     }
 
+    async fn put_reserved(
+        &self,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+    ) -> Result<Outcome, StoreError> {
+        match self.next_write() {
+            // There is no space for anything else.
+            None | Some(WriteFault::Full) => self.inner.put_reserved(key, value, expect).await,
+            Some(fault) => self.suffer(fault, self.inner.put_reserved(key, value, expect)).await,
+        }
+    }
+
     async fn delete(&self, key: &str, revision: u64) -> Result<Outcome, StoreError> {
-        self.faulty(self.inner.delete(key, revision)).await
+        match self.next_write() {
+            None | Some(WriteFault::Full) => self.inner.delete(key, revision).await,
+            Some(fault) => self.suffer(fault, self.inner.delete(key, revision)).await,
+        }
     }
 
     async fn watch(
@@ -194,5 +220,9 @@ impl Store for Hostile {
 
     async fn request_progress(&self) -> Result<(), StoreError> {
         self.inner.request_progress().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
     }
 }

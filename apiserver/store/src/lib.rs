@@ -11,7 +11,7 @@ pub mod hostile;
 pub mod memory;
 mod model;
 
-pub use model::{Batch, Change, Entry, Expect, Outcome, Page, Store, StoreError};
+pub use model::{Batch, Change, Class, Entry, Expect, Outcome, Page, Store, StoreError};
 
 /// Every key of every engine lies under this.
 pub const ROOT: &str = "/registry/";

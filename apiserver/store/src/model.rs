@@ -13,7 +13,8 @@ use futures::stream::BoxStream;
 pub struct Entry {
     /// Key, such as `/registry/pods/default/web`.
     pub key: Arc<str>,
-    /// Value as written; the resourceVersion is not part of it.
+    /// Value as written; the resourceVersion is not part of it. Empty, which no object is: the engine has lost it, and
+    /// says so instead of giving something else.
     pub value: Bytes,
     /// Revision of the write that created the key.
     pub create_revision: u64,
@@ -38,6 +39,15 @@ impl Expect {
             Expect::Revision(revision) => current == Some(revision),
         }
     }
+}
+
+/// Who gets the space that is kept back for when there is no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Not this: without space it is refused.
+    Ordinary,
+    /// This: what frees space, or what everything else stands still without.
+    Reserved,
 }
 
 /// What a compare-and-put or compare-and-delete came to.
@@ -134,6 +144,12 @@ pub enum StoreError {
     /// Another process has the data open.
     #[error("{0}")]
     InUse(String),
+    /// The value is larger than the store takes.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The store could not be asked, so nothing happened.
+    #[error("the store is unavailable: {0}")]
+    Unreachable(String),
     /// The store could not be reached or answered nonsense; whether a write happened is unknown.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
@@ -148,6 +164,8 @@ impl StoreError {
             Self::Full(why) => Self::Full(why.clone()),
             Self::Format(why) => Self::Format(why.clone()),
             Self::InUse(why) => Self::InUse(why.clone()),
+            Self::TooLarge(why) => Self::TooLarge(why.clone()),
+            Self::Unreachable(why) => Self::Unreachable(why.clone()),
             Self::Unavailable(why) => Self::Unavailable(why.clone()),
         }
     }
@@ -171,7 +189,18 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a value if the expectation holds.
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<Outcome, StoreError>;
 
-    /// Deletes a key if its last write was `revision`.
+    /// Writes a value if the expectation holds, also where there is no space for anything else. An engine that keeps no
+    /// space back does what [`Store::put`] does.
+    async fn put_reserved(
+        &self,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+    ) -> Result<Outcome, StoreError> {
+        self.put(key, value, expect).await
+    }
+
+    /// Deletes a key if its last write was `revision`; never refused for want of space as long as any is kept back.
     async fn delete(&self, key: &str, revision: u64) -> Result<Outcome, StoreError>;
 
     /// Every change under `prefix` after revision `from`, for ever. An item that is an error is the last one.
@@ -190,6 +219,11 @@ pub trait Store: Send + Sync + 'static {
     /// Asks every open watch to tell how far it is, for stores where revisions can pass without a change under the
     /// watched prefix. A hint: the answer, if one is needed, is an empty [`Batch`].
     async fn request_progress(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Gives up what keeps other servers out. Nothing may be asked afterwards.
+    async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -74,6 +74,33 @@ async fn fill_and_free(place: &Path) {
         assert!(matches!(again, Err(StoreError::Full(_))), "{again:?}");
         check(&store, written).await;
     }
+    // What is kept back serves heartbeats and deletions; also after a restart, and nothing else meanwhile.
+    let heartbeat = "/registry/leases/one";
+    let beat = |n: usize| bytes::Bytes::from(n.to_string());
+    let Outcome::Done(mut last) =
+        store.put_reserved(heartbeat, beat(0), Expect::Absent).await.unwrap()
+    else {
+        panic!()
+    };
+    drop(store);
+    fill(place);
+    let store = EmbeddedStore::open(&path).unwrap();
+    for n in 1..50 {
+        let beaten = store.put_reserved(heartbeat, beat(n), Expect::Revision(last)).await;
+        let Ok(Outcome::Done(revision)) = beaten else { panic!("{n}: {beaten:?}") };
+        last = revision;
+    }
+    let gone = store.delete(heartbeat, last).await.unwrap();
+    assert!(matches!(gone, Outcome::Done(_)));
+    for _ in 0..20 {
+        written -= 1;
+        let entry = store.get(&key(written)).await.unwrap().unwrap();
+        let gone = store.delete(&key(written), entry.mod_revision).await.unwrap();
+        assert!(matches!(gone, Outcome::Done(_)), "{gone:?}");
+    }
+    let again = put(&store, written).await;
+    assert!(matches!(again, Err(StoreError::Full(_))), "{again:?}");
+    std::fs::remove_file(place.join("filler")).unwrap();
     std::fs::remove_file(&ballast).unwrap();
     for _ in 0..20 {
         assert!(matches!(put(&store, written).await, Ok(Outcome::Done(_))));
@@ -82,4 +109,11 @@ async fn fill_and_free(place: &Path) {
     check(&store, written).await;
     drop(store);
     check(&EmbeddedStore::open(&path).unwrap(), written).await;
+}
+
+/// Takes what is left of the disk.
+fn fill(place: &Path) {
+    use std::io::Write;
+    let mut filler = std::fs::File::create(place.join("filler")).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
 }

@@ -48,6 +48,17 @@ pub struct Resource {
     pub index: fn(&Value) -> Vec<(&'static str, String)>,
 }
 
+/// A key whose object cannot be read: no list shows it, and nothing but an unsafe deletion gets rid of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unreadable {
+    /// The key.
+    pub key: Arc<str>,
+    /// Revision of its last write.
+    pub revision: u64,
+    /// What is wrong.
+    pub why: Arc<str>,
+}
+
 /// The watch cache over one store. Dropping it ends its subscriptions.
 pub struct Cache {
     feed: Arc<Feed>,
@@ -122,6 +133,18 @@ impl Cache {
     /// The object with this full key, of the resource with this prefix.
     pub fn get(&self, prefix: &str, key: &str) -> Option<Arc<Cached>> {
         self.feed.shelves.get(prefix)?.get(key)
+    }
+
+    /// Why there is no object with this full key although the store has something there, if that is so.
+    pub fn unreadable_at(&self, prefix: &str, key: &str) -> Option<Arc<str>> {
+        self.feed.shelves.get(prefix)?.skipped(key)
+    }
+
+    /// All keys whose objects cannot be read, in order.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        let mut all: Vec<_> = self.feed.shelves.values().flat_map(|s| s.unreadable()).collect();
+        all.sort();
+        all
     }
 
     /// All objects of a resource; `None` if the cache does not keep it.

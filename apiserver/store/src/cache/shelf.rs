@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::Unreadable;
 use super::event::{Event, Kind};
 use super::object::{Cached, IndexFn};
 use super::snapshot::{Map, Snapshot};
@@ -49,7 +50,7 @@ pub(super) struct State {
     oldest: u64,
     bytes: usize,
     /// Keys that hold something undecodable.
-    skipped: HashMap<Arc<str>, u64>,
+    skipped: HashMap<Arc<str>, Skipped>,
     old: VecDeque<Snapshot>,
     /// Last progress announced to idle subscriptions.
     pub(super) ticked: u64,
@@ -59,7 +60,14 @@ pub(super) struct State {
 /// What is to replace everything on a shelf.
 pub(super) struct Loading {
     map: Map,
-    skipped: HashMap<Arc<str>, u64>,
+    skipped: HashMap<Arc<str>, Skipped>,
+}
+
+/// The last write of a key that holds something undecodable.
+#[derive(Clone)]
+pub(super) struct Skipped {
+    pub(super) revision: u64,
+    pub(super) why: Arc<str>,
 }
 
 impl Default for Loading {
@@ -151,23 +159,40 @@ impl Shelf {
         Ok(snapshot)
     }
 
+    /// Keys whose objects cannot be read.
+    pub(super) fn unreadable(&self) -> Vec<Unreadable> {
+        let state = self.read();
+        let named = |(key, skipped): (&Arc<str>, &Skipped)| Unreadable {
+            key: key.clone(),
+            revision: skipped.revision,
+            why: skipped.why.clone(),
+        };
+        state.skipped.iter().map(named).collect()
+    }
+
+    /// Why the object of a key cannot be read, if that is so.
+    pub(super) fn skipped(&self, key: &str) -> Option<Arc<str>> {
+        self.read().skipped.get(key).map(|skipped| skipped.why.clone())
+    }
+
     /// Decodes an entry; what cannot be decoded is named in the log.
-    fn decode(&self, entry: &Entry) -> Option<Arc<Cached>> {
-        match Cached::decode(entry, self.index) {
-            Ok(object) => Some(Arc::new(object)),
-            Err(why) => {
-                tracing::error!(key = %entry.key, revision = entry.mod_revision, %why, "skipped an undecodable object");
-                None
-            }
-        }
+    fn decode(&self, entry: &Entry) -> Result<Arc<Cached>, Skipped> {
+        let lost = || Err("its value is lost".to_owned());
+        let decoded =
+            if entry.value.is_empty() { lost() } else { Cached::decode(entry, self.index) };
+        decoded.map(Arc::new).map_err(|why| {
+            let revision = entry.mod_revision;
+            tracing::error!(key = %entry.key, revision, %why, "skipped an undecodable object");
+            Skipped { revision, why: why.into() }
+        })
     }
 
     /// Puts an entry of a list into what is to replace everything.
     pub(super) fn load(&self, into: &mut Loading, entry: &Entry) {
         match self.decode(entry) {
-            Some(object) => into.map.insert_mut(entry.key.clone(), object),
-            None => {
-                into.skipped.insert(entry.key.clone(), entry.mod_revision);
+            Ok(object) => into.map.insert_mut(entry.key.clone(), object),
+            Err(skip) => {
+                into.skipped.insert(entry.key.clone(), skip);
             }
         }
     }
@@ -203,18 +228,18 @@ impl Shelf {
             gap(change, known.as_deref(), &skipped)?;
             skipped.remove(&**change.key());
             let object = match change {
-                Change::Put { entry, .. } => self.decode(entry),
-                Change::Delete { .. } => None,
+                Change::Put { entry, .. } => self.decode(entry).map_err(Some),
+                Change::Delete { .. } => Err(None),
             };
             match object {
-                Some(object) => {
+                Ok(object) => {
                     let kind = if known.is_some() { Kind::Modified } else { Kind::Added };
                     map.insert_mut(object.key.clone(), object.clone());
                     events.push(Event::new(kind, object, known));
                 }
-                None => {
-                    if let Change::Put { entry, .. } = change {
-                        skipped.insert(entry.key.clone(), entry.mod_revision);
+                Err(skip) => {
+                    if let Some(skip) = skip {
+                        skipped.insert(change.key().clone(), skip);
                     }
                     if let Some(known) = known {
                         map.remove_mut(&*known.key);
@@ -309,10 +334,10 @@ impl State {
 fn gap(
     change: &Change,
     known: Option<&Cached>,
-    skipped: &HashMap<Arc<str>, u64>,
+    skipped: &HashMap<Arc<str>, Skipped>,
 ) -> Result<(), Gap> {
     let key = change.key();
-    let known = known.map(|k| k.mod_revision).or_else(|| skipped.get(key).copied());
+    let known = known.map(|k| k.mod_revision).or_else(|| skipped.get(key).map(|s| s.revision));
     let (before, certain) = match change {
         Change::Put { entry, .. } if entry.create_revision == entry.mod_revision => (None, true),
         Change::Put { previous, .. } => {

@@ -84,6 +84,7 @@ impl Subscription {
             let Some(events) = state.since(self.next, max) else { break };
             for event in events {
                 self.next += 1;
+                self.told = self.told.max(event.revision);
                 if event.revision > self.floor {
                     taken.push(SubEvent::Event(event.clone()));
                 }

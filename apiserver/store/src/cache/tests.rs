@@ -112,6 +112,25 @@ async fn a_watch_resumes_and_goes_on() {
     assert_eq!(watch.progress(), Some(event.revision));
 }
 
+/// Red when what has been told does not rise with the events told.
+#[tokio::test]
+async fn progress_is_never_behind_the_events() {
+    let (store, cache) = setup().await;
+    let mut watch = cache.watch(PODS, cache.revision()).unwrap();
+    // Elsewhere the revision moves on, and the shelf announces that; then something happens here.
+    let secret = r#"{"metadata":{"name":"s"}}"#;
+    store.put("/registry/secrets/d/s", secret.into(), Expect::Absent).await.unwrap();
+    let announced = cache.fresh().await.unwrap();
+    cache.feed.shelves[PODS].tick();
+    let last = put(&*store, "one", "n1").await;
+    cache.fresh().await.unwrap();
+    let Some(SubEvent::Event(event)) = watch.next().await else { panic!() };
+    assert!(event.revision == last && last > announced);
+    let next = futures::FutureExt::now_or_never(watch.next());
+    assert!(next.is_none(), "nothing is left to tell: {next:?}");
+    assert_eq!(watch.progress(), Some(last));
+}
+
 #[tokio::test]
 async fn a_watch_from_the_future_waits() {
     let (store, cache) = setup().await;
@@ -151,11 +170,16 @@ async fn an_undecodable_value_is_skipped() {
     let mut watch = cache.watch(PODS, cache.revision()).unwrap();
     let key = "/registry/pods/d/bad";
     let mut expect = Expect::Absent;
-    for value in ["{", "[1]", "{\"metadata\":{\"name\":\"bad\"}}"] {
+    for value in ["{", "[1]", "", "{\"metadata\":{\"name\":\"bad\"}}"] {
         let Outcome::Done(revision) = store.put(key, value.into(), expect).await.unwrap() else {
             panic!()
         };
         expect = Expect::Revision(revision);
+        cache.fresh().await.unwrap();
+        let named: Vec<_> = cache.unreadable().into_iter().map(|u| (u.key, u.revision)).collect();
+        let bad = value.len() < 4;
+        assert_eq!(named, if bad { vec![(key.into(), revision)] } else { vec![] }, "{value}");
+        assert_eq!(cache.unreadable_at(PODS, key).is_some(), bad);
     }
     let Some(SubEvent::Event(event)) = watch.next().await else { panic!() };
     assert_eq!((event.kind, &*event.object.index.name), (Kind::Added, "bad"));

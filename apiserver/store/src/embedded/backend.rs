@@ -1,21 +1,35 @@
 //! The file under the database: exclusive, and unforgiving about a failed sync.
 //!
-//! Knows: one file, its lock, its free space. Refuses to know: what is in it.
+//! Knows: one file, its lock, its free space, and that what is kept back may be used unless it is told otherwise.
+//! Refuses to know: what is in it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::StorageBackend;
 
+use super::reserve::Reserve;
 use crate::StoreError;
 
 /// What to do when nothing can be trusted any more; gets the line to say.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
-/// Called before every sync; an error stands for a failed one.
-pub type SyncHook = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+/// Called before every write or sync; an error stands for a failed one.
+pub type Hook = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+/// What tests make fail.
+#[derive(Clone, Default)]
+pub(super) struct Hooks {
+    pub(super) before_write: Option<Hook>,
+    pub(super) before_sync: Option<Hook>,
+}
+
+fn call(hook: Option<&Hook>) -> io::Result<()> {
+    hook.map_or(Ok(()), |hook| hook())
+}
 
 /// The file, locked for this process.
 #[derive(Clone)]
@@ -25,7 +39,10 @@ pub(super) struct DataFile {
     /// Where a new file lies until there is a database in it.
     unfinished: Option<PathBuf>,
     fatal: Fatal,
-    before_sync: Option<SyncHook>,
+    hooks: Hooks,
+    reserve: Arc<Reserve>,
+    /// Set while what is written must leave the reserve alone.
+    spare: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for DataFile {
@@ -36,10 +53,20 @@ impl std::fmt::Debug for DataFile {
 
 impl DataFile {
     /// Opens or creates the file and locks it.
-    pub(super) fn open(
+    pub(super) fn open(path: &Path, fatal: Fatal, hooks: Hooks) -> Result<Self, StoreError> {
+        Self::open_file(path, fatal, hooks, Reserve::open)
+    }
+
+    /// The same without keeping any space back.
+    pub(super) fn open_plain(path: &Path, fatal: Fatal) -> Result<Self, StoreError> {
+        Self::open_file(path, fatal, Hooks::default(), |_| Ok(Reserve::none()))
+    }
+
+    fn open_file(
         path: &Path,
         fatal: Fatal,
-        before_sync: Option<SyncHook>,
+        hooks: Hooks,
+        reserve: impl FnOnce(&Path) -> io::Result<Reserve>,
     ) -> Result<Self, StoreError> {
         let failed = |e: io::Error| match out_of_space(&e) {
             true => StoreError::Full(format!("cannot create {}: {e}", path.display())),
@@ -59,25 +86,22 @@ impl DataFile {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse(format!(
-                    "{} is in use by another process: stop that one first (`leme down`) or choose another data directory",
-                    path.display()
-                )));
+                return Err(in_use(path));
             }
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
         if unfinished.is_some() {
             file.set_len(0).map_err(failed)?;
         }
+        let reserve = Arc::new(reserve(path).map_err(failed)?);
         let (path, file) = (Arc::new(path.to_owned()), Arc::new(file));
-        Ok(Self { path, file, unfinished, fatal, before_sync })
+        Ok(Self { path, file, unfinished, fatal, hooks, reserve, spare: Arc::default() })
     }
 
     /// Gives a new file its name, now that there is a database in it; the name must survive a power cut too.
     pub(super) fn finish(&self) -> Result<(), StoreError> {
         let Some(unfinished) = &self.unfinished else { return Ok(()) };
-        let named = std::fs::rename(unfinished, &*self.path)
-            .and_then(|()| File::open(folder(&self.path))?.sync_all());
+        let named = std::fs::rename(unfinished, &*self.path).and_then(|()| sync_folder(&self.path));
         named.map_err(|e| {
             StoreError::Unavailable(format!("cannot create {}: {e}", self.path.display()))
         })
@@ -86,6 +110,34 @@ impl DataFile {
     /// Bytes that can still be written where the file lies.
     pub(super) fn free_space(&self) -> u64 {
         rustix::fs::fstatvfs(&*self.file).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize)
+    }
+
+    /// The file itself, for whoever reads it without the database.
+    pub(super) fn raw(&self) -> &File {
+        &self.file
+    }
+
+    /// What is kept back.
+    pub(super) fn reserve(&self) -> &Reserve {
+        &self.reserve
+    }
+
+    /// From now on, what is written may use the reserve or must not.
+    pub(super) fn use_reserve(&self, allowed: bool) {
+        self.spare.store(!allowed, Ordering::Release);
+    }
+
+    /// Tries again as long as there is no space and something can be given up for it.
+    fn with_reserve(&self, write: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        loop {
+            match write() {
+                Err(e)
+                    if out_of_space(&e)
+                        && !self.spare.load(Ordering::Acquire)
+                        && self.reserve.give() => {}
+                other => return other,
+            }
+        }
     }
 
     pub(super) fn die(&self, why: &str) {
@@ -103,28 +155,47 @@ impl StorageBackend for DataFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let synced = self.before_sync.as_ref().map_or(Ok(()), |hook| hook());
-        synced.and_then(|()| self.file.sync_data()).inspect_err(|e| {
-            // What the kernel could not write it forgets: neither a retry nor a later read tells the truth.
-            self.die(&format!(
-                "cannot sync {}: {e}; what is on disk is uncertain",
-                self.path.display()
-            ));
+        self.with_reserve(|| {
+            call(self.hooks.before_write.as_ref())?;
+            self.file.set_len(len)
         })
     }
 
+    fn sync_data(&self) -> io::Result<()> {
+        call(self.hooks.before_sync.as_ref()).and_then(|()| self.file.sync_data()).inspect_err(
+            |e| {
+                // What the kernel could not write it forgets: neither a retry nor a later read tells the truth.
+                self.die(&format!(
+                    "cannot sync {}: {e}; what is on disk is uncertain",
+                    self.path.display()
+                ));
+            },
+        )
+    }
+
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
+        self.with_reserve(|| {
+            call(self.hooks.before_write.as_ref())?;
+            self.file.write_all_at(data, offset)
+        })
     }
 }
 
 /// Whether an error means that there is no space.
 pub(super) fn out_of_space(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+pub(super) fn in_use(path: &Path) -> StoreError {
+    StoreError::InUse(format!(
+        "{} is in use by another process: stop that one first (`leme down`) or choose another data directory",
+        path.display()
+    ))
+}
+
+/// Makes the names in a file's folder survive a power cut.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
 }
 
 fn folder(path: &Path) -> &Path {

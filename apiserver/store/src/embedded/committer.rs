@@ -2,6 +2,7 @@
 //!
 //! Knows: expectations, revisions, when history may be forgotten. Refuses to know: how records lie on disk.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::Shared;
 use super::disk::Work;
 use super::index::{Garbage, Version};
 use super::record::Record;
-use crate::{Batch, Change, Entry, Expect, Outcome, StoreError};
+use crate::{Batch, Change, Class, Entry, Expect, Outcome, StoreError};
 
 /// Writes put into one commit at most.
 const BATCH_WRITES: usize = 512;
@@ -42,7 +43,15 @@ pub(super) struct Write {
     pub(super) key: Arc<str>,
     pub(super) value: Option<Bytes>,
     pub(super) expect: Expect,
+    pub(super) class: Class,
     pub(super) reply: Reply<Outcome>,
+}
+
+impl Write {
+    fn answer(self, outcome: Result<Outcome, StoreError>) {
+        // Whoever asked may be gone.
+        let _ = self.reply.send(outcome);
+    }
 }
 
 /// How much history is kept; whichever bound comes first.
@@ -60,10 +69,12 @@ pub(super) struct Committer {
     garbage: VecDeque<Garbage>,
     /// When revisions were reached, oldest first.
     marks: VecDeque<(Instant, u64)>,
-    /// Set while writes fail for want of space.
+    /// Set while writes fail for want of space: the ordinary ones, and the reserved ones as well.
     full: Option<Full>,
+    spent: Option<Full>,
 }
 
+/// Since when, and what would have to change.
 struct Full {
     since: Instant,
     /// Free bytes when the last attempt failed.
@@ -75,8 +86,7 @@ struct Full {
 #[derive(Default)]
 struct Decided {
     changes: Vec<Change>,
-    replies: Vec<(Reply<Outcome>, Outcome)>,
-    failed: Vec<(Reply<Outcome>, StoreError)>,
+    writes: Vec<(Write, Outcome)>,
     /// What keys are after the changes so far.
     pending: HashMap<Arc<str>, Option<Entry>>,
 }
@@ -84,7 +94,9 @@ struct Decided {
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>, history: History, garbage: VecDeque<Garbage>) -> Self {
         let marks = VecDeque::from([(Instant::now(), shared.index().revision)]);
-        Self { shared, history, garbage, marks, full: None }
+        let mut committer = Self { shared, history, garbage, marks, full: None, spent: None };
+        committer.mind_the_reserve();
+        committer
     }
 
     /// Works until every sender is gone or the database is lost.
@@ -92,9 +104,10 @@ impl Committer {
         loop {
             let first = match queue.try_recv() {
                 Ok(request) => request,
-                Err(_) if self.removable() > 0 && self.full.is_none() => {
+                Err(_) if self.removable() > 0 && self.spent.is_none() => {
                     // Without space it has to wait for the next write that succeeds.
-                    if self.commit(Decided::default(), STEP).is_err() && self.full.is_none() {
+                    let removed = self.commit(Vec::new(), STEP, Class::Reserved);
+                    if removed.is_err_and(|e| !matches!(e, StoreError::Full(_))) {
                         return;
                     }
                     continue;
@@ -132,56 +145,61 @@ impl Committer {
     }
 
     fn write(&mut self, writes: Vec<Write>) {
+        self.try_again();
         let mut decided = Decided::default();
         let mut revision = self.shared.index().revision;
-        for Write { key, value, expect, reply } in writes {
-            match self.decide(&mut decided, key, value, expect, revision + 1) {
+        for write in writes {
+            match self.decide(&mut decided, &write, revision + 1) {
                 Ok(outcome) => {
                     if let Outcome::Done(done) = outcome {
                         revision = done;
                     }
-                    decided.replies.push((reply, outcome));
+                    decided.writes.push((write, outcome));
                 }
-                Err(e) => decided.failed.push((reply, e)),
+                Err(e) => write.answer(Err(e)),
             }
-        }
-        for (reply, e) in decided.failed.drain(..) {
-            let _ = reply.send(Err(e));
         }
         if decided.changes.is_empty() {
-            for (reply, outcome) in decided.replies {
-                let _ = reply.send(Ok(outcome));
-            }
-            return;
-        }
-        if let Some(full) = self.full.as_ref().filter(|full| !self.worth_a_try(full)) {
-            decided.refuse(&full.why);
+            decided.writes.into_iter().for_each(|(write, outcome)| write.answer(Ok(outcome)));
             return;
         }
         self.grow_old();
         let step = 2 * decided.changes.len() + STEP_BESIDE;
-        // The replies carry the error; the loop goes on.
-        let _ = self.commit(decided, step);
+        // The whole batch shares one commit; only if there is no space for it the reserved writes get one of their own.
+        let reserved = decided.writes.iter().all(|(write, _)| write.class == Class::Reserved);
+        let class = if reserved { Class::Reserved } else { Class::Ordinary };
+        let Err((why, writes)) = self.commit_writes(decided, step, class) else { return };
+        let again = |write: &Write| {
+            matches!(why, StoreError::Full(_))
+                && class == Class::Ordinary
+                && write.class == Class::Reserved
+        };
+        let (again, refused): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(again);
+        refused.into_iter().for_each(|write| write.answer(Err(why.again())));
+        if !again.is_empty() {
+            self.write(again);
+        }
     }
 
     /// What a write comes to, given the writes before it in the batch.
     fn decide(
         &self,
         decided: &mut Decided,
-        key: Arc<str>,
-        value: Option<Bytes>,
-        expect: Expect,
+        write: &Write,
         revision: u64,
     ) -> Result<Outcome, StoreError> {
-        let current = match decided.pending.get(&key) {
+        let current = match decided.pending.get(&write.key) {
             Some(pending) => pending.clone(),
-            None => self.shared.current(&key)?,
+            None => self.shared.current(&write.key)?,
         };
-        if !expect.holds(current.as_ref().map(|e| e.mod_revision)) {
+        if !write.expect.holds(current.as_ref().map(|e| e.mod_revision)) {
             return Ok(Outcome::Conflict(current));
         }
-        let key = current.as_ref().map_or(key, |e| e.key.clone());
-        let entry = value.map(|value| Entry {
+        if let Some(full) = self.refusal(write.class) {
+            return Err(full.why.again());
+        }
+        let key = current.as_ref().map_or_else(|| write.key.clone(), |e| e.key.clone());
+        let entry = write.value.clone().map(|value| Entry {
             key: key.clone(),
             value,
             create_revision: current.as_ref().map_or(revision, |e| e.create_revision),
@@ -197,33 +215,51 @@ impl Committer {
         Ok(Outcome::Done(revision))
     }
 
-    /// Commits changes and up to `step` removals, publishes them, then answers.
-    fn commit(&mut self, decided: Decided, step: usize) -> Result<(), ()> {
+    /// Commits a batch and answers; if that fails, gives back who waits for an answer.
+    fn commit_writes(
+        &mut self,
+        decided: Decided,
+        step: usize,
+        class: Class,
+    ) -> Result<(), (StoreError, Vec<Write>)> {
+        let Decided { changes, writes, .. } = decided;
+        match self.commit(changes, step, class) {
+            Ok(()) => {
+                writes.into_iter().for_each(|(write, outcome)| write.answer(Ok(outcome)));
+                Ok(())
+            }
+            Err(e) => Err((e, writes.into_iter().map(|(write, _)| write).collect())),
+        }
+    }
+
+    /// Commits changes and up to `step` removals, and publishes them.
+    fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        step: usize,
+        class: Class,
+    ) -> Result<(), StoreError> {
         let removals = step.min(self.removable());
         let remove: Vec<u64> = self.garbage.iter().take(removals).map(|g| g.revision).collect();
         let (revision, compacted) = {
             let index = self.shared.index();
-            let newest = decided.changes.last().map_or(index.revision, Change::revision);
-            (newest, index.compacted)
+            (changes.last().map_or(index.revision, Change::revision), index.compacted)
         };
-        let records: Vec<_> = decided.changes.iter().map(record).collect();
-        let work = Work { records: &records, remove: &remove, revision, compacted };
+        let records: Vec<_> = changes.iter().map(record).collect();
+        let work = Work { records: &records, remove: &remove, revision, compacted, class };
         if let Err(e) = self.shared.disk.commit(&work) {
             tracing::error!(error = %e, "a commit failed");
-            drop(records);
-            decided.refuse(&e);
             if matches!(e, StoreError::Full(_)) {
-                let free = self.shared.disk.free_space();
-                self.full = Some(Full { since: Instant::now(), free, why: e });
+                self.remember(class, &e);
             }
-            return Err(());
+            return Err(e);
         }
         drop(records);
-        self.full = None;
-        self.publish(decided.changes, revision, removals);
-        for (reply, outcome) in decided.replies {
-            let _ = reply.send(Ok(outcome));
+        if class == Class::Reserved {
+            self.spent = None;
+            self.mind_the_reserve();
         }
+        self.publish(changes, revision, removals);
         Ok(())
     }
 
@@ -267,8 +303,7 @@ impl Committer {
             }
             index.compacted = revision;
         }
-        self.commit(Decided::default(), STEP)
-            .map_err(|()| StoreError::Unavailable("cannot write down the compaction".into()))
+        self.commit(Vec::new(), STEP, Class::Reserved)
     }
 
     /// Moves the start of history on, by age and by count.
@@ -288,31 +323,74 @@ impl Committer {
         index.compacted = index.compacted.max(oldest);
     }
 
+    /// Why a write of this class need not even be tried.
+    fn refusal(&self, class: Class) -> Option<&Full> {
+        match class {
+            Class::Ordinary => self.full.as_ref(),
+            Class::Reserved => self.spent.as_ref(),
+        }
+    }
+
+    fn remember(&mut self, class: Class, why: &StoreError) {
+        let full = || Full {
+            since: Instant::now(),
+            free: self.shared.disk.file().free_space(),
+            why: why.again(),
+        };
+        match class {
+            Class::Ordinary => self.full = Some(full()),
+            Class::Reserved => {
+                let (ordinary, reserved) = (full(), full());
+                (self.full, self.spent) = (Some(ordinary), Some(reserved));
+            }
+        }
+    }
+
+    /// Forgets that there was no space where that may have changed. Ordinary writes wait until the reserve is whole.
+    fn try_again(&mut self) {
+        if self.spent.as_ref().is_some_and(|full| self.worth_a_try(full)) {
+            self.spent = None;
+        }
+        if self.full.as_ref().is_some_and(|full| self.worth_a_try(full)) {
+            self.full = None;
+            self.mind_the_reserve();
+        }
+    }
+
+    /// Refuses ordinary writes while a part of the reserve is used up and cannot be taken back.
+    fn mind_the_reserve(&mut self) {
+        let file = self.shared.disk.file();
+        if self.full.is_none() && !file.reserve().take() {
+            let path = file.path.display();
+            let why = format!(
+                "no space is left for {path} but what is kept back for deletions; free some space there"
+            );
+            self.remember(Class::Ordinary, &StoreError::Full(why));
+        }
+    }
+
     fn worth_a_try(&self, full: &Full) -> bool {
         full.since.elapsed() >= FULL_RETRY_AFTER
-            || self.shared.disk.free_space() >= full.free.saturating_add(FULL_RETRY_BYTES)
+            || self.shared.disk.file().free_space() >= full.free.saturating_add(FULL_RETRY_BYTES)
     }
 }
 
-impl Decided {
-    fn refuse(self, why: &StoreError) {
-        for (reply, _) in self.replies {
-            let _ = reply.send(Err(why.again()));
-        }
-    }
-}
-
-fn record(change: &Change) -> (u64, Record<'_>) {
-    let record = match change {
+fn record(change: &Change) -> Record<'_> {
+    let revision = change.revision();
+    match change {
         Change::Put { entry, previous } => Record {
+            revision,
             created: entry.create_revision,
             previous: previous.as_ref().map_or(0, |p| p.mod_revision),
-            key: &entry.key,
+            key: Cow::Borrowed(&entry.key),
             value: &entry.value,
         },
-        Change::Delete { previous, .. } => {
-            Record { created: 0, previous: previous.mod_revision, key: &previous.key, value: &[] }
-        }
-    };
-    (change.revision(), record)
+        Change::Delete { previous, .. } => Record {
+            revision,
+            created: 0,
+            previous: previous.mod_revision,
+            key: Cow::Borrowed(&previous.key),
+            value: &[],
+        },
+    }
 }

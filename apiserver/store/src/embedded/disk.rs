@@ -2,6 +2,8 @@
 //!
 //! Knows: tables, transactions, what an I/O error means. Refuses to know: which record is current; that is the index's.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,28 +13,35 @@ use redb::{
 };
 
 use super::backend::{DataFile, out_of_space};
-use super::record::Record;
-use crate::{Entry, StoreError};
+use super::index::Version;
+use super::pages::Pages;
+use super::record::{Record, Trust};
+use crate::{Class, Entry, StoreError};
 
 const DATA: TableDefinition<u64, &[u8]> = TableDefinition::new("data");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-const FORMAT: &str = "format";
-const REVISION: &str = "revision";
-const COMPACTED: &str = "compacted";
-/// The format this code writes; it reads no newer one.
-const CURRENT_FORMAT: u64 = 1;
+pub(super) const FORMAT: &str = "format";
+pub(super) const REVISION: &str = "revision";
+pub(super) const COMPACTED: &str = "compacted";
+/// The format this code writes: 2 since records have checksums. It reads every older one, and no newer one.
+pub(super) const CURRENT_FORMAT: u64 = 2;
+const FIRST_FORMAT: u64 = 1;
 /// Reads come from the index and the watch cache; this is for writes and for watchers that are behind.
 const CACHE_BYTES: usize = 8 << 20;
 /// A reader that meets the database just being opened anew tries again this often.
 const READ_RETRIES: usize = 100;
 const READ_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
+/// Records written anew in one transaction.
+const REWRITE: usize = 512;
+
 /// What a transaction is to do.
 pub(super) struct Work<'a> {
-    pub(super) records: &'a [(u64, Record<'a>)],
+    pub(super) records: &'a [Record<'a>],
     pub(super) remove: &'a [u64],
     pub(super) revision: u64,
     pub(super) compacted: u64,
+    pub(super) class: Class,
 }
 
 pub(super) struct Disk {
@@ -41,14 +50,26 @@ pub(super) struct Disk {
 }
 
 /// All records as of one moment.
-pub(super) struct Reader(ReadOnlyTable<u64, &'static [u8]>);
+pub(super) struct Reader {
+    table: ReadOnlyTable<u64, &'static [u8]>,
+    path: Arc<PathBuf>,
+}
 
 impl Disk {
     /// Opens the database; also tells its revision and how far it is compacted.
     pub(super) fn open(file: DataFile) -> Result<(Self, u64, u64), StoreError> {
+        sound(&file)?;
         let db = database(&file)?;
-        let (revision, compacted) = prepare(&db, &file)?;
-        Ok((Self { file, db: RwLock::new(Some(db)) }, revision, compacted))
+        match guarded(&file.path, || prepare(&db, &file)) {
+            Ok((revision, compacted)) => {
+                Ok((Self { file, db: RwLock::new(Some(db)) }, revision, compacted))
+            }
+            Err(e) => {
+                // What panicked once may do so again when it is closed, and there is nothing to be closed in order.
+                std::mem::forget(db);
+                Err(e)
+            }
+        }
     }
 
     /// A view of the newest committed state.
@@ -56,8 +77,8 @@ impl Disk {
         for _ in 0..READ_RETRIES {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             let Some(open) = db.as_ref() else { break };
-            match begin_read(open) {
-                Ok(table) => return Ok(Reader(table)),
+            match guarded(&self.file.path, || Ok(begin_read(open)))? {
+                Ok(table) => return Ok(Reader { table, path: self.file.path.clone() }),
                 Err(redb::Error::PreviousIo) => {}
                 Err(e) => return Err(unavailable(&self.file, &e)),
             }
@@ -69,34 +90,67 @@ impl Disk {
 
     /// Does the work durably or not at all. After a failure the database has been opened anew, or is lost.
     pub(super) fn commit(&self, work: &Work<'_>) -> Result<(), StoreError> {
+        self.file.use_reserve(work.class == Class::Reserved);
         let done = {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             match db.as_ref() {
-                Some(db) => write(db, work),
+                Some(db) => guarded(&self.file.path, || Ok(write(db, work))),
                 None => return Err(StoreError::Unavailable("the database is lost".into())),
             }
         };
-        let Err(error) = done else { return Ok(()) };
-        match error {
-            redb::Error::Io(e) if out_of_space(&e) => {
-                self.reopen(work.revision)?;
+        self.file.use_reserve(true);
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(redb::Error::Io(e))) if out_of_space(&e) => {
+                if self.reopen(work)? {
+                    return Ok(());
+                }
                 let path = self.file.path.display();
                 Err(StoreError::Full(format!("cannot write {path}: {e}; free some space there")))
             }
-            e => {
+            Ok(Err(e)) => {
                 let why = format!("cannot write {}: {e}", self.file.path.display());
                 self.file.die(&why);
                 Err(StoreError::Unavailable(why))
             }
+            Err(e) => {
+                self.file.die(&e.to_string());
+                Err(e)
+            }
         }
     }
 
-    pub(super) fn free_space(&self) -> u64 {
-        self.file.free_space()
+    pub(super) fn file(&self) -> &DataFile {
+        &self.file
+    }
+
+    /// Writes records once more as they are, with what this format adds to them.
+    pub(super) fn rewrite(
+        &self,
+        revisions: &[u64],
+        revision: u64,
+        compacted: u64,
+    ) -> Result<(), StoreError> {
+        for some in revisions.chunks(REWRITE) {
+            let reader = self.reader()?;
+            let mut found = Vec::new();
+            for revision in some {
+                found.extend(reader.bytes(*revision)?.map(|bytes| (*revision, bytes)));
+            }
+            let records: Vec<Record<'_>> = found
+                .iter()
+                .filter_map(|(revision, bytes)| Record::read(*revision, bytes))
+                .map(|(record, _)| record)
+                .collect();
+            let class = Class::Ordinary;
+            self.commit(&Work { records: &records, remove: &[], revision, compacted, class })?;
+        }
+        Ok(())
     }
 
     /// A database that met an I/O error refuses all further work; a new one on the same file finds the last commit.
-    fn reopen(&self, unwanted: u64) -> Result<(), StoreError> {
+    /// Tells whether that was the work that failed: it may have become durable before the error.
+    fn reopen(&self, work: &Work<'_>) -> Result<bool, StoreError> {
         let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
         *slot = None;
         let again = database(&self.file).and_then(|db| {
@@ -104,13 +158,9 @@ impl Disk {
             Ok((db, last))
         });
         match again {
-            Ok((db, last)) if last < unwanted => {
+            Ok((db, last)) => {
                 *slot = Some(db);
-                Ok(())
-            }
-            Ok(_) => {
-                self.file.die("a failed write turned out to have happened");
-                Err(StoreError::Unavailable("a failed write turned out to have happened".into()))
+                Ok(work.records.last().is_some_and(|record| record.revision <= last))
             }
             Err(e) => {
                 self.file.die(&format!("cannot open the database again: {e}"));
@@ -121,42 +171,115 @@ impl Disk {
 }
 
 impl Reader {
-    /// The entry a revision wrote to a key.
-    pub(super) fn entry(&self, key: &Arc<str>, revision: u64) -> Result<Entry, StoreError> {
-        let found = self.0.get(revision).map_err(|e| storage(&e))?;
-        let bytes = found.ok_or_else(|| {
-            StoreError::Format(format!("revision {revision} of {key} is missing in the database"))
-        })?;
-        Ok(Record::read(bytes.value())?.entry(key.clone(), revision))
+    /// The entry a version wrote to a key. A value that is lost is empty; each read of it is logged.
+    pub(super) fn entry(&self, key: &Arc<str>, version: Version) -> Result<Entry, StoreError> {
+        let Version { revision, created } = version;
+        let bytes = self.bytes(revision)?;
+        let read = bytes.as_deref().and_then(|bytes| Record::read(revision, bytes));
+        Ok(match read.filter(|(record, _)| *record.key == **key) {
+            Some((record, trust)) => {
+                if trust == Trust::ValueLost {
+                    tracing::error!(%key, revision, "the object's record is damaged: its value is lost");
+                }
+                record.entry(key.clone())
+            }
+            None => {
+                tracing::error!(%key, revision, "the object's record is damaged: it cannot be read");
+                let (key, value) = (key.clone(), bytes::Bytes::new());
+                Entry { key, value, create_revision: created, mod_revision: revision }
+            }
+        })
     }
 
-    /// Calls `each` with the records after `from` up to `until`, in order, until it returns false.
+    /// What lies in the database for a revision.
+    fn bytes(&self, revision: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(&self.path, || {
+            let found = self.table.get(revision).map_err(|e| storage(&e))?;
+            Ok(found.map(|bytes| bytes.value().to_vec()))
+        })
+    }
+
+    /// Calls `each` with the records after `from` up to `until`, in order, until it returns false. A record of which
+    /// nothing can be told is `None`.
     pub(super) fn scan(
         &self,
         from: u64,
         until: u64,
-        mut each: impl FnMut(u64, Record<'_>) -> Result<bool, StoreError>,
+        mut each: impl FnMut(u64, Option<(Record<'_>, Trust)>) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        for item in self.0.range(from + 1..=until).map_err(|e| storage(&e))? {
-            let (revision, bytes) = item.map_err(|e| storage(&e))?;
-            if !each(revision.value(), Record::read(bytes.value())?)? {
-                break;
+        let Some(first) = from.checked_add(1).filter(|first| *first <= until) else {
+            return Ok(());
+        };
+        guarded(&self.path, || {
+            for item in self.table.range(first..=until).map_err(|e| storage(&e))? {
+                let (revision, bytes) = item.map_err(|e| storage(&e))?;
+                let revision = revision.value();
+                if !each(revision, Record::read(revision, bytes.value()))? {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
+    }
+}
+
+/// The database takes its own pages at their word: what is not so would be a panic in it.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(path, "its pages")))
+}
+
+/// A file that cannot be opened as it is.
+pub(super) fn damaged(path: &Path, what: &str) -> StoreError {
+    StoreError::Format(format!(
+        "{} is damaged ({what}): `leme store salvage` brings back every record that is whole",
+        path.display()
+    ))
+}
+
+pub(super) fn foreign(path: &Path) -> StoreError {
+    StoreError::Format(format!(
+        "{} is not a database of this program: move it away or choose another data directory",
+        path.display()
+    ))
+}
+
+pub(super) fn newer(path: &Path, format: u64) -> StoreError {
+    StoreError::Format(format!(
+        "{} was written by a newer version (format {format}, this one reads up to {CURRENT_FORMAT}): use that version or another data directory",
+        path.display()
+    ))
+}
+
+/// Looks through a file that was closed in order, before the database does, which would not look: after a crash it does.
+fn sound(file: &DataFile) -> Result<(), StoreError> {
+    let pages = Pages::new(file.raw()).map_err(|e| {
+        StoreError::Unavailable(format!("cannot read {}: {e}", file.path.display()))
+    })?;
+    let Some(slot) = pages.newest_if_closed() else { return Ok(()) };
+    let walk = pages.walk(slot, &mut |_, _, _| {});
+    match walk.lost.as_slice() {
+        [] => Ok(()),
+        lost => Err(damaged(&file.path, &format!("{} of its pages", lost.len()))),
     }
 }
 
 fn database(file: &DataFile) -> Result<Database, StoreError> {
     let path = file.path.display();
-    let opened = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file.clone());
+    let opened = guarded(&file.path, || {
+        Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file.clone()))
+    })?;
     opened.map_err(|e| match e {
+        DatabaseError::Storage(StorageError::Corrupted(why)) => damaged(&file.path, &why),
         DatabaseError::Storage(StorageError::Io(e)) if out_of_space(&e) => {
             StoreError::Full(format!("cannot open {path}: {e}; free some space there"))
         }
-        DatabaseError::UpgradeRequired(_) => StoreError::Format(format!("{path} is of an unknown format")),
-        DatabaseError::Storage(StorageError::Io(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
-            StoreError::Format(format!("{path} is not a database of this program: move it away or choose another data directory"))
+        DatabaseError::UpgradeRequired(_) => {
+            StoreError::Format(format!("{path} is of an unknown format"))
+        }
+        DatabaseError::Storage(StorageError::Io(e))
+            if e.kind() == std::io::ErrorKind::InvalidData =>
+        {
+            foreign(&file.path)
         }
         e => StoreError::Format(format!("cannot open {path}: {e}")),
     })
@@ -166,16 +289,14 @@ fn database(file: &DataFile) -> Result<Database, StoreError> {
 fn prepare(db: &Database, file: &DataFile) -> Result<(u64, u64), StoreError> {
     let found = read_meta(db).map_err(|e| unavailable(file, &e))?;
     match found {
-        Some((CURRENT_FORMAT, revision, compacted)) => {
+        Some((FIRST_FORMAT..=CURRENT_FORMAT, revision, compacted)) => {
             let last = last_record(db).map_err(|e| unavailable(file, &e))?;
             Ok((revision.max(last), compacted))
         }
-        Some((format, _, _)) => Err(StoreError::Format(format!(
-            "{} was written by a newer version (format {format}, this one reads up to {CURRENT_FORMAT}): use that version or another data directory",
-            file.path.display()
-        ))),
+        Some((format, _, _)) => Err(newer(&file.path, format)),
         None => {
-            let work = Work { records: &[], remove: &[], revision: 1, compacted: 0 };
+            let class = Class::Reserved;
+            let work = Work { records: &[], remove: &[], revision: 1, compacted: 0, class };
             match write(db, &work) {
                 Ok(()) => Ok((1, 0)),
                 Err(redb::Error::Io(e)) if out_of_space(&e) => {
@@ -209,8 +330,8 @@ fn write(db: &Database, work: &Work<'_>) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     {
         let mut data = txn.open_table(DATA)?;
-        for (revision, record) in work.records {
-            record.write(data.insert_reserve(revision, record.len())?.as_mut());
+        for record in work.records {
+            record.write(data.insert_reserve(record.revision, record.len())?.as_mut());
         }
         for revision in work.remove {
             data.remove(revision)?;

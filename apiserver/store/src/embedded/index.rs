@@ -123,7 +123,7 @@ impl Index {
         after: &str,
         limit: usize,
         revision: u64,
-    ) -> (Vec<(Arc<str>, u64)>, bool) {
+    ) -> (Vec<(Arc<str>, Version)>, bool) {
         let start = if after >= prefix { Bound::Excluded(after) } else { Bound::Included(prefix) };
         let mut found = Vec::new();
         let range = self.keys.range::<str, _>((start, Bound::Unbounded));
@@ -132,7 +132,7 @@ impl Index {
             if limit > 0 && found.len() == limit {
                 return (found, true);
             }
-            found.push((key.clone(), version.revision));
+            found.push((key.clone(), version));
         }
         (found, false)
     }

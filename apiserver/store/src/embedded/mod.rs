@@ -10,11 +10,14 @@ mod backend;
 mod committer;
 mod disk;
 mod index;
+mod offline;
+mod pages;
 mod record;
+mod reserve;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::thread::JoinHandle;
@@ -25,14 +28,16 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use backend::{Fatal, SyncHook};
+pub use backend::{Fatal, Hook};
 pub use committer::History;
+pub use offline::{Report, backup, check, restore, salvage};
 
-use crate::{Batch, Change, Entry, Expect, Outcome, Page, Store, StoreError};
-use backend::DataFile;
+use crate::{Batch, Change, Class, Entry, Expect, Outcome, Page, Store, StoreError};
+use backend::{DataFile, Hooks};
 use committer::{Committer, Request, Write};
 use disk::Disk;
 use index::{Garbage, Index, Next, Version};
+use record::Trust;
 
 /// Writes that may wait for the committer; more wait for a place.
 const QUEUE: usize = 4096;
@@ -46,7 +51,9 @@ pub struct Options {
     /// What happens after a failed sync; must not return in production.
     pub fatal: Fatal,
     /// Called before every sync, to make it fail in tests.
-    pub before_sync: Option<SyncHook>,
+    pub before_sync: Option<Hook>,
+    /// Called before every write to the file, to make it fail in tests.
+    pub before_write: Option<Hook>,
 }
 
 impl Default for Options {
@@ -59,6 +66,7 @@ impl Default for Options {
                 std::process::exit(1);
             }),
             before_sync: None,
+            before_write: None,
         }
     }
 }
@@ -84,16 +92,19 @@ impl EmbeddedStore {
 
     /// Opens the file with other options than the usual ones.
     pub fn open_with(path: &Path, options: Options) -> Result<Self, StoreError> {
-        let file = DataFile::open(path, options.fatal, options.before_sync)?;
+        let Options { before_sync, before_write, .. } = &options;
+        let (before_sync, before_write) = (before_sync.clone(), before_write.clone());
+        let file = DataFile::open(path, options.fatal, Hooks { before_write, before_sync })?;
         let (disk, revision, compacted) = Disk::open(file.clone())?;
         file.finish()?;
         let mut index = Index::default();
         index.start(revision, compacted);
-        let garbage = load(&disk, &mut index)?;
+        let loaded = load(&disk, &mut index)?;
+        renew(&disk, &index, &loaded.renew)?;
         let newest = watch::channel(revision).0;
         let shared = Arc::new(Shared { index: RwLock::new(index), disk, newest });
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let committer = Committer::new(shared.clone(), options.history, garbage);
+        let committer = Committer::new(shared.clone(), options.history, loaded.garbage);
         let thread = std::thread::Builder::new()
             .name("store-committer".into())
             .spawn(move || committer.run(receiver))
@@ -117,9 +128,10 @@ impl EmbeddedStore {
         key: &str,
         value: Option<Bytes>,
         expect: Expect,
+        class: Class,
     ) -> Result<Outcome, StoreError> {
         let key = Arc::from(key);
-        self.ask(|reply| Request::Write(Write { key, value, expect, reply })).await
+        self.ask(|reply| Request::Write(Write { key, value, expect, class, reply })).await
     }
 }
 
@@ -134,18 +146,62 @@ impl Drop for EmbeddedStore {
     }
 }
 
-/// Fills the index from the records; gives the superfluous ones.
-fn load(disk: &Disk, index: &mut Index) -> Result<VecDeque<Garbage>, StoreError> {
-    let mut garbage = VecDeque::new();
-    let revision = index.revision;
-    disk.reader()?.scan(0, revision, |revision, record| {
-        let key = index.last(record.key).map_or_else(|| Arc::from(record.key), |(key, _)| key);
+/// What was found in the records beside what the index now holds.
+struct Loaded {
+    garbage: VecDeque<Garbage>,
+    /// What lies in the database otherwise than it would be written now.
+    renew: Vec<u64>,
+}
+
+/// Fills the index from the records. Records whose value is lost keep their names and have an empty value. A record of
+/// which nothing can be told is an error, unless a later one says that it is superseded: nobody could say which object
+/// is not what it should be.
+fn load(disk: &Disk, index: &mut Index) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded { garbage: VecDeque::new(), renew: Vec::new() };
+    let mut unknown = BTreeSet::new();
+    disk.reader()?.scan(0, index.revision, |revision, read| {
+        let Some((record, trust)) = read else {
+            unknown.insert(revision);
+            return Ok(true);
+        };
+        match trust {
+            Trust::Whole => {}
+            Trust::ValueLost => {
+                let key = &record.key;
+                tracing::error!(%key, revision, "the object's record is damaged: its value is lost");
+            }
+            Trust::Mended | Trust::Unchecked => loaded.renew.push(revision),
+        }
+        let key = match index.last(&record.key) {
+            Some((key, _)) => key,
+            None => Arc::from(&*record.key),
+        };
+        if unknown.remove(&record.previous) {
+            // History from before this change cannot be told any more.
+            index.compacted = index.compacted.max(revision);
+            let (key, at, revision) = (key.clone(), revision, record.previous);
+            loaded.garbage.push_back(Garbage { at, key, revision });
+        }
         let version = Version { revision, created: record.created };
         let (superseded, tombstone) = index.add(key, version);
-        garbage.extend(superseded.into_iter().chain(tombstone));
+        loaded.garbage.extend(superseded.into_iter().chain(tombstone));
         Ok(true)
     })?;
-    Ok(garbage)
+    match unknown.len() {
+        0 => Ok(loaded),
+        n => Err(disk::damaged(&disk.file().path, &format!("{n} of its records"))),
+    }
+}
+
+/// Writes records of an older format, and those that were mended, as they should be; without space that can wait.
+fn renew(disk: &Disk, index: &Index, revisions: &[u64]) -> Result<(), StoreError> {
+    match disk.rewrite(revisions, index.revision, index.compacted) {
+        Err(StoreError::Full(why)) => {
+            tracing::warn!(%why, "records without checksums stay as they are until the next start");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 impl Shared {
@@ -165,7 +221,7 @@ impl Shared {
             };
             (found, self.disk.reader()?)
         };
-        reader.entry(&found.0, found.1.revision).map(Some)
+        reader.entry(&found.0, found.1).map(Some)
     }
 
     fn page(
@@ -182,7 +238,7 @@ impl Shared {
             let (found, more) = index.list(prefix, after, limit, revision);
             (revision, found, more, self.disk.reader()?)
         };
-        let entries = found.iter().map(|(key, revision)| reader.entry(key, *revision));
+        let entries = found.iter().map(|(key, version)| reader.entry(key, *version));
         Ok(Page { entries: entries.collect::<Result<_, _>>()?, revision, more })
     }
 
@@ -197,21 +253,28 @@ impl Shared {
         };
         let mut batch = Batch { changes: Vec::new(), revision: until };
         let mut keys: HashMap<String, Arc<str>> = HashMap::new();
-        reader.scan(from, until, |revision, record| {
+        reader.scan(from, until, |revision, read| {
+            let Some((record, _)) = read else {
+                return Err(disk::damaged(&self.disk.file().path, &format!("revision {revision}")));
+            };
             if !record.key.starts_with(prefix) {
                 return Ok(true);
             }
-            let key = keys.entry(record.key.into()).or_insert_with(|| record.key.into()).clone();
+            let key = match keys.get(&*record.key) {
+                Some(key) => key.clone(),
+                None => Arc::from(&*record.key),
+            };
+            keys.entry(record.key.to_string()).or_insert_with(|| key.clone());
             let previous = match record.previous {
                 0 => None,
-                previous => Some(reader.entry(&key, previous)?),
+                revision => Some(reader.entry(&key, Version { revision, created: revision })?),
             };
             batch.changes.push(match (record.created, previous) {
                 (0, Some(previous)) => Change::Delete { previous, revision },
                 (0, None) => {
                     return Err(StoreError::Format(format!("{key} was deleted before it was")));
                 }
-                (_, previous) => Change::Put { entry: record.entry(key, revision), previous },
+                (_, previous) => Change::Put { entry: record.entry(key), previous },
             });
             if batch.changes.len() == CATCH_UP {
                 batch.revision = revision;
@@ -240,11 +303,20 @@ impl Store for EmbeddedStore {
     }
 
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<Outcome, StoreError> {
-        self.write(key, Some(value), expect).await
+        self.write(key, Some(value), expect, Class::Ordinary).await
+    }
+
+    async fn put_reserved(
+        &self,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+    ) -> Result<Outcome, StoreError> {
+        self.write(key, Some(value), expect, Class::Reserved).await
     }
 
     async fn delete(&self, key: &str, revision: u64) -> Result<Outcome, StoreError> {
-        self.write(key, None, Expect::Revision(revision)).await
+        self.write(key, None, Expect::Revision(revision), Class::Reserved).await
     }
 
     async fn watch(

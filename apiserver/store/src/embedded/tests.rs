@@ -79,7 +79,7 @@ async fn history_is_bounded() {
     assert!(matches!(old, Err(StoreError::Compacted { .. })));
     assert!(store.list("/registry/", "", 0, last - 15).await.is_ok());
     drop(store);
-    let file = DataFile::open(&path, options().fatal, None).unwrap();
+    let file = DataFile::open(&path, options().fatal, Hooks::default()).unwrap();
     let (disk, revision, _) = Disk::open(file).unwrap();
     let mut records = 0;
     disk.reader()
@@ -134,11 +134,11 @@ async fn foreign_and_newer_files_are_refused() {
     let db = redb::Database::open(&path).unwrap();
     let txn = db.begin_write().unwrap();
     let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
-    txn.open_table(meta).unwrap().insert("format", 2).unwrap();
+    txn.open_table(meta).unwrap().insert("format", 3).unwrap();
     txn.commit().unwrap();
     drop(db);
     let Err(StoreError::Format(why)) = EmbeddedStore::open(&path) else { panic!() };
-    assert!(why.contains("newer version (format 2"), "{why}");
+    assert!(why.contains("newer version (format 3"), "{why}");
 }
 
 #[tokio::test]
@@ -168,4 +168,195 @@ async fn a_failed_sync_is_the_end() {
     let store = EmbeddedStore::open(&path).unwrap();
     assert!(store.get("/registry/a").await.unwrap().is_some());
     assert!(store.get("/registry/b").await.unwrap().is_none());
+}
+
+/// Flips a bit of the file where `what` stands.
+fn flip_in(path: &std::path::Path, what: &[u8], bit: u8) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let found: Vec<_> =
+        (0..bytes.len() - what.len()).filter(|at| bytes[*at..].starts_with(what)).collect();
+    assert!(!found.is_empty(), "it is not there");
+    for at in found {
+        bytes[at + what.len() / 2] ^= 1 << bit;
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Red when the checksum of a value is not compared.
+#[tokio::test]
+async fn a_flipped_bit_costs_one_object_and_is_never_served() {
+    let (_dir, path) = temp();
+    let store = EmbeddedStore::open(&path).unwrap();
+    let mut last = 0;
+    for name in ["a", "b", "c"] {
+        let key = format!("/registry/things/{name}");
+        last = put(&store, &key, &format!("value of {name}"), Expect::Absent).await;
+    }
+    drop(store);
+    flip_in(&path, b"value of b", 0);
+    let report = check(&path).unwrap();
+    assert_eq!(report.lost, [("/registry/things/b".to_owned(), last - 1)]);
+    assert_eq!((report.objects, report.pages), (2, 0));
+    let store = EmbeddedStore::open(&path).unwrap();
+    let page = store.list("/registry/", "", 0, 0).await.unwrap();
+    let values: Vec<_> = page.entries.iter().map(|e| e.value.clone()).collect();
+    assert_eq!(values, ["value of a", "", "value of c"]);
+    let b = store.get("/registry/things/b").await.unwrap().unwrap();
+    assert_eq!((b.mod_revision, b.value.len()), (last - 1, 0));
+    // It can be deleted, and made again.
+    let gone = store.delete("/registry/things/b", b.mod_revision).await.unwrap();
+    assert_eq!(gone, Outcome::Done(last + 1));
+    put(&store, "/registry/things/b", "again", Expect::Absent).await;
+    drop(store);
+    assert_eq!(check(&path).unwrap().objects, 3);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_name_is_mended() {
+    let (_dir, path) = temp();
+    let store = EmbeddedStore::open(&path).unwrap();
+    put(&store, "/registry/things/odd-name", "1", Expect::Absent).await;
+    drop(store);
+    flip_in(&path, b"odd-name", 1);
+    for _ in 0..2 {
+        let store = EmbeddedStore::open(&path).unwrap();
+        let found = store.get("/registry/things/odd-name").await.unwrap().unwrap();
+        assert_eq!(found.value, "1");
+    }
+    assert!(check(&path).unwrap().is_sound());
+}
+
+/// Red when pages are not looked at before the database opens the file: it panics then.
+#[tokio::test]
+async fn a_page_of_zeros_is_an_error_with_a_way_out() {
+    let (_dir, path) = temp();
+    let store = EmbeddedStore::open(&path).unwrap();
+    for i in 0..500 {
+        put(&store, &format!("/registry/things/{i}"), &"x".repeat(300), Expect::Absent).await;
+    }
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    for page in 1..whole.len() / 4096 {
+        let mut bytes = whole.clone();
+        bytes[page * 4096..(page + 1) * 4096].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        match EmbeddedStore::open(&path) {
+            Ok(store) => {
+                let page = store.list("/registry/", "", 0, 0).await.unwrap();
+                assert_eq!(page.entries.len(), 500);
+            }
+            Err(StoreError::Format(why)) => {
+                assert!(why.contains("leme store salvage"), "{why}");
+                refused += 1;
+            }
+            Err(e) => panic!("{e:?}"),
+        }
+    }
+    assert!(refused > 10, "{refused} pages matter");
+}
+
+#[tokio::test]
+async fn one_bad_page_after_a_crash_leaves_the_rest_to_be_salvaged() {
+    let (dir, path) = temp();
+    let store = EmbeddedStore::open(&path).unwrap();
+    for i in 0..300 {
+        let value = format!("<{i:03}>").repeat(80);
+        put(&store, &format!("/registry/things/{i}"), &value, Expect::Absent).await;
+    }
+    // As a crash leaves it: never closed.
+    let crashed = dir.path().join("crashed.db");
+    std::fs::copy(&path, &crashed).unwrap();
+    flip_in(&crashed, "<007>".repeat(80).as_bytes(), 2);
+    assert!(matches!(EmbeddedStore::open(&crashed), Err(StoreError::Format(_))));
+    let (report, _) = salvage(&crashed).unwrap();
+    assert_eq!((report.objects, report.lost.len()), (299, 1));
+    let saved = EmbeddedStore::open(&crashed).unwrap();
+    assert_eq!(saved.list("/registry/", "", 0, 0).await.unwrap().entries.len(), 299);
+}
+
+/// A file as format 1 wrote it: no checksums.
+fn write_format_1(path: &std::path::Path) {
+    let record = |key: &str, value: &str| {
+        let mut bytes = vec![1];
+        bytes.extend(2u64.to_le_bytes());
+        bytes.extend(0u64.to_le_bytes());
+        bytes.extend((key.len() as u32).to_le_bytes());
+        bytes.extend(key.bytes().chain(value.bytes()));
+        bytes
+    };
+    let db = redb::Database::create(path).unwrap();
+    let txn = db.begin_write().unwrap();
+    let data: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("data");
+    let meta: redb::TableDefinition<&str, u64> = redb::TableDefinition::new("meta");
+    txn.open_table(data).unwrap().insert(2, &*record("/registry/things/a", "one")).unwrap();
+    let mut meta = txn.open_table(meta).unwrap();
+    for (name, n) in [("format", 1), ("revision", 2), ("compacted", 0)] {
+        meta.insert(name, n).unwrap();
+    }
+    drop(meta);
+    txn.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_file_without_checksums_gets_them_when_it_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.db");
+    write_format_1(&path);
+    let report = check(&path).unwrap();
+    assert_eq!((report.objects, report.unchecked), (1, 1));
+    let store = EmbeddedStore::open(&path).unwrap();
+    let a = store.get("/registry/things/a").await.unwrap().unwrap();
+    assert_eq!((&*a.value, a.create_revision, a.mod_revision), (&b"one"[..], 2, 2));
+    drop(store);
+    let report = check(&path).unwrap();
+    assert_eq!((report.objects, report.unchecked), (1, 0));
+}
+
+/// Red when a write that is durable although it failed ends the process, or counts as failed.
+#[tokio::test]
+async fn a_write_without_space_happens_or_does_not_and_is_answered_so() {
+    let (_dir, path) = temp();
+    let (mut last, mut full) = (0, 0);
+    for n in 0..40i64 {
+        let left = Arc::new(std::sync::atomic::AtomicI64::new(i64::MAX));
+        let dead = Arc::new(AtomicBool::new(false));
+        let (counted, died) = (left.clone(), dead.clone());
+        let options = Options {
+            history: History { age: Duration::from_secs(300), revisions: 4 },
+            fatal: Arc::new(move |_| died.store(true, Ordering::SeqCst)),
+            before_write: Some(Arc::new(move || match counted.fetch_sub(1, Ordering::SeqCst) {
+                0 => Err(std::io::ErrorKind::StorageFull.into()),
+                _ => Ok(()),
+            })),
+            ..Options::default()
+        };
+        let store = EmbeddedStore::open_with(&path, options).unwrap();
+        for i in 0..4 {
+            let expect = if last == 0 { Expect::Absent } else { Expect::Revision(last) };
+            last = put(&store, "/registry/a", &i.to_string(), expect).await;
+        }
+        left.store(n, Ordering::SeqCst);
+        let written = store.put("/registry/a", "new".into(), Expect::Revision(last)).await;
+        left.store(i64::MAX, Ordering::SeqCst);
+        let now = store.get("/registry/a").await.unwrap().unwrap();
+        match written {
+            Ok(Outcome::Done(revision)) => {
+                assert_eq!((now.mod_revision, &*now.value), (revision, &b"new"[..]));
+                last = revision;
+            }
+            Err(StoreError::Full(_)) => {
+                assert_eq!(now.mod_revision, last);
+                full += 1;
+                // What frees space or keeps alive goes on all the same.
+                let beat = store.put_reserved("/registry/b", "1".into(), Expect::Absent).await;
+                let Ok(Outcome::Done(revision)) = beat else { panic!("{beat:?}") };
+                let gone = store.delete("/registry/b", revision).await.unwrap();
+                assert_eq!(gone, Outcome::Done(revision + 1));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(!dead.load(Ordering::SeqCst), "write {n}");
+    }
+    assert!(full > 0, "no write failed");
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp, KvClient, Txn, TxnOp, TxnOpResponse};
 
-use super::{answered, nonsense, signed, unsigned};
+use super::errors::{answered, nonsense};
+use super::{signed, unsigned};
 use crate::StoreError;
 
 /// Beside `/registry/`, so that no list shows it.

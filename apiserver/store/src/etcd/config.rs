@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 
-use super::TIMEOUT;
+use super::{ServerIdentity, TIMEOUT};
 use crate::StoreError;
 
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub struct EtcdConfig {
     pub prefix: String,
     /// How much history is kept.
     pub history: Duration,
+    /// Who uses etcd, to keep every other server out; nobody in particular where several may.
+    pub server: Option<ServerIdentity>,
 }
 
 impl Default for EtcdConfig {
@@ -45,6 +47,7 @@ impl Default for EtcdConfig {
             password: None,
             prefix: String::new(),
             history: Duration::from_secs(300),
+            server: None,
         }
     }
 }

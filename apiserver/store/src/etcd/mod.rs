@@ -3,27 +3,33 @@
 //! Knows: etcd's transactions, ranges and errors. Refuses to know: consensus, and whether a write whose answer was lost
 //! happened; it says so and never tries again by itself.
 
+mod claim;
 mod compactor;
 mod config;
+mod errors;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use etcd_client::{
-    Compare, CompareOp, GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse,
-    WatchClient,
+    Compare, CompareOp, GetOptions, GetResponse, KeyValue, KvClient, ResponseHeader, Txn, TxnOp,
+    TxnOpResponse, WatchClient,
 };
 use futures::stream::BoxStream;
 use tokio::sync::watch as channel;
 use tokio::task::AbortHandle;
 
+pub use claim::ServerIdentity;
 pub use config::EtcdConfig;
+
+use claim::Claim;
+use errors::{Lost, answered, nonsense};
 
 use crate::{Batch, Entry, Expect, Outcome, Page, Store, StoreError};
 
@@ -42,7 +48,11 @@ pub struct EtcdStore {
     /// Whether a watch may be asked for its progress; before etcd 3.4.31 and 3.5.13 the answer could be a lie.
     honest_progress: bool,
     asks: channel::Sender<()>,
-    compactor: AbortHandle,
+    /// The newest revision that etcd has told of.
+    newest: AtomicU64,
+    lost: Arc<Lost>,
+    claim: Option<Arc<Claim>>,
+    tasks: Vec<AbortHandle>,
 }
 
 impl EtcdStore {
@@ -52,7 +62,7 @@ impl EtcdStore {
         let endpoints = config.endpoints.join(", ");
         let status = answered("reach", client.maintenance_client().status()).await;
         let status = status.map_err(|e| match e {
-            StoreError::Unavailable(why) => {
+            StoreError::Unreachable(why) | StoreError::Unavailable(why) => {
                 StoreError::Unavailable(format!("cannot use etcd at {endpoints}: {why}"))
             }
             other => other,
@@ -66,14 +76,27 @@ impl EtcdStore {
         }
         let prefix: Arc<str> = config.prefix.as_str().into();
         let kv = client.kv_client().max_decoding_message_size(usize::MAX);
+        let lost = Arc::new(Lost::new(endpoints.clone()));
+        let claim = match config.server {
+            Some(server) => {
+                let (kv, leases) = (kv.clone(), client.lease_client());
+                Some(Claim::make(kv, leases, &prefix, server, &endpoints, lost.clone()).await?)
+            }
+            None => None,
+        };
         let compactor = tokio::spawn(compactor::run(kv.clone(), prefix.clone(), config.history));
+        let keeper = claim.clone().map(|claim| tokio::spawn(claim.keep()).abort_handle());
+        let newest = status.header().map_or(0, |header| unsigned(header.revision()));
         Ok(Self {
             kv,
             watches: client.watch_client().max_decoding_message_size(usize::MAX),
             prefix,
             honest_progress: config::tells_honest_progress(version),
             asks: channel::channel(()).0,
-            compactor: compactor.abort_handle(),
+            newest: AtomicU64::new(newest),
+            lost,
+            claim,
+            tasks: keeper.into_iter().chain([compactor.abort_handle()]).collect(),
         })
     }
 
@@ -83,22 +106,56 @@ impl EtcdStore {
 
     async fn range(&self, key: Vec<u8>, options: GetOptions) -> Result<GetResponse, StoreError> {
         let mut kv = self.kv.clone();
-        answered("read", kv.get(key, Some(options))).await
+        let known = self.known()?;
+        let response = answered("read", kv.get(key, Some(options))).await?;
+        self.learn(known, response.header())?;
+        Ok(response)
+    }
+
+    /// The newest revision known, before etcd is asked for something.
+    fn known(&self) -> Result<u64, StoreError> {
+        self.lost.why().map_or_else(|| Ok(self.newest.load(Ordering::Acquire)), Err)
+    }
+
+    /// Takes in the revision of an answer to what was asked when `known` was known: it cannot be older.
+    fn learn(&self, known: u64, header: Option<&ResponseHeader>) -> Result<(), StoreError> {
+        let revision = header.map_or(0, |header| unsigned(header.revision()));
+        if revision < known {
+            self.lost.set(&format!("its revision went back from {known} to {revision}"));
+        }
+        self.newest.fetch_max(revision, Ordering::AcqRel);
+        self.lost.why().map_or(Ok(()), Err)
     }
 
     async fn transact(&self, key: &str, expected: i64, then: TxnOp) -> Result<Outcome, StoreError> {
         let key = self.full(key);
+        let wanted = Compare::mod_revision(key.as_str(), CompareOp::Equal, expected);
+        let claim = self.claim.as_deref();
         let txn = Txn::new()
-            .when([Compare::mod_revision(key.as_str(), CompareOp::Equal, expected)])
+            .when([wanted].into_iter().chain(claim.map(Claim::compare)).collect::<Vec<_>>())
             .and_then([then])
-            .or_else([TxnOp::get(key.as_str(), None)]);
+            .or_else(
+                [TxnOp::get(key.as_str(), None)]
+                    .into_iter()
+                    .chain(claim.map(Claim::read))
+                    .collect::<Vec<_>>(),
+            );
         let mut kv = self.kv.clone();
+        let known = self.known()?;
         let response = answered("write", kv.txn(txn)).await?;
+        let learnt = self.learn(known, response.header());
         if response.succeeded() {
+            // It has happened, wherever that was.
+            learnt.map_err(|e| StoreError::Unavailable(e.to_string()))?;
             let header = response.header().ok_or_else(|| nonsense("no header"))?;
             return Ok(Outcome::Done(unsigned(header.revision())));
         }
-        match response.op_responses().first() {
+        learnt?;
+        let responses = response.op_responses();
+        if let (Some(claim), Some(TxnOpResponse::Get(found))) = (claim, responses.get(1)) {
+            claim.judge(found)?;
+        }
+        match responses.first() {
             Some(TxnOpResponse::Get(found)) => {
                 let current = found.kvs().first().map(|kv| self.entry(kv));
                 Ok(Outcome::Conflict(current.transpose()?))
@@ -145,7 +202,7 @@ impl EtcdStore {
 
 impl Drop for EtcdStore {
     fn drop(&mut self) {
-        self.compactor.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -231,43 +288,14 @@ impl Store for EtcdStore {
         self.asks.send_replace(());
         Ok(())
     }
-}
 
-/// An answer of etcd within the time it has. The numbers in the errors are for the caller to fill in.
-async fn answered<T>(
-    what: &str,
-    call: impl Future<Output = Result<T, etcd_client::Error>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(e)) => Err(translate(what, &e)),
-        Err(_) => Err(StoreError::Unavailable(format!(
-            "etcd did not answer within {} s (to {what})",
-            TIMEOUT.as_secs()
-        ))),
+    async fn close(&self) -> Result<(), StoreError> {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        match &self.claim {
+            Some(claim) => claim.release().await,
+            None => Ok(()),
+        }
     }
-}
-
-/// etcd tells its errors apart by text only.
-fn translate(what: &str, e: &etcd_client::Error) -> StoreError {
-    let text = match e {
-        etcd_client::Error::GRpcStatus(status) => status.message().to_owned(),
-        other => other.to_string(),
-    };
-    let says = |part: &str| text.contains(part);
-    if says("required revision has been compacted") {
-        StoreError::Compacted { asked: 0, oldest: 0 }
-    } else if says("required revision is a future revision") {
-        StoreError::Future { asked: 0, newest: 0 }
-    } else if says("database space exceeded") || says("request is too large") {
-        StoreError::Full(text)
-    } else {
-        StoreError::Unavailable(format!("cannot {what} etcd: {text}"))
-    }
-}
-
-fn nonsense(what: &str) -> StoreError {
-    StoreError::Unavailable(format!("etcd answered nonsense: {what}"))
 }
 
 fn entry(prefix: &str, kv: &KeyValue) -> Result<Entry, StoreError> {

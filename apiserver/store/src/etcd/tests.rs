@@ -15,7 +15,8 @@ use crate::conformance;
 struct Etcd {
     child: Child,
     url: String,
-    _dir: tempfile::TempDir,
+    args: Vec<String>,
+    dir: tempfile::TempDir,
 }
 
 impl Etcd {
@@ -47,23 +48,44 @@ impl Etcd {
         let url = |scheme: &str, l: TcpListener| format!("{scheme}://{}", l.local_addr().unwrap());
         let (client, peer) = (free(), free());
         let (client, peer) = (url(scheme, client), url("http", peer));
+        let data = dir.path().join("data").display().to_string();
+        let own = [
+            ["--data-dir", &data],
+            ["--listen-client-urls", &client],
+            ["--advertise-client-urls", &client],
+            ["--listen-peer-urls", &peer],
+            ["--initial-advertise-peer-urls", &peer],
+            ["--initial-cluster", &format!("default={peer}")],
+        ];
+        let args: Vec<String> =
+            own.concat().into_iter().map(str::to_owned).chain(args.iter().cloned()).collect();
+        Self { child: Self::run(&args), url: client, args, dir }
+    }
+
+    fn run(args: &[String]) -> Child {
         let child = Command::new("/usr/bin/etcd")
-            .arg("--data-dir")
-            .arg(dir.path().join("data"))
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("default={peer}")])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let child = child.unwrap_or_else(|e| {
+        child.unwrap_or_else(|e| {
             panic!(
                 "cannot start /usr/bin/etcd ({e}); it is installed by: apt-get install etcd-server"
             )
-        });
-        Self { child, url: client, _dir: dir }
+        })
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Puts an empty one in its place.
+    fn replace(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.dir.path().join("data")).unwrap();
+        self.child = Self::run(&self.args);
     }
 
     fn config(&self, prefix: &str) -> EtcdConfig {
@@ -150,15 +172,113 @@ async fn a_lost_etcd_is_said_to_be_lost() {
     let mut etcd = Etcd::start();
     let store = etcd.connect("").await;
     let mut watch = store.watch("/registry/", 1).await.unwrap();
-    etcd.child.kill().unwrap();
+    etcd.stop();
     assert!(matches!(watch.next().await, Some(Err(StoreError::Unavailable(_)))));
     assert!(watch.next().await.is_none());
-    let put = store.put("/registry/a", "1".into(), Expect::Absent).await;
-    assert!(matches!(put, Err(StoreError::Unavailable(_))), "{put:?}");
-    let Err(StoreError::Unavailable(why)) = EtcdStore::connect(etcd.config("")).await else {
+    // As soon as a connection is refused it is certain that nothing happens.
+    let mut last = String::new();
+    for _ in 0..20 {
+        match store.put("/registry/a", "1".into(), Expect::Absent).await {
+            Err(StoreError::Unavailable(why)) => last = why,
+            Err(StoreError::Unreachable(why)) => {
+                assert!(why.contains("cannot write etcd"), "{why}");
+                let connected = EtcdStore::connect(etcd.config("")).await;
+                let Err(StoreError::Unavailable(why) | StoreError::Unreachable(why)) = connected
+                else {
+                    panic!()
+                };
+                assert!(why.contains(&etcd.url), "{why}");
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("a refused connection counts as a write that may have happened: {last}");
+}
+
+/// Red when etcd's words for it are not known: then it would be out of space, or perhaps written.
+#[tokio::test]
+async fn what_is_too_large_is_said_to_be_too_large() {
+    let etcd = Etcd::start();
+    let store = etcd.connect("").await;
+    for megabytes in [2, 20] {
+        let value = vec![b'x'; megabytes << 20];
+        let put = store.put("/registry/a", value.into(), Expect::Absent).await;
+        assert!(matches!(put, Err(StoreError::TooLarge(_))), "{put:?}");
+    }
+    assert!(store.get("/registry/a").await.unwrap().is_none());
+}
+
+/// Red when revisions that go back are taken for news.
+#[tokio::test]
+async fn an_etcd_that_was_replaced_by_an_empty_one_is_refused() {
+    for server in [None, Some(identity("a"))] {
+        let mut etcd = Etcd::start();
+        etcd.connect("").await;
+        let config = EtcdConfig { server, ..etcd.config("") };
+        let store = EtcdStore::connect(config.clone()).await.unwrap();
+        for name in ["a", "b", "c"] {
+            store.put(&format!("/registry/{name}"), "1".into(), Expect::Absent).await.unwrap();
+        }
+        etcd.replace();
+        let mut why = String::new();
+        for _ in 0..400 {
+            match store.revision().await {
+                Err(StoreError::Unreachable(told)) if told.contains("not what this server") => {
+                    why = told;
+                    break;
+                }
+                Ok(revision) => panic!("revision {revision}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+            }
+        }
+        assert!(why.contains(&etcd.url), "{why}");
+        let put = store.put("/registry/d", "1".into(), Expect::Absent).await;
+        assert!(matches!(put, Err(StoreError::Unreachable(_))), "{put:?}");
+        drop(store);
+        let again = EtcdStore::connect(config).await.unwrap();
+        assert!(again.list("/registry/", "", 0, 0).await.unwrap().entries.is_empty());
+    }
+}
+
+fn identity(id: &str) -> ServerIdentity {
+    ServerIdentity { id: id.to_owned(), shown: format!("the one named {id}") }
+}
+
+/// Red when nothing in etcd tells that somebody uses it, or writes do not compare it.
+#[tokio::test]
+async fn one_server_at_a_time_uses_an_etcd() {
+    let etcd = Etcd::start();
+    etcd.connect("").await;
+    let connect =
+        |id: &str| EtcdStore::connect(EtcdConfig { server: Some(identity(id)), ..etcd.config("") });
+    let first = connect("a").await.unwrap();
+    let Err(StoreError::InUse(why)) = connect("b").await else { panic!() };
+    assert!(why.contains("the one named a") && why.contains(&etcd.url), "{why}");
+    let Outcome::Done(revision) =
+        first.put("/registry/x", "1".into(), Expect::Absent).await.unwrap()
+    else {
         panic!()
     };
-    assert!(why.contains(&etcd.url), "{why}");
+    let conflict = first.put("/registry/x", "2".into(), Expect::Absent).await.unwrap();
+    assert!(matches!(conflict, Outcome::Conflict(Some(_))));
+
+    // The same server, started again after it was killed, goes on at once; what is left of the first can do nothing.
+    let again = connect("a").await.unwrap();
+    let stale = first.put("/registry/x", "3".into(), Expect::Revision(revision)).await;
+    assert!(matches!(stale, Err(StoreError::Unreachable(_))), "{stale:?}");
+    let stale = first.delete("/registry/x", revision).await;
+    assert!(matches!(stale, Err(StoreError::Unreachable(_))), "{stale:?}");
+    let done = again.put("/registry/x", "4".into(), Expect::Revision(revision)).await.unwrap();
+    assert!(matches!(done, Outcome::Done(_)));
+
+    // Longer than a lease lives without being renewed.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    assert!(matches!(connect("b").await, Err(StoreError::InUse(_))));
+    again.close().await.unwrap();
+    let other = connect("b").await.unwrap();
+    assert!(other.get("/registry/x").await.unwrap().is_some());
+    assert!(other.list("/registry/", "", 0, 0).await.unwrap().entries.len() == 1);
 }
 
 /// Writes a certificate authority and a certificate of it; gives the files (ca, cert, key).

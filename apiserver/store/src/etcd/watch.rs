@@ -11,9 +11,8 @@ use etcd_client::{
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch as channel;
 
-use super::{
-    EtcdStore, PROGRESS_KEY, answered, end_of, entry, nonsense, signed, translate, unsigned,
-};
+use super::errors::{answered, nonsense, translate};
+use super::{EtcdStore, PROGRESS_KEY, end_of, entry, signed, unsigned};
 use crate::{Batch, Change, Entry, StoreError};
 
 struct Following {
