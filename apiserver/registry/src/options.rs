@@ -34,6 +34,8 @@ pub struct DeleteOptions {
     pub propagation: Propagation,
     /// Whether nothing shall be stored.
     pub dry_run: bool,
+    /// Whether an object that cannot be read shall be removed unseen.
+    pub ignore_read_error: bool,
 }
 
 impl DeleteOptions {
@@ -60,6 +62,8 @@ impl DeleteOptions {
         raw.options.uid = json::at(body, &["preconditions", "uid"]).map(text_of).transpose()?;
         raw.options.resource_version =
             json::at(body, &["preconditions", "resourceVersion"]).map(text_of).transpose()?;
+        raw.options.ignore_read_error =
+            json::at(body, &[IGNORE_READ_ERROR]).and_then(Value::as_bool).unwrap_or(false);
         let dry_run = json::list(body, &["dryRun"]);
         raw.options.dry_run = dry_run_of(dry_run.iter().filter_map(Value::as_str))?;
         raw.checked()
@@ -84,6 +88,9 @@ impl DeleteOptions {
                 "propagationPolicy" => raw.policy = Some(value.to_owned()),
                 "orphanDependents" => raw.orphan = Some(!matches!(value, "false" | "0")),
                 "dryRun" => dry_run.push(value),
+                IGNORE_READ_ERROR => {
+                    raw.options.ignore_read_error = !matches!(value, "false" | "0");
+                }
                 _ => {}
             }
         }
@@ -91,6 +98,9 @@ impl DeleteOptions {
         raw.checked()
     }
 }
+
+/// The option that removes what cannot be read.
+const IGNORE_READ_ERROR: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 struct Raw {
     policy: Option<String>,
@@ -101,6 +111,7 @@ struct Raw {
 impl Raw {
     fn checked(self) -> Result<DeleteOptions, Status> {
         let path = Path::new("propagationPolicy");
+        self.check_unsafe()?;
         let mut options = self.options;
         options.propagation = match (self.policy.as_deref(), self.orphan) {
             (Some(_), Some(_)) => {
@@ -117,6 +128,31 @@ impl Raw {
             }
         };
         Ok(options)
+    }
+}
+
+impl Raw {
+    /// An unsafe deletion looks at nothing, so nothing can be asked of it.
+    fn check_unsafe(&self) -> Result<(), Status> {
+        let options = &self.options;
+        let others = [
+            (".dryRun", options.dry_run),
+            (".propagationPolicy", self.policy.is_some()),
+            (".orphanDependents", self.orphan.is_some()),
+            (".gracePeriodSeconds", options.grace_period_seconds.is_some()),
+            (".preconditions", options.uid.is_some() || options.resource_version.is_some()),
+        ];
+        let path = Path::new(IGNORE_READ_ERROR);
+        let wrong = |name: &str| {
+            FieldError::invalid(
+                &path,
+                &Value::Bool(true),
+                &format!("cannot be set together with {name}"),
+            )
+        };
+        let set = others.iter().filter(|(_, set)| *set && options.ignore_read_error);
+        let errors: Vec<FieldError> = set.map(|(name, _)| wrong(name)).collect();
+        if errors.is_empty() { Ok(()) } else { Err(refused(&errors)) }
     }
 }
 

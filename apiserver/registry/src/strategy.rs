@@ -61,6 +61,9 @@ pub struct Strategy {
     pub orphan_by_default: bool,
     /// Whether the answer to a completed delete is the object and not a Status.
     pub returns_deleted: bool,
+    /// Whether objects of this kind only say that something lives: without them all else would be taken for dead, so they
+    /// are written even where there is no space for anything else.
+    pub is_heartbeat: bool,
     /// How the scale subresource reads and writes the object.
     pub scale: Option<Scale>,
     /// Carries a Binding out on the object; the error is the reason of a 409.
@@ -94,6 +97,7 @@ impl Strategy {
         mark_deleting: |_| {},
         orphan_by_default: false,
         returns_deleted: false,
+        is_heartbeat: false,
         scale: None,
         bind: None,
     };

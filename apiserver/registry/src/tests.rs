@@ -372,8 +372,19 @@ fn delete_options_come_from_bodies_and_queries() {
         resource_version: Some("3".to_owned()),
         propagation: Propagation::Orphan,
         dry_run: true,
+        ignore_read_error: false,
     };
     assert_eq!(DeleteOptions::from_json(&body), Ok(expected));
+    let unsafe_one = json!({ "ignoreStoreReadErrorWithClusterBreakingPotential": true });
+    assert!(DeleteOptions::from_json(&unsafe_one).unwrap().ignore_read_error);
+    check(
+        DeleteOptions::from_query([
+            ("ignoreStoreReadErrorWithClusterBreakingPotential", "true"),
+            ("gracePeriodSeconds", "0"),
+        ]),
+        422,
+        "DeleteOptions.meta.k8s.io \"\" is invalid: ignoreStoreReadErrorWithClusterBreakingPotential: Invalid value: true: cannot be set together with .gracePeriodSeconds",
+    );
     let query = [("gracePeriodSeconds", "5"), ("orphanDependents", "false"), ("pretty", "true")];
     let expected = DeleteOptions {
         grace_period_seconds: Some(5),

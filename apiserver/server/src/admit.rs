@@ -19,6 +19,22 @@ pub(crate) fn authorize(
     request: &ResourceRequest,
     verb: Verb,
 ) -> Result<(), Status> {
+    authorize_word(identity, request, verb.name())
+}
+
+/// Refuses to remove an object that cannot be read, with all that may break, to whom that is not allowed besides.
+pub(crate) fn authorize_unsafe_delete(
+    identity: &Identity,
+    request: &ResourceRequest,
+) -> Result<(), Status> {
+    authorize_word(identity, request, "unsafe-delete-ignore-read-errors")
+}
+
+fn authorize_word(
+    identity: &Identity,
+    request: &ResourceRequest,
+    verb: &str,
+) -> Result<(), Status> {
     let name = match request.name.as_str() {
         // A watch or list of one name is about that object.
         "" => request
@@ -29,7 +45,7 @@ pub(crate) fn authorize(
         name => name,
     };
     let attributes = Attributes {
-        verb: verb.name().to_owned(),
+        verb: verb.to_owned(),
         group: request.kind.group.to_owned(),
         resource: request.kind.plural.to_owned(),
         subresource: request.subresource.map_or("", |sub| sub.name()).to_owned(),

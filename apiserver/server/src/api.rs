@@ -176,7 +176,7 @@ impl Api {
                 Verb::Create => api.create(&request, &parts.headers, body).await,
                 Verb::Update => api.update(&who, &request, &parts.headers, body).await,
                 Verb::Patch => api.patch(&request, &parts.headers, body).await,
-                Verb::Delete => api.delete(&request, &parts.headers, body).await,
+                Verb::Delete => api.delete(&who, &request, &parts.headers, body).await,
                 Verb::DeleteCollection => {
                     api.delete_collection(&request, &parts.headers, body).await
                 }

@@ -51,8 +51,19 @@ impl Api {
         self.ensure(slices, NAME, endpoint_slice(address, front.port)).await
     }
 
-    /// Creates an object, or updates it where it says something else.
+    /// Creates an object, or updates it where it says something else. A full disk must not keep down a server that people
+    /// need to free it.
     async fn ensure(&self, collection: &str, name: &str, wanted: Value) -> Result<(), Status> {
+        match self.make_so(collection, name, wanted).await {
+            Err(status) if status.code == 507 => {
+                tracing::warn!(collection, name, error = %status, "stays as it is for want of space");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn make_so(&self, collection: &str, name: &str, wanted: Value) -> Result<(), Status> {
         let options = WriteOptions::plain();
         let create = request(&Method::POST, collection)?;
         let update = request(&Method::PUT, &format!("{collection}/{name}"))?;

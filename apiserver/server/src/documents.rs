@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 use leme_access::Identity;
 use leme_meta::Status;
+use leme_store::cache::Unreadable;
 use serde_json::json;
 
 use crate::answer::{self, Answer};
@@ -45,7 +46,10 @@ pub(crate) async fn answer(
     }
     let headers = &parts.headers;
     match segments.as_slice() {
-        ["healthz" | "livez" | "readyz", rest @ ..] => health(api, segments[0], rest, query).await,
+        ["healthz" | "livez" | "readyz", rest @ ..] => {
+            health(api, identity, segments[0], rest, query).await
+        }
+        ["metrics"] => Ok(metrics(api)),
         ["version"] => Ok(version(&api.build)),
         ["openapi", "v2"] => Ok(openapi_v2::document(headers)),
         ["openapi", "v3"] => Ok(openapi::index(headers)),
@@ -57,7 +61,8 @@ pub(crate) async fn answer(
 
 fn paths(api: &Api) -> Vec<String> {
     let mut paths = api.discovery.paths();
-    let fixed = ["/healthz", "/livez", "/readyz", "/openapi/v2", "/openapi/v3", "/version"];
+    let fixed =
+        ["/healthz", "/livez", "/metrics", "/readyz", "/openapi/v2", "/openapi/v3", "/version"];
     paths.extend(fixed.iter().map(ToString::to_string));
     paths
 }
@@ -93,7 +98,13 @@ fn go_arch() -> &'static str {
 }
 
 /// `livez` asks whether the process serves, the others also whether the store can be read.
-async fn health(api: &Api, which: &str, rest: &[&str], query: &Query) -> Result<Answer, Status> {
+async fn health(
+    api: &Api,
+    identity: &Identity,
+    which: &str,
+    rest: &[&str],
+    query: &Query,
+) -> Result<Answer, Status> {
     let excluded: Vec<&str> = query.all("exclude").collect();
     let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
     if which != "livez" {
@@ -127,10 +138,50 @@ async fn health(api: &Api, which: &str, rest: &[&str], query: &Query) -> Result<
                 }
             }
         }
+        if which == "readyz" && rest.is_empty() {
+            text.push_str(&unreadable(api, identity));
+        }
         text.push_str(&format!("{which} check {}\n", if healthy { "passed" } else { "failed" }));
     } else {
         text.push_str("ok");
     }
     let code = if healthy { 200 } else { 500 };
     Ok(answer::with_body(code, "text/plain; charset=utf-8", Body::whole(text)))
+}
+
+/// Objects that cannot be read, a line each. They make nobody unready: everything else is served. Strangers learn how
+/// many, not which.
+fn unreadable(api: &Api, identity: &Identity) -> String {
+    let all = api.cache.unreadable();
+    if all.is_empty() {
+        return "[+]objects ok\n".to_owned();
+    }
+    if crate::admit::is_stranger(identity) {
+        return format!("[!]objects {} unreadable: names withheld\n", all.len());
+    }
+    let line = |one: &Unreadable| {
+        format!("[!]objects unreadable: {} (revision {}): {}\n", one.key, one.revision, one.why)
+    };
+    all.iter().map(line).collect()
+}
+
+/// What can be counted, in the text format of Prometheus.
+fn metrics(api: &Api) -> Answer {
+    let gauges = [
+        (
+            "leme_store_revision",
+            "The revision that the watch cache has reached.",
+            api.cache.revision(),
+        ),
+        (
+            "leme_store_unreadable_objects",
+            "Objects in the store that cannot be read; /readyz?verbose names them.",
+            api.cache.unreadable().len() as u64,
+        ),
+    ];
+    let gauge = |(name, help, value): &(&str, &str, u64)| {
+        format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+    };
+    let text: String = gauges.iter().map(gauge).collect();
+    answer::with_body(200, "text/plain; version=0.0.4; charset=utf-8", Body::whole(text))
 }

@@ -54,7 +54,7 @@ impl Api {
         let object = self
             .cache
             .get(&request.kind.prefix(None), &request.key())
-            .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+            .ok_or_else(|| self.missing(request))?;
         if request.subresource == Some(Subresource::Scale) {
             let scale = Api::strategy(request.kind).scale.ok_or_else(Status::no_such_path)?;
             return Ok(answer::value(
@@ -75,6 +75,15 @@ impl Api {
             }
         };
         Ok(shown(request, &value))
+    }
+
+    /// Why there is no object to show.
+    fn missing(&self, request: &ResourceRequest) -> Status {
+        let key = request.key();
+        match self.cache.unreadable_at(&request.kind.prefix(None), &key) {
+            Some(why) => answer::unreadable(&key, &why),
+            None => Status::not_found(&request.gvr(), &request.name),
+        }
     }
 
     /// LIST of a collection.

@@ -41,6 +41,7 @@ pub(crate) static LEASE: Strategy = Strategy {
     prepare_create: |_, _| {},
     prepare_update: |_, _, _| {},
     validate: validate_lease,
+    is_heartbeat: true,
     create_on_update: true,
     unconditional_update: false,
     ..Strategy::PLAIN

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use leme_kinds::Subresource;
 use leme_meta::Status;
-use leme_store::{Expect, Outcome};
+use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
 use super::{WriteOptions, canonical, options, set_revision, written};
@@ -69,7 +69,8 @@ impl Api {
                 }
                 return Ok((new, warnings));
             }
-            match self.store.put(&key, canonical(&new), Expect::Absent).await {
+            let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
+            match self.write_as(class, &key, canonical(&new), Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
                     reservation.written(&self.cache, revision).await;
                     set_revision(&mut new, revision);

@@ -4,14 +4,16 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use leme_meta::Status;
+use leme_access::Identity;
+use leme_meta::{FieldError, Gvk, Path, Status};
 use leme_registry::{DeleteOptions, Deletion};
+use leme_store::Outcome;
 use serde_json::{Value, json};
 
 use super::options::{self, Validation};
-use super::{Change, Done, WriteOptions};
+use super::{Change, Done, Stored, WriteOptions};
 use crate::admit;
-use crate::answer::Answer;
+use crate::answer::{Answer, read_failed, write_failed};
 use crate::api::Api;
 use crate::body;
 use crate::read::shown;
@@ -38,11 +40,16 @@ impl Api {
     /// DELETE of an object.
     pub(crate) async fn delete(
         &self,
+        identity: &Identity,
         request: &ResourceRequest,
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Answer, Status> {
         let options = delete_options(request, headers, body)?;
+        if options.ignore_read_error {
+            admit::authorize_unsafe_delete(identity, request)?;
+            return self.delete_unreadable(request).await;
+        }
         let done = self
             .delete_object(request, &options)
             .await?
@@ -54,6 +61,27 @@ impl Api {
             done => done.value(),
         };
         Ok(shown(request, &value))
+    }
+
+    /// Removes what nobody can read: no precondition, no finalizer, no grace.
+    async fn delete_unreadable(&self, request: &ResourceRequest) -> Result<Answer, Status> {
+        admit::lifecycle(self, request, "delete", &request.name).await?;
+        let key = request.key();
+        loop {
+            let entry = self.store.get(&key).await.map_err(read_failed)?;
+            let entry = entry.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+            let readable = Stored::of(&entry).is_ok()
+                && self.cache.unreadable_at(&request.kind.prefix(None), &key).is_none();
+            if readable {
+                return Err(not_unreadable(request));
+            }
+            tracing::warn!(%key, revision = entry.mod_revision, "removing an object that cannot be read");
+            let deleted =
+                self.store.delete(&key, entry.mod_revision).await.map_err(write_failed)?;
+            if let Outcome::Done(_) = deleted {
+                return Ok(shown(request, &gone(request, &Value::Null)));
+            }
+        }
     }
 
     /// Deletes or marks an object; `None` if there is none.
@@ -74,6 +102,19 @@ impl Api {
         })
         .await
     }
+}
+
+fn not_unreadable(request: &ResourceRequest) -> Status {
+    let kind = Gvk {
+        group: request.kind.group.to_owned(),
+        version: request.kind.version.to_owned(),
+        // Upstream names the resource where the kind belongs.
+        kind: request.kind.plural.to_owned(),
+    };
+    let path = Path::new("ignoreStoreReadErrorWithClusterBreakingPotential");
+    let detail =
+        "is exclusively used to delete corrupt object(s), try again by removing this option";
+    Status::invalid(&kind, &request.name, &[FieldError::invalid(&path, &Value::Bool(true), detail)])
 }
 
 fn gone(request: &ResourceRequest, last: &Value) -> Value {

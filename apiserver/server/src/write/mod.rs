@@ -14,7 +14,7 @@ use bytes::Bytes;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_registry::{Context, Strategy, Target, Write};
-use leme_store::{Entry, Expect, Outcome};
+use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
 
 use crate::allocate::Reservation;
@@ -37,8 +37,13 @@ pub(crate) struct Stored {
 
 impl Stored {
     fn read(bytes: &[u8], revision: u64, key: &str) -> Result<Stored, Status> {
-        let mut value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| Status::internal(format!("{key}: {error}")))?;
+        let mut value: Value = match serde_json::from_slice(bytes) {
+            Ok(value) => value,
+            Err(_) if bytes.is_empty() => {
+                return Err(answer::unreadable(key, "its value is lost"));
+            }
+            Err(error) => return Err(answer::unreadable(key, &error.to_string())),
+        };
         set_revision(&mut value, revision);
         Ok(Stored { value, revision })
     }
@@ -193,7 +198,10 @@ impl Api {
                     return Ok(Some(Done::Is(new)));
                 }
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
-                Change::Put(new) => self.put(&key, new, stored.revision, reservation).await?,
+                Change::Put(new) => {
+                    let class = class(request, &stored.value, &new);
+                    self.put(&key, new, stored.revision, class, reservation).await?
+                }
                 Change::Remove => self.remove(&key, stored).await?,
             };
             match attempt {
@@ -212,9 +220,10 @@ impl Api {
         key: &str,
         mut new: Value,
         revision: u64,
+        class: Class,
         reservation: Reservation<'_>,
     ) -> Result<Result<Done, Option<Entry>>, Status> {
-        match self.store.put(key, canonical(&new), Expect::Revision(revision)).await {
+        match self.write_as(class, key, canonical(&new), Expect::Revision(revision)).await {
             Ok(Outcome::Done(revision)) => {
                 reservation.written(&self.cache, revision).await;
                 set_revision(&mut new, revision);
@@ -225,6 +234,19 @@ impl Api {
                 reservation.unknown();
                 Err(write_failed(error))
             }
+        }
+    }
+
+    async fn write_as(
+        &self,
+        class: Class,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+    ) -> Result<Outcome, StoreError> {
+        match class {
+            Class::Ordinary => self.store.put(key, value, expect).await,
+            Class::Reserved => self.store.put_reserved(key, value, expect).await,
         }
     }
 
@@ -242,6 +264,17 @@ impl Api {
             Outcome::Conflict(entry) => Ok(Err(entry)),
         }
     }
+}
+
+/// What a change may use where there is no other space: what reports how things are, and every step of a deletion.
+fn class(request: &ResourceRequest, old: &Value, new: &Value) -> Class {
+    let going =
+        |value| leme_registry::json::at(value, &["metadata", "deletionTimestamp"]).is_some();
+    let reserved = matches!(target(request), Target::Status | Target::Finalize)
+        || Api::strategy(request.kind).is_heartbeat
+        || going(old)
+        || going(new);
+    if reserved { Class::Reserved } else { Class::Ordinary }
 }
 
 /// The object that a write came to, as the client wants to see it.
