@@ -224,6 +224,13 @@ impl Server {
         lifetime.spawn(served);
         lifetime.spawn(sweep::run(Arc::clone(&api), config.events));
         lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
+        let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
+        lifetime.spawn(async move {
+            tokio::select! {
+                () = renewed.keep_good() => {}
+                () = stopping.stopping() => {}
+            }
+        });
         Ok(Server { addresses, api, pki, lifetime, _guard: guard })
     }
 
@@ -251,6 +258,12 @@ impl Server {
     /// `grace`. Writes under way get at least five seconds more.
     pub async fn shutdown(self, grace: Duration) {
         self.lifetime.end(grace).await;
+        // What answers slowly must not keep the process: a claim that is not released ends by itself.
+        match tokio::time::timeout(grace, self.api.store.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot give the store up"),
+            Err(_) => tracing::warn!("cannot give the store up in time"),
+        }
     }
 }
 

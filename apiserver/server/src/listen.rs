@@ -35,13 +35,11 @@ pub(crate) fn tls(pki: &Pki) -> Result<Arc<TlsConfig>> {
         .allow_unauthenticated()
         .build()
         .map_err(|error| StartError::Tls(rustls::Error::General(error.to_string())))?;
-    let (certificate, key) = pki.serving.der()?;
     let mut config = TlsConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(StartError::Tls)?
         .with_client_cert_verifier(clients)
-        .with_single_cert(vec![certificate, pki.ca_der().clone()], key)
-        .map_err(StartError::Tls)?;
+        .with_cert_resolver(pki.serving.clone());
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -71,13 +71,11 @@ impl NodeClient {
     pub fn new(pki: &Pki) -> Result<NodeClient> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(pki.ca_der().clone()).map_err(StartError::Tls)?;
-        let (certificate, key) = pki.kubelet_client.der()?;
         let config = rustls::ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(StartError::Tls)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![certificate], key)
-            .map_err(StartError::Tls)?;
+            .with_client_cert_resolver(pki.kubelet_client.clone());
         Ok(NodeClient { tls: TlsConnector::from(Arc::new(config)) })
     }
 

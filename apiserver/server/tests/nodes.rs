@@ -31,7 +31,7 @@ fn roots(harness: &Harness) -> Arc<rustls::RootCertStore> {
 /// An agent that takes only the server's client certificate; returns its port.
 async fn agent(harness: &Harness) -> u16 {
     let leaves = harness.server.pki().node("n1", &[]).unwrap();
-    let (certificate, key) = leaves.serving.der().unwrap();
+    let (certificate, key) = leaves.serving.leaf().der().unwrap();
     let clients =
         WebPkiClientVerifier::builder_with_provider(roots(harness), provider()).build().unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider())
@@ -142,7 +142,7 @@ async fn a_log_comes_from_the_node_and_its_errors_keep_their_words() {
 #[tokio::test]
 async fn a_command_is_a_stream_between_client_and_node() {
     let api = cluster().await;
-    let (certificate, key) = api.server.pki().admin.der().unwrap();
+    let (certificate, key) = api.server.pki().admin.leaf().der().unwrap();
     let config = rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -89,9 +89,9 @@ impl DataDir {
                 pid.trim()
             );
         }
-        file.set_len(0)?;
+        // Over what is there, in one width: that needs no space even where there is none.
         file.rewind()?;
-        write!(file, "{}", std::process::id())
+        write!(file, "{:<10}", std::process::id())
             .with_context(|| format!("write {}", path.display()))?;
         Ok(Lock { _file: file })
     }
@@ -162,6 +162,25 @@ impl DataDir {
         format!("{:08x}", (hash >> 32) as u32 ^ hash as u32)
     }
 
+    /// What this cluster is called where it shares something with others: random, made once.
+    pub fn server_id(&self) -> Result<String> {
+        let path = self.root.join("server-id");
+        if let Ok(text) = fs::read_to_string(&path)
+            && !text.trim().is_empty()
+        {
+            return Ok(text.trim().to_owned());
+        }
+        let random = "/proc/sys/kernel/random/uuid";
+        let id = fs::read_to_string(random).with_context(|| format!("read {random}"))?;
+        write_private(&path, id.trim())?;
+        Ok(id.trim().to_owned())
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Removes the directory with everything in it.
     ///
     /// # Errors
@@ -185,8 +204,13 @@ impl DataDir {
     }
 }
 
-/// Writes a file that only its owner may read, whole or not at all.
+/// Writes a file that only its owner may read, whole or not at all; nothing if it says that already: a full disk must not
+/// keep down what changes nothing.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|present| present == text) {
+        return fs::set_permissions(path, Permissions::from_mode(0o600))
+            .with_context(|| format!("protect {}", path.display()));
+    }
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut file = {
@@ -250,10 +274,33 @@ mod tests {
     }
 
     #[test]
+    fn a_server_keeps_its_id() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        let id = data.server_id().unwrap();
+        assert_eq!(id.len(), 36);
+        assert_eq!(DataDir::open(root.path()).unwrap().server_id().unwrap(), id);
+    }
+
+    #[test]
     fn what_is_not_ours_is_left_alone() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("x"), "").unwrap();
         assert!(DataDir::open(root.path()).unwrap_err().to_string().contains("not empty"));
+    }
+
+    /// Red when the file is written although it says the same already.
+    #[test]
+    fn what_has_not_changed_is_not_written() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        write_private(&path, "text").unwrap();
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+        let before = inode();
+        write_private(&path, "text").unwrap();
+        assert_eq!(inode(), before);
+        write_private(&path, "other").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "other");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod data;
 pub mod detach;
 pub mod down;
+pub mod kubeconfig;
 pub mod node;
 pub mod parts;
 pub mod plan;

@@ -165,13 +165,12 @@ pub fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodN
 /// What the agent's own HTTPS port presents, and whom it lets in: clients that the cluster's authority has signed.
 pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rustls::ServerConfig>> {
     let leaves = pki.node(name, addresses)?;
-    let (certificate, key) = leaves.serving.der()?;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(pki.ca_der().clone()).context("trust the cluster's authority")?;
     let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build()?;
     let config = rustls::ServerConfig::builder()
         .with_client_cert_verifier(clients)
-        .with_single_cert(vec![certificate], key)?;
+        .with_cert_resolver(leaves.serving);
     Ok(Arc::new(config))
 }
 

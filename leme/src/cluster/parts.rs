@@ -18,13 +18,14 @@ use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_s
 use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
-use leme_store::etcd::EtcdStore;
+use leme_store::etcd::{EtcdConfig, EtcdStore, ServerIdentity};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::cluster::data::{self, DataDir};
+use crate::cluster::data::DataDir;
+use crate::cluster::kubeconfig;
 use crate::cluster::node::{
     self, Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight,
     remove_node, remove_run, stop_containers,
@@ -113,10 +114,15 @@ impl Cluster {
         let address = self.server.addresses().first().copied().unwrap_or(plan.listen);
         let url = format!("https://{address}");
         let pki = self.server.pki();
-        data::write_private(
-            &data.kubeconfig(),
-            &leme_server::pki::kubeconfig(pki, &url, &pki.admin),
-        )?;
+        kubeconfig::write(pki, &url, &data.kubeconfig())?;
+        let keeping = kubeconfig::keep(Arc::clone(pki), url, data.kubeconfig());
+        let token = self.controllers.clone();
+        self.tasks.get_mut().spawn(async move {
+            tokio::select! {
+                kept = keeping => ("kubeconfig", kept),
+                () = token.cancelled() => ("kubeconfig", Ok(())),
+            }
+        });
         let manager = leme_manager::ManagerConfig {
             identity: "leme".to_owned(),
             leader_elect: false,
@@ -343,7 +349,17 @@ fn client(server: &Server, identity: Identity) -> kube::Client {
 
 async fn open_store(plan: &Plan, data: &DataDir) -> Result<Arc<dyn Store>> {
     match &plan.etcd {
-        Some(config) => Ok(Arc::new(EtcdStore::connect(config.clone()).await?)),
+        Some(config) => {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let shown = format!(
+                "host {}, data directory {}, process {}",
+                host.trim(),
+                data.root().display(),
+                std::process::id()
+            );
+            let server = Some(ServerIdentity { id: data.server_id()?, shown });
+            Ok(Arc::new(EtcdStore::connect(EtcdConfig { server, ..config.clone() }).await?))
+        }
         None => {
             let path = data.store();
             let folder = path.parent().context("the store has no folder")?;

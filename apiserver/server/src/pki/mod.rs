@@ -4,25 +4,29 @@
 //! connections, and what a name is allowed to do.
 //!
 //! Layout of the directory (0700): `ca.crt`, `ca.key`, and a pair per leaf (`serving`, `admin`, `kubelet-client`,
-//! `node-NAME`, `node-NAME-serving`). Keys are P-256, PKCS#8, 0600. The authority's common name holds its birth time, so
+//! `node-NAME`, `node-NAME-serving`). A leaf is good from its first to its last date; one that is not, or will soon not
+//! be, is made anew, also while it is presented. Keys are P-256, PKCS#8, 0600. The authority's common name holds its birth time, so
 //! that a leaf of an older authority is recognised by its issuer and replaced.
 
+mod authority;
 mod files;
+mod renewing;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData,
-};
+use rcgen::ExtendedKeyUsagePurpose;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use time::{Duration, OffsetDateTime};
-use x509_parser::extensions::GeneralName;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+pub use renewing::Renewing;
+
+use authority::{Authority, Wanted};
 
 /// The directory could not be used, or holds what is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +47,7 @@ pub enum PkiError {
         /// Why.
         source: rcgen::Error,
     },
-    /// The authority's certificate has expired, or its key does not belong to it.
+    /// The authority's certificate is not valid now, or its key does not belong to it.
     #[error("the cluster's certificate authority in {0} cannot be used: {1}")]
     Authority(PathBuf, &'static str),
     /// A node name that cannot be part of a file name or a certificate.
@@ -51,12 +55,8 @@ pub enum PkiError {
     NodeName(String),
 }
 
-const CA_LIFE: Duration = Duration::days(3650);
-const LEAF_LIFE: Duration = Duration::days(365);
-const RENEW_BEFORE: Duration = Duration::days(30);
-/// Clocks of other machines may be a little behind.
-const BACKDATE: Duration = Duration::minutes(5);
-
+/// How often it is asked whether a leaf is still good: clocks are set while servers run.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 /// A certificate with its key, both PEM.
 #[derive(Clone)]
 pub struct Leaf {
@@ -92,36 +92,25 @@ impl Leaf {
 #[derive(Clone, Debug)]
 pub struct NodeLeaves {
     /// `CN=system:node:NAME, O=system:nodes`.
-    pub client: Leaf,
+    pub client: Arc<Renewing>,
     /// For the node's own HTTPS port.
-    pub serving: Leaf,
+    pub serving: Arc<Renewing>,
 }
 
 /// The authority and the leaves of the control plane.
 pub struct Pki {
     dir: PathBuf,
-    authority: Authority,
+    authority: Arc<Authority>,
     /// The server's certificate.
-    pub serving: Leaf,
+    pub serving: Arc<Renewing>,
     /// `CN=kubernetes-admin, O=system:masters`.
-    pub admin: Leaf,
+    pub admin: Arc<Renewing>,
     /// What the server presents to nodes: `CN=kube-apiserver-kubelet-client, O=system:masters`.
-    pub kubelet_client: Leaf,
-}
-
-struct Authority {
-    pem: String,
-    der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-/// What a leaf must say.
-struct Wanted<'a> {
-    file: &'a str,
-    name: &'a str,
-    organization: Option<&'a str>,
-    sans: BTreeSet<String>,
-    usages: &'a [ExtendedKeyUsagePurpose],
+    pub kubelet_client: Arc<Renewing>,
+    /// By their files.
+    nodes: Mutex<BTreeMap<String, Arc<Renewing>>>,
+    /// How often a leaf was made anew.
+    renewals: watch::Sender<u64>,
 }
 
 impl Pki {
@@ -129,7 +118,7 @@ impl Pki {
     /// must hold besides the ones that every cluster has.
     pub fn open(dir: &Path, sans: &[String]) -> Result<Pki, PkiError> {
         files::directory(dir)?;
-        let authority = Authority::open(dir)?;
+        let authority = Arc::new(Authority::open(dir, OffsetDateTime::now_utc())?);
         let fixed = [
             "localhost",
             "kubernetes",
@@ -140,31 +129,69 @@ impl Pki {
             "::1",
         ];
         let sans = fixed.iter().map(ToString::to_string).chain(sans.iter().cloned()).collect();
-        let serving = authority.leaf(
-            dir,
-            &Wanted {
-                file: "serving",
-                name: "kube-apiserver",
-                organization: None,
-                sans,
-                usages: &[ExtendedKeyUsagePurpose::ServerAuth],
-            },
-        )?;
-        let client = |file: &str, name: &str| {
-            authority.leaf(
-                dir,
-                &Wanted {
-                    file,
-                    name,
-                    organization: Some("system:masters"),
-                    sans: BTreeSet::new(),
-                    usages: &[ExtendedKeyUsagePurpose::ClientAuth],
-                },
-            )
+        let serving = Wanted {
+            file: "serving".to_owned(),
+            name: "kube-apiserver".to_owned(),
+            organization: None,
+            sans,
+            usage: ExtendedKeyUsagePurpose::ServerAuth,
         };
-        let admin = client("admin", "kubernetes-admin")?;
-        let kubelet_client = client("kubelet-client", "kube-apiserver-kubelet-client")?;
-        Ok(Pki { dir: dir.to_owned(), authority, serving, admin, kubelet_client })
+        let client = |file: &str, name: &str| Wanted {
+            file: file.to_owned(),
+            name: name.to_owned(),
+            organization: Some("system:masters"),
+            sans: BTreeSet::new(),
+            usage: ExtendedKeyUsagePurpose::ClientAuth,
+        };
+        let leaf = |wanted| Authority::renewing(&authority, dir, wanted);
+        Ok(Pki {
+            serving: leaf(serving)?,
+            admin: leaf(client("admin", "kubernetes-admin"))?,
+            kubelet_client: leaf(client("kubelet-client", "kube-apiserver-kubelet-client"))?,
+            dir: dir.to_owned(),
+            authority,
+            nodes: Mutex::default(),
+            renewals: watch::channel(0).0,
+        })
+    }
+
+    /// Makes every leaf anew that is not good at `now`; tells how many those were. The others are done although one fails.
+    pub fn renew(&self, now: OffsetDateTime) -> Result<u64, PkiError> {
+        let own = [&self.serving, &self.admin, &self.kubelet_client].map(Arc::clone);
+        let nodes: Vec<_> = {
+            let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+            nodes.values().cloned().collect()
+        };
+        let (mut renewed, mut failed) = (0, Ok(()));
+        for leaf in own.iter().chain(&nodes) {
+            match leaf.renew(now) {
+                Ok(new) => renewed += u64::from(new),
+                Err(error) => failed = Err(error),
+            }
+        }
+        if renewed > 0 {
+            self.renewals.send_modify(|count| *count += renewed);
+        }
+        failed.map(|()| renewed)
+    }
+
+    /// Changes each time a leaf was made anew.
+    pub fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.subscribe()
+    }
+
+    /// Keeps every leaf good for as long as it is polled.
+    pub async fn keep_good(&self) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.renew(OffsetDateTime::now_utc()) {
+                Ok(0) => {}
+                Ok(renewed) => tracing::info!(renewed, "certificates were renewed"),
+                Err(error) => tracing::warn!(%error, "cannot renew certificates; trying again"),
+            }
+        }
     }
 
     /// The authority's certificate, PEM.
@@ -185,192 +212,28 @@ impl Pki {
         {
             return Err(PkiError::NodeName(name.to_owned()));
         }
-        let user = format!("system:node:{name}");
-        let client = self.authority.leaf(
-            &self.dir,
-            &Wanted {
-                file: &format!("node-{name}"),
-                name: &user,
-                organization: Some("system:nodes"),
-                sans: BTreeSet::new(),
-                usages: &[ExtendedKeyUsagePurpose::ClientAuth],
-            },
-        )?;
-        let sans = [name, "localhost", "127.0.0.1", "::1"];
-        let serving = self.authority.leaf(
-            &self.dir,
-            &Wanted {
-                file: &format!("node-{name}-serving"),
-                name: &user,
-                organization: Some("system:nodes"),
-                sans: sans
-                    .iter()
-                    .map(ToString::to_string)
-                    .chain(addresses.iter().cloned())
-                    .collect(),
-                usages: &[ExtendedKeyUsagePurpose::ServerAuth],
-            },
-        )?;
-        Ok(NodeLeaves { client, serving })
-    }
-}
-
-impl Authority {
-    fn open(dir: &Path) -> Result<Authority, PkiError> {
-        let certificate_path = dir.join("ca.crt");
-        let pair = match (files::read(&certificate_path)?, files::read(&dir.join("ca.key"))?) {
-            (Some(certificate), Some(key)) => (certificate, key),
-            // The certificate is written last: without it no leaf was ever signed.
-            (None, _) => Authority::create(dir)?,
-            (Some(_), None) => {
-                return Err(PkiError::Authority(dir.to_owned(), "ca.key is missing"));
-            }
-        };
-        let wrong =
-            |source| PkiError::Certificate { what: certificate_path.display().to_string(), source };
-        let key = KeyPair::from_pem(&pair.1).map_err(wrong)?;
-        let der = CertificateDer::from_pem_slice(pair.0.as_bytes())
-            .map_err(|_| wrong(rcgen::Error::CouldNotParseCertificate))?;
-        match Known::read(&der) {
-            None => return Err(wrong(rcgen::Error::CouldNotParseCertificate)),
-            Some(known) if known.public_key != key.subject_public_key_info() => {
-                return Err(PkiError::Authority(
-                    dir.to_owned(),
-                    "ca.key does not belong to ca.crt",
-                ));
-            }
-            Some(known) if known.not_after <= OffsetDateTime::now_utc() => {
-                return Err(PkiError::Authority(dir.to_owned(), "ca.crt has expired"));
-            }
-            Some(_) => {}
-        }
-        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(wrong)?;
-        Ok(Authority { pem: pair.0, der, issuer })
-    }
-
-    fn create(dir: &Path) -> Result<(String, String), PkiError> {
-        let wrong = |source| PkiError::Certificate { what: "ca.crt".into(), source };
-        let now = OffsetDateTime::now_utc();
-        let key = KeyPair::generate().map_err(wrong)?;
-        let mut params = CertificateParams::default();
-        params.not_before = now - BACKDATE;
-        params.not_after = now + CA_LIFE;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        let name = format!("leme-ca@{}", now.unix_timestamp_nanos());
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.self_signed(&key).map_err(wrong)?.pem();
-        let key = key.serialize_pem();
-        files::write(&dir.join("ca.key"), &key, 0o600)?;
-        files::write(&dir.join("ca.crt"), &certificate, 0o644)?;
-        Ok((certificate, key))
-    }
-
-    /// The leaf in the directory if it says what is wanted and lasts, else a new one.
-    fn leaf(&self, dir: &Path, wanted: &Wanted<'_>) -> Result<Leaf, PkiError> {
-        let certificate_path = dir.join(format!("{}.crt", wanted.file));
-        let key_path = dir.join(format!("{}.key", wanted.file));
-        if let (Some(certificate), Some(key)) =
-            (files::read(&certificate_path)?, files::read(&key_path)?)
-            && self.still_good(&certificate, &key, wanted)
-        {
-            return Ok(Leaf { name: wanted.name.to_owned(), certificate, key });
-        }
-        let leaf = self.sign(wanted).map_err(|source| PkiError::Certificate {
-            what: certificate_path.display().to_string(),
-            source,
-        })?;
-        files::write(&key_path, &leaf.key, 0o600)?;
-        files::write(&certificate_path, &leaf.certificate, 0o644)?;
-        Ok(leaf)
-    }
-
-    fn still_good(&self, certificate: &str, key: &str, wanted: &Wanted<'_>) -> bool {
-        let (Ok(der), Ok(key)) =
-            (CertificateDer::from_pem_slice(certificate.as_bytes()), KeyPair::from_pem(key))
-        else {
-            return false;
-        };
-        let (Some(known), Some(authority)) = (Known::read(&der), Known::read(&self.der)) else {
-            return false;
-        };
-        known.issuer == authority.subject
-            && known.common_name == wanted.name
-            && known.sans == wanted.sans
-            && known.public_key == key.subject_public_key_info()
-            && known.not_after - RENEW_BEFORE > OffsetDateTime::now_utc()
-    }
-
-    fn sign(&self, wanted: &Wanted<'_>) -> Result<Leaf, rcgen::Error> {
-        let now = OffsetDateTime::now_utc();
-        let key = KeyPair::generate()?;
-        let sans: Vec<String> = wanted.sans.iter().cloned().collect();
-        let mut params = CertificateParams::new(sans)?;
-        params.not_before = now - BACKDATE;
-        params.not_after = now + LEAF_LIFE;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = wanted.usages.to_vec();
-        params.use_authority_key_identifier_extension = true;
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        if let Some(organization) = wanted.organization {
-            params.distinguished_name.push(DnType::OrganizationName, organization);
-        }
-        params.distinguished_name.push(DnType::CommonName, wanted.name);
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Leaf {
-            name: wanted.name.to_owned(),
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        })
-    }
-}
-
-/// What a certificate says, as far as renewal asks.
-struct Known {
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    common_name: String,
-    sans: BTreeSet<String>,
-    public_key: Vec<u8>,
-    not_after: OffsetDateTime,
-}
-
-impl Known {
-    fn read(der: &CertificateDer<'_>) -> Option<Known> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-        let mut sans = BTreeSet::new();
-        if let Some(extension) = certificate.subject_alternative_name().ok()? {
-            for name in &extension.value.general_names {
-                sans.insert(match name {
-                    GeneralName::DNSName(name) => (*name).to_owned(),
-                    GeneralName::IPAddress(octets) => address(octets)?.to_string(),
-                    _ => return None,
-                });
-            }
-        }
-        let common_name =
-            certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
-        Some(Known {
-            issuer: certificate.issuer().as_raw().to_vec(),
-            subject: certificate.subject().as_raw().to_vec(),
-            common_name,
+        let wanted = |file, sans, usage| Wanted {
+            file,
+            name: format!("system:node:{name}"),
+            organization: Some("system:nodes"),
             sans,
-            public_key: certificate.public_key().raw.to_vec(),
-            not_after: certificate.validity().not_after.to_datetime(),
-        })
+            usage,
+        };
+        let sans = [name, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let sans = sans.into_iter().chain(addresses.iter().cloned()).collect();
+        let client =
+            wanted(format!("node-{name}"), BTreeSet::new(), ExtendedKeyUsagePurpose::ClientAuth);
+        let serving =
+            wanted(format!("node-{name}-serving"), sans, ExtendedKeyUsagePurpose::ServerAuth);
+        Ok(NodeLeaves { client: self.of_node(client)?, serving: self.of_node(serving)? })
     }
-}
 
-fn address(octets: &[u8]) -> Option<IpAddr> {
-    match octets.len() {
-        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
-        16 => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
-        _ => None,
+    fn of_node(&self, wanted: Wanted) -> Result<Arc<Renewing>, PkiError> {
+        let file = wanted.file.clone();
+        let leaf = Authority::renewing(&self.authority, &self.dir, wanted)?;
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.insert(file, Arc::clone(&leaf));
+        Ok(leaf)
     }
 }
 
@@ -396,6 +259,9 @@ pub fn kubeconfig(pki: &Pki, server_url: &str, user: &Leaf) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use time::Duration;
+
+    use super::authority::{Known, LEAF_LIFE};
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -409,8 +275,8 @@ mod tests {
         let first = Pki::open(&dir, &["10.96.0.1".into()]).unwrap();
         let second = Pki::open(&dir, &["10.96.0.1".into()]).unwrap();
         assert_eq!(first.ca_pem(), second.ca_pem());
-        assert_eq!(first.serving.certificate, second.serving.certificate);
-        assert_eq!(first.admin.certificate, second.admin.certificate);
+        assert_eq!(first.serving.leaf().certificate, second.serving.leaf().certificate);
+        assert_eq!(first.admin.leaf().certificate, second.admin.leaf().certificate);
         assert_eq!(mode(&dir), 0o700);
         for file in ["ca.key", "serving.key", "admin.key", "kubelet-client.key"] {
             assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
@@ -422,9 +288,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Pki::open(dir.path(), &[]).unwrap();
         let second = Pki::open(dir.path(), &["192.0.2.7".into(), "api.example".into()]).unwrap();
-        assert_ne!(first.serving.certificate, second.serving.certificate);
-        assert_eq!(first.admin.certificate, second.admin.certificate);
-        let known = Known::read(&second.serving.der().unwrap().0).unwrap();
+        assert_ne!(first.serving.leaf().certificate, second.serving.leaf().certificate);
+        assert_eq!(first.admin.leaf().certificate, second.admin.leaf().certificate);
+        let known = Known::read(&second.serving.leaf().der().unwrap().0).unwrap();
         assert!(known.sans.contains("192.0.2.7") && known.sans.contains("api.example"));
         assert!(known.sans.contains("::1") && known.sans.contains("kubernetes.default.svc"));
     }
@@ -435,7 +301,7 @@ mod tests {
         let first = Pki::open(dir.path(), &[]).unwrap();
         std::fs::copy(dir.path().join("serving.key"), dir.path().join("admin.key")).unwrap();
         let second = Pki::open(dir.path(), &[]).unwrap();
-        assert_ne!(first.admin.certificate, second.admin.certificate);
+        assert_ne!(first.admin.leaf().certificate, second.admin.leaf().certificate);
         std::fs::copy(dir.path().join("serving.key"), dir.path().join("ca.key")).unwrap();
         assert!(matches!(Pki::open(dir.path(), &[]), Err(PkiError::Authority(..))));
     }
@@ -448,7 +314,46 @@ mod tests {
             assert!(matches!(pki.node(bad, &[]), Err(PkiError::NodeName(_))), "{bad}");
         }
         let leaves = pki.node("one", &["10.0.0.1".into()]).unwrap();
-        assert_eq!(leaves.client.name, "system:node:one");
-        assert_eq!(pki.node("one", &["10.0.0.1".into()]).unwrap().serving.key, leaves.serving.key);
+        assert_eq!(leaves.client.leaf().name, "system:node:one");
+        let again = pki.node("one", &["10.0.0.1".into()]).unwrap();
+        assert_eq!(again.serving.leaf().key, leaves.serving.leaf().key);
+    }
+
+    /// Red when only the last date is looked at: the leaf of the wrong clock is kept.
+    #[test]
+    fn a_leaf_is_judged_by_both_dates_and_renewed_while_it_is_presented() {
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::open(dir.path(), &[]).unwrap();
+        let node = pki.node("one", &[]).unwrap();
+        let now = OffsetDateTime::now_utc();
+        assert_eq!(pki.renew(now).unwrap(), 0);
+        let mut renewals = pki.renewals();
+        let all = [&pki.serving, &pki.admin, &pki.kubelet_client, &node.client, &node.serving];
+        // Years ahead, as by a wrong clock; then back to the right time; then close to the end of that.
+        for then in [now + Duration::days(700), now, now + LEAF_LIFE - Duration::days(20)] {
+            let before = all.map(|leaf| leaf.leaf().certificate);
+            assert_eq!(pki.renew(then).unwrap(), all.len() as u64, "{then}");
+            assert!(renewals.has_changed().unwrap());
+            renewals.mark_unchanged();
+            for (leaf, before) in all.iter().zip(&before) {
+                assert_ne!(leaf.leaf().certificate, *before);
+                let known = Known::read(&leaf.leaf().der().unwrap().0).unwrap();
+                assert!(known.not_before + Duration::hours(23) < then && then < known.not_after);
+            }
+            assert_eq!(pki.renew(then + Duration::hours(1)).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn an_authority_made_by_a_wrong_clock_still_serves() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = OffsetDateTime::now_utc();
+        let ahead = Authority::open(dir.path(), now + Duration::days(1000)).unwrap();
+        let right = Authority::open(dir.path(), now).unwrap();
+        assert_eq!(ahead.pem, right.pem);
+        let known = Known::read(&right.der).unwrap();
+        let (early, late) = (known.not_before - Duration::days(1), known.not_after);
+        assert!(matches!(Authority::open(dir.path(), early), Err(PkiError::Authority(..))));
+        assert!(matches!(Authority::open(dir.path(), late), Err(PkiError::Authority(..))));
     }
 }

@@ -156,7 +156,7 @@ impl Harness {
             .unwrap()
             .with_root_certificates(roots);
         let mut config = if admin {
-            let (certificate, key) = self.server.pki().admin.der().unwrap();
+            let (certificate, key) = self.server.pki().admin.leaf().der().unwrap();
             builder.with_client_auth_cert(vec![certificate], key).unwrap()
         } else {
             builder.with_no_client_auth()
