@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::verbs::store::StoreArgs;
+
 /// Where a cluster keeps its state unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/leme";
 
@@ -51,6 +53,8 @@ pub enum Command {
     Scale(ScaleArgs),
     /// Images on this machine
     Image(ImageArgs),
+    /// The embedded store of a cluster that does not run: check, backup, restore, salvage
+    Store(StoreArgs),
     /// Measure this build on this machine
     Bench(BenchArgs),
     /// Print a completion script for a shell

@@ -48,6 +48,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Image(args) => verbs::image::run(&args.command).map(|()| ExitCode::SUCCESS),
+        Command::Store(args) => verbs::store::run(&args.command).map(|()| ExitCode::SUCCESS),
         Command::Up(args) if args.detach => cluster::detach::run(&args).map(|()| ExitCode::SUCCESS),
         other => runtime()?.block_on(dispatch(other)),
     }
@@ -72,7 +73,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Wait(args) => verbs::wait::run(&args).await,
         Command::Scale(args) => verbs::scale::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
-        Command::Completion { .. } | Command::Image(_) => Ok(()),
+        Command::Completion { .. } | Command::Image(_) | Command::Store(_) => Ok(()),
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -8,5 +8,6 @@ pub mod get;
 pub mod image;
 pub mod logs;
 pub mod scale;
+pub mod store;
 pub mod wait;
 pub mod why;
