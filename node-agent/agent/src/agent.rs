@@ -98,10 +98,7 @@ pub struct Agent {
     pub streams: Vec<AbortOnDropHandle<()>>,
 }
 
-/// The time.
-pub fn now() -> Timestamp {
-    Timestamp::now()
-}
+pub use crate::clock::now;
 
 /// `now` and so much.
 pub fn after(delay: Duration) -> Timestamp {

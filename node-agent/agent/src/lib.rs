@@ -4,6 +4,7 @@
 //! know: what a pod needs next (the machines do), how a container is made (the runtime does), where the API server is.
 
 mod agent;
+mod clock;
 mod event;
 mod intake;
 mod kubelet;

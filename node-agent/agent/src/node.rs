@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::AgentConfig;
-use crate::agent::after;
+use crate::agent::{after, now};
 use crate::event::Event;
 use crate::recorder::Recorder;
 
@@ -261,14 +261,14 @@ async fn tell(
     };
     date(&mut status, &known);
     // The API is asked each time: others write conditions too, as when the lease was late for a while.
-    let fresh = written.is_some_and(|at| Timestamp::now().duration_since(at) < WRITE);
+    let fresh = written.is_some_and(|at| now().duration_since(at) < WRITE);
     if fresh && known.status.as_ref().is_some_and(|known| same(known, &status)) {
         return Ok(());
     }
     let patch = serde_json::json!({"status": status});
     let params = PatchParams::default();
     api.patch_status(&config.node_name, &params, &Patch::Strategic(patch)).await.map_err(text)?;
-    *written = Some(Timestamp::now());
+    *written = Some(now());
     Ok(())
 }
 

@@ -22,7 +22,8 @@ impl BackOff {
     pub fn wait(&mut self, ended: Timestamp) -> (Timestamp, Option<SignedDuration>) {
         match self.armed {
             Some((delay, last)) if ended.duration_since(last) <= FORGET_AFTER => {
-                (add(ended, delay), Some(delay))
+                // It cannot have ended before it was started: then a clock was set back in between.
+                (add(ended.max(last), delay), Some(delay))
             }
             _ => {
                 self.armed = None;
@@ -62,6 +63,8 @@ mod tests {
             backoff.restarted(now);
         }
         assert_eq!(seen, [0, 10, 20, 40, 80, 160, 300, 300]);
+        let before = add(now, SignedDuration::from_secs(-3600));
+        assert_eq!(backoff.clone().wait(before).0, add(now, LONGEST));
         now = add(now, SignedDuration::from_secs(601));
         assert_eq!(backoff.wait(now), (now, None));
     }
