@@ -225,6 +225,14 @@ fn full_disk(host: &Host) {
     );
     host.kubectl("get configmap big-0").run().ok();
     host.kubectl("get namespaces").run().ok();
+    // What frees space works, also after a kill: that is how one gets out of it.
+    host.kubectl("delete configmap big-0").run().ok();
+    kill(Pid::from_raw(host.pid()), Signal::SIGKILL).unwrap();
+    host.up("--no-node").ok();
+    for index in 1..20 {
+        host.kubectl(&format!("delete configmap big-{index}")).run().ok();
+    }
+    host.kubectl("get configmap big-20").run().ok();
 }
 
 #[test]
@@ -257,4 +265,39 @@ fn ctrl_c_in_the_middle_leaves_nothing() {
     assert!(up.wait().unwrap().success());
     assert_eq!(host.leftovers(), Vec::<String>::new());
     host.up(&format!("-f {}", Host::manifest("hello.yaml"))).ok();
+}
+
+/// Red when nothing in etcd says who uses it.
+#[test]
+fn a_second_server_on_one_etcd_is_refused_in_one_line() {
+    let mut host = Host::new();
+    let etcd = host
+        .program(tool("etcd", "etcd-server"))
+        .arg("--data-dir")
+        .arg(host.folder().join("etcd"))
+        .words("--listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379")
+        .words("--listen-peer-urls http://127.0.0.1:2380 --log-level error")
+        .spawn();
+    host.keep(etcd);
+    let up = "--no-node --etcd-servers http://127.0.0.1:2379";
+    until("etcd answers", || host.up(up).code == 0);
+    let second = host
+        .program(leme())
+        .words(&format!("up {up} --listen 127.0.0.1:7443 --data-dir"))
+        .arg(host.folder().join("second"))
+        .run()
+        .fails(1);
+    let said = line(&second);
+    assert!(said.contains("in use by another server") && said.contains("127.0.0.1:2379"), "{said}");
+    assert!(said.contains(&host.data().display().to_string()), "{said}");
+    // The first one is not disturbed, and goes on at once after a kill.
+    host.kubectl("create configmap a").run().ok();
+    host.kill_leme();
+    host.up(up).ok();
+    host.kubectl("get configmap a").run().ok();
+    host.leme("down").run().ok();
+    // Stopped in order, it lets others in at once.
+    let third = host.folder().join("third");
+    host.program(leme()).words(&format!("up --detach {up} --data-dir")).arg(&third).run().ok();
+    host.program(leme()).words("down --data-dir").arg(&third).run().ok();
 }
