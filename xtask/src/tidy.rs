@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "leme-meta",
     "leme-types",
     "leme-kinds",
+    "leme-streams",
     "leme-registry",
     "leme-strategy",
     "leme-access",
