@@ -14,11 +14,13 @@ use futures::stream::BoxStream;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use leme_cri::{
-    ExecChunk, ExecOutput, ExecRequest, ExecSession, Runtime, RuntimeError, RuntimeEvent,
+    ExecOutput, ExecRequest, ExecSession, PortStream, Runtime, RuntimeError, RuntimeEvent,
 };
 use leme_node_core::cri::*;
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::broadcast;
+
+mod streams;
 
 type Result<T> = leme_cri::Result<T>;
 
@@ -26,6 +28,8 @@ type Result<T> = leme_cri::Result<T>;
 #[derive(Debug)]
 pub struct FakeRuntime {
     pub state: Mutex<FakeState>,
+    /// What commands had to say.
+    pub told: tokio::sync::watch::Sender<Vec<String>>,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
@@ -45,7 +49,11 @@ impl FakeRuntime {
     pub fn new(images: &[&str]) -> Arc<Self> {
         let images = images.iter().map(|i| (*i).to_owned()).collect();
         let state = FakeState { images, ..FakeState::default() };
-        Arc::new(Self { state: Mutex::new(state), events: broadcast::channel(64).0 })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            told: tokio::sync::watch::Sender::default(),
+            events: broadcast::channel(64).0,
+        })
     }
 
     pub fn lock(&self) -> std::sync::MutexGuard<'_, FakeState> {
@@ -180,29 +188,16 @@ impl Runtime for FakeRuntime {
         Ok(ExecOutput { exit_code, ..ExecOutput::default() })
     }
 
-    /// Echoes stdin with the command before it, to both streams; the last word is the exit code.
     async fn exec(&self, _: &str, request: ExecRequest) -> Result<ExecSession> {
-        let (stdin, mut input) = mpsc::channel::<Bytes>(4);
-        let (to, output) = mpsc::channel(4);
-        let (resize, mut sizes) = mpsc::channel(4);
-        let (done, exit) = oneshot::channel();
-        tokio::spawn(async move {
-            let code = request.command.last().and_then(|c| c.parse().ok()).unwrap_or(0);
-            let mut text = request.command.join(" ").into_bytes();
-            if request.stdin {
-                while let Some(data) = input.recv().await {
-                    text.extend_from_slice(&data);
-                }
-            }
-            if let Ok((width, height)) = sizes.try_recv() {
-                text.extend_from_slice(format!("[{width}x{height}]").as_bytes());
-            }
-            let _ = to.send(ExecChunk::Stdout(text.clone().into())).await;
-            let _ = to.send(ExecChunk::Stderr("err".into())).await;
-            drop(to);
-            let _ = done.send(Ok(code));
-        });
-        Ok(ExecSession { stdin: request.stdin.then_some(stdin), output, resize, exit })
+        Ok(streams::exec(request, self.told.clone()))
+    }
+
+    async fn attach(&self, _: &str, stdin: bool) -> Result<ExecSession> {
+        Ok(streams::attach(stdin))
+    }
+
+    async fn port_forward(&self, _: &str, port: u16) -> Result<PortStream> {
+        streams::port(port)
     }
 
     async fn image(&self, reference: &str) -> Result<Option<Image>> {

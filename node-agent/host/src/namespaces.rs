@@ -1,13 +1,15 @@
 //! Sandboxes: network, IPC and UTS namespaces that live without a process, held by bind mounts.
 //!
 //! Knows: namespaces. Refuses to know: containers, addresses. Every function that changes the calling process's
-//! namespaces is for the helper's children only.
+//! namespaces is for the helper's children only, except for one that does so in a thread of its own.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
 use crate::mounts;
@@ -100,6 +102,23 @@ pub fn hold_of(directory: &Path, kind: &str, target: &Path) -> io::Result<()> {
 /// Takes the sandbox's mounts away and its directory with them; what is absent is fine.
 pub fn remove(directory: &Path) -> io::Result<()> {
     crate::removal::remove_tree(directory)
+}
+
+/// A TCP socket in a network namespace, or in the caller's own. It stays there wherever it is used.
+pub fn tcp_socket(netns: Option<&Path>, v6: bool) -> io::Result<OwnedFd> {
+    let make = move || {
+        let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(io::Error::from)
+    };
+    let Some(netns) = netns else { return make() };
+    let netns = File::open(netns)?;
+    // A thread that enters a namespace is of no other use afterwards.
+    let thread = std::thread::Builder::new().name("netns".into()).spawn(move || {
+        setns(&netns, CloneFlags::CLONE_NEWNET)?;
+        make()
+    })?;
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
 }
 
 /// Whether the path is a mounted namespace (and not the empty file under it after a reboot).

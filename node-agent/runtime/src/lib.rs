@@ -104,6 +104,14 @@ pub struct ExecSession {
     pub exit: oneshot::Receiver<Result<i32>>,
 }
 
+/// A connection to a port inside a sandbox.
+pub type PortStream = Box<dyn PortIo>;
+
+/// What a connection to a port can do.
+pub trait PortIo: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> PortIo for T {}
+
 /// A container runtime. Every method may be called at any time, again after a failure, and after a restart of the agent.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
@@ -153,6 +161,14 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Runs a command with streams.
     async fn exec(&self, id: &str, request: ExecRequest) -> Result<ExecSession>;
+
+    /// Joins the streams of a running container's own process. What it writes is in its log as well; dropping the session
+    /// leaves it running. The session's exit code is 0 when the container has ended. Input reaches it only if it was
+    /// made with an open stdin; after the first session with input the stdin of a `stdin_once` container is at its end.
+    async fn attach(&self, id: &str, stdin: bool) -> Result<ExecSession>;
+
+    /// Connects to a port that is listened on inside a sandbox, on its loopback interface.
+    async fn port_forward(&self, sandbox_id: &str, port: u16) -> Result<PortStream>;
 
     /// The image that a reference means on this node (`hello`, `hello:v1`, `docker.io/library/hello:latest`, a digest).
     async fn image(&self, reference: &str) -> Result<Option<Image>>;

@@ -33,7 +33,7 @@ pub(super) struct Streams {
     /// The terminal, in place of both.
     pub(super) terminal: Option<OwnedFd>,
     /// Held open so that the container's standard input does not end.
-    pub(super) _stdin: Option<OwnedFd>,
+    pub(super) stdin: Option<OwnedFd>,
 }
 
 /// A container whose first process waits to be started.
@@ -149,7 +149,7 @@ fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
         (streams.stdout, streams.stderr) = (Some(stdout), Some(stderr));
         let stdin = if request.stdin {
             let (ours, theirs) = stream(true, uid).map_err(failed)?;
-            streams._stdin = Some(ours);
+            streams.stdin = Some(ours);
             theirs
         } else {
             OwnedFd::from(File::open("/dev/null").map_err(failed)?)

@@ -10,6 +10,7 @@ mod container;
 mod exec;
 mod executor;
 pub mod logs;
+mod mirror;
 mod pause;
 pub mod protocol;
 mod shim;

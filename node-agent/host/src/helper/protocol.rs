@@ -120,6 +120,13 @@ pub enum Command {
     },
     /// Open the log file anew (it was moved away).
     ReopenLog,
+    /// Let the asker have the container's streams; answered by [`Report::Attached`].
+    Attach {
+        /// Input too.
+        stdin: bool,
+        /// Nobody gets the input afterwards: it ends with this asker.
+        last: bool,
+    },
 }
 
 /// Where a container is in its life, as its shim knows.
@@ -167,6 +174,15 @@ pub enum Report {
     Failed(Failure),
     /// First line on each connection to a shim, and again at each change.
     Phase(Phase),
+    /// The container's streams, as descriptors in this order: output, errors, input, terminal (for input and size).
+    Attached {
+        /// There are errors apart from the output.
+        stderr: bool,
+        /// There is input.
+        stdin: bool,
+        /// There is a terminal.
+        terminal: bool,
+    },
     /// A command runs; with a terminal its master descriptor comes with this line.
     ExecStarted {
         /// Its process.

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,16 +13,19 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::container::{self, Created, Streams};
 use super::logs::{self, Lines, LogFile};
+use super::mirror::Mirror;
 use super::protocol::{
     self, Command, ContainerRequest, ExitRecord, Failure, Phase, Report, ShimRecord,
 };
 use crate::cgroup::Cgroup;
 use crate::files;
 use crate::process::ProcessId;
+
+mod attach;
+mod wait;
 
 /// Makes the container and watches it to its end. `control` is the first listener.
 pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(), Failure> {
@@ -74,7 +77,14 @@ fn withhold_devices(request: &ContainerRequest, cgroup: &Cgroup) -> io::Result<(
 /// A stream of the container, to its end.
 struct Output {
     fd: OwnedFd,
+    name: &'static str,
     lines: Lines,
+}
+
+impl Output {
+    fn new(fd: OwnedFd, name: &'static str) -> Output {
+        Output { fd, name, lines: Lines::new(name) }
+    }
 }
 
 /// Somebody who listens and asks.
@@ -93,20 +103,12 @@ struct Shim {
     errors: Option<OwnedFd>,
     outputs: Vec<Output>,
     terminal: Option<OwnedFd>,
-    _stdin: Option<OwnedFd>,
+    stdin: Option<OwnedFd>,
+    mirrors: Vec<Mirror>,
     log: LogFile,
     signals: SignalFd,
     socket: UnixListener,
     listeners: Vec<Listener>,
-}
-
-/// What woke the shim.
-#[derive(Default)]
-struct Wake {
-    signal: bool,
-    connection: bool,
-    outputs: Vec<usize>,
-    listeners: Vec<usize>,
 }
 
 impl Shim {
@@ -124,13 +126,13 @@ impl Shim {
         container::set_oom_score(created.pid, request.oom_score_adj);
         let socket = bind(request.socket())?;
         record_shim(&request, ProcessId::of(created.pid))?;
-        let Streams { stdout, stderr, terminal, _stdin } = created.streams;
+        let Streams { stdout, stderr, terminal, stdin } = created.streams;
         let mut outputs = Vec::new();
         for (fd, name) in [(stdout, "stdout"), (stderr, "stderr")] {
-            outputs.extend(fd.map(|fd| Output { fd, lines: Lines::new(name) }));
+            outputs.extend(fd.map(|fd| Output::new(fd, name)));
         }
         if let Some(terminal) = &terminal {
-            outputs.push(Output { fd: terminal.try_clone()?, lines: Lines::new("stdout") });
+            outputs.push(Output::new(terminal.try_clone()?, "stdout"));
         }
         for output in &outputs {
             rustix::io::ioctl_fionbio(&output.fd, true)?;
@@ -144,7 +146,8 @@ impl Shim {
             errors: Some(created.errors),
             outputs,
             terminal,
-            _stdin,
+            stdin,
+            mirrors: Vec::new(),
             request,
             cgroup,
             log,
@@ -182,6 +185,7 @@ impl Shim {
             if wake.signal {
                 while let Ok(Some(_)) = self.signals.read_signal() {}
             }
+            self.flush_mirrors(&wake.mirrors);
             self.copy_outputs(&wake.outputs);
             if wake.connection
                 && let Ok((stream, _)) = self.socket.accept()
@@ -199,31 +203,6 @@ impl Shim {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>) -> io::Result<Wake> {
-        let mut watched: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd(), self.socket.as_fd()];
-        watched.extend(self.outputs.iter().map(|output| output.fd.as_fd()));
-        watched.extend(self.listeners.iter().map(|listener| listener.stream.as_fd()));
-        let mut entries: Vec<PollFd<'_>> =
-            watched.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        let timeout = timeout
-            .map(|t| Timespec { tv_sec: t.as_secs() as i64, tv_nsec: t.subsec_nanos().into() });
-        match poll(&mut entries, timeout.as_ref()) {
-            Err(rustix::io::Errno::INTR) => return Ok(Wake::default()),
-            polled => polled?,
-        };
-        let ready = |index: usize| !entries[index].revents().is_empty();
-        let first_listener = 2 + self.outputs.len();
-        Ok(Wake {
-            signal: ready(0),
-            connection: ready(1),
-            outputs: (2..first_listener).filter(|i| ready(*i)).map(|i| i - 2).collect(),
-            listeners: (first_listener..entries.len())
-                .filter(|i| ready(*i))
-                .map(|i| i - first_listener)
-                .collect(),
-        })
-    }
-
     /// Reads what is there and logs it; streams that ended are dropped.
     fn copy_outputs(&mut self, ready: &[usize]) {
         let mut ended = Vec::new();
@@ -233,7 +212,10 @@ impl Shim {
             let mut out = Vec::new();
             match rustix::io::read(&output.fd, &mut buffer) {
                 Ok(length) if length > 0 => {
-                    output.lines.push(&logs::time(), &buffer[..length], &mut out)
+                    output.lines.push(&logs::time(), &buffer[..length], &mut out);
+                    let name = output.name;
+                    self.mirrors
+                        .retain_mut(|mirror| !mirror.is_of(name) || mirror.push(&buffer[..length]));
                 }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 // The other end of a terminal being closed is EIO.
@@ -268,6 +250,10 @@ impl Shim {
             {
                 let line: Vec<u8> = self.listeners[*index].pending.drain(..=end).collect();
                 let report = match serde_json::from_slice::<Command>(&line) {
+                    Ok(Command::Attach { stdin, last }) => match self.attach(*index, stdin, last) {
+                        Ok(()) => continue,
+                        Err(failure) => Report::Failed(failure),
+                    },
                     Ok(command) => {
                         self.execute(&command).map_or_else(Report::Failed, |()| Report::Done)
                     }
@@ -297,6 +283,8 @@ impl Shim {
                     .map_err(|error| Failure::failed("resize terminal", &error)),
                 None => Ok(()),
             },
+            // Has an answer of its own.
+            Command::Attach { .. } => Ok(()),
             Command::ReopenLog => {
                 self.log.reopen().map_err(|error| Failure::failed("reopen log", &error))
             }
@@ -341,7 +329,9 @@ impl Shim {
         let finished_at = files::now_nanos();
         let _ = self.cgroup.kill_all();
         let until = Instant::now() + Duration::from_secs(1);
-        while !self.outputs.is_empty() && Instant::now() < until {
+        while (!self.outputs.is_empty() || self.mirrors.iter().any(Mirror::is_full))
+            && Instant::now() < until
+        {
             let wake = self.wait(Some(until.saturating_duration_since(Instant::now())))?;
             while let Ok(Some(_)) = self.signals.read_signal() {}
             if wake.connection
@@ -349,6 +339,7 @@ impl Shim {
             {
                 self.greet(stream);
             }
+            self.flush_mirrors(&wake.mirrors);
             self.copy_outputs(&wake.outputs);
             self.obey(&wake.listeners);
         }

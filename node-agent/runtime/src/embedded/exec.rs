@@ -25,12 +25,12 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 const MAX_OUTPUT: usize = 1 << 20;
 const PIECE: usize = 32 * 1024;
 
-/// The engine's ends of a command's streams.
-struct Streams {
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-    terminal: Option<OwnedFd>,
+/// The engine's ends of a process's streams.
+pub(super) struct Streams {
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 impl EmbeddedRuntime {
@@ -160,30 +160,19 @@ fn connect(
     let (resize, resize_end) = mpsc::channel(4);
     let (exit, exit_end) = oneshot::channel();
     let (stdin, stdin_end) = mpsc::channel(16);
-    let mut readers: Vec<JoinHandle<()>> = Vec::new();
+    let mut readers: Readers = Vec::new();
     if let Some(master) = streams.terminal {
         rustix::io::ioctl_fionbio(&master, true)?;
         let reader = pipe::Receiver::from_file_unchecked(File::from(master.try_clone()?))?;
         let writer = pipe::Sender::from_file_unchecked(File::from(master.try_clone()?))?;
         // The terminal's other end being closed is an error on this one, which ends the reader as well.
         readers.push(tokio::spawn(read_pipe(reader, output.clone(), ExecChunk::Stdout)));
-        tokio::spawn(write_terminal(master, writer, stdin_end, resize_end));
+        tokio::spawn(write_terminal(master, writer, stdin_end, resize_end, true));
     } else {
         if let Some(fd) = streams.stdin {
             tokio::spawn(write_pipe(pipe::Sender::from_owned_fd(fd)?, stdin_end));
         }
-        for (fd, make) in [
-            (streams.stdout, ExecChunk::Stdout as fn(Bytes) -> ExecChunk),
-            (streams.stderr, ExecChunk::Stderr as fn(Bytes) -> ExecChunk),
-        ] {
-            if let Some(fd) = fd {
-                readers.push(tokio::spawn(read_pipe(
-                    pipe::Receiver::from_owned_fd(fd)?,
-                    output.clone(),
-                    make,
-                )));
-            }
-        }
+        readers = read_pipes(streams.stdout, streams.stderr, &output)?;
     }
     tokio::spawn(watch_end(control, rest, readers, output, exit));
     Ok(ExecSession {
@@ -192,6 +181,50 @@ fn connect(
         resize,
         exit: exit_end,
     })
+}
+
+type Readers = Vec<JoinHandle<()>>;
+
+fn read_pipes(
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    output: &mpsc::Sender<ExecChunk>,
+) -> io::Result<Readers> {
+    let mut readers = Vec::new();
+    for (fd, make) in [
+        (stdout, ExecChunk::Stdout as fn(Bytes) -> ExecChunk),
+        (stderr, ExecChunk::Stderr as fn(Bytes) -> ExecChunk),
+    ] {
+        if let Some(fd) = fd {
+            let pipe = pipe::Receiver::from_owned_fd(fd)?;
+            readers.push(tokio::spawn(read_pipe(pipe, output.clone(), make)));
+        }
+    }
+    Ok(readers)
+}
+
+/// Joins the streams of a process that is not ours to end: output ends when it does.
+pub(super) fn join(streams: Streams, wants_stdin: bool) -> io::Result<ExecSession> {
+    let (output, output_end) = mpsc::channel(16);
+    let (resize, resize_end) = mpsc::channel(4);
+    let (exit, exit_end) = oneshot::channel();
+    let (stdin, stdin_end) = mpsc::channel(16);
+    let readers = read_pipes(streams.stdout, streams.stderr, &output)?;
+    if let Some(master) = streams.terminal {
+        let writer = pipe::Sender::from_file_unchecked(File::from(master.try_clone()?))?;
+        tokio::spawn(write_terminal(master, writer, stdin_end, resize_end, false));
+    } else if let Some(fd) = streams.stdin {
+        tokio::spawn(write_pipe(pipe::Sender::from_owned_fd(fd)?, stdin_end));
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = futures::future::join_all(readers) => {}
+            () = output.closed() => {}
+        }
+        let _ = exit.send(Ok(0));
+    });
+    let stdin = wants_stdin.then_some(stdin);
+    Ok(ExecSession { stdin, output: output_end, resize, exit: exit_end })
 }
 
 async fn read_pipe(
@@ -225,6 +258,7 @@ async fn write_terminal(
     mut writer: pipe::Sender,
     mut stdin: mpsc::Receiver<Bytes>,
     mut resize: mpsc::Receiver<(u16, u16)>,
+    ends: bool,
 ) {
     let (mut typing, mut resizing) = (true, true);
     while typing || resizing {
@@ -233,8 +267,10 @@ async fn write_terminal(
                 Some(bytes) => typing = writer.write_all(&bytes).await.is_ok(),
                 None => {
                     typing = false;
-                    // The end of input, as a terminal says it.
-                    let _ = writer.write_all(&[4]).await;
+                    if ends {
+                        // The end of input, as a terminal says it.
+                        let _ = writer.write_all(&[4]).await;
+                    }
                 }
             },
             size = resize.recv(), if resizing => match size {

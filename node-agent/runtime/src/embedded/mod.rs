@@ -3,8 +3,10 @@
 //! Everything it knows is in two directories, so that it can be dropped, killed and started again while containers run.
 //! Knows: the engine's state. Refuses to know: libcontainer (the helper process's matter), addresses (the network's).
 
+mod attach;
 mod container;
 mod exec;
+mod forward;
 mod helper;
 mod plan;
 mod purge;
@@ -29,7 +31,9 @@ pub use leme_node_core::cri::PortMapping;
 use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
 use tokio::sync::broadcast;
 
-use crate::{ExecOutput, ExecRequest, ExecSession, Result, Runtime, RuntimeError, RuntimeEvent};
+use crate::{
+    ExecOutput, ExecRequest, ExecSession, PortStream, Result, Runtime, RuntimeError, RuntimeEvent,
+};
 use helper::Helper;
 pub use purge::purge;
 use records::SandboxRecord;
@@ -323,6 +327,14 @@ impl Runtime for EmbeddedRuntime {
 
     async fn exec(&self, id: &str, request: ExecRequest) -> Result<ExecSession> {
         self.open_command(id, request).await
+    }
+
+    async fn attach(&self, id: &str, stdin: bool) -> Result<ExecSession> {
+        self.open_streams(id, stdin).await
+    }
+
+    async fn port_forward(&self, sandbox_id: &str, port: u16) -> Result<PortStream> {
+        self.dial(sandbox_id, port).await
     }
 
     async fn image(&self, reference: &str) -> Result<Option<Image>> {
