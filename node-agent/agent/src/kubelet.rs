@@ -1,24 +1,30 @@
-//! The kubelet's HTTPS API: logs, exec, the pods, health.
+//! The kubelet's HTTPS API: logs, exec, attach, port-forward, the pods, health.
 //!
 //! Knows: who may ask (the API server, by client certificate), paths and their answers. Refuses to know: RBAC, which the API
 //! server has applied before it asks.
 
 pub mod crilog;
 mod exec;
+mod forward;
 mod logs;
+mod remote;
+mod spdy;
+mod upgrade;
+mod websocket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, Query, State, WebSocketUpgrade};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use hyper_util::service::TowerToHyperService;
 use leme_cri::Runtime;
 use leme_serve::{Lifetime, Limits};
+use leme_streams::channel;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -98,12 +104,74 @@ fn router(context: Context) -> Router {
         .route("/healthz", get(|| async { "ok" }))
         .route("/pods", get(pods))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
-        .route("/exec/{namespace}/{pod}/{container}", get(exec).post(exec_needs_websocket))
-        .route(
-            "/exec/{namespace}/{pod}/{uid}/{container}",
-            get(exec_uid).post(exec_needs_websocket),
-        )
+        .route("/exec/{namespace}/{pod}/{container}", any(exec))
+        .route("/exec/{namespace}/{pod}/{uid}/{container}", any(exec))
+        .route("/attach/{namespace}/{pod}/{container}", any(attach))
+        .route("/attach/{namespace}/{pod}/{uid}/{container}", any(attach))
+        .route("/portForward/{namespace}/{pod}", any(port_forward))
+        .route("/portForward/{namespace}/{pod}/{uid}", any(port_forward))
         .with_state(context)
+}
+
+/// Why a request is not served, before any stream is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
+    code: StatusCode,
+    message: String,
+    /// SPDY protocols that the client may choose from.
+    accepted: Vec<&'static str>,
+}
+
+impl Refusal {
+    fn new(code: StatusCode, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), accepted: Vec::new() }
+    }
+
+    fn no_pod() -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, "pod does not exist")
+    }
+
+    /// There is none of that name, or it does not run.
+    fn no_container(name: &str) -> Refusal {
+        let text = format!("container not found (\"{name}\")");
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut answer = (self.code, self.message).into_response();
+        for name in self.accepted {
+            let value = HeaderValue::from_static(name);
+            answer.headers_mut().append("x-accepted-stream-protocol-versions", value);
+        }
+        answer
+    }
+}
+
+/// The pod or container that a path names.
+#[derive(serde::Deserialize)]
+struct Place {
+    namespace: String,
+    pod: String,
+    uid: Option<String>,
+    #[serde(default)]
+    container: String,
+}
+
+impl Place {
+    fn pod(&self, context: &Context) -> Result<PodView, Refusal> {
+        let view = context.views.get(&self.namespace, &self.pod).ok_or_else(Refusal::no_pod)?;
+        match &self.uid {
+            Some(uid) if *uid != view.uid => Err(Refusal::no_pod()),
+            _ => Ok(view),
+        }
+    }
+
+    fn container(&self, context: &Context) -> Result<ContainerView, Refusal> {
+        let found = self.pod(context)?.containers.into_iter().find(|c| c.name == self.container);
+        found.ok_or_else(|| Refusal::no_container(&self.container))
+    }
 }
 
 async fn pods(State(context): State<Context>) -> Response {
@@ -113,66 +181,88 @@ async fn pods(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], list.to_string()).into_response()
 }
 
-fn find(
-    context: &Context,
-    namespace: &str,
-    pod: &str,
-    container: &str,
-) -> Result<(PodView, ContainerView), (StatusCode, String)> {
-    let Some(view) = context.views.get(namespace, pod) else {
-        return Err((StatusCode::NOT_FOUND, "pod does not exist".to_owned()));
-    };
-    let found = view.containers.iter().find(|c| c.name == container).cloned();
-    match found {
-        Some(found) => Ok((view, found)),
-        None => Err((StatusCode::NOT_FOUND, format!("container not found (\"{container}\")"))),
-    }
-}
-
 async fn container_logs(
     State(context): State<Context>,
-    Path((namespace, pod, container)): Path<(String, String, String)>,
+    Path(place): Path<Place>,
     Query(query): Query<Pairs>,
+    request: Request,
 ) -> Response {
     let options = match logs::Options::parse(&query) {
         Ok(options) => options,
         Err(message) => return (StatusCode::UNPROCESSABLE_ENTITY, message).into_response(),
     };
-    match find(&context, &namespace, &pod, &container) {
-        Ok((view, found)) => logs::answer(&context, &view, &found, options).await,
+    let found = place.pod(&context).and_then(|view| {
+        let container = view.containers.iter().find(|c| c.name == place.container).cloned();
+        match container {
+            Some(container) => Ok((view, container)),
+            None => {
+                let code = StatusCode::NOT_FOUND;
+                Err(Refusal { code, ..Refusal::no_container(&place.container) })
+            }
+        }
+    });
+    let answer = match found {
+        Ok((view, container)) => logs::answer(&context, &view, &container, options).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    if answer.status() == StatusCode::OK && upgrade::is_websocket(request.headers()) {
+        return log_over_websocket(request, answer).await;
+    }
+    answer
+}
+
+async fn log_over_websocket(request: Request, log: Response) -> Response {
+    let (upgrade, offered) = match upgrade::Wanted::of(request).await {
+        Ok(upgrade::Wanted::WebSocket(upgrade, offered)) => (upgrade, offered),
+        Ok(upgrade::Wanted::Spdy(..)) => return log,
+        Err(answer) => return answer,
+    };
+    match upgrade::choose(upgrade, &offered, &channel::LOG) {
+        Ok((upgrade, protocol)) => {
+            let log = log.into_body().into_data_stream();
+            upgrade.on_upgrade(move |socket| websocket::send_log(socket, protocol, log))
+        }
         Err(refusal) => refusal.into_response(),
     }
 }
 
 async fn exec(
     State(context): State<Context>,
-    Path((namespace, pod, container)): Path<(String, String, String)>,
+    Path(place): Path<Place>,
     Query(query): Query<Pairs>,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> Response {
-    match find(&context, &namespace, &pod, &container) {
-        Ok((_, found)) => exec::answer(&context, &found, &query, upgrade),
+    match exec::command(&query) {
+        Ok(command) => {
+            let (container, process) = (place.container(&context), exec::Process::Command(command));
+            exec::answer(&context, container, process, &query, request).await
+        }
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn exec_uid(
-    state: State<Context>,
-    Path((namespace, pod, uid, container)): Path<(String, String, String, String)>,
-    query: Query<Pairs>,
-    upgrade: WebSocketUpgrade,
+async fn attach(
+    State(context): State<Context>,
+    Path(place): Path<Place>,
+    Query(query): Query<Pairs>,
+    request: Request,
 ) -> Response {
-    match state.views.get(&namespace, &pod) {
-        Some(view) if view.uid == uid => {
-            exec(state, Path((namespace, pod, container)), query, upgrade).await
-        }
-        _ => (StatusCode::NOT_FOUND, "pod does not exist").into_response(),
-    }
+    exec::answer(&context, place.container(&context), exec::Process::Own, &query, request).await
 }
 
-async fn exec_needs_websocket() -> Response {
-    let text = "exec needs a WebSocket upgrade with v5.channel.k8s.io or v4.channel.k8s.io\n";
-    (StatusCode::BAD_REQUEST, text).into_response()
+async fn port_forward(
+    State(context): State<Context>,
+    Path(place): Path<Place>,
+    Query(query): Query<Pairs>,
+    request: Request,
+) -> Response {
+    let sandbox = place.pod(&context).and_then(|view| {
+        view.sandbox.ok_or_else(|| {
+            let text = format!("pod not found (\"{}_{}\")", place.pod, place.namespace);
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+        })
+    });
+    forward::answer(&context, sandbox, &query, request).await
 }
 
 #[cfg(test)]

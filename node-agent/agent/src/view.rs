@@ -27,6 +27,8 @@ pub struct PodView {
     pub uid: String,
     /// As in the API.
     pub pod: Arc<Pod>,
+    /// The sandbox, while there is one with network.
+    pub sandbox: Option<String>,
     /// Its containers.
     pub containers: Vec<ContainerView>,
 }
@@ -58,7 +60,8 @@ impl Views {
         let pod = machine.pod();
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        let view = PodView { uid, pod: pod.clone(), containers };
+        let sandbox = machine.sandbox().map(str::to_owned);
+        let view = PodView { uid, pod: pod.clone(), sandbox, containers };
         let old = map.insert(key(pod), view.clone());
         drop(map);
         if old.is_none_or(|old| old.containers != view.containers) {

@@ -52,14 +52,14 @@ pub enum Event {
         /// Why.
         message: String,
     },
-    /// `postStart` failed.
-    HookFailed {
+    /// `postStart` ended.
+    Hooked {
         /// Container.
         name: String,
         /// Its id.
         id: String,
-        /// Why.
-        message: String,
+        /// Well, or why not.
+        result: Result<(), String>,
     },
     /// A probe was tried.
     Probed {
@@ -143,7 +143,7 @@ pub enum Effect {
         /// Its id.
         id: String,
     },
-    /// Run `postStart`; answered by [`Event::HookFailed`] if it fails.
+    /// Run `postStart`; answered by [`Event::Hooked`].
     PostStart {
         /// Container.
         name: String,
@@ -302,7 +302,15 @@ impl PodMachine {
 
     /// Whether a sandbox with network exists.
     pub fn has_sandbox(&self) -> bool {
-        matches!(self.stage, Stage::Up { .. } | Stage::Stopping { .. })
+        self.sandbox().is_some()
+    }
+
+    /// The sandbox with network, if there is one.
+    pub fn sandbox(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Up { sandbox } | Stage::Stopping { sandbox, .. } => Some(sandbox),
+            _ => None,
+        }
     }
 
     /// Whether nothing of the pod runs any more.

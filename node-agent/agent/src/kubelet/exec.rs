@@ -1,224 +1,296 @@
-//! Commands in containers, over WebSocket.
+//! Commands in containers, and the streams of a container's own process.
 //!
-//! Knows: the channels of `v4.channel.k8s.io` and `v5.channel.k8s.io`. Refuses to know: how the command runs.
+//! Knows: what a request means, which of its streams a SPDY client opens. Refuses to know: how the process runs.
 
-use axum::extract::WebSocketUpgrade;
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bytes::{BufMut, Bytes, BytesMut};
-use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
-use leme_cri::{ExecChunk, ExecRequest, ExecSession};
-use tokio::sync::{Notify, mpsc};
+use futures::future::BoxFuture;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use leme_cri::{ExecRequest, Runtime};
+use leme_streams::channel::{REMOTE_COMMAND, REMOTE_COMMAND_SPDY, STDERR, STDOUT};
+use leme_streams::spdy::Frame;
+use tokio::sync::mpsc;
 
-use super::{Context, Pairs};
+use super::remote::{self, Ending, Heard, Leaving, Line, Peer, Size, Streams, Told};
+use super::spdy::{self, Session, Stream};
+use super::upgrade::{self, Wanted};
+use super::{Context, Pairs, Refusal, websocket};
 use crate::view::ContainerView;
 
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-/// v5: the channel named by the next byte ends.
-const CLOSE: u8 = 255;
-/// How long a terminal's first size is waited for before the connection is closed: kubectl complains if it cannot send it.
-const FIRST_SIZE: std::time::Duration = std::time::Duration::from_millis(100);
-/// How long a close may take.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long a SPDY client gets to open the streams that it asked for.
+const OPENING: Duration = Duration::from_secs(30);
+/// Longest text of a terminal's size.
+const SIZE_BYTES: usize = 4096;
 
-/// Which streams are wanted.
-#[derive(Clone, Copy, Debug, Default)]
-struct Streams {
-    stdin: bool,
-    stdout: bool,
-    stderr: bool,
-    tty: bool,
+/// What to talk with.
+pub enum Process {
+    /// A command, run for this.
+    Command(Vec<String>),
+    /// The container's own.
+    Own,
 }
 
-fn parse(query: &Pairs) -> Result<(Vec<String>, Streams), String> {
-    let mut command = Vec::new();
-    let mut streams = Streams::default();
-    for (name, value) in query {
-        let on = matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T");
-        match name.as_str() {
-            "command" => command.push(value.clone()),
-            "stdin" | "input" => streams.stdin = on,
-            "stdout" | "output" => streams.stdout = on,
-            "stderr" | "error" => streams.stderr = on,
-            "tty" => streams.tty = on,
-            _ => {}
-        }
-    }
-    // A terminal has one output.
-    streams.stderr &= !streams.tty;
-    if command.is_empty() {
-        return Err("you must specify a command".to_owned());
-    }
-    if !(streams.stdin || streams.stdout || streams.stderr) {
-        return Err("you must specify at least 1 of stdin, stdout, stderr".to_owned());
-    }
-    Ok((command, streams))
-}
+type Job = Box<dyn FnOnce(Line) -> BoxFuture<'static, ()> + Send>;
 
-/// Answers an exec request.
-pub fn answer(
+/// Answers an exec or attach request.
+pub async fn answer(
     context: &Context,
-    container: &ContainerView,
+    container: Result<ContainerView, Refusal>,
+    process: Process,
     query: &Pairs,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> Response {
-    let (command, streams) = match parse(query) {
-        Ok(parsed) => parsed,
-        Err(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
+    let streams = match Streams::parse(query) {
+        Ok(streams) => streams,
+        Err(refusal) => return refusal.into_response(),
     };
-    let Some(id) = container.running.clone() else {
-        let text = format!("container not found (\"{}\")", container.name);
-        return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+    let wanted = match Wanted::of(request).await {
+        Ok(wanted) => wanted,
+        Err(answer) => return answer,
     };
-    let runtime = context.runtime.clone();
-    let upgrade = upgrade.protocols(["v5.channel.k8s.io", "v4.channel.k8s.io"]);
-    if upgrade.selected_protocol().is_none() {
-        let text = "no common subprotocol: use v5.channel.k8s.io or v4.channel.k8s.io";
-        return (StatusCode::BAD_REQUEST, text).into_response();
-    }
-    upgrade.on_upgrade(move |socket| async move {
-        let request =
-            ExecRequest { command: command.clone(), tty: streams.tty, stdin: streams.stdin };
-        let (mut out, input) = socket.split();
-        match runtime.exec(&id, request).await {
-            Ok(session) => talk(session, out, input, streams, &command).await,
-            Err(error) => {
-                let status = internal_error(&error.to_string());
-                finish(&mut out, status).await;
-            }
+    let id = container.and_then(|container| match container.running {
+        Some(id) => Ok(id),
+        None => Err(Refusal::no_container(&container.name)),
+    });
+    let job = id.map(|id| job(Arc::clone(&context.runtime), id, process, streams));
+    match wanted {
+        Wanted::WebSocket(upgrade, offered) => {
+            let (upgrade, protocol) = match upgrade::choose(upgrade, &offered, &REMOTE_COMMAND) {
+                Ok(chosen) => chosen,
+                Err(refusal) => return refusal.into_response(),
+            };
+            let job: Job = match job {
+                Ok(job) => job,
+                // Clients of the newest protocol hear of it on the error channel, as if a server in between had failed to
+                // go on; the others in place of the upgrade.
+                Err(refusal) if protocol.closes => refused(refusal),
+                Err(refusal) => return refusal.into_response(),
+            };
+            upgrade.on_upgrade(move |socket| async move {
+                let (line, peer) = remote::line();
+                tokio::spawn(job(line));
+                websocket::converse(socket, protocol, streams, peer).await;
+            })
         }
+        Wanted::Spdy(on, headers) => {
+            let job = match job {
+                Ok(job) => job,
+                Err(refusal) => return refusal.into_response(),
+            };
+            let (protocol, answer) = match upgrade::negotiate(&headers, &REMOTE_COMMAND_SPDY) {
+                Ok(agreed) => agreed,
+                Err(refusal) => return refusal.into_response(),
+            };
+            tokio::spawn(over_spdy(on, protocol, streams, job));
+            answer
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Job {
+    Box::new(move |line| {
+        Box::pin(async move {
+            let cause = format!("unable to upgrade connection: {}", refusal.message);
+            let _ = line.told.send(Told::Ended(Ending::Failed(cause))).await;
+        })
     })
 }
 
-fn frame(channel: u8, data: &[u8]) -> Message {
-    let mut bytes = BytesMut::with_capacity(data.len() + 1);
-    bytes.put_u8(channel);
-    bytes.put_slice(data);
-    Message::Binary(bytes.freeze())
+fn job(runtime: Arc<dyn Runtime>, id: String, process: Process, streams: Streams) -> Job {
+    Box::new(move |line| {
+        Box::pin(async move {
+            let (opened, words, leaving, command) = match process {
+                Process::Command(command) => {
+                    let request = ExecRequest {
+                        command: command.clone(),
+                        tty: streams.tty,
+                        stdin: streams.stdin,
+                    };
+                    let leaving = if streams.tty { Leaving::HangUp } else { Leaving::RunOn };
+                    let opened = runtime.exec(&id, request).await;
+                    (opened, "error executing command in container", leaving, command)
+                }
+                Process::Own => {
+                    let opened = runtime.attach(&id, streams.stdin).await;
+                    (opened, "error attaching to container", Leaving::HangUp, Vec::new())
+                }
+            };
+            match opened {
+                Ok(session) => remote::talk(session, line, streams, leaving, command).await,
+                Err(error) => {
+                    let ending = Ending::Failed(format!("{words}: {error}"));
+                    let _ = line.told.send(Told::Ended(ending)).await;
+                }
+            }
+        })
+    })
 }
 
-fn internal_error(message: &str) -> serde_json::Value {
-    serde_json::json!({"metadata": {}, "status": "Failure", "message": message,
-        "reason": "InternalError", "details": {"causes": [{"message": message}]}, "code": 500})
+/// The streams of a SPDY client, by what they are for.
+#[derive(Default)]
+struct Opened {
+    error: Option<Stream>,
+    stdin: Option<Stream>,
+    stdout: Option<Stream>,
+    stderr: Option<Stream>,
+    resize: Option<Stream>,
 }
 
-/// The Status that tells how the command ended.
-fn exit_status(code: Result<i32, String>, command: &[String]) -> serde_json::Value {
-    match code {
-        Ok(0) => serde_json::json!({"metadata": {}, "status": "Success"}),
-        Ok(code) => serde_json::json!({"metadata": {}, "status": "Failure",
-            "message": format!("command terminated with non-zero exit code: error executing command {command:?}, exit code {code}"),
-            "reason": "NonZeroExitCode",
-            "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]}}),
-        Err(message) => internal_error(&message),
-    }
-}
-
-async fn finish(out: &mut SplitSink<WebSocket, Message>, status: serde_json::Value) {
-    let farewell = async {
-        out.send(frame(ERROR, status.to_string().as_bytes())).await?;
-        let reason = axum::extract::ws::Utf8Bytes::from_static("");
-        out.send(Message::Close(Some(CloseFrame { code: 1000, reason }))).await
-    };
-    if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, farewell).await {
-        tracing::debug!(%error, "exec: client left before the end");
-    }
-}
-
-/// Carries bytes both ways until the command ends or the client leaves, which ends the command.
-async fn talk(
-    session: ExecSession,
-    mut out: SplitSink<WebSocket, Message>,
-    input: SplitStream<WebSocket>,
-    streams: Streams,
-    command: &[String],
-) {
-    let ExecSession { stdin, mut output, resize, exit } = session;
-    let sized = Notify::new();
-    let hear = hear(input, stdin, resize, &sized);
-    let speak = async {
-        while let Some(chunk) = output.recv().await {
-            let message = match chunk {
-                ExecChunk::Stdout(data) if streams.stdout => frame(STDOUT, &data),
-                ExecChunk::Stderr(data) if streams.stderr => frame(STDERR, &data),
+impl Opened {
+    async fn collect(session: &mut Session, streams: Streams, resizes: bool) -> Option<Opened> {
+        let mut opened = Opened::default();
+        let wanted = [true, streams.stdin, streams.stdout, streams.stderr, resizes];
+        let mut missing = wanted.iter().filter(|wanted| **wanted).count();
+        while missing > 0 {
+            let stream = session.opened.recv().await?;
+            let place = match stream.headers.get("streamtype") {
+                Some("error") => &mut opened.error,
+                Some("stdin") => &mut opened.stdin,
+                Some("stdout") => &mut opened.stdout,
+                Some("stderr") => &mut opened.stderr,
+                Some("resize") => &mut opened.resize,
                 _ => continue,
             };
-            if out.send(message).await.is_err() {
-                return None;
+            if place.replace(stream).is_none() {
+                missing -= 1;
             }
         }
-        let code = match exit.await {
-            Ok(code) => code.map_err(|e| e.to_string()),
-            Err(_) => Err("the command's exit code was lost".to_owned()),
+        Some(opened)
+    }
+}
+
+async fn over_spdy(on: OnUpgrade, protocol: &'static str, streams: Streams, job: Job) {
+    let transport = match on.await {
+        Ok(transport) => TokioIo::new(transport),
+        Err(error) => return tracing::debug!(%error, "SPDY: upgrade failed"),
+    };
+    let with_sizes = !matches!(protocol, "v2.channel.k8s.io" | "channel.k8s.io");
+    let with_status =
+        !matches!(protocol, "v3.channel.k8s.io" | "v2.channel.k8s.io" | "channel.k8s.io");
+    let mut session = spdy::start(transport, |_| true);
+    let collecting = Opened::collect(&mut session, streams, streams.tty && with_sizes);
+    let Ok(Some(opened)) = tokio::time::timeout(OPENING, collecting).await else {
+        return tracing::debug!("timed out waiting for client to create streams");
+    };
+    let (line, peer) = remote::line();
+    tokio::spawn(job(line));
+    converse(session, opened, peer, with_status).await;
+}
+
+/// Carries a conversation with a process over the streams.
+async fn converse(session: Session, opened: Opened, peer: Peer, with_status: bool) {
+    let Session { outbox, gone, .. } = session;
+    let Opened { error, stdin, stdout, stderr, resize } = opened;
+    let Peer { heard, told } = peer;
+    let ids = [
+        (STDOUT, stdout.as_ref().map(|stream| stream.id)),
+        (STDERR, stderr.as_ref().map(|stream| stream.id)),
+    ];
+    let error = error.as_ref().map_or(0, |stream| stream.id);
+    let listening = async {
+        // Kept to the end: it is the client's leaving that ends what is heard, not the end of a stream.
+        let _heard = heard.clone();
+        let stdin = async {
+            if let Some(stream) = stdin {
+                hear_stdin(stream, heard.clone()).await;
+            }
         };
-        if streams.tty {
-            let _ = tokio::time::timeout(FIRST_SIZE, sized.notified()).await;
-        }
-        Some(code)
+        let resize = async {
+            if let Some(stream) = resize {
+                hear_sizes(stream, heard.clone()).await;
+            }
+        };
+        tokio::join!(stdin, resize, gone.cancelled());
     };
     tokio::select! {
-        () = hear => tracing::debug!("exec: client left"),
-        code = speak => {
-            if let Some(code) = code {
-                finish(&mut out, exit_status(code, command)).await;
+        () = listening => {}
+        () = tell(&outbox, told, ids, error, with_status) => {}
+    }
+}
+
+async fn hear_stdin(mut stream: Stream, heard: mpsc::Sender<Heard>) {
+    while let Some(bytes) = stream.input.recv().await {
+        // What a process that has ended does not take is dropped.
+        let _ = heard.send(Heard::Stdin(bytes)).await;
+    }
+    let _ = heard.send(Heard::StdinEnd).await;
+}
+
+async fn hear_sizes(mut stream: Stream, heard: mpsc::Sender<Heard>) {
+    let mut text = Vec::new();
+    while let Some(bytes) = stream.input.recv().await {
+        text.extend_from_slice(&bytes);
+        let mut sizes = serde_json::Deserializer::from_slice(&text).into_iter::<Size>();
+        let mut done = 0;
+        let mut broken = false;
+        while let Some(size) = sizes.next() {
+            match size {
+                Ok(size) => {
+                    done = sizes.byte_offset();
+                    let _ = heard.send(Heard::Resize(size.width, size.height)).await;
+                }
+                Err(error) => {
+                    broken = !error.is_eof();
+                    break;
+                }
             }
+        }
+        text.drain(..done);
+        if broken || text.len() > SIZE_BYTES {
+            return tracing::debug!("a terminal's size could not be read");
         }
     }
 }
 
-/// Takes what the client sends; returns when it leaves.
-async fn hear(
-    mut input: SplitStream<WebSocket>,
-    mut stdin: Option<mpsc::Sender<Bytes>>,
-    resize: mpsc::Sender<(u16, u16)>,
-    sized: &Notify,
+async fn tell(
+    outbox: &mpsc::Sender<Frame>,
+    mut told: mpsc::Receiver<Told>,
+    ids: [(u8, Option<u32>); 2],
+    error: u32,
+    with_status: bool,
 ) {
-    while let Some(Ok(message)) = input.next().await {
-        let data = match message {
-            Message::Binary(data) => data,
-            Message::Text(text) => Bytes::from(text),
-            Message::Close(_) => return,
-            Message::Ping(_) | Message::Pong(_) => continue,
+    let mut last = None;
+    while let Some(word) = told.recv().await {
+        let (stream, bytes) = match word {
+            Told::Output(channel, bytes) => {
+                let id = ids.iter().find(|(own, _)| *own == channel).and_then(|(_, id)| *id);
+                let Some(stream) = id else { continue };
+                (stream, bytes)
+            }
+            Told::Ended(ending) => {
+                last = Some(ending);
+                break;
+            }
         };
-        let Some(channel) = data.first().copied() else { continue };
-        let rest = data.slice(1..);
-        match channel {
-            STDIN => {
-                if let Some(to) = &stdin
-                    && !rest.is_empty()
-                    && to.send(rest).await.is_err()
-                {
-                    // The command closed its input: what follows is dropped.
-                    stdin = None;
-                }
-            }
-            RESIZE => {
-                if let Some(size) = terminal_size(&rest) {
-                    // Only the newest size matters and the next one comes soon.
-                    let _ = resize.try_send(size);
-                    sized.notify_one();
-                }
-            }
-            CLOSE if rest.first() == Some(&STDIN) => stdin = None,
-            _ => {}
+        if outbox.send(Frame::Data { stream, fin: false, bytes }).await.is_err() {
+            return;
+        }
+    }
+    let text = match &last {
+        Some(ending) if with_status => ending.status().to_string(),
+        Some(ending) => ending.text(),
+        None => String::new(),
+    };
+    let ends = ids.iter().filter_map(|(_, id)| *id).map(spdy::fin);
+    let error = Frame::Data { stream: error, fin: true, bytes: text.into() };
+    for frame in ends.chain([error, Frame::GoAway { last: 0 }]) {
+        if outbox.send(frame).await.is_err() {
+            return;
         }
     }
 }
 
-fn terminal_size(data: &[u8]) -> Option<(u16, u16)> {
-    #[derive(serde::Deserialize)]
-    struct Size {
-        #[serde(rename = "Width")]
-        width: u16,
-        #[serde(rename = "Height")]
-        height: u16,
+/// The command of an exec request.
+pub fn command(query: &Pairs) -> Result<Vec<String>, Refusal> {
+    let words = query.iter().filter(|(name, _)| name == "command");
+    let command: Vec<String> = words.map(|(_, word)| word.clone()).collect();
+    if command.is_empty() {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "you must specify a command"));
     }
-    let size: Size = serde_json::from_slice(data).ok()?;
-    Some((size.width, size.height))
+    Ok(command)
 }

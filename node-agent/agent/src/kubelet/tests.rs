@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::{Message as Frame, client::IntoClientRequest
 use super::*;
 use crate::fakes::FakeRuntime;
 
+mod streams;
+
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rustls_pki_types::CertificateDer<'static>,
@@ -301,11 +303,14 @@ async fn exec_refuses() {
             other => panic!("{other:?}"),
         }
     };
-    let v5 = "v5.channel.k8s.io";
-    assert_eq!(refused(&server, v5, "/exec/n/p/c?stdout=1").await, 400);
-    assert_eq!(refused(&server, v5, "/exec/n/p/c?command=a").await, 400);
-    assert_eq!(refused(&server, "v3.channel.k8s.io", "/exec/n/p/c?command=a&stdout=1").await, 400);
-    assert_eq!(refused(&server, v5, "/exec/n/x/c?command=a&stdout=1").await, 404);
+    let v4 = "v4.channel.k8s.io";
+    assert_eq!(refused(&server, v4, "/exec/n/p/c?stdout=1").await, 400);
+    assert_eq!(refused(&server, v4, "/exec/n/p/c?command=a").await, 400);
+    assert_eq!(refused(&server, "v3.channel.k8s.io", "/exec/n/p/c?command=a&stdout=1").await, 403);
+    assert_eq!(refused(&server, v4, "/exec/n/x/c?command=a&stdout=1").await, 404);
+    assert_eq!(refused(&server, v4, "/exec/n/p/other/c?command=a&stdout=1").await, 404);
+    assert_eq!(refused(&server, v4, "/exec/n/p/z?command=a&stdout=1").await, 500);
     server.end().await;
-    assert_eq!(refused(&server, v5, "/exec/n/p/c?command=a&stdout=1").await, 500);
+    assert_eq!(refused(&server, v4, "/exec/n/p/c?command=a&stdout=1").await, 500);
+    assert_eq!(refused(&server, v4, "/attach/n/p/c?stdout=1").await, 500);
 }
