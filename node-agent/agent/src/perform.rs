@@ -51,7 +51,7 @@ impl Agent {
                 self.spawn(uid, |runtime| async move {
                     let limit = Duration::from_secs(600);
                     let result = hooks.run(&*runtime, &id, &handler, limit).await;
-                    result.err().map(|message| pod::Event::HookFailed { name, id, message })
+                    Some(pod::Event::Hooked { name, id, result })
                 });
             }
             Effect::Probe { name, id, kind, timeout } => self.probe(uid, name, id, kind, timeout),

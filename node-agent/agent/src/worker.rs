@@ -322,10 +322,10 @@ impl Hooks {
             exec: handler.exec.clone(),
             http: handler.http_get.clone(),
             tcp: handler.tcp_socket.clone(),
-            grpc: false,
+            grpc: None,
         };
         match probe::run(runtime, self, id, &check, limit).await {
-            Outcome::Success => Ok(()),
+            Outcome::Success | Outcome::Warning(_) => Ok(()),
             Outcome::Failure(message) | Outcome::Error(message) => Err(message),
         }
     }

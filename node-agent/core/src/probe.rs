@@ -43,6 +43,8 @@ impl Kind {
 pub enum Outcome {
     /// Healthy.
     Success,
+    /// Healthy, with something to be told.
+    Warning(String),
     /// Not healthy, with what was seen.
     Failure(String),
     /// The try itself went wrong; changes nothing.
@@ -54,6 +56,8 @@ pub enum Outcome {
 pub enum Verdict {
     /// Nothing to report.
     Quiet,
+    /// A success to be told of.
+    Warned(String),
     /// One failure to report.
     Failed(String),
     /// One failure to report, and the threshold is reached.
@@ -129,12 +133,15 @@ impl ProbeState {
             SignedDuration::from_secs(i64::from(probe.period_seconds.unwrap_or(10).max(1)));
         self.next = add(now, period);
         match outcome {
-            Outcome::Success => {
+            Outcome::Success | Outcome::Warning(_) => {
                 self.warm_ups = 0;
                 self.failures = 0;
                 self.successes = self.successes.saturating_add(1);
                 self.passed |= self.successes >= probe.success_threshold.unwrap_or(1);
-                Verdict::Quiet
+                match outcome {
+                    Outcome::Warning(message) => Verdict::Warned(message),
+                    _ => Verdict::Quiet,
+                }
             }
             Outcome::Failure(_) if self.warm_ups > 0 => {
                 let wait = WARM_UP * (1 << (WARM_UPS - self.warm_ups));

@@ -36,7 +36,7 @@ impl PodMachine {
             Event::Started { name, result } => self.apply_started(&name, result, now, out),
             Event::Exited(status) => self.apply_exited(&status, now),
             Event::StopFailed { id, message } => self.apply_stop_failed(&id, message, now, out),
-            Event::HookFailed { name, id, message } => self.apply_hook(&name, &id, &message, out),
+            Event::Hooked { name, id, result } => self.apply_hook(&name, &id, result, out),
             Event::Probed { name, id, kind, outcome } => {
                 self.apply_probed(&name, &id, kind, outcome, now, out);
             }
@@ -180,11 +180,22 @@ impl PodMachine {
         }
     }
 
-    fn apply_hook(&mut self, name: &str, id: &str, message: &str, out: &mut Vec<Effect>) {
+    fn apply_hook(
+        &mut self,
+        name: &str,
+        id: &str,
+        result: Result<(), String>,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(index) = self.index(name) else { return };
-        if !matches!(&self.slots[index].state, State::Running(r) if r.id == id) {
+        let State::Running(running) = &mut self.slots[index].state else { return };
+        if running.id != id {
             return;
         }
+        let Err(message) = result else {
+            running.hooking = false;
+            return;
+        };
         let text = format!("PostStartHook failed: {message}");
         out.push(self.notice(index, true, "FailedPostStartHook", text));
         let grace = spec::grace(&self.pod);
@@ -212,6 +223,11 @@ impl PodMachine {
         let title = kind.title();
         let (tripped, message) = match state.end(probe, outcome, now) {
             Verdict::Quiet => return,
+            Verdict::Warned(m) => {
+                let text = format!("{title} probe warning: {m}");
+                out.push(self.notice(index, true, "ProbeWarning", text));
+                return;
+            }
             Verdict::Errored(m) => {
                 let text = format!("{title} probe errored and resulted in unknown state: {m}");
                 out.push(self.notice(index, true, "ProbeError", text));

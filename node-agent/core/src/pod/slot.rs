@@ -123,6 +123,8 @@ pub struct Running {
     pub image_id: String,
     /// Its probes.
     pub probes: Vec<ProbeState>,
+    /// Its `postStart` has not come to a good end: it counts as neither started nor ready.
+    pub hooking: bool,
 }
 
 /// An ended container.
@@ -225,6 +227,7 @@ impl Running {
             image: spec_image(status),
             image_id: status.image_id.clone(),
             probes: probes.collect(),
+            hooking: false,
         }
     }
 
@@ -234,7 +237,7 @@ impl Running {
 
     /// Whether its startup probe passed, if it has one.
     pub fn started(&self) -> bool {
-        self.passes(Kind::Startup)
+        !self.hooking && self.passes(Kind::Startup)
     }
 
     /// Whether it is ready.
@@ -244,7 +247,7 @@ impl Running {
 
     /// Probes that may run now: only the startup probe until it passes, and not any more afterwards.
     pub fn active_probes(&mut self) -> impl Iterator<Item = &mut ProbeState> {
-        let started = self.started();
+        let started = self.passes(Kind::Startup);
         self.probes.iter_mut().filter(move |p| (p.kind() == Kind::Startup) != started)
     }
 }

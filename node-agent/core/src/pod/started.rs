@@ -47,9 +47,10 @@ impl PodMachine {
         for (reason, message) in events {
             out.push(self.notice(index, false, reason, message));
         }
-        let running = Running::from_status(status, container.as_ref(), now, Adopted::default());
-        self.slots[index].state = State::Running(running);
+        let mut running = Running::from_status(status, container.as_ref(), now, Adopted::default());
         let hook = container.and_then(|c| c.lifecycle).and_then(|l| l.post_start);
+        running.hooking = hook.is_some();
+        self.slots[index].state = State::Running(running);
         if let (Some(handler), ContainerState::Running) = (hook, status.state) {
             let name = self.slots[index].name.clone();
             out.push(Effect::PostStart { name, id: status.id.clone(), handler });

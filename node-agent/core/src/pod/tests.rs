@@ -594,3 +594,29 @@ fn another_image_shows_no_moment_between() {
     world.machine.step(Event::Started { name: "c".into(), result }, now);
     world.status("Running ready=True c:running/2<143");
 }
+
+/// Red when a container is ready before its hook has come to a good end, or while it is stopped because it has not.
+#[test]
+fn a_container_is_ready_only_after_its_post_start() {
+    let spec = json!({"containers": [{"name": "c", "image": "i",
+        "lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}]});
+    let hooked = |result| Event::Hooked { name: "c".into(), id: "c0".into(), result };
+    let mut world = World::new(spec.clone());
+    world.wake().status("Running ready=False c:running/0");
+    world.event(hooked(Ok(()))).status("Running ready=True c:running/0");
+    let mut world = World::new(spec);
+    world.wake().quiet().event(hooked(Err("no".into())));
+    world.status("Running ready=False c:running/0");
+    assert!(world.log.iter().any(|line| line.starts_with("stop c0")), "{:?}", world.log);
+}
+
+/// Red when a warning is told as a failure, or not at all.
+#[test]
+fn a_probe_that_warns_succeeds_and_says_so() {
+    let mut world = World::new(json!({"containers": [{"name": "c", "image": "i",
+        "readinessProbe": {"httpGet": {"port": 80}}}]}));
+    world.wake().quiet();
+    world.probed("c", Kind::Readiness, Outcome::Warning("elsewhere".into()));
+    world.said(&["event ProbeWarning: Readiness probe warning: elsewhere"]);
+    world.status("Running ready=True c:running/0");
+}
