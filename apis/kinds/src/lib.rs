@@ -37,6 +37,12 @@ pub enum Subresource {
     Log,
     /// `exec`: connect.
     Exec,
+    /// `attach`: connect.
+    Attach,
+    /// `portforward`: connect.
+    PortForward,
+    /// `proxy`: connect, with any method.
+    Proxy,
     /// `finalize` of a namespace: update.
     Finalize,
 }
@@ -50,7 +56,23 @@ impl Subresource {
             Subresource::Binding => "binding",
             Subresource::Log => "log",
             Subresource::Exec => "exec",
+            Subresource::Attach => "attach",
+            Subresource::PortForward => "portforward",
+            Subresource::Proxy => "proxy",
             Subresource::Finalize => "finalize",
+        }
+    }
+
+    /// The kind of the options of a subresource that is connected to.
+    pub fn options(self, row: &Kind) -> Option<&'static str> {
+        match (self, row.singular) {
+            (Subresource::Exec, _) => Some("PodExecOptions"),
+            (Subresource::Attach, _) => Some("PodAttachOptions"),
+            (Subresource::PortForward, _) => Some("PodPortForwardOptions"),
+            (Subresource::Proxy, "pod") => Some("PodProxyOptions"),
+            (Subresource::Proxy, "service") => Some("ServiceProxyOptions"),
+            (Subresource::Proxy, "node") => Some("NodeProxyOptions"),
+            _ => None,
         }
     }
 }

@@ -143,12 +143,16 @@ impl Api {
     ) -> BoxFuture<'a, Result<Answer, Status>> {
         let headers = incoming.parts.headers.clone();
         match (request.verb, request.subresource) {
-            (_, Some(Subresource::Log)) => Box::pin(async move { self.log(&request).await }),
-            (_, Some(Subresource::Exec)) => {
-                let mut parts = incoming.parts;
-                // The stream outlives the answer.
-                parts.extensions.insert(incoming.seat);
-                Box::pin(async move { self.exec(&request, parts).await })
+            (_, Some(Subresource::Log)) => {
+                Box::pin(async move { self.log(&request, streaming(incoming)).await })
+            }
+            (_, Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward)) => {
+                Box::pin(async move { self.connect(&request, streaming(incoming)).await })
+            }
+            (_, Some(Subresource::Proxy)) => {
+                let body = std::mem::replace(incoming.body, crate::body::nothing());
+                let parts = streaming(incoming);
+                Box::pin(async move { self.proxy(&request, parts, body).await })
             }
             (Verb::Get, _) => Box::pin(async move { self.get(&request, &headers).await }),
             (Verb::List, _) => {
@@ -197,6 +201,13 @@ const MAX_HEAD: usize = 64 * 1024;
 
 fn head_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// The head of a request whose stream outlives the answer, and keeps its seat.
+fn streaming(incoming: Incoming<'_>) -> Parts {
+    let mut parts = incoming.parts;
+    parts.extensions.insert(incoming.seat);
+    parts
 }
 
 fn panicked(what: &str) -> Answer {

@@ -31,6 +31,11 @@ pub(crate) const CHUNK: usize = 128 * 1024;
 /// Bodies that are worth counting.
 pub(crate) const LARGE: usize = 32 * 1024;
 
+/// A request's body without bytes.
+pub(crate) fn nothing() -> RequestBody {
+    http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
 /// Upstream's limit for request bodies: 3 MiB.
 pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 

@@ -215,7 +215,13 @@ fn subresource(
         }
         Subresource::Binding => (("", "v1", "Binding"), &["create"]),
         Subresource::Log => (own, &["get"]),
-        Subresource::Exec => (("", "v1", "PodExecOptions"), &["create", "get"]),
+        Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
+            (("", "v1", sub.options(row).unwrap_or(row.kind)), &["create", "get"])
+        }
+        Subresource::Proxy => (
+            ("", "v1", sub.options(row).unwrap_or(row.kind)),
+            &["create", "delete", "get", "patch", "update"],
+        ),
         Subresource::Finalize => (own, &["update"]),
     }
 }

@@ -24,7 +24,7 @@ pub struct InFlightLimits {
     pub mutating: usize,
     /// Watches.
     pub watches: usize,
-    /// Logs, commands and forwarded ports: each also holds a connection to a node.
+    /// Logs, commands, forwarded ports and proxied requests: each also holds a connection to a node or a pod.
     pub streams: usize,
 }
 
@@ -47,7 +47,16 @@ impl Class {
     /// The class of a request for a resource.
     pub fn of(request: &ResourceRequest) -> Class {
         match (request.subresource, request.verb) {
-            (Some(Subresource::Log | Subresource::Exec), _) => Class::Stream,
+            (
+                Some(
+                    Subresource::Log
+                    | Subresource::Exec
+                    | Subresource::Attach
+                    | Subresource::PortForward
+                    | Subresource::Proxy,
+                ),
+                _,
+            ) => Class::Stream,
             (_, Verb::Watch) => Class::Watch,
             (_, Verb::Get | Verb::List) => Class::ReadOnly,
             _ => Class::Mutating,

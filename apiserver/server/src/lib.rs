@@ -32,6 +32,7 @@ mod pages;
 pub mod pki;
 mod pod_streams;
 mod protobuf;
+mod proxy;
 mod query;
 mod read;
 mod request;
@@ -39,6 +40,7 @@ mod schema;
 mod selection;
 mod sweep;
 mod table;
+mod tunnel;
 mod watch;
 mod write;
 

@@ -4,6 +4,7 @@
 //! requests mean.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
@@ -44,6 +45,10 @@ pub(crate) fn tls(pki: &Pki) -> Result<Arc<TlsConfig>> {
     Ok(Arc::new(config))
 }
 
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub SocketAddr);
+
 /// Answers what comes to the listeners until the server stops.
 pub(crate) async fn serve(
     listeners: Vec<TcpListener>,
@@ -55,7 +60,9 @@ pub(crate) async fn serve(
     let service = move |peer: &leme_serve::Peer<'_>| {
         let (api, identity) = (Arc::clone(&api), identity::of_peer(peer.certificates));
         let payer = Some(api.budget.account(peer.connection.clone()));
-        service_fn(move |request: http::Request<Incoming>| {
+        let address = peer.address;
+        service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(address));
             let (api, identity, payer) = (Arc::clone(&api), identity.clone(), payer.clone());
             async move { Ok::<_, Infallible>(handle(api, identity, payer, request).await) }
         })

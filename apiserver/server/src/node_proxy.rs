@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::listen::provider;
 use crate::pki::Pki;
+use crate::proxy::ProxyTls;
 use crate::{Result, StartError};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -36,6 +37,16 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Address or name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The endpoint that a Node's status tells.
     pub fn of_node(node: &Value) -> std::result::Result<Endpoint, Status> {
         let name = json::text(node, &["metadata", "name"]);
@@ -64,6 +75,7 @@ impl Endpoint {
 /// The server as a client of nodes.
 pub(crate) struct NodeClient {
     tls: TlsConnector,
+    proxy: TlsConnector,
 }
 
 impl NodeClient {
@@ -76,7 +88,18 @@ impl NodeClient {
             .map_err(StartError::Tls)?
             .with_root_certificates(roots)
             .with_client_cert_resolver(pki.kubelet_client.clone());
-        Ok(NodeClient { tls: TlsConnector::from(Arc::new(config)) })
+        let tls = TlsConnector::from(Arc::new(config));
+        Ok(NodeClient { tls, proxy: ProxyTls::connector()? })
+    }
+
+    /// TLS towards nodes: both sides show certificates of the cluster's authority.
+    pub fn tls(&self) -> &TlsConnector {
+        &self.tls
+    }
+
+    /// TLS towards what nodes run.
+    pub fn proxy_tls(&self) -> &TlsConnector {
+        &self.proxy
     }
 
     /// Sends a request whose address is a path, over a connection of its own.
@@ -135,6 +158,7 @@ pub(crate) async fn refused(answer: Response<Incoming>) -> Status {
     };
     match code {
         400 => Status::bad_request(message),
+        500 => Status::internal(message),
         403 => Status::new(403, "Forbidden", message),
         404 => Status::new(404, "NotFound", message),
         code => Status::internal(format!("unknown ({code}) from the node: {message}")),

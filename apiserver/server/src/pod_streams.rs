@@ -1,4 +1,4 @@
-//! Logs of and commands in containers: found here, served by the node's agent.
+//! Logs, commands, attached streams and forwarded ports of pods: found here, served by the node's agent.
 //!
 //! Knows: which container a request means, which node runs it, how a stream is passed through. Refuses to know: what is
 //! in the stream.
@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use leme_kinds::Subresource;
 use leme_meta::Status;
 use leme_registry::json;
 use serde_json::Value;
@@ -17,11 +17,10 @@ use serde_json::Value;
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
-use crate::inflight::Seat;
 use crate::node_proxy::{self, Endpoint};
 use crate::query::Query;
 use crate::request::ResourceRequest;
-use crate::table;
+use crate::{proxy, table, tunnel};
 
 /// Log parameters that the node understands, and whether each is a number.
 const LOG_PARAMETERS: [(&str, bool); 7] = [
@@ -33,9 +32,9 @@ const LOG_PARAMETERS: [(&str, bool); 7] = [
     ("tailLines", true),
     ("limitBytes", true),
 ];
-const EXEC_FLAGS: [&str; 4] = ["stdin", "stdout", "stderr", "tty"];
+const STREAMS: [&str; 4] = ["stdin", "stdout", "stderr", "tty"];
 /// What a WebSocket or SPDY handshake says, in either direction.
-const HANDSHAKE: [&str; 9] = [
+const HANDSHAKE: [&str; 10] = [
     "connection",
     "upgrade",
     "sec-websocket-key",
@@ -45,72 +44,79 @@ const HANDSHAKE: [&str; 9] = [
     "sec-websocket-accept",
     "x-stream-protocol-version",
     "x-accept-spdystream-version",
+    "x-accepted-stream-protocol-versions",
 ];
-
-/// A container and where it runs.
-struct Place {
-    container: String,
-    endpoint: Endpoint,
-}
+/// Errors of nodes are a line of text.
+const ERROR_BYTES: usize = 64 * 1024;
 
 impl Api {
-    /// GET of a container's log.
-    pub(crate) async fn log(&self, request: &ResourceRequest) -> Result<Answer, Status> {
+    /// GET of a container's log, also over a WebSocket.
+    pub(crate) async fn log(
+        &self,
+        request: &ResourceRequest,
+        mut parts: Parts,
+    ) -> Result<Answer, Status> {
         let query = log_query(&request.query)?;
         let pod = self.object_of(request).await?;
         let container = container(&pod, &request.name, request.query.get("container"))?;
         if !request.query.flag("previous") {
             not_waiting(&pod, &request.name, &container)?;
         }
-        let place = self.place(&pod, &request.name, container).await?;
-        let path = path("containerLogs", request, &place.container, &query);
-        let node = self.nodes.send(&place.endpoint, node_request(&path, HeaderMap::new())?).await?;
-        if node.status() != StatusCode::OK {
-            return Err(node_proxy::refused(node).await);
+        let endpoint = self.endpoint(&pod, &request.name)?;
+        let path = path("containerLogs", request, &container, &query);
+        let websocket = proxy::upgrade(&parts.headers).is_some();
+        let handshake = if websocket { picked(&parts.headers) } else { HeaderMap::new() };
+        let node = self.nodes.send(&endpoint, node_request(Method::GET, &path, handshake)?).await?;
+        match node.status() {
+            StatusCode::SWITCHING_PROTOCOLS if websocket => {
+                let headers = picked(node.headers());
+                self.tunnel(&mut parts.extensions, node, headers)
+            }
+            StatusCode::OK => {
+                let stopping = self.lifetime.stop_token();
+                let lines = node.into_body().into_data_stream().map_err(Into::into);
+                let lines = futures::StreamExt::take_until(lines, stopping.cancelled_owned());
+                Ok(answer::with_body(200, "text/plain", Body::live(lines)))
+            }
+            _ => Err(node_proxy::refused(node).await),
         }
-        let stopping = self.lifetime.stop_token();
-        let lines = node.into_body().into_data_stream().map_err(Into::into);
-        let lines = futures::StreamExt::take_until(lines, stopping.cancelled_owned());
-        Ok(answer::with_body(200, "text/plain", Body::live(lines)))
     }
 
-    /// A command run in a container: the handshake goes to the node, then bytes go both ways untouched.
-    pub(crate) async fn exec(
+    /// A command run in a container, its own streams, or its pod's ports: the handshake goes to the node, then bytes go
+    /// both ways untouched. What the node answers in place of an upgrade is the client's answer.
+    pub(crate) async fn connect(
         &self,
         request: &ResourceRequest,
         mut parts: Parts,
     ) -> Result<Answer, Status> {
-        if !parts.headers.contains_key(header::UPGRADE) {
+        if proxy::upgrade(&parts.headers).is_none() {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        let query = exec_query(&request.query)?;
+        let query = match request.subresource {
+            Some(Subresource::Exec) => exec_query(&request.query)?,
+            Some(Subresource::Attach) => attach_query(&request.query),
+            _ => ports_query(&request.query)?,
+        };
         let pod = self.object_of(request).await?;
-        let container = container(&pod, &request.name, request.query.get("container"))?;
-        let place = self.place(&pod, &request.name, container).await?;
-        let path = path("exec", request, &place.container, &query);
+        let path = match request.subresource {
+            Some(Subresource::PortForward) => path("portForward", request, "", &query),
+            other => {
+                let container = container(&pod, &request.name, request.query.get("container"))?;
+                path(other.map_or("exec", Subresource::name), request, &container, &query)
+            }
+        };
+        let endpoint = self.endpoint(&pod, &request.name)?;
         let handshake = picked(&parts.headers);
-        let mut node = self.nodes.send(&place.endpoint, node_request(&path, handshake)?).await?;
-        if node.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(node_proxy::refused(node).await);
-        }
-        let mut answer = Answer::new(Body::empty());
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *answer.headers_mut() = picked(node.headers());
-        let of_node = hyper::upgrade::on(&mut node);
-        match parts.extensions.remove::<OnUpgrade>() {
-            Some(of_client) => {
-                let seat = parts.extensions.remove::<Seat>();
-                self.lifetime.spawn(async move {
-                    joined(of_client, of_node).await;
-                    drop(seat);
-                });
+        let node = node_request(parts.method.clone(), &path, handshake)?;
+        let node = self.nodes.send(&endpoint, node).await?;
+        match node.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                let headers = picked(node.headers());
+                self.tunnel(&mut parts.extensions, node, headers)
             }
-            // A client in this process takes the node's stream as its own.
-            None => {
-                answer.extensions_mut().insert(of_node);
-            }
+            code if code.as_u16() < 400 => Err(tunnel::invalid(code.as_u16())),
+            _ => Ok(echoed(node).await),
         }
-        Ok(answer)
     }
 
     async fn object_of(&self, request: &ResourceRequest) -> Result<Value, Status> {
@@ -122,7 +128,7 @@ impl Api {
         table::decoded(&object)
     }
 
-    async fn place(&self, pod: &Value, name: &str, container: String) -> Result<Place, Status> {
+    fn endpoint(&self, pod: &Value, name: &str) -> Result<Endpoint, Status> {
         let node_name = json::text(pod, &["spec", "nodeName"]);
         if node_name.is_empty() {
             return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
@@ -132,20 +138,27 @@ impl Api {
             .cache
             .get(&nodes.prefix(None), &nodes.key("", node_name))
             .ok_or_else(|| Status::not_found(&nodes.gvr(), node_name))?;
-        Ok(Place { container, endpoint: Endpoint::of_node(&table::decoded(&node)?)? })
+        Endpoint::of_node(&table::decoded(&node)?)
     }
 }
 
-/// Both streams copied into each other until both have ended.
-async fn joined(client: OnUpgrade, node: OnUpgrade) {
-    let (client, node) = match futures::try_join!(client, node) {
-        Ok(both) => both,
-        Err(error) => return tracing::debug!(%error, "upgrade failed"),
-    };
-    let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut node).await {
-        tracing::debug!(%error, "stream ended");
+/// A node's refusal as it is: clients show its text.
+async fn echoed(node: Response<Incoming>) -> Answer {
+    let (parts, body) = node.into_parts();
+    let text = Limited::new(body, ERROR_BYTES).collect().await;
+    let text = text.map(|text| text.to_bytes()).unwrap_or_default();
+    let mut answer = answer::with_body(parts.status.as_u16(), "text/plain", Body::whole(text));
+    for name in [header::CONTENT_TYPE.as_str(), "x-accepted-stream-protocol-versions"] {
+        if parts.headers.contains_key(name) {
+            answer.headers_mut().remove(name);
+        }
+        for value in parts.headers.get_all(name) {
+            if let Ok(name) = http::HeaderName::try_from(name) {
+                answer.headers_mut().append(name, value.clone());
+            }
+        }
     }
+    answer
 }
 
 fn names<'a>(pod: &'a Value, field: &str) -> Vec<&'a str> {
@@ -221,17 +234,41 @@ fn exec_query(query: &Query) -> Result<String, Status> {
     for command in commands {
         out.append_pair("command", command);
     }
-    for flag in EXEC_FLAGS {
-        if query.has(flag) {
-            out.append_pair(flag, if query.flag(flag) { "true" } else { "false" });
-        }
+    add_streams(&mut out, query);
+    Ok(out.finish())
+}
+
+fn attach_query(query: &Query) -> String {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    add_streams(&mut out, query);
+    out.finish()
+}
+
+fn add_streams(out: &mut form_urlencoded::Serializer<'_, String>, query: &Query) {
+    for flag in STREAMS.into_iter().filter(|flag| query.has(flag)) {
+        out.append_pair(flag, if query.flag(flag) { "true" } else { "false" });
+    }
+}
+
+/// The ports that a WebSocket without SPDY in it forwards; the others name theirs later.
+fn ports_query(query: &Query) -> Result<String, Status> {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    for text in query.all("ports") {
+        let port: i32 = text.parse().map_err(|_| {
+            Status::bad_request(format!("invalid value for query parameter ports: {text:?}"))
+        })?;
+        out.append_pair("port", &port.to_string());
     }
     Ok(out.finish())
 }
 
 /// The path at the node. Namespace and names are made of characters that need no encoding, or do not exist.
 fn path(what: &str, request: &ResourceRequest, container: &str, query: &str) -> String {
-    let mut path = format!("/{what}/{}/{}/{container}", request.namespace, request.name);
+    let mut path = format!("/{what}/{}/{}", request.namespace, request.name);
+    if !container.is_empty() {
+        path.push('/');
+        path.push_str(container);
+    }
     if !query.is_empty() {
         path.push('?');
         path.push_str(query);
@@ -239,9 +276,13 @@ fn path(what: &str, request: &ResourceRequest, container: &str, query: &str) -> 
     path
 }
 
-fn node_request(path: &str, headers: HeaderMap) -> Result<Request<Empty<Bytes>>, Status> {
+fn node_request(
+    method: Method,
+    path: &str,
+    headers: HeaderMap,
+) -> Result<Request<Empty<Bytes>>, Status> {
     let mut request = Request::builder()
-        .method(Method::GET)
+        .method(method)
         .uri(path)
         .body(Empty::new())
         .map_err(|error| Status::bad_request(format!("{path}: {error}")))?;

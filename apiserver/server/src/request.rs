@@ -47,6 +47,8 @@ pub(crate) struct ResourceRequest {
     pub namespace: String,
     /// Empty for collections.
     pub name: String,
+    /// Of a proxied request: the path at the backend as it was sent, empty or with a slash before it.
+    pub rest: String,
     pub query: Query,
 }
 
@@ -78,19 +80,47 @@ pub(crate) enum RequestInfo {
 
 /// Parses a request's method and address.
 pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
-    let segments = segments(uri.path())?;
+    let (path, rest) = cut(uri.path());
+    let segments = segments(path)?;
     let query = Query::parse(uri.query().unwrap_or(""));
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (group, version, rest) = match parts.as_slice() {
-        ["api", version, rest @ ..] => ("", *version, rest),
-        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+    let (group, version, parts) = match parts.as_slice() {
+        ["api", version, parts @ ..] => ("", *version, parts),
+        ["apis", group, version, parts @ ..] => (*group, *version, parts),
         _ => return Ok(RequestInfo::Other { segments, query }),
     };
-    if rest.is_empty() {
+    if parts.is_empty() {
         return Ok(RequestInfo::Other { segments, query });
     }
-    resource(method, group, version, rest, query)
+    resource(method, group, version, parts, query, rest)
         .map(|found| RequestInfo::Resource(Box::new(found)))
+}
+
+/// A path, and what of it is the backend's of a `proxy` subresource, where other rules hold.
+fn cut(path: &str) -> (&str, &str) {
+    let place = if path.starts_with("/api/v1/namespaces/") { 7 } else { 5 };
+    let mut ends = path.match_indices('/').map(|(at, _)| at).skip(place);
+    let end = ends.next().unwrap_or(path.len());
+    match path.starts_with("/api/v1/") && path[..end].ends_with("/proxy") {
+        true => path.split_at(end),
+        false => (path, ""),
+    }
+}
+
+/// Paths of a node's agent that do more than tell.
+const ACTS_ON_NODE: [&str; 4] = ["exec", "attach", "portForward", "run"];
+
+/// The verb of a proxied request, which may do more than its method says: a WebSocket opens with GET, and what it opens may
+/// be a command. A backend's path that would lead out of it is refused.
+fn proxied(kind: &Kind, rest: &str, verb: Verb) -> Result<Verb, Status> {
+    let decoded = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
+    let climbs = decoded.split(['/', '\\']).any(|part| part == "..");
+    if climbs || decoded.chars().any(char::is_control) {
+        return Err(Status::bad_request(format!("invalid path {rest:?}")));
+    }
+    let first = decoded.split('/').find(|part| !part.is_empty() && *part != ".");
+    let acts = kind.singular == "node" && first.is_some_and(|first| ACTS_ON_NODE.contains(&first));
+    Ok(if acts { Verb::Create } else { verb })
 }
 
 /// The path's segments, decoded. What could name another object than it seems to is refused: dots, encoded dots and
@@ -130,18 +160,19 @@ fn resource(
     method: &Method,
     group: &str,
     version: &str,
-    rest: &[&str],
+    parts: &[&str],
     query: Query,
+    rest: &str,
 ) -> Result<ResourceRequest, Status> {
-    let (namespace, rest) = match rest {
+    let (namespace, parts) = match parts {
         ["namespaces", name, third, more @ ..]
             if !(more.is_empty() && OF_THE_NAMESPACE.iter().any(|sub| sub.name() == *third)) =>
         {
-            (Some(*name), &rest[2..])
+            (Some(*name), &parts[2..])
         }
-        rest => (None, rest),
+        parts => (None, parts),
     };
-    let (plural, name, sub) = match rest {
+    let (plural, name, sub) = match parts {
         [plural] => (*plural, "", None),
         [plural, name] => (*plural, *name, None),
         [plural, name, sub] => (*plural, *name, Some(*sub)),
@@ -166,7 +197,10 @@ fn resource(
     if !scoped {
         return Err(Status::no_such_path());
     }
-    let verb = verb(method, kind, name, subresource, &query)?;
+    let verb = match verb(method, kind, name, subresource, &query)? {
+        verb if subresource == Some(Subresource::Proxy) => proxied(kind, rest, verb)?,
+        verb => verb,
+    };
     // A namespaced object is created in a namespace; the path of all namespaces can only be read.
     let everywhere = kind.namespaced() && namespace.is_none();
     if everywhere && !matches!(verb, Verb::List | Verb::Watch) {
@@ -178,6 +212,7 @@ fn resource(
         subresource,
         namespace: namespace.unwrap_or("").to_owned(),
         name: name.to_owned(),
+        rest: rest.to_owned(),
         query,
     })
 }
@@ -196,6 +231,7 @@ fn verb(
         ("GET", true) if watch() => Verb::Watch,
         ("GET", true) => Verb::List,
         ("GET", false) => Verb::Get,
+        ("OPTIONS", false) if subresource == Some(Subresource::Proxy) => Verb::Get,
         ("POST", true) => Verb::Create,
         ("POST", false) if subresource.is_some() => Verb::Create,
         ("PUT", false) => Verb::Update,
@@ -213,15 +249,18 @@ fn verb(
         }
         Some(Subresource::Binding) => verb == Verb::Create,
         Some(Subresource::Log) => verb == Verb::Get,
-        Some(Subresource::Exec) => {
+        Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward) => {
             method != Method::HEAD && matches!(verb, Verb::Get | Verb::Create)
         }
+        Some(Subresource::Proxy) => true,
         Some(Subresource::Finalize) => verb == Verb::Update,
     };
     match (served, subresource) {
         (false, _) => Err(Status::method_not_allowed(&kind.gvr(), verb.name())),
         // A WebSocket opens with GET; running a command is never mere reading.
-        (true, Some(Subresource::Exec)) => Ok(Verb::Create),
+        (true, Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward)) => {
+            Ok(Verb::Create)
+        }
         (true, _) => Ok(verb),
     }
 }
@@ -255,6 +294,13 @@ mod tests {
             ("HEAD", "/api/v1/namespaces/a/pods/b", "get pods [a] [b] -"),
             ("HEAD", "/api/v1/pods", "list pods [] [] -"),
             ("GET", "/api/v1/namespaces/a/pods/b/exec", "create pods [a] [b] exec"),
+            ("GET", "/api/v1/namespaces/a/pods/b/attach", "create pods [a] [b] attach"),
+            ("GET", "/api/v1/namespaces/a/pods/b/portforward", "create pods [a] [b] portforward"),
+            ("GET", "/api/v1/namespaces/a/pods/b/proxy", "get pods [a] [b] proxy"),
+            ("GET", "/api/v1/namespaces/a/pods/b:80/proxy/x//y%2fz", "get pods [a] [b:80] proxy"),
+            ("HEAD", "/api/v1/namespaces/a/services/b/proxy/", "get services [a] [b] proxy"),
+            ("POST", "/api/v1/namespaces/a/services/b/proxy/x", "create services [a] [b] proxy"),
+            ("GET", "/api/v1/nodes/n/proxy/pods", "get nodes [] [n] proxy"),
             ("POST", "/api/v1/namespaces/a/pods/b/binding", "create pods [a] [b] binding"),
             ("POST", "/api/v1/namespaces", "create namespaces [] [] -"),
             ("PUT", "/api/v1/namespaces/a/finalize", "update namespaces [] [a] finalize"),
@@ -281,7 +327,10 @@ mod tests {
             ("GET", "/api/v1/Pods", "404"),
             ("GET", "/api/v1/namespaces/a/nodes", "404"),
             ("GET", "/api/v1/pods/b", "404"),
-            ("GET", "/api/v1/namespaces/a/pods/b/proxy", "404"),
+            ("GET", "/api/v1/namespaces/a/secrets/b/proxy", "404"),
+            ("GET", "/api/v1/namespaces/a/pods/b/proxy/../x", "400"),
+            ("GET", "/api/v1/namespaces/a/pods/b/proxy/%2e%2e/x", "400"),
+            ("GET", "/api/v1/namespaces/a/pods/../proxy/x", "400"),
             ("GET", "/api/v1/namespaces/a/pods/b/log/c", "404"),
             ("POST", "/api/v1/pods", "405"),
             ("DELETE", "/api/v1/pods", "405"),
@@ -294,5 +343,21 @@ mod tests {
         for (method, uri, expected) in cases {
             assert_eq!(shown(method, uri), expected, "{method} {uri}");
         }
+    }
+
+    /// Red when the method alone decides: whoever may look at a node could run commands on it.
+    #[test]
+    fn a_command_through_a_nodes_proxy_is_never_mere_reading() {
+        for path in [
+            "exec/a/b/c?command=x",
+            "/exec/a/b/c",
+            "%65xec/a/b/c",
+            "attach/a/b/c",
+            "portForward/a/b",
+        ] {
+            let uri = format!("/api/v1/nodes/n/proxy/{path}");
+            assert_eq!(shown("GET", &uri), "create nodes [] [n] proxy", "{uri}");
+        }
+        assert_eq!(shown("GET", "/api/v1/nodes/n/proxy/metrics"), "get nodes [] [n] proxy");
     }
 }

@@ -121,6 +121,7 @@ async fn delete(
         subresource: None,
         namespace: object.index.namespace.to_string(),
         name: object.index.name.to_string(),
+        rest: String::new(),
         query: Query::default(),
     };
     // One that has happened again in the meantime stays.

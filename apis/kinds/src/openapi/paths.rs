@@ -72,6 +72,15 @@ const EXEC: &[Parameter] = &[
     ("stdout", "boolean"),
     ("tty", "boolean"),
 ];
+const ATTACH: &[Parameter] = &[
+    ("container", "string"),
+    ("stderr", "boolean"),
+    ("stdin", "boolean"),
+    ("stdout", "boolean"),
+    ("tty", "boolean"),
+];
+const PORT_FORWARD: &[Parameter] = &[("ports", "integer")];
+const PROXY: &[Parameter] = &[("path", "string")];
 
 /// One operation, before it is written out.
 struct Operation<'a> {
@@ -240,7 +249,10 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         }
         Subresource::Scale => (group_version_kind("autoscaling", "v1", "Scale"), SCALE),
         Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
-        Subresource::Exec => (group_version_kind("", "v1", "PodExecOptions"), row.schema),
+        Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
+            let options = subresource.options(row).unwrap_or(row.kind);
+            (group_version_kind("", "v1", options), row.schema)
+        }
         Subresource::Status | Subresource::Log | Subresource::Finalize => {
             (group_version_kind(row.group, row.version, row.kind), row.schema)
         }
@@ -253,7 +265,10 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         body,
         answer: schema,
     };
-    let operations = match subresource {
+    let connect = |methods: &[&'static str], parameters| {
+        methods.iter().map(|method| operation(*method, "connect", parameters, None)).collect()
+    };
+    let operations: Vec<Operation<'_>> = match subresource {
         Subresource::Status | Subresource::Scale => vec![
             operation("get", "get", READ, None),
             operation("put", "put", WRITE, Some(schema)),
@@ -262,9 +277,10 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         Subresource::Binding => vec![operation("post", "post", WRITE, Some(schema))],
         Subresource::Finalize => vec![operation("put", "put", WRITE, Some(schema))],
         Subresource::Log => vec![operation("get", "get", LOG, None)],
-        Subresource::Exec => {
-            vec![operation("get", "connect", EXEC, None), operation("post", "connect", EXEC, None)]
-        }
+        Subresource::Exec => connect(&["get", "post"], EXEC),
+        Subresource::Attach => connect(&["get", "post"], ATTACH),
+        Subresource::PortForward => connect(&["get", "post"], PORT_FORWARD),
+        Subresource::Proxy => connect(&["get", "post", "put", "patch", "delete"], PROXY),
     };
     Item { row, kind, parameters }.write(&operations)
 }
