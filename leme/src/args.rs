@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::verbs::store::StoreArgs;
 
+mod streams;
+
+pub use streams::{AttachArgs, ExecArgs, PortForwardArgs};
+
 /// Where a cluster keeps its state unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/leme";
 
@@ -45,6 +49,10 @@ pub enum Command {
     Logs(LogsArgs),
     /// Run a command in a container
     Exec(ExecArgs),
+    /// Join the streams of a container's own process
+    Attach(AttachArgs),
+    /// Forward local ports to a pod
+    PortForward(PortForwardArgs),
     /// Say what an object is waiting for
     Why(WhyArgs),
     /// Wait for a condition or for deletion
@@ -265,27 +273,6 @@ pub struct LogsArgs {
     /// Only the last lines
     #[arg(long, value_name = "N")]
     pub tail: Option<i64>,
-}
-
-/// `leme exec`.
-#[derive(Debug, Args)]
-pub struct ExecArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// Pod
-    pub pod: String,
-    /// Container
-    #[arg(short, long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Pass standard input
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Give the command a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-    /// The command
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub command: Vec<String>,
 }
 
 /// `leme why`.

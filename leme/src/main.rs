@@ -62,6 +62,8 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 async fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Exec(args) => return verbs::exec::run(&args).await,
+        Command::Attach(args) => return verbs::exec::attach(&args).await,
+        Command::PortForward(args) => verbs::port_forward::run(&args).await,
         Command::Up(args) => cluster::up::run(&args).await,
         Command::Down(args) => cluster::down::run(&args).await,
         Command::Apply(args) => verbs::apply::run(&args).await,

@@ -1,76 +1,116 @@
-//! `leme exec`: a command in a container, with its streams and its exit code.
+//! `leme exec` and `leme attach`: a command in a container, or the container's own process, with its streams.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use http::Request;
+use leme_streams::channel::{CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT};
 use nix::sys::termios::{self, SetArg, Termios};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::api::{self, ApiError};
-use crate::args::ExecArgs;
+use crate::args::{AttachArgs, ConnectArgs, ExecArgs};
 use crate::{connect, targets};
 
-/// Channels of the remote command protocol (`v5.channel.k8s.io`): the first byte of every message.
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-const CLOSE: u8 = 255;
+/// What to talk with.
+struct Wanted<'a> {
+    connect: &'a ConnectArgs,
+    pod: &'a str,
+    subresource: &'static str,
+    container: Option<&'a str>,
+    command: &'a [String],
+    stdin: bool,
+    tty: bool,
+}
 
-/// Runs the command; the exit code is the remote command's.
+/// Runs a command; the exit code is the remote command's.
 pub async fn run(args: &ExecArgs) -> Result<ExitCode> {
-    let api = connect::connect(&args.connect).await?;
-    let pod = args.pod.strip_prefix("pod/").unwrap_or(&args.pod);
+    let ExecArgs { connect, pod, container, stdin, tty, command } = args;
+    let container = container.as_deref();
+    let (subresource, stdin, tty) = ("exec", *stdin, *tty);
+    converse(&Wanted { connect, pod, subresource, container, command, stdin, tty }).await
+}
+
+/// Joins a container's own process until it ends or the user leaves.
+pub async fn attach(args: &AttachArgs) -> Result<ExitCode> {
+    let AttachArgs { connect, pod, container, stdin, tty } = args;
+    let container = container.as_deref();
+    let (subresource, command, stdin, tty) = ("attach", &[][..], *stdin, *tty);
+    converse(&Wanted { connect, pod, subresource, container, command, stdin, tty }).await
+}
+
+async fn converse(wanted: &Wanted<'_>) -> Result<ExitCode> {
+    let api = connect::connect(wanted.connect).await?;
+    let pod = wanted.pod.strip_prefix("pod/").unwrap_or(wanted.pod);
     let flag = |set: bool| Some(if set { "true" } else { "false" });
     let mut pairs = vec![
-        ("container", args.container.as_deref()),
-        ("stdin", flag(args.stdin)),
+        ("container", wanted.container),
+        ("stdin", flag(wanted.stdin)),
         ("stdout", flag(true)),
-        ("stderr", flag(!args.tty)),
-        ("tty", flag(args.tty)),
+        ("stderr", flag(!wanted.tty)),
+        ("tty", flag(wanted.tty)),
     ];
-    pairs.extend(args.command.iter().map(|word| ("command", Some(word.as_str()))));
-    let path = api::path(targets::kind("pods")?, Some(&api.namespace), Some(pod), Some("exec"));
+    pairs.extend(wanted.command.iter().map(|word| ("command", Some(word.as_str()))));
+    let subresource = Some(wanted.subresource);
+    let path = api::path(targets::kind("pods")?, Some(&api.namespace), Some(pod), subresource);
     let request = Request::get(format!("{path}{}", api::query(&pairs))).body(Vec::new())?;
     let connection = api.client.connect(request).await.map_err(ApiError::from)?;
     let closes_stdin = connection.supports_stream_close();
-    let (mut sink, mut source) = connection.into_stream().split();
-    let _raw = args.tty.then(RawTerminal::enter).flatten();
-    if args.tty {
-        sink.send(size_message()).await.context("send the terminal's size")?;
+    let (sink, mut source) = connection.into_stream().split();
+    let _raw = wanted.tty.then(RawTerminal::enter).flatten();
+    let receiving = async {
+        while let Some(message) = source.next().await {
+            if let Some(code) = output(message.context("read the streams")?).await? {
+                return Ok(code);
+            }
+        }
+        bail!("the connection ended before the command did")
+    };
+    // Side by side: a command that reads nothing until its output is taken would else stand still.
+    tokio::select! {
+        code = receiving => code,
+        error = send(sink, wanted, closes_stdin) => Err(error),
     }
+}
+
+/// Sends what is typed and the terminal's size; ends only if that cannot be read. Why a connection takes no more, the other
+/// direction tells.
+async fn send(
+    mut sink: impl Sink<Message> + Unpin,
+    wanted: &Wanted<'_>,
+    closes_stdin: bool,
+) -> anyhow::Error {
+    let sized = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change());
+    let mut resized = match sized.context("watch the terminal's size") {
+        Ok(resized) => resized,
+        Err(error) => return error,
+    };
     let mut stdin = tokio::io::stdin();
     let mut buffer = vec![0; 16 * 1024];
-    let mut reading = args.stdin;
-    let mut resized =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())?;
+    let (mut reading, mut message) = (wanted.stdin, wanted.tty.then(size_message));
     loop {
-        tokio::select! {
-            message = source.next() => match message {
-                None => bail!("the connection ended before the command did"),
-                Some(message) => if let Some(code) = output(message.context("read the streams")?).await? {
-                    return Ok(code);
-                },
-            },
-            _ = resized.recv(), if args.tty => sink.send(size_message()).await?,
-            count = stdin.read(&mut buffer), if reading => match count.context("read standard input")? {
-                0 => {
-                    reading = false;
-                    if closes_stdin {
-                        sink.send(Message::Binary(vec![CLOSE, STDIN].into())).await?;
-                    }
-                }
-                count => {
-                    let data = [&[STDIN], &buffer[..count]].concat();
-                    sink.send(Message::Binary(data.into())).await?;
-                }
-            },
+        if let Some(message) = message.take()
+            && sink.send(message).await.is_err()
+        {
+            return std::future::pending().await;
         }
+        message = tokio::select! {
+            _ = resized.recv(), if wanted.tty => Some(size_message()),
+            count = stdin.read(&mut buffer), if reading => match count {
+                Err(error) => return anyhow::Error::new(error).context("read standard input"),
+                Ok(0) => {
+                    reading = false;
+                    closes_stdin.then(|| Message::Binary(vec![CLOSE, STDIN].into()))
+                }
+                Ok(count) => {
+                    Some(Message::Binary([&[STDIN], &buffer[..count]].concat().into()))
+                }
+            },
+            else => return std::future::pending().await,
+        };
     }
 }
 

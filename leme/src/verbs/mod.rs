@@ -7,6 +7,7 @@ pub mod exec;
 pub mod get;
 pub mod image;
 pub mod logs;
+pub mod port_forward;
 pub mod scale;
 pub mod store;
 pub mod wait;
