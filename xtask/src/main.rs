@@ -21,7 +21,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "codegen",
-        "write the field table from OpenAPI documents, or the protobuf numbers from generated.proto files",
+        "write the field table from OpenAPI documents, or Go's structs from types.go files",
         codegen::run,
     ),
 ];

@@ -1,7 +1,9 @@
-//! `codegen --protobuf`: makes the table of protobuf field numbers from the `generated.proto` files one points it at.
+//! `codegen --protobuf`: makes the table of Go's structs from the `types.go` files one points it at: which fields, in which
+//! order, by which protobuf numbers, and which of them are pointers.
 //!
-//! Knows: the shape of those files, which field stands for another message's fields. Copies names and numbers of
-//! fields, never comments. Which types and fields are wanted is the field table's; what is not in it is left out.
+//! Knows: the shape of those files and their tags, which field stands for another struct's fields. Copies names and
+//! numbers of fields, never comments. Which types and fields are wanted is the field table's; what is not in it is left
+//! out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,50 +12,52 @@ use anyhow::{Context, Result, bail};
 
 use crate::codegen::PREFIXES;
 
-const HEADER: &str = "# The protobuf number of every field of the types in the field table; `+type` stands for its \
-                      fields, inlined.\n";
+const HEADER: &str = "# The protobuf number of every field of the types in the field table, in Go's order; `*`: a pointer, which tells zero\n\
+                      # from nothing; `+type` stands for its fields, inlined.\n";
 
 /// The fields of a type, by the type's short name.
 type Fields = BTreeMap<String, BTreeSet<String>>;
 
-/// A field of a message.
+/// A field of a struct.
 #[derive(Debug, PartialEq)]
 struct Field {
-    repeated: bool,
+    pointer: bool,
     type_: String,
+    /// In JSON; empty where the struct that is its type is inlined.
     name: String,
     number: u32,
 }
 
 /// The table for the types of the field table `fields`, from the files under `directory`, which is laid out by import
-/// path: `k8s.io/api/core/v1/generated.proto`.
+/// path: `k8s.io/api/core/v1/types.go`.
 pub(crate) fn table(fields: &str, directory: &Path) -> Result<String> {
     let mut wanted = wanted(fields);
-    let mut messages = BTreeMap::new();
+    let mut structs = BTreeMap::new();
     for (alias, prefix) in PREFIXES {
         // What is not Kubernetes' has no client that sends it in this encoding.
         let Some(package) = prefix.strip_prefix("io.k8s.") else { continue };
-        let path = directory.join("k8s.io").join(package.replace('.', "/")).join("generated.proto");
+        let path = directory.join("k8s.io").join(package.replace('.', "/")).join("types.go");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         for (name, fields) in read(&text).with_context(|| path.display().to_string())? {
-            messages.insert(format!("{alias}:{name}"), fields);
+            structs.insert(format!("{alias}:{name}"), fields);
         }
     }
-    add_inlined(&messages, &mut wanted);
-    Ok(format!("{HEADER}{}", lines(&messages, &wanted)))
+    add_inlined(&structs, &mut wanted);
+    Ok(format!("{HEADER}{}", lines(&structs, &wanted)))
 }
 
-fn lines(messages: &BTreeMap<String, Vec<Field>>, wanted: &Fields) -> String {
+fn lines(structs: &BTreeMap<String, Vec<Field>>, wanted: &Fields) -> String {
     let mut out = String::new();
-    for (message, fields) in messages {
-        let Some(known) = wanted.get(message) else { continue };
-        out.push_str(message);
+    for (type_, fields) in structs {
+        let Some(known) = wanted.get(type_) else { continue };
+        out.push_str(type_);
         for field in fields {
-            let Field { name, number, .. } = field;
+            let Field { name, number, pointer, .. } = field;
             if known.contains(name) {
-                out.push_str(&format!(" {name}={number}"));
-            } else if let Some(inlined) = inlined(message, field, known, messages) {
+                let mark = if *pointer { "*" } else { "" };
+                out.push_str(&format!(" {name}{mark}={number}"));
+            } else if let Some(inlined) = inlined(type_, field, known, structs) {
                 out.push_str(&format!(" +{inlined}={number}"));
             }
         }
@@ -84,114 +88,122 @@ fn wanted(table: &str) -> Fields {
 }
 
 /// Adds the types that are only ever inlined: the field table has their fields in the types that hold them.
-fn add_inlined(messages: &BTreeMap<String, Vec<Field>>, wanted: &mut Fields) {
+fn add_inlined(structs: &BTreeMap<String, Vec<Field>>, wanted: &mut Fields) {
     let mut found = Fields::new();
-    for (message, known) in wanted.iter() {
-        for field in messages.get(message).into_iter().flatten() {
-            let Some(inlined) = inlined(message, field, known, messages) else { continue };
-            let names = messages[&inlined].iter().map(|field| field.name.clone());
+    for (type_, known) in wanted.iter() {
+        for field in structs.get(type_).into_iter().flatten() {
+            let Some(inlined) = inlined(type_, field, known, structs) else { continue };
+            let names = structs[&inlined].iter().map(|field| field.name.clone());
             let names = names.filter(|name| known.contains(name));
             found.entry(inlined).or_default().extend(names);
         }
     }
-    for (message, fields) in found {
-        wanted.entry(message).or_insert(fields);
+    for (type_, fields) in found {
+        wanted.entry(type_).or_insert(fields);
     }
 }
 
-/// The short name of the type whose fields a field stands for: one message of the same package that the field table
-/// does not have under the name of the field, but some of whose fields it has in the type that holds it.
+/// The short name of the type whose fields a field stands for: a struct of the same package, inlined, some of whose
+/// fields the field table has in the type that holds it.
 fn inlined(
-    message: &str,
+    type_: &str,
     field: &Field,
     known: &BTreeSet<String>,
-    messages: &BTreeMap<String, Vec<Field>>,
+    structs: &BTreeMap<String, Vec<Field>>,
 ) -> Option<String> {
-    if field.repeated || known.contains(&field.name) {
+    if !field.name.is_empty() {
         return None;
     }
-    let (alias, _) = message.split_once(':')?;
+    let (alias, _) = type_.split_once(':')?;
     let inlined = format!("{alias}:{}", field.type_);
-    messages.get(&inlined)?.iter().any(|field| known.contains(&field.name)).then_some(inlined)
+    structs.get(&inlined)?.iter().any(|field| known.contains(&field.name)).then_some(inlined)
 }
 
-/// The messages of a file with their fields, in the order of the file.
+/// The structs of a file with their fields, in the order of the file.
 fn read(text: &str) -> Result<Vec<(String, Vec<Field>)>> {
-    let mut messages: Vec<(String, Vec<Field>)> = Vec::new();
+    let mut structs: Vec<(String, Vec<Field>)> = Vec::new();
     let mut open = false;
     for line in text.lines().map(str::trim) {
-        if let Some(rest) = line.strip_prefix("message ") {
-            let name = rest.trim_end_matches(['{', ' ']);
-            messages.push((name.to_owned(), Vec::new()));
+        let begun = line.strip_prefix("type ").and_then(|rest| rest.strip_suffix(" struct {"));
+        if let Some(name) = begun {
+            structs.push((name.to_owned(), Vec::new()));
             open = true;
         } else if line == "}" {
             open = false;
-        } else if let Some((_, fields)) = messages.last_mut().filter(|_| open)
-            && !line.is_empty()
+        } else if let Some((_, fields)) = structs.last_mut().filter(|_| open)
             && !line.starts_with("//")
-            && !line.starts_with("reserved ")
         {
-            fields.push(field(line).with_context(|| format!("not a field: {line}"))?);
+            fields.extend(field(line));
         }
     }
-    if messages.is_empty() {
-        bail!("no message");
+    if structs.iter().all(|(_, fields)| fields.is_empty()) {
+        bail!("no struct with protobuf numbers");
     }
-    Ok(messages)
+    Ok(structs)
 }
 
-/// `optional string name = 1;`, `map<string, string> data = 2;`.
+/// ``Name *string `json:"name,omitempty" protobuf:"bytes,1,opt,name=name"` ``. A field without number has no place in the
+/// encoding: the kind and version of an object.
 fn field(line: &str) -> Option<Field> {
-    let (left, right) = line.split_once('=')?;
-    let number = right.trim().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-    let (type_, name) = left.trim().rsplit_once(' ')?;
-    let (label, type_) = type_.split_once(' ').unwrap_or(("", type_));
+    let mut parts = line.split('`');
+    let (left, tags) = (parts.next()?, parts.next()?);
+    let type_ = left.split_ascii_whitespace().last()?;
+    let number = tag(tags, "protobuf")?.split(',').nth(1)?.parse().ok()?;
     Some(Field {
-        repeated: label != "optional",
-        type_: type_.to_owned(),
-        name: name.to_owned(),
+        pointer: type_.starts_with('*'),
+        type_: type_.trim_start_matches('*').to_owned(),
+        name: tag(tags, "json")?.split(',').next()?.to_owned(),
         number,
     })
+}
+
+fn tag<'a>(tags: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = tags.split_once(&format!("{name}:\""))?;
+    rest.split('"').next()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PROTO: &str = "
-package k8s.io.api.core.v1;
-// A comment = 1;
-message Volume {
-  // Its name; = 7
-  optional string name = 1;
+    const TYPES: &str = "
+package v1
 
-  optional VolumeSource volumeSource = 2;
-  optional string tooNew = 3;
-  repeated VolumeSource others = 6;
+// A comment.
+type Volume struct {
+	metav1.TypeMeta `json:\",inline\"`
+	// Its name = 7
+	Name string `json:\"name\" protobuf:\"bytes,1,opt,name=name\"`
+	Mode *int32 `json:\"mode,omitempty\" protobuf:\"varint,9,opt,name=mode\"` // odd
+	VolumeSource `json:\",inline\" protobuf:\"bytes,2,opt,name=volumeSource\"`
+	TooNew string `json:\"tooNew\" protobuf:\"bytes,3,opt,name=tooNew\"`
 }
 
-message VolumeSource {
-  repeated k8s.io.api.core.v1.Other items = 4;
-  map<string, string> data = 5 [deprecated = true];
+type VolumeSource struct {
+	Items []other.Item `json:\"items\" protobuf:\"bytes,4,rep,name=items\"`
+	Data map[string]string `json:\"data\" protobuf:\"bytes,5,rep,name=data\"`
 }
+
+type Word string
 ";
 
     #[test]
-    fn messages_are_read_and_inlined_as_the_field_table_has_them() {
-        let messages: BTreeMap<_, _> = read(PROTO)
+    fn structs_are_read_and_inlined_as_the_field_table_has_them() {
+        let structs: BTreeMap<_, _> = read(TYPES)
             .expect("a file")
             .into_iter()
             .map(|(name, fields)| (format!("c:{name}"), fields))
             .collect();
-        let mut wanted = wanted("prefix c core.\ntype c:Volume\n name! string\n data {}string\n");
-        add_inlined(&messages, &mut wanted);
-        let out = lines(&messages, &wanted);
-        assert_eq!(out, "c:Volume name=1 +c:VolumeSource=2\nc:VolumeSource data=5\n");
+        let table = "prefix c core.\ntype c:Volume\n name! string\n data {}string\n mode int32\n";
+        let mut wanted = wanted(table);
+        add_inlined(&structs, &mut wanted);
+        let out = lines(&structs, &wanted);
+        assert_eq!(out, "c:Volume name=1 mode*=9 +c:VolumeSource=2\nc:VolumeSource data=5\n");
     }
 
     #[test]
     fn what_is_no_such_file_is_refused() {
         assert!(read("").is_err());
-        assert!(read("message A {\n  optional string name;\n}\n").is_err());
+        assert!(read("type A struct {\n\tName string\n}\n").is_err());
     }
 }

@@ -43,6 +43,8 @@ pub enum Subresource {
     PortForward,
     /// `proxy`: connect, with any method.
     Proxy,
+    /// `eviction`: create.
+    Eviction,
     /// `finalize` of a namespace: update.
     Finalize,
 }
@@ -59,6 +61,7 @@ impl Subresource {
             Subresource::Attach => "attach",
             Subresource::PortForward => "portforward",
             Subresource::Proxy => "proxy",
+            Subresource::Eviction => "eviction",
             Subresource::Finalize => "finalize",
         }
     }

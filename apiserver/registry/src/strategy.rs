@@ -57,6 +57,8 @@ pub struct Strategy {
     pub held: fn(&Value) -> bool,
     /// Marks an object, besides its metadata, as being deleted.
     pub mark_deleting: fn(&mut Value),
+    /// Says in an object that goes on for a while that somebody has evicted it.
+    pub evicted: fn(&mut Value, &Context),
     /// Whether a delete that does not say leaves the dependents alone.
     pub orphan_by_default: bool,
     /// Whether the answer to a completed delete is the object and not a Status.
@@ -95,6 +97,7 @@ impl Strategy {
         grace: |_, _| None,
         held: |_| false,
         mark_deleting: |_| {},
+        evicted: |_, _| {},
         orphan_by_default: false,
         returns_deleted: false,
         is_heartbeat: false,

@@ -3,8 +3,8 @@
 //! Knows: both ranges, which numbers the stored Services have, which ones writes under way have taken. Refuses to know:
 //! when a Service needs one.
 //!
-//! Nothing is stored: what is in use is read from the cache, whose objects are looked at again only when they have
-//! changed. A number that a write takes is held until the cache shows the write, so that two writes never get the same.
+//! Nothing is stored: what is in use is read from the cache, once whole and then change by change, so that a write costs
+//! the same among many Services as among few. A number that a write takes is held until the cache shows the write, so that two writes never get the same.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -12,12 +12,16 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use leme_registry::{Allocator, json};
-use leme_store::cache::{Cache, Cached};
+use leme_store::cache::{Cache, Cached, Event, Kind, SubEvent, Subscription};
 use serde_json::Value;
 
 /// How long a number stays taken for a write of unknown outcome: the cache shows by then whether it happened.
 const UNKNOWN: Duration = Duration::from_secs(60);
+
+/// Changes taken from the cache at a time.
+const BATCH: usize = 256;
 
 /// Prefix of the objects that hold numbers.
 const SERVICES: &str = "/registry/services/";
@@ -37,41 +41,71 @@ pub(crate) struct Pools {
 
 #[derive(Default)]
 struct State {
-    /// What each stored Service has, as of which revision.
-    seen: HashMap<Arc<str>, (u64, Vec<Number>)>,
+    /// The changes since what is known; absent until the Services have been looked at, and after changes were lost.
+    changes: Option<Subscription>,
+    /// What each stored Service has.
+    seen: HashMap<Arc<str>, Vec<Number>>,
     used: HashSet<Number>,
     /// What writes under way have taken, and until when.
     held: HashMap<Number, Option<Instant>>,
 }
 
 impl State {
-    /// Brings what is used up to date with the cache.
-    fn refresh(&mut self, cache: &Cache) {
-        let Some(snapshot) = cache.snapshot(SERVICES) else { return };
-        for object in snapshot.iter() {
-            if self
-                .seen
-                .get(&object.key)
-                .is_some_and(|(revision, _)| *revision == object.mod_revision)
-            {
-                continue;
+    /// Brings what is used up to date with the cache, and tells how many Services were looked at for that: those that
+    /// have changed.
+    fn refresh(&mut self, cache: &Cache) -> usize {
+        let mut looked = 0;
+        while let Some(changes) = &mut self.changes {
+            // What the cache shows is there to be taken: nothing is waited for.
+            let Some(batch) = changes.next_batch(BATCH).now_or_never() else { break };
+            if batch.is_empty() {
+                self.changes = None;
             }
-            let numbers = numbers(object);
-            self.forget(&object.key.clone());
-            self.used.extend(&numbers);
-            self.seen.insert(object.key.clone(), (object.mod_revision, numbers));
+            for item in batch {
+                match item {
+                    SubEvent::Event(event) => {
+                        looked += 1;
+                        self.apply(&event);
+                    }
+                    SubEvent::Progress(_) => {}
+                    SubEvent::Expired => self.changes = None,
+                }
+            }
         }
-        if self.seen.len() > snapshot.len() {
-            let gone: Vec<Arc<str>> =
-                self.seen.keys().filter(|key| snapshot.get(key).is_none()).cloned().collect();
-            gone.iter().for_each(|key| self.forget(key));
+        if self.changes.is_none() {
+            looked += self.reload(cache);
         }
         let now = Instant::now();
         self.held.retain(|_, until| until.is_none_or(|until| until > now));
+        looked
+    }
+
+    fn apply(&mut self, event: &Event) {
+        self.forget(&event.object.key);
+        if event.kind != Kind::Deleted {
+            self.learn(&event.object);
+        }
+    }
+
+    /// Looks at every Service.
+    fn reload(&mut self, cache: &Cache) -> usize {
+        let Some(snapshot) = cache.snapshot(SERVICES) else { return 0 };
+        self.seen.clear();
+        self.used.clear();
+        snapshot.iter().for_each(|object| self.learn(object));
+        // If even that is too old, every Service is looked at again next time.
+        self.changes = cache.watch(SERVICES, snapshot.revision()).ok();
+        snapshot.len()
+    }
+
+    fn learn(&mut self, object: &Cached) {
+        let numbers = numbers(object);
+        self.used.extend(&numbers);
+        self.seen.insert(object.key.clone(), numbers);
     }
 
     fn forget(&mut self, key: &str) {
-        for number in self.seen.remove(key).into_iter().flat_map(|(_, numbers)| numbers) {
+        for number in self.seen.remove(key).unwrap_or_default() {
             self.used.remove(&number);
         }
     }
@@ -301,5 +335,41 @@ mod tests {
         reservation.cluster_ip(Some("10.0.0.4")).unwrap();
         reservation.unknown();
         assert!(pools.reserve(&cache).cluster_ip(Some("10.0.0.4")).is_err());
+    }
+
+    // Red when `changes` is never kept: every Service is looked at for every number.
+    #[tokio::test]
+    async fn a_number_costs_the_same_among_many_services() {
+        let store = Arc::new(MemoryStore::new());
+        let cache = cache(&store).await;
+        let pools = Pools::new((Ipv4Addr::new(10, 0, 0, 0), 16), 30000..=30001);
+        let mut newest = 0;
+        let mut put = async |name: usize, ip: &str| {
+            let body =
+                format!(r#"{{"metadata":{{"name":"s{name}"}},"spec":{{"clusterIP":"{ip}"}}}}"#);
+            let key = format!("{SERVICES}default/s{name}");
+            match store.put(&key, body.into(), Expect::Absent).await.unwrap() {
+                Outcome::Done(revision) => newest = revision,
+                Outcome::Conflict(_) => panic!("not written"),
+            }
+            cache.at_least(newest).await.unwrap();
+            newest
+        };
+        for name in 0..300 {
+            put(name, &format!("10.0.1.{}", name % 250)).await;
+        }
+        assert_eq!(pools.state().refresh(&cache), 300);
+        assert_eq!(pools.state().refresh(&cache), 0);
+        let revision = put(300, "10.0.2.1").await;
+        assert_eq!(pools.state().refresh(&cache), 1);
+        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.2.1")).is_err());
+        let Outcome::Done(gone) =
+            store.delete(&format!("{SERVICES}default/s300"), revision).await.unwrap()
+        else {
+            panic!("not deleted")
+        };
+        cache.at_least(gone).await.unwrap();
+        assert_eq!(pools.state().refresh(&cache), 1);
+        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.2.1")).is_ok());
     }
 }

@@ -25,6 +25,8 @@ use leme_store::StoreError;
 use serde_json::Value;
 
 use crate::body::Body;
+use crate::negotiate::Encoding;
+use crate::{ordered, present};
 
 /// The answer to any request.
 pub type Answer = Response<Body>;
@@ -46,12 +48,16 @@ pub(crate) fn with_body(code: u16, media_type: &'static str, body: Body) -> Answ
 
 /// A JSON value.
 pub(crate) fn value(code: u16, value: &Value) -> Answer {
-    json(code, value.to_string())
+    json(code, ordered::document(value))
 }
 
-/// A Status, with its headers.
-pub(crate) fn status(status: &Status) -> Answer {
-    let mut answer = value(status.code, &status.to_json());
+/// A Status, with its headers, in the encoding that the client takes.
+pub(crate) fn status(status: &Status, encoding: Encoding) -> Answer {
+    let document = status.to_json();
+    let mut answer = match present::encoded(encoding, &document) {
+        Ok(bytes) => with_body(status.code, encoding.media_type(), Body::whole(bytes)),
+        Err(_) => value(status.code, &document),
+    };
     let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry > 0 {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry));
@@ -163,8 +169,10 @@ mod tests {
     #[test]
     fn only_reads_invite_another_try() {
         let retry = |answer: Answer| answer.headers().contains_key(header::RETRY_AFTER);
-        assert!(retry(status(&read_failed(StoreError::Unavailable("x".into())))));
-        assert!(!retry(status(&write_failed(StoreError::Unavailable("x".into())))));
-        assert!(retry(status(&write_failed(StoreError::Unreachable("x".into())))));
+        let unavailable = || StoreError::Unavailable("x".into());
+        assert!(retry(status(&read_failed(unavailable()), Encoding::Json)));
+        assert!(!retry(status(&write_failed(unavailable()), Encoding::Json)));
+        let unreachable = write_failed(StoreError::Unreachable("x".into()));
+        assert!(retry(status(&unreachable, Encoding::Json)));
     }
 }

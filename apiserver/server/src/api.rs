@@ -24,8 +24,11 @@ use crate::budget::{Budget, Payer};
 use crate::discovery::Discovery;
 use crate::documents;
 use crate::inflight::{Class, InFlight, Seat};
+use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
+use crate::present;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
+use crate::write::Input;
 
 /// What all requests share.
 pub(crate) struct Api {
@@ -62,6 +65,7 @@ impl Api {
     ) -> Answer {
         let what = format!("{} {}", request.method(), request.uri().path());
         let head = request.method() == Method::HEAD;
+        let accept = request.headers().get(header::ACCEPT).cloned();
         let (parts, mut body) = request.into_parts();
         let http1 = parts.version < Version::HTTP_2;
         let answered =
@@ -72,7 +76,9 @@ impl Api {
                 if status.code >= 500 {
                     tracing::warn!(request = %what, code = status.code, error = %status, "request failed");
                 }
-                answer::status(&status)
+                let mut headers = HeaderMap::new();
+                headers.extend(accept.map(|accept| (header::ACCEPT, accept)));
+                answer::status(&status, negotiate::encoding(&headers))
             }
             Err(_) => panicked(&what),
         };
@@ -171,19 +177,20 @@ impl Api {
         request: ResourceRequest,
         Incoming { who, parts, body, seat, payer }: Incoming<'_>,
     ) -> Result<Answer, Status> {
+        // What cannot be shown is not done.
+        let wanted = present::wanted(&request, &parts.headers)?;
         let body = crate::body::read(&parts.headers, body, &payer).await?;
         let api = Arc::clone(&self);
         let what = format!("{} {}", parts.method, parts.uri.path());
+        let input = Input { who, headers: parts.headers, body, wanted };
         let write = self.lifetime.spawn_whole(async move {
             let _seat = seat;
             match request.verb {
-                Verb::Create => api.create(&request, &parts.headers, body).await,
-                Verb::Update => api.update(&who, &request, &parts.headers, body).await,
-                Verb::Patch => api.patch(&request, &parts.headers, body).await,
-                Verb::Delete => api.delete(&who, &request, &parts.headers, body).await,
-                Verb::DeleteCollection => {
-                    api.delete_collection(&request, &parts.headers, body).await
-                }
+                Verb::Create => api.create(&request, input).await,
+                Verb::Update => api.update(&request, input).await,
+                Verb::Patch => api.patch(&request, input).await,
+                Verb::Delete => api.delete(&request, input).await,
+                Verb::DeleteCollection => api.delete_collection(&request, input).await,
                 Verb::Get | Verb::List | Verb::Watch => Err(Status::no_such_path()),
             }
         });
@@ -212,5 +219,6 @@ fn streaming(incoming: Incoming<'_>) -> Parts {
 
 fn panicked(what: &str) -> Answer {
     tracing::error!(request = %what, "a request handler panicked");
-    answer::status(&Status::internal("the server panicked while it handled the request"))
+    let status = Status::internal("the server panicked while it handled the request");
+    answer::status(&status, Encoding::Json)
 }

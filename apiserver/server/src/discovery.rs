@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::answer::{self, Answer};
 use crate::body::Body;
 use crate::negotiate::{self, Accepted};
+use crate::ordered;
 
 const VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -31,7 +32,7 @@ pub(crate) struct Document {
 
 impl Document {
     fn new(media_type: &'static str, value: &Value) -> Document {
-        let bytes = Bytes::from(value.to_string());
+        let bytes = ordered::document(value);
         Document { media_type, etag: etag(&bytes), bytes }
     }
 
@@ -222,6 +223,7 @@ fn subresource(
             ("", "v1", sub.options(row).unwrap_or(row.kind)),
             &["create", "delete", "get", "patch", "update"],
         ),
+        Subresource::Eviction => (("policy", "v1", "Eviction"), &["create"]),
         Subresource::Finalize => (own, &["update"]),
     }
 }

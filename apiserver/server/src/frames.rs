@@ -12,22 +12,33 @@ use leme_meta::Status;
 use leme_store::cache::{Cached, Event, Kind as Change, frame};
 use serde_json::{Value, json};
 
-use crate::negotiate::{Include, Shape};
+use crate::negotiate::{Encoding, Include, Representation, Shape};
 use crate::selection::Selection;
-use crate::table;
+use crate::{ordered, protobuf, table};
+
+/// The version of `meta.k8s.io` that everybody asks for.
+const V1: &str = "meta.k8s.io/v1";
 
 /// The writer of one watch's events.
 pub(crate) struct Frames {
     kind: &'static Kind,
-    shape: Shape,
+    wanted: Representation,
     include: Include,
     /// Only the first Table of a watch says what its columns are.
     columns_told: bool,
 }
 
 impl Frames {
-    pub fn new(kind: &'static Kind, shape: Shape, include: Include) -> Frames {
-        Frames { kind, shape, include, columns_told: false }
+    pub fn new(kind: &'static Kind, wanted: Representation, include: Include) -> Frames {
+        Frames { kind, wanted, include, columns_told: false }
+    }
+
+    /// The media type of the stream.
+    pub fn media_type(&self) -> &'static str {
+        match self.wanted.encoding {
+            Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            Encoding::Json | Encoding::Yaml => "application/json",
+        }
     }
 
     /// An object that was there when the watch began.
@@ -71,55 +82,64 @@ impl Frames {
         if initial {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        let object = match self.shape {
+        let object = match self.wanted.shape {
             Shape::Plain => {
                 json!({ "kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": metadata })
             }
-            Shape::Metadata => table::partial(json!({ "metadata": metadata })),
-            Shape::Table => {
+            Shape::Metadata(version) => table::partial(json!({ "metadata": metadata }), version),
+            Shape::Table(version) => {
                 let cells: Vec<Value> = self.kind.table_columns().map(|_| Value::Null).collect();
-                let row = json!({ "cells": cells, "object": table::partial(json!({ "metadata": metadata })) });
+                let row = json!({ "cells": cells, "object": table::partial(json!({ "metadata": metadata }), version) });
                 let metadata = json!({ "resourceVersion": revision.to_string() });
-                table::table(self.columns(), metadata, vec![row])
+                table::table(self.columns(), metadata, vec![row], version)
             }
         };
-        frame("BOOKMARK", object.to_string().as_bytes())
+        self.written("BOOKMARK", &object)
     }
 
     /// The end of a watch that failed.
     pub fn error(&self, status: &Status) -> Bytes {
-        frame("ERROR", status.to_json().to_string().as_bytes())
+        self.written("ERROR", &status.to_json())
+    }
+
+    fn written(&self, word: &str, object: &Value) -> Bytes {
+        let bytes = match self.wanted.encoding {
+            Encoding::Protobuf => protobuf::frame(word, object).map(Bytes::from),
+            Encoding::Json | Encoding::Yaml => None,
+        };
+        // What has no protobuf encoding is not watched in it.
+        bytes.unwrap_or_else(|| frame(word, &ordered::document(object)))
     }
 
     fn shared(&mut self, event: &Event) -> Bytes {
-        let slot = match (self.shape, self.include) {
-            (Shape::Plain, _) => return event.frame(),
-            // This one holds the columns and is nobody else's.
-            (Shape::Table, _) if !self.columns_told => {
-                return self.encode(event.kind, &event.object);
-            }
-            (Shape::Metadata, _) => 0,
-            (Shape::Table, Include::None) => 1,
-            (Shape::Table, Include::Metadata) => 2,
-            (Shape::Table, Include::Object) => 3,
+        let shared = self.wanted.encoding == Encoding::Json;
+        let slot = match (self.wanted.shape, self.include) {
+            (Shape::Plain, _) if shared => return event.frame(),
+            (Shape::Metadata(V1), _) if shared => 0,
+            (Shape::Table(V1), Include::None) if self.columns_told => 1,
+            (Shape::Table(V1), Include::Metadata) if self.columns_told => 2,
+            (Shape::Table(V1), Include::Object) if self.columns_told => 3,
+            // What few ask for, and the one that holds the columns, is nobody else's.
+            _ => return self.encode(event.kind, &event.object),
         };
         event.encoded(slot, |event| self.encode(event.kind, &event.object))
     }
 
     fn encode(&mut self, change: Change, object: &Cached) -> Bytes {
-        if self.shape == Shape::Plain {
+        if self.wanted == (Representation { encoding: Encoding::Json, shape: Shape::Plain }) {
             return frame(change.word(), &object.json);
         }
-        let shown = match (table::decoded(object), self.shape) {
+        let shown = match (table::decoded(object), self.wanted.shape) {
             (Err(status), _) => return self.error(&status),
-            (Ok(value), Shape::Table) => {
+            (Ok(value), Shape::Table(version)) => {
                 let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
-                let row = table::row(self.kind, value, self.include, Timestamp::now());
-                table::table(self.columns(), metadata, vec![row])
+                let row = table::row(self.kind, value, self.include, Timestamp::now(), version);
+                table::table(self.columns(), metadata, vec![row], version)
             }
-            (Ok(value), _) => table::partial(value),
+            (Ok(value), Shape::Metadata(version)) => table::partial(value, version),
+            (Ok(value), Shape::Plain) => value,
         };
-        frame(change.word(), shown.to_string().as_bytes())
+        self.written(change.word(), &shown)
     }
 
     fn columns(&mut self) -> Option<Value> {

@@ -1,6 +1,9 @@
 //! Which representation a client wants of an answer: the first one in its `Accept` header that is served.
 //!
-//! Knows: media types and their parameters. Refuses to know: how a representation is made.
+//! Knows: media types, their parameters and weights. Refuses to know: how a representation is made.
+//!
+//! JSON lies in the cache as bytes and every other encoding costs a decode, so protobuf is chosen only by those who
+//! take nothing else.
 
 use http::HeaderMap;
 use leme_meta::Status;
@@ -14,15 +17,61 @@ pub(crate) enum Include {
     Object,
 }
 
-/// A representation of objects.
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+impl Encoding {
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Encoding::Json => "application/json",
+            Encoding::Yaml => "application/yaml",
+            Encoding::Protobuf => crate::protobuf::MEDIA_TYPE,
+        }
+    }
+}
+
+/// What is shown of objects. The text is the `apiVersion` of the document that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// The objects themselves, from the cache's bytes.
     Plain,
-    /// `meta.k8s.io/v1` Table.
-    Table,
-    /// `meta.k8s.io/v1` PartialObjectMetadata, or its list.
-    Metadata,
+    /// A Table.
+    Table(&'static str),
+    /// PartialObjectMetadata, or its list.
+    Metadata(&'static str),
+}
+
+/// What is shown, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Representation {
+    pub encoding: Encoding,
+    pub shape: Shape,
+}
+
+/// What the answer to a request consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Object,
+    List,
+    Watch,
+}
+
+/// What can be had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    pub form: Form,
+    /// The kind of the objects.
+    pub kind: &'static str,
+    /// Whether the kind has a protobuf encoding.
+    pub protobuf: bool,
+    /// Whether there are objects to make rows of.
+    pub table: bool,
 }
 
 /// One entry of an `Accept` header.
@@ -32,11 +81,11 @@ pub(crate) struct Accepted<'a> {
 }
 
 impl<'a> Accepted<'a> {
-    /// The entries in the client's order; an absent header accepts JSON.
+    /// The entries by weight, then in the client's order; an absent header accepts JSON.
     pub fn all(headers: &'a HeaderMap) -> Vec<Accepted<'a>> {
         let values =
             headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let entries: Vec<Accepted<'a>> = values
+        let mut entries: Vec<Accepted<'a>> = values
             .flat_map(|value| value.split(','))
             .filter(|entry| !entry.trim().is_empty())
             .map(|entry| {
@@ -48,10 +97,18 @@ impl<'a> Accepted<'a> {
                 }
             })
             .collect();
+        entries.sort_by(|one, other| other.weight().total_cmp(&one.weight()));
         if entries.is_empty() {
             vec![Accepted { media: "*/*", parameters: Vec::new() }]
         } else {
             entries
+        }
+    }
+
+    fn weight(&self) -> f32 {
+        match self.parameter("q") {
+            "" => 1.0,
+            text => text.parse().ok().filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(1.0),
         }
     }
 
@@ -64,26 +121,102 @@ impl<'a> Accepted<'a> {
     pub fn json(&self) -> bool {
         matches!(self.media, "application/json" | "application/*" | "*/*")
     }
-}
 
-/// What a client is told whose types are all unknown.
-pub(crate) fn not_acceptable() -> Status {
-    Status::not_acceptable("only the following media types are accepted: application/json")
-}
-
-/// The shape of objects that the client prefers; `list` for collections and watches of them.
-pub(crate) fn shape(headers: &HeaderMap, list: bool) -> Result<Shape, Status> {
-    for entry in Accepted::all(headers).iter().filter(|entry| entry.json()) {
-        let meta_v1 = entry.parameter("g") == "meta.k8s.io" && entry.parameter("v") == "v1";
-        match (entry.parameter("as"), meta_v1) {
-            ("", _) => return Ok(Shape::Plain),
-            ("Table", true) => return Ok(Shape::Table),
-            ("PartialObjectMetadata", true) => return Ok(Shape::Metadata),
-            ("PartialObjectMetadataList", true) if list => return Ok(Shape::Metadata),
-            _ => {}
+    /// The encoding that it takes.
+    fn encoding(&self) -> Option<Encoding> {
+        match self.media {
+            _ if self.json() => Some(Encoding::Json),
+            "application/yaml" => Some(Encoding::Yaml),
+            crate::protobuf::MEDIA_TYPE => Some(Encoding::Protobuf),
+            _ => None,
         }
     }
-    Err(not_acceptable())
+}
+
+/// What a client is told whose types are all unknown, of a document that is JSON alone.
+pub(crate) fn not_acceptable() -> Status {
+    refused(&["application/json"])
+}
+
+fn refused(served: &[&str]) -> Status {
+    let list = served.join(", ");
+    Status::not_acceptable(format!("only the following media types are accepted: {list}"))
+}
+
+/// How errors are written for a client: as JSON, if it takes none of what there is.
+pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
+    let all = Accepted::all(headers);
+    let mut wanted = all.iter().filter_map(Accepted::encoding);
+    let first = wanted.next().unwrap_or(Encoding::Json);
+    match first {
+        Encoding::Protobuf => {
+            wanted.find(|other| *other != Encoding::Protobuf).unwrap_or(Encoding::Protobuf)
+        }
+        other => other,
+    }
+}
+
+/// The representation that the client prefers.
+pub(crate) fn representation(headers: &HeaderMap, offer: Offer) -> Result<Representation, Status> {
+    let all = Accepted::all(headers);
+    let entries = |protobuf: bool| {
+        all.iter()
+            .filter_map(|entry| Some((entry, entry.encoding()?)))
+            .filter(move |(_, encoding)| (*encoding == Encoding::Protobuf) == protobuf)
+    };
+    for (entry, encoding) in entries(false).chain(entries(true)) {
+        let served = match encoding {
+            Encoding::Json => true,
+            // No stream of events.
+            Encoding::Yaml => offer.form != Form::Watch,
+            Encoding::Protobuf => offer.protobuf,
+        };
+        if !served {
+            continue;
+        }
+        if let Some(shape) = shape(entry, encoding, offer) {
+            return Ok(Representation { encoding, shape: shape? });
+        }
+    }
+    let served: &[&str] = match (offer.form, offer.protobuf) {
+        (Form::Watch, true) => {
+            &["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]
+        }
+        (Form::Watch, false) => &["application/json;stream=watch"],
+        (_, true) => &["application/json", "application/yaml", crate::protobuf::MEDIA_TYPE],
+        (_, false) => &["application/json", "application/yaml"],
+    };
+    Err(refused(served))
+}
+
+/// What an entry asks to see: nothing if there is no such thing, an error if it is not to be had of this.
+fn shape(entry: &Accepted<'_>, encoding: Encoding, offer: Offer) -> Option<Result<Shape, Status>> {
+    let word = entry.parameter("as");
+    if word.is_empty() {
+        return Some(Ok(Shape::Plain));
+    }
+    let version = match (entry.parameter("g"), entry.parameter("v")) {
+        ("meta.k8s.io", "v1") => "meta.k8s.io/v1",
+        ("meta.k8s.io", "v1beta1") => "meta.k8s.io/v1beta1",
+        _ => return None,
+    };
+    let kind = offer.kind;
+    match (word, offer.form) {
+        ("Table", _) if offer.table && encoding != Encoding::Protobuf => {
+            Some(Ok(Shape::Table(version)))
+        }
+        ("PartialObjectMetadata", Form::Object | Form::Watch)
+        | ("PartialObjectMetadataList", Form::List | Form::Watch) => {
+            Some(Ok(Shape::Metadata(version)))
+        }
+        ("PartialObjectMetadata", Form::List) => Some(Err(Status::not_acceptable(format!(
+            "you requested PartialObjectMetadata, but the requested object is a list (*v1.{kind}List)"
+        )))),
+        ("PartialObjectMetadataList", Form::Object) => Some(Err(Status::not_acceptable(format!(
+            "you requested PartialObjectMetadataList, but the requested object is not a list (*v1.{kind})"
+        )))),
+        _ => None,
+    }
 }
 
 /// The `includeObject` parameter of Table requests.
@@ -102,33 +235,102 @@ pub(crate) fn include(text: Option<&str>) -> Result<Include, Status> {
 mod tests {
     use super::*;
 
-    fn check(accept: &str, list: bool, expected: Option<Shape>) {
+    const POD: Offer = Offer { form: Form::Object, kind: "Pod", protobuf: true, table: true };
+    const PODS: Offer = Offer { form: Form::List, ..POD };
+    const WATCH: Offer = Offer { form: Form::Watch, ..POD };
+
+    fn headers(accept: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if !accept.is_empty() {
             headers.insert("accept", accept.parse().unwrap());
         }
-        assert_eq!(shape(&headers, list).ok(), expected, "{accept}");
+        headers
     }
+
+    #[track_caller]
+    fn check(accept: &str, offer: Offer, expected: Option<(Encoding, Shape)>) {
+        let found = representation(&headers(accept), offer).ok();
+        assert_eq!(found.map(|found| (found.encoding, found.shape)), expected, "{accept}");
+    }
+
+    const V1: &str = "meta.k8s.io/v1";
+    const JSON: Option<(Encoding, Shape)> = Some((Encoding::Json, Shape::Plain));
 
     #[test]
     fn the_first_served_type_wins() {
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-        check("", false, Some(Shape::Plain));
-        check("*/*", false, Some(Shape::Plain));
-        check(table, true, Some(Shape::Table));
+        check("", POD, JSON);
+        check("*/*", POD, JSON);
+        check(table, PODS, Some((Encoding::Json, Shape::Table(V1))));
         check(
-            "application/json;as=Table;v=v9;g=meta.k8s.io, application/json",
-            true,
-            Some(Shape::Plain),
+            "application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json",
+            PODS,
+            Some((Encoding::Json, Shape::Table("meta.k8s.io/v1beta1"))),
         );
-        check("application/vnd.kubernetes.protobuf, application/json", true, Some(Shape::Plain));
-        check("application/vnd.kubernetes.protobuf", true, None);
+        check("application/json;as=Table;v=v9;g=meta.k8s.io, application/json", PODS, JSON);
+        check("application/json;as=Nothing;v=v1;g=meta.k8s.io", PODS, None);
+        check("application/yaml, application/json", POD, Some((Encoding::Yaml, Shape::Plain)));
+        check("application/yaml;q=0.2, application/json;q=0.9", POD, JSON);
+        check("text/html", POD, None);
+        check("application/json;stream=watch", WATCH, JSON);
+        check("application/yaml", WATCH, None);
+        check(table, Offer { table: false, ..POD }, JSON);
+        check("application/json;as=Table;v=v1;g=meta.k8s.io", Offer { table: false, ..POD }, None);
+    }
+
+    #[test]
+    fn protobuf_is_for_those_who_take_nothing_else() {
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        check(protobuf, POD, Some((Encoding::Protobuf, Shape::Plain)));
+        check(&format!("{protobuf}, application/json"), POD, JSON);
+        check(protobuf, WATCH, Some((Encoding::Protobuf, Shape::Plain)));
+        check(protobuf, Offer { protobuf: false, ..POD }, None);
+        check(&format!("{protobuf};as=Table;v=v1;g=meta.k8s.io"), PODS, None);
         check(
-            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-            true,
-            Some(Shape::Metadata),
+            &format!("{protobuf};as=PartialObjectMetadata;v=v1;g=meta.k8s.io"),
+            POD,
+            Some((Encoding::Protobuf, Shape::Metadata(V1))),
         );
-        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", false, None);
-        check("application/json;stream=watch", true, Some(Shape::Plain));
+        assert_eq!(encoding(&headers(protobuf)), Encoding::Protobuf);
+        assert_eq!(encoding(&headers(&format!("{protobuf}, application/yaml"))), Encoding::Yaml);
+        assert_eq!(encoding(&headers("text/html")), Encoding::Json);
+    }
+
+    #[test]
+    fn metadata_of_a_list_and_of_an_object_are_two_things() {
+        let list = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        let one = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let metadata = Some((Encoding::Json, Shape::Metadata(V1)));
+        check(list, PODS, metadata);
+        check(one, POD, metadata);
+        check(one, WATCH, metadata);
+        for (accept, offer, message) in [
+            (
+                list,
+                POD,
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*v1.Pod)",
+            ),
+            (
+                one,
+                PODS,
+                "you requested PartialObjectMetadata, but the requested object is a list (*v1.PodList)",
+            ),
+        ] {
+            let status = representation(&headers(accept), offer).unwrap_err();
+            assert_eq!((status.code, status.message.as_str()), (406, message));
+        }
+    }
+
+    #[test]
+    fn what_is_served_is_said() {
+        let message = |offer| representation(&headers("text/html"), offer).unwrap_err().message;
+        assert_eq!(
+            message(POD),
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        );
+        assert_eq!(
+            message(Offer { protobuf: false, ..WATCH }),
+            "only the following media types are accepted: application/json;stream=watch"
+        );
     }
 }

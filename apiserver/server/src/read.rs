@@ -18,8 +18,9 @@ use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
 use crate::body::{Body, CHUNK};
 use crate::budget::{self, Payer};
-use crate::negotiate::{self, Shape};
+use crate::negotiate::{self, Encoding, Representation, Shape};
 use crate::pages::{self, Token};
+use crate::present;
 use crate::request::ResourceRequest;
 use crate::selection::{Match, Selection, Version};
 use crate::table;
@@ -49,7 +50,7 @@ impl Api {
         request: &ResourceRequest,
         headers: &HeaderMap,
     ) -> Result<Answer, Status> {
-        let shape = negotiate::shape(headers, false)?;
+        let wanted = present::wanted(request, headers)?;
         self.catch_up(Version::of(request)?.revision).await?;
         let object = self
             .cache
@@ -57,24 +58,13 @@ impl Api {
             .ok_or_else(|| self.missing(request))?;
         if request.subresource == Some(Subresource::Scale) {
             let scale = Api::strategy(request.kind).scale.ok_or_else(Status::no_such_path)?;
-            return Ok(answer::value(
-                200,
-                &leme_registry::scale_of(&scale, &table::decoded(&object)?),
-            ));
+            let value = leme_registry::scale_of(&scale, &table::decoded(&object)?);
+            return present::object(request, wanted, 200, value);
         }
-        let value = match shape {
-            Shape::Plain if !pretty(request) => return Ok(answer::json(200, object.json.clone())),
-            Shape::Plain => table::decoded(&object)?,
-            Shape::Metadata => table::partial(table::decoded(&object)?),
-            Shape::Table => {
-                let include = negotiate::include(request.query.get("includeObject"))?;
-                let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
-                let row =
-                    table::row(request.kind, table::decoded(&object)?, include, Timestamp::now());
-                table::table(Some(table::columns(request.kind)), metadata, vec![row])
-            }
-        };
-        Ok(shown(request, &value))
+        if is_stored_form(request, wanted) {
+            return Ok(answer::json(200, object.json.clone()));
+        }
+        present::object(request, wanted, 200, table::decoded(&object)?)
     }
 
     /// Why there is no object to show.
@@ -94,14 +84,14 @@ impl Api {
         payer: &Payer,
     ) -> Result<Answer, Status> {
         // What cannot be shown is not looked for.
-        let shape = negotiate::shape(headers, true)?;
+        let wanted = present::wanted(request, headers)?;
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.
-                let decoded = shape != Shape::Plain || pretty(request);
+                let decoded = !is_stored_form(request, wanted);
                 let bytes = if decoded { 4 * page.bytes() } else { 0 };
                 let _room = budget::room(payer, bytes).await;
-                page.shown(request, headers)
+                page.shown(request, wanted)
             }
             Err(expired) => Ok(expired),
         }
@@ -173,20 +163,10 @@ impl Api {
     }
 }
 
-/// Whether the client wants indented JSON.
-pub(crate) fn pretty(request: &ResourceRequest) -> bool {
-    request.query.has("pretty") && request.query.flag("pretty")
-}
-
-/// A value as the client wants to see it.
-pub(crate) fn shown(request: &ResourceRequest, value: &Value) -> Answer {
-    if pretty(request) {
-        // A Value always encodes.
-        let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-        text.push('\n');
-        return answer::json(200, text);
-    }
-    answer::value(200, value)
+/// Whether the client wants objects in the form in which the cache holds them.
+fn is_stored_form(request: &ResourceRequest, wanted: Representation) -> bool {
+    let plain = Representation { encoding: Encoding::Json, shape: Shape::Plain };
+    wanted == plain && !present::pretty(request)
 }
 
 /// One page of a list.
@@ -231,11 +211,16 @@ impl Page {
     }
 
     /// The page as the client wants to see it.
-    pub fn shown(self, request: &ResourceRequest, headers: &HeaderMap) -> Result<Answer, Status> {
-        match negotiate::shape(headers, true)? {
-            Shape::Plain if !pretty(request) => Ok(self.answer(request)),
-            shape => Ok(shown(request, &self.decoded(request, shape)?)),
+    pub fn shown(
+        self,
+        request: &ResourceRequest,
+        wanted: Representation,
+    ) -> Result<Answer, Status> {
+        if is_stored_form(request, wanted) {
+            return Ok(self.answer(request));
         }
+        let document = self.decoded(request, wanted.shape)?;
+        present::document(request, wanted.encoding, 200, &document)
     }
 
     fn bytes(&self) -> usize {
@@ -278,24 +263,28 @@ impl Page {
 
     fn decoded(&self, request: &ResourceRequest, shape: Shape) -> Result<Value, Status> {
         let values = self.objects.iter().map(|object| table::decoded(object));
-        if shape == Shape::Table {
-            let include = negotiate::include(request.query.get("includeObject"))?;
-            let now = Timestamp::now();
-            let rows: Result<Vec<Value>, Status> =
-                values.map(|value| Ok(table::row(request.kind, value?, include, now))).collect();
-            return Ok(table::table(Some(table::columns(request.kind)), self.metadata(), rows?));
-        }
-        let partial = shape == Shape::Metadata;
-        let items: Result<Vec<Value>, Status> = values
-            .map(|value| value.map(|value| if partial { table::partial(value) } else { value }))
-            .collect();
-        let (kind, api_version) = if partial {
-            ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned())
-        } else {
-            (request.kind.list_kind(), request.kind.api_version())
+        let (kind, api_version, items) = match shape {
+            Shape::Table(version) => {
+                let include = negotiate::include(request.query.get("includeObject"))?;
+                let now = Timestamp::now();
+                let rows: Result<Vec<Value>, Status> = values
+                    .map(|value| Ok(table::row(request.kind, value?, include, now, version)))
+                    .collect();
+                let columns = Some(table::columns(request.kind));
+                return Ok(table::table(columns, self.metadata(), rows?, version));
+            }
+            Shape::Metadata(version) => {
+                let items = values.map(|value| Ok(table::partial(value?, version)));
+                let items: Result<Vec<Value>, Status> = items.collect();
+                ("PartialObjectMetadataList".to_owned(), version.to_owned(), items?)
+            }
+            Shape::Plain => {
+                let items: Result<Vec<Value>, Status> = values.collect();
+                (request.kind.list_kind(), request.kind.api_version(), items?)
+            }
         };
         Ok(
-            json!({ "kind": kind, "apiVersion": api_version, "metadata": self.metadata(), "items": items? }),
+            json!({ "kind": kind, "apiVersion": api_version, "metadata": self.metadata(), "items": items }),
         )
     }
 }

@@ -247,7 +247,7 @@ fn verb(
         Some(Subresource::Status | Subresource::Scale) => {
             matches!(verb, Verb::Get | Verb::Update | Verb::Patch)
         }
-        Some(Subresource::Binding) => verb == Verb::Create,
+        Some(Subresource::Binding | Subresource::Eviction) => verb == Verb::Create,
         Some(Subresource::Log) => verb == Verb::Get,
         Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward) => {
             method != Method::HEAD && matches!(verb, Verb::Get | Verb::Create)
@@ -302,6 +302,7 @@ mod tests {
             ("POST", "/api/v1/namespaces/a/services/b/proxy/x", "create services [a] [b] proxy"),
             ("GET", "/api/v1/nodes/n/proxy/pods", "get nodes [] [n] proxy"),
             ("POST", "/api/v1/namespaces/a/pods/b/binding", "create pods [a] [b] binding"),
+            ("POST", "/api/v1/namespaces/a/pods/b/eviction", "create pods [a] [b] eviction"),
             ("POST", "/api/v1/namespaces", "create namespaces [] [] -"),
             ("PUT", "/api/v1/namespaces/a/finalize", "update namespaces [] [a] finalize"),
             ("PATCH", "/api/v1/namespaces/a/status", "patch namespaces [] [a] status"),

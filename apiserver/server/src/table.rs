@@ -1,6 +1,6 @@
 //! Objects as the rows of a Table, or cut down to their metadata: what `kubectl get` and metadata clients ask for.
 //!
-//! Knows: the two documents of `meta.k8s.io/v1`. Refuses to know: kinds; columns and cells come from the kind table.
+//! Knows: the two documents of `meta.k8s.io`, whose versions differ in name alone. Refuses to know: kinds; columns and cells come from the kind table.
 
 use jiff::Timestamp;
 use leme_kinds::Kind;
@@ -17,9 +17,9 @@ pub(crate) fn decoded(object: &Cached) -> Result<Value, Status> {
 }
 
 /// The object cut down to its metadata.
-pub(crate) fn partial(mut object: Value) -> Value {
+pub(crate) fn partial(mut object: Value, version: &str) -> Value {
     let metadata = object.get_mut("metadata").map(Value::take).unwrap_or_else(|| json!({}));
-    json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata })
 }
 
 /// The column definitions of a kind's Table.
@@ -37,21 +37,32 @@ pub(crate) fn columns(kind: &Kind) -> Value {
 }
 
 /// An object's row.
-pub(crate) fn row(kind: &Kind, object: Value, include: Include, now: Timestamp) -> Value {
+pub(crate) fn row(
+    kind: &Kind,
+    object: Value,
+    include: Include,
+    now: Timestamp,
+    version: &str,
+) -> Value {
     let cells: Vec<Value> =
         kind.table_columns().map(|column| (column.cell)(&object, now)).collect();
     match include {
         Include::None => json!({ "cells": cells, "object": null }),
-        Include::Metadata => json!({ "cells": cells, "object": partial(object) }),
+        Include::Metadata => json!({ "cells": cells, "object": partial(object, version) }),
         Include::Object => json!({ "cells": cells, "object": object }),
     }
 }
 
 /// A Table of rows, with column definitions unless they are told to be known.
-pub(crate) fn table(columns: Option<Value>, metadata: Value, rows: Vec<Value>) -> Value {
+pub(crate) fn table(
+    columns: Option<Value>,
+    metadata: Value,
+    rows: Vec<Value>,
+    version: &str,
+) -> Value {
     json!({
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version,
         "metadata": metadata,
         "columnDefinitions": columns.unwrap_or_else(|| json!([])),
         "rows": rows,

@@ -21,6 +21,7 @@ use crate::body::Body;
 use crate::budget::{self, Payer};
 use crate::frames::Frames;
 use crate::negotiate;
+use crate::present;
 use crate::request::ResourceRequest;
 use crate::selection::{Match, Selection, Version, list_options_invalid};
 
@@ -95,11 +96,12 @@ impl Api {
         payer: Payer,
     ) -> Result<Answer, Status> {
         let selection = Selection::of(request)?;
-        let shape = negotiate::shape(headers, true)?;
+        let wanted_form = present::wanted(request, headers)?;
         let include = negotiate::include(request.query.get("includeObject"))?;
         let wanted = Wanted::of(request)?;
         self.catch_up(wanted.version.revision).await?;
-        let frames = Frames::new(request.kind, shape, include);
+        let frames = Frames::new(request.kind, wanted_form, include);
+        let media_type = frames.media_type();
         let prefix = request.kind.prefix(None);
         let opened = if wanted.initial {
             let snapshot = self.cache.snapshot(&prefix).ok_or_else(Status::no_such_path)?;
@@ -120,7 +122,7 @@ impl Api {
             // The watch is opened all the same: its only event is the error, as client libraries expect it.
             Err(StoreError::Compacted { asked, oldest }) => {
                 let error = frames.error(&answer::too_old(asked, oldest));
-                return Ok(answer::with_body(200, "application/json", Body::whole(error)));
+                return Ok(answer::with_body(200, media_type, Body::whole(error)));
             }
             Err(error) => return Err(read_failed(error)),
         };
@@ -141,7 +143,7 @@ impl Api {
         let chunks = futures::stream::unfold(stream, |mut stream| async move {
             stream.next_chunk().await.map(|chunk| (Ok(chunk), stream))
         });
-        Ok(answer::with_body(200, "application/json", Body::live(chunks)))
+        Ok(answer::with_body(200, media_type, Body::live(chunks)))
     }
 }
 

@@ -28,6 +28,13 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     validate_status,
     warn,
     grace,
+    evicted: |pod, ctx| {
+        let evicted = json!({
+            "type": "DisruptionTarget", "status": "True", "lastTransitionTime": ctx.timestamp(),
+            "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+        });
+        condition(pod, evicted);
+    },
     returns_deleted: true,
     bind: Some(bind),
     ..Strategy::PLAIN
@@ -345,10 +352,14 @@ fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
 
 /// Sets the condition that the pod has a node.
 fn scheduled(pod: &mut Value, ctx: &Context) {
+    let now = ctx.timestamp();
+    condition(pod, json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": now }));
+}
+
+/// Sets the condition of a type.
+fn condition(pod: &mut Value, condition: Value) {
     let mut conditions = json::list(pod, &["status", "conditions"]).to_vec();
-    conditions.retain(|condition| json::text(condition, &["type"]) != "PodScheduled");
-    conditions.push(json!({ "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": ctx.timestamp() }));
-    let mut conditions = Value::Array(conditions);
-    json::drop_nulls(&mut conditions);
+    conditions.retain(|old| json::text(old, &["type"]) != json::text(&condition, &["type"]));
+    conditions.push(condition);
     json::set(json::child(pod, "status"), "conditions", conditions);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::{BINDING, DELETE_OPTIONS, PATCH, SCALE, STATUS, reference};
+use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, reference};
 use super::{group_version_kind, root};
 use crate::{Kind, Subresource};
 
@@ -249,6 +249,7 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         }
         Subresource::Scale => (group_version_kind("autoscaling", "v1", "Scale"), SCALE),
         Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
+        Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             let options = subresource.options(row).unwrap_or(row.kind);
             (group_version_kind("", "v1", options), row.schema)
@@ -274,7 +275,9 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
             operation("put", "put", WRITE, Some(schema)),
             operation("patch", "patch", PATCHING, Some(PATCH)),
         ],
-        Subresource::Binding => vec![operation("post", "post", WRITE, Some(schema))],
+        Subresource::Binding | Subresource::Eviction => {
+            vec![operation("post", "post", WRITE, Some(schema))]
+        }
         Subresource::Finalize => vec![operation("put", "put", WRITE, Some(schema))],
         Subresource::Log => vec![operation("get", "get", LOG, None)],
         Subresource::Exec => connect(&["get", "post"], EXEC),

@@ -17,6 +17,7 @@ pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
+pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 
 /// The types of the rows, by name.
 pub(super) fn schemas(rows: &[&Kind]) -> Value {
@@ -25,8 +26,10 @@ pub(super) fn schemas(rows: &[&Kind]) -> Value {
     for (name, schema) in scalars() {
         out.insert(name.to_owned(), schema);
     }
-    let mut wanted: Vec<String> =
-        [STATUS, DELETE_OPTIONS, SCALE, BINDING].iter().map(ToString::to_string).collect();
+    let mut wanted: Vec<String> = [STATUS, DELETE_OPTIONS, SCALE, BINDING, EVICTION]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     for row in rows {
         wanted.extend([row.schema.to_owned(), format!("{}List", row.schema)]);
     }
@@ -94,6 +97,7 @@ fn kinds_of(name: &str) -> Vec<Value> {
         }
         SCALE => return vec![group_version_kind("autoscaling", "v1", "Scale")],
         BINDING => return vec![group_version_kind("", "v1", "Binding")],
+        EVICTION => return vec![group_version_kind("policy", "v1", "Eviction")],
         _ => {}
     }
     let row_name = name.strip_suffix("List").unwrap_or(name);

@@ -155,6 +155,7 @@ pub(super) const PODS: Kind = Kind {
         Subresource::PortForward,
         Subresource::Proxy,
         Subresource::Binding,
+        Subresource::Eviction,
     ],
     columns: pod::POD,
     selectable: selectable::POD,

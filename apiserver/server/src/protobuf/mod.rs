@@ -1,24 +1,26 @@
-//! Request bodies in the Kubernetes protobuf encoding, as typed Go clients (`kubectl create namespace` among them) send
-//! them, read as JSON.
+//! Objects in the Kubernetes protobuf encoding, as typed Go clients (`kubectl create namespace` among them) send them,
+//! read as JSON; and answers for those who take nothing else (`encode`).
 //!
-//! Knows: the envelope, the wire format, the numbers of fields (`numbers.txt`); what a field is called and what type it
-//! has is the field table's. Refuses to know: the other direction; every client that sends this accepts JSON.
+//! Knows: the envelope, the wire format, Go's structs (`table`); what type a field has is the field table's. Refuses to
+//! know: what an object means.
 //!
-//! Go writes zero values of plain fields too. Empty text means absent there and is dropped; numbers and booleans are
-//! kept, for optional ones mean what they say.
+//! Go writes the zero of every field that is no pointer, and leaves it out of JSON unless the field must be there. So it
+//! is left out here: an object is the same however it was sent.
 
+mod encode;
+pub(crate) mod table;
 mod wire;
-
-use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leme_meta::Status;
-use leme_meta::schema::{FieldType, Schemas, TypeDef};
+use leme_meta::schema::{Field, FieldType, Schemas, TypeDef};
 use serde_json::{Map, Value};
 
+use table::Numbered;
 use wire::{Payload, Reader, Result, Wrong};
+
+pub(crate) use encode::{encode, frame};
 
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -26,62 +28,26 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
 /// Objects nest far less; a hostile body must not exhaust the stack.
 const MAX_DEPTH: usize = 64;
-/// Optional text that means something when it is empty.
-const KEEP_EMPTY: [&str; 1] = ["storageClassName"];
 
-const PREFIXES: [(&str, &str); 6] = [
-    ("c", "io.k8s.api.core.v1."),
-    ("m", "io.k8s.apimachinery.pkg.apis.meta.v1."),
-    ("as", "io.k8s.api.autoscaling.v1."),
-    ("co", "io.k8s.api.coordination.v1."),
-    ("di", "io.k8s.api.discovery.v1."),
-    ("po", "io.k8s.api.policy.v1."),
-];
 /// Kinds that are sent but not stored.
-const PASSING: [(&str, &str); 3] = [
+const PASSING: [(&str, &str); 5] = [
     ("DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"),
+    ("Status", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
     ("Binding", "io.k8s.api.core.v1.Binding"),
+    ("Eviction", "io.k8s.api.policy.v1.Eviction"),
     ("Scale", "io.k8s.api.autoscaling.v1.Scale"),
 ];
 
-/// What a number stands for.
-enum Numbered {
-    Field(String),
-    /// The fields of another message, inlined.
-    Inline(String),
+/// The type of a kind in the field table.
+pub(crate) fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
+    let (group, version) = leme_meta::gvk::split_api_version(api_version);
+    let stored = leme_kinds::by_kind(group, version, kind).map(|row| row.schema);
+    stored.or_else(|| PASSING.iter().find(|(known, _)| *known == kind).map(|(_, schema)| *schema))
 }
 
-type Numbers = HashMap<String, HashMap<u32, Numbered>>;
-
-/// The table of numbers; it is part of the program and was checked by a test.
-fn numbers() -> &'static Numbers {
-    static NUMBERS: OnceLock<Numbers> = OnceLock::new();
-    NUMBERS.get_or_init(|| parse_numbers(include_str!("numbers.txt")))
-}
-
-fn full_name(short: &str) -> String {
-    let (prefix, name) = short.split_once(':').unwrap_or(("", short));
-    let package =
-        PREFIXES.iter().find(|(known, _)| *known == prefix).map_or("", |(_, package)| package);
-    format!("{package}{name}")
-}
-
-fn parse_numbers(text: &str) -> Numbers {
-    let mut table = Numbers::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let mut words = line.split_ascii_whitespace();
-        let Some(message) = words.next() else { continue };
-        let fields = words.filter_map(|word| {
-            let (name, number) = word.split_once('=')?;
-            let numbered = match name.strip_prefix('+') {
-                Some(inline) => Numbered::Inline(full_name(inline)),
-                None => Numbered::Field(name.to_owned()),
-            };
-            Some((number.parse().ok()?, numbered))
-        });
-        table.insert(full_name(message), fields.collect());
-    }
-    table
+/// Whether objects of a type have this encoding.
+pub(crate) fn has(schema: &str) -> bool {
+    table::message(schema).is_some()
 }
 
 /// The object of a body, as JSON.
@@ -112,13 +78,9 @@ fn object(body: &[u8]) -> Result<Value> {
             _ => {}
         }
     }
-    let (group, version) = leme_meta::gvk::split_api_version(&api_version);
-    let schema = match PASSING.iter().find(|(passing, _)| *passing == kind) {
-        Some((_, schema)) => *schema,
-        None => leme_kinds::by_kind(group, version, &kind).ok_or(Wrong("unknown kind"))?.schema,
-    };
-    let decoder = Decoder { schemas: leme_kinds::schemas(), numbers: numbers() };
-    let mut fields = decoder.message(schema, raw, 0)?;
+    let schema = schema_of(&api_version, &kind).ok_or(Wrong("unknown kind"))?;
+    let decoder = Decoder { schemas: leme_kinds::schemas() };
+    let (mut fields, _) = decoder.message(schema, raw, 0)?;
     fields.insert("apiVersion".to_owned(), api_version.into());
     fields.insert("kind".to_owned(), kind.into());
     Ok(Value::Object(fields))
@@ -126,15 +88,20 @@ fn object(body: &[u8]) -> Result<Value> {
 
 struct Decoder {
     schemas: &'static Schemas,
-    numbers: &'static Numbers,
 }
 
 impl Decoder {
-    fn message(&self, name: &str, bytes: &[u8], depth: usize) -> Result<Map<String, Value>> {
+    /// A struct, and whether anything is said in it: whether it is more than what Go's variables begin with.
+    fn message(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        depth: usize,
+    ) -> Result<(Map<String, Value>, bool)> {
         let schema = self.schemas.get(name).ok_or(Wrong("a type that has no schema"))?;
         let mut out = Map::new();
-        self.fields(schema, name, bytes, depth, &mut out)?;
-        Ok(out)
+        let said = self.fields(schema, name, bytes, depth, &mut out)?;
+        Ok((out, said))
     }
 
     /// Reads the fields of the message `name` into an object of the type `schema`, which differs for inlined messages.
@@ -145,38 +112,41 @@ impl Decoder {
         bytes: &[u8],
         depth: usize,
         out: &mut Map<String, Value>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if depth > MAX_DEPTH {
             return Err(Wrong("exceeded max depth"));
         }
-        let numbers = self.numbers.get(name);
+        let mut said = false;
+        let message = table::message(name);
         for field in Reader::new(bytes) {
             let (number, payload) = field?;
-            match numbers.and_then(|numbers| numbers.get(&number)) {
+            match message.and_then(|message| message.numbered(number)) {
                 // A field of a newer version: dropped, as every protobuf decoder does.
                 None => {}
                 Some(Numbered::Inline(inline)) => {
-                    self.fields(schema, inline, payload.bytes()?, depth + 1, out)?;
+                    said |= self.fields(schema, inline, payload.bytes()?, depth + 1, out)?;
                 }
-                Some(Numbered::Field(field)) => {
-                    if let Some(known) = schema.field(field) {
-                        self.field(field, &known.type_, payload, depth, out)?;
+                Some(Numbered::Field { name, pointer }) => {
+                    if let Some(known) = schema.field(name) {
+                        said |= self.field(known, *pointer, payload, depth, out)?;
                     }
                 }
             }
         }
-        Ok(())
+        Ok(said)
     }
 
+    /// Reads a field, and tells whether it says anything.
     fn field(
         &self,
-        name: &str,
-        type_: &FieldType,
+        field: &Field,
+        pointer: bool,
         payload: Payload<'_>,
         depth: usize,
         out: &mut Map<String, Value>,
-    ) -> Result<()> {
-        match type_ {
+    ) -> Result<bool> {
+        let name = field.name.as_str();
+        match &field.type_ {
             FieldType::List(element) => {
                 let value = self.value(element, payload, depth)?;
                 if let Value::Array(list) =
@@ -193,15 +163,25 @@ impl Decoder {
                     map.insert(key, value);
                 }
             }
-            _ => {
-                let value = self.value(type_, payload, depth)?;
-                let absent = value.is_null() || (value == "" && !KEEP_EMPTY.contains(&name));
-                if !absent {
+            type_ => {
+                let (value, said) = match type_ {
+                    FieldType::Ref(inner) => {
+                        let (fields, said) = self.message(inner, payload.bytes()?, depth + 1)?;
+                        (Value::Object(fields), said)
+                    }
+                    _ => {
+                        let value = self.value(type_, payload, depth)?;
+                        let said = !is_zero(type_, &value);
+                        (value, said)
+                    }
+                };
+                if (said || pointer || field.required) && !value.is_null() {
                     out.insert(name.to_owned(), value);
                 }
+                return Ok(said || pointer);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn entry(&self, element: &FieldType, bytes: &[u8], depth: usize) -> Result<(String, Value)> {
@@ -234,10 +214,23 @@ impl Decoder {
             FieldType::MicroTime => time(payload.bytes()?, leme_meta::time::micros)?,
             FieldType::Raw => raw(payload.bytes()?)?,
             FieldType::Ref(name) => {
-                Value::Object(self.message(name, payload.bytes()?, depth + 1)?)
+                let (fields, _) = self.message(name, payload.bytes()?, depth + 1)?;
+                Value::Object(fields)
             }
             FieldType::List(_) | FieldType::Map(_) => return Err(Wrong("a list of lists")),
         })
+    }
+}
+
+/// Whether a value is what Go's variables begin with.
+fn is_zero(type_: &FieldType, value: &Value) -> bool {
+    match (type_, value) {
+        (FieldType::Quantity, Value::String(text)) => matches!(text.as_str(), "" | "0"),
+        (_, Value::String(text)) => text.is_empty(),
+        (_, Value::Number(number)) => number.as_f64() == Some(0.0),
+        (_, Value::Bool(flag)) => !flag,
+        (_, Value::Null) => true,
+        _ => false,
     }
 }
 
@@ -283,75 +276,4 @@ fn raw(bytes: &[u8]) -> Result<Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
-        out.extend_from_slice(bytes);
-        out
-    }
-
-    fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-        let type_meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
-        [MAGIC.to_vec(), field(1, &type_meta), field(2, raw)].concat()
-    }
-
-    #[test]
-    fn a_config_map_is_read() {
-        let label = field(11, &[field(1, b"app"), field(2, b"x")].concat());
-        let metadata = [field(1, b"web"), field(2, b""), field(8, b""), label].concat();
-        let data = field(2, &[field(1, b"k"), field(2, b"v")].concat());
-        let body = envelope("v1", "ConfigMap", &[field(1, &metadata), data].concat());
-        assert_eq!(
-            decode(&body).unwrap(),
-            json!({
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": { "name": "web", "labels": { "app": "x" } },
-                "data": { "k": "v" },
-            })
-        );
-    }
-
-    #[test]
-    fn every_number_names_a_field_of_the_table_and_every_stored_core_kind_has_numbers() {
-        let schemas = leme_kinds::schemas();
-        for (name, fields) in numbers() {
-            let Some(schema) = schemas.get(name) else { continue };
-            for numbered in fields.values() {
-                match numbered {
-                    Numbered::Field(field) => {
-                        assert!(schema.field(field).is_some(), "{name}.{field}")
-                    }
-                    Numbered::Inline(inline) => {
-                        assert!(numbers().contains_key(inline), "{name} {inline}")
-                    }
-                }
-            }
-        }
-        for kind in leme_kinds::KINDS.iter().filter(|kind| !kind.group.contains("openshift")) {
-            assert!(numbers().contains_key(kind.schema), "{}", kind.schema);
-        }
-    }
-
-    #[test]
-    fn garbage_is_refused_and_never_panics() {
-        for body in [
-            &b""[..],
-            b"k8s",
-            b"{}",
-            b"k8s\0",
-            b"k8s\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        ] {
-            assert_eq!(decode(body).unwrap_err().code, 400);
-        }
-        let body = envelope("v1", "Pod", &field(2, &field(7, &field(7, b"\x80"))));
-        for cut in 0..body.len() {
-            let _ = decode(&body[..cut]);
-        }
-        assert_eq!(decode(&envelope("v1", "Nope", b"")).unwrap_err().code, 400);
-    }
-}
+mod tests;

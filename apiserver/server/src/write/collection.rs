@@ -3,12 +3,11 @@
 //! Knows: that a page may be asked for as of a list, and that an object which is gone already is no error. Refuses to
 //! know: what holds an object.
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use http::HeaderMap;
 use leme_meta::Status;
 
+use super::Input;
 use super::delete::delete_options;
 use crate::answer::Answer;
 use crate::api::Api;
@@ -23,10 +22,9 @@ impl Api {
     pub(crate) async fn delete_collection(
         &self,
         request: &ResourceRequest,
-        headers: &HeaderMap,
-        body: Bytes,
+        input: Input,
     ) -> Result<Answer, Status> {
-        let options = delete_options(request, headers, body)?;
+        let options = delete_options(request, &input.headers, input.body)?;
         let page = match self.page(request).await? {
             Ok(page) => page,
             Err(expired) => return Ok(expired),
@@ -43,6 +41,6 @@ impl Api {
             requests.iter().map(|one| self.delete_object(one, &options).boxed()).collect();
         let done = futures::stream::iter(deletes).buffered(AT_ONCE);
         done.try_for_each(|_| futures::future::ready(Ok(()))).await?;
-        page.shown(request, headers)
+        page.shown(request, input.wanted)
     }
 }

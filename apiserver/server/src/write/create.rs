@@ -2,17 +2,17 @@
 //!
 //! Knows: generated names are tried again, doubled ones refused. Refuses to know: what makes an object valid.
 
-use bytes::Bytes;
-use http::HeaderMap;
 use leme_kinds::Subresource;
 use leme_meta::Status;
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
-use super::{WriteOptions, canonical, options, set_revision, written};
+use super::{Input, WriteOptions, canonical, options, set_revision, written};
 use crate::admit;
-use crate::answer::{self, Answer, write_failed};
+use crate::answer::{Answer, write_failed};
 use crate::api::Api;
+use crate::negotiate::Representation;
+use crate::present;
 use crate::request::ResourceRequest;
 
 /// Generated names are random: that so many in a row are taken does not happen by chance.
@@ -30,17 +30,20 @@ impl Api {
     pub(crate) async fn create(
         &self,
         request: &ResourceRequest,
-        headers: &HeaderMap,
-        body: Bytes,
+        input: Input,
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
-        if request.subresource == Some(Subresource::Binding) {
-            return self.bind(request, headers, body, &options).await;
+        match request.subresource {
+            Some(Subresource::Binding) => return self.bind(request, input, &options).await,
+            Some(Subresource::Eviction) => return self.evict(request, input, &options).await,
+            _ => {}
         }
-        let decoded = options::object(request.kind, request.kind.schema, headers, body, &options)?;
+        let Input { headers, body, wanted, .. } = input;
+        let schema = request.kind.schema;
+        let decoded = options::object(request.kind, schema, &headers, body, &options)?;
         let (value, mut warnings) = self.create_object(request, decoded.value, &options).await?;
         warnings.splice(0..0, decoded.warnings);
-        Ok(written(request, 201, &value, &warnings))
+        written(request, wanted, 201, value, &warnings)
     }
 
     /// Creates an object from its decoded body; the answer carries its resourceVersion.
@@ -70,7 +73,8 @@ impl Api {
                 return Ok((new, warnings));
             }
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            match self.write_as(class, &key, canonical(&new), Expect::Absent).await {
+            let bytes = canonical(request.kind, &new);
+            match self.write_as(class, &key, bytes, Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
                     reservation.written(&self.cache, revision).await;
                     set_revision(&mut new, revision);
@@ -92,11 +96,10 @@ impl Api {
     async fn bind(
         &self,
         request: &ResourceRequest,
-        headers: &HeaderMap,
-        body: Bytes,
+        input: Input,
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
-        let json = crate::body::to_json(&crate::body::media_type(headers), body)?;
+        let json = crate::body::to_json(&crate::body::media_type(&input.headers), input.body)?;
         let (binding, _) = options::parsed(&json)?;
         let context = self.context(request, options);
         self.change(request, options.dry_run, |stored, _| {
@@ -104,7 +107,15 @@ impl Api {
         })
         .await?
         .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
-        let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-        Ok(answer::value(201, &done))
+        carried_out(request, &input.wanted)
     }
+}
+
+/// The answer to what is only carried out.
+pub(super) fn carried_out(
+    request: &ResourceRequest,
+    wanted: &Representation,
+) -> Result<Answer, Status> {
+    let done = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    present::object(request, *wanted, 201, done)
 }

@@ -4,20 +4,19 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use leme_access::Identity;
 use leme_meta::{FieldError, Gvk, Path, Status};
-use leme_registry::{DeleteOptions, Deletion};
+use leme_registry::{Context, DeleteOptions, Deletion};
 use leme_store::Outcome;
 use serde_json::{Value, json};
 
 use super::options::{self, Validation};
-use super::{Change, Done, Stored, WriteOptions};
+use super::{Change, Done, Input, Stored, WriteOptions};
 use crate::admit;
 use crate::answer::{Answer, read_failed, write_failed};
 use crate::api::Api;
-use crate::body;
-use crate::read::shown;
+use crate::negotiate::Representation;
 use crate::request::ResourceRequest;
+use crate::{body, present};
 
 /// The options of a delete: its body, or without one its query.
 pub(super) fn delete_options(
@@ -40,15 +39,13 @@ impl Api {
     /// DELETE of an object.
     pub(crate) async fn delete(
         &self,
-        identity: &Identity,
         request: &ResourceRequest,
-        headers: &HeaderMap,
-        body: Bytes,
+        input: Input,
     ) -> Result<Answer, Status> {
-        let options = delete_options(request, headers, body)?;
+        let options = delete_options(request, &input.headers, input.body)?;
         if options.ignore_read_error {
-            admit::authorize_unsafe_delete(identity, request)?;
-            return self.delete_unreadable(request).await;
+            admit::authorize_unsafe_delete(&input.who, request)?;
+            return self.delete_unreadable(request, input.wanted).await;
         }
         let done = self
             .delete_object(request, &options)
@@ -60,11 +57,15 @@ impl Api {
             }
             done => done.value(),
         };
-        Ok(shown(request, &value))
+        present::object(request, input.wanted, 200, value)
     }
 
     /// Removes what nobody can read: no precondition, no finalizer, no grace.
-    async fn delete_unreadable(&self, request: &ResourceRequest) -> Result<Answer, Status> {
+    async fn delete_unreadable(
+        &self,
+        request: &ResourceRequest,
+        wanted: Representation,
+    ) -> Result<Answer, Status> {
         admit::lifecycle(self, request, "delete", &request.name).await?;
         let key = request.key();
         loop {
@@ -79,7 +80,7 @@ impl Api {
             let deleted =
                 self.store.delete(&key, entry.mod_revision).await.map_err(write_failed)?;
             if let Outcome::Done(_) = deleted {
-                return Ok(shown(request, &gone(request, &Value::Null)));
+                return present::object(request, wanted, 200, gone(request, &Value::Null));
             }
         }
     }
@@ -90,13 +91,34 @@ impl Api {
         request: &ResourceRequest,
         options: &DeleteOptions,
     ) -> Result<Option<Done>, Status> {
+        self.end_object(request, options, |_, _| {}).await
+    }
+
+    /// The same at the wish of somebody else than the object's owner: where the object goes on for a while, it says so.
+    pub(super) async fn evict_object(
+        &self,
+        request: &ResourceRequest,
+        options: &DeleteOptions,
+    ) -> Result<Option<Done>, Status> {
+        self.end_object(request, options, Api::strategy(request.kind).evicted).await
+    }
+
+    async fn end_object(
+        &self,
+        request: &ResourceRequest,
+        options: &DeleteOptions,
+        told: fn(&mut Value, &Context),
+    ) -> Result<Option<Done>, Status> {
         admit::lifecycle(self, request, "delete", &request.name).await?;
         let write = WriteOptions { dry_run: options.dry_run, validation: Validation::Ignore };
         let context = self.context(request, &write);
         self.change(request, options.dry_run, |stored, _| {
             Ok(match leme_registry::delete(&context, options, &stored.value, stored.revision)? {
                 Deletion::Remove => Change::Remove,
-                Deletion::Mark(value) => Change::Put(value),
+                Deletion::Mark(mut value) => {
+                    told(&mut value, &context);
+                    Change::Put(value)
+                }
                 Deletion::AlreadyMarked => Change::Unchanged,
             })
         })

@@ -6,11 +6,14 @@
 mod collection;
 mod create;
 mod delete;
+mod evict;
 mod options;
 mod patch;
 mod update;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_registry::{Context, Strategy, Target, Write};
@@ -20,13 +23,23 @@ use serde_json::Value;
 use crate::allocate::Reservation;
 use crate::answer::{self, Answer, read_failed, write_failed};
 use crate::api::Api;
-use crate::read::pretty;
+use crate::negotiate::Representation;
 use crate::request::ResourceRequest;
+use crate::{ordered, present};
 
 pub(crate) use options::WriteOptions;
 
 /// How often a write is tried that always finds another one has been there before.
 const TRIES: usize = 32;
+
+/// A write as its client sent it, the body read.
+pub(crate) struct Input {
+    pub who: Identity,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// How the answer shall look; it has been found to be possible.
+    pub wanted: Representation,
+}
 
 /// An object as the store or the cache has it.
 pub(crate) struct Stored {
@@ -119,9 +132,10 @@ pub(crate) fn set_revision(value: &mut Value, revision: u64) {
     );
 }
 
-/// The bytes that are stored: without resourceVersion, which is the store's own revision.
-pub(crate) fn canonical(value: &Value) -> Bytes {
-    Bytes::from(value.to_string())
+/// The bytes that are stored, in the order in which they are read: without resourceVersion, which is the store's own
+/// revision.
+pub(crate) fn canonical(kind: &Kind, value: &Value) -> Bytes {
+    ordered::object(kind.schema, value)
 }
 
 impl Api {
@@ -200,7 +214,8 @@ impl Api {
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
                 Change::Put(new) => {
                     let class = class(request, &stored.value, &new);
-                    self.put(&key, new, stored.revision, class, reservation).await?
+                    let bytes = canonical(request.kind, &new);
+                    self.put(&key, new, bytes, stored.revision, class, reservation).await?
                 }
                 Change::Remove => self.remove(&key, stored).await?,
             };
@@ -219,11 +234,12 @@ impl Api {
         &self,
         key: &str,
         mut new: Value,
+        bytes: Bytes,
         revision: u64,
         class: Class,
         reservation: Reservation<'_>,
     ) -> Result<Result<Done, Option<Entry>>, Status> {
-        match self.write_as(class, key, canonical(&new), Expect::Revision(revision)).await {
+        match self.write_as(class, key, bytes, Expect::Revision(revision)).await {
             Ok(Outcome::Done(revision)) => {
                 reservation.written(&self.cache, revision).await;
                 set_revision(&mut new, revision);
@@ -280,17 +296,14 @@ fn class(request: &ResourceRequest, old: &Value, new: &Value) -> Class {
 /// The object that a write came to, as the client wants to see it.
 pub(crate) fn written(
     request: &ResourceRequest,
+    wanted: Representation,
     code: u16,
-    value: &Value,
+    value: Value,
     warnings: &[String],
-) -> Answer {
-    let mut answer = if pretty(request) {
-        answer::json(code, serde_json::to_string_pretty(value).unwrap_or_default())
-    } else {
-        answer::value(code, value)
-    };
+) -> Result<Answer, Status> {
+    let mut answer = present::object(request, wanted, code, value)?;
     answer::warn(&mut answer, warnings);
-    answer
+    Ok(answer)
 }
 
 /// Five random characters that spell no words, for generated names.

@@ -9,7 +9,7 @@ use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
 use leme_registry::Target;
 use serde_json::Value;
 
-use super::{Stored, WriteOptions, target, warnings_about, written};
+use super::{Input, Stored, WriteOptions, target, warnings_about, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
@@ -80,12 +80,11 @@ impl Api {
     pub(crate) async fn patch(
         &self,
         request: &ResourceRequest,
-        headers: &HeaderMap,
-        body: Bytes,
+        input: Input,
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
         let target = target(request);
-        let (patch, doubled) = Patch::read(headers, body)?;
+        let (patch, doubled) = Patch::read(&input.headers, input.body)?;
         let doubled = options.met(doubled).map_err(|error| patch.refused(&Value::Null, &error))?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
@@ -114,7 +113,7 @@ impl Api {
         warnings.splice(0..0, doubled);
         let value = self.shown_target(request, target, changed)?;
         warnings.extend(told);
-        Ok(written(request, 200, &value, &warnings))
+        written(request, input.wanted, 200, value, &warnings)
     }
 }
 

@@ -2,14 +2,11 @@
 //!
 //! Knows: PUT of what is absent creates it where the kind allows and who asks may create. Refuses to know: which fields may change.
 
-use bytes::Bytes;
-use http::HeaderMap;
-use leme_access::Identity;
 use leme_meta::Status;
 use leme_registry::Target;
 use serde_json::Value;
 
-use super::{Done, WriteOptions, options, target, warnings_about, written};
+use super::{Done, Input, WriteOptions, options, target, warnings_about, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
@@ -19,15 +16,14 @@ impl Api {
     /// PUT of an object or a subresource.
     pub(crate) async fn update(
         &self,
-        who: &Identity,
         request: &ResourceRequest,
-        headers: &HeaderMap,
-        body: Bytes,
+        input: Input,
     ) -> Result<Answer, Status> {
+        let Input { who, headers, body, wanted } = input;
         let options = WriteOptions::of(request)?;
         let target = target(request);
         let schema = if target == Target::Scale { "" } else { request.kind.schema };
-        let decoded = options::object(request.kind, schema, headers, body, &options)?;
+        let decoded = options::object(request.kind, schema, &headers, body, &options)?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
         let mut told = Vec::new();
@@ -51,13 +47,13 @@ impl Api {
             Some(done) => {
                 let value = self.shown_target(request, target, done)?;
                 warnings.extend(told);
-                Ok(written(request, 200, &value, &warnings))
+                written(request, wanted, 200, value, &warnings)
             }
             None if strategy.create_on_update && target == Target::Main => {
-                admit::authorize(who, request, Verb::Create)?;
+                admit::authorize(&who, request, Verb::Create)?;
                 let (value, more) = self.create_object(request, decoded.value, &options).await?;
                 warnings.extend(more);
-                Ok(written(request, 201, &value, &warnings))
+                written(request, wanted, 201, value, &warnings)
             }
             None => Err(Status::not_found(&request.gvr(), &request.name)),
         }

@@ -14,6 +14,11 @@ pub fn splice_resource_version(json: &[u8], revision: u64) -> Option<Vec<u8>> {
     if let Some(old) = find_member(json, metadata.value, "resourceVersion") {
         return Some([&json[..old.value], b"\"", digits, b"\"", &json[old.end..]].concat());
     }
+    // Where Go writes it: behind the uid.
+    if let Some(uid) = find_member(json, metadata.value, "uid") {
+        let (before, after) = json.split_at(uid.end);
+        return Some([before, b",\"resourceVersion\":\"", digits, b"\"", after].concat());
+    }
     let (before, after) = json.split_at(metadata.value + 1);
     let more = after.get(skip_space(after, 0)) != Some(&b'}');
     let end: &[u8] = if more { b"\"," } else { b"\"" };

@@ -1,0 +1,150 @@
+//! Documents as the client wants to see them: whole, cut down to metadata, or as a Table; as JSON, YAML or protobuf.
+//!
+//! Knows: how each is made of a value. Refuses to know: what was asked for and whether it may be seen.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use leme_kinds::Subresource;
+use leme_meta::Status;
+use serde_json::{Value, json};
+
+use crate::answer::{self, Answer};
+use crate::body::Body;
+use crate::negotiate::{self, Encoding, Form, Offer, Representation, Shape};
+use crate::request::{ResourceRequest, Verb};
+use crate::{ordered, protobuf, table};
+
+/// What can be had as the answer to a request.
+pub(crate) fn offer(request: &ResourceRequest) -> Offer {
+    let form = match request.verb {
+        Verb::Watch => Form::Watch,
+        Verb::List | Verb::DeleteCollection => Form::List,
+        _ => Form::Object,
+    };
+    // What is only carried out has no rows.
+    let carried_out =
+        matches!(request.subresource, Some(Subresource::Binding | Subresource::Eviction));
+    Offer {
+        form,
+        kind: request.kind.kind,
+        protobuf: protobuf::has(request.kind.schema),
+        table: !carried_out,
+    }
+}
+
+/// The representation that a request asks for; 406 if it is not to be had.
+pub(crate) fn wanted(
+    request: &ResourceRequest,
+    headers: &http::HeaderMap,
+) -> Result<Representation, Status> {
+    let wanted = negotiate::representation(headers, offer(request))?;
+    if matches!(wanted.shape, Shape::Table(_)) {
+        negotiate::include(request.query.get("includeObject"))?;
+    }
+    Ok(wanted)
+}
+
+/// Whether the client wants indented JSON.
+pub(crate) fn pretty(request: &ResourceRequest) -> bool {
+    request.query.has("pretty") && request.query.flag("pretty")
+}
+
+/// One object, or the Status that stands for it, as the client wants to see it.
+pub(crate) fn object(
+    request: &ResourceRequest,
+    wanted: Representation,
+    code: u16,
+    value: Value,
+) -> Result<Answer, Status> {
+    let shown = match wanted.shape {
+        // A Status tells what became of the request, whatever was to be shown.
+        _ if value["kind"] == "Status" => value,
+        Shape::Plain => value,
+        Shape::Metadata(version) => table::partial(value, version),
+        Shape::Table(version) => {
+            let include = negotiate::include(request.query.get("includeObject"))?;
+            let metadata = json!({ "resourceVersion": value["metadata"]["resourceVersion"] });
+            let row = table::row(request.kind, value, include, Timestamp::now(), version);
+            table::table(Some(table::columns(request.kind)), metadata, vec![row], version)
+        }
+    };
+    document(request, wanted.encoding, code, &shown)
+}
+
+/// A whole document in an encoding.
+pub(crate) fn document(
+    request: &ResourceRequest,
+    encoding: Encoding,
+    code: u16,
+    value: &Value,
+) -> Result<Answer, Status> {
+    let bytes = match encoding {
+        Encoding::Json if pretty(request) => ordered::pretty(value),
+        other => encoded(other, value)?,
+    };
+    Ok(answer::with_body(code, encoding.media_type(), Body::whole(bytes)))
+}
+
+/// A document's bytes.
+pub(crate) fn encoded(encoding: Encoding, value: &Value) -> Result<Bytes, Status> {
+    match encoding {
+        Encoding::Json => Ok(ordered::document(value)),
+        Encoding::Yaml => serde_saphyr::to_string(value).map(Bytes::from).map_err(Status::internal),
+        Encoding::Protobuf => {
+            let bytes = protobuf::encode(value).map(Bytes::from);
+            bytes.ok_or_else(|| Status::internal("the document has no protobuf encoding"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn back(yaml: &Bytes) -> Value {
+        let json = crate::body::to_json("application/yaml", yaml.clone());
+        serde_json::from_slice(&json.unwrap_or_else(|error| panic!("{error}: {yaml:?}"))).unwrap()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_comes_back_from_yaml(text in "[ a-z\n:#'\"|>é-]{0,200}", key in "[a-z:# -]{1,9}") {
+            let value = json!({ "kind": "List", "items": [text, { key: text }] });
+            let yaml = encoded(Encoding::Yaml, &value).unwrap();
+            proptest::prop_assert_eq!(back(&yaml), value, "{:?}", yaml);
+        }
+    }
+
+    // Clients of YAML 1.1 read words as truth values and leading zeros as octal.
+    #[test]
+    fn text_stays_text_in_yaml() {
+        let texts = [
+            "yes",
+            "no",
+            "on",
+            "off",
+            "y",
+            "true",
+            "null",
+            "~",
+            "",
+            "0644",
+            "1e3",
+            "1_0",
+            "0x1f",
+            "12:30:45",
+            "2026-01-02",
+            "a: b",
+            "- a",
+            "a\nb",
+            "# c",
+        ];
+        let value = json!({ "kind": "List", "items": texts });
+        let yaml = encoded(Encoding::Yaml, &value).unwrap();
+        assert_eq!(back(&yaml), value, "{}", String::from_utf8_lossy(&yaml));
+        let text = String::from_utf8(yaml.to_vec()).unwrap();
+        for word in ["yes", "no", "on", "off", "y", "0644"] {
+            assert!(!text.lines().any(|line| line == format!("- {word}")), "{word}: {text}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What clients may have answers in: whole objects, metadata, Tables; JSON, YAML, protobuf; of reads and of writes.
+
+mod common;
+
+use common::*;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const JSON: &str = "application/json";
+
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": { "containers": [{ "name": "c", "image": "i:1" }] },
+    })
+}
+
+async fn send(
+    api: &Harness,
+    method: &str,
+    path: &str,
+    media: &str,
+    accept: &str,
+    body: &Value,
+) -> Read {
+    let headers = [("content-type", media), ("accept", accept)];
+    api.raw(method, path, &headers, body.to_string().as_bytes()).await
+}
+
+async fn get(api: &Harness, path: &str, accept: &str) -> Read {
+    api.raw("GET", path, &[("accept", accept)], b"").await
+}
+
+// Red when writes answer with the object whatever is asked for.
+#[tokio::test]
+async fn writes_are_answered_in_what_the_client_takes() {
+    let api = Harness::start().await;
+    let path = format!("{PODS}/p");
+    let created = send(&api, "POST", PODS, JSON, METADATA, &pod("p")).await;
+    assert_eq!((created.code, &created.json()["kind"]), (201, &json!("PartialObjectMetadata")));
+    assert_eq!(created.json()["metadata"]["name"], "p");
+    let labels = json!({ "metadata": { "labels": { "a": "b" } } });
+    let table = send(&api, "PATCH", &path, MERGE, TABLE, &labels).await.ok();
+    assert_eq!((&table["kind"], &table["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
+    assert_eq!(table["rows"][0]["cells"][0], "p");
+    assert_eq!(table["rows"][0]["object"]["metadata"]["labels"], json!({ "a": "b" }));
+    let object = api.get(&path).await.ok();
+    let put = send(&api, "PUT", &path, JSON, "application/yaml", &object).await;
+    assert_eq!(put.headers["content-type"], "application/yaml");
+    let text = String::from_utf8(put.body.to_vec()).unwrap();
+    assert!(text.starts_with("apiVersion: v1\nkind: Pod\nmetadata:\n"), "{text}");
+    let beta = TABLE.replace("v=v1", "v=v1beta1");
+    let table = send(&api, "DELETE", &path, JSON, &beta, &json!({})).await.ok();
+    assert_eq!(table["apiVersion"], "meta.k8s.io/v1beta1");
+    assert_eq!(table["rows"][0]["object"]["apiVersion"], "meta.k8s.io/v1beta1");
+    // A Status stays one.
+    api.post(CONFIG_MAPS, &config_map("m")).await.ok();
+    let gone =
+        send(&api, "DELETE", &format!("{CONFIG_MAPS}/m"), JSON, TABLE, &json!({})).await.ok();
+    assert_eq!((&gone["kind"], &gone["status"]), (&json!("Status"), &json!("Success")));
+    for name in ["a", "b"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await.ok();
+    }
+    let list = METADATA.replace("Metadata;", "MetadataList;");
+    let gone = send(&api, "DELETE", CONFIG_MAPS, JSON, &list, &json!({})).await.ok();
+    assert_eq!(
+        (&gone["kind"], gone["items"].as_array().unwrap().len()),
+        (&json!("PartialObjectMetadataList"), 2)
+    );
+}
+
+// Red when the answer is made after the write: the refusal came, and the object too.
+#[tokio::test]
+async fn what_cannot_be_shown_is_not_done() {
+    let api = Harness::start().await;
+    let path = format!("{PODS}/p");
+    let refused = |read: Read| {
+        assert_eq!(read.code, 406, "{:?}", read.body);
+        read.refused().2
+    };
+    let html = "text/html";
+    let served = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+    assert_eq!(refused(send(&api, "POST", PODS, JSON, html, &pod("p")).await), served);
+    assert_eq!(api.get(&path).await.code, 404);
+    let before = api.post(PODS, &pod("p")).await.ok();
+    let list = METADATA.replace("Metadata;", "MetadataList;");
+    for (method, media, accept, body) in [
+        ("PUT", JSON, html, before.clone()),
+        ("PATCH", MERGE, list.as_str(), json!({ "metadata": { "labels": { "a": "b" } } })),
+        ("DELETE", JSON, html, json!({})),
+    ] {
+        refused(send(&api, method, &path, media, accept, &body).await);
+    }
+    refused(send(&api, "DELETE", PODS, JSON, METADATA, &json!({})).await);
+    let binding = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n" } });
+    refused(send(&api, "POST", &format!("{path}/binding"), JSON, TABLE, &binding).await);
+    let unknown =
+        send(&api, "POST", &format!("{PODS}?includeObject=Half"), JSON, TABLE, &pod("q")).await;
+    assert_eq!(unknown.refused().0, 400);
+    assert_eq!(api.get(&format!("{PODS}/q")).await.code, 404);
+    assert_eq!(api.get(&path).await.ok(), before);
+    let route = json!({ "apiVersion": "route.openshift.io/v1", "kind": "Route", "metadata": { "name": "r" }, "spec": { "to": { "name": "s" } } });
+    let routes = "/apis/route.openshift.io/v1/namespaces/default/routes";
+    let served = "only the following media types are accepted: application/json, application/yaml";
+    let refused = send(&api, "POST", routes, JSON, PROTOBUF, &route).await;
+    assert_eq!(refused.code, 406);
+    assert!(String::from_utf8_lossy(&refused.body).contains(served), "{:?}", refused.body);
+    assert_eq!(api.get(&format!("{routes}/r")).await.code, 404);
+}
+
+// Red when only JSON is served: 406.
+#[tokio::test]
+async fn reads_are_served_in_yaml_and_in_protobuf_alone() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let path = format!("{CONFIG_MAPS}/a");
+    let object = api.get(&path).await.ok();
+    let yaml = get(&api, &path, "application/yaml").await;
+    assert_eq!(
+        (yaml.code, &yaml.headers["content-type"]),
+        (200, &"application/yaml".parse().unwrap())
+    );
+    assert!(yaml.body.starts_with(b"apiVersion: v1\ndata:\n  k: v\nkind: ConfigMap\n"));
+    let list = get(&api, CONFIG_MAPS, "application/yaml").await;
+    assert!(String::from_utf8_lossy(&list.body).contains("kind: ConfigMapList"));
+    // Protobuf goes out and, sent back, is the same object.
+    let bytes = get(&api, &path, PROTOBUF).await;
+    assert_eq!(bytes.headers["content-type"], PROTOBUF);
+    assert!(bytes.body.starts_with(b"k8s\0"));
+    let put = api.raw("PUT", &path, &[("content-type", PROTOBUF)], &bytes.body).await.ok();
+    assert_eq!(put, object);
+    assert!(get(&api, CONFIG_MAPS, PROTOBUF).await.body.starts_with(b"k8s\0"));
+    let metadata =
+        get(&api, &path, &format!("{PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=v1")).await;
+    assert!(metadata.body.windows(21).any(|part| part == b"PartialObjectMetadata"));
+    // Refusals come in the same clothes.
+    let missing = get(&api, &format!("{CONFIG_MAPS}/none"), "application/yaml").await;
+    assert_eq!(
+        (missing.code, &missing.headers["content-type"]),
+        (404, &"application/yaml".parse().unwrap())
+    );
+    let missing = get(&api, &format!("{CONFIG_MAPS}/none"), PROTOBUF).await;
+    assert!(missing.code == 404 && missing.body.starts_with(b"k8s\0"));
+}
+
+#[tokio::test]
+async fn a_watch_in_protobuf_is_a_row_of_lengths_and_events() {
+    let api = Harness::start().await;
+    let made = api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let path = format!("{CONFIG_MAPS}?watch=true&resourceVersion={}", version(&made));
+    let answer = api.open("GET", &path, &[("accept", PROTOBUF)], b"").await;
+    assert_eq!(answer.headers()["content-type"], format!("{PROTOBUF};stream=watch"));
+    let mut body = answer.into_body();
+    api.post(CONFIG_MAPS, &config_map("b")).await.ok();
+    let mut read = Vec::new();
+    while read.len() < 4
+        || read.len() < 4 + u32::from_be_bytes(read[..4].try_into().unwrap()) as usize
+    {
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+        read.extend_from_slice(&frame.into_data().unwrap());
+    }
+    // Field 1 is the word; field 2 holds the object in an envelope of its own.
+    assert_eq!(read[4..11], *b"\x0a\x05ADDED");
+    assert!(read.windows(4).any(|part| part == b"k8s\0"));
+    let yaml = get(&api, &format!("{CONFIG_MAPS}?watch=true"), "application/yaml").await;
+    assert_eq!(yaml.code, 406);
+}
+
+// Red when objects are stored and written by the alphabet.
+#[tokio::test]
+async fn objects_are_written_in_the_order_of_go() {
+    let api = Harness::start().await;
+    let headers = [("content-type", JSON)];
+    let created = api.raw("POST", PODS, &headers, pod("p").to_string().as_bytes()).await;
+    let got = api.get(&format!("{PODS}/p")).await;
+    assert_eq!(created.body, got.body);
+    let text = String::from_utf8(got.body.to_vec()).unwrap();
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+    assert!(
+        text.starts_with(
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","namespace":"default","uid":"#
+        ),
+        "{text}"
+    );
+    assert!(
+        at(r#""uid""#) < at(r#""resourceVersion""#)
+            && at(r#""resourceVersion""#) < at(r#""creationTimestamp""#)
+    );
+    assert!(at(r#""spec""#) < at(r#""status""#));
+    let missing = api.get(&format!("{PODS}/q")).await;
+    assert!(missing.body.starts_with(
+        br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#
+    ));
+    let pretty = api.get(&format!("{PODS}/p?pretty=true")).await;
+    assert!(pretty.body.starts_with(b"{\n  \"kind\": \"Pod\",\n  \"apiVersion\": \"v1\",\n  \"metadata\": {\n    \"name\": \"p\""));
+    assert_eq!(pretty.ok(), got.ok());
+    assert!(
+        api.get("/api/v1")
+            .await
+            .body
+            .starts_with(br#"{"kind":"APIResourceList","apiVersion":"v1""#)
+    );
+}
