@@ -58,6 +58,12 @@ fn what_is_typed_reaches_an_attached_container() {
         let said = over(run, websockets).run_with("one\ntwo\n").ok();
         assert_eq!(said, "one\ntwo\n");
     }
+    let run = "run own -n hello -i --attach=false --restart=Never --image=leme/sample:latest \
+               --image-pull-policy=IfNotPresent --command -- cat";
+    host.kubectl(run).run().ok();
+    host.kubectl("wait pod/own -n hello --for=condition=Ready --timeout=60s").run().ok();
+    let said = host.leme("attach -i -n hello own").run_with("three\n").ok();
+    assert_eq!(said, "three\n");
 }
 
 #[test]
@@ -77,6 +83,13 @@ fn ports_are_forwarded() {
         forward.kill().unwrap();
         host.keep(forward);
     }
+    let mut own = host.leme(&format!("port-forward -n hello {pod} :8080")).spawn();
+    let line = BufReader::new(own.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let address = line.strip_prefix("Forwarding from ").unwrap().split(' ').next().unwrap();
+    let page = host.get(&format!("http://{address}/")).ok();
+    assert!(page.contains(&pod), "{page}");
+    own.kill().unwrap();
+    host.keep(own);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 
 use leme_live::{Host, Program, leme, root, sample_image, until};
 
-/// The verbs that the tests of this file drive.
+/// The verbs that the tests of this file drive, and those of the files beside it.
 const DRIVEN: &[&str] = &[
     "up",
     "down",
@@ -16,6 +16,8 @@ const DRIVEN: &[&str] = &[
     "delete",
     "logs",
     "exec",
+    "attach",
+    "port-forward",
     "why",
     "wait",
     "scale",
