@@ -197,7 +197,11 @@ impl Agent {
         let config =
             config::sandbox(entry.machine.pod(), attempt, &logs.to_string_lossy(), node, &self.dns);
         self.spawn(uid, |runtime| async move {
-            Some(pod::Event::Sandbox(worker::run_sandbox(&*runtime, &config).await))
+            let made = match config {
+                Ok(config) => worker::run_sandbox(&*runtime, &config).await,
+                Err(message) => Err(message),
+            };
+            Some(pod::Event::Sandbox(made))
         });
     }
 

@@ -57,22 +57,69 @@ fn pod_labels(pod: &Pod) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Longest name that the kernel keeps for a host.
+const LONGEST_HOST_NAME: usize = 64;
+
+/// A pod's own name, without and with its domain, and which of them its processes see as the host's name.
+struct HostName {
+    name: String,
+    domain: String,
+    kernel: String,
+}
+
+fn host_name(pod: &Pod, node: &str, dns: &Dns) -> Result<HostName, String> {
+    let spec = spec::of(pod);
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if spec.host_network.unwrap_or(false) {
+        return Ok(HostName {
+            name: node.to_owned(),
+            domain: String::new(),
+            kernel: node.to_owned(),
+        });
+    }
+    let id = spec::identity(pod);
+    let name = given(&spec.hostname).unwrap_or(id.name);
+    let name: String = name.chars().take(63).collect();
+    let name = name.trim_end_matches(['-', '.']).to_owned();
+    let domain = match given(&spec.subdomain) {
+        Some(part) => format!("{part}.{}.svc.{}", id.namespace, dns.domain),
+        None => String::new(),
+    };
+    let full = spec.set_hostname_as_fqdn.unwrap_or(false) && !domain.is_empty();
+    let kernel = if full { format!("{name}.{domain}") } else { name.clone() };
+    if kernel.len() > LONGEST_HOST_NAME {
+        return Err(format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {kernel} is too long \
+             ({LONGEST_HOST_NAME} characters is the max, {} characters requested)",
+            kernel.len()
+        ));
+    }
+    Ok(HostName { name, domain, kernel })
+}
+
 /// The sandbox of a pod; `logs` is the directory of all pods' logs.
-pub fn sandbox(pod: &Pod, attempt: u32, logs: &str, node: &str, dns: &Dns) -> SandboxConfig {
+///
+/// # Errors
+/// When the pod is to have its whole domain name as host name and that is too long.
+pub fn sandbox(
+    pod: &Pod,
+    attempt: u32,
+    logs: &str,
+    node: &str,
+    dns: &Dns,
+) -> Result<SandboxConfig, String> {
     let spec = spec::of(pod);
     let host_network = spec.host_network.unwrap_or(false);
     let id = spec::identity(pod);
-    let hostname = match &spec.hostname {
-        _ if host_network => node.to_owned(),
-        Some(name) if !name.is_empty() => name.clone(),
-        _ => id.name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned(),
-    };
+    let HostName { name, domain, kernel } = host_name(pod, node, dns)?;
     let aliases = spec.host_aliases.as_deref().unwrap_or_default().iter();
     let security = spec.security_context.clone().unwrap_or_default();
     let sysctls = security.sysctls.unwrap_or_default().into_iter();
-    SandboxConfig {
+    Ok(SandboxConfig {
         attempt,
-        hostname,
+        hostname: kernel,
+        host_name: name,
+        domain,
         host_network,
         log_directory: format!("{logs}/{}", log_directory(pod)),
         port_mappings: if host_network { Vec::new() } else { port_mappings(pod) },
@@ -83,7 +130,7 @@ pub fn sandbox(pod: &Pod, attempt: u32, logs: &str, node: &str, dns: &Dns) -> Sa
         sysctls: sysctls.map(|s| (s.name, s.value)).collect(),
         labels: pod_labels(pod),
         pod: id,
-    }
+    })
 }
 
 /// The node's ports that a pod asks for. Those of init containers that end are not opened: nothing serves them in the pod's life.
@@ -398,10 +445,10 @@ mod tests {
         };
         let sandbox = |host_network| sandbox(&pod(host_network), 0, "", "node", &Dns::default());
         assert_eq!(
-            sandbox(false).port_mappings,
+            sandbox(false).unwrap().port_mappings,
             [mapping("TCP", 2, 20, ""), mapping("UDP", 3, 30, "192.0.2.1")]
         );
-        assert_eq!(sandbox(true).port_mappings, []);
+        assert_eq!(sandbox(true).unwrap().port_mappings, []);
     }
 
     #[test]
@@ -428,6 +475,45 @@ mod tests {
         check(
             serde_json::json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["9.9.9.9"]}}),
             "nameserver 9.9.9.9\n",
+        );
+    }
+
+    // Red when subdomain and setHostnameAsFQDN are not looked at.
+    #[test]
+    fn host_names() {
+        let dns = Dns { domain: "cluster.local".into(), ..Dns::default() };
+        let check = |spec: serde_json::Value, want: Result<(&str, &str, &str), &str>| {
+            let mut pod =
+                serde_json::json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec});
+            pod["spec"]["containers"] = serde_json::json!([]);
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            let got = sandbox(&pod, 0, "/l", "node-1", &dns);
+            let got = got.map(|c| (c.host_name, c.domain, c.hostname));
+            let want = want.map(|(a, b, c)| (a.into(), b.into(), c.into()));
+            assert_eq!(got, want.map_err(str::to_owned));
+        };
+        let domain = "set.n.svc.cluster.local";
+        check(serde_json::json!({}), Ok(("p", "", "p")));
+        check(
+            serde_json::json!({"hostname": "one", "subdomain": "set"}),
+            Ok(("one", domain, "one")),
+        );
+        check(
+            serde_json::json!({"hostname": "one", "subdomain": "set", "setHostnameAsFQDN": true}),
+            Ok(("one", domain, "one.set.n.svc.cluster.local")),
+        );
+        check(serde_json::json!({"setHostnameAsFQDN": true}), Ok(("p", "", "p")));
+        check(
+            serde_json::json!({"hostNetwork": true, "subdomain": "set"}),
+            Ok(("node-1", "", "node-1")),
+        );
+        let long = "x".repeat(50);
+        check(
+            serde_json::json!({"hostname": long, "subdomain": "set", "setHostnameAsFQDN": true}),
+            Err(&format!(
+                "failed to construct FQDN from pod hostname and cluster domain, FQDN {long}.{domain} is too long \
+                 (64 characters is the max, 74 characters requested)"
+            )),
         );
     }
 

@@ -36,6 +36,12 @@ pub struct SandboxConfig {
     pub attempt: u32,
     /// Host name inside.
     pub hostname: String,
+    /// The pod's name in `/etc/hosts` where that is not the host name, which may be the whole domain name; else empty.
+    #[serde(default)]
+    pub host_name: String,
+    /// The domain of that name, empty for none.
+    #[serde(default)]
+    pub domain: String,
     /// Whether the pod uses the node's network.
     pub host_network: bool,
     /// Directory that holds the container log files, `/var/log/pods/NS_NAME_UID` in the usual layout.

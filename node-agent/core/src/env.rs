@@ -198,7 +198,8 @@ mod tests {
             Key::new(Kind::Services, MASTER_NAMESPACE, MASTER_SERVICE),
             Some(Content::Services(vec![])),
         );
-        let data = [("k".to_owned(), b"v".to_vec()), ("MY_WEB_PORT".to_owned(), b"own".to_vec())];
+        let data = [("k", "v"), ("MY_WEB_PORT", "own"), ("data-1", "relaxed")]
+            .map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
         sources.set(Key::new(Kind::ConfigMap, "n", "m"), Some(Content::Data(data.into())));
         sources.set(Key::new(Kind::Secret, "n", "gone"), None);
         sources
@@ -218,11 +219,14 @@ mod tests {
             "envFrom": [{"prefix": "P_", "configMapRef": {"name": "m"}}],
             "env": [{"name": "A", "value": "$(P_k)-$(MY_WEB_SERVICE_HOST)-$(LATER)"},
                     {"name": "LATER", "value": "x"},
+                    {"name": "0.b c", "value": "$(P_data-1)"},
                     {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                     {"name": "O", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "k", "optional": true}}}]}))
         .unwrap();
         let get = |n: &str| got.iter().find(|(k, _)| k == n).map(|(_, v)| v.as_str());
         assert_eq!(get("A"), Some("v-10.96.0.5-$(LATER)"));
+        // Red when names that a shell cannot use are dropped.
+        assert_eq!((get("P_data-1"), get("0.b c")), (Some("relaxed"), Some("relaxed")));
         assert_eq!(get("N"), Some("p"));
         assert_eq!(get("O"), None);
         assert_eq!(get("MY_WEB_PORT_80_TCP"), Some("tcp://10.96.0.5:80"));

@@ -8,6 +8,7 @@ pub mod config;
 pub mod cri;
 pub mod env;
 pub mod fields;
+pub mod hosts;
 pub mod lookup;
 pub mod pod;
 pub mod probe;

@@ -92,6 +92,14 @@ pub fn mount_shm(target: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Mounts a tmpfs of at most `bytes` for plain files of this program's.
+pub fn mount_files(target: &Path, bytes: u64) -> io::Result<()> {
+    let options = std::ffi::CString::new(format!("mode=755,size={bytes}"))?;
+    let flags = MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::NODEV;
+    mount("files", target, "tmpfs", flags, options.as_c_str())?;
+    Ok(())
+}
+
 /// Takes the topmost mount on `target` away; not mounted or absent is fine.
 pub fn unmount_quietly(target: &Path) -> io::Result<()> {
     match unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {

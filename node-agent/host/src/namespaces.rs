@@ -27,6 +27,9 @@ pub struct SandboxRequest {
     pub sysctls: Vec<(String, String)>,
     /// Size of `/dev/shm`.
     pub shm_bytes: u64,
+    /// Size of the directory for files that containers share and may write to; 0 for none.
+    #[serde(default)]
+    pub files_bytes: u64,
 }
 
 /// Where a sandbox's parts are.
@@ -49,6 +52,10 @@ impl SandboxPaths {
     /// The shared PID namespace, if the pod asked for one.
     pub fn pid(&self) -> PathBuf {
         self.0.join("pid")
+    }
+    /// Files that containers share and may write to, in memory and of a bounded size: `hosts` and the like.
+    pub fn files(&self) -> PathBuf {
+        self.0.join("files")
     }
     /// What becomes `/dev/shm`.
     pub fn shm(&self) -> PathBuf {
@@ -77,6 +84,10 @@ pub fn create(request: &SandboxRequest) -> io::Result<()> {
         hold("uts", &paths.uts())?;
         if request.network {
             hold("net", &paths.net())?;
+        }
+        if request.files_bytes > 0 {
+            fs::create_dir_all(paths.files())?;
+            mounts::mount_files(&paths.files(), request.files_bytes)?;
         }
         fs::create_dir_all(paths.shm())?;
         mounts::mount_shm(&paths.shm(), request.shm_bytes)

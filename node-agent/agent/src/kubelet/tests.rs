@@ -154,7 +154,7 @@ async fn running(runtime: &FakeRuntime) -> PodMachine {
         "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}))
     .unwrap();
     let sandbox = leme_node_core::config::sandbox(&pod, 0, "/l", "node", &Default::default());
-    let id = runtime.run_sandbox(&sandbox).await.unwrap();
+    let id = runtime.run_sandbox(&sandbox.unwrap()).await.unwrap();
     let config = leme_node_core::cri::ContainerConfig {
         name: "c".into(),
         image: "i".into(),

@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,7 @@ pub(super) fn create(request: &ContainerRequest) -> Result<Created, Failure> {
     }
     if made.is_err() {
         let _ = files::remove_tree(&request.oci_root().join(&request.id));
+        let _ = files::remove_tree(&request.bundle());
     }
     made
 }
@@ -99,7 +101,9 @@ fn write_spec(request: &ContainerRequest, rootfs: &Path) -> Result<Spec, SpecErr
     let identity = users::resolve(&request.spec.process, rootfs)?;
     let spec = spec::build(&request.spec, rootfs, &identity)?;
     make_working_directory(rootfs, &request.spec.process.cwd)?;
-    files::write_json(&request.directory.join("config.json"), &spec)?;
+    let bundle = request.bundle();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&bundle)?;
+    files::write_json(&bundle.join("config.json"), &spec)?;
     Ok(spec)
 }
 
@@ -156,7 +160,7 @@ fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
         };
         (builder.with_stdin(stdin).with_stdout(theirs_out).with_stderr(theirs_err), None)
     };
-    let init = builder.as_init(&request.directory).with_systemd(false).with_detach(true);
+    let init = builder.as_init(request.bundle()).with_systemd(false).with_detach(true);
     let container = init.build().map_err(|error| classify(&files::chain(&error)))?;
     drop(errors_write);
     if let Some(console) = console {

@@ -80,9 +80,11 @@ fn launch(
     streams: Vec<OwnedFd>,
 ) -> Result<(Pid, Option<OwnedFd>), Failure> {
     let failed = |error: io::Error| Failure::failed("prepare command", &error);
-    let spec: Spec = files::read_json(&request.directory.join("config.json"))
-        .map_err(failed)?
-        .ok_or_else(|| Failure::failed("prepare command", &"the container has no spec"))?;
+    let spec: Spec = files::read_json(
+        &protocol::bundle(&request.run_directory, &request.id).join("config.json"),
+    )
+    .map_err(failed)?
+    .ok_or_else(|| Failure::failed("prepare command", &"the container has no spec"))?;
     let process_file = scratch.root.join("process.json");
     write_process(request, &spec, &process_file).map_err(failed)?;
     let (errors, errors_write) =

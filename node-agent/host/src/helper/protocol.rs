@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ pub struct PauseRequest {
 pub struct ContainerRequest {
     /// Container id.
     pub id: String,
-    /// The container's state directory: `rootfs`, `upper`, `work`, `config.json`, `exit.json`.
+    /// The container's state directory: `rootfs`, `upper`, `work`, `exit.json`.
     pub directory: PathBuf,
     /// Directory for the runtime's own state, and for the shim's socket.
     pub run_directory: PathBuf,
@@ -66,6 +66,11 @@ impl ContainerRequest {
         self.run_directory.join("oci")
     }
 
+    /// Directory of the container's spec, which holds its environment and so is not for a disk.
+    pub fn bundle(&self) -> PathBuf {
+        bundle(&self.run_directory, &self.id)
+    }
+
     /// The shim's socket.
     pub fn socket(&self) -> PathBuf {
         self.run_directory.join("shim").join(format!("{}.sock", self.id))
@@ -80,6 +85,11 @@ impl ContainerRequest {
     pub fn shim_file(&self) -> PathBuf {
         self.directory.join("shim.json")
     }
+}
+
+/// Where the spec of a container is, in a directory that is gone with a reboot.
+pub(super) fn bundle(run_directory: &Path, id: &str) -> PathBuf {
+    run_directory.join("bundles").join(id)
 }
 
 /// A command to run in a container.

@@ -170,6 +170,7 @@ impl EmbeddedRuntime {
             cgroup.remove().map_err(failed("remove cgroup"))?;
             files::remove_tree(&request.oci_root().join(&request.id))
                 .map_err(failed("remove runtime state"))?;
+            files::remove_tree(&request.bundle()).map_err(failed("remove bundle"))?;
             files::remove_file(&request.socket()).map_err(failed("remove socket"))?;
             files::remove_tree(&request.directory).map_err(failed("remove container"))
         })

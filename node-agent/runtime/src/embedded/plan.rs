@@ -43,7 +43,7 @@ impl EmbeddedRuntime {
                 uts: paths.uts(),
                 pid: config.share_pid.then(|| paths.pid()),
             },
-            mounts: mounts(config, &self.config.sandboxes().join(&sandbox.id), &paths),
+            mounts: mounts(config, &paths),
             cgroup: format!("{}/{id}", self.config.pod_cgroup(&sandbox.config.pod.uid)),
         };
         let settings = image.config.config().as_ref();
@@ -145,7 +145,7 @@ fn process_input(config: &ContainerConfig, image: &ImageRecord) -> ProcessInput 
 }
 
 /// The pod's mounts, and the sandbox's files where the pod does not replace them.
-fn mounts(config: &ContainerConfig, sandbox: &Path, paths: &SandboxPaths) -> Vec<BindMount> {
+fn mounts(config: &ContainerConfig, paths: &SandboxPaths) -> Vec<BindMount> {
     let mut list: Vec<BindMount> = config
         .mounts
         .iter()
@@ -163,9 +163,9 @@ fn mounts(config: &ContainerConfig, sandbox: &Path, paths: &SandboxPaths) -> Vec
         .collect();
     let readonly = config.security.readonly_rootfs;
     let own = [
-        ("/etc/hosts", sandbox.join("hosts"), readonly),
-        ("/etc/hostname", sandbox.join("hostname"), readonly),
-        ("/etc/resolv.conf", sandbox.join("resolv.conf"), readonly),
+        ("/etc/hosts", paths.files().join("hosts"), readonly),
+        ("/etc/hostname", paths.files().join("hostname"), readonly),
+        ("/etc/resolv.conf", paths.files().join("resolv.conf"), readonly),
         ("/dev/shm", paths.shm(), false),
     ];
     for (destination, source, readonly) in own {

@@ -124,7 +124,7 @@ fn remove_directories(config: &EmbeddedConfig, kept: &Kept) -> Vec<String> {
     let run_dir = std::fs::canonicalize(&config.run_dir).unwrap_or_else(|_| config.run_dir.clone());
     let root = std::fs::canonicalize(&config.root).unwrap_or_else(|_| config.root.clone());
     if kept.is_empty() {
-        for directory in ["sandboxes", "shim", "oci", "exec"] {
+        for directory in ["sandboxes", "shim", "oci", "exec", "bundles"] {
             note("remove run directory", namespaces::remove(&run_dir.join(directory)));
         }
     }

@@ -46,8 +46,13 @@ impl SandboxRecord {
 }
 
 impl ContainerRecord {
+    /// Writes the record without the environment, which may hold secrets: nothing is started from a record, and what joins
+    /// the container later reads its bundle, which is in memory.
     pub(super) fn save(&self) -> io::Result<()> {
-        files::write_json(&self.request.directory.join(FILE), self)
+        let mut record = self.clone();
+        record.config.env.clear();
+        record.request.spec.process.env.clear();
+        files::write_json(&self.request.directory.join(FILE), &record)
     }
 }
 

@@ -12,12 +12,15 @@ use leme_host::files;
 use leme_host::helper::protocol::{PauseRequest, Report, Request};
 use leme_host::namespaces::{self, SandboxPaths, SandboxRequest};
 use leme_node_core::cri::{SandboxConfig, SandboxState, SandboxStatus};
+use leme_node_core::hosts;
 
 use super::records::SandboxRecord;
 use super::{EmbeddedRuntime, blocking, failed, from_failure, lock};
 use crate::{Result, Runtime, RuntimeError};
 
 const SHM_BYTES: u64 = 64 << 20;
+/// Room for what containers add to `/etc/hosts` and its like.
+const SPARE_BYTES: u64 = 256 << 10;
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl EmbeddedRuntime {
@@ -67,6 +70,9 @@ impl EmbeddedRuntime {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             shm_bytes: SHM_BYTES,
+            // Each is replaced by a second copy.
+            files_bytes: SPARE_BYTES
+                + shared_text(&record, "").iter().map(|(_, t)| 2 * t.len() as u64).sum::<u64>(),
         };
         if let Some(most) = self.config.pod_processes {
             let pod = Cgroup::new(&self.config.pod_cgroup(&config.pod.uid));
@@ -79,8 +85,10 @@ impl EmbeddedRuntime {
             let attached = network.attach(&record.id, &paths.net(), ports).await;
             record.ip = attached.map_err(failed("connect sandbox to the network"))?;
         }
-        write_files(&self.config.sandboxes().join(&record.id), &record)
-            .map_err(failed("write sandbox files"))?;
+        for (name, text) in shared_text(&record, &record.ip) {
+            files::replace(&paths.files().join(name), text.as_bytes(), 0o644, false)
+                .map_err(failed("write sandbox files"))?;
+        }
         record.ready = true;
         Ok(record)
     }
@@ -181,32 +189,15 @@ fn remove_parts(pod: &str, pause: &str, namespaces: &Path) -> io::Result<()> {
 }
 
 /// `hosts`, `hostname` and `resolv.conf`, which containers get as mounts.
-fn write_files(directory: &Path, record: &SandboxRecord) -> io::Result<()> {
+fn shared_text(record: &SandboxRecord, address: &str) -> [(&'static str, String); 3] {
     let config = &record.config;
-    let mut hosts = if config.host_network {
-        fs::read_to_string("/etc/hosts").unwrap_or_default()
-    } else {
-        let mut text = String::from(
-            "# Written by the container runtime.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-             fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
-        );
-        if !record.ip.is_empty() {
-            text.push_str(&format!("{}\t{}\n", record.ip, config.hostname));
-        }
-        text
+    let node = match config.host_network {
+        true => fs::read_to_string("/etc/hosts").unwrap_or_default(),
+        false => String::new(),
     };
-    if !hosts.ends_with('\n') {
-        hosts.push('\n');
-    }
-    for (address, names) in &config.host_aliases {
-        hosts.push_str(&format!("{address}\t{}\n", names.join("\t")));
-    }
-    for (name, text) in [
-        ("hosts", &hosts),
-        ("hostname", &format!("{}\n", config.hostname)),
-        ("resolv.conf", &config.resolv_conf),
-    ] {
-        files::replace(&directory.join(name), text.as_bytes(), 0o644, false)?;
-    }
-    Ok(())
+    [
+        ("hosts", hosts::text(config, address, &node)),
+        ("hostname", format!("{}\n", config.hostname)),
+        ("resolv.conf", config.resolv_conf.clone()),
+    ]
 }
