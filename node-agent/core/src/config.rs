@@ -13,7 +13,7 @@ use crate::cri::{
 };
 use crate::fields::Facts;
 use crate::lookup::{Sources, Trouble};
-use crate::{env, resources, spec, volumes};
+use crate::{env, hosts, resources, spec, volumes};
 
 /// Label of sandboxes and containers: the pod's name.
 pub const POD_NAME: &str = "io.kubernetes.pod.name";
@@ -57,46 +57,6 @@ fn pod_labels(pod: &Pod) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Longest name that the kernel keeps for a host.
-const LONGEST_HOST_NAME: usize = 64;
-
-/// A pod's own name, without and with its domain, and which of them its processes see as the host's name.
-struct HostName {
-    name: String,
-    domain: String,
-    kernel: String,
-}
-
-fn host_name(pod: &Pod, node: &str, dns: &Dns) -> Result<HostName, String> {
-    let spec = spec::of(pod);
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    if spec.host_network.unwrap_or(false) {
-        return Ok(HostName {
-            name: node.to_owned(),
-            domain: String::new(),
-            kernel: node.to_owned(),
-        });
-    }
-    let id = spec::identity(pod);
-    let name = given(&spec.hostname).unwrap_or(id.name);
-    let name: String = name.chars().take(63).collect();
-    let name = name.trim_end_matches(['-', '.']).to_owned();
-    let domain = match given(&spec.subdomain) {
-        Some(part) => format!("{part}.{}.svc.{}", id.namespace, dns.domain),
-        None => String::new(),
-    };
-    let full = spec.set_hostname_as_fqdn.unwrap_or(false) && !domain.is_empty();
-    let kernel = if full { format!("{name}.{domain}") } else { name.clone() };
-    if kernel.len() > LONGEST_HOST_NAME {
-        return Err(format!(
-            "failed to construct FQDN from pod hostname and cluster domain, FQDN {kernel} is too long \
-             ({LONGEST_HOST_NAME} characters is the max, {} characters requested)",
-            kernel.len()
-        ));
-    }
-    Ok(HostName { name, domain, kernel })
-}
-
 /// The sandbox of a pod; `logs` is the directory of all pods' logs.
 ///
 /// # Errors
@@ -111,7 +71,7 @@ pub fn sandbox(
     let spec = spec::of(pod);
     let host_network = spec.host_network.unwrap_or(false);
     let id = spec::identity(pod);
-    let HostName { name, domain, kernel } = host_name(pod, node, dns)?;
+    let hosts::HostName { name, domain, kernel } = hosts::name(pod, node, &dns.domain)?;
     let aliases = spec.host_aliases.as_deref().unwrap_or_default().iter();
     let security = spec.security_context.clone().unwrap_or_default();
     let sysctls = security.sysctls.unwrap_or_default().into_iter();

@@ -1,8 +1,60 @@
-//! The text of a pod's `/etc/hosts`.
+//! A pod's names, and the text of its `/etc/hosts`.
 //!
-//! Knows: its lines and their order, as programs look for them. Refuses to know: where the file is.
+//! Knows: which names a pod has, the file's lines and their order, as programs look for them. Refuses to know: where the
+//! file is.
+
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::cri::SandboxConfig;
+use crate::spec;
+
+/// Longest name that the kernel keeps for a host.
+const LONGEST_HOST_NAME: usize = 64;
+
+/// A pod's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName {
+    /// Its own, without a domain.
+    pub name: String,
+    /// The domain of that, empty for none.
+    pub domain: String,
+    /// What its processes see as the host's name: one or both of these.
+    pub kernel: String,
+}
+
+/// The names of a pod on the node `node`, in a cluster with this domain.
+///
+/// # Errors
+/// When the whole name is to be the host's and is too long for that.
+pub fn name(pod: &Pod, node: &str, domain: &str) -> Result<HostName, String> {
+    let spec = spec::of(pod);
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if spec.host_network.unwrap_or(false) {
+        return Ok(HostName {
+            name: node.to_owned(),
+            domain: String::new(),
+            kernel: node.to_owned(),
+        });
+    }
+    let id = spec::identity(pod);
+    let name = given(&spec.hostname).unwrap_or(id.name);
+    let name: String = name.chars().take(63).collect();
+    let name = name.trim_end_matches(['-', '.']).to_owned();
+    let domain = match given(&spec.subdomain) {
+        Some(part) => format!("{part}.{}.svc.{}", id.namespace, domain),
+        None => String::new(),
+    };
+    let full = spec.set_hostname_as_fqdn.unwrap_or(false) && !domain.is_empty();
+    let kernel = if full { format!("{name}.{domain}") } else { name.clone() };
+    if kernel.len() > LONGEST_HOST_NAME {
+        return Err(format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {kernel} is too long \
+             ({LONGEST_HOST_NAME} characters is the max, {} characters requested)",
+            kernel.len()
+        ));
+    }
+    Ok(HostName { name, domain, kernel })
+}
 
 /// The file for a sandbox with an address; `node` is the node's own file, for pods on its network.
 pub fn text(config: &SandboxConfig, address: &str, node: &str) -> String {
