@@ -83,7 +83,7 @@ impl Cluster {
                         Propagation::Foreground => leme_registry::Propagation::Foreground,
                         Propagation::Orphan => leme_registry::Propagation::Orphan,
                     },
-                    dry_run: false,
+                    ..DeleteOptions::default()
                 };
                 let result = row(target).and_then(|kind| {
                     self.api.delete(kind, &target.namespace, &target.name, &options)
