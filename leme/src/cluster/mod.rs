@@ -4,6 +4,7 @@ pub mod data;
 pub mod detach;
 pub mod down;
 pub mod kubeconfig;
+mod memory;
 pub mod node;
 pub mod parts;
 pub mod plan;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use futures::FutureExt;
 use leme_access::Identity;
 use leme_agent::AgentConfig;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::cluster::data::DataDir;
 use crate::cluster::kubeconfig;
+use crate::cluster::memory;
 use crate::cluster::node::{
     self, Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight,
     remove_node, remove_run, stop_containers,
@@ -123,6 +125,8 @@ impl Cluster {
                 () = token.cancelled() => ("kubeconfig", Ok(())),
             }
         });
+        let memory = memory::give_back(self.controllers.clone());
+        self.tasks.get_mut().spawn(memory.map(|()| ("memory", Ok(()))));
         let manager = leme_manager::ManagerConfig {
             identity: "leme".to_owned(),
             leader_elect: false,
