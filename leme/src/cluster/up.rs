@@ -21,6 +21,8 @@ use crate::verbs::apply;
 
 /// What the last message of a start is about.
 pub const UP: &str = "cluster";
+/// What several nodes on one machine cannot keep apart.
+const SHARED_NETWORK: &str = "all nodes of this machine have one network: on two of them, such pods cannot have the same port";
 /// How long nodes may take to become Ready.
 const NODE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -129,6 +131,9 @@ async fn bring_up(
         let took = format!("after {} ms", started.elapsed().as_millis());
         for node in &nodes {
             view.tell(&node.shown(), "is Ready", &took);
+        }
+        if nodes.len() > 1 {
+            view.tell("pods with hostNetwork", "share ports", SHARED_NETWORK);
         }
     }
     if !documents.is_empty() {

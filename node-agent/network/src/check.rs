@@ -7,8 +7,10 @@ use crate::nft;
 const PROBE: &str = "table ip leme-probe {
 map verdicts { type ipv4_addr . inet_proto . inet_service : verdict; }
 map slots { typeof ip daddr . meta l4proto . th dport . numgen random mod 65536 : ip daddr . th dport; }
+map clients { typeof ip saddr . ip daddr . meta l4proto . th dport : ip daddr . th dport; flags dynamic,timeout; size 1024; }
+chain keep { ct state new ct status dnat meta l4proto tcp update @clients { ip saddr . ct original ip daddr . meta l4proto . \
+ct original proto-dst timeout 10s : ip daddr . th dport }; }
 chain draw { dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @slots; }
-chain stick { dnat ip to ip daddr . meta l4proto . th dport . jhash ip saddr mod 2 map @slots; }
 chain in { type nat hook prerouting priority dstnat; ip daddr . meta l4proto . th dport vmap @verdicts; fib daddr type local accept; }
 chain out { type nat hook postrouting priority srcnat; ct status dnat masquerade fully-random; }
 chain dead { type filter hook prerouting priority filter; fib daddr oif missing meta l4proto tcp reject with tcp reset; }
@@ -29,8 +31,8 @@ pub async fn preflight() -> Vec<String> {
         failures.push("nft is not installed: apt-get install nftables".into());
     } else if let Err(error) = nft::dry_run(PROBE).await {
         failures.push(format!(
-            "this kernel does not take the service rules ({error:#}): load nf_tables, nft_chain_nat, nft_numgen, \
-             nft_hash, nft_fib_ipv4, nft_masq and nft_reject_ipv4 with modprobe"
+            "this kernel does not take the service rules ({error:#}): load nf_tables, nft_chain_nat, nft_ct, \
+             nft_numgen, nft_fib_ipv4, nft_masq and nft_reject_ipv4 with modprobe"
         ));
     } else {
         failures.extend(forwarding_dropped().await);

@@ -207,9 +207,15 @@ fn two_nodes_share_a_machine() {
             ..config(other_dir.path())
         };
         let second = PodNetwork::setup(other.clone()).await.unwrap();
-        let ip_a = first.attach("a", &a.path(), &[]).await.unwrap();
-        let ip_b = second.attach("b", &b.path(), &[]).await.unwrap();
+        // Each has its own port 8099, and the first to be there has it on loopback.
+        let ports = [port("", "TCP", 8099)];
+        let ip_a = first.attach("a", &a.path(), &ports).await.unwrap();
+        let ip_b = second.attach("b", &b.path(), &ports).await.unwrap();
+        let others = second.gateway();
+        assert_eq!(hear((GATEWAY, 8099)), "ConnectionRefused");
         b.greet((ip_b, 80), "b");
+        assert_eq!(hear((others, 8099)), format!("b {others}"));
+        assert_eq!(a.hear((others, 8099)), format!("b {ip_a}"));
         assert_eq!(a.hear((ip_b, 80)), format!("b {ip_a}"));
         // What one leaves does not take the other along.
         let services = || std::fs::read_to_string("/proc/thread-self/net/route").unwrap();

@@ -337,15 +337,19 @@ fn over_udp(server: SocketAddr, question: &[u8]) -> Message {
 }
 
 fn over_tcp(server: SocketAddr, question: &[u8]) -> Message {
-    let mut stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    try_tcp(server, question).unwrap()
+}
+
+fn try_tcp(server: SocketAddr, question: &[u8]) -> std::io::Result<Message> {
+    let mut stream = TcpStream::connect(server)?;
+    stream.set_read_timeout(Some(Duration::from_secs(8)))?;
     let length = u16::try_from(question.len()).unwrap().to_be_bytes();
-    stream.write_all(&[&length, question].concat()).unwrap();
+    stream.write_all(&[&length, question].concat())?;
     let mut length = [0; 2];
-    stream.read_exact(&mut length).unwrap();
+    stream.read_exact(&mut length)?;
     let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut bytes).unwrap();
-    Message::from_vec(&bytes).unwrap()
+    stream.read_exact(&mut bytes)?;
+    Ok(Message::from_vec(&bytes).unwrap())
 }
 
 /// An upstream that knows one name, as seen from the host.
@@ -508,8 +512,20 @@ fn malformed_questions_harm_nobody() {
             stream.write_all(start).unwrap();
             idle.push(stream);
         }
-        idle.pop();
         assert_eq!(show(&over_tcp(server, &good)), VIP.to_string());
+        // One who opens connections by the hundred has them closed, and the others are answered.
+        let greedy: Vec<TcpStream> =
+            (0..200).map(|_| TcpStream::connect(server).unwrap()).collect();
+        let closed = |stream: &TcpStream| {
+            stream.set_nonblocking(true).unwrap();
+            matches!(stream.peek(&mut [0]), Ok(0)) || stream.take_error().unwrap().is_some()
+        };
+        eventually(|| greedy.iter().filter(|stream| !closed(stream)).count() < 40, true);
+        drop((idle, greedy));
+        eventually(
+            || try_tcp(server, &good).map(|answer| show(&answer)).ok(),
+            Some(VIP.to_string()),
+        );
         assert_eq!(fine(), VIP.to_string());
         token.cancel();
         dns.await.unwrap().unwrap();

@@ -2,6 +2,7 @@
 //! (`zone`), the patience is the forwarder's (`forward`).
 
 mod forward;
+mod tcp;
 mod zone;
 
 pub use forward::Upstreams;
@@ -25,9 +26,9 @@ use kube::{Api, Client};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use zone::{Answer, Zone};
 
 /// What the name server of a node needs to know.
@@ -43,24 +44,22 @@ pub struct DnsConfig {
     pub upstreams: Upstreams,
 }
 
-/// How long an idle TCP connection is kept, and the bytes of answers that may wait on it.
-const TCP_IDLE: Duration = Duration::from_secs(10);
-const TCP_BUFFER: usize = 64;
-
 /// Answers names of the cluster until `token` is cancelled.
 pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken) -> Result<()> {
     let zone = Zone::new(&config.cluster_domain, config.reverse_cidrs.clone());
     let zone = Arc::new(RwLock::new(zone));
     let forwarder = Arc::new(Forwarder::new(config.upstreams.clone(), config.listen.clone()));
-    let mut server =
-        Server::new(Handler { zone: zone.clone(), forwarder, turn: AtomicUsize::new(0) });
+    let handler = Handler { zone: zone.clone(), forwarder, turn: Arc::default() };
+    let mut server = Server::new(handler.clone());
+    let (handler, peers, over_tcp) = (Arc::new(handler), Arc::default(), TaskTracker::new());
     for &address in &config.listen {
         let udp = UdpSocket::bind(address).await;
         server.register_socket(udp.with_context(|| format!("DNS: listen on {address}/udp"))?);
         let tcp = TcpListener::bind(address).await;
         let tcp = tcp.with_context(|| format!("DNS: listen on {address}/tcp"))?;
-        server.register_listener(tcp, TCP_IDLE, TCP_BUFFER);
+        over_tcp.spawn(tcp::serve(tcp, handler.clone(), Arc::clone(&peers), token.clone()));
     }
+    over_tcp.close();
     let mut feed = Feed::new(&client);
     let mut namespaces: Watch<Namespace> = watch(Api::all(client));
     let mut follow = Follow::default();
@@ -85,6 +84,7 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
             zone.write().unwrap_or_else(PoisonError::into_inner).complete = true;
         }
     }
+    over_tcp.wait().await;
     server.shutdown_gracefully().await.context("stop the DNS server")
 }
 
@@ -97,11 +97,12 @@ fn namespace_event(zone: &mut Zone, follow: &mut Follow, event: watcher::Result<
     }
 }
 
+#[derive(Clone)]
 struct Handler {
     zone: Arc<RwLock<Zone>>,
     forwarder: Arc<Forwarder>,
     /// Many programs take the first address: each answer starts with another.
-    turn: AtomicUsize,
+    turn: Arc<AtomicUsize>,
 }
 
 /// An answer before it is a message.
