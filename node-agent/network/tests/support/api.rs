@@ -16,12 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
 
+/// Events that may wait for a watcher; one that does not keep up loses its watch, as with a real server.
+const WAITING: usize = 1024;
+
 #[derive(Default)]
 struct State {
     version: u64,
     objects: BTreeMap<(String, String, String), Value>,
     log: Vec<(u64, String, Bytes)>,
-    watchers: Vec<(String, mpsc::UnboundedSender<Bytes>)>,
+    watchers: Vec<(String, mpsc::Sender<Bytes>)>,
     patches: usize,
 }
 
@@ -139,7 +142,7 @@ impl Api {
     fn watch(&self, plural: String, query: &str) -> Response<AnswerBody> {
         let since = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion="));
         let since: u64 = since.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let (sender, receiver) = mpsc::unbounded();
+        let (sender, receiver) = mpsc::channel(WAITING);
         let mut state = self.state();
         let missed =
             state.log.iter().filter(|(version, kind, _)| *version > since && *kind == plural);
@@ -154,8 +157,8 @@ impl State {
     fn publish(&mut self, plural: &str, kind: &str, object: &Value) {
         let line = Bytes::from(json!({"type": kind, "object": object}).to_string() + "\n");
         self.log.push((self.version, plural.to_owned(), line.clone()));
-        self.watchers.retain(|(watched, sender)| {
-            watched != plural || sender.unbounded_send(line.clone()).is_ok()
+        self.watchers.retain_mut(|(watched, sender)| {
+            watched != plural || sender.try_send(line.clone()).is_ok()
         });
     }
 }
