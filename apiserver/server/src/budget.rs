@@ -34,6 +34,8 @@ pub(crate) struct Account {
     budget: Arc<Budget>,
     connection: Connection,
     held: AtomicUsize,
+    /// Bytes held at the last look.
+    held_before: AtomicUsize,
     /// Bytes taken since the last look.
     moved: AtomicUsize,
 }
@@ -61,6 +63,7 @@ impl Budget {
             budget: Arc::clone(self),
             connection,
             held: AtomicUsize::new(0),
+            held_before: AtomicUsize::new(0),
             moved: AtomicUsize::new(0),
         });
         self.accounts().insert(account.id, Arc::downgrade(&account));
@@ -90,11 +93,14 @@ impl Budget {
         let accounts: Vec<Arc<Account>> =
             self.accounts().values().filter_map(Weak::upgrade).collect();
         let short = self.room.available_permits() < self.all / 4;
-        let speeds = accounts.into_iter().map(|account| {
+        let speeds = accounts.into_iter().filter_map(|account| {
             let moved = account.moved.swap(0, Ordering::Relaxed);
-            (account.held.load(Ordering::Relaxed), moved, account)
+            let held = account.held.load(Ordering::Relaxed);
+            // Whoever had nothing to take then has not been slow yet.
+            let before = account.held_before.swap(held, Ordering::Relaxed);
+            (held > 0 && before > 0).then_some((held, moved, account))
         });
-        let speeds: Vec<_> = speeds.filter(|(held, ..)| *held > 0).collect();
+        let speeds: Vec<_> = speeds.collect();
         if !short {
             return;
         }

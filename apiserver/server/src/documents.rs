@@ -165,7 +165,8 @@ fn unreadable(api: &Api, identity: &Identity) -> String {
     all.iter().map(line).collect()
 }
 
-/// What can be counted, in the text format of Prometheus.
+/// What can be counted, in the text format of Prometheus. No name and no label comes from a request: clients could
+/// otherwise make as many as they like.
 fn metrics(api: &Api) -> Answer {
     let gauges = [
         (
@@ -177,6 +178,11 @@ fn metrics(api: &Api) -> Answer {
             "leme_store_unreadable_objects",
             "Objects in the store that cannot be read; /readyz?verbose names them.",
             api.cache.unreadable().len() as u64,
+        ),
+        (
+            "leme_buffered_bytes",
+            "Bytes of answers and of request bodies that wait for clients.",
+            api.budget.held() as u64,
         ),
     ];
     let gauge = |(name, help, value): &(&str, &str, u64)| {

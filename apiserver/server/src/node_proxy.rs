@@ -26,6 +26,8 @@ use crate::{Result, StartError};
 const CONNECT: Duration = Duration::from_secs(5);
 /// For the head of the answer; a log that follows may stay silent after it for ever.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Bytes of a node's answer that wait for a client that reads slowly.
+const UNREAD: usize = 64 * 1024;
 /// Errors are a line of text.
 const ERROR_BYTES: usize = 64 * 1024;
 
@@ -123,7 +125,9 @@ impl NodeClient {
             .await
             .map_err(|_| failed(&"timed out"))?
             .map_err(|error| failed(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(UNREAD)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| failed(&error))?;
         // Ends with the answer's body, or with the upgraded stream.
