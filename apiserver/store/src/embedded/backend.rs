@@ -112,6 +112,11 @@ impl DataFile {
         rustix::fs::fstatvfs(&*self.file).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize)
     }
 
+    /// Bytes that the file takes on disk: it may have holes.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.file.metadata().map_or(0, |m| std::os::unix::fs::MetadataExt::blocks(&m) * 512)
+    }
+
     /// The file itself, for whoever reads it without the database.
     pub(super) fn raw(&self) -> &File {
         &self.file

@@ -2,7 +2,6 @@
 //!
 //! Knows: expectations, revisions, when history may be forgotten. Refuses to know: how records lie on disk.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +25,8 @@ const STEP_BESIDE: usize = 32;
 const AGE_STEPS: u32 = 64;
 /// While there is no space, a commit is tried when so much more is free, or so much time has passed.
 const FULL_RETRY_BYTES: u64 = 256 << 10;
+/// How much history is kept then, in revisions.
+const FULL_REVISIONS: u64 = 16;
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -245,7 +246,7 @@ impl Committer {
             let index = self.shared.index();
             (changes.last().map_or(index.revision, Change::revision), index.compacted)
         };
-        let records: Vec<_> = changes.iter().map(record).collect();
+        let records: Vec<_> = changes.iter().map(Record::of).collect();
         let work = Work { records: &records, remove: &remove, revision, compacted, class };
         if let Err(e) = self.shared.disk.commit(&work) {
             tracing::error!(error = %e, "a commit failed");
@@ -320,6 +321,10 @@ impl Committer {
             oldest = oldest.max(*revision);
             self.marks.pop_front();
         }
+        if self.full.is_some() {
+            // What was deleted shall make room now.
+            oldest = oldest.max(index.revision.saturating_sub(FULL_REVISIONS));
+        }
         index.compacted = index.compacted.max(oldest);
     }
 
@@ -357,10 +362,14 @@ impl Committer {
         }
     }
 
-    /// Refuses ordinary writes while a part of the reserve is used up and cannot be taken back.
+    /// Refuses ordinary writes while a part of the reserve is used up and cannot be taken back, unless deletions have left
+    /// as much unused in the file itself.
     fn mind_the_reserve(&mut self) {
         let file = self.shared.disk.file();
-        if self.full.is_none() && !file.reserve().take() {
+        if self.full.is_none()
+            && !file.reserve().take()
+            && self.shared.disk.unused() < file.reserve().wanted()
+        {
             let path = file.path.display();
             let why = format!(
                 "no space is left for {path} but what is kept back for deletions; free some space there"
@@ -372,25 +381,5 @@ impl Committer {
     fn worth_a_try(&self, full: &Full) -> bool {
         full.since.elapsed() >= FULL_RETRY_AFTER
             || self.shared.disk.file().free_space() >= full.free.saturating_add(FULL_RETRY_BYTES)
-    }
-}
-
-fn record(change: &Change) -> Record<'_> {
-    let revision = change.revision();
-    match change {
-        Change::Put { entry, previous } => Record {
-            revision,
-            created: entry.create_revision,
-            previous: previous.as_ref().map_or(0, |p| p.mod_revision),
-            key: Cow::Borrowed(&entry.key),
-            value: &entry.value,
-        },
-        Change::Delete { previous, .. } => Record {
-            revision,
-            created: 0,
-            previous: previous.mod_revision,
-            key: Cow::Borrowed(&previous.key),
-            value: &[],
-        },
     }
 }

@@ -120,6 +120,22 @@ impl Disk {
         }
     }
 
+    /// Bytes that the file has on disk and no page uses; looks through the whole database.
+    pub(super) fn unused(&self) -> u64 {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(db) = db.as_ref() else { return 0 };
+        let used = guarded(&self.file.path, || {
+            let count = || -> Result<u64, redb::Error> {
+                let txn = db.begin_write()?;
+                let stats = txn.stats()?;
+                txn.abort()?;
+                Ok(stats.allocated_pages() * stats.page_size() as u64)
+            };
+            count().map_err(|e| unavailable(&self.file, &e))
+        });
+        used.map_or(0, |used| self.file.on_disk().saturating_sub(used))
+    }
+
     pub(super) fn file(&self) -> &DataFile {
         &self.file
     }

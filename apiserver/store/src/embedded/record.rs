@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::Entry;
+use crate::{Change, Entry};
 
 /// What every record starts with. No byte of it is a kind of format 1, nor one bit away from one.
 pub(super) const MAGIC: [u8; 4] = [0xa7, b'L', b'r', 0xec];
@@ -50,6 +50,27 @@ pub(super) enum Trust {
 }
 
 impl<'a> Record<'a> {
+    /// What is written down of a change.
+    pub(super) fn of(change: &'a Change) -> Self {
+        let revision = change.revision();
+        match change {
+            Change::Put { entry, previous } => Record {
+                revision,
+                created: entry.create_revision,
+                previous: previous.as_ref().map_or(0, |p| p.mod_revision),
+                key: Cow::Borrowed(&entry.key),
+                value: &entry.value,
+            },
+            Change::Delete { previous, .. } => Record {
+                revision,
+                created: 0,
+                previous: previous.mod_revision,
+                key: Cow::Borrowed(&previous.key),
+                value: &[],
+            },
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         HEAD + self.key.len() + self.value.len()
     }

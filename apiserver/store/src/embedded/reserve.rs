@@ -40,6 +40,11 @@ impl Reserve {
         Self { file: None, wanted: 0, kept: AtomicU64::new(0) }
     }
 
+    /// How much of it there should be.
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
     /// Whether all of it is there.
     pub(super) fn is_whole(&self) -> bool {
         self.kept.load(Ordering::Acquire) >= self.wanted
