@@ -22,6 +22,7 @@ const DRIVEN: &[&str] = &[
     "wait",
     "scale",
     "image",
+    "store",
     "bench",
     "completion",
 ];
@@ -170,6 +171,11 @@ fn pods_are_waited_for_spoken_to_and_scaled() {
 
     host.leme("delete rc crew ghosts").run().ok();
     until("their pods are gone", || host.leme("get pods -o name").run().ok().is_empty());
+    host.leme("down").run().ok();
+    host.leme("store check").run().ok();
+    let backup = host.folder().join("backup");
+    host.leme("store backup").arg(&backup).run().ok();
+    host.leme("store restore").arg(&backup).run().ok();
     host.leme("down --purge").run().ok();
     assert!(!host.data().exists());
     assert_eq!(host.leftovers(), Vec::<String>::new());
