@@ -56,6 +56,35 @@ fn a_taken_port_is_named() {
     assert!(line(&up).contains(&address.to_string()) && up.contains("--listen"), "{up}");
 }
 
+/// A shell of `ip netns exec` sees a fresh /sys. Red when nobody looks: `up` says that the node is Ready, and `down` that
+/// nothing is left, while containers neither start nor end.
+#[test]
+fn where_no_cgroups_are_seen_nothing_starts_and_nothing_is_forgotten() {
+    let host = Host::new();
+    let blind = |words: &str| {
+        host.program(tool("unshare", "util-linux"))
+            .words("--mount sh -c")
+            .arg("mount -t tmpfs tmpfs /sys/fs/cgroup && exec \"$@\"")
+            .arg("sh")
+            .arg(leme())
+            .words(words)
+            .arg("--data-dir")
+            .arg(host.data())
+            .run()
+            .fails(1)
+    };
+    let up = blind("up");
+    for words in ["this machine cannot run a node", "nsenter", "mount -t cgroup2"] {
+        assert!(line(&up).contains(words), "{words}: {up}");
+    }
+    host.leme("up --detach").run().ok();
+    host.kill_leme();
+    let down = blind("down --purge");
+    assert!(line(&down).contains("nsenter") && host.data().exists(), "{down}");
+    host.leme("down --purge").run().ok();
+    assert!(!host.data().exists());
+}
+
 #[test]
 fn data_of_others_is_left_alone() {
     let host = Host::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use leme_cri::Runtime;
 use leme_cri::embedded::{
     self, EmbeddedConfig, EmbeddedRuntime, LogLimits, PortMapping, SandboxNetwork,
@@ -175,9 +175,13 @@ pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rust
 }
 
 /// Says what this machine lacks before anything is started: a node that is Ready and runs nothing helps nobody.
+/// Says what this machine lacks before anything is started: a node that is Ready and runs nothing helps nobody.
 pub async fn preflight() -> Result<()> {
     let mut missing = leme_host::preflight::missing();
     missing.extend(leme_network::check::preflight().await);
-    ensure!(missing.is_empty(), "this machine cannot run a node:\n{}", missing.join("\n"));
-    Ok(())
+    match missing.as_slice() {
+        [] => Ok(()),
+        [one] => bail!("this machine cannot run a node: {one}"),
+        all => bail!("this machine cannot run a node:\n  {}", all.join("\n  ")),
+    }
 }

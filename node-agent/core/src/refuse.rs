@@ -138,7 +138,8 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
     unless(class, "spec.runtimeClassName", "there is one runtime")?;
     unless(some(resource_claims), "spec.resourceClaims", "no driver gives devices")?;
     unless(some(ephemeral_containers), "spec.ephemeralContainers", "a running pod gains none")?;
-    refuse(resources.is_some(), "PodLevelResourcesNotSupported", || {
+    let asks = |resources: &ResourceRequirements| *resources != ResourceRequirements::default();
+    refuse(resources.as_ref().is_some_and(asks), "PodLevelResourcesNotSupported", || {
         "spec.resources: requests and limits are carried out for containers only".to_owned()
     })?;
     for volume in volumes.iter().flatten() {
@@ -258,8 +259,11 @@ fn resources(resources: &ResourceRequirements, at: &str) -> Verdict {
     let ResourceRequirements { claims, limits, requests } = resources;
     unless(some(claims), &format!("{at}.resources.claims"), "no driver gives devices")?;
     for (list, amounts) in [("limits", limits), ("requests", requests)] {
+        // Those with a domain are counted by the scheduler and mean nothing to a node without a driver for them.
         let strange = amounts.iter().flatten().find(|(name, amount)| {
-            !RESOURCES.contains(&name.as_str()) && units(amount).is_none_or(|units| units > 0)
+            !name.contains('/')
+                && !RESOURCES.contains(&name.as_str())
+                && units(amount).is_none_or(|units| units > 0)
         });
         if let Some((name, _)) = strange {
             unless(true, &format!("{at}.resources.{list}[{name}]"), "this node has none")?;

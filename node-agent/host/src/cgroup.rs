@@ -226,15 +226,6 @@ impl Cgroup {
         format!("/{}", self.path.display())
     }
 
-    /// Processes in the cgroup itself, not in those below it.
-    pub fn own_processes(&self) -> Vec<i32> {
-        let mut pids: Vec<i32> =
-            self.directories().iter().flat_map(|directory| processes_in(directory)).collect();
-        pids.sort_unstable();
-        pids.dedup();
-        pids
-    }
-
     /// The cgroup `name` below this one.
     pub fn child(&self, name: &str) -> io::Result<Cgroup> {
         Cgroup::new(&format!("{}/{name}", self.path.display()))
@@ -314,13 +305,10 @@ fn subdirectories(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn processes_in(directory: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect()
-}
-
 fn processes_below(directory: &Path) -> Vec<i32> {
-    let mut pids = processes_in(directory);
+    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> =
+        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
     for child in subdirectories(directory) {
         pids.extend(processes_below(&child));
     }

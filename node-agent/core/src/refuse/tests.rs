@@ -45,7 +45,8 @@ fn fields_of_the_pod() {
     unsupported(json!({"resourceClaims": [{"name": "gpu"}]}), "spec.resourceClaims");
     let debugger = json!({"ephemeralContainers": [{"name": "e", "image": "i"}]});
     unsupported(debugger, "spec.ephemeralContainers");
-    refused(json!({"resources": {}}), "PodLevelResourcesNotSupported", "spec.resources");
+    let whole = json!({"resources": {"limits": {"cpu": "1"}}});
+    refused(whole, "PodLevelResourcesNotSupported", "spec.resources");
     refused(json!({"os": {"name": "windows"}}), "PodOSNotSupported", "OS field");
 }
 
@@ -60,10 +61,6 @@ fn fields_of_containers() {
     field(
         json!({"resources": {"limits": {"hugepages-2Mi": "4Mi", "memory": "1Mi"}}}),
         "resources.limits[hugepages-2Mi]",
-    );
-    field(
-        json!({"resources": {"requests": {"example.com/gpu": "1"}}}),
-        "resources.requests[example.com/gpu]",
     );
     field(
         json!({"volumeMounts": [{"name": "v", "mountPath": "/v"},
@@ -187,7 +184,7 @@ fn only_a_pod_s_own_sysctls_can_be_allowed() {
 fn ordinary_pods_run() {
     let spec = json!({
         "hostUsers": true, "hostPID": false, "os": {"name": "linux"}, "runtimeClassName": "",
-        "shareProcessNamespace": true, "hostNetwork": false, "serviceAccountName": "default",
+        "resources": {}, "shareProcessNamespace": true, "hostNetwork": false, "serviceAccountName": "default",
         "securityContext": {"runAsNonRoot": true, "fsGroup": 5, "supplementalGroupsPolicy": "Merge",
             "seccompProfile": {"type": "RuntimeDefault"},
             "appArmorProfile": {"type": "Unconfined"}},
@@ -196,7 +193,8 @@ fn ordinary_pods_run() {
             {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}],
         "initContainers": [{"name": "a", "restartPolicy": "Always"}],
         "containers": [{"name": "c",
-            "resources": {"limits": {"cpu": "1", "memory": "1Mi", "hugepages-2Mi": "0"}},
+            "resources": {"limits": {"cpu": "1", "memory": "1Mi", "hugepages-2Mi": "0",
+                "example.com/gpu": "1"}},
             "ports": [{"containerPort": 80}],
             "securityContext": {"privileged": true, "procMount": "Default",
                 "seccompProfile": {"type": "Localhost", "localhostProfile": "team/app.json"}},

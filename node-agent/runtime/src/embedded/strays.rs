@@ -51,13 +51,22 @@ pub(super) async fn sweep(config: &EmbeddedConfig) -> Result<Records> {
 }
 
 /// Cgroups that records name.
-fn known(config: &EmbeddedConfig, found: &Records) -> HashSet<String> {
+struct Known {
+    pods: HashSet<String>,
+    inside: HashSet<String>,
+}
+
+fn known(config: &EmbeddedConfig, found: &Records) -> Known {
+    let sandboxes = || found.sandboxes.values();
     let containers = found.containers.iter().map(|record| record.request.spec.cgroup.clone());
-    containers.chain(found.sandboxes.values().map(|record| config.pause_cgroup(record))).collect()
+    Known {
+        pods: sandboxes().map(|record| config.pod_cgroup(&record.config.pod.uid)).collect(),
+        inside: containers.chain(sandboxes().map(|record| config.pause_cgroup(record))).collect(),
+    }
 }
 
 /// Kills what runs below the parent outside of the known cgroups, and removes its cgroups.
-fn end(parent: &str, known: &HashSet<String>) -> Result<()> {
+fn end(parent: &str, known: &Known) -> Result<()> {
     let strays = strays(parent, known).map_err(failed("look for strays"))?;
     for group in strays.iter().filter(|group| !group.processes().is_empty()) {
         tracing::warn!(cgroup = %group.path(), "ending what runs and is in no record");
@@ -73,22 +82,21 @@ fn end(parent: &str, known: &HashSet<String>) -> Result<()> {
     Ok(())
 }
 
-/// Cgroups of containers that are not known, and pods and the parent itself if they hold none that is.
-fn strays(parent: &str, known: &HashSet<String>) -> std::io::Result<Vec<Cgroup>> {
+/// Cgroups of pods that are not known, and of what is not known in those that are.
+fn strays(parent: &str, known: &Known) -> std::io::Result<Vec<Cgroup>> {
     let parent = Cgroup::new(parent)?;
     let mut found = Vec::new();
     for name in parent.children() {
         let pod = parent.child(&name)?;
-        let (kept, lost): (Vec<String>, Vec<String>) = pod
-            .children()
-            .into_iter()
-            .partition(|child| known.contains(&format!("{}/{child}", pod.path())));
-        if kept.is_empty() {
+        if !known.pods.contains(&pod.path()) {
             found.push(pod);
             continue;
         }
-        for child in lost {
-            found.push(pod.child(&child)?);
+        for child in pod.children() {
+            let child = pod.child(&child)?;
+            if !known.inside.contains(&child.path()) {
+                found.push(child);
+            }
         }
     }
     Ok(found)
