@@ -35,7 +35,7 @@ pub(super) async fn sweep(config: &EmbeddedConfig) -> Result<Records> {
             tracing::warn!(path = %directory.display(), %error, "lost sandbox not disconnected");
         }
     }
-    let broken = found.broken.clone();
+    let (broken, bundles) = (found.broken.clone(), config.run_dir.join("bundles"));
     blocking("remove strays", move || {
         for directory in &lost {
             namespaces::remove(directory).map_err(failed("remove lost sandbox"))?;
@@ -43,6 +43,9 @@ pub(super) async fn sweep(config: &EmbeddedConfig) -> Result<Records> {
         for directory in &broken {
             tracing::warn!(path = %directory.display(), "removing what has no record");
             files::remove_tree(directory).map_err(failed("remove what has no record"))?;
+            // A container's, with its environment; a sandbox has none.
+            let bundle = directory.file_name().map(|id| bundles.join(id));
+            bundle.map_or(Ok(()), |b| files::remove_tree(&b)).map_err(failed("remove bundle"))?;
         }
         Ok(())
     })
