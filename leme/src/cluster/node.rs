@@ -175,7 +175,6 @@ pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rust
 }
 
 /// Says what this machine lacks before anything is started: a node that is Ready and runs nothing helps nobody.
-/// Says what this machine lacks before anything is started: a node that is Ready and runs nothing helps nobody.
 pub async fn preflight() -> Result<()> {
     let mut missing = leme_host::preflight::missing();
     missing.extend(leme_network::check::preflight().await);
