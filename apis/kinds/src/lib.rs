@@ -27,25 +27,25 @@ pub enum Scope {
 /// What hangs below an object's own path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subresource {
-    /// `status`: get, update, patch.
+    /// `status`.
     Status,
-    /// `scale`: get, update, patch.
+    /// `scale`.
     Scale,
-    /// `binding`: create.
+    /// `binding`.
     Binding,
-    /// `log`: get.
+    /// `log`.
     Log,
-    /// `exec`: connect.
+    /// `exec`, a connection.
     Exec,
-    /// `attach`: connect.
+    /// `attach`, a connection.
     Attach,
-    /// `portforward`: connect.
+    /// `portforward`, a connection.
     PortForward,
-    /// `proxy`: connect, with any method.
+    /// `proxy`, a connection by any method.
     Proxy,
-    /// `eviction`: create.
+    /// `eviction`.
     Eviction,
-    /// `finalize` of a namespace: update.
+    /// `finalize` of a namespace.
     Finalize,
 }
 
@@ -63,6 +63,20 @@ impl Subresource {
             Subresource::Proxy => "proxy",
             Subresource::Eviction => "eviction",
             Subresource::Finalize => "finalize",
+        }
+    }
+
+    /// What can be done with it, in the words of discovery.
+    pub fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
+            Subresource::Binding | Subresource::Eviction => &["create"],
+            Subresource::Log => &["get"],
+            Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
+                &["create", "get"]
+            }
+            Subresource::Proxy => &["create", "delete", "get", "patch", "update"],
+            Subresource::Finalize => &["update"],
         }
     }
 
@@ -104,6 +118,13 @@ pub struct SelectableField {
     pub read: fn(&Value) -> String,
 }
 
+/// Everything that can be done with objects and their collection.
+pub const VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// The same, but objects are deleted one at a time.
+pub const SINGLY: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+
 /// A row: everything about a kind that is the same for all who handle it.
 #[derive(Debug)]
 pub struct Kind {
@@ -123,6 +144,8 @@ pub struct Kind {
     pub categories: &'static [&'static str],
     /// Scope.
     pub scope: Scope,
+    /// What can be done with objects and their collection, in the words of discovery; [`VERBS`] as a rule.
+    pub verbs: &'static [&'static str],
     /// Subresources served.
     pub subresources: &'static [Subresource],
     /// Table columns after `Name`; [`Kind::table_columns`] has them all.

@@ -177,11 +177,10 @@ impl Status {
         Status::new(403, "Forbidden", message).about(resource, name)
     }
 
-    /// 405.
-    pub fn method_not_allowed(resource: &Gvr, verb: &str) -> Status {
-        let message =
-            format!("{verb} is not supported on resources of kind {:?}", qualified(resource));
-        Status::new(405, "MethodNotAllowed", message).about(resource, "")
+    /// 405: the path is served, but not by this method.
+    pub fn method_not_allowed() -> Status {
+        let message = "the server does not allow this method on the requested resource";
+        Status::generic(405, "MethodNotAllowed", message)
     }
 
     /// 406.

@@ -2,7 +2,7 @@
 //!
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::Method;
 use leme_meta::Status;
@@ -25,6 +25,14 @@ pub(crate) struct Front {
     /// Address of the server itself; `None` if it only listens on loopback, where no pod reaches it.
     pub address: Option<IpAddr>,
     pub port: u16,
+}
+
+impl Front {
+    /// Address and port as discovery tells them, also of a server that no pod reaches.
+    pub fn told(&self, listened: &[SocketAddr]) -> String {
+        let known = self.address.map(|address| SocketAddr::new(address, self.port));
+        known.or(listened.first().copied()).map(|address| address.to_string()).unwrap_or_default()
+    }
 }
 
 impl Api {

@@ -3,6 +3,8 @@
 //! Knows: the discovery documents. Refuses to know: any kind; all comes from the kind table. The documents never change
 //! while a server runs, so they are made once, with their ETags.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use leme_kinds::{KINDS, Kind, Subresource};
@@ -14,9 +16,6 @@ use crate::answer::{self, Answer};
 use crate::body::Body;
 use crate::negotiate::{self, Accepted};
 use crate::ordered;
-
-const VERBS: [&str; 8] =
-    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 const PLAIN: &str = "application/json";
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -92,8 +91,8 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
-    /// Makes the documents. `scale` says which kind and version a row's scale subresource shows.
-    pub fn new(scale: impl Fn(&'static Kind) -> &'static str) -> Discovery {
+    /// Makes the documents. `scale` says which version a row's scale subresource shows, `address` where the server is.
+    pub fn new(scale: impl Fn(&'static Kind) -> &'static str, address: &str) -> Discovery {
         let all = groups();
         let named: Vec<_> = all.iter().filter(|(group, _)| !group.is_empty()).collect();
         let core: Vec<_> = all.iter().filter(|(group, _)| group.is_empty()).collect();
@@ -102,7 +101,9 @@ impl Discovery {
         let core_plain = json!({
             "kind": "APIVersions",
             "versions": versions,
-            "serverAddressByClientCIDRs": [],
+            "serverAddressByClientCIDRs": [
+                { "clientCIDR": "0.0.0.0/0", "serverAddress": address },
+            ],
         });
         let group_list: Vec<Value> =
             named.iter().map(|(group, versions)| group_entry(group, versions)).collect();
@@ -201,30 +202,31 @@ fn rows(group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |row| row.group == group && row.version == version)
 }
 
-/// The group, version and kind that a subresource speaks, and its verbs.
-fn subresource(
+/// What changes when a kind comes to be stored in another version.
+fn storage_version_hash(row: &Kind) -> String {
+    let digest = Sha256::digest(format!("{}/{}/{}", row.group, row.version, row.kind));
+    STANDARD.encode(&digest[..8])
+}
+
+/// The group, version and kind that a subresource speaks.
+fn spoken(
     row: &'static Kind,
     sub: Subresource,
     scale: &impl Fn(&'static Kind) -> &'static str,
-) -> ((&'static str, &'static str, &'static str), &'static [&'static str]) {
-    let own = (row.group, row.version, row.kind);
+) -> (&'static str, &'static str, &'static str) {
     match sub {
-        Subresource::Status => (own, &["get", "patch", "update"]),
         Subresource::Scale => {
             let (group, version) = leme_meta::gvk::split_api_version(scale(row));
-            ((group, version, "Scale"), &["get", "patch", "update"])
+            (group, version, "Scale")
         }
-        Subresource::Binding => (("", "v1", "Binding"), &["create"]),
-        Subresource::Log => (own, &["get"]),
-        Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
-            (("", "v1", sub.options(row).unwrap_or(row.kind)), &["create", "get"])
+        Subresource::Binding => ("", "v1", "Binding"),
+        Subresource::Eviction => ("policy", "v1", "Eviction"),
+        Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
+            ("", "v1", sub.options(row).unwrap_or(row.kind))
         }
-        Subresource::Proxy => (
-            ("", "v1", sub.options(row).unwrap_or(row.kind)),
-            &["create", "delete", "get", "patch", "update"],
-        ),
-        Subresource::Eviction => (("policy", "v1", "Eviction"), &["create"]),
-        Subresource::Finalize => (own, &["update"]),
+        Subresource::Status | Subresource::Log | Subresource::Finalize => {
+            (row.group, row.version, row.kind)
+        }
     }
 }
 
@@ -240,7 +242,8 @@ fn resource_list(
             "singularName": row.singular,
             "namespaced": row.namespaced(),
             "kind": row.kind,
-            "verbs": VERBS,
+            "verbs": row.verbs,
+            "storageVersionHash": storage_version_hash(row),
         });
         for (field, words) in [("shortNames", row.short_names), ("categories", row.categories)] {
             if !words.is_empty() {
@@ -249,13 +252,13 @@ fn resource_list(
         }
         list.push(entry);
         for sub in row.subresources {
-            let ((sub_group, sub_version, kind), verbs) = subresource(row, *sub, scale);
+            let (sub_group, sub_version, kind) = spoken(row, *sub, scale);
             let mut entry = json!({
                 "name": format!("{}/{}", row.plural, sub.name()),
                 "singularName": "",
                 "namespaced": row.namespaced(),
                 "kind": kind,
-                "verbs": verbs,
+                "verbs": sub.verbs(),
             });
             if (sub_group, sub_version) != (group, version) {
                 entry["group"] = sub_group.into();
@@ -284,7 +287,7 @@ fn aggregated(
             "responseKind": kind_of((row.group, row.version, row.kind)),
             "scope": if row.namespaced() { "Namespaced" } else { "Cluster" },
             "singularResource": row.singular,
-            "verbs": VERBS,
+            "verbs": row.verbs,
         });
         for (field, words) in [("shortNames", row.short_names), ("categories", row.categories)] {
             if !words.is_empty() {
@@ -296,8 +299,8 @@ fn aggregated(
                 .subresources
                 .iter()
                 .map(|sub| {
-                    let (kind, verbs) = subresource(row, *sub, scale);
-                    json!({ "subresource": sub.name(), "responseKind": kind_of(kind), "verbs": verbs })
+                    let kind = kind_of(spoken(row, *sub, scale));
+                    json!({ "subresource": sub.name(), "responseKind": kind, "verbs": sub.verbs() })
                 })
                 .collect();
             entry["subresources"] = subs.into();

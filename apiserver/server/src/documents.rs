@@ -38,11 +38,7 @@ pub(crate) async fn answer(
         crate::admit::authorize_path(identity, &parts.method, parts.uri.path())?;
     }
     if parts.method != Method::GET && parts.method != Method::HEAD {
-        return Err(Status::generic(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        ));
+        return Err(Status::method_not_allowed());
     }
     let headers = &parts.headers;
     match segments.as_slice() {

@@ -203,25 +203,28 @@ impl Server {
         let lifetime = Lifetime::default();
         let guard = Guard(lifetime.clone());
         let cache = Cache::start(Arc::clone(&config.store), resources()).await?;
+        let front = Front {
+            cluster_ip,
+            address: reachable(&config.advertise, &addresses),
+            port: addresses.first().map_or(6443, SocketAddr::port),
+        };
         let api = Arc::new(Api {
             store: config.store,
             cache,
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
-            discovery: discovery::Discovery::new(|kind| {
-                Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
-            }),
+            discovery: discovery::Discovery::new(
+                |kind| {
+                    Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
+                },
+                &front.told(&addresses),
+            ),
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
             budget: Budget::new(config.buffered_bytes),
             lifetime: lifetime.clone(),
             build: config.build,
         });
-        let front = Front {
-            cluster_ip,
-            address: reachable(&config.advertise, &addresses),
-            port: addresses.first().map_or(6443, SocketAddr::port),
-        };
         api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
         let limits = config.connections;
         let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());

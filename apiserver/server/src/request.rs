@@ -204,7 +204,7 @@ fn resource(
     // A namespaced object is created in a namespace; the path of all namespaces can only be read.
     let everywhere = kind.namespaced() && namespace.is_none();
     if everywhere && !matches!(verb, Verb::List | Verb::Watch) {
-        return Err(Status::method_not_allowed(&kind.gvr(), verb.name()));
+        return Err(Status::method_not_allowed());
     }
     Ok(ResourceRequest {
         verb,
@@ -224,11 +224,10 @@ fn verb(
     subresource: Option<Subresource>,
     query: &Query,
 ) -> Result<Verb, Status> {
-    let watch = || matches!(query.get("watch"), Some("1" | "true"));
     // What is only asked whether it is there is read all the same; the answer loses its body on the way out.
     let word = if method == Method::HEAD { "GET" } else { method.as_str() };
     let verb = match (word, name.is_empty()) {
-        ("GET", true) if watch() => Verb::Watch,
+        ("GET", true) if query.flag("watch") => Verb::Watch,
         ("GET", true) => Verb::List,
         ("GET", false) => Verb::Get,
         ("OPTIONS", false) if subresource == Some(Subresource::Proxy) => Verb::Get,
@@ -238,30 +237,19 @@ fn verb(
         ("PATCH", false) => Verb::Patch,
         ("DELETE", false) => Verb::Delete,
         ("DELETE", true) => Verb::DeleteCollection,
-        (other, _) => {
-            return Err(Status::method_not_allowed(&kind.gvr(), &other.to_ascii_lowercase()));
-        }
+        _ => return Err(Status::method_not_allowed()),
     };
-    let served = match subresource {
-        None => true,
-        Some(Subresource::Status | Subresource::Scale) => {
-            matches!(verb, Verb::Get | Verb::Update | Verb::Patch)
-        }
-        Some(Subresource::Binding | Subresource::Eviction) => verb == Verb::Create,
-        Some(Subresource::Log) => verb == Verb::Get,
-        Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward) => {
-            method != Method::HEAD && matches!(verb, Verb::Get | Verb::Create)
-        }
-        Some(Subresource::Proxy) => true,
-        Some(Subresource::Finalize) => verb == Verb::Update,
-    };
-    match (served, subresource) {
-        (false, _) => Err(Status::method_not_allowed(&kind.gvr(), verb.name())),
+    let connects = matches!(
+        subresource,
+        Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward)
+    );
+    let served = subresource.map_or(kind.verbs, Subresource::verbs).contains(&verb.name());
+    match (served, connects) {
+        (false, _) => Err(Status::method_not_allowed()),
+        (true, true) if method == Method::HEAD => Err(Status::method_not_allowed()),
         // A WebSocket opens with GET; running a command is never mere reading.
-        (true, Some(Subresource::Exec | Subresource::Attach | Subresource::PortForward)) => {
-            Ok(Verb::Create)
-        }
-        (true, _) => Ok(verb),
+        (true, true) => Ok(Verb::Create),
+        (true, false) => Ok(verb),
     }
 }
 
@@ -289,6 +277,12 @@ mod tests {
         let cases = [
             ("GET", "/api/v1/pods", "list pods [] [] -"),
             ("GET", "/api/v1/namespaces/a/pods?watch=true", "watch pods [a] [] -"),
+            ("GET", "/api/v1/pods?watch=True", "watch pods [] [] -"),
+            ("GET", "/api/v1/pods?watch", "watch pods [] [] -"),
+            ("GET", "/api/v1/pods?watch=", "watch pods [] [] -"),
+            ("GET", "/api/v1/pods?watch=no", "watch pods [] [] -"),
+            ("GET", "/api/v1/pods?watch=FALSE", "list pods [] [] -"),
+            ("GET", "/api/v1/pods?watch=0", "list pods [] [] -"),
             ("GET", "/api/v1/namespaces/a/pods/b", "get pods [a] [b] -"),
             ("GET", "/api/v1/namespaces/a/pods/b/log", "get pods [a] [b] log"),
             ("HEAD", "/api/v1/namespaces/a/pods/b", "get pods [a] [b] -"),
@@ -335,6 +329,7 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods/b/log/c", "404"),
             ("POST", "/api/v1/pods", "405"),
             ("DELETE", "/api/v1/pods", "405"),
+            ("DELETE", "/api/v1/namespaces", "405"),
             ("PUT", "/api/v1/namespaces/a/pods", "405"),
             ("DELETE", "/api/v1/namespaces/a/pods/b/status", "405"),
             ("OPTIONS", "/api/v1/pods", "405"),

@@ -194,3 +194,65 @@ async fn the_version_names_a_commit_and_a_tool_chain() {
         assert!(version[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
     }
 }
+
+// Red when a kind's verbs are not its own: every namespace before `default` was deleted, then 403.
+#[tokio::test]
+async fn namespaces_are_not_deleted_together() {
+    let api = Harness::start().await;
+    api.post("/api/v1/namespaces", &named("v1", "Namespace", "a")).await.ok();
+    let refused = api.delete("/api/v1/namespaces").await;
+    assert_eq!(refused.json()["details"], json!({}));
+    assert_eq!(refused.refused().0, 405);
+    assert_eq!(api.get("/api/v1/namespaces/a").await.ok()["status"]["phase"], "Active");
+    let core = api.get("/api/v1").await.ok();
+    let verbs = |name: &str| -> Vec<String> {
+        let resources = core["resources"].as_array().unwrap();
+        let resource = resources.iter().find(|resource| resource["name"] == name).unwrap();
+        serde_json::from_value(resource["verbs"].clone()).unwrap()
+    };
+    assert!(!verbs("namespaces").contains(&"deletecollection".to_owned()));
+    for name in ["nodes", "persistentvolumes", "services"] {
+        assert!(verbs(name).contains(&"deletecollection".to_owned()), "{name}");
+    }
+}
+
+// Red when each refusal names the verb and the resource.
+#[tokio::test]
+async fn what_a_path_does_not_allow_is_told_in_the_same_words() {
+    let api = Harness::start().await;
+    for (method, path) in [
+        ("PUT", CONFIG_MAPS),
+        ("PATCH", CONFIG_MAPS),
+        ("POST", "/api/v1/namespaces/default/configmaps/a"),
+        ("POST", "/api/v1/pods"),
+        ("DELETE", "/api/v1/configmaps"),
+        ("DELETE", "/api/v1/namespaces/default/pods/p/log"),
+        ("POST", "/version"),
+    ] {
+        let answer = api.send(method, path, "application/json", &json!({})).await;
+        assert_eq!(answer.json()["details"], json!({}), "{method} {path}");
+        let words = "the server does not allow this method on the requested resource";
+        let expected = (405, "MethodNotAllowed".to_owned(), words.to_owned());
+        assert_eq!(answer.refused(), expected, "{method} {path}");
+    }
+}
+
+// Red when discovery leaves them out, as it did.
+#[tokio::test]
+async fn discovery_tells_storage_versions_and_the_servers_address() {
+    let api = Harness::start().await;
+    let core = api.get("/api/v1").await.ok();
+    let resources = core["resources"].as_array().unwrap();
+    let hash = |name: &str| {
+        let resource = resources.iter().find(|resource| resource["name"] == name).unwrap();
+        resource.get("storageVersionHash").cloned()
+    };
+    assert_eq!(hash("pods"), Some(json!("xPOwRZ+Yhw8=")));
+    assert_eq!(hash("services"), Some(json!("0/CO1lhkEBI=")));
+    assert_eq!(hash("pods/status"), None);
+    let port = api.server.addresses()[0].port();
+    let expected = json!([
+        { "clientCIDR": "0.0.0.0/0", "serverAddress": format!("192.0.2.1:{port}") }
+    ]);
+    assert_eq!(api.get("/api").await.ok()["serverAddressByClientCIDRs"], expected);
+}

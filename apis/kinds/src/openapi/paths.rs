@@ -221,19 +221,30 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
         answer,
     };
     let collection = [
-        listing(row.kind),
-        operation("post", "post", WRITE, Some(row.schema), row.schema),
-        operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
+        ("list", listing(row.kind)),
+        ("create", operation("post", "post", WRITE, Some(row.schema), row.schema)),
+        (
+            "deletecollection",
+            operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
+        ),
     ];
-    paths.insert(base.clone(), item(scope).write(&collection));
     let one = [
-        operation("get", "get", READ, None, row.schema),
-        operation("put", "put", WRITE, Some(row.schema), row.schema),
-        operation("patch", "patch", PATCHING, Some(PATCH), row.schema),
-        operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS),
+        ("get", operation("get", "get", READ, None, row.schema)),
+        ("update", operation("put", "put", WRITE, Some(row.schema), row.schema)),
+        ("patch", operation("patch", "patch", PATCHING, Some(PATCH), row.schema)),
+        ("delete", operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS)),
     ];
+    let served = |operations: Vec<(&str, Operation<'_>)>, item: Item<'_>| {
+        let served: Vec<_> = operations
+            .into_iter()
+            .filter(|(verb, _)| row.verbs.contains(verb))
+            .map(|(_, operation)| operation)
+            .collect();
+        item.write(&served)
+    };
+    paths.insert(base.clone(), served(collection.into(), item(scope)));
     let named: Vec<&str> = ["name"].into_iter().chain(scope.iter().copied()).collect();
-    paths.insert(format!("{base}/{{name}}"), item(&named).write(&one));
+    paths.insert(format!("{base}/{{name}}"), served(one.into(), item(&named)));
     for subresource in row.subresources {
         let path = format!("{base}/{{name}}/{}", subresource.name());
         paths.insert(path, self::subresource(row, *subresource, named.clone()));

@@ -1,7 +1,7 @@
 //! Rows of the OpenShift groups: apps, build, image and route.
 
 use crate::columns::openshift;
-use crate::{Kind, Scope, Subresource, selectable};
+use crate::{Kind, Scope, Subresource, VERBS, selectable};
 
 pub(super) const BUILDS: Kind = Kind {
     group: "build.openshift.io",
@@ -12,6 +12,7 @@ pub(super) const BUILDS: Kind = Kind {
     short_names: &[],
     categories: &["all"],
     scope: Scope::Namespaced,
+    verbs: VERBS,
     subresources: &[],
     columns: openshift::BUILD,
     selectable: selectable::BUILD,
@@ -27,6 +28,7 @@ pub(super) const BUILD_CONFIGS: Kind = Kind {
     short_names: &["bc"],
     categories: &["all"],
     scope: Scope::Namespaced,
+    verbs: VERBS,
     subresources: &[],
     columns: openshift::BUILD_CONFIG,
     selectable: &[],
@@ -42,6 +44,7 @@ pub(super) const DEPLOYMENT_CONFIGS: Kind = Kind {
     short_names: &["dc"],
     categories: &["all"],
     scope: Scope::Namespaced,
+    verbs: VERBS,
     subresources: &[Subresource::Status, Subresource::Scale],
     columns: openshift::DEPLOYMENT_CONFIG,
     selectable: &[],
@@ -57,6 +60,7 @@ pub(super) const IMAGE_STREAMS: Kind = Kind {
     short_names: &["is"],
     categories: &["all"],
     scope: Scope::Namespaced,
+    verbs: VERBS,
     subresources: &[Subresource::Status],
     columns: openshift::IMAGE_STREAM,
     selectable: selectable::IMAGE_STREAM,
@@ -72,6 +76,7 @@ pub(super) const ROUTES: Kind = Kind {
     short_names: &[],
     categories: &["all"],
     scope: Scope::Namespaced,
+    verbs: VERBS,
     subresources: &[Subresource::Status],
     columns: openshift::ROUTE,
     selectable: selectable::ROUTE,
