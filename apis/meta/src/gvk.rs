@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A group, version and kind. The core group is the empty string.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Gvk {
     /// API group; empty for the core group.
     pub group: String,
@@ -14,7 +14,7 @@ pub struct Gvk {
 }
 
 /// A group, version and plural resource name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Gvr {
     /// API group; empty for the core group.
     pub group: String,

@@ -12,6 +12,7 @@ pub mod names;
 pub mod object;
 pub mod patch;
 pub mod quantity;
+pub mod query;
 pub mod schema;
 pub mod selector;
 pub mod status;

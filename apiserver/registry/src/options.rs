@@ -2,7 +2,7 @@
 //!
 //! Knows: `metav1.DeleteOptions`, as a body and as query parameters. Refuses to know: what is deleted.
 
-use leme_meta::{FieldError, Gvk, Path, Status};
+use leme_meta::{FieldError, Gvk, Path, Status, query};
 use serde_json::Value;
 
 use crate::json;
@@ -71,25 +71,21 @@ impl DeleteOptions {
 
     /// The options of a request without a body.
     pub fn from_query<'q>(
-        query: impl IntoIterator<Item = (&'q str, &'q str)>,
+        parameters: impl IntoIterator<Item = (&'q str, &'q str)>,
     ) -> Result<DeleteOptions, Status> {
         let mut raw = Raw { policy: None, orphan: None, options: DeleteOptions::default() };
         let mut dry_run = Vec::new();
-        for (key, value) in query {
+        for (key, value) in parameters {
             match key {
                 "gracePeriodSeconds" => {
-                    let grace = value.parse().map_err(|_| {
-                        Status::bad_request(format!(
-                            "strconv.ParseInt: parsing {value:?}: invalid syntax"
-                        ))
-                    })?;
+                    let grace = query::int(value).map_err(Status::bad_request)?;
                     raw.options.grace_period_seconds = Some(grace);
                 }
                 "propagationPolicy" => raw.policy = Some(value.to_owned()),
-                "orphanDependents" => raw.orphan = Some(!matches!(value, "false" | "0")),
+                "orphanDependents" => raw.orphan = Some(query::flag(value)),
                 "dryRun" => dry_run.push(value),
                 IGNORE_READ_ERROR => {
-                    raw.options.ignore_read_error = !matches!(value, "false" | "0");
+                    raw.options.ignore_read_error = query::flag(value);
                 }
                 _ => {}
             }

@@ -385,7 +385,7 @@ fn delete_options_come_from_bodies_and_queries() {
         422,
         "DeleteOptions.meta.k8s.io \"\" is invalid: ignoreStoreReadErrorWithClusterBreakingPotential: Invalid value: true: cannot be set together with .gracePeriodSeconds",
     );
-    let query = [("gracePeriodSeconds", "5"), ("orphanDependents", "false"), ("pretty", "true")];
+    let query = [("gracePeriodSeconds", "5"), ("orphanDependents", "False"), ("pretty", "true")];
     let expected = DeleteOptions {
         grace_period_seconds: Some(5),
         propagation: Propagation::Background,

@@ -250,9 +250,9 @@ pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
         protobuf::MEDIA_TYPE => {
             protobuf::decode(&bytes).map(|value| Bytes::from(value.to_string()))
         }
-        other => Err(Status::unsupported_media_type(format!(
+        _ => Err(Status::unsupported_media_type(format!(
             "the body of the request was in an unknown format - accepted media types include: \
-             application/json, application/yaml, {} (got {other:?})",
+             application/json, application/yaml, {}",
             protobuf::MEDIA_TYPE
         ))),
     }

@@ -3,9 +3,9 @@
 //! Knows: the token. Refuses to know: snapshots. A token names a place relative to the collection that the request
 //! itself names, so that a forged one leads nowhere else.
 
-use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use leme_meta::Status;
+use base64::{DecodeError, Engine};
+use leme_meta::{Status, decode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,8 +22,8 @@ pub(crate) struct Token {
     pub after: String,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Wire {
     v: String,
     rv: i64,
@@ -42,26 +42,42 @@ impl Token {
 
     /// The token that a client brings back.
     pub fn decode(text: &str) -> Result<Token, Status> {
-        let refused = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text.trim_end_matches('='))
-            .map_err(|_| refused("not base64"))?;
-        let wire: Wire = serde_json::from_slice(&bytes).map_err(|_| refused("not a token"))?;
+        let refused = |why: &str| {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
+        let bytes =
+            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => {
+                    refused(&format!("illegal base64 data at input byte {at}"))
+                }
+                _ => refused(&format!("illegal base64 data at input byte {}", text.len())),
+            })?;
+        let value = decode::document(&bytes).map_err(|why| refused(&why))?.value;
+        let wire: Wire = serde_json::from_value(value).map_err(|why| refused(&why.to_string()))?;
         if wire.v != FORM {
-            return Err(refused("server does not recognize this encoded version"));
+            return Err(refused(&format!(
+                "server does not recognize this encoded version {}",
+                wire.v
+            )));
         }
         let revision = match wire.rv {
             NEWEST => None,
             known => match u64::try_from(known) {
-                Ok(0) | Err(_) => return Err(refused("incorrect encoded start resourceVersion")),
+                Ok(0) | Err(_) => {
+                    return Err(refused(
+                        "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+                    ));
+                }
                 Ok(known) => Some(known),
             },
         };
-        let strange = wire.start.is_empty()
-            || wire.start.split('/').any(|part| matches!(part, "" | "." | ".."))
+        if wire.start.is_empty() {
+            return Err(refused("encoded start key empty (version meta.k8s.io/v1)"));
+        }
+        let strange = wire.start.split('/').any(|part| matches!(part, "" | "." | ".."))
             || wire.start.chars().any(char::is_control);
         if strange {
-            return Err(refused("incorrect encoded start key"));
+            return Err(refused(&wire.start));
         }
         Ok(Token { revision, after: wire.start })
     }
@@ -107,7 +123,10 @@ mod tests {
             wire(r#"{"v":"meta.k8s.io/v1","rv":1,"start":""}"#),
         ];
         for token in forged {
-            assert_eq!(Token::decode(&token).unwrap_err().code, 400, "{token}");
+            let status = Token::decode(&token).unwrap_err();
+            assert_eq!(status.code, 400, "{token}");
+            let start = "invalid continue token: continue key is not valid: ";
+            assert!(status.message.starts_with(start), "{token}: {status}");
         }
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use leme_kinds::Subresource;
-use leme_meta::Status;
+use leme_meta::{FieldError, Gvk, Path, Status};
 use leme_registry::json;
 use serde_json::Value;
 
@@ -22,16 +22,15 @@ use crate::query::Query;
 use crate::request::ResourceRequest;
 use crate::{proxy, table, tunnel};
 
-/// Log parameters that the node understands, and whether each is a number.
-const LOG_PARAMETERS: [(&str, bool); 7] = [
-    ("follow", false),
-    ("previous", false),
-    ("timestamps", false),
-    ("sinceTime", false),
-    ("sinceSeconds", true),
-    ("tailLines", true),
-    ("limitBytes", true),
+/// Log parameters that the node understands: what is asked for or not.
+const LOG_FLAGS: [&str; 3] = ["follow", "previous", "timestamps"];
+/// And numbers, each with the least there is and what is said of one that is less.
+const LOG_NUMBERS: [(&str, i64, &str); 3] = [
+    ("tailLines", 0, "must be greater than or equal to 0"),
+    ("limitBytes", 1, "must be greater than 0"),
+    ("sinceSeconds", 1, "must be greater than 0"),
 ];
+const SINCE_TIME: &str = "sinceTime";
 const STREAMS: [&str; 4] = ["stdin", "stdout", "stderr", "tty"];
 /// What a WebSocket or SPDY handshake says, in either direction.
 const HANDSHAKE: [&str; 10] = [
@@ -56,7 +55,7 @@ impl Api {
         request: &ResourceRequest,
         mut parts: Parts,
     ) -> Result<Answer, Status> {
-        let query = log_query(&request.query)?;
+        let query = log_query(&request.query, &request.name)?;
         let pod = self.object_of(request).await?;
         let container = container(&pod, &request.name, request.query.get("container"))?;
         if !request.query.flag("previous") {
@@ -211,18 +210,39 @@ fn not_waiting(pod: &Value, name: &str, container: &str) -> Result<(), Status> {
     }
 }
 
-fn log_query(query: &Query) -> Result<String, Status> {
+/// What the node is asked, of parameters that make sense.
+fn log_query(query: &Query, pod: &str) -> Result<String, Status> {
     let mut out = form_urlencoded::Serializer::new(String::new());
-    for (name, number) in LOG_PARAMETERS {
-        if number {
-            if let Some(value) = query.number(name)? {
-                out.append_pair(name, &value.to_string());
-            }
-        } else if let Some(value) = query.get(name) {
-            out.append_pair(name, value);
+    for name in LOG_FLAGS.into_iter().filter(|name| query.flag(name)) {
+        out.append_pair(name, "true");
+    }
+    let since = query.get(SINCE_TIME).filter(|text| *text != "null");
+    if let Some(text) = since {
+        let time: Result<jiff::Timestamp, _> = text.parse();
+        time.map_err(|_| {
+            Status::bad_request(format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
+            ))
+        })?;
+        out.append_pair(SINCE_TIME, text);
+    }
+    let mut errors = Vec::new();
+    for (name, least, detail) in LOG_NUMBERS {
+        let Some(value) = query.int(name)? else { continue };
+        out.append_pair(name, &value.to_string());
+        if name == "sinceSeconds" && since.is_some() {
+            let detail = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+            // Both, which has no name.
+            errors.push(FieldError::forbidden(&Path::new("[]"), detail));
+        } else if value < least {
+            errors.push(FieldError::invalid(&Path::new(name), &Value::from(value), detail));
         }
     }
-    Ok(out.finish())
+    if errors.is_empty() {
+        return Ok(out.finish());
+    }
+    let kind = Gvk { kind: "PodLogOptions".to_owned(), ..Gvk::default() };
+    Err(Status::invalid(&kind, pod, &errors))
 }
 
 fn exec_query(query: &Query) -> Result<String, Status> {

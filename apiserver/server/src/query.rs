@@ -2,7 +2,7 @@
 //!
 //! Knows: text, numbers, booleans. Refuses to know: what a parameter means.
 
-use leme_meta::Status;
+use leme_meta::{Status, query};
 
 /// The parameters of a request, in order, decoded.
 #[derive(Clone, Debug, Default)]
@@ -34,18 +34,19 @@ impl Query {
         self.0.iter().any(|(key, _)| key == name)
     }
 
-    /// A boolean as Go's query decoding reads it: present and empty is true, as is anything but `false` and `0`.
+    /// A boolean; false if it does not occur.
     pub fn flag(&self, name: &str) -> bool {
-        self.all(name)
-            .next()
-            .is_some_and(|value| !matches!(value, "0") && !value.eq_ignore_ascii_case("false"))
+        self.all(name).next().is_some_and(query::flag)
     }
 
-    /// A number that is not negative.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, Status> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!("invalid value for query parameter {name}: {text:?}"))
-        })
+    /// A whole number, if it occurs.
+    pub fn int(&self, name: &str) -> Result<Option<i64>, Status> {
+        self.all(name).next().map(query::int).transpose().map_err(Status::bad_request)
+    }
+
+    /// The same with one more parameter.
+    pub fn with(mut self, name: &str, value: &str) -> Query {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
     }
 }

@@ -103,10 +103,12 @@ impl Api {
         request: &ResourceRequest,
     ) -> Result<Result<Page, Answer>, Status> {
         let selection = Selection::of(request)?;
-        let limit =
-            usize::try_from(request.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
+        // Nothing and less than nothing are no limit.
+        let limit = request.query.int("limit")?.and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.unwrap_or(0);
+        request.query.int("timeoutSeconds")?;
+        let version = Version::of_list(request)?;
         let token = request.query.get("continue").map(Token::decode).transpose()?;
-        let version = Version::of(request)?.check_list(token.is_some())?;
         if token.is_some() && version.revision.is_some_and(|revision| revision != 0) {
             return Err(Status::bad_request(
                 "specifying resource version is not allowed when using continue",

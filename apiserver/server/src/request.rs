@@ -4,7 +4,8 @@
 
 use http::{Method, Uri};
 use leme_kinds::{Kind, Subresource};
-use leme_meta::{Gvr, Status};
+use leme_meta::selector::FieldRequirement;
+use leme_meta::{FieldSelector, Gvr, Status};
 
 use crate::query::Query;
 
@@ -92,8 +93,51 @@ pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
     if parts.is_empty() {
         return Ok(RequestInfo::Other { segments, query });
     }
-    resource(method, group, version, parts, query, rest)
-        .map(|found| RequestInfo::Resource(Box::new(found)))
+    let found = match parts {
+        ["watch", parts @ ..] => watched(method, group, version, parts, query),
+        parts => resource(method, group, version, parts, query, rest),
+    };
+    found.map(|found| RequestInfo::Resource(Box::new(found)))
+}
+
+/// A watch by its old path: `watch` before the path of a collection, or of an object, which then is what is selected.
+fn watched(
+    method: &Method,
+    group: &str,
+    version: &str,
+    parts: &[&str],
+    query: Query,
+) -> Result<ResourceRequest, Status> {
+    let mut found = resource(&Method::GET, group, version, parts, query, "")?;
+    if found.subresource.is_some() {
+        return Err(Status::no_such_path());
+    }
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed());
+    }
+    if !found.kind.verbs.contains(&Verb::Watch.name()) {
+        return Err(Status::no_such_path());
+    }
+    found.verb = Verb::Watch;
+    let name = std::mem::take(&mut found.name);
+    if name.is_empty() {
+        return Ok(found);
+    }
+    match found.query.get("fieldSelector") {
+        None => found.query = found.query.with("fieldSelector", &format!("metadata.name={name}")),
+        Some(text) => {
+            let selector = FieldSelector::parse(text).map_err(Status::bad_request)?;
+            let named = |one: &FieldRequirement| {
+                one.path == "metadata.name" && one.equal && one.value == name
+            };
+            if !selector.requirements().iter().any(named) {
+                return Err(Status::bad_request(
+                    "fieldSelector metadata.name doesn't match requested name",
+                ));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A path, and what of it is the backend's of a `proxy` subresource, where other rules hold.
@@ -302,6 +346,13 @@ mod tests {
             ("PATCH", "/api/v1/namespaces/a/status", "patch namespaces [] [a] status"),
             ("DELETE", "/api/v1/namespaces/a/secrets", "deletecollection secrets [a] [] -"),
             ("GET", "/apis/route.openshift.io/v1/routes", "list routes [] [] -"),
+            ("GET", "/api/v1/watch/pods", "watch pods [] [] -"),
+            ("GET", "/api/v1/watch/nodes/n?watch=0", "watch nodes [] [] -"),
+            ("GET", "/api/v1/watch/namespaces", "watch namespaces [] [] -"),
+            ("GET", "/api/v1/watch/namespaces/a", "watch namespaces [] [] -"),
+            ("GET", "/api/v1/watch/namespaces/a/pods", "watch pods [a] [] -"),
+            ("GET", "/api/v1/watch/namespaces/a/pods/b", "watch pods [a] [] -"),
+            ("GET", "/apis/route.openshift.io/v1/watch/routes", "watch routes [] [] -"),
             ("GET", "/api/v1", "other api/v1"),
             ("GET", "/", "other "),
             ("GET", "/version/", "other version"),
@@ -327,6 +378,11 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods/b/proxy/%2e%2e/x", "400"),
             ("GET", "/api/v1/namespaces/a/pods/../proxy/x", "400"),
             ("GET", "/api/v1/namespaces/a/pods/b/log/c", "404"),
+            ("GET", "/api/v1/watch", "404"),
+            ("GET", "/api/v1/watch/pods/b", "404"),
+            ("GET", "/api/v1/watch/namespaces/a/pods/b/log", "404"),
+            ("GET", "/api/v1/watch/nodes/n?fieldSelector=metadata.name%3Dm", "400"),
+            ("POST", "/api/v1/watch/pods", "405"),
             ("POST", "/api/v1/pods", "405"),
             ("DELETE", "/api/v1/pods", "405"),
             ("DELETE", "/api/v1/namespaces", "405"),

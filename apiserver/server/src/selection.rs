@@ -68,7 +68,7 @@ fn offered(kind: &Kind, field: &str) -> bool {
 }
 
 /// A 422 for a list parameter, as upstream words those.
-pub(crate) fn list_options_invalid(errors: &[FieldError]) -> Status {
+fn list_options_invalid(errors: &[FieldError]) -> Status {
     let kind = leme_meta::Gvk {
         group: "meta.k8s.io".to_owned(),
         version: "v1".to_owned(),
@@ -85,6 +85,9 @@ pub(crate) enum Match {
     NotOlderThan,
 }
 
+const EXACT: &str = "Exact";
+const NOT_OLDER_THAN: &str = "NotOlderThan";
+
 /// Which revision a list or watch shall be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
@@ -94,46 +97,90 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Reads `resourceVersion` and `resourceVersionMatch`.
+    /// Reads `resourceVersion`, and `resourceVersionMatch` where it is one that is known.
     pub fn of(request: &ResourceRequest) -> Result<Version, Status> {
-        let revision = match request.query.get("resourceVersion") {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                let detail = "strconv.ParseUint: parsing: invalid syntax";
-                list_options_invalid(&[FieldError::invalid(
-                    &Path::new("resourceVersion"),
-                    text,
-                    detail,
-                )])
-            })?),
-        };
-        let path = Path::new("resourceVersionMatch");
+        let revision = request.query.get("resourceVersion").map(revision).transpose()?;
         let matching = match request.query.get("resourceVersionMatch") {
-            None => Match::Unset,
-            Some("Exact") => Match::Exact,
-            Some("NotOlderThan") => Match::NotOlderThan,
-            Some(other) => {
-                let known = ["Exact", "NotOlderThan", ""];
-                return Err(list_options_invalid(&[FieldError::not_supported(
-                    &path, other, &known,
-                )]));
-            }
+            Some(EXACT) => Match::Exact,
+            Some(NOT_OLDER_THAN) => Match::NotOlderThan,
+            _ => Match::Unset,
         };
         Ok(Version { revision, matching })
     }
 
-    /// Refuses the combinations that make no sense for a list.
-    pub fn check_list(self, continued: bool) -> Result<Version, Status> {
+    /// Of a list: what makes no sense for one is refused.
+    pub fn of_list(request: &ResourceRequest) -> Result<Version, Status> {
+        let query = &request.query;
         let path = Path::new("resourceVersionMatch");
-        let detail = match (self.matching, self.revision) {
-            (Match::Unset, _) => return Ok(self),
-            (_, _) if continued => "resourceVersionMatch is forbidden when continue is provided",
-            (_, None) => "resourceVersionMatch is forbidden unless resourceVersion is provided",
-            (Match::Exact, Some(0)) => {
-                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""
+        let mut errors = Vec::new();
+        if let Some(word) = query.get("resourceVersionMatch") {
+            let revision = query.get("resourceVersion");
+            let cases = [
+                (
+                    revision.is_none(),
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ),
+                (
+                    query.get("continue").is_some(),
+                    "resourceVersionMatch is forbidden when continue is provided",
+                ),
+                (
+                    word == EXACT && revision == Some("0"),
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ),
+            ];
+            let wrong = cases.iter().filter(|(wrong, _)| *wrong);
+            errors.extend(wrong.map(|(_, detail)| FieldError::forbidden(&path, detail)));
+            if word != EXACT && word != NOT_OLDER_THAN {
+                let known = [EXACT, NOT_OLDER_THAN, ""];
+                errors.push(FieldError::not_supported(&path, word, &known));
             }
-            _ => return Ok(self),
-        };
-        Err(list_options_invalid(&[FieldError::forbidden(&path, detail)]))
+        }
+        if query.has("sendInitialEvents") {
+            let detail = "sendInitialEvents is forbidden for list";
+            errors.push(FieldError::forbidden(&Path::new("sendInitialEvents"), detail));
+        }
+        if errors.is_empty() { Version::of(request) } else { Err(list_options_invalid(&errors)) }
     }
+
+    /// Of a watch: what makes no sense for one is refused.
+    pub fn of_watch(request: &ResourceRequest) -> Result<Version, Status> {
+        let query = &request.query;
+        let path = Path::new("resourceVersionMatch");
+        let word = query.get("resourceVersionMatch");
+        let initial = query.has("sendInitialEvents");
+        let cases = [
+            (
+                initial && word != Some(NOT_OLDER_THAN),
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ),
+            (
+                !initial && word.is_some(),
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
+            (
+                word.is_some() && query.get("continue").is_some(),
+                "resourceVersionMatch is forbidden when continue is provided",
+            ),
+        ];
+        let wrong = cases.iter().filter(|(wrong, _)| *wrong);
+        let mut errors: Vec<FieldError> =
+            wrong.map(|(_, detail)| FieldError::forbidden(&path, detail)).collect();
+        if let Some(word) = word.filter(|word| *word != NOT_OLDER_THAN) {
+            errors.push(FieldError::not_supported(&path, word, &[NOT_OLDER_THAN]));
+        }
+        if errors.is_empty() { Version::of(request) } else { Err(list_options_invalid(&errors)) }
+    }
+}
+
+/// The number of a resourceVersion. The 422 is the storage's upstream: it names no kind.
+fn revision(text: &str) -> Result<u64, Status> {
+    use std::num::IntErrorKind::PosOverflow;
+    text.parse().map_err(|error: std::num::ParseIntError| {
+        let why =
+            if *error.kind() == PosOverflow { "value out of range" } else { "invalid syntax" };
+        let detail = format!("strconv.ParseUint: parsing {text:?}: {why}");
+        let error = FieldError::invalid(&Path::new("resourceVersion"), text, &detail);
+        Status::new(422, "Invalid", error.to_string())
+    })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::HeaderMap;
-use leme_meta::{FieldError, Path, Status};
+use leme_meta::Status;
 use leme_store::StoreError;
 use leme_store::cache::{Cached, SubEvent, Subscription};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::frames::Frames;
 use crate::negotiate;
 use crate::present;
 use crate::request::ResourceRequest;
-use crate::selection::{Match, Selection, Version, list_options_invalid};
+use crate::selection::{Selection, Version};
 
 /// A watch without `timeoutSeconds` ends after this, plus up to as much again, so that not all end at once.
 const LIFE: Duration = Duration::from_secs(30 * 60);
@@ -45,32 +45,15 @@ struct Wanted {
 impl Wanted {
     fn of(request: &ResourceRequest) -> Result<Wanted, Status> {
         let query = &request.query;
-        let version = Version::of(request)?;
+        let version = Version::of_watch(request)?;
         let bookmarks = query.flag("allowWatchBookmarks");
         let asked = query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents"));
-        let path = Path::new("resourceVersionMatch");
-        match (asked, version.matching) {
-            (Some(_), Match::NotOlderThan) | (None, Match::Unset) => {}
-            (Some(_), Match::Unset) => {
-                let detail =
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-                return Err(list_options_invalid(&[FieldError::forbidden(&path, detail)]));
-            }
-            (Some(_), Match::Exact) => {
-                let error = FieldError::not_supported(&path, "Exact", &["NotOlderThan"]);
-                return Err(list_options_invalid(&[error]));
-            }
-            (None, _) => {
-                let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-                return Err(list_options_invalid(&[FieldError::forbidden(&path, detail)]));
-            }
-        }
         if query.get("continue").is_some() {
             return Err(Status::bad_request("continue is not supported by watch"));
         }
-        let life = match query.number("timeoutSeconds")? {
-            Some(seconds) if seconds > 0 => Duration::from_secs(seconds.min(24 * 3600)),
-            _ => LIFE + LIFE.mul_f64(random_fraction()),
+        let life = match query.int("timeoutSeconds")? {
+            None | Some(0) => LIFE + LIFE.mul_f64(random_fraction()),
+            Some(seconds) => Duration::from_secs(seconds.clamp(0, 24 * 3600).unsigned_abs()),
         };
         let legacy = version.revision.is_none_or(|revision| revision == 0);
         Ok(Wanted {

@@ -256,3 +256,80 @@ async fn discovery_tells_storage_versions_and_the_servers_address() {
     ]);
     assert_eq!(api.get("/api").await.ok()["serverAddressByClientCIDRs"], expected);
 }
+
+// Red when parameters have words of their own, when less than nothing is no limit, and when a list takes what is a watch's.
+#[tokio::test]
+async fn parameters_that_make_no_sense_are_refused_in_upstreams_words() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let bad = |text: &str| (400, "BadRequest".to_owned(), text.to_owned());
+    let invalid = |text: &str| (422, "Invalid".to_owned(), text.to_owned());
+    let number = r#"strconv.ParseInt: parsing "abc": invalid syntax"#;
+    let version = r#"resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax"#;
+    let list = r#"ListOptions.meta.k8s.io "" is invalid: "#;
+    let cases = [
+        ("?limit=abc", bad(number)),
+        ("?timeoutSeconds=abc", bad(number)),
+        ("?watch=1&timeoutSeconds=abc", bad(number)),
+        ("?resourceVersion=abc", invalid(version)),
+        ("?watch=1&resourceVersion=abc", invalid(version)),
+        ("/a?resourceVersion=abc", invalid(version)),
+        (
+            "?sendInitialEvents=true",
+            invalid(&format!(
+                "{list}sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"
+            )),
+        ),
+        (
+            "?resourceVersionMatch=Exact&continue=x",
+            invalid(&format!(
+                "{list}[resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is \
+                 provided, resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided]"
+            )),
+        ),
+        (
+            "?continue=@@",
+            bad(
+                "invalid continue token: continue key is not valid: illegal base64 data at input byte 0",
+            ),
+        ),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(api.get(&format!("{CONFIG_MAPS}{query}")).await.refused(), expected, "{query}");
+    }
+    let all = api.get(&format!("{CONFIG_MAPS}?limit=-1")).await.ok();
+    assert_eq!(all["items"].as_array().unwrap().len(), 1);
+    let text = api.raw("POST", CONFIG_MAPS, &[("content-type", "text/plain")], b"{}").await;
+    let words = "the body of the request was in an unknown format - accepted media types include: application/json, \
+                 application/yaml, application/vnd.kubernetes.protobuf";
+    assert_eq!(text.refused(), (415, "UnsupportedMediaType".into(), words.into()));
+}
+
+// Red when numbers go to the node unseen.
+#[tokio::test]
+async fn a_log_that_makes_no_sense_is_not_asked_for() {
+    let api = Harness::start().await;
+    let invalid = |text: &str| {
+        (422, "Invalid".to_owned(), format!(r#"PodLogOptions "p" is invalid: {text}"#))
+    };
+    let bad = |text: &str| (400, "BadRequest".to_owned(), text.to_owned());
+    let both = "sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z";
+    let cases = [
+        (
+            "tailLines=-1",
+            invalid("tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ),
+        ("limitBytes=-1", invalid("limitBytes: Invalid value: -1: must be greater than 0")),
+        ("limitBytes=0", invalid("limitBytes: Invalid value: 0: must be greater than 0")),
+        ("sinceSeconds=0", invalid("sinceSeconds: Invalid value: 0: must be greater than 0")),
+        (
+            both,
+            invalid("[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"),
+        ),
+        ("tailLines=abc", bad(r#"strconv.ParseInt: parsing "abc": invalid syntax"#)),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(api.get(&format!("{PODS}/p/log?{query}")).await.refused(), expected, "{query}");
+    }
+    assert_eq!(api.get(&format!("{PODS}/p/log?tailLines=0")).await.refused().0, 404);
+}

@@ -135,3 +135,22 @@ async fn shutdown_ends_watches() {
     tokio::time::timeout(PATIENCE, api.server.shutdown(PATIENCE)).await.unwrap();
     assert!(watch.next().await.is_none());
 }
+
+// Red when only `1` and `true` are true, and when the old paths are not served.
+#[tokio::test]
+async fn a_watch_is_asked_for_in_any_spelling_and_by_the_old_path() {
+    let api = Harness::start().await;
+    for name in ["a", "b"] {
+        api.post(CONFIG_MAPS, &config_map(name)).await.ok();
+    }
+    for query in ["watch=True", "watch", "watch=yes"] {
+        let mut watch = api.watch(&format!("{CONFIG_MAPS}?{query}")).await;
+        assert_eq!(watch.named().await, pair("ADDED", "a"), "{query}");
+    }
+    let list = api.get(&format!("{CONFIG_MAPS}?watch=False")).await.ok();
+    assert_eq!(list["kind"], "ConfigMapList");
+    let mut all = api.watch("/api/v1/watch/namespaces/default/configmaps").await;
+    assert_eq!(all.named().await, pair("ADDED", "a"));
+    let mut one = api.watch("/api/v1/watch/namespaces/default/configmaps/b").await;
+    assert_eq!(one.named().await, pair("ADDED", "b"));
+}

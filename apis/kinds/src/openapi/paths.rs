@@ -101,6 +101,17 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
+    /// Those of the operations that the kind's verbs hold.
+    fn write_served(&self, mut operations: Vec<Operation<'_>>) -> Value {
+        let verb = |action| match action {
+            "post" => "create",
+            "put" => "update",
+            other => other,
+        };
+        operations.retain(|operation| self.row.verbs.contains(&verb(operation.action)));
+        self.write(&operations)
+    }
+
     fn write(&self, operations: &[Operation<'_>]) -> Value {
         let mut item = Map::new();
         for operation in operations {
@@ -220,31 +231,20 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
         body,
         answer,
     };
-    let collection = [
-        ("list", listing(row.kind)),
-        ("create", operation("post", "post", WRITE, Some(row.schema), row.schema)),
-        (
-            "deletecollection",
-            operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
-        ),
+    let collection = vec![
+        listing(row.kind),
+        operation("post", "post", WRITE, Some(row.schema), row.schema),
+        operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
     ];
-    let one = [
-        ("get", operation("get", "get", READ, None, row.schema)),
-        ("update", operation("put", "put", WRITE, Some(row.schema), row.schema)),
-        ("patch", operation("patch", "patch", PATCHING, Some(PATCH), row.schema)),
-        ("delete", operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS)),
+    paths.insert(base.clone(), item(scope).write_served(collection));
+    let one = vec![
+        operation("get", "get", READ, None, row.schema),
+        operation("put", "put", WRITE, Some(row.schema), row.schema),
+        operation("patch", "patch", PATCHING, Some(PATCH), row.schema),
+        operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS),
     ];
-    let served = |operations: Vec<(&str, Operation<'_>)>, item: Item<'_>| {
-        let served: Vec<_> = operations
-            .into_iter()
-            .filter(|(verb, _)| row.verbs.contains(verb))
-            .map(|(_, operation)| operation)
-            .collect();
-        item.write(&served)
-    };
-    paths.insert(base.clone(), served(collection.into(), item(scope)));
     let named: Vec<&str> = ["name"].into_iter().chain(scope.iter().copied()).collect();
-    paths.insert(format!("{base}/{{name}}"), served(one.into(), item(&named)));
+    paths.insert(format!("{base}/{{name}}"), item(&named).write_served(one));
     for subresource in row.subresources {
         let path = format!("{base}/{{name}}/{}", subresource.name());
         paths.insert(path, self::subresource(row, *subresource, named.clone()));

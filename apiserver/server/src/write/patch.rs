@@ -41,10 +41,10 @@ impl Patch {
                      strategic merge patch",
                 ));
             }
-            other => {
+            _ => {
                 return Err(Status::unsupported_media_type(format!(
                     "the body of the request was in an unknown format - accepted media types include: \
-                     {JSON}, {MERGE}, {STRATEGIC} (got {other:?})"
+                     {JSON}, {MERGE}, {STRATEGIC}"
                 )));
             }
         };
@@ -70,8 +70,11 @@ impl Patch {
             Patch::Json(_) => patched.to_string(),
             Patch::Merge(changes) | Patch::Strategic(changes) => patch::shown(changes),
         };
-        let none = Gvk { group: String::new(), version: String::new(), kind: String::new() };
-        Status::invalid(&none, "", &[FieldError::invalid(&Path::new("patch"), &shown, why)])
+        Status::invalid(
+            &Gvk::default(),
+            "",
+            &[FieldError::invalid(&Path::new("patch"), &shown, why)],
+        )
     }
 }
 

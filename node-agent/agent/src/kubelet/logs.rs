@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
+use leme_meta::query;
 use leme_node_core::config;
 use rustix::fs::inotify;
 use tokio::io::AsyncReadExt;
@@ -39,11 +40,13 @@ pub struct Options {
 
 impl Options {
     /// From a query string.
-    pub fn parse(query: &Pairs) -> Result<Self, String> {
+    pub fn parse(pairs: &Pairs) -> Result<Self, String> {
         let mut options = Self::default();
-        for (name, value) in query.iter().filter(|(_, v)| !v.is_empty()) {
-            let on = matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T");
-            let number = || value.parse::<u64>().map_err(|_| format!("invalid {name}: {value:?}"));
+        for (name, value) in pairs {
+            let on = query::flag(value);
+            let number = || {
+                u64::try_from(query::int(value)?).map_err(|_| format!("invalid {name}: {value:?}"))
+            };
             match name.as_str() {
                 "follow" => options.follow = on,
                 "previous" => options.previous = on,
@@ -55,7 +58,7 @@ impl Options {
                     let at = Timestamp::now().checked_sub(SignedDuration::from_secs(back));
                     options.since = Some(at.unwrap_or(Timestamp::MIN));
                 }
-                "sinceTime" => {
+                "sinceTime" if !value.is_empty() => {
                     let at = value.parse().map_err(|_| format!("invalid sinceTime: {value:?}"))?;
                     options.since = Some(at);
                 }

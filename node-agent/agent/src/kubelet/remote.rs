@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use leme_cri::{ExecChunk, ExecSession};
+use leme_meta::query;
 use leme_streams::channel::{ERROR, STDERR, STDOUT};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
@@ -28,10 +29,10 @@ pub struct Streams {
 
 impl Streams {
     /// From a query string.
-    pub fn parse(query: &Pairs) -> Result<Streams, Refusal> {
+    pub fn parse(pairs: &Pairs) -> Result<Streams, Refusal> {
         let mut streams = Streams::default();
-        for (name, value) in query {
-            let on = matches!(value.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T");
+        for (name, value) in pairs {
+            let on = query::flag(value);
             match name.as_str() {
                 "stdin" | "input" => streams.stdin = on,
                 "stdout" | "output" => streams.stdout = on,

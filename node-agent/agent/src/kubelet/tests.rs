@@ -205,7 +205,9 @@ async fn logs_with_options() {
     check("timestamps=true&tailLines=1", 200, "2026-01-01T00:00:04Z three\n").await;
     check("sinceTime=2026-01-01T00:00:04Z", 200, "three\n").await;
     check("sinceSeconds=10", 200, "").await;
-    check("tailLines=x", 422, "invalid tailLines: \"x\"").await;
+    check("timestamps=yes&tailLines=1", 200, "2026-01-01T00:00:04Z three\n").await;
+    check("timestamps=False&tailLines=1", 200, "three\n").await;
+    check("tailLines=x", 422, "strconv.ParseInt: parsing \"x\": invalid syntax").await;
     check("previous=true", 400, "previous terminated container \"c\" in pod \"p\" not found").await;
     assert_eq!(server.get("/containerLogs/n/q/c").await.0, 404);
     assert_eq!(server.get("/containerLogs/n/p/z").await.0, 404);
