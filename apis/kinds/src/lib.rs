@@ -196,6 +196,17 @@ impl Kind {
         (!own).then_some(&columns::NAME).into_iter().chain(self.columns)
     }
 
+    /// The same of what is shown in the object's place by a subresource.
+    pub fn columns_of(
+        &self,
+        shown: Option<Subresource>,
+    ) -> impl Iterator<Item = &'static Column> + use<> {
+        let scale = shown == Some(Subresource::Scale);
+        let own = (!scale).then(|| self.table_columns()).into_iter().flatten();
+        let named = [&columns::NAME].into_iter().chain(columns::core::SCALE);
+        own.chain(scale.then_some(named).into_iter().flatten())
+    }
+
     /// Storage prefix of all objects (`/registry/pods/`, `/registry/route.openshift.io/routes/`), or of one namespace's.
     /// Always ends with a slash.
     pub fn prefix(&self, namespace: Option<&str>) -> String {

@@ -133,7 +133,8 @@ impl Frames {
             (Err(status), _) => return self.error(&status),
             (Ok(value), Shape::Table(version)) => {
                 let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
-                let row = table::row(self.kind, value, self.include, Timestamp::now(), version);
+                let row =
+                    table::row(self.kind, None, value, self.include, Timestamp::now(), version);
                 table::table(self.columns(), metadata, vec![row], version)
             }
             (Ok(value), Shape::Metadata(version)) => table::partial(value, version),
@@ -143,6 +144,6 @@ impl Frames {
     }
 
     fn columns(&mut self) -> Option<Value> {
-        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(self.kind))
+        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(self.kind, None))
     }
 }

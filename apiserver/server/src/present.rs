@@ -64,8 +64,9 @@ pub(crate) fn object(
         Shape::Table(version) => {
             let include = negotiate::include(request.query.get("includeObject"))?;
             let metadata = json!({ "resourceVersion": value["metadata"]["resourceVersion"] });
-            let row = table::row(request.kind, value, include, Timestamp::now(), version);
-            table::table(Some(table::columns(request.kind)), metadata, vec![row], version)
+            let (kind, shown) = (request.kind, request.subresource);
+            let row = table::row(kind, shown, value, include, Timestamp::now(), version);
+            table::table(Some(table::columns(kind, shown)), metadata, vec![row], version)
         }
     };
     document(request, wanted.encoding, code, &shown)

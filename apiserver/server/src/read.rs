@@ -270,9 +270,9 @@ impl Page {
                 let include = negotiate::include(request.query.get("includeObject"))?;
                 let now = Timestamp::now();
                 let rows: Result<Vec<Value>, Status> = values
-                    .map(|value| Ok(table::row(request.kind, value?, include, now, version)))
+                    .map(|value| Ok(table::row(request.kind, None, value?, include, now, version)))
                     .collect();
-                let columns = Some(table::columns(request.kind));
+                let columns = Some(table::columns(request.kind, None));
                 return Ok(table::table(columns, self.metadata(), rows?, version));
             }
             Shape::Metadata(version) => {

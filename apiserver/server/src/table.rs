@@ -3,7 +3,7 @@
 //! Knows: the two documents of `meta.k8s.io`, whose versions differ in name alone. Refuses to know: kinds; columns and cells come from the kind table.
 
 use jiff::Timestamp;
-use leme_kinds::Kind;
+use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_store::cache::Cached;
 use serde_json::{Value, json};
@@ -22,9 +22,9 @@ pub(crate) fn partial(mut object: Value, version: &str) -> Value {
     json!({ "kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata })
 }
 
-/// The column definitions of a kind's Table.
-pub(crate) fn columns(kind: &Kind) -> Value {
-    let columns = kind.table_columns().map(|column| {
+/// The column definitions of the Table of a kind, or of what a subresource shows of it.
+pub(crate) fn columns(kind: &Kind, shown: Option<Subresource>) -> Value {
+    let columns = kind.columns_of(shown).map(|column| {
         json!({
             "name": column.name,
             "type": column.type_,
@@ -39,13 +39,14 @@ pub(crate) fn columns(kind: &Kind) -> Value {
 /// An object's row.
 pub(crate) fn row(
     kind: &Kind,
+    shown: Option<Subresource>,
     object: Value,
     include: Include,
     now: Timestamp,
     version: &str,
 ) -> Value {
     let cells: Vec<Value> =
-        kind.table_columns().map(|column| (column.cell)(&object, now)).collect();
+        kind.columns_of(shown).map(|column| (column.cell)(&object, now)).collect();
     match include {
         Include::None => json!({ "cells": cells, "object": null }),
         Include::Metadata => json!({ "cells": cells, "object": partial(object, version) }),

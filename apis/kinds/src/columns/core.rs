@@ -20,6 +20,13 @@ pub(crate) const REPLICATION_CONTROLLER: &[Column] = &[
     wide("Selector", |object, _| labels(object.pointer("/spec/selector")).into()),
 ];
 
+/// Of a Scale, whatever it is the scale of.
+pub(crate) static SCALE: &[Column] = &[
+    number("Desired", |object, _| int(object, "/spec/replicas").into()),
+    number("Available", |object, _| int(object, "/status/replicas").into()),
+    AGE,
+];
+
 pub(crate) const CONFIG_MAP: &[Column] = &[
     shown("Data", |object, _| (entries(object, "/data") + entries(object, "/binaryData")).into()),
     AGE,
