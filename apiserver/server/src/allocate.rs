@@ -25,6 +25,8 @@ const BATCH: usize = 256;
 
 /// Prefix of the objects that hold numbers.
 const SERVICES: &str = "/registry/services/";
+/// The API server's own Service: nobody else gets its address, also while it is gone.
+const FRONT: &str = "/registry/services/default/kubernetes";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Number {
@@ -150,9 +152,9 @@ impl Pools {
         self.cidr
     }
 
-    /// A set of numbers for one attempt of one write; empty until something is taken.
-    pub fn reserve<'a>(&'a self, cache: &'a Cache) -> Reservation<'a> {
-        Reservation { pools: self, cache, taken: Vec::new() }
+    /// A set of numbers for one attempt of one write to a key; empty until something is taken.
+    pub fn reserve<'a>(&'a self, cache: &'a Cache, key: &str) -> Reservation<'a> {
+        Reservation { pools: self, cache, is_front: key == FRONT, taken: Vec::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -171,6 +173,8 @@ fn network((address, bits): (Ipv4Addr, u8)) -> (u32, u32) {
 pub(crate) struct Reservation<'a> {
     pools: &'a Pools,
     cache: &'a Cache,
+    /// Whether it is for the API server's own Service.
+    is_front: bool,
     taken: Vec<Number>,
 }
 
@@ -236,6 +240,9 @@ impl Allocator for Reservation<'_> {
                     "the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}/{bits}"
                 )));
             }
+            if address == Pools::first(self.pools.cidr) && !self.is_front {
+                return Err(failed("provided IP is already allocated"));
+            }
             let taken = self.take(std::iter::once(Number::Address(number)));
             return match taken {
                 Some(_) => Ok(address.to_string()),
@@ -288,6 +295,8 @@ mod tests {
         Cache::start(Arc::clone(store) as Arc<dyn Store>, vec![resource]).await.unwrap()
     }
 
+    const OTHER: &str = "/registry/services/default/other";
+
     fn pools() -> Pools {
         // Room for .2 to .6: five addresses.
         Pools::new((Ipv4Addr::new(10, 0, 0, 0), 29), 30000..=30001)
@@ -297,15 +306,17 @@ mod tests {
     async fn a_number_is_handed_out_once_until_it_is_given_back() {
         let cache = cache(&Arc::new(MemoryStore::new())).await;
         let pools = pools();
-        let mut all = pools.reserve(&cache);
+        let mut all = pools.reserve(&cache, OTHER);
         let mut addresses: Vec<String> = (0..5).map(|_| all.cluster_ip(None).unwrap()).collect();
         addresses.sort();
         assert_eq!(addresses, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
-        let mut late = pools.reserve(&cache);
+        let mut late = pools.reserve(&cache, OTHER);
         assert!(late.cluster_ip(None).unwrap_err().contains("full"));
         assert!(late.cluster_ip(Some("10.0.0.3")).unwrap_err().contains("already allocated"));
         drop(all);
         assert_eq!(late.cluster_ip(Some("10.0.0.3")).unwrap(), "10.0.0.3");
+        assert!(late.cluster_ip(Some("10.0.0.1")).unwrap_err().contains("already allocated"));
+        assert_eq!(pools.reserve(&cache, FRONT).cluster_ip(Some("10.0.0.1")).unwrap(), "10.0.0.1");
         for outside in ["10.0.0.0", "10.0.0.7", "10.0.1.1", "x"] {
             assert!(late.cluster_ip(Some(outside)).is_err(), "{outside}");
         }
@@ -326,15 +337,15 @@ mod tests {
             panic!("not written")
         };
         cache.at_least(revision).await.unwrap();
-        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.0.4")).is_err());
+        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.0.4")).is_err());
         let Outcome::Done(revision) = store.delete(&key, revision).await.unwrap() else {
             panic!("not deleted")
         };
         cache.at_least(revision).await.unwrap();
-        let mut reservation = pools.reserve(&cache);
+        let mut reservation = pools.reserve(&cache, OTHER);
         reservation.cluster_ip(Some("10.0.0.4")).unwrap();
         reservation.unknown();
-        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.0.4")).is_err());
+        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.0.4")).is_err());
     }
 
     // Red when `changes` is never kept: every Service is looked at for every number.
@@ -362,7 +373,7 @@ mod tests {
         assert_eq!(pools.state().refresh(&cache), 0);
         let revision = put(300, "10.0.2.1").await;
         assert_eq!(pools.state().refresh(&cache), 1);
-        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.2.1")).is_err());
+        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.2.1")).is_err());
         let Outcome::Done(gone) =
             store.delete(&format!("{SERVICES}default/s300"), revision).await.unwrap()
         else {
@@ -370,6 +381,6 @@ mod tests {
         };
         cache.at_least(gone).await.unwrap();
         assert_eq!(pools.state().refresh(&cache), 1);
-        assert!(pools.reserve(&cache).cluster_ip(Some("10.0.2.1")).is_ok());
+        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.2.1")).is_ok());
     }
 }

@@ -3,12 +3,16 @@
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use futures::FutureExt;
 use http::Method;
 use leme_meta::Status;
 use leme_registry::Target;
+use leme_store::cache::{SubEvent, Subscription};
 use serde_json::{Value, json};
 
+use crate::answer::read_failed;
 use crate::api::Api;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, parse};
@@ -17,6 +21,11 @@ use crate::write::{Change, WriteOptions};
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// The Service of the API, and the objects behind it.
 const NAME: &str = "kubernetes";
+
+/// How long to wait after something could not be made again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Changes taken from the cache at a time.
+const BATCH: usize = 64;
 
 /// Where the API is reached from pods.
 pub(crate) struct Front {
@@ -35,40 +44,78 @@ impl Front {
     }
 }
 
-impl Api {
-    /// Creates what is missing, and brings the API's own Service up to date.
-    pub(crate) async fn bootstrap(&self, front: &Front) -> Result<(), Status> {
-        for name in NAMESPACES {
-            self.ensure(
-                "/api/v1/namespaces",
-                name,
-                json!({
-                    "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
-                }),
-            )
-            .await?;
-        }
-        self.ensure("/api/v1/namespaces/default/services", NAME, service(front)).await?;
-        let Some(address) = front.address else {
-            tracing::warn!("the server listens on loopback only: pods cannot reach the API");
-            return Ok(());
-        };
-        self.ensure("/api/v1/namespaces/default/endpoints", NAME, endpoints(address, front.port))
-            .await?;
+/// An object that every cluster has: its collection, its name, and what it shall say.
+type Wanted = (&'static str, &'static str, Value);
+
+/// Everything that every cluster has.
+fn wanted(front: &Front) -> Vec<Wanted> {
+    let namespace =
+        |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    let spaces = NAMESPACES.iter().map(|name| ("/api/v1/namespaces", *name, namespace(name)));
+    let mut all: Vec<Wanted> = spaces.collect();
+    all.push(("/api/v1/namespaces/default/services", NAME, service(front)));
+    if let Some(address) = front.address {
+        let points = endpoints(address, front.port);
+        all.push(("/api/v1/namespaces/default/endpoints", NAME, points));
         let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-        self.ensure(slices, NAME, endpoint_slice(address, front.port)).await
+        all.push((slices, NAME, endpoint_slice(address, front.port)));
+    }
+    all
+}
+
+impl Api {
+    /// Creates what is missing, and brings the API's own Service up to date. A full disk must not keep down a server that
+    /// people need to free it.
+    pub(crate) async fn bootstrap(&self, front: &Front) -> Result<(), Status> {
+        if front.address.is_none() {
+            tracing::warn!("the server listens on loopback only: pods cannot reach the API");
+        }
+        for (collection, name, wanted) in wanted(front) {
+            match self.make_so(collection, name, wanted).await {
+                Err(status) if status.code == 507 => {
+                    tracing::warn!(collection, name, error = %status, "stays as it is for want of space");
+                }
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
-    /// Creates an object, or updates it where it says something else. A full disk must not keep down a server that people
-    /// need to free it.
-    async fn ensure(&self, collection: &str, name: &str, wanted: Value) -> Result<(), Status> {
-        match self.make_so(collection, name, wanted).await {
-            Err(status) if status.code == 507 => {
-                tracing::warn!(collection, name, error = %status, "stays as it is for want of space");
-                Ok(())
+    /// Makes again what somebody has deleted or changed, until the server stops.
+    pub(crate) async fn keep_up(&self, front: &Front) {
+        let stopping = self.lifetime.stop_token();
+        let kept = async {
+            loop {
+                if let Err(error) = self.keep_once(front).await {
+                    tracing::warn!(%error, "cannot make again what every cluster has; trying again later");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
-            other => other,
+        };
+        stopping.run_until_cancelled(kept).await;
+    }
+
+    /// Makes everything so, then waits until something of it changes.
+    async fn keep_once(&self, front: &Front) -> Result<(), Status> {
+        let wanted = wanted(front);
+        let mut keys = Vec::with_capacity(wanted.len());
+        for (collection, name, _) in &wanted {
+            keys.push(request(&Method::GET, &format!("{collection}/{name}"))?);
         }
+        let mut prefixes: Vec<String> = keys.iter().map(|key| key.kind.prefix(None)).collect();
+        prefixes.dedup();
+        let keys: Vec<String> = keys.iter().map(ResourceRequest::key).collect();
+        // What changes while everything is made so is seen afterwards.
+        let from = self.cache.revision();
+        let watched = prefixes.iter().map(|prefix| self.cache.watch(prefix, from));
+        let watched: Result<Vec<Subscription>, _> = watched.collect();
+        let mut watched = watched.map_err(read_failed)?;
+        for (collection, name, wanted) in wanted {
+            self.make_so(collection, name, wanted).await?;
+        }
+        let changes = watched.iter_mut().map(|changes| changed(changes, &keys).boxed());
+        futures::future::select_all(changes).await;
+        Ok(())
     }
 
     async fn make_so(&self, collection: &str, name: &str, wanted: Value) -> Result<(), Status> {
@@ -104,6 +151,21 @@ impl Api {
             }
         }
         Ok(())
+    }
+}
+
+/// Resolves when one of the objects changes, or when changes were lost.
+async fn changed(changes: &mut Subscription, keys: &[String]) {
+    loop {
+        let batch = changes.next_batch(BATCH).await;
+        let ours = |item: &SubEvent| match item {
+            SubEvent::Event(event) => keys.iter().any(|key| **key == *event.object.key),
+            SubEvent::Progress(_) => false,
+            SubEvent::Expired => true,
+        };
+        if batch.is_empty() || batch.iter().any(ours) {
+            return;
+        }
     }
 }
 

@@ -229,6 +229,8 @@ impl Server {
         let limits = config.connections;
         let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
         lifetime.spawn(served);
+        let kept = Arc::clone(&api);
+        lifetime.spawn(async move { kept.keep_up(&front).await });
         lifetime.spawn(sweep::run(Arc::clone(&api), config.events));
         lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());

@@ -58,9 +58,10 @@ impl Api {
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
         let strategy = Api::strategy(request.kind);
+        let asked = request.kind.key(&request.namespace, &given);
         for _ in 0..tries {
             let context = self.context(request, options);
-            let mut reservation = self.pools.reserve(&self.cache);
+            let mut reservation = self.pools.reserve(&self.cache, &asked);
             let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
             let mut new = leme_registry::create(&context, attempt, &mut reservation)?;
             let warnings = (strategy.warn)(&new, None);
