@@ -4,6 +4,7 @@
 //! Knows: which schema a kind has. Refuses to know: how the walk is done.
 
 use leme_kinds::Kind;
+use leme_meta::schema::TypeError;
 use leme_meta::{Status, schema};
 use leme_registry::json;
 use serde_json::Value;
@@ -14,8 +15,24 @@ pub(crate) struct Checked {
     pub problems: Vec<String>,
 }
 
+/// A body with a value of the wrong type, as it came.
+pub(crate) struct Mistyped {
+    pub value: Value,
+    pub error: TypeError,
+}
+
+impl Mistyped {
+    /// The 400 for a request's own body.
+    pub fn refused(&self, Kind { kind, version, .. }: &Kind) -> Status {
+        Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {}",
+            self.error.decoded
+        ))
+    }
+}
+
 /// Holds a body against a schema; an empty schema name takes everything.
-pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked, Status> {
+pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked, Box<Mistyped>> {
     // A body of another kind is refused by the registry, for being that and not for its fields.
     let claimed = json::text(&value, &["kind"]);
     if name.is_empty() || !(claimed.is_empty() || claimed == kind.kind) {
@@ -23,12 +40,8 @@ pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked
     }
     let schemas = leme_kinds::schemas();
     let findings = schema::check(schemas, name, &value);
-    if let Some(first) = findings.type_errors.first() {
-        return Err(Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {first}",
-            kind = kind.kind,
-            version = kind.version,
-        )));
+    if let Some(error) = findings.type_errors.into_iter().next() {
+        return Err(Box::new(Mistyped { value, error }));
     }
     // Nulls, and quantities that are not canonical, go even where no field is unknown.
     schema::prune(schemas, name, &mut value);

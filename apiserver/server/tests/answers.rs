@@ -333,3 +333,52 @@ async fn a_log_that_makes_no_sense_is_not_asked_for() {
     }
     assert_eq!(api.get(&format!("{PODS}/p/log?tailLines=0")).await.refused().0, 404);
 }
+
+// Red when nobody looks after them: what was deleted stayed away until the next start, and its address was free.
+#[tokio::test]
+async fn what_every_cluster_has_is_made_again() {
+    let api = Harness::start().await;
+    let services = "/api/v1/namespaces/default/services";
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    let paths = [services, "/api/v1/namespaces/default/endpoints", slices];
+    for path in paths.map(|collection| format!("{collection}/kubernetes")) {
+        let before = api.get(&path).await.ok();
+        api.delete(&path).await.ok();
+        let again = async {
+            loop {
+                let now = api.get(&path).await;
+                if now.code == 200 && now.json()["metadata"]["uid"] != before["metadata"]["uid"] {
+                    return now.json();
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let again = tokio::time::timeout(PATIENCE, again).await.expect("made again");
+        for field in ["spec", "subsets", "endpoints", "ports"] {
+            assert_eq!(again[field], before[field], "{path}");
+        }
+    }
+    let mut service = named("v1", "Service", "thief");
+    service["spec"] = json!({ "clusterIP": "10.96.0.1", "ports": [{ "port": 80 }] });
+    assert!(api.post(services, &service).await.refused().2.contains("already allocated"));
+}
+
+// Red when a Scale is shown in the columns of what it scales.
+#[tokio::test]
+async fn a_scale_has_columns_of_its_own() {
+    let api = Harness::start().await;
+    let path = "/api/v1/namespaces/default/replicationcontrollers";
+    let mut controller = named("v1", "ReplicationController", "r");
+    controller["spec"] = json!({ "replicas": 3, "selector": { "a": "b" }, "template": {
+        "metadata": { "labels": { "a": "b" } },
+        "spec": { "containers": [{ "name": "c", "image": "i" }] },
+    } });
+    api.post(path, &controller).await.ok();
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let table = api.raw("GET", &format!("{path}/r/scale"), &accept, b"").await.ok();
+    let columns = table["columnDefinitions"].as_array().unwrap().iter();
+    let names: Vec<&str> = columns.map(|column| column["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Name", "Desired", "Available", "Age"]);
+    let cells = table["rows"][0]["cells"].as_array().unwrap();
+    assert_eq!(cells[..3], [json!("r"), json!(3), json!(0)]);
+}

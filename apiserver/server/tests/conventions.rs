@@ -130,8 +130,14 @@ async fn unknown_fields_are_refused_warned_of_or_ignored_as_asked() {
     let path = format!("{CONFIG_MAPS}/a?fieldValidation=Strict");
     let refused = api.send("PATCH", &path, MERGE, &json!({ "dataa": { "b": "c" } })).await;
     let (code, _, message) = refused.refused();
+    assert_eq!(code, 422);
+    let want = r#" "" is invalid: patch: Invalid value: "{\"apiVersion\":\"v1\","#;
+    assert!(message.starts_with(want), "{message}");
+    let want = r#"}": strict decoding error: unknown field "dataa""#;
+    assert!(message.ends_with(want), "{message}");
+    let refused = api.send("PATCH", &path, STRATEGIC, &json!({ "dataa": { "b": "c" } })).await;
     let want = r#" "" is invalid: patch: Invalid value: "map[dataa:map[b:c]]": strict decoding error: unknown field "dataa""#;
-    assert_eq!((code, message.as_str()), (422, want));
+    assert_eq!(refused.refused().2, want);
     body["metadata"]["name"] = "b".into();
     let ignored = api.post(&format!("{CONFIG_MAPS}?fieldValidation=Ignore"), &body).await;
     assert!(!ignored.headers.contains_key("warning"));
@@ -394,4 +400,87 @@ async fn every_cluster_starts_with_its_namespaces_and_its_own_service() {
     assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], "192.0.2.1");
     let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
     assert_eq!(api.get(slices).await.ok()["endpoints"][0]["addresses"], json!(["192.0.2.1"]));
+}
+
+// Red when a patch gives up after so many tries: each failure is another's success, so the last one of many lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_without_a_version_never_conflicts() {
+    let api = Arc::new(Harness::start().await);
+    api.post(CONFIG_MAPS, &config_map("n")).await.ok();
+    let writers = (0..24).map(|writer| {
+        let api = Arc::clone(&api);
+        tokio::spawn(async move {
+            let path = format!("{CONFIG_MAPS}/n");
+            for count in 0..40 {
+                let patch = json!({ "data": { format!("k{writer}"): count.to_string() } });
+                let answer = api.send("PATCH", &path, MERGE, &patch).await;
+                assert_eq!(answer.code, 200, "{:?}", answer.body);
+            }
+        })
+    });
+    futures::future::join_all(writers).await.into_iter().for_each(Result::unwrap);
+    let data = api.get(&format!("{CONFIG_MAPS}/n")).await.ok()["data"].clone();
+    assert!((0..24).all(|writer| data[format!("k{writer}")] == "39"), "{data}");
+}
+
+// Red when a wrong type is told as of a body, and when what is no patch is told in other words than upstream's.
+#[tokio::test]
+async fn a_patch_that_makes_no_sense_is_refused_in_upstreams_words() {
+    let api = Harness::start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let end = "unexpected end of JSON input";
+    let no_map = |found: &str| {
+        format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
+    };
+    let undecodable = |why: &str| format!("error decoding patch: {why}");
+    let operations = "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp";
+    let cases = [
+        (MERGE, "[]", undecodable(&no_map("array"))),
+        (MERGE, "\"x\"", undecodable(&no_map("string"))),
+        (MERGE, "{", undecodable(end)),
+        (MERGE, "", undecodable(end)),
+        (STRATEGIC, "[]", no_map("array")),
+        (STRATEGIC, "{", end.to_owned()),
+        (STRATEGIC, "", end.to_owned()),
+        (JSON_PATCH, "{}", undecodable(operations)),
+        (JSON_PATCH, "", undecodable(end)),
+        (
+            JSON_PATCH,
+            "[5]",
+            undecodable("json: cannot unmarshal number into Go value of type handlers.jsonPatchOp"),
+        ),
+    ];
+    for (media_type, body, message) in cases {
+        let headers = [("content-type", media_type)];
+        let answer = api.raw("PATCH", &path, &headers, body.as_bytes()).await;
+        let expected = (400, "BadRequest".to_owned(), message);
+        assert_eq!(answer.refused(), expected, "{media_type} {body}");
+    }
+    let number = json!({ "data": { "q": 5 } });
+    let (code, reason, message) = api.send("PATCH", &path, MERGE, &number).await.refused();
+    assert_eq!((code, reason.as_str()), (422, "Invalid"));
+    assert!(message.starts_with(r#" "" is invalid: patch: Invalid value: "{"#), "{message}");
+    let why = "json: cannot unmarshal number into Go struct field ConfigMap.data of type string";
+    assert!(message.ends_with(&format!(": {why}")), "{message}");
+    let (code, _, message) = api.send("PATCH", &path, STRATEGIC, &number).await.refused();
+    let want = r#" "" is invalid: patch: Invalid value: "map[data:map[q:5]]": cannot convert int64 to string"#;
+    assert_eq!((code, message.as_str()), (422, want));
+    let odd = json!([{ "op": "add", "path": "/data/k", "value": "w", "more": 1 }]);
+    let warned = api.send("PATCH", &path, JSON_PATCH, &odd).await;
+    assert_eq!(warned.headers["warning"], r#"299 - "json patch unknown field \"[0].more\"""#);
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+        "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    api.post(pods, &pod).await.ok();
+    for wrong in [
+        json!({ "spec": { "containers": [{ "image": "x" }] } }),
+        json!({ "spec": { "containers": ["x"] } }),
+        json!({ "spec": { "$patch": "no" } }),
+        json!({ "spec": { "containers": 5 } }),
+    ] {
+        let (code, _, message) =
+            api.send("PATCH", &format!("{pods}/p"), STRATEGIC, &wrong).await.refused();
+        assert!(matches!(code, 400 | 422), "{wrong}: {code} {message}");
+    }
 }

@@ -60,6 +60,40 @@ pub fn json(current: &Value, operations: &[u8]) -> Result<Value, Status> {
     Ok(document)
 }
 
+/// The fields of an operation that are text.
+const TEXTS: [&str; 3] = ["op", "path", "from"];
+
+/// What strict decoding finds odd about a patch; the error is that of the decoder.
+pub fn oddities(operations: &[u8]) -> Result<Vec<String>, String> {
+    let document = decode::document(operations)?;
+    let cannot = |value: &Value, what: &str| {
+        format!("json: cannot unmarshal {} into Go {what}", decode::go_name(value))
+    };
+    let list = match &document.value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(list) => list,
+        other => return Err(cannot(other, "value of type []handlers.jsonPatchOp")),
+    };
+    let mut odd = Vec::new();
+    for (index, operation) in list.iter().enumerate().filter(|(_, item)| !item.is_null()) {
+        let Value::Object(fields) = operation else {
+            return Err(cannot(operation, "value of type handlers.jsonPatchOp"));
+        };
+        for (name, value) in fields {
+            if !TEXTS.contains(&name.as_str()) {
+                if name != "value" {
+                    odd.push(format!("json patch unknown field \"[{index}].{name}\""));
+                }
+            } else if !value.is_string() && !value.is_null() {
+                let field = format!("struct field jsonPatchOp.{name} of type string");
+                return Err(cannot(value, &field));
+            }
+        }
+    }
+    odd.extend(document.duplicates.iter().map(|text| format!("json patch {text}")));
+    Ok(odd)
+}
+
 struct Operation {
     name: String,
     path: Pointer,
@@ -72,6 +106,9 @@ type Pointer = Vec<String>;
 
 fn parse(operations: &[u8]) -> Result<Vec<Operation>, Status> {
     let document = decode::document(operations).map_err(Status::bad_request)?.value;
+    if document.is_null() {
+        return Ok(Vec::new());
+    }
     let Value::Array(list) = document else {
         return Err(Status::bad_request(format!(
             "json: cannot unmarshal {} into Go value of type jsonpatch.Patch",

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::status::Status;
 
-pub use json::json;
+pub use json::{json, oddities};
 pub use strategic::{shown, strategic};
 pub use three_way::three_way;
 
@@ -31,6 +31,12 @@ pub fn merge(current: &Value, patch: &Value) -> Value {
         }
     }
     Value::Object(merged)
+}
+
+/// What Go's decoder says of a patch that is not an object.
+pub fn no_map(patch: &Value) -> String {
+    let found = crate::decode::go_name(patch);
+    format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
 }
 
 /// 422, in the words that upstream has for every patch that is well formed but cannot be applied.

@@ -22,11 +22,11 @@ pub fn strategic(
     current: &Value,
     patch: &Value,
 ) -> Result<Value, Status> {
+    if patch.is_null() {
+        return Ok(current.clone());
+    }
     if !patch.is_object() {
-        return Err(Status::bad_request(format!(
-            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            decode::go_name(patch)
-        )));
+        return Err(Status::bad_request(super::no_map(patch)));
     }
     let context = Context { schemas, place: schemas.get(type_name).map(Place::Type) };
     merge_object(current.clone(), patch.clone(), context).map_err(Status::from)
@@ -41,7 +41,7 @@ pub(super) enum Error {
     NotRetained,
     /// A list holds lists.
     ListOfLists,
-    /// What upstream answers without a status of its own.
+    /// The patch does not fit the object.
     Other(String),
 }
 
@@ -50,7 +50,8 @@ impl From<Error> for Status {
         match error {
             Error::Bad(message) => Status::bad_request(message),
             Error::NotRetained | Error::ListOfLists => super::rejected(),
-            Error::Other(message) => Status::new(500, "", message),
+            // Upstream blames itself: 500 without a reason. It is the patch that is wrong all the same.
+            Error::Other(message) => Status::bad_request(message),
         }
     }
 }

@@ -162,17 +162,17 @@ fn bad_patches_are_answered_as_upstream_does() {
     for (spec, code, message) in [
         (
             json!({"containers": [{"image": "x"}]}),
-            500,
+            400,
             "map: map[image:x] does not contain declared merge key: name",
         ),
         (
             json!({"containers": [{"$patch": "delete"}]}),
-            500,
+            400,
             "map: map[$patch:delete] does not contain declared merge key: name",
         ),
         (
             json!({"strategy": {"$patch": "explode"}}),
-            500,
+            400,
             "unknown patch type: explode in map: map[$patch:explode]",
         ),
         (json!({"$retainKeys": "a"}), 400, "invalid patch format of retainKeys"),
@@ -183,7 +183,7 @@ fn bad_patches_are_answered_as_upstream_does() {
         ),
         (
             json!({"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "b"}]}),
-            500,
+            400,
             "The order in patch list:\n[map[name:b]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n",
         ),
         (
@@ -191,7 +191,7 @@ fn bad_patches_are_answered_as_upstream_does() {
             422,
             "the server rejected our request due to an error in our request",
         ),
-        (json!({"containers": ["a"]}), 500, "list element types are not identical"),
+        (json!({"containers": ["a"]}), 400, "list element types are not identical"),
     ] {
         let found = patched(current(), json!({"spec": spec.clone()}));
         assert_eq!(found, Err((code, message.to_owned())), "{spec}");

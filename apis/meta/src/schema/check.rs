@@ -15,7 +15,16 @@ pub struct Findings {
     /// `unknown field "spec.foo"`, as strict decoding says.
     pub unknown: Vec<String>,
     /// The errors of decoding; upstream stops at the first.
-    pub type_errors: Vec<String>,
+    pub type_errors: Vec<TypeError>,
+}
+
+/// A value of the wrong type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeError {
+    /// In the words of upstream's decoder of JSON.
+    pub decoded: String,
+    /// In those of its converter, which takes what a strategic merge patch has made.
+    pub converted: String,
 }
 
 /// Checks a document against a type. A type that the table does not have finds nothing.
@@ -26,11 +35,12 @@ pub fn check(schemas: &Schemas, type_name: &str, document: &Value) -> Findings {
             Value::Object(map) => walk.object(def, map),
             Value::Null => {}
             other => {
-                let (found, name) =
-                    (decode::go_name(other), value::go_name(&FieldType::Ref(def.name.clone())));
-                walk.findings
-                    .type_errors
-                    .push(format!("json: cannot unmarshal {found} into Go value of type {name}"));
+                let type_ = FieldType::Ref(def.name.clone());
+                let (found, name) = (decode::go_name(other), value::go_name(&type_));
+                walk.findings.type_errors.push(TypeError {
+                    decoded: format!("json: cannot unmarshal {found} into Go value of type {name}"),
+                    converted: value::not_converted(&type_, other),
+                });
             }
         }
     }
@@ -87,21 +97,26 @@ impl<'a> Walk<'a> {
                 }
             }
             (FieldType::Ref(_) | FieldType::List(_) | FieldType::Map(_), other) => {
-                self.wrong(owner, type_, Wrong::Json(decode::go_name(other).to_owned()));
+                let found = Wrong::Json(decode::go_name(other).to_owned());
+                self.wrong(owner, type_, other, found);
             }
             (scalar, value) => {
                 if let Some(wrong) = value::wrong(scalar, value) {
-                    self.wrong(owner, scalar, wrong);
+                    self.wrong(owner, scalar, value, wrong);
                 }
             }
         }
     }
 
-    fn wrong(&mut self, owner: &TypeDef, type_: &FieldType, wrong: Wrong) {
+    fn wrong(&mut self, owner: &TypeDef, type_: &FieldType, value: &Value, wrong: Wrong) {
         if self.findings.type_errors.len() >= MAX_FINDINGS {
             return;
         }
-        let error = match wrong {
+        let converted = match &wrong {
+            Wrong::Text(text) => text.clone(),
+            Wrong::Json(_) => value::not_converted(type_, value),
+        };
+        let decoded = match wrong {
             Wrong::Text(text) => text,
             Wrong::Json(found) => {
                 // Go names the fields on the way, but neither indexes nor keys.
@@ -121,7 +136,7 @@ impl<'a> Walk<'a> {
                 )
             }
         };
-        self.findings.type_errors.push(error);
+        self.findings.type_errors.push(TypeError { decoded, converted });
     }
 
     fn unknown(&mut self, name: &str) {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-pub use check::{Findings, check};
+pub use check::{Findings, TypeError, check};
 pub use shape::{apply_defaults, prune};
 
 /// The type of a field.

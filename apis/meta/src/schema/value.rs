@@ -30,6 +30,28 @@ pub(super) fn go_name(type_: &FieldType) -> String {
     }
 }
 
+/// What upstream's converter says of a value of the wrong type.
+pub(super) fn not_converted(type_: &FieldType, value: &Value) -> String {
+    let found = match value {
+        Value::Object(_) => "map",
+        Value::Array(_) => "slice",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::Null => "nil",
+    };
+    match (type_, found) {
+        (FieldType::Map(_), _) => format!("cannot restore map from {found}"),
+        (FieldType::List(_) | FieldType::Bytes, _) => format!("cannot restore slice from {found}"),
+        (FieldType::Ref(_), _) => format!("cannot restore struct from: {found}"),
+        (FieldType::String, "int64") | (FieldType::Int32 | FieldType::Int64, "float64") => {
+            format!("cannot convert {found} to {}", go_name(type_))
+        }
+        _ => format!("unrecognized type: {}", go_name(type_)),
+    }
+}
+
 /// What a scalar of the wrong sort is answered with.
 pub(super) enum Wrong {
     /// The decoder's own error: the JSON that it met.

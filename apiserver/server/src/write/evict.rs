@@ -52,7 +52,7 @@ fn asked(request: &ResourceRequest, body: &Value) -> Result<DeleteOptions, Statu
     }
     let found = leme_meta::schema::check(leme_kinds::schemas(), EVICTION, body);
     if let Some(wrong) = found.type_errors.first() {
-        return Err(refused(wrong));
+        return Err(refused(&wrong.decoded));
     }
     let named = json::text(body, &["metadata", "name"]);
     if named != request.name {

@@ -11,6 +11,8 @@ mod options;
 mod patch;
 mod update;
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_access::Identity;
@@ -29,8 +31,8 @@ use crate::{ordered, present};
 
 pub(crate) use options::WriteOptions;
 
-/// How often a write is tried that always finds another one has been there before.
-const TRIES: usize = 32;
+/// How long a write is tried that always finds another one has been there before, as upstream has it.
+const PATIENCE: Duration = Duration::from_secs(34);
 
 /// A write as its client sent it, the body read.
 pub(crate) struct Input {
@@ -171,8 +173,8 @@ impl Api {
         object.map(|object| Stored::read(&object.json, object.mod_revision, key)).transpose()
     }
 
-    /// Changes an object as `decide` says, again and again until nobody else was faster. The cache's state is tried
-    /// first; whatever `decide` refuses or leaves alone on the ground of it is asked again with the store's.
+    /// Changes an object as `decide` says, again and again until nobody else was faster: each failure is another's
+    /// success. The cache's state is tried first; whatever `decide` refuses or leaves alone on the ground of it is asked again with the store's.
     /// `None` if there is no such object.
     pub(crate) async fn change(
         &self,
@@ -183,7 +185,8 @@ impl Api {
         let key = request.key();
         let mut current = self.cached(request.kind, &key)?;
         let mut certain = false;
-        for _ in 0..TRIES {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
             let stored = match current.take() {
                 Some(stored) => stored,
                 None if certain => return Ok(None),
@@ -195,7 +198,7 @@ impl Api {
                     }
                 }
             };
-            let mut reservation = self.pools.reserve(&self.cache);
+            let mut reservation = self.pools.reserve(&self.cache, &key);
             let decided = decide(&stored, &mut reservation);
             if !certain && matches!(decided, Err(_) | Ok(Change::Unchanged)) {
                 certain = true;
@@ -227,7 +230,10 @@ impl Api {
                 }
             }
         }
-        Err(Status::stale(&request.gvr(), &request.name))
+        Err(Status::timeout(
+            "Timeout: request did not complete within requested timeout - context deadline exceeded",
+            0,
+        ))
     }
 
     async fn put(

@@ -102,7 +102,7 @@ pub(crate) fn object(
     let json = body::to_json(&body::media_type(headers), bytes)?;
     let (value, mut problems) =
         parsed(&json).map_err(|error| decode::unrecognized(kind.kind, &error, &json))?;
-    let checked = crate::schema::check(kind, schema, value)?;
+    let checked = crate::schema::check(kind, schema, value).map_err(|wrong| wrong.refused(kind))?;
     problems.extend(checked.problems);
     let warnings = options.met(problems).map_err(|error| {
         let Kind { kind, version, .. } = kind;

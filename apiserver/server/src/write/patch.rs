@@ -9,17 +9,21 @@ use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
 use leme_registry::Target;
 use serde_json::Value;
 
+use super::options::Validation;
 use super::{Input, Stored, WriteOptions, target, warnings_about, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
 use crate::request::ResourceRequest;
-use crate::schema;
+use crate::schema::{self, Mistyped};
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
+
+/// What upstream's library says of a merge patch that is none.
+const NO_PATCH: &str = "Invalid JSON Patch";
 
 /// How the patch is to be read.
 enum Patch {
@@ -30,26 +34,47 @@ enum Patch {
 }
 
 impl Patch {
-    fn read(headers: &HeaderMap, bytes: Bytes) -> Result<(Patch, Vec<String>), Status> {
-        let make = match body::media_type(headers).as_str() {
-            JSON => return Ok((Patch::Json(bytes), Vec::new())),
-            MERGE => Patch::Merge,
-            STRATEGIC => Patch::Strategic,
-            APPLY => {
-                return Err(Status::unsupported_media_type(
-                    "server-side apply is not supported by this server: use client-side apply, a merge patch or a \
-                     strategic merge patch",
-                ));
+    /// Reads a patch, with what is odd about it. What is none is refused in the words of the decoder that meets it first.
+    fn read(
+        headers: &HeaderMap,
+        bytes: Bytes,
+        validation: Validation,
+    ) -> Result<(Patch, Vec<String>), Status> {
+        let strict = validation != Validation::Ignore;
+        match body::media_type(headers).as_str() {
+            JSON if strict => {
+                let odd = patch::oddities(&bytes).map_err(|why| undecodable(&why))?;
+                Ok((Patch::Json(bytes), odd))
             }
-            _ => {
-                return Err(Status::unsupported_media_type(format!(
-                    "the body of the request was in an unknown format - accepted media types include: \
-                     {JSON}, {MERGE}, {STRATEGIC}"
-                )));
+            JSON => Ok((Patch::Json(bytes), Vec::new())),
+            MERGE => {
+                let document = match decode::document(&bytes) {
+                    Ok(document) => document,
+                    Err(why) if strict => return Err(undecodable(&why)),
+                    Err(_) => return Err(Status::bad_request(NO_PATCH)),
+                };
+                match &document.value {
+                    Value::Object(_) => {}
+                    Value::Array(_) if !strict => {}
+                    Value::Null => return Err(Status::bad_request(NO_PATCH)),
+                    other if strict => return Err(undecodable(&patch::no_map(other))),
+                    _ => return Err(Status::bad_request(NO_PATCH)),
+                }
+                Ok((Patch::Merge(document.value), document.duplicates))
             }
-        };
-        let document = decode::document(&bytes).map_err(Status::bad_request)?;
-        Ok((make(document.value), document.duplicates))
+            STRATEGIC => {
+                let document = decode::document(&bytes).map_err(Status::bad_request)?;
+                Ok((Patch::Strategic(document.value), document.duplicates))
+            }
+            APPLY => Err(Status::unsupported_media_type(
+                "server-side apply is not supported by this server: use client-side apply, a merge patch or a \
+                 strategic merge patch",
+            )),
+            _ => Err(Status::unsupported_media_type(format!(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 {JSON}, {MERGE}, {STRATEGIC}"
+            ))),
+        }
     }
 
     fn apply(&self, request: &ResourceRequest, base: &Value) -> Result<Value, Status> {
@@ -64,11 +89,11 @@ impl Patch {
 }
 
 impl Patch {
-    /// The patch as invalid by itself: shown is what a client wrote, or what a JSON patch made.
+    /// The patch as invalid by itself: shown is what it made, or of a strategic one what a client wrote.
     fn refused(&self, patched: &Value, why: &str) -> Status {
         let shown = match self {
-            Patch::Json(_) => patched.to_string(),
-            Patch::Merge(changes) | Patch::Strategic(changes) => patch::shown(changes),
+            Patch::Json(_) | Patch::Merge(_) => patched.to_string(),
+            Patch::Strategic(changes) => patch::shown(changes),
         };
         Status::invalid(
             &Gvk::default(),
@@ -76,6 +101,19 @@ impl Patch {
             &[FieldError::invalid(&Path::new("patch"), &shown, why)],
         )
     }
+
+    /// The patch as one that gives something a wrong type.
+    fn mistyped(&self, wrong: &Mistyped) -> Status {
+        let why = match self {
+            Patch::Json(_) | Patch::Merge(_) => &wrong.error.decoded,
+            Patch::Strategic(_) => &wrong.error.converted,
+        };
+        self.refused(&wrong.value, why)
+    }
+}
+
+fn undecodable(why: &str) -> Status {
+    Status::bad_request(format!("error decoding patch: {why}"))
 }
 
 impl Api {
@@ -87,8 +125,7 @@ impl Api {
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
         let target = target(request);
-        let (patch, doubled) = Patch::read(&input.headers, input.body)?;
-        let doubled = options.met(doubled).map_err(|error| patch.refused(&Value::Null, &error))?;
+        let (patch, odd) = Patch::read(&input.headers, input.body, options.validation)?;
         let strategy = Api::strategy(request.kind);
         let context = self.context(request, &options);
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
@@ -96,9 +133,10 @@ impl Api {
             .change(request, options.dry_run, |stored, reservation| {
                 let patched = patch.apply(request, &base(request, target, stored)?)?;
                 let name = if target == Target::Scale { "" } else { request.kind.schema };
-                let checked = schema::check(request.kind, name, patched)?;
+                let checked = schema::check(request.kind, name, patched)
+                    .map_err(|wrong| patch.mistyped(&wrong))?;
                 warnings = options
-                    .met(checked.problems)
+                    .met(odd.iter().cloned().chain(checked.problems).collect())
                     .map_err(|error| patch.refused(&checked.value, &error))?;
                 let write = leme_registry::update(
                     &context,
@@ -113,7 +151,6 @@ impl Api {
             })
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
-        warnings.splice(0..0, doubled);
         let value = self.shown_target(request, target, changed)?;
         warnings.extend(told);
         written(request, input.wanted, 200, value, &warnings)
