@@ -8,6 +8,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Allocator, json};
 use serde_json::{Value, json};
 
+use super::addresses::family;
 use super::{GoList, has_address, has_node_ports};
 use crate::check::Errors;
 
@@ -99,9 +100,29 @@ fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: 
 /// speaks for addresses outside, so that it may have both.
 fn families(spec: &mut Value, asked: &str, errors: &mut Errors) {
     let outside = asked == "None" && json::unset(spec, "selector");
-    json::default(spec, "ipFamilyPolicy", if outside { "RequireDualStack" } else { "SingleStack" });
-    let policy = json::text(spec, &["ipFamilyPolicy"]).to_owned();
     let path = Path::new("spec");
+    let many = [("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")]
+        .map(|(field, said)| (json::list(spec, &[field]).len() > 1).then_some(said));
+    let dual = outside || many.iter().any(Option::is_some);
+    json::default(spec, "ipFamilyPolicy", if dual { "RequireDualStack" } else { "SingleStack" });
+    let policy = json::text(spec, &["ipFamilyPolicy"]).to_owned();
+    for said in many.iter().flatten().filter(|_| policy == "SingleStack") {
+        let why = format!(
+            "must be 'RequireDualStack' or 'PreferDualStack' when multiple {said} are specified"
+        );
+        errors.push(FieldError::invalid(&path.child("ipFamilyPolicy"), &policy, &why));
+    }
+    let said = json::list(spec, &["ipFamilies"]).len();
+    for (index, address) in json::list(spec, &["clusterIPs"]).iter().enumerate().skip(said) {
+        if address != "None" && family(address) != "IPv4" {
+            let at = path.child("clusterIPs").index(index);
+            let why = "IPv6 is not configured on this cluster";
+            errors.push(FieldError::invalid(&at, GoList(&spec["clusterIPs"]), why));
+        }
+    }
+    if !errors.is_empty() {
+        return;
+    }
     if outside {
         let mut list = json::list(spec, &["ipFamilies"]).to_vec();
         if list.is_empty() {

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
 
+mod addresses;
 mod allocate;
+mod outside;
 mod warnings;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -20,7 +22,10 @@ const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort
 pub(crate) static STRATEGY: Strategy = Strategy {
     name: meta::dns1035_name,
     default,
-    prepare_create: |new, _: &Context| json::set(new, "status", json!({ "loadBalancer": {} })),
+    prepare_create: |new, _: &Context| {
+        json::set(new, "status", json!({ "loadBalancer": {} }));
+        addresses::follow(json::child(new, "spec"), None);
+    },
     prepare_update,
     allocate: allocate::allocate,
     validate,
@@ -53,9 +58,7 @@ fn default(service: &mut Value) {
         }
     }
     let type_ = json::text(spec, &["type"]).to_owned();
-    let external = matches!(type_.as_str(), "NodePort" | "LoadBalancer")
-        || (type_ == "ClusterIP" && !json::list(spec, &["externalIPs"]).is_empty());
-    if external {
+    if outside::is_reachable(spec) {
         json::default(spec, "externalTrafficPolicy", "Cluster");
     }
     if type_ != "ExternalName" {
@@ -94,6 +97,7 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
             json::keep(spec, before, "clusterIP");
             json::keep(spec, before, "clusterIPs");
         }
+        addresses::follow(spec, Some(before));
         for field in ["ipFamilies", "ipFamilyPolicy"] {
             if json::unset(spec, field) {
                 json::keep(spec, before, field);
@@ -126,12 +130,7 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
             json::remove(port, "nodePort");
         }
     }
-    if json::text(spec, &["type"]) == "ClusterIP"
-        && json::list(spec, &["externalIPs"]).is_empty()
-        && spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy")
-    {
-        json::remove(spec, "externalTrafficPolicy");
-    }
+    outside::drop_of_type(spec, before);
 }
 
 /// A list of texts as Go's `%#v` shows it.
@@ -191,30 +190,19 @@ fn validate(service: &Value) -> Errors {
             "must be greater than 0 and less than 86400",
         ));
     }
-    addresses(spec, &path, &mut errors);
+    addresses::validate(spec, &path, &mut errors);
+    external_addresses(spec, &path, &mut errors);
     check::required_one_of(spec, "type", &path, &TYPES, &mut errors);
-    check::one_of(spec, "externalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
+    outside::ranges(service, &path, &mut errors);
+    outside::validate(spec, &path, &mut errors);
     check::one_of(spec, "internalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
-    check::one_of(
-        spec,
-        "ipFamilyPolicy",
-        &path,
-        &["SingleStack", "PreferDualStack", "RequireDualStack"],
-        &mut errors,
-    );
+    check::one_of(spec, "trafficDistribution", &path, &["PreferClose"], &mut errors);
     errors
 }
 
 fn external_name(spec: &Value, path: &Path, errors: &mut Errors) {
     if has_address(spec) {
         return;
-    }
-    let name = json::text(spec, &["externalName"]).trim_end_matches('.');
-    let at = path.child("externalName");
-    if name.is_empty() {
-        errors.push(FieldError::required(&at, ""));
-    } else {
-        check::named(&at, name, &names::dns1123_subdomain(name), errors);
     }
     for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
         if !json::unset(spec, field) {
@@ -223,6 +211,14 @@ fn external_name(spec: &Value, path: &Path, errors: &mut Errors) {
                 "may not be set for ExternalName services",
             ));
         }
+    }
+    let name = json::text(spec, &["externalName"]);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let at = path.child("externalName");
+    if name.is_empty() {
+        errors.push(FieldError::required(&at, ""));
+    } else {
+        check::named(&at, name, &names::dns1123_subdomain(name), errors);
     }
 }
 
@@ -242,6 +238,10 @@ fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
         check::required_port(port, "port", &path, errors);
         check::required_one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], errors);
         check::port_or_name(port, "targetPort", &path, errors);
+        if let Some(protocol) = json::at(port, &["appProtocol"]).and_then(Value::as_str) {
+            let wrong = names::qualified_name(protocol);
+            check::named(&path.child("appProtocol"), protocol, &wrong, errors);
+        }
         let protocol = json::text(port, &["protocol"]);
         if !numbers.insert((protocol, json::int(port, &["port"]))) {
             errors.push(FieldError::duplicate(&path, port));
@@ -263,22 +263,7 @@ fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
     }
 }
 
-fn addresses(spec: &Value, path: &Path, errors: &mut Errors) {
-    let list = json::list(spec, &["clusterIPs"]);
-    let single = json::text(spec, &["clusterIP"]);
-    let first = list.first().and_then(Value::as_str);
-    if first.is_some_and(|first| !single.is_empty() && first != single) {
-        let at = path.child("clusterIPs");
-        errors.push(FieldError::invalid(
-            &at,
-            GoList(&spec["clusterIPs"]),
-            "first value must match `clusterIP`",
-        ));
-    }
-    let asked = first.unwrap_or(single);
-    if !matches!(asked, "" | "None") && asked.parse::<IpAddr>().is_err() {
-        errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), asked, check::BAD_IP));
-    }
+fn external_addresses(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, address) in json::list(spec, &["externalIPs"]).iter().enumerate() {
         let (text, at) = (address.as_str().unwrap_or(""), path.child("externalIPs").index(index));
         if text.parse::<IpAddr>().is_err() {
@@ -301,15 +286,7 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     let (new, old) =
         (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
     let mut errors = Vec::new();
-    let before = json::text(old, &["clusterIP"]);
-    if has_address(new)
-        && has_address(old)
-        && !before.is_empty()
-        && json::text(new, &["clusterIP"]) != before
-    {
-        let at = Path::new("spec").child("clusterIPs").index(0);
-        let shown = json!([json::text(new, &["clusterIP"])]);
-        errors.push(FieldError::invalid(&at, GoList(&shown), "may not change once set"));
-    }
+    addresses::validate_update(new, old, &mut errors);
+    outside::validate_update(new, old, &mut errors);
     errors
 }

@@ -48,12 +48,6 @@ pub(super) fn of(service: &Value, _: Option<&Value>) -> Vec<String> {
     if type_ != "ExternalName" && !json::text(spec, &["externalName"]).is_empty() {
         out.push("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
     }
-    if json::text(spec, &["trafficDistribution"]) == "PreferClose" {
-        out.push(
-            "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""
-                .to_owned(),
-        );
-    }
     out
 }
 
