@@ -26,6 +26,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     validate_create,
     validate_update,
     validate_status,
+    deny,
     warn,
     grace,
     evicted: |pod, ctx| {
@@ -44,6 +45,9 @@ pub(crate) static STRATEGY: Strategy = Strategy {
 const PRIORITIES: [(&str, i64); 2] =
     [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
 
+/// What a pod does to others when there is no room for it, whichever its class.
+const PREEMPTION: &str = "PreemptLowerPriority";
+
 fn prepare_create(pod: &mut Value, _: &Context) {
     let mirror =
         json::at(pod, &["metadata", "annotations", "kubernetes.io/config.mirror"]).is_some();
@@ -56,7 +60,7 @@ fn prepare_create(pod: &mut Value, _: &Context) {
     let priority =
         PRIORITIES.iter().find(|(name, _)| *name == class).map_or(0, |(_, priority)| *priority);
     json::default(spec, "priority", priority);
-    json::default(spec, "preemptionPolicy", "PreemptLowerPriority");
+    json::default(spec, "preemptionPolicy", PREEMPTION);
     tolerate_lost_nodes(spec);
     let class = qos_class(&pod["spec"]);
     let mut status = json!({ "phase": "Pending", "qosClass": class });
@@ -140,24 +144,43 @@ fn prepare_status(new: &mut Value, old: &Value, _: &Context) {
 }
 
 fn validate(pod: &Value) -> Errors {
-    let path = Path::new("spec");
     let spec = pod.get("spec").unwrap_or(&Value::Null);
-    let mut errors = pod_spec::validate(spec, &path, true);
-    let class = json::text(spec, &["priorityClassName"]);
-    let expected =
-        PRIORITIES.iter().find(|(name, _)| *name == class).map(|(_, priority)| *priority);
-    if !class.is_empty() && expected.is_none() {
-        errors.push(FieldError::not_found(&path.child("priorityClassName"), class));
-    }
-    let priority = json::int(spec, &["priority"]).unwrap_or(0);
-    let allowed = expected.unwrap_or(0);
-    if priority != allowed {
-        let why = format!(
-            "the integer value of priority ({priority}) must not be provided in pod spec; priority admission controller computed {allowed} from the given PriorityClass name"
-        );
-        errors.push(FieldError::forbidden(&path.child("priority"), &why));
-    }
+    let at = Path::new("metadata").child("annotations");
+    let annotations = json::at(pod, &["metadata", "annotations"]);
+    let mut errors = pod_spec::annotations::validate(annotations, spec, &at);
+    errors.extend(pod_spec::validate(spec, &Path::new("spec"), true));
     errors
+}
+
+/// A new pod does not choose its priority but by a class, nor what its runtime costs.
+fn deny(pod: &Value, old: Option<&Value>, _: &Context) -> Option<String> {
+    if old.is_some() {
+        return None;
+    }
+    let spec = pod.get("spec").unwrap_or(&Value::Null);
+    let class = json::text(spec, &["priorityClassName"]);
+    let computed = match PRIORITIES.iter().find(|(name, _)| *name == class) {
+        Some((_, priority)) => *priority,
+        None if class.is_empty() => 0,
+        None => return Some(format!("no PriorityClass with name {class} was found")),
+    };
+    let given = "priority admission controller computed";
+    let from = "from the given PriorityClass name";
+    let priority = json::int(spec, &["priority"]).unwrap_or(computed);
+    if priority != computed {
+        return Some(format!(
+            "the integer value of priority ({priority}) must not be provided in pod spec; {given} {computed} {from}"
+        ));
+    }
+    let policy = json::text(spec, &["preemptionPolicy"]);
+    if policy != PREEMPTION {
+        return Some(format!(
+            "the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; {given} {PREEMPTION} {from}"
+        ));
+    }
+    let overhead =
+        "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+    (!json::unset(spec, "overhead")).then(|| overhead.to_owned())
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
@@ -274,13 +297,21 @@ fn warn(pod: &Value, old: Option<&Value>) -> Vec<String> {
     warnings
 }
 
-/// Containers for debugging are added to what runs, by a way of their own.
 fn validate_create(pod: &Value) -> Errors {
-    if json::list(pod, &["spec", "ephemeralContainers"]).is_empty() {
-        return Vec::new();
+    let path = Path::new("spec");
+    let mut errors = Vec::new();
+    // Containers for debugging are added to what runs, by a way of their own.
+    if !json::list(pod, &["spec", "ephemeralContainers"]).is_empty() {
+        let at = path.child("ephemeralContainers");
+        errors.push(FieldError::forbidden(&at, "cannot be set on create"));
     }
-    let at = Path::new("spec").child("ephemeralContainers");
-    vec![FieldError::forbidden(&at, "cannot be set on create")]
+    if !json::text(pod, &["spec", "nodeName"]).is_empty()
+        && !json::list(pod, &["spec", "schedulingGates"]).is_empty()
+    {
+        let why = "cannot be set until all schedulingGates have been cleared";
+        errors.push(FieldError::forbidden(&path.child("nodeName"), why));
+    }
+    errors
 }
 
 fn grace(pod: &Value, asked: Option<i64>) -> Option<i64> {

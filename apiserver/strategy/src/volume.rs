@@ -3,6 +3,7 @@
 //! Knows: sources, access modes, capacity, what may change once bound. Refuses to know: which volume fits a claim.
 
 use leme_meta::{FieldError, Path};
+use leme_registry::meta::Raw;
 use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
@@ -190,8 +191,11 @@ fn update_volume(new: &Value, old: &Value) -> Errors {
 }
 
 fn validate_claim(claim: &Value) -> Errors {
-    let path = Path::new("spec");
-    let spec = claim.get("spec").unwrap_or(&Value::Null);
+    claim_spec(claim.get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+}
+
+/// All that is wrong with the spec of a claim, by itself or made for a pod.
+pub(crate) fn claim_spec(spec: &Value, path: &Path) -> Errors {
     let mut errors = Vec::new();
     if json::list(spec, &["accessModes"]).is_empty() {
         errors.push(FieldError::required(
@@ -202,15 +206,46 @@ fn validate_claim(claim: &Value) -> Errors {
     if let Some(selector) = json::at(spec, &["selector"]) {
         crate::pod_spec::selector(selector, &path.child("selector"), &mut errors);
     }
-    modes(spec, &path, &mut errors);
+    modes(spec, path, &mut errors);
     let at = path.child("resources").key("storage");
     match json::at(spec, &["resources", "requests", "storage"]) {
         None => errors.push(FieldError::required(&at, "")),
         Some(amount) => positive(amount, &at, &mut errors),
     }
-    check::optional_name(spec, "storageClassName", &path, names::dns1123_subdomain, &mut errors);
-    check::one_of(spec, "volumeMode", &path, &["Block", "Filesystem"], &mut errors);
+    check::optional_name(spec, "storageClassName", path, names::dns1123_subdomain, &mut errors);
+    check::one_of(spec, "volumeMode", path, &["Block", "Filesystem"], &mut errors);
+    sources_of_data(spec, path, &mut errors);
     errors
+}
+
+/// Checks what a claim is filled from. The older field stands for both where the newer one is not set.
+fn sources_of_data(spec: &Value, path: &Path, errors: &mut Errors) {
+    let older = json::at(spec, &["dataSource"]);
+    let newer = json::at(spec, &["dataSourceRef"]);
+    for (field, source) in [("dataSource", older), ("dataSourceRef", newer.or(older))] {
+        let Some(source) = source else { continue };
+        let at = path.child(field);
+        let (kind, group) = (json::text(source, &["kind"]), json::text(source, &["apiGroup"]));
+        check::required(source, "name", &at, errors);
+        check::required(source, "kind", &at, errors);
+        if group.is_empty() && kind != "PersistentVolumeClaim" {
+            let why = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+            errors.push(FieldError::invalid(&at, kind, why));
+        }
+        check::optional_name(source, "apiGroup", &at, names::dns1123_subdomain, errors);
+        if field == "dataSourceRef" {
+            check::optional_name(source, "namespace", &at, names::dns1123_label, errors);
+        }
+    }
+    let (Some(older), Some(newer)) = (older, newer) else { return };
+    let shown = Raw(path.child("dataSource"));
+    let same = |field: &str| json::at(older, &[field]) == json::at(newer, &[field]);
+    if !json::text(newer, &["namespace"]).is_empty() {
+        let why = "may not be specified when dataSourceRef.namespace is specified";
+        errors.push(FieldError::invalid(path, shown, why));
+    } else if !["apiGroup", "kind", "name"].into_iter().all(same) {
+        errors.push(FieldError::invalid(path, shown, "must match dataSourceRef"));
+    }
 }
 
 fn update_claim(new: &Value, old: &Value) -> Errors {

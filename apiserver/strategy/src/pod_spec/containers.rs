@@ -2,9 +2,10 @@
 //!
 //! Knows: one pod's lists of containers. Refuses to know: what their environment and probes mean.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use leme_meta::{FieldError, Path};
+use leme_registry::meta::Raw;
 use leme_registry::{json, names};
 use serde_json::Value;
 
@@ -13,16 +14,21 @@ use crate::check::{self, Errors};
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-/// Checks all containers of a pod spec. `mountable` are the names of its volumes.
+/// Checks all containers of a pod spec. `mountable` are its volumes by name.
 pub(super) fn validate(
     spec: &Value,
     path: &Path,
-    mountable: &HashSet<String>,
+    mountable: &HashMap<&str, &Value>,
     pod: bool,
     errors: &mut Errors,
 ) {
-    let host_network = json::flag(spec, &["hostNetwork"]);
-    let scope = Scope { mountable, pod, host_network };
+    let scope = Scope {
+        mountable,
+        pod,
+        host_users: json::at(spec, &["hostUsers"]) != Some(&Value::Bool(false)),
+        restarts: json::text(spec, &["restartPolicy"]) != "Never",
+        grace: json::int(spec, &["terminationGracePeriodSeconds"]),
+    };
     let list = json::list(spec, &["containers"]);
     let field = path.child("containers");
     if list.is_empty() {
@@ -34,7 +40,7 @@ pub(super) fn validate(
         let path = field.index(index);
         common(container, &path, &scope, errors);
         unique(container, &path, &mut seen, errors);
-        probes::validate_container(container, &path, errors);
+        probes::validate_container(container, &path, scope.grace, errors);
         unique_host_ports(container, &path, &mut host_ports, errors);
         if !json::text(container, &["restartPolicy"]).is_empty() {
             let why = "may not be set for non-init containers";
@@ -48,7 +54,7 @@ pub(super) fn validate(
         unique(container, &path, &mut seen, errors);
         check::one_of(container, "restartPolicy", &path, &["Always"], errors);
         if json::text(container, &["restartPolicy"]) == "Always" {
-            probes::validate_container(container, &path, errors);
+            probes::validate_container(container, &path, scope.grace, errors);
             continue;
         }
         for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
@@ -58,13 +64,18 @@ pub(super) fn validate(
             }
         }
     }
+    if json::flag(spec, &["hostNetwork"]) {
+        ports_of_host(list, &path.child("containers"), pod, errors);
+    }
 }
 
 /// What containers of one pod have in common.
 struct Scope<'a> {
-    mountable: &'a HashSet<String>,
+    mountable: &'a HashMap<&'a str, &'a Value>,
     pod: bool,
-    host_network: bool,
+    host_users: bool,
+    restarts: bool,
+    grace: Option<i64>,
 }
 
 fn unique<'a>(container: &'a Value, path: &Path, seen: &mut HashSet<&'a str>, errors: &mut Errors) {
@@ -83,19 +94,63 @@ fn common(container: &Value, path: &Path, scope: &Scope, errors: &mut Errors) {
     }
     let policies = ["FallbackToLogsOnError", "File"];
     check::required_one_of(container, "terminationMessagePolicy", path, &policies, errors);
-    ports(container, path, scope.host_network, errors);
+    ports(container, path, errors);
     env::validate(container, path, errors);
     volumes::validate_mounts(container, path, scope.mountable, errors);
+    volumes::validate_devices(container, path, scope.mountable, errors);
     check::required_one_of(container, "imagePullPolicy", path, &PULL_POLICIES, errors);
     resources::validate(
         container.get("resources").unwrap_or(&Value::Null),
         &path.child("resources"),
         errors,
     );
-    security::validate_container(container, path, errors);
+    resize(container, &path.child("resizePolicy"), scope.restarts, errors);
+    security::validate_container(container, path, scope.host_users, errors);
 }
 
-fn ports(container: &Value, path: &Path, host_network: bool, errors: &mut Errors) {
+/// Checks how a container meets a change of its resources. Upstream names the list where the element belongs.
+fn resize(container: &Value, path: &Path, restarts: bool, errors: &mut Errors) {
+    let mut seen = HashSet::new();
+    for (index, policy) in json::list(container, &["resizePolicy"]).iter().enumerate() {
+        let resource = json::text(policy, &["resourceName"]);
+        if !seen.insert(resource) {
+            errors.push(FieldError::duplicate(&path.index(index), Raw(resource)));
+        }
+        let wanted = json::text(policy, &["restartPolicy"]);
+        let policies = ["NotRequired", "RestartContainer"];
+        if resource.is_empty() {
+            errors.push(FieldError::required(path, ""));
+        } else if !["cpu", "memory"].contains(&resource) {
+            errors.push(FieldError::not_supported(path, Raw(resource), &["cpu", "memory"]));
+        }
+        if wanted.is_empty() {
+            errors.push(FieldError::required(path, ""));
+        } else if !policies.contains(&wanted) {
+            errors.push(FieldError::not_supported(path, wanted, &policies));
+        }
+        if !restarts && wanted != "NotRequired" {
+            let why = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            errors.push(FieldError::invalid(path, wanted, why));
+        }
+    }
+}
+
+/// Checks that ports on the host's network are the host's. In a template they may be left to the pod.
+fn ports_of_host(containers: &[Value], path: &Path, pod: bool, errors: &mut Errors) {
+    for (index, container) in containers.iter().enumerate() {
+        let path = path.index(index).child("ports");
+        for (index, port) in json::list(container, &["ports"]).iter().enumerate() {
+            let number = json::int(port, &["containerPort"]).unwrap_or(0);
+            let host = json::int(port, &["hostPort"]).unwrap_or(0);
+            if (pod || host != 0) && host != number {
+                let why = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(FieldError::invalid(&path.index(index).child("hostPort"), host, why));
+            }
+        }
+    }
+}
+
+fn ports(container: &Value, path: &Path, errors: &mut Errors) {
     let mut seen = HashSet::new();
     for (index, port) in json::list(container, &["ports"]).iter().enumerate() {
         let path = path.child("ports").index(index);
@@ -116,10 +171,6 @@ fn ports(container: &Value, path: &Path, host_network: bool, errors: &mut Errors
         let host = json::int(port, &["hostPort"]).unwrap_or(0);
         if host != 0 {
             check::port_number(port, "hostPort", &path, errors);
-        }
-        if host_network && host != 0 && host != number {
-            let why = "must match `hostPort` when `hostNetwork` is true";
-            errors.push(FieldError::invalid(&path.child("containerPort"), number, why));
         }
         check::required_one_of(port, "protocol", &path, &["SCTP", "TCP", "UDP"], errors);
     }

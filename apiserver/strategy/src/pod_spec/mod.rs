@@ -2,15 +2,20 @@
 //!
 //! Knows: what a pod spec must look like. Refuses to know: which object it stands in.
 
+use std::collections::HashSet;
+
 use leme_meta::{FieldError, Path};
 use leme_registry::{json, meta, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
 
+pub(crate) mod annotations;
 mod containers;
 pub(crate) mod defaults;
+mod dns;
 mod env;
+mod os;
 mod overlaps;
 mod probes;
 pub(crate) mod resources;
@@ -38,59 +43,61 @@ pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {
     check::required_one_of(spec, "dnsPolicy", path, &policies, &mut errors);
     errors.extend(meta::labels(spec.get("nodeSelector"), &path.child("nodeSelector")));
     security::validate_pod(spec, path, &mut errors);
-    for (index, secret) in json::list(spec, &["imagePullSecrets"]).iter().enumerate() {
-        check::required(secret, "name", &path.child("imagePullSecrets").index(index), &mut errors);
-    }
-    scheduling::validate(spec, path, &mut errors);
-    dns(spec, path, &mut errors);
+    scheduling::affinity(spec, path, &mut errors);
+    dns::config(spec, path, &mut errors);
+    gates(spec, path, &mut errors);
+    scheduling::spread(spec, path, &mut errors);
+    security::host(spec, path, &mut errors);
     check::optional_name(spec, "serviceAccountName", path, names::dns1123_subdomain, &mut errors);
     check::optional_name(spec, "nodeName", path, names::dns1123_subdomain, &mut errors);
+    check::in_range(spec, "activeDeadlineSeconds", path, 1, i64::from(i32::MAX), &mut errors);
     check::optional_name(spec, "hostname", path, names::dns1123_label, &mut errors);
     check::optional_name(spec, "subdomain", path, names::dns1123_label, &mut errors);
-    check::in_range(spec, "activeDeadlineSeconds", path, 1, i64::from(i32::MAX), &mut errors);
+    scheduling::tolerations(spec, path, &mut errors);
+    dns::aliases(spec, path, &mut errors);
+    check::optional_name(spec, "priorityClassName", path, names::dns1123_subdomain, &mut errors);
+    if let Some(class) = json::at(spec, &["runtimeClassName"]).and_then(Value::as_str) {
+        let wrong = names::dns1123_subdomain(class);
+        check::named(&path.child("runtimeClassName"), class, &wrong, &mut errors);
+    }
+    let policies = ["PreemptLowerPriority", "Never"];
+    check::one_of(spec, "preemptionPolicy", path, &policies, &mut errors);
+    if let Some(overhead) = json::at(spec, &["overhead"]) {
+        let limits = json!({ "limits": overhead });
+        resources::validate(&limits, &path.child("overhead"), &mut errors);
+    }
+    os::validate(spec, path, &mut errors);
     check::not_negative(spec, &["terminationGracePeriodSeconds"], path, &mut errors);
     errors
 }
 
-fn dns(spec: &Value, path: &Path, errors: &mut Errors) {
-    let config = spec.get("dnsConfig").unwrap_or(&Value::Null);
-    let servers = json::list(config, &["nameservers"]);
-    let field = path.child("dnsConfig").child("nameservers");
-    if json::text(spec, &["dnsPolicy"]) == "None" && servers.is_empty() {
-        let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-        errors.push(FieldError::required(&field, why));
+/// What a pod waits for before it counts as ready, and before it is given a node.
+fn gates(spec: &Value, path: &Path, errors: &mut Errors) {
+    for (index, gate) in json::list(spec, &["readinessGates"]).iter().enumerate() {
+        let kind = json::text(gate, &["conditionType"]);
+        let at = path.child("readinessGates").index(index).child("conditionType");
+        check::named(&at, kind, &names::qualified_name(kind), errors);
     }
-    if servers.len() > 3 {
-        errors.push(FieldError::invalid(
-            &field,
-            &Value::Array(servers.to_vec()),
-            "must not have more than 3 nameservers",
-        ));
-    }
-    for (index, server) in servers.iter().enumerate() {
-        let text = server.as_str().unwrap_or("");
-        if text.parse::<std::net::IpAddr>().is_err() {
-            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-            errors.push(FieldError::invalid(&field.index(index), text, why));
+    let mut seen = HashSet::new();
+    for (index, gate) in json::list(spec, &["schedulingGates"]).iter().enumerate() {
+        let name = json::text(gate, &["name"]);
+        let at = path.child("schedulingGates").index(index);
+        check::named(&at, name, &names::qualified_name(name), errors);
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&at, name));
         }
     }
-    for (index, alias) in json::list(spec, &["hostAliases"]).iter().enumerate() {
-        let field = path.child("hostAliases").index(index);
-        let ip = json::text(alias, &["ip"]);
-        if ip.parse::<std::net::IpAddr>().is_err() {
-            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-            errors.push(FieldError::invalid(&field.child("ip"), ip, why));
-        }
-        for (index, name) in json::list(alias, &["hostnames"]).iter().enumerate() {
-            let text = name.as_str().unwrap_or("");
-            check::named(
-                &field.child("hostnames").index(index),
-                text,
-                &names::dns1123_subdomain(text),
-                errors,
-            );
-        }
-    }
+}
+
+/// Every container with its path, in upstream's order.
+fn visit<'a>(spec: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
+    let lists = ["initContainers", "containers", "ephemeralContainers"];
+    let of = |field: &'static str| {
+        let path = path.child(field);
+        let list = json::list(spec, &[field]).iter().enumerate();
+        list.map(move |(index, container)| (container, path.index(index)))
+    };
+    lists.into_iter().flat_map(of).collect()
 }
 
 /// All that is wrong with a pod template: its labels, annotations and spec.
@@ -98,17 +105,16 @@ pub(crate) fn validate_template(template: &Value, path: &Path) -> Errors {
     let metadata = path.child("metadata");
     let mut errors =
         meta::labels(json::at(template, &["metadata", "labels"]), &metadata.child("labels"));
-    if !json::list(template, &["spec", "ephemeralContainers"]).is_empty() {
+    let annotations = json::at(template, &["metadata", "annotations"]);
+    let spec = template.get("spec").unwrap_or(&Value::Null);
+    let at = metadata.child("annotations");
+    errors.extend(meta::annotations(annotations, &at));
+    errors.extend(self::annotations::validate(annotations, spec, &at));
+    errors.extend(validate(spec, &path.child("spec"), false));
+    if !json::list(spec, &["ephemeralContainers"]).is_empty() {
         let at = path.child("spec").child("ephemeralContainers");
         let why = "ephemeral containers not allowed in pod template";
         errors.push(FieldError::forbidden(&at, why));
     }
-    let annotations = json::at(template, &["metadata", "annotations"]);
-    errors.extend(meta::annotations(annotations, &metadata.child("annotations")));
-    errors.extend(validate(
-        template.get("spec").unwrap_or(&Value::Null),
-        &path.child("spec"),
-        false,
-    ));
     errors
 }

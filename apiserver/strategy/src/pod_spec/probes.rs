@@ -12,10 +12,17 @@ const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "grpc"];
 const HOOK_HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "sleep"];
 
 /// Checks the probes and hooks of a container that runs along with the pod.
-pub(super) fn validate_container(container: &Value, path: &Path, errors: &mut Errors) {
+pub(super) fn validate_container(
+    container: &Value,
+    path: &Path,
+    grace: Option<i64>,
+    errors: &mut Errors,
+) {
     for hook in ["postStart", "preStop"] {
         if let Some(hook_handler) = json::at(container, &["lifecycle", hook]) {
-            handler(hook_handler, &path.child("lifecycle").child(hook), &HOOK_HANDLERS, errors);
+            let path = path.child("lifecycle").child(hook);
+            handler(hook_handler, &path, &HOOK_HANDLERS, errors);
+            sleep(hook_handler, &path, grace, errors);
         }
     }
     for field in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -65,7 +72,7 @@ fn handler(value: &Value, path: &Path, known: &[&str], errors: &mut Errors) {
             }
             "httpGet" => http_get(action, &path, errors),
             "tcpSocket" => check::port_or_name(action, "port", &path, errors),
-            "grpc" => check::port_number(action, "port", &path, errors),
+            "grpc" => check::required_port(action, "port", &path, errors),
             _ => {}
         }
     }
@@ -74,18 +81,26 @@ fn handler(value: &Value, path: &Path, known: &[&str], errors: &mut Errors) {
     }
 }
 
+/// Checks that a hook which sleeps, and does nothing else, is done before the pod is killed.
+fn sleep(handler: &Value, path: &Path, grace: Option<i64>, errors: &mut Errors) {
+    let alone = HOOK_HANDLERS.iter().filter(|name| json::at(handler, &[name]).is_some()).count();
+    let Some(sleep) = json::at(handler, &["sleep"]).filter(|_| alone == 1) else { return };
+    let seconds = json::int(sleep, &["seconds"]).unwrap_or(0);
+    if let Some(grace) = grace.filter(|grace| !(0..=*grace).contains(&seconds)) {
+        let why =
+            format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+        errors.push(FieldError::invalid(&path.child("sleep"), seconds, &why));
+    }
+}
+
 fn http_get(action: &Value, path: &Path, errors: &mut Errors) {
     check::required(action, "path", path, errors);
     check::port_or_name(action, "port", path, errors);
     check::one_of(action, "scheme", path, &["HTTP", "HTTPS"], errors);
-    for (index, header) in json::list(action, &["httpHeaders"]).iter().enumerate() {
+    // Upstream names the list where the element belongs.
+    for header in json::list(action, &["httpHeaders"]) {
         let name = json::text(header, &["name"]);
-        check::named(
-            &path.child("httpHeaders").index(index).child("name"),
-            name,
-            &header_name(name),
-            errors,
-        );
+        check::named(&path.child("httpHeaders"), name, &header_name(name), errors);
     }
 }
 

@@ -4,12 +4,33 @@
 
 use leme_meta::quantity::Quantity;
 use leme_meta::{FieldError, Path};
+use leme_registry::meta::Raw;
 use leme_registry::{json, names};
 use serde_json::Value;
 
-use crate::check::{self, Errors, NOT_NEGATIVE};
+use crate::check::{Errors, NOT_NEGATIVE};
 
 const CONTAINER: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// Resources that have a name of their own but are none of a container.
+const OTHERS: [&str; 17] = [
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "storage",
+    "requests.storage",
+    "services.nodeports",
+    "services.loadbalancers",
+];
 
 /// A quantity from JSON: text, or a bare number.
 pub(crate) fn parse(value: &Value) -> Option<Quantity> {
@@ -66,43 +87,73 @@ pub(crate) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
         let at = path.child("limits").key(name);
         resource_name(name, &at, errors);
         amount(name, limit, &at, errors);
+        pages(name, limit, &at, errors);
     }
     for (name, request) in json::entries(resources, &["requests"]) {
         let at = requests.key(name);
         resource_name(name, &at, errors);
         amount(name, request, &at, errors);
-        let Some(limit) = json::at(resources, &["limits", name]).and_then(parse) else {
-            if !overcommit(name) {
-                errors.push(FieldError::required(
-                    &path.child("limits"),
-                    "Limit must be set for non overcommitable resources",
-                ));
+        let limit = json::at(resources, &["limits", name]).and_then(parse);
+        match (limit, parse(request)) {
+            (None, _) if !overcommit(name) => errors.push(FieldError::required(
+                &path.child("limits"),
+                "Limit must be set for non overcommitable resources",
+            )),
+            (Some(limit), Some(request)) if !overcommit(name) && request != limit => {
+                let why = format!("must be equal to {name} limit of {limit}");
+                errors.push(FieldError::invalid(&requests, &request.to_string(), &why));
             }
-            continue;
-        };
-        let Some(request) = parse(request) else { continue };
-        let shown = request.to_string();
-        if !overcommit(name) && request != limit {
-            let why = format!("must be equal to {name} limit of {limit}");
-            errors.push(FieldError::invalid(&requests, &shown, &why));
-        } else if request > limit {
-            let why = format!("must be less than or equal to {name} limit of {limit}");
-            errors.push(FieldError::invalid(&requests, &shown, &why));
+            (Some(limit), Some(request)) if request > limit => {
+                let why = format!("must be less than or equal to {name} limit of {limit}");
+                errors.push(FieldError::invalid(&requests, &request.to_string(), &why));
+            }
+            _ => {}
         }
+        pages(name, request, &at, errors);
     }
+    let asks = |fits: fn(&str) -> bool| {
+        ["limits", "requests"]
+            .iter()
+            .any(|field| json::entries(resources, &[field]).any(|(name, _)| fits(name)))
+    };
+    if asks(is_huge) && !asks(|name| matches!(name, "cpu" | "memory")) {
+        errors.push(FieldError::forbidden(path, "HugePages require cpu or memory"));
+    }
+}
+
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+fn is_huge(name: &str) -> bool {
+    name.starts_with("hugepages-")
+}
+
+/// Whether a resource is one that somebody besides Kubernetes gives out.
+fn is_extended(name: &str) -> bool {
+    !is_native(name)
+        && !name.starts_with("requests.")
+        && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 
 /// Whether more of a resource may be promised than there is.
 fn overcommit(name: &str) -> bool {
-    CONTAINER.contains(&name) || (name.contains("kubernetes.io/") && !name.starts_with("requests."))
+    is_native(name) && !is_huge(name)
 }
 
 fn resource_name(name: &str, path: &Path, errors: &mut Errors) {
+    let mut refuse = |why: &str| errors.push(FieldError::invalid(path, Raw(name), why));
     let wrong = names::qualified_name(name);
-    if !wrong.is_empty() {
-        check::named(path, name, &wrong, errors);
-    } else if !name.contains('/') && !CONTAINER.contains(&name) && !name.starts_with("hugepages-") {
-        errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
+    let container = CONTAINER.contains(&name) || is_huge(name);
+    let standard = container || OTHERS.contains(&name) || name.starts_with("requests.hugepages-");
+    wrong.iter().for_each(|why| refuse(why));
+    if wrong.is_empty() && !name.contains('/') && !standard {
+        refuse("must be a standard resource type or fully qualified");
+    }
+    if !name.contains('/') && !container {
+        refuse("must be a standard resource for containers");
+    } else if !is_native(name) && !is_extended(name) {
+        refuse("doesn't follow extended resource name standard");
     }
 }
 
@@ -112,8 +163,20 @@ fn amount(name: &str, value: &Value, path: &Path, errors: &mut Errors) {
     if is_negative(value) {
         errors.push(FieldError::invalid(path, &shown, NOT_NEGATIVE));
     }
-    if !overcommit(name) && shown.ends_with('m') {
+    if is_extended(name) && quantity.milli() % 1000 != 0 {
         errors.push(FieldError::invalid(path, &shown, "must be an integer"));
+    }
+}
+
+/// Checks that an amount of huge pages is a number of them.
+fn pages(name: &str, value: &Value, path: &Path, errors: &mut Errors) {
+    let Some(size) = name.strip_prefix("hugepages-") else { return };
+    let Some(quantity) = parse(value) else { return };
+    let size = Quantity::parse(size).ok().filter(|size| size.milli() % 1000 == 0);
+    let size = size.map_or(0, |size| size.value());
+    if size <= 0 || quantity.value() % size != 0 {
+        let why = format!("{quantity} is not positive integer multiple of {name}");
+        errors.push(FieldError::invalid(path, &quantity.to_string(), &why));
     }
 }
 
@@ -142,10 +205,27 @@ pub(crate) fn decode_pod_spec(spec: &Value) -> Result<(), String> {
         for container in json::list(spec, &[field]) {
             decode(json::at(container, &["resources", "limits"]))?;
             decode(json::at(container, &["resources", "requests"]))?;
+            for variable in json::list(container, &["env"]) {
+                decode_divisor(variable.get("valueFrom"))?;
+            }
         }
     }
     for volume in json::list(spec, &["volumes"]) {
         decode_one(json::at(volume, &["emptyDir", "sizeLimit"]))?;
+        for field in ["requests", "limits"] {
+            let claim = ["ephemeral", "volumeClaimTemplate", "spec", "resources", field];
+            decode(json::at(volume, &claim))?;
+        }
+        let parts = json::list(volume, &["projected", "sources"]);
+        for source in parts.iter().chain([volume]) {
+            for item in json::list(source, &["downwardAPI", "items"]) {
+                decode_divisor(Some(item))?;
+            }
+        }
     }
     Ok(())
+}
+
+fn decode_divisor(source: Option<&Value>) -> Result<(), String> {
+    decode_one(source.and_then(|source| json::at(source, &["resourceFieldRef", "divisor"])))
 }

@@ -8,14 +8,21 @@ use serde_json::Value;
 
 use crate::check::{self, Errors};
 
+/// What a number is told that must be above zero.
+const NOT_POSITIVE: &str = "must be greater than zero";
+
 /// Effects of taints.
 pub(crate) const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/// Checks tolerations, affinity and topology spread of a pod spec.
-pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
+/// Checks the tolerations of a pod spec.
+pub(super) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, toleration) in json::list(spec, &["tolerations"]).iter().enumerate() {
         self::toleration(toleration, &path.child("tolerations").index(index), errors);
     }
+}
+
+/// Checks the affinities of a pod spec.
+pub(super) fn affinity(spec: &Value, path: &Path, errors: &mut Errors) {
     let affinity = spec.get("affinity").unwrap_or(&Value::Null);
     let path_of = |field: &str| path.child("affinity").child(field);
     node_affinity(
@@ -26,26 +33,103 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     for field in ["podAffinity", "podAntiAffinity"] {
         pod_affinity(affinity.get(field).unwrap_or(&Value::Null), &path_of(field), errors);
     }
-    for (index, spread) in json::list(spec, &["topologySpreadConstraints"]).iter().enumerate() {
+}
+
+/// Checks the topology spread of a pod spec.
+pub(super) fn spread(spec: &Value, path: &Path, errors: &mut Errors) {
+    let list = json::list(spec, &["topologySpreadConstraints"]);
+    for (index, spread) in list.iter().enumerate() {
         let path = path.child("topologySpreadConstraints").index(index);
         let skew = json::int(spread, &["maxSkew"]).unwrap_or(0);
         if skew <= 0 {
-            errors.push(FieldError::invalid(
-                &path.child("maxSkew"),
-                skew,
-                "must be greater than 0",
-            ));
+            errors.push(FieldError::invalid(&path.child("maxSkew"), skew, NOT_POSITIVE));
         }
-        if json::text(spread, &["topologyKey"]).is_empty() {
+        let key = json::text(spread, &["topologyKey"]);
+        if key.is_empty() {
             errors.push(FieldError::required(&path.child("topologyKey"), "can not be empty"));
         }
+        let action = json::text(spread, &["whenUnsatisfiable"]);
         let known = ["DoNotSchedule", "ScheduleAnyway"];
-        check::required_one_of(spread, "whenUnsatisfiable", &path, &known, errors);
+        if !known.contains(&action) {
+            let at = path.child("whenUnsatisfiable");
+            errors.push(FieldError::not_supported(&at, action, &known));
+        }
+        let same = |other: &Value| {
+            json::text(other, &["topologyKey"]) == key
+                && json::text(other, &["whenUnsatisfiable"]) == action
+        };
+        if list.iter().skip(index + 1).any(same) {
+            let at = path.child("{topologyKey, whenUnsatisfiable}");
+            errors.push(FieldError::duplicate(&at, &format!("{{{key}, {action}}}")));
+        }
+        domains(spread, action, &path.child("minDomains"), errors);
+        for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+            check::one_of(spread, field, &path, &["Honor", "Ignore"], errors);
+        }
+        spread_labels(spread, &path.child("matchLabelKeys"), errors);
         selector(
             spread.get("labelSelector").unwrap_or(&Value::Null),
             &path.child("labelSelector"),
             errors,
         );
+    }
+}
+
+fn domains(spread: &Value, action: &str, path: &Path, errors: &mut Errors) {
+    let Some(least) = json::int(spread, &["minDomains"]) else { return };
+    if least <= 0 {
+        errors.push(FieldError::invalid(path, least, NOT_POSITIVE));
+    }
+    if action != "DoNotSchedule" {
+        let why =
+            format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
+        errors.push(FieldError::invalid(path, least, &why));
+    }
+}
+
+const NO_SELECTOR: &str = "must not be specified when labelSelector is not set";
+
+/// Labels that spread pods further than the selector does, so that it may not ask for them as well.
+fn spread_labels(spread: &Value, path: &Path, errors: &mut Errors) {
+    let keys = json::list(spread, &["matchLabelKeys"]);
+    if !keys.is_empty() && json::at(spread, &["labelSelector"]).is_none() {
+        errors.push(FieldError::forbidden(path, NO_SELECTOR));
+    }
+    let expressions = json::list(spread, &["labelSelector", "matchExpressions"]);
+    for (index, key) in keys.iter().enumerate() {
+        let (text, at) = (key.as_str().unwrap_or(""), path.index(index));
+        check::named(&at, text, &names::qualified_name(text), errors);
+        if json::at(spread, &["labelSelector", "matchLabels", text]).is_some()
+            || expressions.iter().any(|expression| json::text(expression, &["key"]) == text)
+        {
+            let why = "exists in both matchLabelKeys and labelSelector";
+            errors.push(FieldError::invalid(&at, text, why));
+        }
+    }
+}
+
+/// Labels that the neighbours of a pod must, or must not, share with it.
+fn neighbour_labels(term: &Value, path: &Path, errors: &mut Errors) {
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        let (keys, at) = (json::list(term, &[field]), path.child(field));
+        if json::at(term, &["labelSelector"]).is_none() {
+            if !keys.is_empty() {
+                errors.push(FieldError::forbidden(&at, NO_SELECTOR));
+            }
+            continue;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            let text = key.as_str().unwrap_or("");
+            check::named(&at.index(index), text, &names::qualified_name(text), errors);
+        }
+    }
+    let others = json::list(term, &["mismatchLabelKeys"]);
+    for (index, key) in json::list(term, &["matchLabelKeys"]).iter().enumerate() {
+        if others.contains(key) {
+            let why = "exists in both matchLabelKeys and mismatchLabelKeys";
+            let at = path.child("matchLabelKeys").index(index);
+            errors.push(FieldError::invalid(&at, key, why));
+        }
     }
 }
 
@@ -114,38 +198,60 @@ pub(crate) fn node_selector(selector: &Value, path: &Path, errors: &mut Errors) 
 }
 
 fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
-    for field in ["matchExpressions", "matchFields"] {
-        for (index, requirement) in json::list(term, &[field]).iter().enumerate() {
-            let path = path.child(field).index(index);
-            let values = json::list(requirement, &["values"]);
-            let at = path.child("values");
-            match json::text(requirement, &["operator"]) {
-                "In" | "NotIn" if values.is_empty() => {
-                    let why = "must be specified when `operator` is 'In' or 'NotIn'";
-                    errors.push(FieldError::required(&at, why));
-                }
-                "Exists" | "DoesNotExist" if !values.is_empty() => {
-                    let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                    errors.push(FieldError::forbidden(&at, why));
-                }
-                "Gt" | "Lt" if values.len() != 1 => {
-                    errors.push(FieldError::required(
-                        &at,
-                        "must be specified single value when `operator` is 'Lt' or 'Gt'",
-                    ));
-                }
-                "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-                other => {
-                    errors.push(FieldError::invalid(
-                        &path.child("operator"),
-                        other,
-                        "not a valid selector operator",
-                    ));
-                }
-            }
-            let key = json::text(requirement, &["key"]);
-            check::named(&path.child("key"), key, &names::qualified_name(key), errors);
+    for (index, requirement) in json::list(term, &["matchExpressions"]).iter().enumerate() {
+        node_label(requirement, &path.child("matchExpressions").index(index), errors);
+    }
+    for (index, requirement) in json::list(term, &["matchFields"]).iter().enumerate() {
+        node_field(requirement, &path.child("matchFields").index(index), errors);
+    }
+}
+
+const NO_OPERATOR: &str = "not a valid selector operator";
+
+fn node_label(requirement: &Value, path: &Path, errors: &mut Errors) {
+    let values = json::list(requirement, &["values"]);
+    let at = path.child("values");
+    match json::text(requirement, &["operator"]) {
+        "In" | "NotIn" if values.is_empty() => {
+            let why = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(FieldError::required(&at, why));
         }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(FieldError::forbidden(&at, why));
+        }
+        "Gt" | "Lt" if values.len() != 1 => {
+            let why = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+            errors.push(FieldError::required(&at, why));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+        other => errors.push(FieldError::invalid(&path.child("operator"), other, NO_OPERATOR)),
+    }
+    let key = json::text(requirement, &["key"]);
+    check::named(&path.child("key"), key, &names::qualified_name(key), errors);
+}
+
+/// Of a node's fields only the name can be asked for.
+fn node_field(requirement: &Value, path: &Path, errors: &mut Errors) {
+    let values = json::list(requirement, &["values"]);
+    match json::text(requirement, &["operator"]) {
+        "In" | "NotIn" if values.len() != 1 => {
+            let why =
+                "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+            errors.push(FieldError::required(&path.child("values"), why));
+        }
+        "In" | "NotIn" => {}
+        other => errors.push(FieldError::invalid(&path.child("operator"), other, NO_OPERATOR)),
+    }
+    let key = json::text(requirement, &["key"]);
+    if key != "metadata.name" {
+        let why = "not a valid field selector key";
+        errors.push(FieldError::invalid(&path.child("key"), key, why));
+        return;
+    }
+    for (index, value) in values.iter().enumerate() {
+        let (text, at) = (value.as_str().unwrap_or(""), path.child("values").index(index));
+        check::named(&at, text, &names::dns1123_subdomain(text), errors);
     }
 }
 
@@ -167,12 +273,16 @@ fn pod_term(term: &Value, path: &Path, errors: &mut Errors) {
     for field in ["labelSelector", "namespaceSelector"] {
         selector(term.get(field).unwrap_or(&Value::Null), &path.child(field), errors);
     }
+    for namespace in json::list(term, &["namespaces"]) {
+        let text = namespace.as_str().unwrap_or("");
+        check::named(&path.child("namespace"), text, &names::dns1123_label(text), errors);
+    }
+    neighbour_labels(term, path, errors);
     let key = json::text(term, &["topologyKey"]);
     if key.is_empty() {
         errors.push(FieldError::required(&path.child("topologyKey"), "can not be empty"));
-    } else {
-        check::named(&path.child("topologyKey"), key, &names::qualified_name(key), errors);
     }
+    check::named(&path.child("topologyKey"), key, &names::qualified_name(key), errors);
 }
 
 fn weight(term: &Value, path: &Path, errors: &mut Errors) {

@@ -8,16 +8,17 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 use serde_json::Value;
 
+use super::visit;
 use crate::check::{self, Errors};
 
 const MAX_ID: i64 = i32::MAX as i64;
-const SECCOMP: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
+const PROFILES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 
 /// Checks the security context of a pod.
 pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
     let context = spec.get("securityContext").unwrap_or(&Value::Null);
     let path = path.child("securityContext");
-    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+    for field in ["fsGroup", "runAsUser", "runAsGroup"] {
         check::in_range(context, field, &path, 0, MAX_ID, errors);
     }
     for (index, group) in json::list(context, &["supplementalGroups"]).iter().enumerate() {
@@ -30,9 +31,6 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
             ));
         }
     }
-    check::one_of(context, "fsGroupChangePolicy", &path, &["Always", "OnRootMismatch"], errors);
-    seccomp(context, &path, errors);
-    sysctls(spec, context, &path.child("sysctls"), errors);
     if json::flag(spec, &["shareProcessNamespace"]) && json::flag(spec, &["hostPID"]) {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
         errors.push(FieldError::invalid(
@@ -40,6 +38,56 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
             &Value::Bool(true),
             why,
         ));
+    }
+    sysctls(spec, context, &path.child("sysctls"), errors);
+    check::one_of(context, "fsGroupChangePolicy", &path, &["Always", "OnRootMismatch"], errors);
+    seccomp(context, &path, errors);
+    app_armor(context, &path, errors);
+    check::one_of(context, "supplementalGroupsPolicy", &path, &["Merge", "Strict"], errors);
+    check::one_of(context, "seLinuxChangePolicy", &path, &["Recursive"], errors);
+}
+
+/// Checks what a pod shares with its host against what it keeps for itself.
+pub(super) fn host(spec: &Value, path: &Path, errors: &mut Errors) {
+    host_process(spec, path, errors);
+    if json::at(spec, &["hostUsers"]) != Some(&Value::Bool(false)) {
+        return;
+    }
+    // Upstream's names of the fields in these messages are not those in JSON.
+    for (field, shown) in
+        [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")]
+    {
+        if json::flag(spec, &[field]) {
+            let why = "when `pod.Spec.HostUsers` is false";
+            errors.push(FieldError::forbidden(&path.child(shown), why));
+        }
+    }
+}
+
+/// Windows containers that are processes of the host are so together, and on its network.
+fn host_process(spec: &Value, path: &Path, errors: &mut Errors) {
+    let asked = ["securityContext", "windowsOptions", "hostProcess"];
+    let of = |level: &Value| json::at(level, &asked).and_then(Value::as_bool);
+    let (pod, containers) = (of(spec), visit(spec, path));
+    for (container, at) in &containers {
+        if let (Some(pod), Some(own)) = (pod, of(container))
+            && pod != own
+        {
+            let at = asked.iter().fold(at.clone(), |at, field| at.child(field));
+            let why =
+                format!("pod hostProcess value must be identical if both are specified, was {pod}");
+            errors.push(FieldError::invalid(&at, &Value::Bool(own), &why));
+        }
+    }
+    let on_host = |container: &Value| of(container).or(pod) == Some(true);
+    let count = containers.iter().filter(|(container, _)| on_host(container)).count();
+    if count > 0 && count != containers.len() {
+        let why = "If pod contains any hostProcess containers then all containers must be HostProcess containers";
+        errors.push(FieldError::invalid(path, "", why));
+    }
+    if count > 0 && !json::flag(spec, &["hostNetwork"]) {
+        let why = "hostNetwork must be true if pod contains any hostProcess containers";
+        errors.push(FieldError::invalid(&path.child("hostNetwork"), &Value::Bool(false), why));
     }
 }
 
@@ -90,32 +138,46 @@ fn dotted(name: &str) -> String {
 }
 
 /// Checks the security context of a container.
-pub(super) fn validate_container(container: &Value, path: &Path, errors: &mut Errors) {
+pub(super) fn validate_container(
+    container: &Value,
+    path: &Path,
+    host_users: bool,
+    errors: &mut Errors,
+) {
     let Some(context) = json::at(container, &["securityContext"]) else { return };
     let path = path.child("securityContext");
     for field in ["runAsUser", "runAsGroup"] {
         check::in_range(context, field, &path, 0, MAX_ID, errors);
     }
     check::one_of(context, "procMount", &path, &["Default", "Unmasked"], errors);
-    seccomp(context, &path, errors);
-    if json::at(context, &["allowPrivilegeEscalation"]) != Some(&Value::Bool(false)) {
-        return;
+    if host_users && json::text(context, &["procMount"]) == "Unmasked" {
+        let why = "`hostUsers` must be false to use `Unmasked`";
+        errors.push(FieldError::invalid(&path.child("procMount"), "Unmasked", why));
     }
+    seccomp(context, &path, errors);
+    if json::at(context, &["allowPrivilegeEscalation"]) == Some(&Value::Bool(false)) {
+        escalation(context, &path, errors);
+    }
+    app_armor(context, &path, errors);
+}
+
+/// Checks a container that shall not gain rights for rights that it has from the start.
+fn escalation(context: &Value, path: &Path, errors: &mut Errors) {
     if json::flag(context, &["privileged"]) {
         let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(FieldError::invalid(&path, context, why));
+        errors.push(FieldError::invalid(path, context, why));
     }
     if json::list(context, &["capabilities", "add"]).iter().any(|name| name == "CAP_SYS_ADMIN") {
         let why =
             "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-        errors.push(FieldError::invalid(&path, context, why));
+        errors.push(FieldError::invalid(path, context, why));
     }
 }
 
 fn seccomp(context: &Value, path: &Path, errors: &mut Errors) {
     let Some(profile) = json::at(context, &["seccompProfile"]) else { return };
     let path = path.child("seccompProfile");
-    check::required_one_of(profile, "type", &path, &SECCOMP, errors);
+    profile_type(profile, &path, "type is required when seccompProfile is set", errors);
     let local = json::text(profile, &["localhostProfile"]);
     let at = path.child("localhostProfile");
     if json::text(profile, &["type"]) == "Localhost" {
@@ -130,5 +192,41 @@ fn seccomp(context: &Value, path: &Path, errors: &mut Errors) {
             local,
             "can only be set when seccomp type is Localhost",
         ));
+    }
+}
+
+fn profile_type(profile: &Value, path: &Path, missing: &str, errors: &mut Errors) {
+    if json::text(profile, &["type"]).is_empty() {
+        errors.push(FieldError::required(&path.child("type"), missing));
+    }
+    check::one_of(profile, "type", path, &PROFILES, errors);
+}
+
+/// Longest name of a profile of the node's.
+const MAX_PROFILE: usize = 4095;
+
+fn app_armor(context: &Value, path: &Path, errors: &mut Errors) {
+    let Some(profile) = json::at(context, &["appArmorProfile"]) else { return };
+    let path = path.child("appArmorProfile");
+    let at = path.child("localhostProfile");
+    let local = json::at(profile, &["localhostProfile"]).and_then(Value::as_str);
+    profile_type(profile, &path, "type is required when appArmorProfile is set", errors);
+    match (json::text(profile, &["type"]), local) {
+        ("Localhost", None | Some("")) => {
+            errors.push(FieldError::required(&at, "must be set when AppArmor type is Localhost"));
+        }
+        ("Localhost", Some(local)) => {
+            if local.trim() != local {
+                errors.push(FieldError::invalid(&at, local, "must not be padded with whitespace"));
+            }
+            if local.len() > MAX_PROFILE {
+                errors.push(FieldError::too_long(&at, MAX_PROFILE));
+            }
+        }
+        ("RuntimeDefault" | "Unconfined", Some(local)) => {
+            let why = "can only be set when AppArmor type is Localhost";
+            errors.push(FieldError::invalid(&at, local, why));
+        }
+        _ => {}
     }
 }

@@ -3,7 +3,7 @@
 //! Knows: the required fields of every source. Refuses to know: how any is mounted.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::json;
+use leme_registry::{json, meta};
 use serde_json::Value;
 
 use super::{env, resources};
@@ -42,10 +42,11 @@ const RULES: &[(&str, Rule)] = &[
     ("downwardAPI", downward),
     ("projected", projected),
     ("nfs", nfs),
+    ("ephemeral", ephemeral),
     ("image", |_, _, _| {}),
 ];
 
-/// Texts that a source must hold.
+/// Fields that a source must hold.
 const REQUIRED: &[(&str, &[&str])] = &[
     ("persistentVolumeClaim", &["claimName"]),
     ("csi", &["driver"]),
@@ -54,7 +55,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("awsElasticBlockStore", &["volumeID"]),
     ("azureDisk", &["diskName", "diskURI"]),
     ("azureFile", &["secretName", "shareName"]),
-    ("cephfs", &[]),
+    ("cephfs", &["monitors"]),
     ("cinder", &["volumeID"]),
     ("flexVolume", &["driver"]),
     ("flocker", &[]),
@@ -64,12 +65,11 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("photonPersistentDisk", &["pdID"]),
     ("portworxVolume", &["volumeID"]),
     ("quobyte", &["registry", "volume"]),
-    ("rbd", &["image"]),
+    ("rbd", &["monitors", "image"]),
     ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("storageos", &[]),
+    ("storageos", &["volumeName"]),
     ("vsphereVolume", &["volumePath"]),
     ("local", &["path"]),
-    ("ephemeral", &[]),
 ];
 
 /// Whether a field of a volume names a source.
@@ -90,8 +90,8 @@ pub(crate) fn validate(volume: &Value, path: &Path, errors: &mut Errors) {
         rule(source, &at, errors);
     }
     if let Some((_, fields)) = REQUIRED.iter().find(|(known, _)| *known == name) {
-        for field in *fields {
-            check::required(source, field, &at, errors);
+        for field in fields.iter().filter(|field| json::unset(source, field)) {
+            errors.push(FieldError::required(&at.child(field), ""));
         }
     }
     for (other, _) in sources {
@@ -147,32 +147,49 @@ fn item_path(item: &Value, path: &Path, errors: &mut Errors) {
 
 fn downward(source: &Value, path: &Path, errors: &mut Errors) {
     check::file_mode(source, "defaultMode", path, errors);
-    for (index, item) in json::list(source, &["items"]).iter().enumerate() {
-        let path = path.child("items").index(index);
-        item_path(item, &path, errors);
+    // Upstream names the source where the item belongs.
+    for item in json::list(source, &["items"]) {
+        item_path(item, path, errors);
         match (json::at(item, &["fieldRef"]), json::at(item, &["resourceFieldRef"])) {
             (Some(field), None) => env::field_ref(field, &path.child("fieldRef"), &FIELDS, errors),
             (None, Some(resource)) => {
                 let at = path.child("resourceFieldRef");
-                check::required(resource, "containerName", &at, errors);
-                env::resource_ref(resource, &at, errors);
+                env::resource_ref(resource, &at, true, errors);
             }
-            (Some(_), Some(_)) => {
-                errors.push(FieldError::invalid(
-                    &path,
-                    "fieldRef",
-                    "fieldRef and resourceFieldRef can not be specified simultaneously",
-                ));
+            (Some(field), Some(_)) => {
+                env::field_ref(field, &path.child("fieldRef"), &FIELDS, errors);
+                let why = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                errors.push(FieldError::invalid(path, "resource", why));
             }
             (None, None) => {
                 errors.push(FieldError::required(
-                    &path,
+                    path,
                     "one of fieldRef and resourceFieldRef is required",
                 ));
             }
         }
-        check::file_mode(item, "mode", &path, errors);
+        check::file_mode(item, "mode", path, errors);
     }
+}
+
+/// A claim that is made for the pod.
+fn ephemeral(source: &Value, path: &Path, errors: &mut Errors) {
+    let at = path.child("volumeClaimTemplate");
+    let Some(template) = json::at(source, &["volumeClaimTemplate"]) else {
+        errors.push(FieldError::required(&at, ""));
+        return;
+    };
+    let metadata = at.child("metadata");
+    let of = |field: &str| json::at(template, &["metadata", field]);
+    errors.extend(meta::annotations(of("annotations"), &metadata.child("annotations")));
+    errors.extend(meta::labels(of("labels"), &metadata.child("labels")));
+    for (field, _) in json::entries(template, &["metadata"])
+        .filter(|(field, _)| !["annotations", "labels", "creationTimestamp"].contains(field))
+    {
+        errors.push(FieldError::forbidden(&metadata.child(field), "cannot be set"));
+    }
+    let spec = template.get("spec").unwrap_or(&Value::Null);
+    errors.extend(crate::volume::claim_spec(spec, &at.child("spec")));
 }
 
 fn projected(source: &Value, path: &Path, errors: &mut Errors) {

@@ -9,7 +9,7 @@ use leme_meta::Path;
 use leme_registry::json;
 use serde_json::Value;
 
-use super::{overlaps, resources};
+use super::{overlaps, resources, visit};
 use crate::check;
 
 /// Labels of nodes that have another name by now.
@@ -154,17 +154,6 @@ const SECCOMP: &str = r#"non-functional in v1.27+; use the "seccompProfile" fiel
 const APP_ARMOR: &str = r#"deprecated since v1.30; use the "appArmorProfile" field instead"#;
 /// Resources that are counted in bytes.
 const BYTES: [&str; 2] = ["memory", "ephemeral-storage"];
-
-/// Every container with its path, in upstream's order.
-fn visit<'a>(spec: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
-    let lists = ["initContainers", "containers", "ephemeralContainers"];
-    let of = |field: &'static str| {
-        let path = path.child(field);
-        let list = json::list(spec, &[field]).iter().enumerate();
-        list.map(move |(index, container)| (container, path.index(index)))
-    };
-    lists.into_iter().flat_map(of).collect()
-}
 
 fn node_label(key: &str) -> Option<&'static str> {
     NODE_LABELS.iter().find(|(known, _)| *known == key).map(|(_, why)| *why)

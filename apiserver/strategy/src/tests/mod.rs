@@ -10,6 +10,7 @@ mod data;
 mod manifests;
 mod openshift;
 mod pod;
+mod pod_rules;
 mod rest;
 mod robust;
 mod service;

@@ -128,8 +128,10 @@ fn resources_are_checked() {
     check(
         ask(json!({ "limits": { "bananas": "1" } })),
         &[
-            "spec.containers[0].resources.limits[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
-            "spec.containers[0].resources.requests[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
+            "spec.containers[0].resources.limits[bananas]: Invalid value: bananas: must be a standard resource type or fully qualified",
+            "spec.containers[0].resources.limits[bananas]: Invalid value: bananas: must be a standard resource for containers",
+            "spec.containers[0].resources.requests[bananas]: Invalid value: bananas: must be a standard resource type or fully qualified",
+            "spec.containers[0].resources.requests[bananas]: Invalid value: bananas: must be a standard resource for containers",
         ],
     );
     let status = ask(json!({ "limits": { "cpu": "lots" } })).expect_err("refused");
@@ -183,7 +185,7 @@ fn containers_are_checked() {
             "spec.containers[0].volumeMounts[0].name: Not found: \"nope\"",
             "spec.containers[0].volumeMounts[1].name: Not found: \"nope\"",
             "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
-            "spec.containers[0].volumeMounts[1].subPath: Invalid value: \"../b\": must not contain '..'",
+            "spec.containers[0].volumeMounts.subPath: Invalid value: \"../b\": must not contain '..'",
             "spec.containers[0].imagePullPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
             "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
         ],
