@@ -247,14 +247,29 @@ fn go_error(error: &serde_json::Error, text: &str) -> String {
     let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or("");
     let at = error.column().saturating_sub(1);
     let found = (at..line.len()).find_map(|at| line.get(at..)?.chars().next());
+    let phrase = phrase.map(|(_, phrase)| match *phrase {
+        "in literal" => format!("in literal{}", literal(line.get(..at).unwrap_or(""))),
+        phrase => phrase.to_owned(),
+    });
     match (phrase, found) {
-        (Some((_, phrase)), Some('\'')) => format!("invalid character '\\'' {phrase}"),
-        (Some((_, phrase)), Some('"')) => format!("invalid character '\"' {phrase}"),
-        (Some((_, phrase)), found) => {
+        (Some(phrase), Some('\'')) => format!("invalid character '\\'' {phrase}"),
+        (Some(phrase), Some('"')) => format!("invalid character '\"' {phrase}"),
+        (Some(phrase), found) => {
             format!("invalid character '{}' {phrase}", found.unwrap_or('\n').escape_debug())
         }
         (None, _) => said,
     }
+}
+
+/// Which of JSON's words a text ends in the middle of, as Go names it, and the letter that should follow.
+fn literal(text: &str) -> String {
+    let begun = text.trim_end_matches(|letter: char| letter.is_ascii_lowercase()).len();
+    let begun = text.get(begun..).unwrap_or("");
+    ["true", "false", "null"]
+        .iter()
+        .filter(|_| !begun.is_empty())
+        .find_map(|word| Some((word, word.strip_prefix(begun)?.chars().next()?)))
+        .map_or_else(String::new, |(word, next)| format!(" {word} (expecting '{next}')"))
 }
 
 #[cfg(test)]
@@ -302,6 +317,8 @@ mod tests {
             ("{\"a\":1 \"b\":2}", "invalid character '\"' after object key:value pair"),
             ("[1 2]", "invalid character '2' after array element"),
             ("{} x", "invalid character 'x' after top-level value"),
+            ("foo", "invalid character 'o' in literal false (expecting 'a')"),
+            ("{\"a\":nuxl}", "invalid character 'x' in literal null (expecting 'l')"),
         ] {
             assert_eq!(error(body), want, "{body}");
         }

@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, decode};
 use leme_registry::{Context, Strategy, json, names};
 use serde_json::Value;
 
@@ -136,9 +136,21 @@ fn docker_config(secret: &Value, key: &str, errors: &mut Errors) {
         return;
     };
     let bytes = STANDARD.decode(text).unwrap_or_default();
-    if let Err(error) = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes) {
-        errors.push(FieldError::invalid(&at, "<secret contents redacted>", &error.to_string()));
+    if let Err(why) = map_of(&bytes) {
+        errors.push(FieldError::invalid(&at, "<secret contents redacted>", &why));
     }
+}
+
+/// What upstream's decoder says of JSON that is no map.
+fn map_of(bytes: &[u8]) -> Result<(), String> {
+    let found = match decode::document(bytes)?.value {
+        Value::Object(_) | Value::Null => return Ok(()),
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+    };
+    Err(format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"))
 }
 
 fn immutable(new: &Value, old: &Value, fields: &[&str]) -> Errors {

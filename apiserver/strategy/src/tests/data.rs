@@ -71,6 +71,34 @@ fn secrets_are_checked_by_type() {
     );
 }
 
+// Red when the reader's own words are given: they are not upstream's.
+#[test]
+fn what_is_no_configuration_of_registries_is_told_in_words_of_upstream() {
+    let config = |text: &str| {
+        create(secret(
+            json!({ "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": text } }),
+        ))
+    };
+    for text in ["{}", r#"{"auths":{}}"#, "null"] {
+        assert!(config(text).is_ok(), "{text}");
+    }
+    let map = "into Go value of type map[string]interface {}";
+    for (text, why) in [
+        ("", "unexpected end of JSON input".to_owned()),
+        ("{", "unexpected end of JSON input".to_owned()),
+        ("foo", "invalid character 'o' in literal false (expecting 'a')".to_owned()),
+        ("xy", "invalid character 'x' looking for beginning of value".to_owned()),
+        ("\"a\"", format!("json: cannot unmarshal string {map}")),
+        ("[]", format!("json: cannot unmarshal array {map}")),
+        ("1", format!("json: cannot unmarshal number {map}")),
+    ] {
+        let error = format!(
+            "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": {why}"
+        );
+        check(config(text), &[error.as_str()]);
+    }
+}
+
 fn volume() -> Value {
     json!({
         "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "v" },
@@ -150,5 +178,34 @@ fn claims_are_checked_and_stay_as_they_are_but_for_binding() {
             new["spec"]["resources"]["requests"]["storage"] = "1Mi".into()
         }),
         &["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"],
+    );
+}
+
+#[test]
+fn what_a_claim_is_filled_from_is_checked() {
+    let claim = |fields: Value| {
+        let mut body = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "c" },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        });
+        body["spec"].as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        create(body)
+    };
+    let source = |name: &str| json!({ "kind": "PersistentVolumeClaim", "name": name });
+    assert!(claim(json!({ "dataSource": source("a") })).is_ok());
+    assert!(claim(json!({ "dataSource": source("a"), "dataSourceRef": source("a") })).is_ok());
+    check(
+        claim(json!({ "dataSource": source("") })),
+        &["spec.dataSource.name: Required value", "spec.dataSourceRef.name: Required value"],
+    );
+    check(
+        claim(json!({ "dataSourceRef": { "kind": "K", "name": "a" } })),
+        &[
+            "spec.dataSourceRef: Invalid value: \"K\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+        ],
+    );
+    check(
+        claim(json!({ "dataSource": source("a"), "dataSourceRef": source("b") })),
+        &["spec: Invalid value: spec.dataSource: must match dataSourceRef"],
     );
 }
