@@ -5,7 +5,6 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_kinds::Kind;
-use leme_meta::field::FieldErrorKind;
 use leme_meta::{FieldError, Gvk, Path, Status, decode};
 use serde_json::Value;
 
@@ -33,45 +32,45 @@ impl WriteOptions {
         WriteOptions { dry_run: false, validation: Validation::Ignore }
     }
 
-    /// Reads the query.
+    /// Reads the query. Of what is wrong with it, all is told.
     pub fn of(request: &ResourceRequest) -> Result<WriteOptions, Status> {
         let kind = match request.verb {
             Verb::Create => "CreateOptions",
             Verb::Patch => "PatchOptions",
             _ => "UpdateOptions",
         };
-        let refused = |error: FieldError| {
-            let kind = Gvk {
-                group: "meta.k8s.io".to_owned(),
-                version: "v1".to_owned(),
-                kind: kind.to_owned(),
-            };
-            Status::invalid(&kind, "", &[error])
-        };
+        let mut errors = Vec::new();
+        manager(request.query.get("fieldManager").unwrap_or(""), &mut errors);
         let mut dry_run = false;
         for value in request.query.all("dryRun") {
             if value != "All" {
-                return Err(refused(FieldError::not_supported(
-                    &Path::new("dryRun"),
-                    value,
-                    &["All"],
-                )));
+                errors.push(FieldError::not_supported(&Path::new("dryRun"), value, &["All"]));
             }
             dry_run = true;
         }
         let validation = match request.query.get("fieldValidation") {
-            None | Some("Warn") => Validation::Warn,
             Some("Ignore") => Validation::Ignore,
             Some("Strict") => Validation::Strict,
+            None | Some("" | "Warn") => Validation::Warn,
             Some(other) => {
                 let known = ["", "Ignore", "Strict", "Warn"];
-                let mut error =
-                    FieldError::not_supported(&Path::new("fieldValidation"), other, &known);
-                error.kind = FieldErrorKind::NotSupported;
-                return Err(refused(error));
+                errors.push(FieldError::not_supported(
+                    &Path::new("fieldValidation"),
+                    other,
+                    &known,
+                ));
+                Validation::Warn
             }
         };
-        Ok(WriteOptions { dry_run, validation })
+        if errors.is_empty() {
+            return Ok(WriteOptions { dry_run, validation });
+        }
+        let kind = Gvk {
+            group: "meta.k8s.io".to_owned(),
+            version: "v1".to_owned(),
+            kind: kind.to_owned(),
+        };
+        Err(Status::invalid(&kind, "", &errors))
     }
 
     /// Applies the mode to what is unknown or doubled: an error for the caller to put in its words, warnings, or nothing.
@@ -82,6 +81,22 @@ impl WriteOptions {
             Validation::Warn => Ok(problems),
             Validation::Strict => Err(format!("strict decoding error: {}", problems.join(", "))),
         }
+    }
+}
+
+/// Longest name of who manages fields.
+const MAX_MANAGER: usize = 128;
+
+/// Checks who says to manage fields, although nobody's are kept apart.
+fn manager(name: &str, errors: &mut Vec<FieldError>) {
+    let path = Path::new("fieldManager");
+    if name.len() > MAX_MANAGER {
+        errors.push(FieldError::too_long(&path, MAX_MANAGER));
+    }
+    let blank = |letter: char| letter.is_control() || letter.is_whitespace() && letter != ' ';
+    for (at, letter) in name.char_indices().filter(|(_, letter)| blank(*letter)) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(letter));
+        errors.push(FieldError::invalid(&path, name, &why));
     }
 }
 
