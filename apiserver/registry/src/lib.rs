@@ -30,7 +30,7 @@ pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
 pub use scale::{Scale, scale_of};
 pub use strategy::{Bind, Strategy};
-pub use update::{Target, Write, bind, update};
+pub use update::{Target, Write, bind, patched, update};
 
 /// What a request is about, and all that the outside world adds to it.
 pub struct Context<'a> {

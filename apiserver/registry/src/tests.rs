@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Allocator, Context, DeleteOptions, Deletion, Propagation, Scale, Strategy, Target, Write,
-    create, delete, scale_of, update,
+    create, delete, patched, scale_of, update,
 };
 
 struct NoNumbers;
@@ -418,4 +418,52 @@ fn a_kind_that_refuses_numbers_is_not_stored() {
         422,
         "ReplicationController \"x\" is invalid: spec: Invalid value: 1: none",
     );
+}
+
+#[test]
+fn a_patch_changes_no_field_that_is_the_servers() {
+    let patch = |old: &Value, change: fn(&mut Value)| {
+        let new = with(old.clone(), |new| change(&mut new["metadata"]));
+        patched(&context(&PLAIN, "x"), Target::Main, new, old, 7, &mut NoNumbers)
+    };
+    let refused = |old: &Value, change: fn(&mut Value)| {
+        let status = patch(old, change).expect_err("refused");
+        assert_eq!(status.code, 422);
+        let causes = status.details.expect("details").causes;
+        causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect::<Vec<_>>()
+    };
+    let old = stored();
+    assert_eq!(
+        refused(&old, |metadata| metadata["uid"] = "u2".into()),
+        ["metadata.uid: Invalid value: \"u2\": field is immutable"]
+    );
+    assert_eq!(
+        refused(&old, |metadata| {
+            metadata["deletionTimestamp"] = "2026-01-02T05:04:05+02:00".into();
+            metadata["deletionGracePeriodSeconds"] = 5.into();
+        }),
+        [
+            "metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable",
+            "metadata.deletionTimestamp: Invalid value: 2026-01-02 03:04:05 +0000 UTC: field is immutable",
+        ]
+    );
+    // What is left out stays, and these are not asked.
+    for change in [
+        (|metadata: &mut Value| metadata["uid"] = Value::Null) as fn(&mut Value),
+        |metadata| metadata["uid"] = "".into(),
+        |metadata| metadata["creationTimestamp"] = "2020-01-01T00:00:00Z".into(),
+        |metadata| metadata["generation"] = 9.into(),
+    ] {
+        assert_eq!(patch(&old, change), Ok(Write::Unchanged));
+    }
+    let going = with(stored(), |old| {
+        old["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z".into();
+        old["metadata"]["deletionGracePeriodSeconds"] = 30.into();
+        old["metadata"]["finalizers"] = json!(["a.test/b"]);
+    });
+    let later = |metadata: &mut Value| {
+        metadata["deletionTimestamp"] = "2030-01-02T03:04:05Z".into();
+        metadata["deletionGracePeriodSeconds"] = Value::Null;
+    };
+    assert_eq!(patch(&going, later), Ok(Write::Unchanged));
 }

@@ -43,6 +43,29 @@ pub fn update(
     stored_revision: u64,
     alloc: &mut dyn Allocator,
 ) -> Result<Write, Status> {
+    write(ctx, target, body, (stored, stored_revision), alloc, check_uid)
+}
+
+/// The write that a patch asks for, of which the body is what it made. Its uid is a field like others, no precondition.
+pub fn patched(
+    ctx: &Context,
+    target: Target,
+    body: Value,
+    stored: &Value,
+    stored_revision: u64,
+    alloc: &mut dyn Allocator,
+) -> Result<Write, Status> {
+    write(ctx, target, body, (stored, stored_revision), alloc, |_, _, _| Ok(()))
+}
+
+fn write(
+    ctx: &Context,
+    target: Target,
+    body: Value,
+    (stored, stored_revision): (&Value, u64),
+    alloc: &mut dyn Allocator,
+    check_uid: fn(&Context, &Value, &Value) -> Result<(), Status>,
+) -> Result<Write, Status> {
     let old = without_revision(stored.clone());
     let mut new = match (target, ctx.strategy.scale) {
         (Target::Scale, Some(scale)) => {
@@ -53,9 +76,11 @@ pub fn update(
     };
     check_name(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
+    check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
     keep_system_fields(&mut new, &old);
-    let errors = match target {
+    let declared = declared_deletion(&mut new, &old);
+    let mut errors = match target {
         Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc)?,
         Target::Status => status(ctx, &mut new, &old),
         Target::Finalize => match ctx.strategy.finalize {
@@ -66,6 +91,7 @@ pub fn update(
             None => return Err(Status::no_such_path()),
         },
     };
+    errors.extend(declared);
     if !errors.is_empty() {
         return Err(ctx.invalid(name_of(ctx, &old), &errors));
     }
@@ -143,6 +169,20 @@ fn check_name(ctx: &Context, new: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
+fn check_uid(ctx: &Context, new: &Value, stored: &Value) -> Result<(), Status> {
+    let name = name_of(ctx, stored);
+    let stated = json::text(new, &["metadata", "uid"]);
+    let uid = json::text(stored, &["metadata", "uid"]);
+    if stated.is_empty() || stated == uid {
+        return Ok(());
+    }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {stated}, UID in object meta: {uid}",
+        ctx.kind.key(ctx.namespace, name)
+    );
+    Err(Status::conflict(&ctx.kind.gvr(), name, &why))
+}
+
 fn check_preconditions(
     ctx: &Context,
     target: Target,
@@ -151,15 +191,6 @@ fn check_preconditions(
     stored_revision: u64,
 ) -> Result<(), Status> {
     let name = name_of(ctx, stored);
-    let stated = json::text(new, &["metadata", "uid"]);
-    let uid = json::text(stored, &["metadata", "uid"]);
-    if !stated.is_empty() && stated != uid {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {stated}, UID in object meta: {uid}",
-            ctx.kind.key(ctx.namespace, name)
-        );
-        return Err(Status::conflict(&ctx.kind.gvr(), name, &why));
-    }
     let revision = json::text(new, &["metadata", "resourceVersion"]);
     if matches!(revision, "" | "0") {
         if ctx.strategy.unconditional_update || target == Target::Scale {
@@ -190,19 +221,41 @@ fn revision_required(ctx: &Context, name: &str) -> Status {
     )
 }
 
-/// Fields that no update decides on.
+/// Fields that no update decides on: some it cannot change, others it may leave out.
 fn keep_system_fields(new: &mut Value, old: &Value) {
     let Some(old) = old.get("metadata") else { return };
     let metadata = json::child(new, "metadata");
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "generation",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
+    for field in ["creationTimestamp", "generation"] {
         json::keep(metadata, old, field);
     }
+    if old.get("deletionTimestamp").is_some() {
+        json::keep(metadata, old, "deletionTimestamp");
+    }
+    for field in ["uid", "deletionGracePeriodSeconds"] {
+        if json::unset(metadata, field) {
+            json::keep(metadata, old, field);
+        }
+    }
+}
+
+/// Takes out, and answers as an error, a deletion that a client only declares.
+fn declared_deletion(new: &mut Value, old: &Value) -> Option<FieldError> {
+    let said = json::text(new, &["metadata", "deletionTimestamp"]).to_owned();
+    if said.is_empty() || deleting(old) {
+        return None;
+    }
+    json::remove(json::child(new, "metadata"), "deletionTimestamp");
+    let path = Path::new("metadata").child("deletionTimestamp");
+    let why = "field is immutable";
+    Some(match said.parse::<jiff::Timestamp>() {
+        Ok(time) => FieldError::invalid(&path, Raw(go_time(time)), why),
+        Err(_) => FieldError::invalid(&path, &said, why),
+    })
+}
+
+/// A time as Go's `%v` shows it.
+fn go_time(time: jiff::Timestamp) -> String {
+    leme_meta::time::seconds(time).replace('T', " ").replace('Z', " +0000 UTC")
 }
 
 /// Whether a deletion that waited is complete with this update.

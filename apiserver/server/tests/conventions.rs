@@ -484,3 +484,37 @@ async fn a_patch_that_makes_no_sense_is_refused_in_upstreams_words() {
         assert!(matches!(code, 400 | 422), "{wrong}: {code} {message}");
     }
 }
+
+#[tokio::test]
+async fn a_manager_of_fields_has_a_short_printable_name() {
+    let api = Harness::start().await;
+    let create = |manager: String| {
+        let (api, path) = (&api, format!("{CONFIG_MAPS}?fieldManager={manager}&dryRun=All"));
+        async move { api.post(&path, &config_map("a")).await }
+    };
+    assert_eq!(create("m".repeat(128)).await.code, 201);
+    let (code, _, message) = create("m".repeat(129)).await.refused();
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            422,
+            "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes"
+        )
+    );
+    let (code, _, message) = create("a%07b".to_owned()).await.refused();
+    assert_eq!(code, 422);
+    assert!(message.ends_with("invalid character U+0007 (at position 1)"), "{message}");
+}
+
+#[tokio::test]
+async fn a_patch_of_the_uid_is_422_and_a_put_of_it_is_409() {
+    let api = Harness::start().await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let mut object = api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    object["metadata"]["uid"] = "u2".into();
+    assert_eq!(api.put(&path, &object).await.refused().0, 409);
+    let uid = json!({ "metadata": { "uid": "u2" } });
+    let (code, _, message) = api.send("PATCH", &path, MERGE, &uid).await.refused();
+    let why = "metadata.uid: Invalid value: \"u2\": field is immutable";
+    assert_eq!((code, message), (422, format!("ConfigMap \"a\" is invalid: {why}")));
+}

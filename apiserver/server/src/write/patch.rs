@@ -138,7 +138,7 @@ impl Api {
                 warnings = options
                     .met(odd.iter().cloned().chain(checked.problems).collect())
                     .map_err(|error| patch.refused(&checked.value, &error))?;
-                let write = leme_registry::update(
+                let write = leme_registry::patched(
                     &context,
                     target,
                     checked.value,
