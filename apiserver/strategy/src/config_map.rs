@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leme_meta::{FieldError, Path, decode};
+use leme_meta::{FieldError, Path, decode, patch};
 use leme_registry::{Context, Strategy, json, names};
 use serde_json::Value;
 
@@ -143,14 +143,10 @@ fn docker_config(secret: &Value, key: &str, errors: &mut Errors) {
 
 /// What upstream's decoder says of JSON that is no map.
 fn map_of(bytes: &[u8]) -> Result<(), String> {
-    let found = match decode::document(bytes)?.value {
-        Value::Object(_) | Value::Null => return Ok(()),
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-    };
-    Err(format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"))
+    match decode::document(bytes)?.value {
+        Value::Object(_) | Value::Null => Ok(()),
+        other => Err(patch::no_map(&other)),
+    }
 }
 
 fn immutable(new: &Value, old: &Value, fields: &[&str]) -> Errors {
