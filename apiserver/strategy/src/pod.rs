@@ -185,7 +185,10 @@ fn deny(pod: &Value, old: Option<&Value>, _: &Context) -> Option<String> {
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
-    let (mut errors, mut same) = (Vec::new(), true);
+    let at = Path::new("metadata").child("annotations");
+    let [now, before] = [new, old].map(|pod| json::at(pod, &["metadata", "annotations"]));
+    let mut errors = pod_spec::annotations::validate_update(now, before, &at);
+    let mut same = true;
     for field in ["containers", "initContainers"] {
         if json::list(new, &["spec", field]).len() != json::list(old, &["spec", field]).len() {
             let why = "pod updates may not add or remove containers";

@@ -49,6 +49,34 @@ pub(crate) fn validate(annotations: Option<&Value>, spec: &Value, path: &Path) -
     errors
 }
 
+/// Annotations that say how a pod was started: none of them comes, goes or changes later. Each with what it is called.
+const OF_START: [(&str, &str); 2] =
+    [(APP_ARMOR, "AppArmor annotations"), (MIRROR, "mirror pod annotation")];
+
+/// Checks that those annotations stay.
+pub(crate) fn validate_update(new: Option<&Value>, old: Option<&Value>, path: &Path) -> Errors {
+    let (now, before) = (new.unwrap_or(&Value::Null), old.unwrap_or(&Value::Null));
+    let mut errors = Vec::new();
+    let mut refuse = |key: &str, what: &str| {
+        let shown = OF_START.iter().find(|(start, _)| match *start {
+            MIRROR => key == MIRROR,
+            start => key.starts_with(start),
+        });
+        if let Some((_, shown)) = shown {
+            errors.push(FieldError::forbidden(&path.key(key), &format!("may not {what} {shown}")));
+        }
+    };
+    for (key, value) in json::pairs(before) {
+        if json::text(now, &[key]) != value || now.get(key).is_none() {
+            refuse(key, "remove or update");
+        }
+    }
+    for (key, _) in json::pairs(now).filter(|(key, _)| before.get(key).is_none()) {
+        refuse(key, "add");
+    }
+    errors
+}
+
 /// Whether a text is a number as upstream writes it: no plus sign, no leading zeros.
 fn is_cost(text: &str) -> bool {
     let first = text.starts_with(|first: char| first == '-' || matches!(first, '1'..='9'));

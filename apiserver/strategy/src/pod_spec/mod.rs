@@ -67,7 +67,6 @@ pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {
         resources::validate(&limits, &path.child("overhead"), &mut errors);
     }
     os::validate(spec, path, &mut errors);
-    check::not_negative(spec, &["terminationGracePeriodSeconds"], path, &mut errors);
     errors
 }
 

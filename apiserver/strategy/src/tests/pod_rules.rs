@@ -689,6 +689,48 @@ fn annotations_of_pods_are_checked() {
     created(mirror);
 }
 
+#[test]
+fn annotations_of_the_start_stay() {
+    let armor = "container.apparmor.security.beta.kubernetes.io/c";
+    let old = created(with(
+        pod(),
+        &[
+            ("metadata.annotations", json!({ armor: "unconfined", "a": "b" })),
+            ("spec.nodeName", json!("n")),
+        ],
+    ));
+    updated(&old, |new| new["metadata"]["annotations"]["a"] = "c".into());
+    let at = format!("metadata.annotations[{armor}]: Forbidden: may not");
+    let change = |annotations: Value| {
+        update(Target::Main, &old, |new| new["metadata"]["annotations"] = annotations)
+    };
+    let changed = format!("{at} remove or update AppArmor annotations");
+    check(change(json!({ armor: "runtime/default" })), &[changed.as_str()]);
+    check(
+        change(json!({ "kubernetes.io/config.mirror": "m" })),
+        &[
+            changed.as_str(),
+            "metadata.annotations[kubernetes.io/config.mirror]: Forbidden: may not add mirror pod annotation",
+        ],
+    );
+}
+
+// Red when it is refused: upstream takes it, and says how it is read.
+#[test]
+fn a_grace_below_zero_is_told_of_and_may_become_one() {
+    let old = created(pod_of(&json!({ "terminationGracePeriodSeconds": -1 })));
+    assert_eq!(
+        (crate::of(row(&old)).warn)(&old, None),
+        [
+            "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
+        ]
+    );
+    updated(&old, |new| new["spec"]["terminationGracePeriodSeconds"] = 1.into());
+    let two =
+        update(Target::Main, &old, |new| new["spec"]["terminationGracePeriodSeconds"] = 2.into());
+    assert_eq!(causes(&two.expect_err("refused")).len(), 1);
+}
+
 // Red when these are errors of fields: upstream's admission looks at them, and says 403.
 #[test]
 fn a_new_pod_does_not_choose_its_priority() {
