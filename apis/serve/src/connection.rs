@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -161,6 +161,9 @@ where
                 tokio::time::sleep(wait).await;
             }
             let Ok(mut answer) = service.call(request).await;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                connection.upgrade();
+            }
             if http2 && answer.headers_mut().remove(header::CONNECTION).is_some() {
                 connection.close();
             } else if answer.headers().get(header::CONNECTION).is_some_and(|word| word == "close") {

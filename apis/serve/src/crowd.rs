@@ -35,6 +35,8 @@ struct State {
     head_since: AtomicU64,
     /// The answer was the last before the request was read to its end.
     early: AtomicBool,
+    /// Something else than HTTP is spoken now.
+    upgraded: AtomicBool,
     started: Rate,
     abandoned: Rate,
     cut: CancellationToken,
@@ -58,6 +60,7 @@ impl Connection {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             early: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
             started: Rate::new(limits.streams_per_second, limits.streams),
             abandoned: Rate::new(limits.abandoned_per_second, limits.streams.saturating_mul(2)),
             cut: CancellationToken::new(),
@@ -110,6 +113,16 @@ impl Connection {
     /// The answer that is given now is the last, whatever of the request is still to come.
     pub(crate) fn answers_last(&self) {
         self.0.early.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on something else is spoken than HTTP.
+    pub(crate) fn upgrade(&self) {
+        self.0.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end, which nobody announces, shall be one that the peer hears.
+    pub(crate) fn parts_in_peace(&self) -> bool {
+        self.0.upgraded.load(Ordering::Relaxed) && !self.0.cut.is_cancelled()
     }
 
     /// Whether the peer may still be sending when the end comes.

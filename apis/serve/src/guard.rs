@@ -4,14 +4,16 @@
 //! Knows: reads and the end. Refuses to know: HTTP.
 //!
 //! A socket that is closed with bytes unread resets the connection, and the reset takes what the peer has not read yet
-//! with it. So the end is said first, and what still comes is dropped for a while.
+//! with it. So the end is said first, and what still comes is dropped for a while. What was upgraded is dropped by whoever
+//! spoke last; its peer hears the end at once all the same, for the rest is done here.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::crowd::Place;
@@ -19,13 +21,21 @@ use crate::crowd::Place;
 /// How much is dropped after the end, and for how long.
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
+/// For how long what still comes is dropped of a connection that was upgraded: what was said last may be on its way long.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A stream that holds its connection's place as long as it lives, also after an upgrade.
-pub(crate) struct Guarded<T> {
-    inner: T,
-    place: Place,
+pub(crate) struct Guarded<T: Stream> {
+    /// Absent at the end only.
+    inner: Option<T>,
+    place: Arc<Place>,
     end: End,
 }
+
+/// What can be guarded.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
 
 enum End {
     NotYet,
@@ -33,24 +43,50 @@ enum End {
     Over,
 }
 
-impl<T> Guarded<T> {
+impl<T: Stream> Guarded<T> {
     pub(crate) fn new(inner: T, place: Place) -> Guarded<T> {
-        Guarded { inner, place, end: End::NotYet }
+        Guarded { inner: Some(inner), place: Arc::new(place), end: End::NotYet }
     }
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
+
+    fn inner(&mut self) -> io::Result<Pin<&mut T>> {
+        self.inner.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
+impl<T: Stream> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        let open = matches!(self.end, End::NotYet) && self.place.connection().parts_in_peace();
+        if let (true, Some(inner), Ok(runtime)) =
+            (open, self.inner.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(part(inner, Arc::clone(&self.place)));
+        }
+    }
+}
+
+/// Says the end, and drops what still comes.
+async fn part(mut inner: impl Stream, place: Arc<Place>) {
+    let parting = async {
+        inner.shutdown().await?;
+        let mut dropped = [0; 4096];
+        while inner.read(&mut dropped).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = place.connection().unless_cut(tokio::time::timeout(FAREWELL, parting)).await;
+}
+
+impl<T: Stream> AsyncRead for Guarded<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, into);
+        let read = self.inner()?.poll_read(context, into);
         if into.filled().len() > before {
             self.place.connection().heard();
         }
@@ -58,13 +94,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
+impl<T: Stream> AsyncWrite for Guarded<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        self.inner()?.poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -72,24 +108,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+        self.inner()?.poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.inner.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        self.inner()?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
+            let inner = this.inner.as_mut().map(Pin::new);
+            let Some(mut inner) = inner else { return Poll::Ready(Ok(())) };
             match &mut this.end {
                 End::Over => return Poll::Ready(Ok(())),
                 End::NotYet => {
-                    ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
+                    ready!(inner.as_mut().poll_shutdown(context))?;
                     if !this.place.connection().may_be_heard() {
                         this.end = End::Over;
                         continue;
@@ -100,7 +138,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
                 End::Lingers { left, until } => {
                     let mut dropped = [0; 4096];
                     let mut into = ReadBuf::new(&mut dropped);
-                    let over = match Pin::new(&mut this.inner).poll_read(context, &mut into) {
+                    let over = match inner.as_mut().poll_read(context, &mut into) {
                         Poll::Ready(Ok(())) if into.filled().is_empty() => true,
                         Poll::Ready(Ok(())) => {
                             *left = left.saturating_sub(into.filled().len());

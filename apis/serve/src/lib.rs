@@ -26,8 +26,10 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 pub use crowd::Connection;
 pub use lifetime::{Guard, Lifetime};
@@ -155,9 +157,10 @@ where
                 .http1(Guarded::new(stream, place), service, &self.lifetime)
                 .await;
         };
-        let handshake = tokio::time::timeout(self.limits.handshake, tls.accept(stream));
+        let handshake = tokio::time::timeout(self.limits.handshake, encrypted(tls, stream));
         let stream = match place.connection().unless_cut(handshake).await {
-            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Ok(Some(stream)))) => stream,
+            Some(Ok(Ok(None))) => return tracing::debug!("HTTP came where TLS is spoken"),
             Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
             Some(Err(_)) => return tracing::debug!("TLS handshake timed out"),
             None => return tracing::debug!("made room during the TLS handshake"),
@@ -173,6 +176,35 @@ where
             self.protocols.http1(stream, service, &self.lifetime).await;
         }
     }
+}
+
+/// What a client that speaks HTTP to a TLS port is told, in the words of Go's server.
+const NOT_TLS: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// How requests in plain HTTP begin.
+const PLAIN: [&[u8; 5]; 5] = [b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"];
+/// How much of such a request is taken in, so that the answer is not lost to a reset.
+const TAKEN_IN: u64 = 64 * 1024;
+
+/// The TLS session of a connection; none if its client spoke HTTP, and has been told.
+async fn encrypted(
+    tls: &TlsAcceptor,
+    mut stream: TcpStream,
+) -> std::io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if !PLAIN.iter().any(|begin| begin[0] == first[0]) {
+        return tls.accept(stream).await.map(Some);
+    }
+    // No TLS begins like that: what is read now is missed by nobody.
+    let mut begin = [0; 5];
+    stream.read_exact(&mut begin).await?;
+    if PLAIN.contains(&&begin) {
+        stream.write_all(NOT_TLS).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(TAKEN_IN), &mut tokio::io::sink()).await?;
+    }
+    Ok(None)
 }
 
 /// Errors of `accept` that only say that the peer has gone again.

@@ -271,3 +271,30 @@ async fn what_is_under_way_is_finished_at_the_end() {
     assert!(rest(&mut busy).await.contains("ok"));
     tokio::time::timeout(PATIENCE, end).await.unwrap().unwrap();
 }
+
+/// Red when the handshake meets it: an alert, or nothing, is all that the client sees.
+#[tokio::test]
+async fn plain_http_where_tls_is_spoken_is_told_so() {
+    let server = Server::with_tls(Limits::default()).await;
+    for request in
+        ["GET / HTTP/1.1\r\nhost: h\r\n\r\n".to_owned(), format!("POST /{}", "x".repeat(50_000))]
+    {
+        let mut stream = server.connect().await;
+        // The rest of what is too long is not taken.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = vec![0; 30];
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        read.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.0 400 Bad Request\r\n\r\nCl");
+    }
+    // Who says nothing more is not waited for longer than for a handshake.
+    let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::with_tls(limits).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GE").await.unwrap();
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+    // The socket may be reset: that is an end too.
+    let _ = end.unwrap();
+    assert!(rest.is_empty());
+}

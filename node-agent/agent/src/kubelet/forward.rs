@@ -311,7 +311,7 @@ async fn over_channels(
         }
     };
     if complete {
-        websocket::part(&mut out, source).await;
+        websocket::part(out).await;
     }
 }
 

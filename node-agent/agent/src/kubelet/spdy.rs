@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use leme_streams::spdy::{Decoder, Encoder, Frame, Headers, PROTOCOL_ERROR, REFUSED_STREAM};
@@ -11,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::websocket::FAREWELL;
-
+/// How long a client that has been told the end of everything is still listened to.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Most streams of a connection at one time: a forwarded connection takes two.
 const STREAMS: usize = 512;
 /// Pieces of input that a stream holds while nobody takes them; then the whole connection waits.

@@ -14,9 +14,8 @@ use tokio::sync::mpsc;
 
 use super::remote::{Heard, Peer, Size, Streams, Told};
 
-/// How long the client gets to close its end after it was told the last thing. Until then what it still sends is taken
-/// in: a socket closed with bytes unread is reset, and what was told before is lost with it.
-pub const FAREWELL: Duration = Duration::from_secs(10);
+/// How long the last thing that is told may take to go out.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Largest message, as upstream has it.
 pub const MAX_MESSAGE: usize = 32 << 20;
 
@@ -45,16 +44,13 @@ pub async fn next(input: &mut Source) -> Option<Bytes> {
     }
 }
 
-/// Says goodbye, and takes in what still comes until the client has said so too.
-pub async fn part(out: &mut Sink, mut input: Source) {
-    let farewell = async {
-        let frame = CloseFrame { code: 1000, reason: Utf8Bytes::from_static("") };
-        if out.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = input.next().await {}
-        }
-    };
+/// Says goodbye and is gone: some clients wait for the end of the connection and say nothing more themselves. What others
+/// still send is taken in by the connection, so that no reset takes what was told before.
+pub async fn part(mut out: Sink) {
+    let frame = CloseFrame { code: 1000, reason: Utf8Bytes::from_static("") };
+    let farewell = out.send(Message::Close(Some(frame)));
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
-        tracing::debug!("a client did not close its WebSocket");
+        tracing::debug!("a client did not take the end of its WebSocket");
     }
 }
 
@@ -80,7 +76,7 @@ pub async fn converse(
         }
     };
     if ended {
-        part(&mut out, input).await;
+        part(out).await;
     }
 }
 
@@ -161,7 +157,7 @@ pub fn tunnel(socket: WebSocket) -> DuplexStream {
             () = outward => {}
         }
         drop(inward);
-        part(&mut out, input).await;
+        part(out).await;
     });
     near
 }
@@ -190,6 +186,6 @@ pub async fn send_log<E>(
         }
     };
     if sent {
-        part(&mut out, input).await;
+        part(out).await;
     }
 }

@@ -406,3 +406,24 @@ async fn ports_are_forwarded_over_websocket_channels() {
         assert!(seen[3].starts_with(b"\x01\0error forwarding port 1"), "{seen:?}");
     }
 }
+
+/// Red when the server waits for the client's own goodbye, which some never say: they were held for 10 s.
+#[tokio::test]
+async fn a_client_that_does_not_answer_the_goodbye_is_not_held() {
+    let server = Server::start().await;
+    let path = "/exec/n/p/c?command=exit&command=3&stdout=1";
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         sec-websocket-protocol: v4.channel.k8s.io\r\n\r\n"
+    );
+    let mut stream = server.connect(API_SERVER).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut all)).await;
+    end.expect("the end of the connection").unwrap();
+    let holds = |word: &[u8]| all.windows(word.len()).any(|part| part == word);
+    assert!(holds(b"exit 3") && holds(br#""reason":"ExitCode""#), "{all:?}");
+    // A close frame with code 1000, and nothing after it.
+    assert!(all.ends_with(&[0x88, 2, 3, 0xe8]), "{all:?}");
+}
