@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
@@ -23,10 +23,12 @@ use crate::body::RequestBody;
 use crate::budget::{Budget, Payer};
 use crate::discovery::Discovery;
 use crate::documents;
+use crate::gzip;
 use crate::inflight::{Class, InFlight, Seat};
 use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
 use crate::present;
+use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::write::Input;
 
@@ -66,6 +68,8 @@ impl Api {
         let what = format!("{} {}", request.method(), request.uri().path());
         let head = request.method() == Method::HEAD;
         let accept = request.headers().get(header::ACCEPT).cloned();
+        let pretty = is_pretty(&request);
+        let audit = request.headers().get(AUDIT_ID).cloned();
         let (parts, mut body) = request.into_parts();
         let http1 = parts.version < Version::HTTP_2;
         let answered =
@@ -78,10 +82,15 @@ impl Api {
                 }
                 let mut headers = HeaderMap::new();
                 headers.extend(accept.map(|accept| (header::ACCEPT, accept)));
-                answer::status(&status, negotiate::encoding(&headers))
+                let encoding = match negotiate::encoding(&headers) {
+                    Encoding::Json if pretty => Encoding::Pretty,
+                    other => other,
+                };
+                answer::status(&status, encoding)
             }
             Err(_) => panicked(&what),
         };
+        answer.headers_mut().extend(audit.or_else(audit_id).map(|id| (AUDIT_ID, id)));
         let cut = !crate::body::finished(&mut body).await && http1;
         if cut || (answer.status() == StatusCode::UNAUTHORIZED && !http1) {
             // What still comes cannot be told from the next request; and a stranger does not keep a connection on which
@@ -131,10 +140,14 @@ impl Api {
                 crate::admit::authorize(&identity, &request, request.verb)?;
                 let deprecated = Api::strategy(request.kind).deprecated;
                 let payer = payer.clone();
+                let compress = gzip::accepted(&parts.headers);
                 let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
                 let mut answer = self.dispatch(*request, incoming).await?;
                 if !deprecated.is_empty() {
                     answer::warn(&mut answer, &[deprecated.to_owned()]);
+                }
+                if compress {
+                    answer = gzip::answer(answer);
                 }
                 Ok(answer.map(|body| body.holding(seat)))
             }
@@ -201,6 +214,19 @@ impl Api {
     pub fn strategy(kind: &'static Kind) -> &'static leme_registry::Strategy {
         leme_strategy::of(kind)
     }
+}
+
+/// The name that a request has in logs: the client's, or one of the server's making.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+fn audit_id() -> Option<HeaderValue> {
+    HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok()
+}
+
+/// Whether JSON is to be indented for who asks.
+fn is_pretty(request: &http::Request<RequestBody>) -> bool {
+    let query = request.uri().query().filter(|query| query.contains("pretty")).map(Query::parse);
+    negotiate::pretty(query.as_ref().and_then(|query| query.get("pretty")), request.headers())
 }
 
 /// Bytes of a request's header fields at most. The connection refuses much more by itself.

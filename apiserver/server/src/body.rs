@@ -17,6 +17,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use leme_meta::Status;
 
 use crate::budget::{self, Payer, Room};
+use crate::gzip::{self, Compressed};
 use crate::inflight::Seat;
 use crate::protobuf;
 
@@ -51,8 +52,8 @@ pub struct Body {
 
 enum Kind {
     Whole(Option<Bytes>),
-    /// Chunks made one at a time as the client takes them, with what is left of the known total.
-    Chunks(Box<dyn Iterator<Item = Bytes> + Send>, u64),
+    /// Chunks made one at a time as the client takes them, with what is left of the total where that is known.
+    Chunks(Box<dyn Iterator<Item = Bytes> + Send>, Option<u64>),
     Live(BoxStream<'static, Result<Bytes, BoxError>>),
 }
 
@@ -91,7 +92,24 @@ impl Body {
 
     /// Chunks of exactly `total` bytes together.
     pub fn chunks(total: u64, chunks: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
-        Body::of(Kind::Chunks(Box::new(chunks), total))
+        Body::of(Kind::Chunks(Box::new(chunks), Some(total)))
+    }
+
+    /// The same body compressed; as it was where that is not worth it, or nobody knows how long it is.
+    pub(crate) fn compressed(self) -> Result<Body, Body> {
+        let large = self.size_hint().exact().is_some_and(|size| size > gzip::SMALL);
+        let chunks: Box<dyn Iterator<Item = Bytes> + Send> = match self.kind {
+            Kind::Chunks(chunks, Some(_)) if large => chunks,
+            Kind::Whole(Some(mut bytes)) if large => {
+                let next = move || {
+                    let size = bytes.len().min(CHUNK);
+                    (size > 0).then(|| bytes.split_to(size))
+                };
+                Box::new(std::iter::from_fn(next))
+            }
+            kind => return Err(Body { kind, ..self }),
+        };
+        Ok(Body { kind: Kind::Chunks(Box::new(Compressed::new(chunks)), None), ..self })
     }
 
     /// Chunks until the stream ends.
@@ -111,9 +129,10 @@ impl http_body::Body for Body {
         let this = &mut *self;
         match &mut this.kind {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Chunks(_, 0) => Poll::Ready(None),
+            Kind::Chunks(_, Some(0)) => Poll::Ready(None),
             Kind::Chunks(chunks, left) => {
-                let size = usize::try_from(*left).unwrap_or(usize::MAX).min(CHUNK);
+                let size = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(CHUNK);
+                let size = size.min(CHUNK);
                 let payer = &this.payer;
                 let waiting = this.waiting.get_or_insert_with(|| {
                     let payer = payer.clone();
@@ -122,7 +141,7 @@ impl http_body::Body for Body {
                 let room = ready!(waiting.as_mut().poll(context));
                 this.waiting = None;
                 Poll::Ready(chunks.next().map(|bytes| {
-                    *left = left.saturating_sub(bytes.len() as u64);
+                    *left = left.map(|left| left.saturating_sub(bytes.len() as u64));
                     Ok(Frame::data(budget::filled(room, bytes)))
                 }))
             }
@@ -134,7 +153,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.kind, Kind::Whole(None) | Kind::Chunks(_, 0))
+        matches!(&self.kind, Kind::Whole(None) | Kind::Chunks(_, Some(0)))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -142,8 +161,8 @@ impl http_body::Body for Body {
             Kind::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Chunks(_, left) => SizeHint::with_exact(*left),
-            Kind::Live(_) => SizeHint::default(),
+            Kind::Chunks(_, Some(left)) => SizeHint::with_exact(*left),
+            Kind::Chunks(_, None) | Kind::Live(_) => SizeHint::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::answer::{self, Answer};
 use crate::body::Body;
 use crate::negotiate::{self, Accepted};
 use crate::ordered;
+use crate::query::Query;
 
 const PLAIN: &str = "application/json";
 const V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -35,18 +36,24 @@ impl Document {
         Document { media_type, etag: etag(&bytes), bytes }
     }
 
-    fn answer(&self, headers: &HeaderMap) -> Answer {
+    fn answer(&self, headers: &HeaderMap, pretty: bool) -> Answer {
         let known = headers.get(header::IF_NONE_MATCH).is_some_and(|tag| *tag == self.etag);
         let mut answer = if known {
             answer::with_body(304, self.media_type, Body::empty())
         } else {
-            answer::with_body(200, self.media_type, Body::whole(self.bytes.clone()))
+            let bytes = if pretty { indented(&self.bytes) } else { self.bytes.clone() };
+            answer::with_body(200, self.media_type, Body::whole(bytes))
         };
         answer.headers_mut().insert(header::ETAG, self.etag.clone());
         answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         answer
     }
+}
+
+/// JSON for people to read.
+fn indented(json: &Bytes) -> Bytes {
+    serde_json::from_slice(json).map_or_else(|_| json.clone(), |value| ordered::pretty(&value))
 }
 
 /// A strong entity tag of some bytes.
@@ -65,15 +72,16 @@ struct Root {
 }
 
 impl Root {
-    fn answer(&self, headers: &HeaderMap) -> Result<Answer, Status> {
+    fn answer(&self, headers: &HeaderMap, pretty: bool) -> Result<Answer, Status> {
         for entry in Accepted::all(headers).iter().filter(|entry| entry.json()) {
             let aggregated = entry.parameter("g") == "apidiscovery.k8s.io"
                 && entry.parameter("as") == "APIGroupDiscoveryList";
+            let pretty = pretty || entry.parameter("pretty") == "1";
             match (aggregated, entry.parameter("v")) {
-                (true, "v2") => return Ok(self.v2.answer(headers)),
-                (true, "v2beta1") => return Ok(self.v2beta1.answer(headers)),
+                (true, "v2") => return Ok(self.v2.answer(headers, pretty)),
+                (true, "v2beta1") => return Ok(self.v2beta1.answer(headers, pretty)),
                 (false, _) if entry.parameter("as").is_empty() => {
-                    return Ok(self.plain.answer(headers));
+                    return Ok(self.plain.answer(headers, pretty));
                 }
                 _ => {}
             }
@@ -138,7 +146,13 @@ impl Discovery {
     }
 
     /// The document at a path, if it is one of discovery's.
-    pub fn at(&self, segments: &[&str], headers: &HeaderMap) -> Option<Result<Answer, Status>> {
+    pub fn at(
+        &self,
+        segments: &[&str],
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Option<Result<Answer, Status>> {
+        let pretty = negotiate::pretty(query.get("pretty"), headers);
         let resources = |group: &str, version: &str| {
             self.resources
                 .iter()
@@ -146,8 +160,8 @@ impl Discovery {
                 .map(|(_, _, document)| document)
         };
         let document = match segments {
-            ["api"] => return Some(self.core.answer(headers)),
-            ["apis"] => return Some(self.groups.answer(headers)),
+            ["api"] => return Some(self.core.answer(headers, pretty)),
+            ["apis"] => return Some(self.groups.answer(headers, pretty)),
             ["api", version] => resources("", version)?,
             ["apis", group] if !group.is_empty() => {
                 &self.group.iter().find(|(name, _)| name == group)?.1
@@ -155,7 +169,7 @@ impl Discovery {
             ["apis", group, version] if !group.is_empty() => resources(group, version)?,
             _ => return None,
         };
-        Some(Ok(document.answer(headers)))
+        Some(Ok(document.answer(headers, pretty)))
     }
 
     /// Every path that has a document, for the root listing.

@@ -7,13 +7,13 @@ use http::request::Parts;
 use leme_access::Identity;
 use leme_meta::Status;
 use leme_store::cache::Unreadable;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
 use crate::query::Query;
-use crate::{Build, openapi, openapi_v2};
+use crate::{Build, openapi, openapi_v2, ordered};
 
 /// The Kubernetes version whose API is served.
 const MAJOR: &str = "1";
@@ -23,6 +23,9 @@ const COMPATIBLE: &str = "32";
 
 /// Documents that tell nothing about the cluster: strangers may read them, as probes do.
 const PUBLIC: [&str; 4] = ["healthz", "livez", "readyz", "version"];
+
+/// The check of the store, whichever it is.
+const STORE: &str = "etcd";
 
 /// Answers a request for a path that is no resource's.
 pub(crate) async fn answer(
@@ -50,9 +53,17 @@ pub(crate) async fn answer(
         ["openapi", "v2"] => Ok(openapi_v2::document(headers)),
         ["openapi", "v3"] => Ok(openapi::index(headers)),
         ["openapi", "v3", path @ ..] => openapi::document(headers, &path.join("/"), query),
-        [] => Ok(answer::value(200, &json!({ "paths": paths(api) }))),
-        other => api.discovery.at(other, headers).unwrap_or_else(|| Err(Status::no_such_path())),
+        [] => Ok(for_people(&json!({ "paths": paths(api) }))),
+        other => {
+            let found = api.discovery.at(other, headers, query);
+            found.unwrap_or_else(|| Err(Status::no_such_path()))
+        }
     }
+}
+
+/// Documents that are always indented.
+fn for_people(value: &Value) -> Answer {
+    answer::json(200, ordered::pretty(value))
 }
 
 fn paths(api: &Api) -> Vec<String> {
@@ -64,24 +75,21 @@ fn paths(api: &Api) -> Vec<String> {
 }
 
 fn version(build: &Build) -> Answer {
-    answer::value(
-        200,
-        &json!({
-            "major": MAJOR,
-            "minor": MINOR,
-            "emulationMajor": MAJOR,
-            "emulationMinor": MINOR,
-            "minCompatibilityMajor": MAJOR,
-            "minCompatibilityMinor": COMPATIBLE,
-            "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
-            "gitCommit": build.commit,
-            "gitTreeState": build.tree,
-            "buildDate": build.date,
-            "goVersion": concat!("rust", env!("CARGO_PKG_RUST_VERSION")),
-            "compiler": "rustc",
-            "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
-        }),
-    )
+    for_people(&json!({
+        "major": MAJOR,
+        "minor": MINOR,
+        "emulationMajor": MAJOR,
+        "emulationMinor": MINOR,
+        "minCompatibilityMajor": MAJOR,
+        "minCompatibilityMinor": COMPATIBLE,
+        "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": build.commit,
+        "gitTreeState": build.tree,
+        "buildDate": build.date,
+        "goVersion": concat!("rust", env!("CARGO_PKG_RUST_VERSION")),
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, go_arch()),
+    }))
 }
 
 /// The architecture as Go, and so every Kubernetes client, names it.
@@ -93,7 +101,8 @@ fn go_arch() -> &'static str {
     }
 }
 
-/// `livez` asks whether the process serves, the others also whether the store can be read.
+/// `livez` asks whether the process serves, the others also whether the store can be read. By its name each check is told
+/// below all three; the store has the name that clients know.
 async fn health(
     api: &Api,
     identity: &Identity,
@@ -102,10 +111,10 @@ async fn health(
     query: &Query,
 ) -> Result<Answer, Status> {
     let excluded: Vec<&str> = query.all("exclude").collect();
-    let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(()))];
-    if which != "livez" {
+    let mut checks: Vec<(&str, Result<(), String>)> = vec![("ping", Ok(())), ("log", Ok(()))];
+    if which != "livez" || rest == [STORE] {
         let store = api.store.revision().await;
-        checks.push(("store", store.map(drop).map_err(|error| error.to_string())));
+        checks.push((STORE, store.map(drop).map_err(|error| error.to_string())));
     }
     if which == "readyz" {
         let stopping = api.lifetime.is_stopping();

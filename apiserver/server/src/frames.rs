@@ -37,7 +37,7 @@ impl Frames {
     pub fn media_type(&self) -> &'static str {
         match self.wanted.encoding {
             Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
-            Encoding::Json | Encoding::Yaml => "application/json",
+            Encoding::Json | Encoding::Pretty | Encoding::Yaml => "application/json",
         }
     }
 
@@ -105,7 +105,7 @@ impl Frames {
     fn written(&self, word: &str, object: &Value) -> Bytes {
         let bytes = match self.wanted.encoding {
             Encoding::Protobuf => protobuf::frame(word, object).map(Bytes::from),
-            Encoding::Json | Encoding::Yaml => None,
+            Encoding::Json | Encoding::Pretty | Encoding::Yaml => None,
         };
         // What has no protobuf encoding is not watched in it.
         bytes.unwrap_or_else(|| frame(word, &ordered::document(object)))

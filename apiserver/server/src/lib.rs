@@ -20,6 +20,7 @@ mod budget;
 mod discovery;
 mod documents;
 mod frames;
+mod gzip;
 mod identity;
 mod inflight;
 mod listen;

@@ -21,6 +21,8 @@ pub(crate) enum Include {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Json,
+    /// JSON that people read.
+    Pretty,
     Yaml,
     Protobuf,
 }
@@ -29,7 +31,7 @@ impl Encoding {
     /// Its media type.
     pub fn media_type(self) -> &'static str {
         match self {
-            Encoding::Json => "application/json",
+            Encoding::Json | Encoding::Pretty => "application/json",
             Encoding::Yaml => "application/yaml",
             Encoding::Protobuf => crate::protobuf::MEDIA_TYPE,
         }
@@ -125,6 +127,7 @@ impl<'a> Accepted<'a> {
     /// The encoding that it takes.
     fn encoding(&self) -> Option<Encoding> {
         match self.media {
+            _ if self.json() && self.parameter("pretty") == "1" => Some(Encoding::Pretty),
             _ if self.json() => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
             crate::protobuf::MEDIA_TYPE => Some(Encoding::Protobuf),
@@ -141,6 +144,19 @@ pub(crate) fn not_acceptable() -> Status {
 fn refused(served: &[&str]) -> Status {
     let list = served.join(", ");
     Status::not_acceptable(format!("only the following media types are accepted: {list}"))
+}
+
+/// Programs that show people what they get.
+const OF_PEOPLE: [&str; 3] = ["curl", "Wget", "Mozilla/5.0"];
+
+/// Whether JSON is to be indented, by the parameter of that name or else by the program that asks.
+pub(crate) fn pretty(parameter: Option<&str>, headers: &HeaderMap) -> bool {
+    match parameter {
+        Some(text) => matches!(text, "1" | "t" | "T" | "true" | "True" | "TRUE"),
+        None => headers.get(http::header::USER_AGENT).is_some_and(|agent| {
+            OF_PEOPLE.iter().any(|name| agent.as_bytes().starts_with(name.as_bytes()))
+        }),
+    }
 }
 
 /// How errors are written for a client: as JSON, if it takes none of what there is.
@@ -165,8 +181,13 @@ pub(crate) fn representation(headers: &HeaderMap, offer: Offer) -> Result<Repres
             .filter(move |(_, encoding)| (*encoding == Encoding::Protobuf) == protobuf)
     };
     for (entry, encoding) in entries(false).chain(entries(true)) {
+        let encoding = match (encoding, offer.form) {
+            // Each event is a line.
+            (Encoding::Pretty, Form::Watch) => Encoding::Json,
+            (other, _) => other,
+        };
         let served = match encoding {
-            Encoding::Json => true,
+            Encoding::Json | Encoding::Pretty => true,
             // No stream of events.
             Encoding::Yaml => offer.form != Form::Watch,
             Encoding::Protobuf => offer.protobuf,

@@ -37,16 +37,18 @@ pub(crate) fn wanted(
     request: &ResourceRequest,
     headers: &http::HeaderMap,
 ) -> Result<Representation, Status> {
-    let wanted = negotiate::representation(headers, offer(request))?;
+    let offer = offer(request);
+    let mut wanted = negotiate::representation(headers, offer)?;
+    if wanted.encoding == Encoding::Json
+        && offer.form != Form::Watch
+        && negotiate::pretty(request.query.get("pretty"), headers)
+    {
+        wanted.encoding = Encoding::Pretty;
+    }
     if matches!(wanted.shape, Shape::Table(_)) {
         negotiate::include(request.query.get("includeObject"))?;
     }
     Ok(wanted)
-}
-
-/// Whether the client wants indented JSON.
-pub(crate) fn pretty(request: &ResourceRequest) -> bool {
-    request.query.has("pretty") && request.query.flag("pretty")
 }
 
 /// One object, or the Status that stands for it, as the client wants to see it.
@@ -69,20 +71,12 @@ pub(crate) fn object(
             table::table(Some(table::columns(kind, shown)), metadata, vec![row], version)
         }
     };
-    document(request, wanted.encoding, code, &shown)
+    document(wanted.encoding, code, &shown)
 }
 
 /// A whole document in an encoding.
-pub(crate) fn document(
-    request: &ResourceRequest,
-    encoding: Encoding,
-    code: u16,
-    value: &Value,
-) -> Result<Answer, Status> {
-    let bytes = match encoding {
-        Encoding::Json if pretty(request) => ordered::pretty(value),
-        other => encoded(other, value)?,
-    };
+pub(crate) fn document(encoding: Encoding, code: u16, value: &Value) -> Result<Answer, Status> {
+    let bytes = encoded(encoding, value)?;
     Ok(answer::with_body(code, encoding.media_type(), Body::whole(bytes)))
 }
 
@@ -90,6 +84,7 @@ pub(crate) fn document(
 pub(crate) fn encoded(encoding: Encoding, value: &Value) -> Result<Bytes, Status> {
     match encoding {
         Encoding::Json => Ok(ordered::document(value)),
+        Encoding::Pretty => Ok(ordered::pretty(value)),
         Encoding::Yaml => serde_saphyr::to_string(value).map(Bytes::from).map_err(Status::internal),
         Encoding::Protobuf => {
             let bytes = protobuf::encode(value).map(Bytes::from);

@@ -61,7 +61,7 @@ impl Api {
             let value = leme_registry::scale_of(&scale, &table::decoded(&object)?);
             return present::object(request, wanted, 200, value);
         }
-        if is_stored_form(request, wanted) {
+        if wanted == STORED_FORM {
             return Ok(answer::json(200, object.json.clone()));
         }
         present::object(request, wanted, 200, table::decoded(&object)?)
@@ -88,8 +88,7 @@ impl Api {
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.
-                let decoded = !is_stored_form(request, wanted);
-                let bytes = if decoded { 4 * page.bytes() } else { 0 };
+                let bytes = if wanted == STORED_FORM { 0 } else { 4 * page.bytes() };
                 let _room = budget::room(payer, bytes).await;
                 page.shown(request, wanted)
             }
@@ -165,11 +164,9 @@ impl Api {
     }
 }
 
-/// Whether the client wants objects in the form in which the cache holds them.
-fn is_stored_form(request: &ResourceRequest, wanted: Representation) -> bool {
-    let plain = Representation { encoding: Encoding::Json, shape: Shape::Plain };
-    wanted == plain && !present::pretty(request)
-}
+/// The form in which the cache holds objects.
+const STORED_FORM: Representation =
+    Representation { encoding: Encoding::Json, shape: Shape::Plain };
 
 /// One page of a list.
 pub(crate) struct Page {
@@ -218,11 +215,11 @@ impl Page {
         request: &ResourceRequest,
         wanted: Representation,
     ) -> Result<Answer, Status> {
-        if is_stored_form(request, wanted) {
+        if wanted == STORED_FORM {
             return Ok(self.answer(request));
         }
         let document = self.decoded(request, wanted.shape)?;
-        present::document(request, wanted.encoding, 200, &document)
+        present::document(wanted.encoding, 200, &document)
     }
 
     fn bytes(&self) -> usize {

@@ -167,6 +167,9 @@ async fn discovery_tells_the_kind_table_in_every_form() {
 async fn health_tells_each_check_when_asked() {
     let harness = Harness::start().await;
     let text = String::from_utf8(harness.get("/readyz?verbose").await.body.to_vec()).unwrap();
-    assert!(text.contains("[+]store ok") && text.contains("readyz check passed"), "{text}");
-    assert_eq!(&harness.get("/livez/ping").await.body[..], b"ok");
+    assert!(text.contains("[+]etcd ok") && text.contains("readyz check passed"), "{text}");
+    for path in ["/livez/ping", "/livez/log", "/livez/etcd", "/healthz/etcd", "/readyz/etcd"] {
+        assert_eq!(&harness.get(path).await.body[..], b"ok", "{path}");
+    }
+    assert_eq!(harness.get("/readyz/none").await.code, 404);
 }

@@ -205,3 +205,80 @@ async fn objects_are_written_in_the_order_of_go() {
             .starts_with(br#"{"kind":"APIResourceList","apiVersion":"v1""#)
     );
 }
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+// Red when only `?pretty=true` is looked at.
+#[tokio::test]
+async fn people_get_indented_json() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let path = format!("{CONFIG_MAPS}/a");
+    let curl = [("user-agent", "curl/8.5.0")];
+    let plain = api.get(&path).await;
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let cases: [(&str, Headers<'_>, bool); 8] = [
+        (&path, &curl, true),
+        (&path, &[("user-agent", "Mozilla/5.0 (X11)")], true),
+        (&path, &[("accept", "application/json;pretty=1")], true),
+        (&path, &[("user-agent", "kubectl/v1.33.0")], false),
+        ("/api/v1", &curl, true),
+        ("/apis", &curl, true),
+        ("/api/v1/namespaces/default/secrets/none", &curl, true),
+        (CONFIG_MAPS, &[("user-agent", "Wget/1"), ("accept", table)], true),
+    ];
+    for (path, headers, pretty) in cases {
+        let answer = api.raw("GET", path, headers, b"").await;
+        assert_eq!(answer.body.starts_with(b"{\n  \""), pretty, "{path} {headers:?}");
+    }
+    assert_eq!(api.raw("GET", &path, &curl, b"").await.ok(), plain.ok());
+    let not = api.raw("GET", &format!("{path}?pretty=false"), &curl, b"").await;
+    assert_eq!(not.body, plain.body);
+    // Each event of a watch stays a line.
+    let watch = api.open("GET", &format!("{CONFIG_MAPS}?watch=1"), &curl, b"").await;
+    let frame = watch.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(frame.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+// Red when nobody names requests.
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let api = Harness::start().await;
+    for path in [CONFIG_MAPS, "/healthz", "/api", "/none", "/api/v1/namespaces/..%2f"] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.headers["audit-id"].len(), 36, "{path}");
+        let named = api.raw("GET", path, &[("Audit-ID", "mine")], b"").await;
+        assert_eq!(named.headers["audit-id"], "mine", "{path}");
+    }
+}
+
+// Red when nothing is compressed, or what is small, or a chunk is lost.
+#[tokio::test]
+async fn large_answers_are_compressed_for_who_takes_it() {
+    use std::io::Read;
+    let api = Harness::start().await;
+    for name in 0..40 {
+        let mut map = config_map(&format!("m{name}"));
+        // Of some all goes by itself, of others many go together.
+        map["data"]["k"] = (0..(name * 500)).map(|n| format!("{n:x} ")).collect::<String>().into();
+        api.post(CONFIG_MAPS, &map).await.ok();
+    }
+    let gzip = [("accept-encoding", "deflate, gzip")];
+    let yaml = [("accept-encoding", "gzip"), ("accept", "application/yaml")];
+    for (headers, accept) in [(&gzip[..], &[][..]), (&yaml[..], &yaml[1..])] {
+        let plain = api.raw("GET", CONFIG_MAPS, accept, b"").await;
+        assert!(plain.body.len() > 512 * 1024 && !plain.headers.contains_key("content-encoding"));
+        let packed = api.raw("GET", CONFIG_MAPS, headers, b"").await;
+        assert_eq!(packed.headers["content-encoding"], "gzip");
+        assert_eq!(packed.headers["vary"], "Accept-Encoding");
+        assert!(packed.body.len() < plain.body.len() * 4 / 5);
+        let mut body = Vec::new();
+        flate2::read::GzDecoder::new(&packed.body[..]).read_to_end(&mut body).unwrap();
+        assert!(body == plain.body, "another text");
+    }
+    for path in [format!("{CONFIG_MAPS}/m1"), format!("{CONFIG_MAPS}?limit=2")] {
+        let small = api.raw("GET", &path, &gzip, b"").await;
+        assert!(!small.headers.contains_key("content-encoding"), "{path}");
+        small.ok();
+    }
+}
