@@ -382,3 +382,18 @@ async fn a_scale_has_columns_of_its_own() {
     let cells = table["rows"][0]["cells"].as_array().unwrap();
     assert_eq!(cells[..3], [json!("r"), json!(3), json!(0)]);
 }
+
+// Red when what is given is stored: Go's encoder leaves empty maps out.
+#[tokio::test]
+async fn empty_maps_are_left_out() {
+    let api = Harness::start().await;
+    let mut map = named("v1", "ConfigMap", "empty");
+    map["data"] = json!({});
+    map["metadata"]["labels"] = json!({});
+    let made = api.post(CONFIG_MAPS, &map).await.ok();
+    assert_eq!((made.get("data"), made["metadata"].get("labels")), (None, None));
+    let path = format!("{CONFIG_MAPS}/empty");
+    api.send("PATCH", &path, MERGE, &json!({ "data": { "a": "" } })).await.ok();
+    let patched = api.send("PATCH", &path, MERGE, &json!({ "data": { "a": null } })).await.ok();
+    assert_eq!(patched.get("data"), None);
+}

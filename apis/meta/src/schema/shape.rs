@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 use super::base64;
 use super::value::quantity;
-use super::{FieldType, Schemas, TypeDef};
+use super::{Field, FieldType, Schemas, TypeDef};
 use crate::time;
 
-/// Drops unknown fields and nulls as Go's decoding does, and writes quantities and times canonically. What has the
+/// Drops unknown fields, nulls and empty maps as Go's decoding and encoding do, and writes quantities and times canonically. What has the
 /// wrong type stays as it is: [`super::check`] refuses it.
 pub fn prune(schemas: &Schemas, type_name: &str, document: &mut Value) {
     if let (Some(def), Value::Object(map)) = (schemas.get(type_name), document) {
@@ -20,12 +20,18 @@ fn prune_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) 
     map.retain(|name, value| match def.field(name) {
         Some(field) if !value.is_null() => {
             prune_value(schemas, &field.type_, value);
-            !value.is_null()
+            !value.is_null() && !is_omitted(field, value)
         }
         // What is null in a field of any content is content.
         Some(field) => field.type_ == FieldType::Raw,
         None => false,
     });
+}
+
+/// Whether Go's encoder leaves the value out. An empty list it leaves out too, but some are told from none before that.
+fn is_omitted(field: &Field, value: &Value) -> bool {
+    let map = !field.required && matches!(field.type_, FieldType::Map(_));
+    map && value.as_object().is_some_and(Map::is_empty)
 }
 
 fn prune_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
