@@ -12,6 +12,7 @@ mod follow;
 mod jsonpath;
 mod print;
 mod progress;
+mod say;
 mod served;
 mod targets;
 mod terminal;
@@ -35,7 +36,10 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("leme: {error:#}");
+            if error.is::<say::Unread>() {
+                return say::end_unread();
+            }
+            say::note(format_args!("leme: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -44,8 +48,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "leme", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "leme", &mut script);
+            say::result(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
         Command::Image(args) => verbs::image::run(&args.command).map(|()| ExitCode::SUCCESS),
         Command::Store(args) => verbs::store::run(&args.command).map(|()| ExitCode::SUCCESS),

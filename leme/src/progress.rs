@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::args::Progress;
 use crate::documents::Document;
 use crate::follow::Picture;
+use crate::say;
 use crate::served::{self, LOOKED_AT, State};
 use crate::terminal;
 
@@ -49,12 +50,13 @@ impl View {
         match self {
             View::Json => {
                 // Whoever read may have gone away once the cluster was up: that must not end it.
-                let line = json!({"what": what, "state": state, "detail": detail});
-                let _ = writeln!(std::io::stdout(), "{line}");
+                say::offer(json!({"what": what, "state": state, "detail": detail}));
             }
             View::Silent => {}
-            View::Live | View::Plain if detail.is_empty() => eprintln!("{what} {state}"),
-            View::Live | View::Plain => eprintln!("{what} {state}: {detail}"),
+            View::Live | View::Plain if detail.is_empty() => {
+                say::note(format_args!("{what} {state}"))
+            }
+            View::Live | View::Plain => say::note(format_args!("{what} {state}: {detail}")),
         }
     }
 }

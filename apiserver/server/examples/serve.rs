@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&kubeconfig)?;
     file.write_all(text.as_bytes())?;
-    println!("{}", kubeconfig.display());
+    writeln!(std::io::stdout(), "{}", kubeconfig.display())?;
     tokio::signal::ctrl_c().await?;
     server.shutdown(Duration::from_secs(5)).await;
     Ok(())

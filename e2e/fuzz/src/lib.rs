@@ -7,6 +7,8 @@
 //! The sequence follows from the seed number alone. LEME_FUZZ_CASES and LEME_FUZZ_SEED set how many and which; a failure
 //! prints both and the input.
 
+#![allow(clippy::disallowed_macros, reason = "the test harness takes what is printed")]
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 

@@ -1,6 +1,7 @@
 //! A host for one test: a network namespace, a data directory, and the check that nothing of them is left.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -167,7 +168,7 @@ impl Drop for Host {
         if self.data().join("VERSION").exists() {
             let down = self.leme("down").run();
             if down.code != 0 {
-                eprintln!("leme down: {}", down.stderr);
+                let _ = writeln!(std::io::stderr(), "leme down: {}", down.stderr);
             }
         }
         for child in &mut self.children {

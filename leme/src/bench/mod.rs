@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{BenchArgs, Progress};
 use crate::bench::figures::Figure;
-use crate::print;
+use crate::{print, say};
 
 /// One bench: what `--only` finds it by, what it does, and how.
 struct Bench {
@@ -94,7 +94,7 @@ async fn run_all(chosen: &[&Bench], root: &Path, args: &BenchArgs) -> Result<usi
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     for bench in chosen {
         ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
-        eprintln!("{}: {}", bench.name, bench.what);
+        say::note(format_args!("{}: {}", bench.name, bench.what));
         let folder = root.join(bench.name);
         let setting = Setting { folder: folder.clone(), image: args.image.clone() };
         let outcome = (bench.run)(setting).await;
@@ -103,7 +103,7 @@ async fn run_all(chosen: &[&Bench], root: &Path, args: &BenchArgs) -> Result<usi
             Ok(figures) => {
                 for figure in figures {
                     if args.output == Progress::Json {
-                        println!("{}", figure.to_json(bench.name));
+                        say::line(figure.to_json(bench.name))?;
                     }
                     rows.push(figure.to_row(bench.name));
                 }
@@ -112,12 +112,12 @@ async fn run_all(chosen: &[&Bench], root: &Path, args: &BenchArgs) -> Result<usi
         }
     }
     if args.output == Progress::Auto && !rows.is_empty() {
-        print!("{}", table(rows));
+        say::result(table(rows))?;
     }
     for (name, reason) in &failures {
         match args.output {
-            Progress::Json => println!("{}", json!({"bench": name, "not_run": reason})),
-            Progress::Auto => println!("{name}: not run: {reason}"),
+            Progress::Json => say::line(json!({"bench": name, "not_run": reason}))?,
+            Progress::Auto => say::line(format_args!("{name}: not run: {reason}"))?,
         }
     }
     Ok(failures.len())

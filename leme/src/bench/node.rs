@@ -171,7 +171,7 @@ fn memory(cluster: &Cluster, figures: &mut Vec<Figure>) -> Result<Used> {
 async fn pods(api: &Api, figures: &mut Vec<Figure>) -> Result<()> {
     let documents = [controller()?];
     let begin = Instant::now();
-    apply::apply_all(api, &documents, false, |_, _| {}).await?;
+    apply::apply_all(api, &documents, false, |_, _| Ok(())).await?;
     progress::wait_until_served(api, &documents, PATIENCE, View::Silent).await?;
     figures.push(Figure::time(
         "ReplicationController applied: Ready after",

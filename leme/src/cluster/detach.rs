@@ -1,7 +1,8 @@
 //! `leme up --detach`: starts the cluster in a process of its own, tells what it tells and returns once it is up.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,10 @@ use crate::cluster::data::DataDir;
 use crate::cluster::plan::Plan;
 use crate::cluster::up::UP;
 use crate::progress::View;
+use crate::say;
+
+/// What is read of the log at most, to find why the cluster did not start.
+const LOG_TAIL: u64 = 1 << 20;
 
 /// Runs the command.
 pub fn run(args: &UpArgs) -> Result<()> {
@@ -46,17 +51,25 @@ pub fn run(args: &UpArgs) -> Result<()> {
             return Ok(());
         }
         if text("state") == "url" {
-            println!("{}", text("detail"));
+            say::offer(text("detail"));
         } else {
             view.tell(text("what"), text("state"), text("detail"));
         }
     }
     let status = child.wait().context("wait for the cluster's process")?;
-    let text = std::fs::read(&log).unwrap_or_default();
-    let last = String::from_utf8_lossy(text.get(start as usize..).unwrap_or_default()).into_owned();
+    let last = written_since(&log, start).unwrap_or_default();
     let reason = last.lines().rev().find_map(|line| line.strip_prefix("leme: "));
     match reason {
         Some(_) => bail!("{}", last.split("leme: ").last().unwrap_or_default().trim_end()),
         None => bail!("the cluster's process ended ({status}): see {shown}"),
     }
+}
+
+/// What a file holds after its first `start` bytes.
+fn written_since(path: &Path, start: u64) -> io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -7,6 +7,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::args::DownArgs;
 use crate::cluster::data::DataDir;
 use crate::cluster::node;
+use crate::say;
 
 /// How long a cluster may take to stop: the longest grace, and then some.
 const PATIENCE_SECONDS: i64 = 60;
@@ -20,7 +21,7 @@ pub async fn run(args: &DownArgs) -> Result<()> {
             !args.data_dir.exists() || is_empty(&args.data_dir),
             "{shown} is no data directory of leme"
         );
-        eprintln!("no cluster in {shown}");
+        say::note(format_args!("no cluster in {shown}"));
         return Ok(());
     }
     let data = DataDir::open(&args.data_dir)?;

@@ -16,6 +16,7 @@ use crate::cluster::plan::Plan;
 use crate::cluster::reach;
 use crate::documents::{self, Document};
 use crate::progress::{self, View};
+use crate::say;
 use crate::targets;
 use crate::verbs::apply;
 
@@ -60,7 +61,7 @@ pub async fn run(args: &UpArgs) -> Result<()> {
         Err(error) => Err(error),
     };
     if view == View::Live {
-        eprintln!("stopping");
+        say::note("stopping");
     }
     // A second signal means "at once".
     let stopped = cluster.stop(stop.told()).await;
@@ -79,6 +80,8 @@ fn log_to(data: &DataDir) -> Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        // It would say so on standard error, which is this very file when detached, and panic.
+        .log_internal_errors(false)
         .with_writer(Arc::new(file))
         .init();
     Ok(())
@@ -138,7 +141,7 @@ async fn bring_up(
     }
     if !documents.is_empty() {
         apply::settle_namespaces(api, documents, None)?;
-        apply::apply_all(api, documents, false, |_, _| {}).await?;
+        apply::apply_all(api, documents, false, |_, _| Ok(())).await?;
         if args.no_node {
             view.tell("files", "applied", "nothing can run without a node");
         } else {
@@ -184,7 +187,7 @@ async fn tell_urls(
         if view == View::Json {
             view.tell(&document.shown(), "url", &url);
         } else {
-            println!("{url}");
+            say::offer(url);
         }
     }
     Ok(())

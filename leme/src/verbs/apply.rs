@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::api::{self, Api, ApiError, JSON};
 use crate::args::ApplyArgs;
 use crate::documents::{self, Document};
-use crate::{connect, progress};
+use crate::{connect, progress, say};
 
 /// The annotation that kubectl and this command share.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -47,7 +47,7 @@ pub async fn run(args: &ApplyArgs) -> Result<()> {
     settle_namespaces(&api, &mut documents, args.connect.namespace.as_deref())?;
     apply_all(&api, &documents, args.dry_run, |document, outcome| {
         let dry = if args.dry_run { " (server dry run)" } else { "" };
-        println!("{} {}{dry}", document.shown(), outcome.word());
+        say::line(format_args!("{} {}{dry}", document.shown(), outcome.word()))
     })
     .await?;
     if args.wait && !args.dry_run {
@@ -82,7 +82,7 @@ pub async fn apply_all(
     api: &Api,
     documents: &[Document],
     dry_run: bool,
-    mut told: impl FnMut(&Document, Outcome),
+    mut told: impl FnMut(&Document, Outcome) -> Result<()>,
 ) -> Result<()> {
     for (index, document) in documents.iter().enumerate() {
         let outcome = apply(api, document, dry_run).await.with_context(|| {
@@ -95,7 +95,7 @@ pub async fn apply_all(
                 rest - 1
             )
         })?;
-        told(document, outcome);
+        told(document, outcome)?;
     }
     Ok(())
 }

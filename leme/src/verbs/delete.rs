@@ -11,7 +11,7 @@ use crate::api::{self, Api, ApiError, JSON};
 use crate::args::DeleteArgs;
 use crate::targets::{self, Target};
 use crate::verbs::apply;
-use crate::{connect, documents};
+use crate::{connect, documents, say};
 
 /// One object to delete.
 struct Victim {
@@ -30,7 +30,7 @@ pub async fn run(args: &DeleteArgs) -> Result<()> {
     for victim in victims {
         match delete(&api, &victim, args.grace_period).await {
             Ok(uid) => {
-                println!("{} deleted", quoted(&victim));
+                say::line(format_args!("{} deleted", quoted(&victim)))?;
                 deleted.push((victim, uid));
             }
             Err(error) if error.is_not_found() && args.ignore_not_found => {}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::api::{self, Api, JSON};
 use crate::args::DescribeArgs;
 use crate::served::event_time;
-use crate::{connect, print, targets};
+use crate::{connect, print, say, targets};
 
 /// Fields of metadata that say nothing to people.
 const HIDDEN: &[&str] = &["managedFields", "selfLink"];
@@ -25,10 +25,10 @@ pub async fn run(args: &DescribeArgs) -> Result<()> {
         let object =
             Object(api.get(&api::path(kind, Some(&api.namespace), Some(&name), None), JSON).await?);
         if !std::mem::take(&mut first) {
-            println!();
+            say::line("")?;
         }
-        print!("{}", render(&object));
-        print!("{}", events(&api, &object).await?);
+        say::result(render(&object))?;
+        say::result(events(&api, &object).await?)?;
     }
     Ok(())
 }

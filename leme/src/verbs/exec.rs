@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::api::{self, ApiError};
 use crate::args::{AttachArgs, ConnectArgs, ExecArgs};
-use crate::{connect, targets};
+use crate::{connect, say, targets};
 
 /// What to talk with.
 struct Wanted<'a> {
@@ -121,8 +121,8 @@ async fn output(message: Message) -> Result<Option<ExitCode>> {
     match *channel {
         STDOUT => {
             let mut out = tokio::io::stdout();
-            out.write_all(data).await?;
-            out.flush().await?;
+            say::written(out.write_all(data).await)?;
+            say::written(out.flush().await)?;
         }
         STDERR => tokio::io::stderr().write_all(data).await?,
         ERROR => return ended(data).map(Some),
@@ -141,7 +141,7 @@ fn ended(status: &[u8]) -> Result<ExitCode> {
         causes.into_iter().flatten().find(|cause| cause["reason"].as_str() == Some("ExitCode"));
     match code.and_then(|cause| cause["message"].as_str()?.parse::<u8>().ok()) {
         Some(code) => {
-            eprintln!("command terminated with exit code {code}");
+            say::note(format_args!("command terminated with exit code {code}"));
             Ok(ExitCode::from(code))
         }
         None => bail!("{}", status["message"].as_str().unwrap_or("the command failed")),

@@ -11,7 +11,7 @@ use crate::api::{self, Api, JSON, TABLE};
 use crate::args::GetArgs;
 use crate::print::{self, Format};
 use crate::targets::{self, Target};
-use crate::{connect, documents};
+use crate::{connect, documents, say};
 
 /// Runs the command.
 pub async fn run(args: &GetArgs) -> Result<()> {
@@ -67,7 +67,7 @@ async fn tables(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) 
             continue;
         };
         if shown > 0 {
-            println!();
+            say::line("")?;
         }
         shown += 1;
         let style = print::TableStyle {
@@ -76,13 +76,15 @@ async fn tables(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) 
             wide: matches!(format, Format::Table { wide: true }),
             prefix: several.then(|| documents::shown(kind, "")),
         };
-        print!("{}", print::table(&table, &style));
+        say::result(print::table(&table, &style))?;
     }
     if shown == 0 && failures.is_empty() {
         match namespace(api, args).filter(|_| targets.iter().any(|target| target.kind.namespaced()))
         {
-            Some(namespace) => eprintln!("No resources found in {namespace} namespace."),
-            None => eprintln!("No resources found"),
+            Some(namespace) => {
+                say::note(format_args!("No resources found in {namespace} namespace."))
+            }
+            None => say::note("No resources found"),
         }
     }
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
@@ -124,8 +126,7 @@ async fn objects(api: &Api, args: &GetArgs, targets: &[Target], format: &Format)
             json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items})
         }
     };
-    print!("{}", print::object(&whole, format)?);
-    Ok(())
+    say::result(print::object(&whole, format)?)
 }
 
 async fn watch(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) -> Result<()> {
@@ -173,10 +174,10 @@ async fn watch(api: &Api, args: &GetArgs, targets: &[Target], format: &Format) -
                     wide: matches!(format, Format::Table { wide: true }),
                     prefix: None,
                 };
-                print!("{}", print::table(&object, &style));
+                say::result(print::table(&object, &style))?;
                 headers = false;
             } else {
-                print!("{}", print::object(&object, format)?);
+                say::result(print::object(&object, format)?)?;
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -7,7 +7,7 @@ use leme_host::images::ImageStore;
 
 use crate::args::ImageCommand;
 use crate::cluster::data::DataDir;
-use crate::print;
+use crate::{print, say};
 
 /// Runs the command.
 pub fn run(command: &ImageCommand) -> Result<()> {
@@ -26,7 +26,7 @@ fn store(data_dir: &Path) -> Result<ImageStore> {
 fn load(path: &Path, data_dir: &Path) -> Result<()> {
     let loaded = store(data_dir)?.load(path).with_context(|| format!("load {}", path.display()))?;
     for reference in loaded {
-        println!("loaded {reference}");
+        say::line(format_args!("loaded {reference}"))?;
     }
     Ok(())
 }
@@ -40,6 +40,5 @@ fn list(data_dir: &Path) -> Result<()> {
             lines.push(vec![tag.clone(), id.clone(), size.clone()]);
         }
     }
-    print!("{}", print::align(&lines));
-    Ok(())
+    say::result(print::align(&lines))
 }

@@ -5,11 +5,15 @@ use http::Request;
 use leme_kinds::Kind;
 use leme_meta::Object;
 use leme_meta::selector::LabelSelector;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use crate::api::{self, Api, ApiError};
 use crate::args::LogsArgs;
-use crate::{connect, targets};
+use crate::{connect, say, targets};
+
+/// Bytes read at once.
+const PIECE: usize = 16 * 1024;
 
 /// Runs the command.
 pub async fn run(args: &LogsArgs) -> Result<()> {
@@ -32,10 +36,20 @@ pub async fn run(args: &LogsArgs) -> Result<()> {
     let request =
         Request::get(format!("{path}{query}")).body(Vec::new()).context("build the request")?;
     let stream = api.client.request_stream(request).await.map_err(ApiError::from)?;
-    tokio::io::copy(&mut stream.compat(), &mut tokio::io::stdout())
-        .await
-        .context("copy the log")?;
-    Ok(())
+    copy(stream.compat()).await
+}
+
+async fn copy(mut log: impl AsyncRead + Unpin) -> Result<()> {
+    let mut out = tokio::io::stdout();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let count = log.read(&mut piece).await.context("read the log")?;
+        if count == 0 {
+            return Ok(());
+        }
+        say::written(out.write_all(&piece[..count]).await)?;
+        say::written(out.flush().await)?;
+    }
 }
 
 /// The first pod, by name, that an object's selector selects.

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::api::{self, Api, ApiError};
 use crate::args::PortForwardArgs;
-use crate::{connect, targets};
+use crate::{connect, say, targets};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -47,7 +47,7 @@ pub async fn run(args: &PortForwardArgs) -> Result<()> {
         let address = SocketAddr::new(args.address, local);
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("listen on {address}"))?;
-        println!("Forwarding from {} -> {remote}", listener.local_addr()?);
+        say::line(format_args!("Forwarding from {} -> {remote}", listener.local_addr()?))?;
         let target = Target { api: api.clone(), path: format!("{path}/portforward"), remote };
         listening.push(serve(listener, Arc::new(target)));
     }
@@ -71,7 +71,7 @@ async fn serve(listener: TcpListener, target: Arc<Target>) -> Result<()> {
         let target = Arc::clone(&target);
         tokio::spawn(async move {
             if let Err(error) = forward(stream, &target).await {
-                eprintln!("leme: forward to port {}: {error:#}", target.remote);
+                say::note(format_args!("leme: forward to port {}: {error:#}", target.remote));
             }
         });
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::api::{self, JSON};
 use crate::args::ScaleArgs;
-use crate::{connect, documents, targets};
+use crate::{connect, documents, say, targets};
 
 /// Runs the command.
 pub async fn run(args: &ScaleArgs) -> Result<()> {
@@ -14,6 +14,5 @@ pub async fn run(args: &ScaleArgs) -> Result<()> {
     let path = api::path(kind, Some(&api.namespace), Some(&name), Some("scale"));
     let patch = json!({"spec": {"replicas": args.replicas}});
     api.call("PATCH", &path, "application/merge-patch+json", JSON, Some(&patch)).await?;
-    println!("{} scaled", documents::shown(kind, &name));
-    Ok(())
+    say::line(format_args!("{} scaled", documents::shown(kind, &name)))
 }

@@ -10,6 +10,7 @@ use leme_store::embedded::{self, Report};
 
 use crate::args::DEFAULT_DATA_DIR;
 use crate::cluster::data::{DataDir, Lock};
+use crate::say;
 
 /// `leme store`.
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ fn named(file: Option<&Path>, data_dir: &Path) -> Result<(PathBuf, Option<Lock>)
 fn check(file: Option<&Path>, data_dir: &Path) -> Result<()> {
     let (path, _lock) = named(file, data_dir)?;
     let report = embedded::check(&path)?;
-    print!("{}", told(&path, &report));
+    say::result(told(&path, &report))?;
     if report.is_sound() {
         return Ok(());
     }
@@ -107,13 +108,12 @@ fn check(file: Option<&Path>, data_dir: &Path) -> Result<()> {
 fn backup(to: &Path, data_dir: &Path) -> Result<()> {
     let (path, _lock) = named(None, data_dir)?;
     let report = embedded::backup(&path, to)?;
-    println!(
+    say::line(format_args!(
         "{} objects as of revision {} are in {}",
         report.objects,
         report.revision,
         to.display()
-    );
-    Ok(())
+    ))
 }
 
 fn restore(from: &Path, data_dir: &Path) -> Result<()> {
@@ -121,23 +121,24 @@ fn restore(from: &Path, data_dir: &Path) -> Result<()> {
     let folder = path.parent().context("the store has no folder")?;
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let (report, aside) = embedded::restore(from, &path)?;
-    println!("{} objects are back; the revision goes on at {}", report.objects, report.revision);
-    tell_aside(aside.as_deref());
-    Ok(())
+    say::line(format_args!(
+        "{} objects are back; the revision goes on at {}",
+        report.objects, report.revision
+    ))?;
+    tell_aside(aside.as_deref())
 }
 
 fn salvage(file: Option<&Path>, data_dir: &Path) -> Result<()> {
     let (path, _lock) = named(file, data_dir)?;
     let (report, aside) = embedded::salvage(&path)?;
-    print!("{}", told(&path, &report));
-    tell_aside(aside.as_deref());
-    Ok(())
+    say::result(told(&path, &report))?;
+    tell_aside(aside.as_deref())
 }
 
-fn tell_aside(aside: Option<&Path>) {
-    if let Some(aside) = aside {
-        println!("what was there before is {}", aside.display());
-    }
+fn tell_aside(aside: Option<&Path>) -> Result<()> {
+    let tell =
+        |aside: &Path| say::line(format_args!("what was there before is {}", aside.display()));
+    aside.map_or(Ok(()), tell)
 }
 
 /// A report for people: a line of numbers, then a line for everything that is wrong.

@@ -13,7 +13,7 @@ use crate::args::WaitArgs;
 use crate::follow::Picture;
 use crate::served::{self, State};
 use crate::verbs::delete;
-use crate::{connect, documents, progress, targets};
+use crate::{connect, documents, progress, say, targets};
 
 /// What to wait for.
 enum For {
@@ -56,7 +56,7 @@ pub async fn run(args: &WaitArgs) -> Result<()> {
             }
             wanted => until(&api, kind, &name, wanted, deadline, args.timeout).await?,
         }
-        println!("{shown} {}", met(&wanted));
+        say::line(format_args!("{shown} {}", met(&wanted)))?;
     }
     Ok(())
 }

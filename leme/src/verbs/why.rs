@@ -6,7 +6,7 @@ use leme_meta::Object;
 use crate::args::WhyArgs;
 use crate::follow::Picture;
 use crate::served::{self, State};
-use crate::{connect, documents, progress, targets};
+use crate::{connect, documents, progress, say, targets};
 
 /// Runs the command.
 pub async fn run(args: &WhyArgs) -> Result<()> {
@@ -33,8 +33,7 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
     for (plural, why) in picture.all_refused() {
         lines.push(format!("{plural} were not looked at: {why}"));
     }
-    println!("{}", lines.join("\n"));
-    Ok(())
+    say::line(lines.join("\n"))
 }
 
 /// Deepest chain of owners shown.

@@ -65,7 +65,7 @@ fn converse(stream: TcpStream, handler: fn(&Request) -> Response) -> io::Result<
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader)? {
         let response = handler(&request);
-        println!("{} {} {}", request.method, request.path, response.code);
+        crate::log(format_args!("{} {} {}", request.method, request.path, response.code));
         write_response(&mut writer, &response)?;
     }
     Ok(())

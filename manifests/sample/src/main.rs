@@ -8,6 +8,7 @@ mod guestbook;
 mod hello;
 mod http;
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ const ROLES: &[Role] =
 fn main() -> ExitCode {
     let role = std::env::args().nth(1).unwrap_or_else(|| "hello".to_owned());
     let Some((_, handler)) = ROLES.iter().find(|(name, _)| *name == role) else {
-        eprintln!("unknown role {role:?}: use hello, front or store");
+        log(format_args!("unknown role {role:?}: use hello, front or store"));
         return ExitCode::from(2);
     };
     end_on_sigterm();
@@ -30,13 +31,18 @@ fn main() -> ExitCode {
     let listener = match TcpListener::bind(format!("0.0.0.0:{port}")) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("cannot listen on port {port}: {error}");
+            log(format_args!("cannot listen on port {port}: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    println!("{role} listens on port {port}");
+    log(format_args!("{role} listens on port {port}"));
     http::serve(&listener, *handler);
     ExitCode::FAILURE
+}
+
+/// Writes a line to the container's log, if that can be written: a full disk must not end what serves.
+fn log(line: std::fmt::Arguments<'_>) {
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
 }
 
 /// An environment variable, or the default.
@@ -50,12 +56,12 @@ fn end_on_sigterm() {
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
     if let Err(error) = signals.thread_block() {
-        eprintln!("cannot block signals: {error}");
+        log(format_args!("cannot block signals: {error}"));
         return;
     }
     std::thread::spawn(move || {
         if let Ok(signal) = signals.wait() {
-            println!("{signal} received, going down");
+            log(format_args!("{signal} received, going down"));
             std::process::exit(0);
         }
     });

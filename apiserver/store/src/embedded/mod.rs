@@ -18,6 +18,7 @@ mod reserve;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::thread::JoinHandle;
@@ -62,7 +63,8 @@ impl Default for Options {
             history: History { age: Duration::from_secs(300), revisions: 50_000 },
             fatal: Arc::new(|why| {
                 tracing::error!(why, "the store cannot go on");
-                eprintln!("leme: the store cannot go on: {why}");
+                // On a full disk this fails as well, and the end must still come.
+                let _ = writeln!(std::io::stderr(), "leme: the store cannot go on: {why}");
                 std::process::exit(1);
             }),
             before_sync: None,

@@ -16,7 +16,7 @@ pub mod protocol;
 mod shim;
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -37,7 +37,8 @@ pub fn main(args: &[OsString]) -> Option<ExitCode> {
     Some(match zygote() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{WORD}: {error}");
+            // Nobody may read it any more.
+            let _ = writeln!(io::stderr(), "{WORD}: {error}");
             ExitCode::FAILURE
         }
     })

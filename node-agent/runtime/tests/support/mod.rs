@@ -1,5 +1,5 @@
 //! A node for a test: temporary directories, an image made of busybox, an engine, and the promise to leave nothing.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::disallowed_macros)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
