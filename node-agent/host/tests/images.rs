@@ -264,6 +264,26 @@ fn refuses_what_does_not_match_and_keeps_nothing_of_it() {
     }
 }
 
+/// Red when what was taken in before the failure stays: a disk that is full keeps a layer that nobody can use.
+#[test]
+fn a_load_that_fails_half_way_leaves_nothing() {
+    let (_dir, store) = store();
+    let good = tar_of(&[file("a", "one")]);
+    store.load_reader(&*docker_archive(&["kept:1"], &[hello_layer("kept")])).unwrap();
+    let names = || {
+        let root = store.root();
+        let mut all =
+            [names_in(&root.join("layers")), names_in(&root.join("blobs/sha256"))].concat();
+        all.sort();
+        all
+    };
+    let before = names();
+    let hostile = tar_of(&[file("../b", "two")]);
+    let error = store.load_reader(&*docker_archive(&["x:1"], &[good, hostile])).unwrap_err();
+    assert!(error.to_string().contains("leaves the layer"), "{error}");
+    assert_eq!(names(), before);
+}
+
 #[test]
 fn removes_and_collects_but_not_what_is_in_use() {
     let (_directory, store) = store();

@@ -352,6 +352,8 @@ impl<R: Read> Read for Hashing<R> {
 pub(super) struct Measured {
     pub(super) digest: String,
     pub(super) size: u64,
+    /// Bytes of the tar stream in it: about what it takes when it is unpacked.
+    pub(super) unpacked: u64,
     pub(super) diff_id: String,
     pub(super) compressed: bool,
 }
@@ -372,15 +374,15 @@ pub(super) fn measure(file: &mut File, limit: u64) -> io::Result<Measured> {
     let size = stored.length;
     let digest = stored.digest();
     file.rewind()?;
-    let diff_id = if compressed {
+    let (unpacked, diff_id) = if compressed {
         let mut inner = Hashing::new(decompress(&mut *file, limit)?);
         io::copy(&mut inner, &mut io::sink())?;
-        inner.digest()
+        (inner.length, inner.digest())
     } else {
-        digest.clone()
+        (size, digest.clone())
     };
     file.rewind()?;
-    Ok(Measured { digest, size, diff_id, compressed })
+    Ok(Measured { digest, size, unpacked, diff_id, compressed })
 }
 
 /// Copies a file to a name that appears only when it is whole.

@@ -20,10 +20,13 @@ use oci_spec::image::ImageConfiguration;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::files;
-use archive::{Found, Source, digest_of};
+use archive::{Found, Measured, Source, digest_of};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
 use reference::Reference;
 pub use unpack::Limits;
+
+/// One part in so many of the disk is left free by images: other things on it must still be able to write.
+const SPARE: u64 = 20;
 
 /// Why an image could not be loaded or read.
 #[derive(Debug, thiserror::Error)]
@@ -135,12 +138,28 @@ impl ImageStore {
         Ok(Lock { _file: file })
     }
 
+    /// Takes in what a source holds, or leaves nothing of it: a disk that is full is not filled by what nobody can use.
     fn import(&self, lock: &Lock, source: &Source) -> Result<Vec<String>, ImageError> {
+        let mut made = Vec::new();
+        self.import_all(lock, source, &mut made).inspect_err(|_| {
+            for path in &made {
+                // What cannot be removed now is swept when an image is removed.
+                let _ = files::remove_tree(path);
+            }
+        })
+    }
+
+    fn import_all(
+        &self,
+        lock: &Lock,
+        source: &Source,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<Vec<String>, ImageError> {
         let mut index = self.index()?;
         let mut loaded = Vec::new();
         for found in source.images()? {
             let references = found.references.clone();
-            let (id, stored) = self.import_one(source, found)?;
+            let (id, stored) = self.import_one(source, found, made)?;
             let known = index.images.entry(id.clone()).or_insert(stored.clone());
             known.names.extend(stored.names);
             for reference in &references {
@@ -154,7 +173,12 @@ impl ImageStore {
         Ok(loaded)
     }
 
-    fn import_one(&self, source: &Source, found: Found) -> Result<(String, Stored), ImageError> {
+    fn import_one(
+        &self,
+        source: &Source,
+        found: Found,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<(String, Stored), ImageError> {
         let id = digest_of(&found.config);
         let config = read_config(&found.config)?;
         let diff_ids = config.rootfs().diff_ids();
@@ -179,8 +203,8 @@ impl ImageStore {
             let chain = chain_id(layers.last().map(|layer| layer.chain.as_str()), diff_id);
             let lower: Vec<PathBuf> =
                 layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect();
-            self.store_blob_file(&measure.digest, &mut file)?;
-            self.unpack_layer(&chain, &measure.digest, &lower)?;
+            made.extend(self.store_blob_file(&measure, &mut file)?);
+            made.extend(self.unpack_layer(&chain, &measure, &lower)?);
             layers.push(StoredLayer { digest: measure.digest.clone(), chain });
             measured.push(measure);
         }
@@ -191,8 +215,8 @@ impl ImageStore {
         let manifest_digest = digest_of(&manifest);
         let size = measured.iter().map(|layer| layer.size).sum::<u64>()
             + (found.config.len() + manifest.len()) as u64;
-        self.store_blob(&id, &found.config)?;
-        self.store_blob(&manifest_digest, &manifest)?;
+        made.extend(self.store_blob(&id, &found.config)?);
+        made.extend(self.store_blob(&manifest_digest, &manifest)?);
         let names =
             found.references.iter().filter_map(|r| Reference::parse(r)).map(|r| r.name).collect();
         Ok((id, Stored { manifest: manifest_digest, names, layers, size }))
@@ -206,37 +230,81 @@ impl ImageStore {
         self.root.join("layers").join(chain.trim_start_matches("sha256:"))
     }
 
-    fn store_blob(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.blob_path(digest);
-        if path.exists() { Ok(()) } else { files::replace(&path, bytes, 0o644, false) }
-    }
-
-    fn store_blob_file(&self, digest: &str, file: &mut File) -> io::Result<()> {
+    /// Where the blob is now, if it was not there before.
+    fn store_blob(&self, digest: &str, bytes: &[u8]) -> io::Result<Option<PathBuf>> {
         let path = self.blob_path(digest);
         if path.exists() {
-            return Ok(());
+            return Ok(None);
         }
-        let temporary =
-            self.root.join("blobs/sha256").join(format!(".new-{}", files::random_hex(8)?));
-        archive::store_file(file, &path, &temporary)
+        files::replace(&path, bytes, 0o644, false).map(|()| Some(path))
     }
 
-    fn unpack_layer(&self, chain: &str, digest: &str, lower: &[PathBuf]) -> Result<(), ImageError> {
-        let target = self.layer_path(chain);
-        if target.exists() {
+    fn store_blob_file(
+        &self,
+        measure: &Measured,
+        file: &mut File,
+    ) -> Result<Option<PathBuf>, ImageError> {
+        let path = self.blob_path(&measure.digest);
+        if path.exists() {
+            return Ok(None);
+        }
+        self.fits(&measure.digest, measure.size)?;
+        let temporary =
+            self.root.join("blobs/sha256").join(format!(".new-{}", files::random_hex(8)?));
+        if let Err(error) = archive::store_file(file, &path, &temporary) {
+            let _ = files::remove_file(&temporary);
+            return Err(error.into());
+        }
+        Ok(Some(path))
+    }
+
+    /// What may still be written where the images are: no more than is allowed anywhere, and not the last of the disk.
+    fn room(&self) -> io::Result<Limits> {
+        let disk = rustix::fs::statvfs(&self.root)?;
+        let bytes = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+        Ok(within(self.limits, bytes, (disk.f_files, disk.f_favail)))
+    }
+
+    /// Whether so many bytes more may be written.
+    fn fits(&self, digest: &str, bytes: u64) -> Result<(), ImageError> {
+        let room = self.room()?.bytes;
+        if bytes <= room {
             return Ok(());
         }
+        let mega = |bytes: u64| bytes as f64 / 1e6;
+        Err(ImageError::Invalid(format!(
+            "layer {digest} takes {:.1} MB and there is room for {:.1} MB: free some space on the disk of {}",
+            mega(bytes),
+            mega(room),
+            self.root.display()
+        )))
+    }
+
+    /// Where the layer is now, if it was not there before.
+    fn unpack_layer(
+        &self,
+        chain: &str,
+        Measured { digest, unpacked, .. }: &Measured,
+        lower: &[PathBuf],
+    ) -> Result<Option<PathBuf>, ImageError> {
+        let target = self.layer_path(chain);
+        if target.exists() {
+            return Ok(None);
+        }
+        self.fits(digest, *unpacked)?;
+        let limits = self.room()?;
         let temporary = self.root.join("layers").join(format!(".new-{}", files::random_hex(8)?));
         fs::create_dir(&temporary)?;
         rustix::fs::chmod(&temporary, rustix::fs::Mode::from_raw_mode(0o755))
             .map_err(io::Error::from)?;
         let unpacked = archive::decompress(File::open(self.blob_path(digest))?, self.limits.bytes)
-            .and_then(|stream| unpack::unpack(stream, &temporary, lower, self.limits))
+            .and_then(|stream| unpack::unpack(stream, &temporary, lower, limits))
             .and_then(|()| fs::rename(&temporary, &target));
         unpacked.map_err(|error| {
             let _ = files::remove_tree(&temporary);
             ImageError::Invalid(format!("layer {digest}: {error}"))
-        })
+        })?;
+        Ok(Some(target))
     }
 
     fn index(&self) -> Result<Index, ImageError> {
@@ -340,7 +408,38 @@ impl ImageStore {
     }
 }
 
+/// The limits of a disk with so many bytes and files in all and free, if they are closer.
+fn within(limits: Limits, bytes: (u64, u64), files: (u64, u64)) -> Limits {
+    let room = |(all, free): (u64, u64)| free.saturating_sub(all / SPARE);
+    // Some file systems do not count their files.
+    let entries = if files.0 == 0 { u64::MAX } else { room(files) };
+    Limits {
+        bytes: limits.bytes.min(room(bytes)),
+        entries: limits.entries.min(entries),
+        depth: limits.depth,
+    }
+}
+
 /// Proof that the store's writers' lock is held.
 struct Lock {
     _file: File,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when only fixed limits hold: a layer fills the disk before it is refused.
+    #[test]
+    fn the_last_of_a_disk_is_not_for_images() {
+        let limits = Limits { bytes: 1000, entries: 100, depth: 7 };
+        let of = |bytes, files| {
+            let Limits { bytes, entries, depth } = within(limits, bytes, files);
+            (bytes, entries, depth)
+        };
+        assert_eq!(of((100_000, 50_000), (100_000, 50_000)), (1000, 100, 7));
+        assert_eq!(of((10_000, 800), (1000, 60)), (300, 10, 7));
+        assert_eq!(of((10_000, 400), (1000, 50)), (0, 0, 7));
+        assert_eq!(of((10_000, 800), (0, 0)), (300, 100, 7));
+    }
 }

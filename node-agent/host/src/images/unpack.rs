@@ -60,7 +60,10 @@ pub fn unpack(
         entries += 1;
         bytes = bytes.saturating_add(entry.size());
         if entries > limits.entries || bytes > limits.bytes {
-            return Err(invalid("the layer is larger than allowed"));
+            return Err(invalid(&format!(
+                "the layer holds more than the {} bytes or {} entries that it may",
+                limits.bytes, limits.entries
+            )));
         }
         let path = entry.path()?.into_owned();
         applier.apply(&mut entry, &path).map_err(|error| {
