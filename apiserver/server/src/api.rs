@@ -66,6 +66,7 @@ impl Api {
         request: http::Request<RequestBody>,
     ) -> Answer {
         let what = format!("{} {}", request.method(), request.uri().path());
+        let payer = payer.of(request.method());
         let head = request.method() == Method::HEAD;
         let accept = request.headers().get(header::ACCEPT).cloned();
         let pretty = is_pretty(&request);

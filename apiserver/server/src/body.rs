@@ -64,7 +64,7 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Body {
-        Body { kind, payer: None, waiting: None, _seat: Seat::default() }
+        Body { kind, payer: Payer::default(), waiting: None, _seat: Seat::default() }
     }
 
     /// The same body, whose chunks are made when the payer has room for them. A large one that is there already waits for
@@ -300,7 +300,8 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_read_up_to_the_limit() {
         let read = async |length: usize| {
-            super::read(&HeaderMap::new(), &mut request(vec![b' '; length]), &None).await
+            super::read(&HeaderMap::new(), &mut request(vec![b' '; length]), &Payer::default())
+                .await
         };
         assert_eq!(read(MAX_BODY).await.unwrap().len(), MAX_BODY);
         assert_eq!(read(MAX_BODY + 1).await.unwrap_err().code, 413);

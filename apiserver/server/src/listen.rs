@@ -59,7 +59,8 @@ pub(crate) async fn serve(
 ) {
     let service = move |peer: &leme_serve::Peer<'_>| {
         let (api, identity) = (Arc::clone(&api), identity::of_peer(peer.certificates));
-        let payer = Some(api.budget.account(peer.connection.clone()));
+        let connection = peer.connection.clone();
+        let payer = api.budget.account(move || connection.cut());
         let address = peer.address;
         service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(Peer(address));

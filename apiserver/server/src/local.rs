@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use crate::api::Api;
 use crate::body::{Body, BoxError};
+use crate::budget::Payer;
 
 /// The API as one identity, without a connection. It is a `tower` service over `http` requests of any body, so that
 /// `kube::Client::new(service, "default")` takes it as it is.
@@ -41,6 +42,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (api, identity) = (Arc::clone(&self.api), self.identity.clone());
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        Box::pin(async move { Ok(api.handle(identity, None, request).await) })
+        Box::pin(async move { Ok(api.handle(identity, Payer::default(), request).await) })
     }
 }
