@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::object::Cached;
 
@@ -33,6 +33,9 @@ impl Kind {
 /// How many representations beside the JSON frame an event keeps.
 pub const ENCODINGS: usize = 4;
 
+/// About what an event takes in memory beside its objects.
+const EVENT: usize = 256;
+
 /// A change of one object.
 #[derive(Debug)]
 pub struct Event {
@@ -44,20 +47,27 @@ pub struct Event {
     pub previous: Option<Arc<Cached>>,
     /// The revision of the change.
     pub revision: u64,
-    frame: OnceLock<Bytes>,
     encoded: [OnceLock<Bytes>; ENCODINGS],
 }
 
 impl Event {
     pub(super) fn new(kind: Kind, object: Arc<Cached>, previous: Option<Arc<Cached>>) -> Self {
         let revision = object.mod_revision;
-        let (frame, encoded) = (OnceLock::new(), Default::default());
-        Self { kind, object, previous, revision, frame, encoded }
+        Self { kind, object, previous, revision, encoded: Default::default() }
     }
 
     /// The JSON watch frame, `{"type":"ADDED","object":{...}}` and a newline.
     pub fn frame(&self) -> Bytes {
-        self.frame.get_or_init(|| frame(self.kind.word(), &self.object.json)).clone()
+        match &self.object.frame {
+            Some((kind, frame)) if *kind == self.kind => frame.clone(),
+            _ => frame(self.kind.word(), &self.object.json),
+        }
+    }
+
+    /// About how much memory it keeps: when the event before it is gone, nothing else holds the object before the change.
+    pub(super) fn weight(&self) -> usize {
+        let previous = self.previous.as_ref().map_or(0, |previous| previous.weight());
+        EVENT + self.object.weight() + previous
     }
 
     /// The representation number `slot` (below [`ENCODINGS`]), made by the first who asks. The caller decides which
@@ -72,11 +82,11 @@ impl Event {
 
 /// A JSON watch frame of any type and object.
 pub fn frame(kind: &str, object: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(kind.len() + object.len() + 24);
-    out.put_slice(b"{\"type\":\"");
-    out.put_slice(kind.as_bytes());
-    out.put_slice(b"\",\"object\":");
-    out.put_slice(object);
-    out.put_slice(b"}\n");
-    out.freeze()
+    let [first, last] = around(kind);
+    [first.as_bytes(), object, last.as_bytes()].concat().into()
+}
+
+/// What stands before and behind the object in a JSON watch frame.
+pub(super) fn around(kind: &str) -> [String; 2] {
+    [format!("{{\"type\":\"{kind}\",\"object\":"), "}\n".to_owned()]
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::splice::splice_resource_version;
+use super::event::{Kind, around};
+use super::splice::splice_between;
 use crate::Entry;
 
 /// Selectable fields of an object, beyond its name and namespace.
@@ -20,6 +21,8 @@ pub struct Cached {
     pub key: Arc<str>,
     /// Its JSON with `metadata.resourceVersion` set to `mod_revision`.
     pub json: Bytes,
+    /// The watch frame of the change to this state, if one brought it here: `json` is a part of these bytes.
+    pub(super) frame: Option<(Kind, Bytes)>,
     /// Revision of its creation.
     pub create_revision: u64,
     /// Revision of this state.
@@ -61,14 +64,19 @@ impl Index {
 }
 
 impl Cached {
-    /// The object of a store entry, or why it is none.
-    pub fn decode(entry: &Entry, index: IndexFn) -> Result<Self, String> {
+    /// The object of a store entry, or why it is none; with the frame of the change that made it so, if there was one.
+    pub(super) fn decode(
+        entry: &Entry,
+        index: IndexFn,
+        kind: Option<Kind>,
+    ) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(&entry.value).map_err(|e| e.to_string())?;
-        let json = splice_resource_version(&entry.value, entry.mod_revision)
+        let (json, frame) = framed(&entry.value, entry.mod_revision, kind)
             .ok_or("it is not an object with metadata")?;
         Ok(Self {
             key: entry.key.clone(),
-            json: json.into(),
+            json,
+            frame,
             create_revision: entry.create_revision,
             mod_revision: entry.mod_revision,
             index: Arc::new(index_of(&value, index)),
@@ -77,11 +85,12 @@ impl Cached {
 
     /// The same state under a later revision: what the event of its deletion shows.
     pub fn at_revision(&self, revision: u64) -> Self {
-        let json = splice_resource_version(&self.json, revision)
-            .map_or_else(|| self.json.clone(), Bytes::from);
+        let (json, frame) = framed(&self.json, revision, Some(Kind::Deleted))
+            .unwrap_or_else(|| (self.json.clone(), None));
         Self {
             key: self.key.clone(),
             json,
+            frame,
             create_revision: self.create_revision,
             mod_revision: revision,
             index: self.index.clone(),
@@ -90,8 +99,29 @@ impl Cached {
 
     /// About how much memory it holds.
     pub(super) fn weight(&self) -> usize {
-        self.json.len() + self.key.len() + 256
+        let selectable = self.index.labels.len() + self.index.fields.len();
+        self.json.len() + self.key.len() + OBJECT + SELECTABLE * selectable
     }
+}
+
+/// About what an object takes in memory beside its bytes, and each label and field in its index, as the allocator counts.
+const OBJECT: usize = 512;
+const SELECTABLE: usize = 64;
+
+/// An object's bytes with this revision, as a part of the watch frame of a change, if there was one.
+fn framed(
+    json: &[u8],
+    revision: u64,
+    kind: Option<Kind>,
+) -> Option<(Bytes, Option<(Kind, Bytes)>)> {
+    let Some(kind) = kind else {
+        return Some((splice_between(json, revision, [b"", b""])?.into(), None));
+    };
+    let [first, last] = around(kind.word());
+    let whole = splice_between(json, revision, [first.as_bytes(), last.as_bytes()])?;
+    let whole = Bytes::from(whole);
+    let json = whole.slice(first.len()..whole.len() - last.len());
+    Some((json, Some((kind, whole))))
 }
 
 fn index_of(value: &Value, fields: IndexFn) -> Index {

@@ -17,6 +17,7 @@ use crate::{Change, Entry, StoreError};
 
 /// How far back watches and exact lists can go; whichever bound comes first.
 const RING_EVENTS: usize = 10_000;
+/// With all that an event keeps in memory, but for what it is encoded to in other forms than JSON.
 const RING_BYTES: usize = 16 << 20;
 const RING_AGE: Duration = Duration::from_secs(300);
 /// So many events stay whatever their age or size.
@@ -175,11 +176,11 @@ impl Shelf {
         self.read().skipped.get(key).map(|skipped| skipped.why.clone())
     }
 
-    /// Decodes an entry; what cannot be decoded is named in the log.
-    fn decode(&self, entry: &Entry) -> Result<Arc<Cached>, Skipped> {
+    /// Decodes an entry that is there, or came to be by a change; what cannot be decoded is named in the log.
+    fn decode(&self, entry: &Entry, kind: Option<Kind>) -> Result<Arc<Cached>, Skipped> {
         let lost = || Err("its value is lost".to_owned());
         let decoded =
-            if entry.value.is_empty() { lost() } else { Cached::decode(entry, self.index) };
+            if entry.value.is_empty() { lost() } else { Cached::decode(entry, self.index, kind) };
         decoded.map(Arc::new).map_err(|why| {
             let revision = entry.mod_revision;
             tracing::error!(key = %entry.key, revision, %why, "skipped an undecodable object");
@@ -189,7 +190,7 @@ impl Shelf {
 
     /// Puts an entry of a list into what is to replace everything.
     pub(super) fn load(&self, into: &mut Loading, entry: &Entry) {
-        match self.decode(entry) {
+        match self.decode(entry, None) {
             Ok(object) => into.map.insert_mut(entry.key.clone(), object),
             Err(skip) => {
                 into.skipped.insert(entry.key.clone(), skip);
@@ -227,13 +228,13 @@ impl Shelf {
             let known = map.get(&**change.key()).cloned();
             gap(change, known.as_deref(), &skipped)?;
             skipped.remove(&**change.key());
+            let kind = if known.is_some() { Kind::Modified } else { Kind::Added };
             let object = match change {
-                Change::Put { entry, .. } => self.decode(entry).map_err(Some),
+                Change::Put { entry, .. } => self.decode(entry, Some(kind)).map_err(Some),
                 Change::Delete { .. } => Err(None),
             };
             match object {
                 Ok(object) => {
-                    let kind = if known.is_some() { Kind::Modified } else { Kind::Added };
                     map.insert_mut(object.key.clone(), object.clone());
                     events.push(Event::new(kind, object, known));
                 }
@@ -255,7 +256,7 @@ impl Shelf {
         state.changed = state.changed.max(changed);
         let at = Instant::now();
         for event in events {
-            state.bytes += event.object.weight();
+            state.bytes += event.weight();
             state.ring.push_back(Slot { event: Arc::new(event), at });
         }
         let dropped = state.trim(at);
@@ -319,7 +320,7 @@ impl State {
             }
             let Some(slot) = self.ring.pop_front() else { break };
             self.first += 1;
-            self.bytes -= slot.event.object.weight();
+            self.bytes -= slot.event.weight();
             self.oldest = slot.event.revision;
             dropped.push(slot);
         }
@@ -355,4 +356,40 @@ fn gap(
         return Err(Gap(text));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(n: u64) -> Entry {
+        let filler = "x".repeat(3000);
+        let value = format!(r#"{{"metadata":{{"name":"n{n}"}},"data":"{filler}"}}"#);
+        let (key, value) = (Arc::from(format!("/registry/things/n{n}")), value.into());
+        Entry { key, value, create_revision: n, mod_revision: n }
+    }
+
+    /// Red when only the object after a change counts: the frames and what was deleted come to four times the bound.
+    #[test]
+    fn the_ring_keeps_no_more_than_it_says() {
+        let shelf = Shelf::new("/registry/things/".into(), |_| Vec::new(), Arc::default());
+        for n in 1..=4000 {
+            let (entry, revision) = (entry(2 * n), 2 * n + 1);
+            let put = Change::Put { entry: entry.clone(), previous: None };
+            shelf.apply(&[&put, &Change::Delete { previous: entry, revision }]).unwrap();
+        }
+        let state = shelf.read();
+        // Bytes by where they lie, for what is shared is there once.
+        let mut kept = HashMap::new();
+        for Slot { event, .. } in &state.ring {
+            for object in event.previous.iter().chain([&event.object]) {
+                kept.insert(object.json.as_ptr() as usize, object.json.len());
+            }
+            let (frame, json) = (event.frame(), &event.object.json);
+            let shared = frame.as_ptr_range().contains(&json.as_ptr());
+            kept.insert(frame.as_ptr() as usize, if shared { 0 } else { frame.len() });
+        }
+        let kept: usize = kept.values().sum();
+        assert!((RING_BYTES / 3..=RING_BYTES).contains(&kept), "{kept}");
+    }
 }

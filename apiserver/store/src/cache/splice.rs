@@ -5,6 +5,15 @@
 /// The object with `metadata.resourceVersion` set to `revision`, whatever was there before. `None` if there is no
 /// top-level object with a `metadata` object in it.
 pub fn splice_resource_version(json: &[u8], revision: u64) -> Option<Vec<u8>> {
+    splice_between(json, revision, [b"", b""])
+}
+
+/// The same, with something before and behind it.
+pub(super) fn splice_between(
+    json: &[u8],
+    revision: u64,
+    [first, last]: [&[u8]; 2],
+) -> Option<Vec<u8>> {
     let metadata = find_member(json, skip_space(json, 0), "metadata")?;
     if json.get(metadata.value) != Some(&b'{') {
         return None;
@@ -12,17 +21,19 @@ pub fn splice_resource_version(json: &[u8], revision: u64) -> Option<Vec<u8>> {
     let mut digits = [0u8; 20];
     let digits = decimal(revision, &mut digits);
     if let Some(old) = find_member(json, metadata.value, "resourceVersion") {
-        return Some([&json[..old.value], b"\"", digits, b"\"", &json[old.end..]].concat());
+        let (before, after) = (&json[..old.value], &json[old.end..]);
+        return Some([first, before, b"\"", digits, b"\"", after, last].concat());
     }
     // Where Go writes it: behind the uid.
     if let Some(uid) = find_member(json, metadata.value, "uid") {
         let (before, after) = json.split_at(uid.end);
-        return Some([before, b",\"resourceVersion\":\"", digits, b"\"", after].concat());
+        let name = b",\"resourceVersion\":\"";
+        return Some([first, before, name, digits, b"\"", after, last].concat());
     }
     let (before, after) = json.split_at(metadata.value + 1);
     let more = after.get(skip_space(after, 0)) != Some(&b'}');
     let end: &[u8] = if more { b"\"," } else { b"\"" };
-    Some([before, b"\"resourceVersion\":\"", digits, end, after].concat())
+    Some([first, before, b"\"resourceVersion\":\"", digits, end, after, last].concat())
 }
 
 struct Member {
