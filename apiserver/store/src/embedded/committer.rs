@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::error::Elapsed;
 
 use super::Shared;
 use super::disk::Work;
@@ -67,6 +69,8 @@ pub struct History {
 pub(super) struct Committer {
     shared: Arc<Shared>,
     history: History,
+    /// Lets the thread wait for a while.
+    clock: Runtime,
     garbage: VecDeque<Garbage>,
     /// When revisions were reached, oldest first.
     marks: VecDeque<(Instant, u64)>,
@@ -93,11 +97,17 @@ struct Decided {
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, history: History, garbage: VecDeque<Garbage>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        history: History,
+        garbage: VecDeque<Garbage>,
+    ) -> std::io::Result<Self> {
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let marks = VecDeque::from([(Instant::now(), shared.index().revision)]);
-        let mut committer = Self { shared, history, garbage, marks, full: None, spent: None };
+        let (full, spent) = (None, None);
+        let mut committer = Self { shared, history, clock, garbage, marks, full, spent };
         committer.mind_the_reserve();
-        committer
+        Ok(committer)
     }
 
     /// Works until every sender is gone or the database is lost.
@@ -113,13 +123,27 @@ impl Committer {
                     }
                     continue;
                 }
-                Err(_) => match queue.blocking_recv() {
-                    Some(request) => request,
-                    None => return,
+                Err(_) => match self.wait(&mut queue) {
+                    Ok(Some(request)) => request,
+                    Ok(None) => return,
+                    Err(_) => {
+                        self.grow_old();
+                        continue;
+                    }
                 },
             };
             self.serve(first, &mut queue);
         }
+    }
+
+    /// The next request. While there is history to forget it is not waited for longer than that takes to age: what nobody
+    /// writes to any more would else keep its history for ever.
+    fn wait(&self, queue: &mut mpsc::Receiver<Request>) -> Result<Option<Request>, Elapsed> {
+        if self.garbage.is_empty() {
+            return Ok(queue.blocking_recv());
+        }
+        let step = self.history.age / AGE_STEPS;
+        self.clock.block_on(async { tokio::time::timeout(step, queue.recv()).await })
     }
 
     fn serve(&mut self, first: Request, queue: &mut mpsc::Receiver<Request>) {
@@ -326,6 +350,7 @@ impl Committer {
             oldest = oldest.max(index.revision.saturating_sub(FULL_REVISIONS));
         }
         index.compacted = index.compacted.max(oldest);
+        index.forget_batches();
     }
 
     /// Why a write of this class need not even be tried.

@@ -60,6 +60,12 @@ impl Index {
         self.recent_after = revision;
     }
 
+    /// Keys and batches that are held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len() + self.recent.len()
+    }
+
     pub(super) fn last(&self, key: &str) -> Option<(Arc<str>, Version)> {
         let (key, versions) = self.keys.get_key_value(key)?;
         Some((key.clone(), versions.last))
@@ -142,9 +148,23 @@ impl Index {
         self.recent_bytes += weight(&batch);
         self.recent.push_back(Arc::new(batch));
         while self.recent.len() > RECENT_BATCHES || self.recent_bytes > RECENT_BYTES {
-            let Some(old) = self.recent.pop_front() else { break };
-            self.recent_bytes -= weight(&old);
-            self.recent_after = old.revision;
+            self.forget_batch();
+        }
+    }
+
+    /// Lets go of the batches that no watcher may start from any more.
+    pub(super) fn forget_batches(&mut self) {
+        while self.recent.front().is_some_and(|batch| batch.revision <= self.compacted) {
+            self.forget_batch();
+        }
+    }
+
+    fn forget_batch(&mut self) {
+        let Some(old) = self.recent.pop_front() else { return };
+        self.recent_bytes -= weight(&old);
+        self.recent_after = old.revision;
+        if self.recent.is_empty() {
+            self.recent = VecDeque::new();
         }
     }
 

@@ -106,11 +106,13 @@ impl EmbeddedStore {
         let newest = watch::channel(revision).0;
         let shared = Arc::new(Shared { index: RwLock::new(index), disk, newest });
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let committer = Committer::new(shared.clone(), options.history, loaded.garbage);
+        let failed = |e| StoreError::Unavailable(format!("cannot start a thread: {e}"));
+        let committer =
+            Committer::new(shared.clone(), options.history, loaded.garbage).map_err(failed)?;
         let thread = std::thread::Builder::new()
             .name("store-committer".into())
             .spawn(move || committer.run(receiver))
-            .map_err(|e| StoreError::Unavailable(format!("cannot start a thread: {e}")))?;
+            .map_err(failed)?;
         Ok(Self { shared, queue: Some(sender), committer: Some(thread) })
     }
 

@@ -110,6 +110,25 @@ async fn history_grows_old() {
     panic!("history never grows old");
 }
 
+/// Red when history ages by writes only: what was deleted last stays in the file and in memory for ever.
+#[tokio::test]
+async fn history_grows_old_when_nobody_writes() {
+    let (_dir, path) = temp();
+    let history = History { age: Duration::from_millis(40), revisions: u64::MAX };
+    let store = EmbeddedStore::open_with(&path, Options { history, ..Options::default() }).unwrap();
+    let first = put(&store, "/registry/a", "0", Expect::Absent).await;
+    let Outcome::Done(last) = store.delete("/registry/a", first).await.unwrap() else { panic!() };
+    let forgotten = async {
+        while store.list("/registry/", "", 0, first).await.is_ok() || store.shared.index().len() > 0
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), forgotten).await.expect("history stays");
+    assert_eq!(store.revision().await.unwrap(), last);
+    assert_eq!(put(&store, "/registry/a", "1", Expect::Absent).await, last + 1);
+}
+
 #[tokio::test]
 async fn only_one_may_have_it() {
     let (_dir, path) = temp();
