@@ -99,10 +99,8 @@ fn check(file: Option<&Path>, data_dir: &Path) -> Result<()> {
     if report.is_sound() {
         return Ok(());
     }
-    bail!(
-        "{} is damaged: `leme store salvage` brings back every record that is whole",
-        path.display()
-    )
+    let shown = path.display();
+    bail!("{shown} is damaged: `leme store salvage {shown}` brings back every record that is whole")
 }
 
 fn backup(to: &Path, data_dir: &Path) -> Result<()> {
@@ -155,6 +153,7 @@ fn told(path: &Path, report: &Report) -> String {
             report.unchecked
         ));
     }
+    lines.extend(report.refusal.iter().map(|why| format!("no server would start with it: {why}")));
     if report.pages > 0 {
         lines.push(format!("{} pages cannot be used", report.pages));
     }
@@ -182,10 +181,12 @@ mod tests {
             lost: vec![("/registry/things/a".to_owned(), 4)],
             unknown: vec![7],
             pages: 2,
+            refusal: Some("why".to_owned()),
             doubtful: vec!["/registry/things/b".to_owned()],
         };
         let expected = "db: revision 9, 3 objects whole\n\
             1 of them have no checksum yet: they get one at the next start\n\
+            no server would start with it: why\n\
             2 pages cannot be used\n\
             lost: /registry/things/a (revision 4)\n\
             lost: revision 7 of an object that is missing now, or as it was before\n\

@@ -8,12 +8,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableError,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    StorageBackend, StorageError, TableDefinition, TableError,
 };
 
 use super::backend::{DataFile, out_of_space};
 use super::index::Version;
+use super::overlay::Overlay;
 use super::pages::Pages;
 use super::record::{Record, Trust};
 use crate::{Class, Entry, StoreError};
@@ -59,7 +60,7 @@ impl Disk {
     /// Opens the database; also tells its revision and how far it is compacted.
     pub(super) fn open(file: DataFile) -> Result<(Self, u64, u64), StoreError> {
         sound(&file)?;
-        let db = database(&file)?;
+        let db = database(&file.path, file.clone())?;
         match guarded(&file.path, || prepare(&db, &file)) {
             Ok((revision, compacted)) => {
                 Ok((Self { file, db: RwLock::new(Some(db)) }, revision, compacted))
@@ -169,7 +170,7 @@ impl Disk {
     fn reopen(&self, work: &Work<'_>) -> Result<bool, StoreError> {
         let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
         *slot = None;
-        let again = database(&self.file).and_then(|db| {
+        let again = database(&self.file.path, self.file.clone()).and_then(|db| {
             let last = last_record(&db).map_err(|e| unavailable(&self.file, &e))?;
             Ok((db, last))
         });
@@ -246,9 +247,9 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Resu
 
 /// A file that cannot be opened as it is.
 pub(super) fn damaged(path: &Path, what: &str) -> StoreError {
+    let shown = path.display();
     StoreError::Format(format!(
-        "{} is damaged ({what}): `leme store salvage` brings back every record that is whole",
-        path.display()
+        "{shown} is damaged ({what}): `leme store salvage {shown}` brings back every record that is whole"
     ))
 }
 
@@ -279,25 +280,57 @@ fn sound(file: &DataFile) -> Result<(), StoreError> {
     }
 }
 
-fn database(file: &DataFile) -> Result<Database, StoreError> {
-    let path = file.path.display();
-    let opened = guarded(&file.path, || {
-        Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file.clone()))
+/// Why the database would not open the file, or not take the next write; both are tried on what keeps the writes.
+pub(super) fn refusal(path: &Path, copy: Overlay) -> Option<String> {
+    let db = match database(path, copy) {
+        Ok(db) => db,
+        Err(e) => return Some(e.to_string()),
+    };
+    let tried = guarded(path, || {
+        let unusable = |e: redb::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
+        // What has just been made may have nothing in it.
+        let Some((_, revision, compacted)) = read_meta(&db).map_err(unusable)? else {
+            return Ok(());
+        };
+        let revision = revision.max(last_record(&db).map_err(unusable)?);
+        let class = Class::Reserved;
+        write(&db, &Work { records: &[], remove: &[], revision, compacted, class })
+            .map_err(unusable)
+    });
+    match tried {
+        Ok(()) => guarded(path, move || {
+            drop(db);
+            Ok(())
+        })
+        .err(),
+        Err(e) => {
+            // As where it is opened.
+            std::mem::forget(db);
+            Some(e)
+        }
+    }
+    .map(|e| e.to_string())
+}
+
+fn database(path: &Path, backend: impl StorageBackend) -> Result<Database, StoreError> {
+    let opened = guarded(path, || {
+        Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend))
     })?;
+    let shown = path.display();
     opened.map_err(|e| match e {
-        DatabaseError::Storage(StorageError::Corrupted(why)) => damaged(&file.path, &why),
+        DatabaseError::Storage(StorageError::Corrupted(why)) => damaged(path, &why),
         DatabaseError::Storage(StorageError::Io(e)) if out_of_space(&e) => {
-            StoreError::Full(format!("cannot open {path}: {e}; free some space there"))
+            StoreError::Full(format!("cannot open {shown}: {e}; free some space there"))
         }
         DatabaseError::UpgradeRequired(_) => {
-            StoreError::Format(format!("{path} is of an unknown format"))
+            StoreError::Format(format!("{shown} is of an unknown format"))
         }
         DatabaseError::Storage(StorageError::Io(e))
             if e.kind() == std::io::ErrorKind::InvalidData =>
         {
-            foreign(&file.path)
+            foreign(path)
         }
-        e => StoreError::Format(format!("cannot open {path}: {e}")),
+        e => StoreError::Format(format!("cannot open {shown}: {e}")),
     })
 }
 

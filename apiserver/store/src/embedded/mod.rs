@@ -11,6 +11,7 @@ mod committer;
 mod disk;
 mod index;
 mod offline;
+mod overlay;
 mod pages;
 mod record;
 mod reserve;

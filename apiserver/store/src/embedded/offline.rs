@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::backend::DataFile;
 use super::disk::{self, COMPACTED, CURRENT_FORMAT, Disk, FORMAT, REVISION, Work};
+use super::overlay::Overlay;
 use super::pages::{Lost, Pages, Place, Walk};
 use super::record::{HEAD, LONGEST_KEY, MAGIC, Record, Trust};
 use crate::{Class, StoreError};
@@ -42,6 +43,8 @@ pub struct Report {
     pub unknown: Vec<u64>,
     /// Pages of the database that cannot be used.
     pub pages: usize,
+    /// Why a server would not start with the file, where that was tried.
+    pub refusal: Option<String>,
     /// Objects found outside the database's own order: they may have been deleted before.
     pub doubtful: Vec<String>,
 }
@@ -49,18 +52,22 @@ pub struct Report {
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
-        self.lost.is_empty() && self.unknown.is_empty() && self.pages == 0
+        self.lost.is_empty() && self.unknown.is_empty() && self.pages == 0 && self.refusal.is_none()
     }
 }
 
-/// Looks a file through without changing it.
+/// Looks a file through without changing it, and tries whether a server would start with it: every record can be whole
+/// where what leads to them is not.
 ///
 /// # Errors
 /// When the file cannot be read, is in use or of a newer version. Damage is no error.
 pub fn check(path: &Path) -> Result<Report, StoreError> {
     let file = open(path)?;
     let pages = pages(&file, path)?;
-    Ok(Survey::of(&pages, path, false)?.report())
+    let mut report = Survey::of(&pages, path, false)?.report();
+    let copy = Overlay::new(&file).map_err(|e| unreadable(path, &e))?;
+    report.refusal = disk::refusal(path, copy);
+    Ok(report)
 }
 
 /// Writes the present state of a store, without its history, into a new file that is a store itself.
@@ -336,8 +343,11 @@ fn open(path: &Path) -> Result<File, StoreError> {
 }
 
 fn pages<'f>(file: &'f File, path: &Path) -> Result<Pages<'f>, StoreError> {
-    Pages::new(file)
-        .map_err(|e| StoreError::Unavailable(format!("cannot read {}: {e}", path.display())))
+    Pages::new(file).map_err(|e| unreadable(path, &e))
+}
+
+fn unreadable(path: &Path, e: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("cannot read {}: {e}", path.display()))
 }
 
 /// Puts what `write` makes in the place of a file, which gets another name first.
@@ -519,6 +529,39 @@ mod tests {
         for i in 1000..1100 {
             store.put(&key(i), "{}".into(), Expect::Absent).await.unwrap();
         }
+    }
+
+    /// Red when only records and pages are looked at: a bit of the header keeps the store from opening, and all is "whole".
+    #[tokio::test]
+    async fn what_is_said_to_be_whole_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("store.db"), dir.path().join("copy.db"));
+        let store = EmbeddedStore::open(&path).unwrap();
+        for i in 0..40 {
+            store.put(&key(i), value(i).into(), Expect::Absent).await.unwrap();
+        }
+        // As after a crash: nobody has closed it.
+        let crashed = std::fs::read(&path).unwrap();
+        drop(store);
+        let mut refused = 0;
+        for byte in (0..320).step_by(2) {
+            std::fs::write(&copy, &crashed).unwrap();
+            flip(&copy, &[byte * 8 + byte % 8]);
+            let damaged = std::fs::read(&copy).unwrap();
+            let checked = check(&copy);
+            assert_eq!(std::fs::read(&copy).unwrap(), damaged, "byte {byte} was changed");
+            let fatal: super::super::Fatal = Arc::new(|_| {});
+            let opened = DataFile::open_plain(&copy, fatal).and_then(Disk::open);
+            match (checked, opened) {
+                (Ok(report), Err(why)) => {
+                    assert!(!report.is_sound(), "byte {byte}: {why}");
+                    refused += 1;
+                }
+                (Err(_), Err(_)) | (Ok(_), Ok(_)) => {}
+                (Err(why), Ok(_)) => panic!("byte {byte}: {why}"),
+            }
+        }
+        assert!(refused > 5, "{refused}");
     }
 
     #[test]
