@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(5);
-/// Growth that is worth a trim, in pages of 4 KiB: 8 MiB.
-const WORTH: u64 = 2048;
+/// What was freed is worth a trim from so many bytes on; of a large process, from a fifth of it on.
+const WORTH: u64 = 8 << 20;
+/// A process that grows by no more than this between two looks rests.
+const REST: u64 = WORTH / 8;
 
-/// Gives free memory back whenever the process has grown and rests, until cancelled.
+/// Gives free memory back whenever much has been freed and the process rests, until cancelled.
 pub async fn give_back(token: CancellationToken) {
     let mut keeper = Keeper::default();
     let mut looks = tokio::time::interval(EVERY);
@@ -24,72 +26,95 @@ pub async fn give_back(token: CancellationToken) {
     }
 }
 
-/// What was seen at the last look, and what was left by the last trim.
+/// What a look sees.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Resident bytes of this process.
+    resident: u64,
+    /// Bytes that the allocator could hand out again.
+    free: u64,
+}
+
+/// What was resident at the last look, and the least that was free since the last trim: what is free beyond that was in
+/// use meanwhile, so it is resident.
 #[derive(Debug, Default)]
 struct Keeper {
     last: u64,
-    trimmed: u64,
+    least: u64,
 }
 
 impl Keeper {
     async fn look(&mut self) {
-        let Some(now) = resident() else { return };
+        // Both hold the allocator's locks for some milliseconds, one after the other.
+        let Ok(Some(now)) = tokio::task::spawn_blocking(seen).await else { return };
+        self.least = self.least.min(now.free);
         if self.is_due(now) {
-            // It holds the allocator's locks for some milliseconds, one after the other.
             if let Err(error) = tokio::task::spawn_blocking(leme_host::sys::trim_heap).await {
                 tracing::debug!(%error, "trim");
             }
-            self.trimmed = resident().unwrap_or(now);
+            self.least = now.free;
         }
-        self.last = now;
+        self.last = now.resident;
     }
 
-    /// Whether the process has grown by a fifth since the last trim, and has not grown since the last look.
-    fn is_due(&self, now: u64) -> bool {
-        let grown = now >= self.trimmed + (self.trimmed / 5).max(WORTH);
-        grown && now <= self.last + WORTH / 8
+    /// Whether much has been freed since the last trim, and the process has not grown since the last look. It need not
+    /// have grown since the trim: what ages is freed long after it was allocated.
+    fn is_due(&self, now: Seen) -> bool {
+        let freed = now.free >= self.least + (now.resident / 5).max(WORTH);
+        freed && now.resident <= self.last + REST
     }
 }
 
-/// Resident pages of this process.
-fn resident() -> Option<u64> {
+/// The process as it is now.
+fn seen() -> Option<Seen> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    text.split(' ').nth(1)?.parse().ok()
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    let resident = pages * rustix::param::page_size() as u64;
+    Some(Seen { resident, free: leme_host::sys::free_heap() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MB: u64 = 1 << 20;
+
+    /// Red when only growth counts: what is freed long after the last trim stays.
     #[test]
-    fn a_process_is_trimmed_once_after_it_has_grown_and_rests() {
-        let mut keeper = Keeper { last: 10_000, trimmed: 10_000 };
-        assert!(!keeper.is_due(10_000 + WORTH - 1));
-        assert!(!keeper.is_due(20_000), "it grows");
-        keeper.last = 20_000;
-        assert!(keeper.is_due(20_000) && keeper.is_due(19_000));
-        keeper.trimmed = 19_500;
-        assert!(!keeper.is_due(20_000), "there is nothing more to be had");
+    fn a_process_is_trimmed_once_after_much_is_freed_and_it_rests() {
+        let seen = |resident, free| Seen { resident: resident * MB, free: free * MB };
+        let mut keeper = Keeper { last: 100 * MB, least: 10 * MB };
+        assert!(!keeper.is_due(seen(100, 29)), "less than a fifth");
+        assert!(keeper.is_due(seen(100, 30)) && keeper.is_due(seen(90, 60)));
+        assert!(!keeper.is_due(seen(110, 60)), "it grows");
+        keeper.least = 60 * MB;
+        assert!(!keeper.is_due(seen(50, 60)), "there is nothing more to be had");
+        keeper = Keeper { last: 10 * MB, least: 0 };
+        assert!(!keeper.is_due(seen(10, 7)) && keeper.is_due(seen(10, 8)));
     }
 
     /// Red without the trim: nothing comes back, because something small stays everywhere.
     #[tokio::test]
-    async fn memory_comes_back_after_a_burst() {
-        let before = resident().unwrap();
-        let mut keeper = Keeper { last: before, trimmed: before };
+    async fn memory_comes_back_long_after_a_burst() {
+        let before = seen().unwrap();
+        let mut keeper = Keeper { last: before.resident, least: before.free };
         let mut burst: Vec<Vec<u8>> = (0..200_000).map(|_| vec![1; 500]).collect();
-        let peak = resident().unwrap();
-        assert!(peak > before + 20_000, "{before} {peak}");
+        let peak = seen().unwrap().resident;
+        assert!(peak > before.resident + 80 * MB, "{before:?} {peak}");
+        // It is in use for a while, and looked at.
+        keeper.look().await;
+        keeper.look().await;
         let mut at = 0;
         burst.retain(|_| {
             at += 1;
             at % 100 == 0
         });
-        // The first look sees that it has grown, the second that it rests.
         keeper.look().await;
-        keeper.look().await;
-        let after = resident().unwrap();
-        assert!(after < before + (peak - before) / 2, "{before} {peak} {after}");
+        let after = seen().unwrap().resident;
+        assert!(
+            after < before.resident + (peak - before.resident) / 2,
+            "{before:?} {peak} {after}"
+        );
         assert_eq!(burst.len(), 2_000);
     }
 }

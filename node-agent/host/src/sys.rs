@@ -43,6 +43,16 @@ pub fn trim_heap() {
     }
 }
 
+/// Bytes that the allocator holds and nobody uses, whether they are resident or not.
+pub fn free_heap() -> u64 {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallinfo2 has no preconditions.
+    let free = unsafe { libc::mallinfo2() }.fordblks as u64;
+    #[cfg(not(target_env = "gnu"))]
+    let free = 0;
+    free
+}
+
 /// Brings `lo` up in the network namespace of the calling thread.
 pub fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(
