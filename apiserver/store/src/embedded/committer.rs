@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::error::Elapsed;
 
 use super::Shared;
 use super::disk::Work;
 use super::index::{Garbage, Version};
 use super::record::Record;
-use crate::{Batch, Change, Class, Entry, Expect, Outcome, StoreError};
+use super::request::{Request, Write};
+use crate::{Batch, Change, Class, Entry, Outcome, StoreError};
 
 /// Writes put into one commit at most.
 const BATCH_WRITES: usize = 512;
@@ -30,32 +31,6 @@ const FULL_RETRY_BYTES: u64 = 256 << 10;
 /// How much history is kept then, in revisions.
 const FULL_REVISIONS: u64 = 16;
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
-
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What the committer is asked to do.
-pub(super) enum Request {
-    /// Write or delete a key.
-    Write(Write),
-    /// Forget history before a revision.
-    Compact { revision: u64, reply: Reply<()> },
-}
-
-/// A compare-and-put, or a compare-and-delete where there is no value.
-pub(super) struct Write {
-    pub(super) key: Arc<str>,
-    pub(super) value: Option<Bytes>,
-    pub(super) expect: Expect,
-    pub(super) class: Class,
-    pub(super) reply: Reply<Outcome>,
-}
-
-impl Write {
-    fn answer(self, outcome: Result<Outcome, StoreError>) {
-        // Whoever asked may be gone.
-        let _ = self.reply.send(outcome);
-    }
-}
 
 /// How much history is kept; whichever bound comes first.
 #[derive(Clone, Copy, Debug)]

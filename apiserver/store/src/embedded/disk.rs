@@ -14,7 +14,6 @@ use redb::{
 
 use super::backend::{DataFile, out_of_space};
 use super::index::Version;
-use super::overlay::Overlay;
 use super::pages::Pages;
 use super::record::{Record, Trust};
 use crate::{Class, Entry, StoreError};
@@ -241,7 +240,10 @@ impl Reader {
 }
 
 /// The database takes its own pages at their word: what is not so would be a panic in it.
-fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn guarded<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(path, "its pages")))
 }
 
@@ -280,39 +282,7 @@ fn sound(file: &DataFile) -> Result<(), StoreError> {
     }
 }
 
-/// Why the database would not open the file, or not take the next write; both are tried on what keeps the writes.
-pub(super) fn refusal(path: &Path, copy: Overlay) -> Option<String> {
-    let db = match database(path, copy) {
-        Ok(db) => db,
-        Err(e) => return Some(e.to_string()),
-    };
-    let tried = guarded(path, || {
-        let unusable = |e: redb::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
-        // What has just been made may have nothing in it.
-        let Some((_, revision, compacted)) = read_meta(&db).map_err(unusable)? else {
-            return Ok(());
-        };
-        let revision = revision.max(last_record(&db).map_err(unusable)?);
-        let class = Class::Reserved;
-        write(&db, &Work { records: &[], remove: &[], revision, compacted, class })
-            .map_err(unusable)
-    });
-    match tried {
-        Ok(()) => guarded(path, move || {
-            drop(db);
-            Ok(())
-        })
-        .err(),
-        Err(e) => {
-            // As where it is opened.
-            std::mem::forget(db);
-            Some(e)
-        }
-    }
-    .map(|e| e.to_string())
-}
-
-fn database(path: &Path, backend: impl StorageBackend) -> Result<Database, StoreError> {
+pub(super) fn database(path: &Path, backend: impl StorageBackend) -> Result<Database, StoreError> {
     let opened = guarded(path, || {
         Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend))
     })?;
@@ -357,7 +327,7 @@ fn prepare(db: &Database, file: &DataFile) -> Result<(u64, u64), StoreError> {
     }
 }
 
-fn read_meta(db: &Database) -> Result<Option<(u64, u64, u64)>, redb::Error> {
+pub(super) fn read_meta(db: &Database) -> Result<Option<(u64, u64, u64)>, redb::Error> {
     let txn = db.begin_read()?;
     let table = match txn.open_table(META) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -371,11 +341,11 @@ fn begin_read(db: &Database) -> Result<ReadOnlyTable<u64, &'static [u8]>, redb::
     Ok(db.begin_read()?.open_table(DATA)?)
 }
 
-fn last_record(db: &Database) -> Result<u64, redb::Error> {
+pub(super) fn last_record(db: &Database) -> Result<u64, redb::Error> {
     Ok(begin_read(db)?.last()?.map_or(0, |(revision, _)| revision.value()))
 }
 
-fn write(db: &Database, work: &Work<'_>) -> Result<(), redb::Error> {
+pub(super) fn write(db: &Database, work: &Work<'_>) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     {
         let mut data = txn.open_table(DATA)?;

@@ -14,14 +14,16 @@ mod offline;
 mod overlay;
 mod pages;
 mod record;
+mod request;
 mod reserve;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,10 +38,12 @@ pub use offline::{Report, backup, check, restore, salvage};
 
 use crate::{Batch, Change, Class, Entry, Expect, Outcome, Page, Store, StoreError};
 use backend::{DataFile, Hooks};
-use committer::{Committer, Request, Write};
+use committer::Committer;
 use disk::Disk;
-use index::{Garbage, Index, Next, Version};
+use index::{Garbage, Index, Version};
 use record::Trust;
+use request::{Request, Write};
+use walk::Walk;
 
 /// Writes that may wait for the committer; more wait for a place.
 const QUEUE: usize = 4096;
@@ -342,54 +346,6 @@ impl Store for EmbeddedStore {
 
     async fn compact(&self, revision: u64) -> Result<(), StoreError> {
         self.ask(|reply| Request::Compact { revision, reply }).await
-    }
-}
-
-/// One watcher's place in history; it does not keep the store open.
-struct Walk {
-    shared: Weak<Shared>,
-    newest: watch::Receiver<u64>,
-    prefix: String,
-    from: u64,
-    ended: bool,
-}
-
-impl Walk {
-    async fn step(mut self) -> Option<(Result<Batch, StoreError>, Self)> {
-        while !self.ended {
-            self.newest.mark_unchanged();
-            let shared = self.shared.upgrade()?;
-            let next = shared.index().next(self.from);
-            let taken = match next {
-                Err(e) => Err(e),
-                Ok(Next::Nothing) => {
-                    drop(shared);
-                    self.newest.changed().await.ok()?;
-                    continue;
-                }
-                Ok(Next::Batches(batches)) => Ok(self.join(&batches)),
-                Ok(Next::FromDisk) => {
-                    let (prefix, from) = (self.prefix.clone(), self.from);
-                    aside(move || shared.catch_up(&prefix, from)).await
-                }
-            };
-            match &taken {
-                Ok(batch) => self.from = batch.revision,
-                Err(_) => self.ended = true,
-            }
-            return Some((taken, self));
-        }
-        None
-    }
-
-    /// The wanted changes of several batches as one.
-    fn join(&self, batches: &[Arc<Batch>]) -> Batch {
-        let wanted = batches.iter().flat_map(|batch| &batch.changes);
-        let wanted = wanted
-            .filter(|c| c.revision() > self.from && c.key().starts_with(&self.prefix))
-            .cloned()
-            .collect();
-        Batch { changes: wanted, revision: batches.last().map_or(self.from, |b| b.revision) }
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::backend::DataFile;
 use super::disk::{self, COMPACTED, CURRENT_FORMAT, Disk, FORMAT, REVISION, Work};
-use super::overlay::Overlay;
+use super::overlay::{self, Overlay};
 use super::pages::{Lost, Pages, Place, Walk};
 use super::record::{HEAD, LONGEST_KEY, MAGIC, Record, Trust};
 use crate::{Class, StoreError};
@@ -66,7 +66,7 @@ pub fn check(path: &Path) -> Result<Report, StoreError> {
     let pages = pages(&file, path)?;
     let mut report = Survey::of(&pages, path, false)?.report();
     let copy = Overlay::new(&file).map_err(|e| unreadable(path, &e))?;
-    report.refusal = disk::refusal(path, copy);
+    report.refusal = overlay::refusal(path, copy);
     Ok(report)
 }
 

@@ -1,14 +1,18 @@
 //! A file that is read as it is and written in memory only, to see what the database makes of it.
 //!
-//! Knows: blocks that were written. Refuses to know: the file's lock, what is in it.
+//! Knows: blocks that were written, what a start does. Refuses to know: the file's lock, what is in it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
+
+use super::disk::{Work, database, guarded, last_record, read_meta, write};
+use crate::{Class, StoreError};
 
 /// What is kept as a whole once a part of it is written.
 const BLOCK: u64 = 4096;
@@ -48,6 +52,38 @@ impl Overlay {
         self.file.read_exact_at(&mut block[..there], number * BLOCK)?;
         Ok(block)
     }
+}
+
+/// Why the database would not open the file, or not take the next write; both are tried on what keeps the writes.
+pub(super) fn refusal(path: &Path, copy: Overlay) -> Option<String> {
+    let db = match database(path, copy) {
+        Ok(db) => db,
+        Err(e) => return Some(e.to_string()),
+    };
+    let tried = guarded(path, || {
+        let unusable = |e: redb::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
+        // What has just been made may have nothing in it.
+        let Some((_, revision, compacted)) = read_meta(&db).map_err(unusable)? else {
+            return Ok(());
+        };
+        let revision = revision.max(last_record(&db).map_err(unusable)?);
+        let class = Class::Reserved;
+        write(&db, &Work { records: &[], remove: &[], revision, compacted, class })
+            .map_err(unusable)
+    });
+    match tried {
+        Ok(()) => guarded(path, move || {
+            drop(db);
+            Ok(())
+        })
+        .err(),
+        Err(e) => {
+            // As where it is opened.
+            std::mem::forget(db);
+            Some(e)
+        }
+    }
+    .map(|e| e.to_string())
 }
 
 /// The parts of blocks that `len` bytes from `offset` on are: number, first byte in the block, how many.

@@ -9,6 +9,7 @@ mod guard;
 mod index;
 mod looks;
 pub mod reference;
+mod room;
 pub mod unpack;
 
 use std::collections::HashSet;
@@ -24,9 +25,6 @@ use archive::{Found, Measured, Source, digest_of};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
 use reference::Reference;
 pub use unpack::Limits;
-
-/// One part in so many of the disk is left free by images: other things on it must still be able to write.
-const SPARE: u64 = 20;
 
 /// Why an image could not be loaded or read.
 #[derive(Debug, thiserror::Error)]
@@ -258,28 +256,6 @@ impl ImageStore {
         Ok(Some(path))
     }
 
-    /// What may still be written where the images are: no more than is allowed anywhere, and not the last of the disk.
-    fn room(&self) -> io::Result<Limits> {
-        let disk = rustix::fs::statvfs(&self.root)?;
-        let bytes = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
-        Ok(within(self.limits, bytes, (disk.f_files, disk.f_favail)))
-    }
-
-    /// Whether so many bytes more may be written.
-    fn fits(&self, digest: &str, bytes: u64) -> Result<(), ImageError> {
-        let room = self.room()?.bytes;
-        if bytes <= room {
-            return Ok(());
-        }
-        let mega = |bytes: u64| bytes as f64 / 1e6;
-        Err(ImageError::Invalid(format!(
-            "layer {digest} takes {:.1} MB and there is room for {:.1} MB: free some space on the disk of {}",
-            mega(bytes),
-            mega(room),
-            self.root.display()
-        )))
-    }
-
     /// Where the layer is now, if it was not there before.
     fn unpack_layer(
         &self,
@@ -408,38 +384,7 @@ impl ImageStore {
     }
 }
 
-/// The limits of a disk with so many bytes and files in all and free, if they are closer.
-fn within(limits: Limits, bytes: (u64, u64), files: (u64, u64)) -> Limits {
-    let room = |(all, free): (u64, u64)| free.saturating_sub(all / SPARE);
-    // Some file systems do not count their files.
-    let entries = if files.0 == 0 { u64::MAX } else { room(files) };
-    Limits {
-        bytes: limits.bytes.min(room(bytes)),
-        entries: limits.entries.min(entries),
-        depth: limits.depth,
-    }
-}
-
 /// Proof that the store's writers' lock is held.
 struct Lock {
     _file: File,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Red when only fixed limits hold: a layer fills the disk before it is refused.
-    #[test]
-    fn the_last_of_a_disk_is_not_for_images() {
-        let limits = Limits { bytes: 1000, entries: 100, depth: 7 };
-        let of = |bytes, files| {
-            let Limits { bytes, entries, depth } = within(limits, bytes, files);
-            (bytes, entries, depth)
-        };
-        assert_eq!(of((100_000, 50_000), (100_000, 50_000)), (1000, 100, 7));
-        assert_eq!(of((10_000, 800), (1000, 60)), (300, 10, 7));
-        assert_eq!(of((10_000, 400), (1000, 50)), (0, 0, 7));
-        assert_eq!(of((10_000, 800), (0, 0)), (300, 100, 7));
-    }
 }
