@@ -111,17 +111,22 @@ pub fn unmount_quietly(target: &Path) -> io::Result<()> {
 /// Mount points that the calling thread sees at or below `directory`: the deepest first, of several on one point the
 /// latest first.
 pub fn mounts_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    // Bytes, not text: a pod may mount on any name.
-    let table = fs::read("/proc/thread-self/mountinfo")?;
-    let mut found: Vec<PathBuf> = table
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
-        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
-        .filter(|path| path.starts_with(directory))
-        .collect();
+    let mut found = mount_points(Path::new("/proc/thread-self/mountinfo"), directory)?;
     found.reverse();
     found.sort_by_key(|path| Reverse(path.components().count()));
     Ok(found)
+}
+
+/// Mount points at or below `directory` as a mount table names them, in its order.
+pub(crate) fn mount_points(table: &Path, directory: &Path) -> io::Result<Vec<PathBuf>> {
+    // Bytes, not text: a pod may mount on any name.
+    let table = fs::read(table)?;
+    let points = table
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
+        .filter(|path| path.starts_with(directory));
+    Ok(points.collect())
 }
 
 /// Undoes the octal escapes of the mount table.

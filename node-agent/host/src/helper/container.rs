@@ -89,6 +89,7 @@ fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, 
     let overlay = Overlay { lower: &request.layers, upper: &upper, work: &work };
     mounts::mount_overlay(&overlay, rootfs)
         .map_err(|error| Failure::failed("mount root file system", &error))?;
+    plain_directories(rootfs).map_err(|error| Failure::invalid("make spec", &error))?;
     let spec = write_spec(request, rootfs).map_err(|error| match error {
         SpecError::Invalid(_) => Failure::invalid("make spec", &error),
         other => Failure::failed("make spec", &other),
@@ -105,6 +106,36 @@ fn write_spec(request: &ContainerRequest, rootfs: &Path) -> Result<Spec, SpecErr
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&bundle)?;
     files::write_json(&bundle.join("config.json"), &spec)?;
     Ok(spec)
+}
+
+/// Refuses an image in which something else stands where the runtime mounts and makes files by name, outside of the
+/// container's root: a link there would lead it to the host's files.
+fn plain_directories(rootfs: &Path) -> io::Result<()> {
+    for name in ["dev", "proc", "sys"] {
+        match fs::symlink_metadata(rootfs.join(name)) {
+            Ok(found) if !found.is_dir() => {
+                return Err(io::Error::other(format!("the image's /{name} is no directory")));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a container in whose `/proc` a volume came to be mounted, whatever links led it there. Its program has not been
+/// started yet.
+pub(super) fn own_proc(request: &ContainerRequest, pid: i32) -> Result<(), Failure> {
+    let table = PathBuf::from(format!("/proc/{pid}/mountinfo"));
+    let points = mounts::mount_points(&table, Path::new("/proc"))
+        .map_err(|error| Failure::failed("look at the container's mounts", &error))?;
+    match spec::strange_in_proc(&points, &request.spec) {
+        None => Ok(()),
+        Some(point) => {
+            let text = format!("a volume is mounted on {} through a link", point.display());
+            Err(Failure::invalid("create container", &text))
+        }
+    }
 }
 
 /// Makes a missing working directory, never leaving the root file system. One that cannot be made is the container's

@@ -37,6 +37,7 @@ pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(),
         .map_err(|error| Failure::failed("open log", &error))?;
     let created = container::create(&request)
         .and_then(|created| {
+            container::own_proc(&request, created.pid)?;
             withhold_devices(&request, &cgroup)
                 .map_err(|error| Failure::failed("withhold devices", &error))?;
             Ok(created)

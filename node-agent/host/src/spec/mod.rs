@@ -4,6 +4,8 @@
 
 mod capabilities;
 mod mounts;
+
+pub(crate) use mounts::strange_in_proc;
 pub mod seccomp;
 pub mod users;
 

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
@@ -98,6 +98,13 @@ fn bind(mount: &BindMount) -> Result<Mount, SpecError> {
             mount.destination
         )));
     }
+    if matches!(mount.destination.to_str(), Some("/" | "/dev")) {
+        // The runtime makes devices there, which would then be the volume's.
+        return Err(SpecError::Invalid(format!(
+            "mount path {:?}: every container has its own there; mount on a path below it",
+            mount.destination
+        )));
+    }
     if hides_proc(mount) {
         return Err(SpecError::Invalid(format!(
             "mount path {:?}: nothing but the process file system is mounted there",
@@ -132,6 +139,23 @@ fn hides_proc(mount: &BindMount) -> bool {
         Some(name) => !MADE_UP.contains(&name),
         None => true,
     }
+}
+
+/// The first mount in a made container's `/proc` that nobody asked for by that name: a symbolic link of the image or of a
+/// volume led a volume there. `points` are the container's mount points at and below `/proc`; each has one mount.
+pub(crate) fn strange_in_proc<'a>(points: &'a [PathBuf], input: &SpecInput) -> Option<&'a Path> {
+    let proc = Path::new("/proc");
+    let asked = |path: &Path| input.mounts.iter().any(|mount| mount.destination == path);
+    if asked(proc) {
+        // The node's own, with whatever is mounted in it.
+        return None;
+    }
+    let masked = |path: &Path| MASKED.iter().chain(READONLY).any(|known| path == Path::new(known));
+    let expected =
+        |path: &Path| path == proc || asked(path) || (!input.security.privileged && masked(path));
+    let strange =
+        |(index, point): &(usize, &PathBuf)| !expected(point) || points[..*index].contains(point);
+    points.iter().enumerate().find(strange).map(|(_, point)| point.as_path())
 }
 
 /// The host's device nodes, for a privileged container.
@@ -222,6 +246,9 @@ mod tests {
         assert!(bind(&mount("/a/../b")).is_err());
         assert!(bind(&mount("relative")).is_err());
         for (destination, fine) in [
+            ("/", false),
+            ("/dev", false),
+            ("/dev/shm", true),
             ("/proc", false),
             ("/proc/self/attr", false),
             ("/proc/cpuinfo/x", false),
