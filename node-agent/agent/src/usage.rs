@@ -107,7 +107,8 @@ async fn measure(runtime: &Arc<dyn Runtime>, job: Job) -> Result<Usage, String> 
             let bytes = disk_usage(&volumes::empty_dir(&directory, &name))?;
             found.push((name, bytes));
         }
-        Ok((found, disk_usage(&volumes::generated(&directory))? + messages(&directory)?))
+        let generated = disk_usage(&volumes::generated(&directory))?;
+        Ok((found, generated.saturating_add(messages(&directory)?)))
     })
     .await?;
     usage.empty_dirs.extend(empty_dirs);

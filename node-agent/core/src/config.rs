@@ -87,6 +87,7 @@ pub fn sandbox(
         host_aliases: aliases
             .map(|a| (a.ip.clone(), a.hostnames.clone().unwrap_or_default()))
             .collect(),
+        resources: resources::of_pod(pod),
         sysctls: sysctls.map(|s| (s.name, s.value)).collect(),
         labels: pod_labels(pod),
         pod: id,

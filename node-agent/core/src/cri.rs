@@ -53,6 +53,9 @@ pub struct SandboxConfig {
     pub resolv_conf: String,
     /// The text of `/etc/hosts` is the runtime's to write; these lines are added to it (address, names).
     pub host_aliases: Vec<(String, Vec<String>)>,
+    /// Limits on all containers together; what they ask of the CPU is not among them.
+    #[serde(default)]
+    pub resources: Resources,
     /// `net.*` and IPC sysctls.
     pub sysctls: BTreeMap<String, String>,
     /// Labels, kept and returned.

@@ -33,6 +33,9 @@ impl Qos {
     }
 }
 
+/// Microseconds over which CPU is counted.
+const PERIOD: u64 = 100_000;
+
 type Amounts = BTreeMap<String, Quantity>;
 
 fn amount(of: Option<&Amounts>, what: &str, read: fn(&Quantity) -> Option<i64>) -> i64 {
@@ -78,27 +81,49 @@ pub fn qos(pod: &Pod) -> Qos {
 pub fn of_container(pod: &Pod, container: &Container, node_memory: i64) -> Resources {
     let cpu_request = asked(container, "cpu", milli);
     let cpu_limit = amount(limits(container), "cpu", milli);
-    let period: u64 = 100_000;
     Resources {
         cpu_shares: u64::try_from(cpu_request * 1024 / 1000).unwrap_or(0).clamp(2, 262_144),
-        cpu_quota: if cpu_limit > 0 { (cpu_limit * 100).max(1_000) } else { 0 },
-        cpu_period: if cpu_limit > 0 { period } else { 0 },
+        cpu_quota: quota(cpu_limit),
+        cpu_period: if cpu_limit > 0 { PERIOD } else { 0 },
         memory_limit: amount(limits(container), "memory", units),
         oom_score_adj: oom_score(qos(pod), asked(container, "memory", units), node_memory),
     }
 }
 
+/// Limits of a pod as a whole, where a container cannot lift them: of each kind what all containers may use together, zero
+/// unless each has a limit.
+pub fn of_pod(pod: &Pod) -> Resources {
+    let cpu_limit = together(pod, "cpu", milli).unwrap_or(0);
+    Resources {
+        cpu_quota: quota(cpu_limit),
+        cpu_period: if cpu_limit > 0 { PERIOD } else { 0 },
+        memory_limit: memory_limit(pod).unwrap_or(0),
+        ..Resources::default()
+    }
+}
+
 /// Bytes of memory that all containers of a pod may use together; `None` unless each has a limit.
 pub fn memory_limit(pod: &Pod) -> Option<i64> {
+    together(pod, "memory", units)
+}
+
+/// The most that the containers of a pod may use at one time; init containers run one after the other, beside the sidecars
+/// that have been started before them.
+fn together(pod: &Pod, what: &str, read: fn(&Quantity) -> Option<i64>) -> Option<i64> {
     let (mut at_once, mut in_turn) = (0_i64, 0_i64);
     for (container, role) in spec::containers(pod) {
-        match (role, amount(limits(container), "memory", units)) {
+        match (role, amount(limits(container), what, read)) {
             (_, 0) => return None,
-            (spec::Role::Init, limit) => in_turn = in_turn.max(limit),
+            (spec::Role::Init, limit) => in_turn = in_turn.max(at_once.saturating_add(limit)),
             (_, limit) => at_once = at_once.saturating_add(limit),
         }
     }
     Some(at_once.max(in_turn)).filter(|total| *total > 0)
+}
+
+/// Microseconds of CPU in a period, of a limit in thousandths; zero for no limit.
+fn quota(limit: i64) -> i64 {
+    if limit > 0 { limit.saturating_mul(100).max(1_000) } else { 0 }
 }
 
 /// Guaranteed pods go last, best effort ones first; between them the one that asked for less memory.
@@ -116,6 +141,35 @@ fn oom_score(qos: Qos, memory: i64, node_memory: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Red when a container without a limit is passed over, or when init containers are added up.
+    #[test]
+    fn a_pod_is_limited_when_each_container_is() {
+        let limited =
+            |memory: &str| serde_json::json!({"limits": {"memory": memory, "cpu": "100m"}});
+        let check = |init: &[(&str, Option<&str>)], main: &[&str], memory: i64, quota: i64| {
+            let init = init.iter().enumerate().map(|(index, (memory, policy))| {
+                serde_json::json!({"name": format!("i{index}"), "resources": limited(memory),
+                    "restartPolicy": policy})
+            });
+            let main = main.iter().enumerate().map(|(index, memory)| match *memory {
+                "" => serde_json::json!({"name": format!("c{index}")}),
+                memory => {
+                    serde_json::json!({"name": format!("c{index}"), "resources": limited(memory)})
+                }
+            });
+            let spec = serde_json::json!({"initContainers": init.collect::<Vec<_>>(),
+                "containers": main.collect::<Vec<_>>()});
+            let pod: Pod = serde_json::from_value(serde_json::json!({ "spec": spec })).unwrap();
+            let got = of_pod(&pod);
+            assert_eq!((got.memory_limit, got.cpu_quota), (memory, quota), "{spec}");
+        };
+        check(&[], &["10", "20"], 30, 20_000);
+        check(&[], &["10", ""], 0, 0);
+        check(&[("50", None), ("40", None)], &["10", "20"], 50, 20_000);
+        check(&[("5", Some("Always")), ("50", None)], &["10", "20"], 55, 30_000);
+        check(&[("50", None), ("5", Some("Always"))], &["10", "20"], 50, 30_000);
+    }
 
     fn pod(resources: serde_json::Value) -> Pod {
         serde_json::from_value(serde_json::json!({"spec": {"containers": [

@@ -2,13 +2,17 @@
 //!
 //! Knows: the cgroup file systems. Refuses to know: limits (the OCI spec carries them to the runtime).
 
-use std::fs;
-use std::io;
+use std::ffi::{CStr, CString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, unlinkat};
+use rustix::io::Errno;
 
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 /// How long killed processes are waited for.
@@ -149,15 +153,43 @@ impl Cgroup {
 
     /// Lets at most so many processes and threads run in the cgroup and below it; makes the cgroup where it is missing.
     pub fn limit_processes(&self, most: u64) -> io::Result<()> {
-        let directory = self.controller("pids");
+        fs::write(self.controlled("pids")?.join("pids.max"), most.to_string())
+    }
+
+    /// Lets the cgroup and those below it use so many bytes of memory; makes the cgroup where it is missing.
+    pub fn limit_memory(&self, bytes: i64) -> io::Result<()> {
+        let file = match layout() {
+            Layout::Unified => "memory.max",
+            Layout::PerController => "memory.limit_in_bytes",
+        };
+        fs::write(self.controlled("memory")?.join(file), bytes.to_string())
+    }
+
+    /// Lets the cgroup and those below it use the CPU for so many microseconds of each period; makes the cgroup where it
+    /// is missing.
+    pub fn limit_cpu(&self, quota: i64, period: u64) -> io::Result<()> {
+        let directory = self.controlled("cpu")?;
+        match layout() {
+            Layout::Unified => fs::write(directory.join("cpu.max"), format!("{quota} {period}")),
+            Layout::PerController => {
+                fs::write(directory.join("cpu.cfs_period_us"), period.to_string())?;
+                fs::write(directory.join("cpu.cfs_quota_us"), quota.to_string())
+            }
+        }
+    }
+
+    /// The cgroup's directory of a controller, made where it is missing, in which the controller is at work.
+    fn controlled(&self, controller: &str) -> io::Result<PathBuf> {
+        let directory = self.controller(controller);
         fs::create_dir_all(&directory)?;
         if layout() == Layout::Unified {
             let above = self.path.ancestors().skip(1).collect::<Vec<_>>();
             for part in above.into_iter().rev() {
-                fs::write(Path::new(ROOT).join(part).join("cgroup.subtree_control"), "+pids")?;
+                let file = Path::new(ROOT).join(part).join("cgroup.subtree_control");
+                fs::write(file, format!("+{controller}"))?;
             }
         }
-        fs::write(directory.join("pids.max"), most.to_string())
+        Ok(directory)
     }
 
     /// Takes the right to use a character device away from the cgroup, where there is a list of them (version 1).
@@ -200,11 +232,13 @@ impl Cgroup {
 
     /// Names of the cgroups right below this one, in any tree.
     pub fn children(&self) -> Vec<String> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut names: Vec<String> = self
             .directories()
             .iter()
-            .flat_map(|directory| subdirectories(directory))
-            .filter_map(|path| path.file_name().map(|n| n.to_string_lossy().into_owned()))
+            .filter_map(|directory| rustix::fs::open(directory, flags, Mode::empty()).ok())
+            .flat_map(|directory| subdirectories(&directory).unwrap_or_default())
+            .map(|name| name.to_string_lossy().into_owned())
             .collect();
         names.sort();
         names.dedup();
@@ -268,15 +302,21 @@ pub fn tree_names() -> Vec<String> {
 /// Freezes a cgroup, or lets it and those below it run, where its tree can do that.
 fn set_frozen(directory: &Path, frozen: bool) {
     let words = if frozen { ("FROZEN", "1") } else { ("THAWED", "0") };
-    for (file, word) in [("freezer.state", words.0), ("cgroup.freeze", words.1)] {
-        let file = directory.join(file);
-        if file.exists() {
+    let set = |directory: &OwnedFd| {
+        for (file, word) in [("freezer.state", words.0), ("cgroup.freeze", words.1)] {
             // A cgroup that went meanwhile holds nothing.
-            let _ = fs::write(file, word);
+            if let Ok(file) =
+                openat(directory, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            {
+                let _ = rustix::io::write(&file, word.as_bytes());
+            }
         }
-    }
-    if !frozen {
-        subdirectories(directory).iter().for_each(|child| set_frozen(child, false));
+    };
+    if frozen {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let _ = rustix::fs::open(directory, flags, Mode::empty()).map(|own| set(&own));
+    } else {
+        let _ = walk(directory, set, |_, _| Ok(()));
     }
 }
 
@@ -296,32 +336,93 @@ fn trees() -> Vec<PathBuf> {
         .collect()
 }
 
-fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .map(|e| e.path())
-        .collect()
+/// Directories right below a cgroup's.
+fn subdirectories(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Visits a cgroup and those below it: `enter` sees each before its children, `leave` the parent of each below the top, by
+/// name, after them. By descriptor and one at a time, for a pod may nest cgroups deeper than a path is long; the way back
+/// is `..`, since cgroups do not move.
+fn walk(
+    top: &Path,
+    mut enter: impl FnMut(&OwnedFd),
+    mut leave: impl FnMut(&OwnedFd, &CStr) -> io::Result<()>,
+) -> io::Result<()> {
+    const FLAGS: OFlags =
+        OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    let mut at = match rustix::fs::open(top, FLAGS, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened?,
+    };
+    enter(&at);
+    let mut way: Vec<CString> = Vec::new();
+    let mut left = vec![subdirectories(&at).unwrap_or_default()];
+    while let Some(names) = left.last_mut() {
+        if let Some(name) = names.pop() {
+            match openat(&at, &name, FLAGS, Mode::empty()) {
+                Ok(inner) => at = inner,
+                // Gone meanwhile.
+                Err(Errno::NOENT | Errno::NODEV) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            enter(&at);
+            way.push(name);
+            left.push(subdirectories(&at).unwrap_or_default());
+            continue;
+        }
+        left.pop();
+        if let Some(name) = way.pop() {
+            at = openat(&at, "..", FLAGS, Mode::empty())?;
+            leave(&at, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file of a cgroup; empty if it has none.
+fn read_in(directory: &OwnedFd, name: &str) -> String {
+    let mut text = String::new();
+    if let Ok(file) = openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        let _ = File::from(file).read_to_string(&mut text);
+    }
+    text
 }
 
 fn processes_below(directory: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<i32> =
-        text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
-    for child in subdirectories(directory) {
-        pids.extend(processes_below(&child));
-    }
+    let mut pids = Vec::new();
+    let enter = |directory: &OwnedFd| {
+        let text = read_in(directory, "cgroup.procs");
+        let found = text.lines().filter_map(|line| line.parse::<i32>().ok());
+        pids.extend(found.filter(|pid| *pid > 0));
+    };
+    // What cannot be read has gone.
+    let _ = walk(directory, enter, |_, _| Ok(()));
     pids
 }
 
 fn remove_patiently(directory: &Path) -> io::Result<()> {
-    for child in subdirectories(directory) {
-        remove_patiently(&child)?;
-    }
+    walk(
+        directory,
+        |_| {},
+        |parent, name| patiently(|| unlinkat(parent, name, AtFlags::REMOVEDIR).map_err(Into::into)),
+    )?;
+    patiently(|| fs::remove_dir(directory))
+}
+
+/// Tries a removal again while it finds the cgroup busy. Absent is fine.
+fn patiently(mut remove: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let mut last = Ok(());
     for round in 0..8u32 {
-        last = match fs::remove_dir(directory) {
+        last = match remove() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         };
@@ -400,6 +501,31 @@ mod tests {
         group.kill_all().unwrap();
         reaper.join().unwrap();
         group.remove().unwrap();
+    }
+
+    /// Red when cgroups are found by path: it becomes too long, a process is not seen and nothing is removed.
+    #[test]
+    fn depth_has_no_bound() {
+        let group = Cgroup::new(&format!("leme-test-deep-{}", std::process::id())).unwrap();
+        let directory = group.controller("pids");
+        fs::create_dir_all(&directory).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at = rustix::fs::open(&directory, flags, Mode::empty()).unwrap();
+        let name = "d".repeat(250);
+        for _ in 0..30 {
+            rustix::fs::mkdirat(&at, &name, Mode::RWXU).unwrap();
+            at = openat(&at, &name, flags, Mode::empty()).unwrap();
+        }
+        let mut child = std::process::Command::new("sleep").arg("603").spawn().unwrap();
+        let pid = child.id();
+        let procs = openat(&at, "cgroup.procs", OFlags::WRONLY, Mode::empty()).unwrap();
+        rustix::io::write(&procs, pid.to_string().as_bytes()).unwrap();
+        assert_eq!(group.processes(), vec![pid as i32]);
+        let reaper = std::thread::spawn(move || child.wait().unwrap());
+        group.kill_all().unwrap();
+        reaper.join().unwrap();
+        group.remove().unwrap();
+        assert!(!group.exists());
     }
 
     #[test]

@@ -13,8 +13,9 @@ use rustix::io::Errno;
 
 /// Levels that are read with a descriptor each; deeper directories wait for their turn.
 const DEPTH: usize = 64;
-/// Directories that may wait.
-const WAITING: usize = 1024;
+/// Directories that may wait, with a descriptor each. A tree that is deep in more places counts as larger than any limit:
+/// who makes one must not get out of being measured.
+const WAITING: usize = 256;
 /// Files with several names that are remembered, to count them once.
 const LINKED: usize = 1 << 20;
 
@@ -23,11 +24,11 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
 
-/// Bytes that the blocks of a directory tree take, mounts in it left out; 0 if it is absent. What comes and goes
-/// meanwhile may or may not be counted.
+/// Bytes that the blocks of a directory tree take, mounts in it left out; 0 if it is absent, [`u64::MAX`] if it is deep in
+/// more places than can be followed. What comes and goes meanwhile may or may not be counted.
 ///
 /// # Errors
-/// When it cannot be read, or is deep in more places than can be followed.
+/// When it cannot be read.
 pub fn disk_usage(path: &Path) -> io::Result<u64> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -96,9 +97,10 @@ impl Count {
             return self.read(&inner, depth + 1);
         }
         if self.waiting.len() == WAITING {
-            return Err(io::Error::other("too many deep directories to measure"));
+            self.bytes = u64::MAX;
+        } else {
+            self.waiting.push(inner);
         }
-        self.waiting.push(inner);
         Ok(())
     }
 
@@ -144,6 +146,19 @@ mod tests {
         // A file without content in the blocks takes none.
         fs::File::create(tree.join("sparse")).unwrap().set_len(1 << 40).unwrap();
         assert!(disk_usage(&tree).unwrap() - before < 128 << 10);
+    }
+
+    // Red when such a tree is an error, which says nothing of its size.
+    #[test]
+    fn what_cannot_be_followed_is_larger_than_any_limit() {
+        let root = tempfile::tempdir().unwrap();
+        let mut deep = root.path().to_owned();
+        (0..DEPTH - 1).for_each(|_| deep.push("d"));
+        fs::create_dir_all(&deep).unwrap();
+        (0..WAITING).for_each(|n| fs::create_dir(deep.join(n.to_string())).unwrap());
+        assert!(disk_usage(root.path()).unwrap() < u64::MAX);
+        fs::create_dir(deep.join("more")).unwrap();
+        assert_eq!(disk_usage(root.path()).unwrap(), u64::MAX);
     }
 
     // Red with a descriptor per level: they run out.

@@ -7,11 +7,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use leme_host::cgroup::Cgroup;
+use leme_host::cgroup::{self, Cgroup};
 use leme_host::files;
 use leme_host::helper::protocol::{PauseRequest, Report, Request};
 use leme_host::namespaces::{self, SandboxPaths, SandboxRequest};
-use leme_node_core::cri::{SandboxConfig, SandboxState, SandboxStatus};
+use leme_node_core::cri::{Resources, SandboxConfig, SandboxState, SandboxStatus};
 use leme_node_core::hosts;
 
 use super::records::SandboxRecord;
@@ -74,11 +74,9 @@ impl EmbeddedRuntime {
             files_bytes: SPARE_BYTES
                 + shared_text(&record, "").iter().map(|(_, t)| 2 * t.len() as u64).sum::<u64>(),
         };
-        if let Some(most) = self.config.pod_processes {
-            let pod = Cgroup::new(&self.config.pod_cgroup(&config.pod.uid));
-            pod.and_then(|pod| pod.limit_processes(most))
-                .map_err(failed("limit the pod's processes"))?;
-        }
+        Cgroup::new(&self.config.pod_cgroup(&config.pod.uid))
+            .and_then(|pod| limit(&pod, self.config.pod_processes, &config.resources))
+            .map_err(failed("limit the pod"))?;
         self.ask("make sandbox", &Request::Sandbox(request)).await?;
         if !config.host_network {
             let (network, ports) = (&self.config.network, &config.port_mappings);
@@ -185,6 +183,21 @@ fn remove_parts(pod: &str, pause: &str, namespaces: &Path) -> io::Result<()> {
     namespaces::remove(namespaces)?;
     pause.remove()?;
     pod.remove_if_empty();
+    Ok(())
+}
+
+/// Limits a pod as a whole: root in a container can mount its own cgroup anew and lift the limits there, but never those
+/// above.
+fn limit(pod: &Cgroup, processes: Option<u64>, resources: &Resources) -> io::Result<()> {
+    if let Some(most) = processes {
+        pod.limit_processes(most)?;
+    }
+    if resources.memory_limit > 0 && cgroup::has_controller("memory") {
+        pod.limit_memory(resources.memory_limit)?;
+    }
+    if resources.cpu_quota > 0 && cgroup::has_controller("cpu") {
+        pod.limit_cpu(resources.cpu_quota, resources.cpu_period)?;
+    }
     Ok(())
 }
 
