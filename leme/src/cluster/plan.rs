@@ -54,8 +54,11 @@ impl Plan {
             router_listen: args.router_listen,
             nodes,
             pod_processes: Some(args.pod_max_pids).filter(|most| *most > 0),
-            policy: Policy::new(args.allowed_unsafe_sysctls.clone())
-                .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?,
+            policy: Policy {
+                selinux: leme_host::preflight::selinux(),
+                ..Policy::new(args.allowed_unsafe_sysctls.clone())
+                    .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?
+            },
             etcd: etcd(args)?,
         })
     }

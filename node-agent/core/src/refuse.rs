@@ -32,9 +32,12 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// What whoever runs the node has decided.
+/// What whoever runs the node has decided, and what its kernel enforces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// SELinux is on. Then a pod that asks for a label is refused, for processes are not labelled here; where it is off,
+    /// labels mean nothing and are left out, as every runtime does.
+    pub selinux: bool,
     /// Sysctls besides the safe ones that pods may set: names, or prefixes that end in `*`.
     pub unsafe_sysctls: Vec<String>,
 }
@@ -47,7 +50,7 @@ impl Policy {
     pub fn new(unsafe_sysctls: Vec<String>) -> Result<Policy, String> {
         match unsafe_sysctls.iter().find(|pattern| !security::is_namespaced(pattern)) {
             Some(pattern) => Err(format!("the sysctl {pattern:?} is not known to be namespaced")),
-            None => Ok(Policy { unsafe_sysctls }),
+            None => Ok(Policy { unsafe_sysctls, selinux: false }),
         }
     }
 }
@@ -146,10 +149,10 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         sources::volume(volume)?;
     }
     for (index, init) in init_containers.iter().flatten().enumerate() {
-        container(init, &format!("spec.initContainers[{index}]"), true)?;
+        container(init, &format!("spec.initContainers[{index}]"), true, policy)?;
     }
     for (index, main) in containers.iter().enumerate() {
-        container(main, &format!("spec.containers[{index}]"), false)?;
+        container(main, &format!("spec.containers[{index}]"), false, policy)?;
     }
     Ok(())
 }
@@ -161,7 +164,7 @@ fn operating_system(os: Option<&PodOS>) -> Verdict {
     })
 }
 
-fn container(container: &Container, at: &str, init: bool) -> Verdict {
+fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Verdict {
     let Container {
         // Carried out.
         args: _,
@@ -203,7 +206,7 @@ fn container(container: &Container, at: &str, init: bool) -> Verdict {
     }
     restarts(restart_policy.as_deref(), at, init)?;
     if let Some(context) = security_context {
-        security::of_container(context, at)?;
+        security::of_container(context, at, policy)?;
     }
     unless(some(volume_devices), &format!("{at}.volumeDevices"), "volumes are file systems")?;
     for (index, mount) in volume_mounts.iter().flatten().enumerate() {

@@ -40,6 +40,11 @@ pub fn missing() -> Vec<String> {
     failures
 }
 
+/// Whether SELinux is on, so that a process's label decides what it may do.
+pub fn selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
+
 /// What keeps containers from being limited and ended here. A machine without cgroups would run them without limits and
 /// lose sight of their processes.
 pub fn cgroups() -> Vec<String> {

@@ -49,7 +49,7 @@ pub(super) fn of_pod(context: &PodSecurityContext, spec: &PodSpec, policy: &Poli
         run_as_non_root: _,
         run_as_user: _,
         supplemental_groups: _,
-        // Says how labels are set; asking for one is refused.
+        // Says how labels are set.
         se_linux_change_policy: _,
         // Carried out in part, or not.
         app_armor_profile,
@@ -70,11 +70,12 @@ pub(super) fn of_pod(context: &PodSecurityContext, spec: &PodSpec, policy: &Poli
     for name in sysctls.iter().flatten().map(|sysctl| sysctl.name.as_str()) {
         sysctl(name, own_network, policy)?;
     }
-    unless(se_linux_options.is_some(), &format!("{at}.seLinuxOptions"), NO_SELINUX)?;
+    let labelled = policy.selinux && se_linux_options.is_some();
+    unless(labelled, &format!("{at}.seLinuxOptions"), NO_SELINUX)?;
     unless(windows_options.is_some(), &format!("{at}.windowsOptions"), NO_WINDOWS)
 }
 
-pub(super) fn of_container(context: &SecurityContext, at: &str) -> Verdict {
+pub(super) fn of_container(context: &SecurityContext, at: &str, policy: &Policy) -> Verdict {
     let SecurityContext {
         // Carried out.
         allow_privilege_escalation: _,
@@ -99,7 +100,8 @@ pub(super) fn of_container(context: &SecurityContext, at: &str) -> Verdict {
     }
     let masked = proc_mount.as_deref().is_none_or(|mount| matches!(mount, "" | "Default"));
     unless(!masked, &format!("{at}.procMount"), "it is safe in user namespaces only")?;
-    unless(se_linux_options.is_some(), &format!("{at}.seLinuxOptions"), NO_SELINUX)?;
+    let labelled = policy.selinux && se_linux_options.is_some();
+    unless(labelled, &format!("{at}.seLinuxOptions"), NO_SELINUX)?;
     unless(windows_options.is_some(), &format!("{at}.windowsOptions"), NO_WINDOWS)
 }
 

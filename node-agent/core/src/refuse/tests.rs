@@ -15,7 +15,7 @@ fn pod(spec: Value) -> Pod {
 
 fn refused(spec: Value, reason: &str, words: &str) {
     let shown = spec.to_string();
-    match check(&pod(spec), &Policy::default()) {
+    match check(&pod(spec), &Policy { selinux: true, ..Policy::default() }) {
         Err(refusal) => {
             assert_eq!(refusal.reason, reason, "{shown}");
             assert!(refusal.message.contains(words), "{shown}: {}", refusal.message);
@@ -148,6 +148,7 @@ fn sysctls_are_safe_or_allowed() {
     };
     let policy = |list: &[&str]| Policy {
         unsafe_sysctls: list.iter().map(|name| (*name).to_owned()).collect(),
+        ..Policy::default()
     };
     let verdict = |pod: &Pod, policy: &Policy| check(pod, policy).err().map(|r| r.message);
     let none = Policy::default();
@@ -185,7 +186,9 @@ fn ordinary_pods_run() {
     let spec = json!({
         "hostUsers": true, "hostPID": false, "os": {"name": "linux"}, "runtimeClassName": "",
         "resources": {}, "shareProcessNamespace": true, "hostNetwork": false, "serviceAccountName": "default",
+        // Refused only where SELinux is on.
         "securityContext": {"runAsNonRoot": true, "fsGroup": 5, "supplementalGroupsPolicy": "Merge",
+            "seLinuxOptions": {"level": "s0"},
             "seccompProfile": {"type": "RuntimeDefault"},
             "appArmorProfile": {"type": "Unconfined"}},
         "volumes": [{"name": "a", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
