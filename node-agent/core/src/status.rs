@@ -128,8 +128,7 @@ impl PodMachine {
             State::Starting { replaces: Some(replaced), .. } => replaced.last.as_ref(),
             _ => slot.last.as_ref(),
         };
-        let seen = current.or(last.map(|e| (e.id.clone(), e.image_id.clone())));
-        let (id, image_id) = seen.unwrap_or_default();
+        let Shown { id, image, image_id } = current.or(last.map(Shown::ended)).unwrap_or_default();
         let started = shown(slot).map(Running::started).unwrap_or(false);
         let ready = match slot.role {
             Role::Init => slot.succeeded(),
@@ -145,7 +144,11 @@ impl PodMachine {
             ready,
             started: Some(started),
             restart_count: i32::try_from(slot.restarts()).unwrap_or(i32::MAX),
-            image: container.image.clone().unwrap_or_default(),
+            // Of the container that is there: the specification may name another one already.
+            image: Some(image)
+                .filter(|image| !image.is_empty())
+                .or_else(|| container.image.clone())
+                .unwrap_or_default(),
             image_id,
             container_id: Some(id).filter(|id| !id.is_empty()).map(|id| container_id(&id)),
             ..ContainerStatus::default()
@@ -285,11 +288,27 @@ fn shown(slot: &Slot) -> Option<&Running> {
 }
 
 /// A container's state; with it the id and image of the current container.
-fn describe(
-    slot: &Slot,
-    pod: &Pod,
-    initializing: bool,
-) -> (ContainerState, Option<(String, String)>) {
+/// The container that a status is about.
+#[derive(Default)]
+struct Shown {
+    id: String,
+    image: String,
+    image_id: String,
+}
+
+impl Shown {
+    fn running(running: &Running) -> Shown {
+        let Running { id, image, image_id, .. } = running;
+        Shown { id: id.clone(), image: image.clone(), image_id: image_id.clone() }
+    }
+
+    fn ended(ended: &Ended) -> Shown {
+        let Ended { id, image, image_id, .. } = ended;
+        Shown { id: id.clone(), image: image.clone(), image_id: image_id.clone() }
+    }
+}
+
+fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Option<Shown>) {
     let waiting = |reason: &str, message: &str| ContainerState {
         waiting: Some(ContainerStateWaiting {
             reason: Some(reason.to_owned()),
@@ -305,7 +324,7 @@ fn describe(
                 running: Some(ContainerStateRunning { started_at }),
                 ..ContainerState::default()
             };
-            (state, Some((running.id.clone(), running.image_id.clone())))
+            (state, Some(Shown::running(running)))
         }
         (
             None,
@@ -327,7 +346,7 @@ fn describe(
         (None, State::Ended { ended, .. }) => {
             let state =
                 ContainerState { terminated: Some(terminated(ended)), ..ContainerState::default() };
-            (state, Some((ended.id.clone(), ended.image_id.clone())))
+            (state, Some(Shown::ended(ended)))
         }
         (None, _) => (waiting(idle, ""), None),
     }

@@ -583,6 +583,9 @@ fn another_image_shows_no_moment_between() {
     let effects = world.machine.step(Event::Spec(Arc::new(pod)), now);
     assert!(matches!(&effects[1], Effect::StopContainer { id, .. } if id == "c1"), "{effects:?}");
     world.status("Running ready=True c:running/1<3");
+    // Red when the image is the specification's: that container does not run yet.
+    let shown = world.machine.status("", now).container_statuses.unwrap();
+    assert_eq!(shown[0].image, "i");
     let ended = container("c1", "c", 1, ContainerState::Exited, 143);
     let effects = world.machine.step(Event::Exited(ended), now);
     let started = |e: &Effect| matches!(e, Effect::StartContainer { attempt: 2, .. });
