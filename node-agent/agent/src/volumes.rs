@@ -134,10 +134,10 @@ fn is_mount_point(path: &Path) -> anyhow::Result<bool> {
 /// A directory in memory of at most `size` bytes, which grows if it is there and smaller.
 fn make_memory(path: &Path, mode: u32, size: Option<u64>) -> anyhow::Result<()> {
     let shown = path.display();
-    fs::create_dir_all(path).with_context(|| format!("make {shown}"))?;
+    let fresh = make_new(path).with_context(|| format!("make {shown}"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
-    if is_mount_point(path)? {
+    if !fresh && is_mount_point(path)? {
         let options = options(&format!("mode={mode:o}{size}"))?;
         // Less than is in use is refused: then what is there stays.
         return match rustix::mount::mount_remount(path, flags, options.as_c_str()) {
@@ -145,9 +145,11 @@ fn make_memory(path: &Path, mode: u32, size: Option<u64>) -> anyhow::Result<()> 
             Err(error) => Err(error).with_context(|| format!("resize tmpfs on {shown}")),
         };
     }
-    // What an earlier kind of volume left on the disk must not lie hidden there.
-    remove_tree(path).with_context(|| format!("clear {shown}"))?;
-    fs::create_dir_all(path).with_context(|| format!("make {shown}"))?;
+    if !fresh {
+        // What an earlier kind of volume left on the disk must not lie hidden there.
+        remove_tree(path).with_context(|| format!("clear {shown}"))?;
+        fs::create_dir(path).with_context(|| format!("make {shown}"))?;
+    }
     let mount = |more: &str| -> anyhow::Result<rustix::io::Result<()>> {
         let options = options(&format!("mode={mode:o}{size}{more}"))?;
         Ok(rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str()))
@@ -158,6 +160,18 @@ fn make_memory(path: &Path, mode: u32, size: Option<u64>) -> anyhow::Result<()> 
         mounted => mounted,
     };
     mounted.with_context(|| format!("mount tmpfs on {shown}"))
+}
+
+/// Makes a directory and those above it; tells whether it was not there before.
+fn make_new(path: &Path) -> std::io::Result<bool> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn options(text: &str) -> anyhow::Result<std::ffi::CString> {

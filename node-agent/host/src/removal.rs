@@ -41,11 +41,10 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH
 /// When something is left, by its name: a mount that cannot be taken away, a file that may not be removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let Some((parent, name)) = open_parent(path)? else { return Ok(()) };
-    match unlinkat(&parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // A directory, or a file with a mount on it.
-        Err(Errno::ISDIR | Errno::BUSY) => {}
-        Err(error) => return Err(explain(path, error)),
+    match remove_at(parent.as_fd(), name, path) {
+        // A mount is in the way. The table of all mounts is long: it is read only then.
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+        removed => return removed,
     }
     unmount_at(&parent, name)?;
     remove_at(parent.as_fd(), name, path)
