@@ -65,7 +65,9 @@ pub(crate) async fn serve(
         service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(Peer(address));
             let (api, identity, payer) = (Arc::clone(&api), identity.clone(), payer.clone());
-            async move { Ok::<_, Infallible>(handle(api, identity, payer, request).await) }
+            // Boxed: a watch's task holds the room of its largest state as long as the watch lasts.
+            let answer = Box::pin(handle(api, identity, payer, request));
+            async move { Ok::<_, Infallible>(answer.await) }
         })
     };
     leme_serve::serve(listeners, Some(tls), limits, service, lifetime).await;
