@@ -145,7 +145,7 @@ impl Scheduler {
             Wake::BindFailed(key) => {
                 self.nodes.extend(self.cluster.forget(&key));
                 let refused = self.refused.entry(key.clone()).or_default();
-                let delay = FIRST_DELAY.saturating_mul(1 << refused.times.min(20)).min(LAST_DELAY);
+                let delay = delay(refused.times);
                 *refused = Refused { times: refused.times.saturating_add(1), delayed: true };
                 let sender = self.sender.clone();
                 self.work.spawn(async move {
@@ -256,6 +256,11 @@ impl Scheduler {
     }
 }
 
+/// How long a pod waits whose binding failed so many times before.
+fn delay(times: u32) -> Duration {
+    FIRST_DELAY.saturating_mul(1 << times.min(20)).min(LAST_DELAY)
+}
+
 /// Whether the pod waits for this scheduler.
 fn waits(pod: &Pod) -> bool {
     let ours = pod.spec.as_ref().is_some_and(|spec| {
@@ -302,4 +307,18 @@ fn volume_facts(cache: &Cache, pod: &Pod) -> VolumeFacts {
         }
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Red when every try waits as long as the first.
+    #[test]
+    fn each_refused_binding_waits_twice_as_long_up_to_a_bound() {
+        let delays: Vec<u128> = (0..12).map(|times| delay(times).as_millis()).collect();
+        let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000, 10_000];
+        assert_eq!(delays, expected);
+        assert_eq!(delay(u32::MAX), LAST_DELAY);
+    }
 }

@@ -123,6 +123,9 @@ fn objects_are_applied_shown_and_deleted() {
     assert!(gone.contains("(NotFound): configmaps \"chart\" not found"), "{gone}");
     host.leme("delete cm chart --ignore-not-found").run().ok();
     host.leme("wait cm/chart --for delete").run().ok();
+    // Exported, with uid, resourceVersion and all. Red when a create is sent with its resourceVersion: the server refuses.
+    assert!(yaml.contains("resourceVersion: ") && yaml.contains("uid: "), "{yaml}");
+    assert_eq!(host.leme("apply -f -").run_with(&yaml).ok(), "configmap/chart created\n");
     host.leme("down").run().ok();
 }
 
