@@ -46,6 +46,7 @@ const ROOTS: &[(&str, &[&str])] = &[
             "PersistentVolumeClaimList",
             "PersistentVolumeList",
             "PodList",
+            "PodTemplateList",
             "ReplicationControllerList",
             "SecretList",
             "ServiceAccountList",

@@ -37,7 +37,7 @@ fn every_row_is_complete() {
             (field.read)(&json!({}));
         }
     }
-    assert_eq!(KINDS.len(), 19);
+    assert_eq!(KINDS.len(), 20);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod namespace;
 mod node;
 mod pod;
 mod pod_spec;
+mod pod_template;
 mod replication_controller;
 mod route;
 mod service;
@@ -35,6 +36,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("", "PersistentVolume", &volume::VOLUME),
     ("", "PersistentVolumeClaim", &volume::CLAIM),
     ("", "Pod", &pod::STRATEGY),
+    ("", "PodTemplate", &pod_template::STRATEGY),
     ("", "ReplicationController", &replication_controller::STRATEGY),
     ("", "Secret", &config_map::SECRET),
     ("", "Service", &service::STRATEGY),

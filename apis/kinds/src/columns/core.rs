@@ -1,4 +1,4 @@
-//! Columns of namespaces, replication controllers, configuration and leases.
+//! Columns of namespaces, replication controllers, pod templates, configuration and leases.
 
 use super::{AGE, entries, int, labels, list, number, of_containers, shown, text, wide};
 use crate::Column;
@@ -25,6 +25,14 @@ pub(crate) static SCALE: &[Column] = &[
     number("Desired", |object, _| int(object, "/spec/replicas").into()),
     number("Available", |object, _| int(object, "/status/replicas").into()),
     AGE,
+];
+
+pub(crate) const POD_TEMPLATE: &[Column] = &[
+    shown("Containers", |object, _| {
+        of_containers(object, "/template/spec/containers", "name").into()
+    }),
+    shown("Images", |object, _| of_containers(object, "/template/spec/containers", "image").into()),
+    shown("Pod Labels", |object, _| labels(object.pointer("/template/metadata/labels")).into()),
 ];
 
 pub(crate) const CONFIG_MAP: &[Column] = &[

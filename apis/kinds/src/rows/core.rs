@@ -172,6 +172,22 @@ pub(super) const PODS: Kind = Kind {
     schema: "io.k8s.api.core.v1.Pod",
 };
 
+pub(super) const POD_TEMPLATES: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "PodTemplate",
+    plural: "podtemplates",
+    singular: "podtemplate",
+    short_names: &[],
+    categories: &[],
+    scope: Scope::Namespaced,
+    verbs: VERBS,
+    subresources: &[],
+    columns: core::POD_TEMPLATE,
+    selectable: &[],
+    schema: "io.k8s.api.core.v1.PodTemplate",
+};
+
 pub(super) const REPLICATION_CONTROLLERS: Kind = Kind {
     group: "",
     version: "v1",

@@ -15,6 +15,7 @@ pub(crate) static ALL: &[Kind] = &[
     core::PERSISTENT_VOLUME_CLAIMS,
     core::PERSISTENT_VOLUMES,
     core::PODS,
+    core::POD_TEMPLATES,
     core::REPLICATION_CONTROLLERS,
     core::SECRETS,
     core::SERVICE_ACCOUNTS,

@@ -377,6 +377,7 @@ fn bodies() -> Vec<Value> {
         } }),
         ),
         core("Pod", json!({ "spec": template()["spec"] })),
+        core("PodTemplate", json!({ "template": template() })),
         core("ReplicationController", json!({ "spec": { "replicas": 0, "template": template() } })),
         core("Service", json!({ "spec": { "selector": { "a": "b" }, "ports": [{ "port": 80 }] } })),
         core(

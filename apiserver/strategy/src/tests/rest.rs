@@ -96,6 +96,33 @@ fn a_controller_leaves_its_pods_unless_told() {
 }
 
 #[test]
+fn a_pod_template_is_a_pod_s_and_counts_its_changes() {
+    let container = json!({ "name": "c", "image": "i" });
+    let template = |policy: &str| {
+        let spec = json!({ "containers": [container], "restartPolicy": policy });
+        let body = json!({ "template": { "metadata": { "labels": { "a": "b" } }, "spec": spec } });
+        object("v1", "PodTemplate", body)
+    };
+    let old = created(template("Never"));
+    assert_eq!(old["metadata"]["generation"], 1);
+    assert_eq!(old["template"]["spec"]["dnsPolicy"], "ClusterFirst");
+    let labelled = updated(&old, |new| new["metadata"]["labels"] = json!({ "x": "y" }));
+    assert_eq!(labelled["metadata"]["generation"], 1);
+    let changed = updated(&old, |new| new["template"]["metadata"]["labels"] = json!({ "a": "c" }));
+    assert_eq!(changed["metadata"]["generation"], 2);
+    check(
+        create(template("Sometimes")),
+        &[
+            "template.spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
+        ],
+    );
+    check(
+        create(object("v1", "PodTemplate", json!({}))),
+        &["template.spec.containers: Required value"],
+    );
+}
+
+#[test]
 fn a_node_registers_with_its_status() {
     let old = created(object(
         "v1",

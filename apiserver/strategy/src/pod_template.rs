@@ -1,0 +1,30 @@
+//! PodTemplates: a template that others copy.
+//!
+//! Knows: that it is a pod's. Refuses to know: who copies it.
+
+use leme_meta::Path;
+use leme_registry::{Strategy, json};
+use serde_json::Value;
+
+use crate::pod_spec::{self, defaults, resources};
+
+pub(crate) static STRATEGY: Strategy = Strategy {
+    decode: |object| {
+        resources::decode_pod_spec(json::at(object, &["template", "spec"]).unwrap_or(&Value::Null))
+    },
+    default: |object| {
+        json::child(object, "template");
+        defaults::fill_template(object, "template");
+    },
+    validate: |object| pod_spec::validate_template(template(object), &Path::new("template")),
+    warn: |object, old| match old {
+        Some(old) if template(old) == template(object) => Vec::new(),
+        _ => pod_spec::warnings::of(template(object), &Path::new("template")),
+    },
+    generation: Some(|new, old| template(new) != template(old)),
+    ..Strategy::PLAIN
+};
+
+fn template(object: &Value) -> &Value {
+    object.get("template").unwrap_or(&Value::Null)
+}
