@@ -2,17 +2,19 @@
 //!
 //! Knows: the cgroup file systems. Refuses to know: limits (the OCI spec carries them to the runtime).
 
-use std::ffi::{CStr, CString};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, unlinkat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+
+mod tree;
+
+use tree::{read_in, subdirectories, walk};
 
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 /// How long killed processes are waited for.
@@ -334,67 +336,6 @@ fn trees() -> Vec<PathBuf> {
         .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
         .map(|e| e.path())
         .collect()
-}
-
-/// Directories right below a cgroup's.
-fn subdirectories(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
-            names.push(name.to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// Visits a cgroup and those below it: `enter` sees each before its children, `leave` the parent of each below the top, by
-/// name, after them. By descriptor and one at a time, for a pod may nest cgroups deeper than a path is long; the way back
-/// is `..`, since cgroups do not move.
-fn walk(
-    top: &Path,
-    mut enter: impl FnMut(&OwnedFd),
-    mut leave: impl FnMut(&OwnedFd, &CStr) -> io::Result<()>,
-) -> io::Result<()> {
-    const FLAGS: OFlags =
-        OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-    let mut at = match rustix::fs::open(top, FLAGS, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(()),
-        opened => opened?,
-    };
-    enter(&at);
-    let mut way: Vec<CString> = Vec::new();
-    let mut left = vec![subdirectories(&at).unwrap_or_default()];
-    while let Some(names) = left.last_mut() {
-        if let Some(name) = names.pop() {
-            match openat(&at, &name, FLAGS, Mode::empty()) {
-                Ok(inner) => at = inner,
-                // Gone meanwhile.
-                Err(Errno::NOENT | Errno::NODEV) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            enter(&at);
-            way.push(name);
-            left.push(subdirectories(&at).unwrap_or_default());
-            continue;
-        }
-        left.pop();
-        if let Some(name) = way.pop() {
-            at = openat(&at, "..", FLAGS, Mode::empty())?;
-            leave(&at, &name)?;
-        }
-    }
-    Ok(())
-}
-
-/// A file of a cgroup; empty if it has none.
-fn read_in(directory: &OwnedFd, name: &str) -> String {
-    let mut text = String::new();
-    if let Ok(file) = openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        let _ = File::from(file).read_to_string(&mut text);
-    }
-    text
 }
 
 fn processes_below(directory: &Path) -> Vec<i32> {

@@ -89,7 +89,7 @@ async fn records_stay_while_processes_do() {
         let kept = (listed("sandboxes"), listed("containers"));
         fs::write(&state, "THAWED").unwrap();
         let error = purged.unwrap_err().to_string();
-        for words in ["processes remain in cgroup", "inner/poduid-stuck", &format!("{pid} (s")] {
+        for words in ["processes remain in cgroup", "inner/poduid-stuck", &format!("{pid} (")] {
             assert!(error.contains(words), "{words}: {error}");
         }
         assert_eq!(kept, (1, 1), "{error}");
