@@ -1,4 +1,5 @@
-//! Tells the program which commit it is built of: the API server's `/version` names it.
+//! Tells the program which commit it is built of: the API server's `/version` names it. Leaves the symbols out of a release,
+//! since the profile's `strip` does not reach a package that has an optimisation level of its own.
 //!
 //! Knows: git, if it is there. Where it is not, the program says that it does not know.
 
@@ -14,6 +15,9 @@ fn git(arguments: &[&str]) -> Option<String> {
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
     // Every commit and change of branch is noted here.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
