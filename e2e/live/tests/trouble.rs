@@ -152,7 +152,7 @@ fn no_acknowledged_write_is_lost_in_twenty_kills() {
                       --cert \"$2/cert\" --key \"$2/key\" --cacert \"$2/ca\" -H 'Content-Type: application/json' \
                       -d '{\"metadata\":{\"name\":\"'\"$1-$i\"'\"},\"data\":{\"a\":\"b\"}}' \
                       https://127.0.0.1:6443/api/v1/namespaces/default/configmaps) || exit 0; \
-                      version=$(printf %s \"$answer\" | sed -n 's/.*\"resourceVersion\":\"\\([0-9]*\\)\".*/\\1/p'); \
+                      version=$(printf %s \"$answer\" | sed -n 's/.*\"resourceVersion\": *\"\\([0-9]*\\)\".*/\\1/p'); \
                       echo \"${answer##* } $version $1-$i\"; done";
         credentials(&host);
         let mut writers: Vec<_> = (0..4)
