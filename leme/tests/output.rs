@@ -57,6 +57,23 @@ fn without_a_reader_a_command_ends_as_others_do() {
     assert_eq!((status.signal(), text(&stderr)), (Some(SIGPIPE), String::new()));
 }
 
+/// Red when the reason is looked for in the log only: nothing of it could be written there.
+#[test]
+fn why_a_cluster_does_not_start_is_told_when_its_log_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let dir = data.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    assert!(leme(&["image", "ls", "--data-dir", dir]).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/full", data.join("leme.log")).unwrap();
+    let words = ["up", "--no-node", "--listen", &listen, "--detach", "--data-dir", dir];
+    let Output { status, stderr, .. } = leme(&words).output().unwrap();
+    let why = text(&stderr);
+    assert_eq!(status.code(), Some(1), "{why}");
+    assert!(why.contains(&listen) && why.contains("--listen"), "{why}");
+}
+
 /// A request over plain TCP, which the server refuses and logs at `debug`.
 fn knock(server: &str) -> bool {
     let Ok(mut stream) = std::net::TcpStream::connect(server) else { return false };

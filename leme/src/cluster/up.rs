@@ -22,6 +22,8 @@ use crate::verbs::apply;
 
 /// What the last message of a start is about.
 pub const UP: &str = "cluster";
+/// Its state when there is none.
+pub const FAILED: &str = "failed";
 /// What several nodes on one machine cannot keep apart.
 const SHARED_NETWORK: &str = "all nodes of this machine have one network: on two of them, such pods cannot have the same port";
 /// How long nodes may take to become Ready.
@@ -29,6 +31,15 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs the command.
 pub async fn run(args: &UpArgs) -> Result<()> {
+    let outcome = run_until_told(args).await;
+    if let (true, Err(error)) = (args.detached, &outcome) {
+        // Whoever waits for the start hears it here: the log may be full.
+        View::Json.tell(UP, FAILED, &format!("{error:#}"));
+    }
+    outcome
+}
+
+async fn run_until_told(args: &UpArgs) -> Result<()> {
     if args.detached {
         nix::unistd::setsid().context("leave the terminal's session")?;
     }
