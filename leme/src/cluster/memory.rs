@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(5);
 /// What was freed is worth a trim from so many bytes on; of a large process, from a fifth of it on.
 const WORTH: u64 = 8 << 20;
+/// After so many looks at rest less is worth it: history goes bit by bit, and pages come free with the last of it.
+const LONG_REST: u32 = 12;
+const WORTH_AT_LENGTH: u64 = 1 << 20;
 /// A process that grows by no more than this between two looks rests.
 const REST: u64 = WORTH / 8;
 
@@ -41,6 +44,8 @@ struct Seen {
 struct Keeper {
     last: u64,
     least: u64,
+    /// Looks since the last trim or growth.
+    rested: u32,
 }
 
 impl Keeper {
@@ -48,11 +53,13 @@ impl Keeper {
         // Both hold the allocator's locks for some milliseconds, one after the other.
         let Ok(Some(now)) = tokio::task::spawn_blocking(seen).await else { return };
         self.least = self.least.min(now.free);
+        self.rested = if now.resident > self.last + REST { 0 } else { self.rested + 1 };
         if self.is_due(now) {
             if let Err(error) = tokio::task::spawn_blocking(leme_host::sys::trim_heap).await {
                 tracing::debug!(%error, "trim");
             }
             self.least = now.free;
+            self.rested = 0;
         }
         self.last = now.resident;
     }
@@ -60,7 +67,9 @@ impl Keeper {
     /// Whether much has been freed since the last trim, and the process has not grown since the last look. It need not
     /// have grown since the trim: what ages is freed long after it was allocated.
     fn is_due(&self, now: Seen) -> bool {
-        let freed = now.free >= self.least + (now.resident / 5).max(WORTH);
+        let long = self.rested >= LONG_REST;
+        let worth = if long { WORTH_AT_LENGTH } else { (now.resident / 5).max(WORTH) };
+        let freed = now.free >= self.least + worth;
         freed && now.resident <= self.last + REST
     }
 }
@@ -83,13 +92,15 @@ mod tests {
     #[test]
     fn a_process_is_trimmed_once_after_much_is_freed_and_it_rests() {
         let seen = |resident, free| Seen { resident: resident * MB, free: free * MB };
-        let mut keeper = Keeper { last: 100 * MB, least: 10 * MB };
+        let mut keeper = Keeper { last: 100 * MB, least: 10 * MB, rested: 0 };
         assert!(!keeper.is_due(seen(100, 29)), "less than a fifth");
         assert!(keeper.is_due(seen(100, 30)) && keeper.is_due(seen(90, 60)));
         assert!(!keeper.is_due(seen(110, 60)), "it grows");
         keeper.least = 60 * MB;
         assert!(!keeper.is_due(seen(50, 60)), "there is nothing more to be had");
-        keeper = Keeper { last: 10 * MB, least: 0 };
+        keeper.rested = LONG_REST;
+        assert!(!keeper.is_due(seen(50, 60)) && keeper.is_due(seen(50, 61)));
+        keeper = Keeper { last: 10 * MB, least: 0, rested: 0 };
         assert!(!keeper.is_due(seen(10, 7)) && keeper.is_due(seen(10, 8)));
     }
 
@@ -97,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn memory_comes_back_long_after_a_burst() {
         let before = seen().unwrap();
-        let mut keeper = Keeper { last: before.resident, least: before.free };
+        let mut keeper = Keeper { last: before.resident, least: before.free, rested: 0 };
         let mut burst: Vec<Vec<u8>> = (0..200_000).map(|_| vec![1; 500]).collect();
         let peak = seen().unwrap().resident;
         assert!(peak > before.resident + 80 * MB, "{before:?} {peak}");
