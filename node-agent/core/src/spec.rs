@@ -91,9 +91,13 @@ pub fn deletion_grace(pod: &Pod) -> Option<i64> {
     Some(pod.metadata.deletion_grace_period_seconds.unwrap_or_else(|| grace(pod)).max(0))
 }
 
-/// `spec.terminationGracePeriodSeconds`.
+/// `spec.terminationGracePeriodSeconds`; one below zero is taken for 1, as the API takes it.
 pub fn grace(pod: &Pod) -> i64 {
-    pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30).max(0)
+    match pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds) {
+        None => 30,
+        Some(seconds) if seconds < 0 => 1,
+        Some(seconds) => seconds,
+    }
 }
 
 /// `status.phase` in the API.
