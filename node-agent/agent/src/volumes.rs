@@ -14,6 +14,7 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use leme_host::mounts::unmount_quietly;
 use leme_host::removal::remove_tree;
 use leme_host::subpath::SubPath;
 use leme_node_core::config::{Built, Mounted};
@@ -257,6 +258,11 @@ pub fn unstage(pod: &Path, container: &str) -> anyhow::Result<()> {
 
 /// Removes a pod's volumes, with what is mounted there; what those mounts show stays.
 pub fn remove_volumes(pod: &Path) -> anyhow::Result<()> {
+    // These are mounts of ours, where nobody else can write; without them there is mostly none left to look for.
+    for volume in fs::read_dir(generated(pod)).into_iter().flatten().flatten() {
+        let path = volume.path();
+        unmount_quietly(&path).with_context(|| format!("unmount {}", path.display()))?;
+    }
     for name in [SUB_PATHS, VOLUMES] {
         remove_tree(&pod.join(name)).context("remove volumes")?;
     }
