@@ -1,7 +1,6 @@
-//! Tells the program which commit it is built of: the API server's `/version` names it. Leaves the symbols out of a release,
-//! since the profile's `strip` does not reach a package that has an optimisation level of its own.
+//! Tells the program which commit it is built of: the API server's `/version` names it. Has a release linked small.
 //!
-//! Knows: git, if it is there. Where it is not, the program says that it does not know.
+//! Knows: git, if it is there (where it is not, the program says that it does not know), and what linkers can do.
 
 #![allow(clippy::disallowed_macros, reason = "this is how a build script answers")]
 
@@ -13,10 +12,38 @@ fn git(arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
+/// The linker's options for a release. What is mapped of the program is most of its memory.
+fn linked_small() -> Vec<&'static str> {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
+    if !is("PROFILE", "release") {
+        return Vec::new();
+    }
+    // The profile's `strip` does not reach a package that has an optimisation level of its own.
+    let mut options = vec!["--strip-all"];
+    // The toolchain's own linker for this target, unless somebody has chosen another.
+    let chosen = std::env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("link"));
+    if is("TARGET", "x86_64-unknown-linux-gnu") && !chosen {
+        options.push("--icf=all");
+        // Of 2.36 and later, which read packed relocations.
+        if is("HOST", "x86_64-unknown-linux-gnu") && glibc().is_some_and(|found| found >= (2, 36)) {
+            options.push("-z,pack-relative-relocs");
+        }
+    }
+    options
+}
+
+/// The version of this machine's C library.
+fn glibc() -> Option<(u32, u32)> {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+}
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
-        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    for option in linked_small() {
+        println!("cargo::rustc-link-arg-bins=-Wl,{option}");
     }
     // Every commit and change of branch is noted here.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
