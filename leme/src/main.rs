@@ -55,7 +55,13 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Image(args) => verbs::image::run(&args.command).map(|()| ExitCode::SUCCESS),
         Command::Store(args) => verbs::store::run(&args.command).map(|()| ExitCode::SUCCESS),
         Command::Up(args) if args.detach => cluster::detach::run(&args).map(|()| ExitCode::SUCCESS),
-        other => runtime()?.block_on(dispatch(other)),
+        other => {
+            let runtime = runtime()?;
+            let outcome = runtime.block_on(dispatch(other));
+            // A read of the terminal that nobody waits for any more must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        }
     }
 }
 

@@ -63,8 +63,17 @@ impl DataDir {
     }
 
     /// Whether there is a data directory.
-    pub fn exists(root: &Path) -> bool {
-        root.join("VERSION").exists()
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn exists(root: &Path) -> Result<bool> {
+        let shown = root.display();
+        match root.join("VERSION").try_exists() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                bail!("{shown} may not be read: use sudo")
+            }
+            found => found.with_context(|| format!("look into {shown}")),
+        }
     }
 
     /// Takes the directory for this process.
@@ -262,7 +271,7 @@ mod tests {
         mount_bind(host.path(), &inside).unwrap();
         let left = data.clone().purge().unwrap_err().to_string();
         assert!(left.starts_with(&format!("{} is mounted inside", inside.display())), "{left}");
-        assert!(host.path().join("keep").exists() && DataDir::exists(root.path()));
+        assert!(host.path().join("keep").exists() && DataDir::exists(root.path()).unwrap());
         leme_host::removal::unmount_below(&inside).unwrap();
         data.clone().purge().unwrap();
         assert!(!root.path().exists() && host.path().join("keep").exists());

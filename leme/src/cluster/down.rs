@@ -15,7 +15,7 @@ const PATIENCE_SECONDS: i64 = 60;
 /// Runs the command.
 pub async fn run(args: &DownArgs) -> Result<()> {
     let shown = args.data_dir.display();
-    if !DataDir::exists(&args.data_dir) {
+    if !DataDir::exists(&args.data_dir)? {
         // Nothing there is what was asked for.
         ensure!(
             !args.data_dir.exists() || is_empty(&args.data_dir),

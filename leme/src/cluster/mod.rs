@@ -9,4 +9,5 @@ pub mod node;
 pub mod parts;
 pub mod plan;
 pub mod reach;
+mod sole;
 pub mod up;

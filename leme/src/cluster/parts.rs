@@ -32,7 +32,8 @@ use crate::cluster::node::{
     self, Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight,
     remove_node, remove_run, stop_containers,
 };
-use crate::cluster::plan::Plan;
+use crate::cluster::plan::{self, Plan};
+use crate::cluster::sole::Sole;
 
 /// Domain of the cluster's DNS.
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -58,6 +59,7 @@ pub struct Cluster {
     controllers: CancellationToken,
     agents: CancellationToken,
     tasks: Mutex<Tasks>,
+    _sole: Option<Sole>,
 }
 
 /// What the build script found out.
@@ -73,6 +75,7 @@ type Tasks = JoinSet<(&'static str, Result<()>)>;
 impl Cluster {
     /// Starts everything, or nothing: what was started is stopped again when a later part fails.
     pub async fn start(plan: Plan, data: &DataDir) -> Result<Cluster> {
+        let sole = if plan.nodes > 0 { Some(Sole::claim()?) } else { None };
         if plan.nodes > 0 {
             preflight().await?;
         }
@@ -80,7 +83,7 @@ impl Cluster {
         let server = Server::start(ServerConfig {
             service_cidr: SERVICE_CIDR,
             route_domain: ROUTE_DOMAIN.to_owned(),
-            advertise: advertise(&plan),
+            advertise: plan.advertised(),
             build: BUILD,
             ..ServerConfig::new(plan.listen, data.pki(), store)
         })
@@ -98,6 +101,7 @@ impl Cluster {
             controllers: CancellationToken::new(),
             agents: CancellationToken::new(),
             tasks: Mutex::new(JoinSet::new()),
+            _sole: sole,
             server,
         };
         match cluster.start_parts(&plan, data).await {
@@ -114,7 +118,7 @@ impl Cluster {
 
     async fn start_parts(&mut self, plan: &Plan, data: &DataDir) -> Result<()> {
         let address = self.server.addresses().first().copied().unwrap_or(plan.listen);
-        let url = format!("https://{address}");
+        let url = format!("https://{}", plan::dialled(address));
         let pki = self.server.pki();
         kubeconfig::write(pki, &url, &data.kubeconfig())?;
         let keeping = kubeconfig::keep(Arc::clone(pki), url, data.kubeconfig());
@@ -388,10 +392,4 @@ fn router_listener(plan: &Plan) -> Result<std::net::TcpListener> {
             .or_else(|_| bind(SocketAddr::new(ip, 8080)))
             .context("ports 80 and 8080 are both taken: choose another with --router-listen"),
     }
-}
-
-/// Names and addresses by which clients may call the API server.
-fn advertise(plan: &Plan) -> Vec<String> {
-    let listen = plan.listen.ip();
-    if listen.is_unspecified() { Vec::new() } else { vec![listen.to_string()] }
 }

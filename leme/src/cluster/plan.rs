@@ -1,13 +1,13 @@
 //! What a cluster is to be made of: the command line of `leme up`, read and checked before anything is started.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use leme_agent::Policy;
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::UpArgs;
-use crate::cluster::node::MAX_NODES;
+use crate::cluster::node::{MAX_NODES, gateway};
 
 /// What a cluster is to be made of.
 #[derive(Debug)]
@@ -64,6 +64,47 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Addresses by which clients may call the API server, the one for pods first.
+    pub fn advertised(&self) -> Vec<String> {
+        let listen = self.listen.ip();
+        if !listen.is_unspecified() {
+            return vec![listen.to_string()];
+        }
+        let mut addresses = of_this_machine();
+        if self.nodes > 0 {
+            // Where there is no other, pods find the server at their own gateway.
+            addresses.push(gateway(0).into());
+        }
+        addresses.iter().map(IpAddr::to_string).collect()
+    }
+}
+
+/// The address that is called on the machine itself to reach who listens there.
+pub fn dialled(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// The machine's addresses that others may call; none when they cannot be told.
+fn of_this_machine() -> Vec<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let addresses = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    });
+    let usable = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    };
+    addresses.filter(usable).collect()
+}
+
 fn etcd(args: &UpArgs) -> Result<Option<EtcdConfig>> {
     if args.etcd_servers.is_empty() {
         return Ok(None);
@@ -79,4 +120,21 @@ fn etcd(args: &UpArgs) -> Result<Option<EtcdConfig>> {
         config.password = Some(password);
     }
     Ok(Some(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Red when what is listened on is what is called: nobody has the address 0.0.0.0, and no certificate names it.
+    #[test]
+    fn who_listens_everywhere_is_called_on_the_loopback() {
+        for (listen, call) in [
+            ("0.0.0.0:6443", "127.0.0.1:6443"),
+            ("[::]:1", "[::1]:1"),
+            ("192.0.2.5:6443", "192.0.2.5:6443"),
+        ] {
+            assert_eq!(dialled(listen.parse().unwrap()), call.parse().unwrap(), "{listen}");
+        }
+    }
 }

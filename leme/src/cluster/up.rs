@@ -69,7 +69,7 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
             }
         }
         Ok(false) => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => Err(error.context("the cluster was stopped again")),
     };
     if view == View::Live {
         say::note("stopping");
@@ -106,26 +106,32 @@ fn stop_hint(args: &UpArgs) -> String {
     }
 }
 
-/// SIGINT and SIGTERM, listened for from the beginning: the default of both would leave half a cluster behind.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
+/// The signals that end a cluster, listened for from the beginning: their default would leave half of one behind.
+struct Stop(Vec<Signal>);
 
 impl Stop {
     fn listen() -> Result<Stop> {
-        let interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-        let terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        Ok(Stop { interrupt, terminate })
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
+        // Who was started to outlive the terminal, by nohup, does.
+        if !ignores_hangup(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+            kinds.push(SignalKind::hangup());
+        }
+        let listened: std::io::Result<Vec<Signal>> = kinds.into_iter().map(signal).collect();
+        listened.map(Stop).context("listen for signals")
     }
 
-    /// Returns at the next of either.
+    /// Returns at the next of them.
     async fn told(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+        let told = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures::future::select_all(told).await;
     }
+}
+
+/// Whether SIGHUP is ignored, by what `/proc/self/status` says.
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 
 async fn bring_up(

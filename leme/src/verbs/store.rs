@@ -81,7 +81,7 @@ fn named(file: Option<&Path>, data_dir: &Path) -> Result<(PathBuf, Option<Lock>)
     match file {
         Some(file) => Ok((file.to_owned(), None)),
         None => {
-            if !DataDir::exists(data_dir) {
+            if !DataDir::exists(data_dir)? {
                 bail!(
                     "{} is no data directory of leme: name another --data-dir",
                     data_dir.display()
