@@ -57,9 +57,12 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Up(args) if args.detach => cluster::detach::run(&args).map(|()| ExitCode::SUCCESS),
         other => {
             let runtime = runtime()?;
+            let reads = matches!(other, Command::Exec(_) | Command::Attach(_));
             let outcome = runtime.block_on(dispatch(other));
-            // A read of the terminal that nobody waits for any more must not hold up the end.
-            runtime.shutdown_background();
+            // Nobody waits for the terminal any more. `up` does wait, for its store to be closed.
+            if reads {
+                runtime.shutdown_background();
+            }
             outcome
         }
     }

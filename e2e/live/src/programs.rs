@@ -94,6 +94,11 @@ impl Program {
         self.spawn_piped(Stdio::null())
     }
 
+    /// Starts it with a standard input that nobody writes to, open as long as the child is held; the caller ends it.
+    pub fn spawn_open(mut self) -> Child {
+        self.spawn_piped(Stdio::piped())
+    }
+
     fn spawn_piped(&mut self, stdin: Stdio) -> Child {
         let command = self.0.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.0))

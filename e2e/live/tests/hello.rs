@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use leme_live::{Host, until};
+use leme_live::{Host, leme, until};
 
 fn url(output: &str) -> String {
     output.lines().find(|line| line.starts_with("http://")).expect("a URL").to_owned()
@@ -40,6 +40,12 @@ fn the_sample_is_served_and_resumes() {
 
     let again = host.up("").fails(1);
     assert!(again.contains("is in use by leme"), "{again}");
+    // Red when another cluster may start beside: it takes the bridge for its own, and away with it.
+    let other = host.folder().join("other").display().to_string();
+    let beside = format!("up --data-dir {other} --listen 127.0.0.1:7443");
+    let refused = host.program(leme()).words(&beside).run().fails(1);
+    assert!(refused.contains("another cluster has its nodes in this network"), "{refused}");
+    assert_eq!(pods_that_answer(&host, &url), names);
 
     let uid = host.kubectl("get pods -n hello -o jsonpath={.items[0].metadata.uid}").run().ok();
     let cgroups = host.cgroups_of_pod(&uid);

@@ -157,6 +157,11 @@ fn pods_are_waited_for_spoken_to_and_scaled() {
     let echoed = host.leme(&format!("exec -i {pod}")).words("-- cat").run_with("aye\n").ok();
     assert_eq!(echoed, "aye\n");
     host.leme(&format!("exec {pod}")).words("-- sh -c").arg("exit 9").run().fails(9);
+    // Red when the end waits for the read of a standard input that says nothing any more.
+    let exec = host.leme(&format!("exec -i {pod}")).words("-- sh -c").arg("exit 7");
+    let mut exec = exec.spawn_open();
+    until("the end of a command", || exec.try_wait().unwrap().is_some());
+    assert_eq!(exec.wait().unwrap().code(), Some(7));
     let described = host.leme(&format!("describe pod {pod}")).run().ok();
     assert!(described.contains("Started"), "its events are told: {described}");
 
