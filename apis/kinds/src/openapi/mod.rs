@@ -1,10 +1,13 @@
-//! The OpenAPI v3 documents, one per group and version, made from the rows and the field table.
+//! The OpenAPI documents, of version 3 one per group and version, made from the rows and the field table.
 //!
 //! Knows: what clients read in them: types with their merge keys, operations with their kinds and parameters. Refuses to
 //! know: how the documents are served and cached.
 
 mod paths;
 mod schemas;
+mod v2;
+
+pub use v2::v2_document;
 
 use serde_json::{Value, json};
 
