@@ -1,10 +1,10 @@
 //! From the command line's flags to a client and a namespace.
 
-use std::io::ErrorKind;
+use std::io::ErrorKind::PermissionDenied;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::api::Api;
 use crate::args::ConnectArgs;
@@ -25,10 +25,12 @@ pub async fn connect(args: &ConnectArgs) -> Result<Api> {
 /// Connects with a kubeconfig.
 pub async fn connect_with(path: &Path) -> Result<Api> {
     let shown = path.display();
-    if std::fs::File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
-        bail!("{shown} may not be read: use sudo, or name a kubeconfig of your own");
-    }
-    let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("read {shown}"))?;
+    let kubeconfig = match Kubeconfig::read_from(path) {
+        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == PermissionDenied => {
+            bail!("{shown} may not be read: use sudo, or name a kubeconfig of your own")
+        }
+        read => read.with_context(|| format!("read {shown}"))?,
+    };
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("use {shown}"))?;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::{self, Answer};
 use crate::body::Body;
 use crate::discovery::etag;
+use crate::gzip;
 use crate::query::Query;
 
 struct Document {
@@ -40,7 +41,7 @@ impl Document {
         let known = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == self.etag);
         let mut answer = if known {
             answer::with_body(304, "application/json", Body::empty())
-        } else if takes_gzip(headers) {
+        } else if gzip::accepted(headers) {
             let mut answer = answer::json(200, self.gzip.clone());
             answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             answer
@@ -103,15 +104,6 @@ pub(crate) fn document(headers: &HeaderMap, path: &str, query: &Query) -> Result
         answer.headers_mut().insert(header::CACHE_CONTROL, forever);
     }
     Ok(answer)
-}
-
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|one| one.trim() == "gzip")
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::answer::{self, Answer};
 use crate::body::Body;
+use crate::protobuf::put_bytes;
 
 /// The media type of the protobuf form. Clients ask for it with an `@`, which is no media type that Go's own parser takes,
 /// so the answer has the later spelling.
@@ -38,40 +39,30 @@ pub(crate) fn document(headers: &HeaderMap) -> Answer {
 struct Message(Vec<u8>);
 
 impl Message {
-    fn varint(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.0.push(number as u8);
-    }
-
-    fn bytes(mut self, field: u64, bytes: &[u8]) -> Message {
-        self.varint(field << 3 | 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
+    fn bytes(mut self, field: u32, bytes: &[u8]) -> Message {
+        put_bytes(&mut self.0, field, bytes);
         self
     }
 
     /// A member that is a text, if it is there.
-    fn text(self, field: u64, of: &Value, name: &str) -> Message {
+    fn text(self, field: u32, of: &Value, name: &str) -> Message {
         match of[name].as_str() {
             Some(text) => self.bytes(field, text.as_bytes()),
             None => self,
         }
     }
 
-    fn texts(self, field: u64, of: &Value, name: &str) -> Message {
+    fn texts(self, field: u32, of: &Value, name: &str) -> Message {
         let texts = of[name].as_array().into_iter().flatten().filter_map(Value::as_str);
         texts.fold(self, |message, text| message.bytes(field, text.as_bytes()))
     }
 
-    fn message(self, field: u64, message: Message) -> Message {
+    fn message(self, field: u32, message: Message) -> Message {
         self.bytes(field, &message.0)
     }
 
     /// A member that is an object, if it is there.
-    fn member(self, field: u64, of: &Value, name: &str, write: fn(&Value) -> Message) -> Message {
+    fn member(self, field: u32, of: &Value, name: &str, write: fn(&Value) -> Message) -> Message {
         match of.get(name) {
             Some(value) => self.message(field, write(value)),
             None => self,
@@ -79,14 +70,14 @@ impl Message {
     }
 
     /// Each member of an object with its name.
-    fn named(self, field: u64, of: &Value, write: fn(&Value) -> Message) -> Message {
+    fn named(self, field: u32, of: &Value, write: fn(&Value) -> Message) -> Message {
         let members = of.as_object().into_iter().flat_map(Map::iter);
         members
             .fold(self, |message, (name, value)| message.message(field, named(name, write(value))))
     }
 
     /// The members whose names begin with `x-`, as text that is YAML.
-    fn extensions(self, field: u64, of: &Value) -> Message {
+    fn extensions(self, field: u32, of: &Value) -> Message {
         let members = of.as_object().into_iter().flat_map(Map::iter);
         members
             .filter(|(name, _)| name.starts_with("x-"))

@@ -134,11 +134,6 @@ pub async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
     futures::future::join_all(stops).await.into_iter().flatten().collect()
 }
 
-/// The node's own address in the pod network.
-pub fn gateway(index: u32) -> Ipv4Addr {
-    Ipv4Addr::new(10, 244, u8::try_from(index).unwrap_or(u8::MAX), 1)
-}
-
 /// The configuration of a node, which depends on nothing but its number and the data directory.
 pub fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodNetworkConfig) {
     let name = format!("leme-{index}");

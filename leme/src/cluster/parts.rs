@@ -75,15 +75,16 @@ type Tasks = JoinSet<(&'static str, Result<()>)>;
 impl Cluster {
     /// Starts everything, or nothing: what was started is stopped again when a later part fails.
     pub async fn start(plan: Plan, data: &DataDir) -> Result<Cluster> {
-        let sole = if plan.nodes > 0 { Some(Sole::claim()?) } else { None };
+        let mut sole = None;
         if plan.nodes > 0 {
+            sole = Some(Sole::claim()?);
             preflight().await?;
         }
         let store = open_store(&plan, data).await?;
         let server = Server::start(ServerConfig {
             service_cidr: SERVICE_CIDR,
             route_domain: ROUTE_DOMAIN.to_owned(),
-            advertise: plan.advertised(),
+            advertise: plan.advertised(node_configs(0, data).2.gateway()),
             build: BUILD,
             ..ServerConfig::new(plan.listen, data.pki(), store)
         })

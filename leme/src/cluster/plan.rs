@@ -7,7 +7,7 @@ use leme_agent::Policy;
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::UpArgs;
-use crate::cluster::node::{MAX_NODES, gateway};
+use crate::cluster::node::MAX_NODES;
 
 /// What a cluster is to be made of.
 #[derive(Debug)]
@@ -62,19 +62,18 @@ impl Plan {
             etcd: etcd(args)?,
         })
     }
-}
 
-impl Plan {
-    /// Addresses by which clients may call the API server, the one for pods first.
-    pub fn advertised(&self) -> Vec<String> {
+    /// Addresses by which clients may call the API server, the one for pods first; `gateway` is
+    /// where the pods of the first node find the machine.
+    pub fn advertised(&self, gateway: Ipv4Addr) -> Vec<String> {
         let listen = self.listen.ip();
         if !listen.is_unspecified() {
             return vec![listen.to_string()];
         }
         let mut addresses = of_this_machine();
         if self.nodes > 0 {
-            // Where there is no other, pods find the server at their own gateway.
-            addresses.push(gateway(0).into());
+            // Where there is no other, pods find the server there.
+            addresses.push(gateway.into());
         }
         addresses.iter().map(IpAddr::to_string).collect()
     }

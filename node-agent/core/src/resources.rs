@@ -80,11 +80,11 @@ pub fn qos(pod: &Pod) -> Qos {
 /// Limits of one container; `node_memory` is the node's capacity in bytes.
 pub fn of_container(pod: &Pod, container: &Container, node_memory: i64) -> Resources {
     let cpu_request = asked(container, "cpu", milli);
-    let cpu_limit = amount(limits(container), "cpu", milli);
+    let (cpu_quota, cpu_period) = bandwidth(amount(limits(container), "cpu", milli));
     Resources {
         cpu_shares: u64::try_from(cpu_request * 1024 / 1000).unwrap_or(0).clamp(2, 262_144),
-        cpu_quota: quota(cpu_limit),
-        cpu_period: if cpu_limit > 0 { PERIOD } else { 0 },
+        cpu_quota,
+        cpu_period,
         memory_limit: amount(limits(container), "memory", units),
         oom_score_adj: oom_score(qos(pod), asked(container, "memory", units), node_memory),
     }
@@ -93,10 +93,10 @@ pub fn of_container(pod: &Pod, container: &Container, node_memory: i64) -> Resou
 /// Limits of a pod as a whole, where a container cannot lift them: of each kind what all containers may use together, zero
 /// unless each has a limit.
 pub fn of_pod(pod: &Pod) -> Resources {
-    let cpu_limit = together(pod, "cpu", milli).unwrap_or(0);
+    let (cpu_quota, cpu_period) = bandwidth(together(pod, "cpu", milli).unwrap_or(0));
     Resources {
-        cpu_quota: quota(cpu_limit),
-        cpu_period: if cpu_limit > 0 { PERIOD } else { 0 },
+        cpu_quota,
+        cpu_period,
         memory_limit: memory_limit(pod).unwrap_or(0),
         ..Resources::default()
     }
@@ -121,9 +121,9 @@ fn together(pod: &Pod, what: &str, read: fn(&Quantity) -> Option<i64>) -> Option
     Some(at_once.max(in_turn)).filter(|total| *total > 0)
 }
 
-/// Microseconds of CPU in a period, of a limit in thousandths; zero for no limit.
-fn quota(limit: i64) -> i64 {
-    if limit > 0 { limit.saturating_mul(100).max(1_000) } else { 0 }
+/// Microseconds of CPU, and of the period they are for, of a limit in thousandths; zeros for no limit.
+fn bandwidth(limit: i64) -> (i64, u64) {
+    if limit > 0 { (limit.saturating_mul(100).max(1_000), PERIOD) } else { (0, 0) }
 }
 
 /// Guaranteed pods go last, best effort ones first; between them the one that asked for less memory.

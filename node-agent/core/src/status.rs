@@ -287,7 +287,6 @@ fn shown(slot: &Slot) -> Option<&Running> {
     }
 }
 
-/// A container's state; with it the id and image of the current container.
 /// The container that a status is about.
 #[derive(Default)]
 struct Shown {
@@ -308,6 +307,7 @@ impl Shown {
     }
 }
 
+/// A container's state; with it the current container, if there is one.
 fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Option<Shown>) {
     let waiting = |reason: &str, message: &str| ContainerState {
         waiting: Some(ContainerStateWaiting {

@@ -2,6 +2,8 @@
 //!
 //! Knows: the cgroup file systems. Refuses to know: limits (the OCI spec carries them to the runtime).
 
+mod tree;
+
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,8 +13,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
-
-mod tree;
 
 use tree::{read_in, subdirectories, walk};
 
@@ -234,11 +234,10 @@ impl Cgroup {
 
     /// Names of the cgroups right below this one, in any tree.
     pub fn children(&self) -> Vec<String> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut names: Vec<String> = self
             .directories()
             .iter()
-            .filter_map(|directory| rustix::fs::open(directory, flags, Mode::empty()).ok())
+            .filter_map(|directory| tree::open(directory).ok())
             .flat_map(|directory| subdirectories(&directory).unwrap_or_default())
             .map(|name| name.to_string_lossy().into_owned())
             .collect();
@@ -315,8 +314,7 @@ fn set_frozen(directory: &Path, frozen: bool) {
         }
     };
     if frozen {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let _ = rustix::fs::open(directory, flags, Mode::empty()).map(|own| set(&own));
+        let _ = tree::open(directory).map(|own| set(&own));
     } else {
         let _ = walk(directory, set, |_, _| Ok(()));
     }

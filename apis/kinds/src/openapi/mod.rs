@@ -30,10 +30,15 @@ pub fn v3_document(group: &str, version: &str) -> Value {
         KINDS.iter().filter(|kind| kind.group == group && kind.version == version).collect();
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.33.0"},
+        "info": info(),
         "paths": paths::paths(&rows),
         "components": {"schemas": schemas::schemas(&rows)},
     })
+}
+
+/// Whose documents they are.
+fn info() -> Value {
+    json!({"title": "Kubernetes", "version": "v1.33.0"})
 }
 
 /// Where the resources of a group and version are served.

@@ -1,33 +1,23 @@
 //! The OpenAPI v2 document: the same types in the words of the version before.
 //!
-//! Knows: what the two versions write differently. Refuses to know: what there is (the documents of version 3 say that).
+//! Knows: what the two versions write differently. Refuses to know: what types there are.
 //!
 //! There are no paths in it: a kubectl that finds operations there asks for CustomResourceDefinitions when it does not find a
 //! kind, and takes their absence for its answer.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{v3_document, v3_index};
+use super::{info, schemas};
+use crate::{KINDS, Kind};
 
 /// One document of all groups. Making it costs milliseconds: keep it.
 pub fn v2_document() -> Value {
-    let mut definitions = Map::new();
-    for path in v3_index() {
-        let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
-            ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
-            [_, version] => (String::new(), (*version).to_owned()),
-            _ => continue,
-        };
-        let mut document = v3_document(&group, &version);
-        let found = document["components"]["schemas"].as_object_mut().map(std::mem::take);
-        let found = found.unwrap_or_default().into_iter();
-        definitions.extend(found.map(|(name, found)| (name, schema(found))));
-    }
+    let rows: Vec<&Kind> = KINDS.iter().collect();
     json!({
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "v1.33.0"},
+        "info": info(),
         "paths": {},
-        "definitions": definitions,
+        "definitions": schema(schemas::schemas(&rows)),
     })
 }
 

@@ -225,7 +225,7 @@ fn put_number(out: &mut Vec<u8>, number: u32, value: i64) {
     put_varint(out, value.cast_unsigned());
 }
 
-fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

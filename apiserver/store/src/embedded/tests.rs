@@ -92,11 +92,17 @@ async fn history_is_bounded() {
     assert!(records <= 25, "{records} records are left");
 }
 
-#[tokio::test]
-async fn history_grows_old() {
-    let (_dir, path) = temp();
+/// A store whose history grows old at once.
+fn forgetful() -> (tempfile::TempDir, EmbeddedStore) {
+    let (dir, path) = temp();
     let history = History { age: Duration::from_millis(40), revisions: u64::MAX };
     let store = EmbeddedStore::open_with(&path, Options { history, ..Options::default() }).unwrap();
+    (dir, store)
+}
+
+#[tokio::test]
+async fn history_grows_old() {
+    let (_dir, store) = forgetful();
     let first = put(&store, "/registry/a", "0", Expect::Absent).await;
     let mut last = first;
     for i in 0..500 {
@@ -113,9 +119,7 @@ async fn history_grows_old() {
 /// Red when history ages by writes only: what was deleted last stays in the file and in memory for ever.
 #[tokio::test]
 async fn history_grows_old_when_nobody_writes() {
-    let (_dir, path) = temp();
-    let history = History { age: Duration::from_millis(40), revisions: u64::MAX };
-    let store = EmbeddedStore::open_with(&path, Options { history, ..Options::default() }).unwrap();
+    let (_dir, store) = forgetful();
     let first = put(&store, "/registry/a", "0", Expect::Absent).await;
     let Outcome::Done(last) = store.delete("/registry/a", first).await.unwrap() else { panic!() };
     let forgotten = async {

@@ -3,7 +3,8 @@
 //! Knows: the fields, the safe sysctls, upstream's words. Refuses to know: what a profile says.
 
 use k8s_openapi::api::core::v1::{
-    AppArmorProfile, Capabilities, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext,
+    AppArmorProfile, Capabilities, PodSecurityContext, PodSpec, SELinuxOptions, SeccompProfile,
+    SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -70,8 +71,7 @@ pub(super) fn of_pod(context: &PodSecurityContext, spec: &PodSpec, policy: &Poli
     for name in sysctls.iter().flatten().map(|sysctl| sysctl.name.as_str()) {
         sysctl(name, own_network, policy)?;
     }
-    let labelled = policy.selinux && se_linux_options.is_some();
-    unless(labelled, &format!("{at}.seLinuxOptions"), NO_SELINUX)?;
+    se_linux(se_linux_options.as_ref(), at, policy)?;
     unless(windows_options.is_some(), &format!("{at}.windowsOptions"), NO_WINDOWS)
 }
 
@@ -100,13 +100,16 @@ pub(super) fn of_container(context: &SecurityContext, at: &str, policy: &Policy)
     }
     let masked = proc_mount.as_deref().is_none_or(|mount| matches!(mount, "" | "Default"));
     unless(!masked, &format!("{at}.procMount"), "it is safe in user namespaces only")?;
-    let labelled = policy.selinux && se_linux_options.is_some();
-    unless(labelled, &format!("{at}.seLinuxOptions"), NO_SELINUX)?;
+    se_linux(se_linux_options.as_ref(), &at, policy)?;
     unless(windows_options.is_some(), &format!("{at}.windowsOptions"), NO_WINDOWS)
 }
 
-const NO_SELINUX: &str = "processes are not labelled";
 const NO_WINDOWS: &str = "this node runs Linux";
+
+fn se_linux(options: Option<&SELinuxOptions>, at: &str, policy: &Policy) -> Verdict {
+    let asked = policy.selinux && options.is_some();
+    unless(asked, &format!("{at}.seLinuxOptions"), "processes are not labelled")
+}
 
 fn app_armor(profile: Option<&AppArmorProfile>, at: &str) -> Verdict {
     let Some(AppArmorProfile { localhost_profile: _, type_ }) = profile else { return Ok(()) };

@@ -11,6 +11,14 @@ use std::path::Path;
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
+const FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A cgroup's directory.
+pub(super) fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(path, FLAGS, Mode::empty())
+}
+
 /// Directories right below a cgroup's.
 pub(super) fn subdirectories(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
@@ -32,9 +40,7 @@ pub(super) fn walk(
     mut enter: impl FnMut(&OwnedFd),
     mut leave: impl FnMut(&OwnedFd, &CStr) -> io::Result<()>,
 ) -> io::Result<()> {
-    const FLAGS: OFlags =
-        OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-    let mut at = match rustix::fs::open(top, FLAGS, Mode::empty()) {
+    let mut at = match open(top) {
         Err(Errno::NOENT) => return Ok(()),
         opened => opened?,
     };
