@@ -2,21 +2,36 @@
 //!
 //! Refuses to know: parameters.
 
+use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+use std::num::ParseIntError;
+
 /// A boolean that is given: anything but `0` and `false` is true, also nothing.
 pub fn flag(value: &str) -> bool {
     value != "0" && !value.eq_ignore_ascii_case("false")
 }
 
 /// A whole number.
+///
+/// # Errors
+/// When it is none, in Go's words.
 pub fn int(value: &str) -> Result<i64, String> {
-    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-    value.parse().map_err(|error: std::num::ParseIntError| {
-        let why = match error.kind() {
-            PosOverflow | NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        format!("strconv.ParseInt: parsing {value:?}: {why}")
-    })
+    value.parse().map_err(|error| refused("ParseInt", value, &error))
+}
+
+/// A whole number that is not negative.
+///
+/// # Errors
+/// As [`int`].
+pub fn uint(value: &str) -> Result<u64, String> {
+    value.parse().map_err(|error| refused("ParseUint", value, &error))
+}
+
+fn refused(function: &str, value: &str, error: &ParseIntError) -> String {
+    let why = match error.kind() {
+        PosOverflow | NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {value:?}: {why}")
 }
 
 #[cfg(test)]

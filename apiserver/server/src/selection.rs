@@ -4,7 +4,7 @@
 
 use leme_kinds::Kind;
 use leme_meta::selector::{FieldSelector, LabelSelector};
-use leme_meta::{FieldError, Path, Status};
+use leme_meta::{FieldError, Path, Status, query};
 use leme_store::cache::Cached;
 
 use crate::request::ResourceRequest;
@@ -175,11 +175,7 @@ impl Version {
 
 /// The number of a resourceVersion. The 422 is the storage's upstream: it names no kind.
 fn revision(text: &str) -> Result<u64, Status> {
-    use std::num::IntErrorKind::PosOverflow;
-    text.parse().map_err(|error: std::num::ParseIntError| {
-        let why =
-            if *error.kind() == PosOverflow { "value out of range" } else { "invalid syntax" };
-        let detail = format!("strconv.ParseUint: parsing {text:?}: {why}");
+    query::uint(text).map_err(|detail| {
         let error = FieldError::invalid(&Path::new("resourceVersion"), text, &detail);
         Status::new(422, "Invalid", error.to_string())
     })
