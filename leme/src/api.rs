@@ -103,7 +103,8 @@ pub fn path(
     };
     let namespace =
         namespace.filter(|_| kind.namespaced()).map(|namespace| ["namespaces", namespace]);
-    for part in namespace.into_iter().flatten().chain([kind.plural]).chain(name).chain(subresource)
+    for part in
+        namespace.into_iter().flatten().chain([&*kind.plural]).chain(name).chain(subresource)
     {
         path.push('/');
         path.push_str(part);
@@ -183,7 +184,7 @@ impl Api {
         };
         for item in &mut items {
             if item.get("kind").is_none() {
-                item["kind"] = kind.kind.into();
+                item["kind"] = (*kind.kind).into();
                 item["apiVersion"] = kind.api_version().into();
             }
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt;
-use leme_kinds::Kind;
+use leme_kinds::{Kind, Name};
 use leme_meta::Object;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,10 +18,10 @@ use crate::api::{self, Api, ApiError, JSON};
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// A kind, whatever its version: group and plural.
-type Which = (&'static str, &'static str);
+type Which = (Name, Name);
 
 fn which(kind: &Kind) -> Which {
-    (kind.group, kind.plural)
+    (kind.group.clone(), kind.plural.clone())
 }
 
 /// Kind, namespace and name.
@@ -86,8 +86,8 @@ impl Picture {
     }
 
     /// Everything that the server does not show: the plural, and why.
-    pub fn all_refused(&self) -> impl Iterator<Item = (&'static str, &ApiError)> {
-        self.refused.iter().map(|((_, plural), why)| (*plural, why))
+    pub fn all_refused(&self) -> impl Iterator<Item = (&str, &ApiError)> {
+        self.refused.iter().map(|((_, plural), why)| (&**plural, why))
     }
 
     /// One object; the namespace does not matter for a kind without.
@@ -98,7 +98,8 @@ impl Picture {
 
     /// All objects of a kind, by its group and plural.
     pub fn all(&self, group: &str, plural: &str) -> impl Iterator<Item = &Object> {
-        let matching = move |((known, _, _), _): &(&Key, &Object)| *known == (group, plural);
+        let matching =
+            move |((known, _, _), _): &(&Key, &Object)| known.0 == group && known.1 == plural;
         self.objects.iter().filter(matching).map(|(_, object)| object)
     }
 
@@ -140,8 +141,11 @@ impl Picture {
 #[cfg(test)]
 impl Picture {
     /// A picture of these objects, each with its kind's group and plural, that never changes.
-    pub fn still(objects: impl IntoIterator<Item = (Which, serde_json::Value)>) -> Picture {
-        let keyed = objects.into_iter().map(|(which, value)| {
+    pub fn still(
+        objects: impl IntoIterator<Item = ((&'static str, &'static str), serde_json::Value)>,
+    ) -> Picture {
+        let keyed = objects.into_iter().map(|((group, plural), value)| {
+            let which = (group.into(), plural.into());
             let object = Object(value);
             ((which, object.namespace().to_owned(), object.name().to_owned()), object)
         });

@@ -67,7 +67,7 @@ pub fn kinds_for(kinds: impl IntoIterator<Item = &'static Kind>) -> Vec<&'static
         .iter()
         .filter_map(|(group, version, plural)| leme_kinds::by_resource(group, version, plural));
     let mut all: Vec<&'static Kind> = Vec::new();
-    for kind in looked_at.chain(kinds) {
+    for kind in looked_at.map(|kind| &**kind).chain(kinds) {
         if !all.iter().any(|known| std::ptr::eq(*known, kind)) {
             all.push(kind);
         }

@@ -1,7 +1,7 @@
 //! What a command is about: `KIND NAME..`, `KIND/NAME..`, `KIND,KIND`, and `all`.
 
 use anyhow::{Result, bail, ensure};
-use leme_kinds::{KINDS, Kind};
+use leme_kinds::{Kind, builtin};
 
 /// Kinds, with names or without: without, all objects of the kind are meant.
 #[derive(Debug)]
@@ -58,8 +58,10 @@ pub fn parse_named(words: &[String]) -> Result<Vec<(&'static Kind, String)>> {
 }
 
 fn kinds_of(word: &str) -> Result<Vec<&'static Kind>> {
-    let category: Vec<&'static Kind> =
-        KINDS.iter().filter(|row| row.categories.contains(&word)).collect();
+    let category: Vec<&'static Kind> = builtin()
+        .map(|row| &**row)
+        .filter(|row| row.categories.iter().any(|category| category == word))
+        .collect();
     if category.is_empty() { Ok(vec![kind(word)?]) } else { Ok(category) }
 }
 
@@ -82,7 +84,7 @@ mod tests {
         let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let shown = |target: Target| match target.name {
             Some(name) => format!("{}/{name}", target.kind.plural),
-            None => target.kind.plural.to_owned(),
+            None => target.kind.plural.to_string(),
         };
         match parse(&words) {
             Ok(targets) => targets.into_iter().map(shown).collect::<Vec<_>>().join(" "),

@@ -3,7 +3,8 @@
 //!
 //! Knows: where the facts stand in those documents, which types are wanted, the text form of the table. Copies names and
 //! properties of fields, never descriptions. Kubernetes types come from the Kubernetes document; the OpenShift document
-//! adds its own types, and the defaults, which the other leaves out.
+//! adds its own types. What Go writes for a field that is not set is the `types.go` files' to say (`numbers`), defaults
+//! besides that the OpenShift document's: the other leaves both out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,58 +12,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
-use crate::{numbers, root};
+use crate::numbers::{self, Structs};
+use crate::packages::PACKAGES;
+use crate::root;
 
 const TABLE: &str = "apis/kinds/src/fields.txt";
 const NUMBERS: &str = "apiserver/server/src/protobuf/numbers.txt";
 const USAGE: &str =
-    "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json | codegen --protobuf DIR";
-
-/// Short names of the packages in the table.
-pub(crate) const PREFIXES: &[(&str, &str)] = &[
-    ("c", "io.k8s.api.core.v1."),
-    ("m", "io.k8s.apimachinery.pkg.apis.meta.v1."),
-    ("as", "io.k8s.api.autoscaling.v1."),
-    ("co", "io.k8s.api.coordination.v1."),
-    ("di", "io.k8s.api.discovery.v1."),
-    ("po", "io.k8s.api.policy.v1."),
-    ("oa", "com.github.openshift.api.apps.v1."),
-    ("ob", "com.github.openshift.api.build.v1."),
-    ("oi", "com.github.openshift.api.image.v1."),
-    ("or", "com.github.openshift.api.route.v1."),
-];
-
-/// The types that are wanted; what they mention comes with them.
-const ROOTS: &[(&str, &[&str])] = &[
-    (
-        "c",
-        &[
-            "Binding",
-            "ConfigMapList",
-            "EndpointsList",
-            "EventList",
-            "NamespaceList",
-            "NodeList",
-            "PersistentVolumeClaimList",
-            "PersistentVolumeList",
-            "PodList",
-            "PodTemplateList",
-            "ReplicationControllerList",
-            "SecretList",
-            "ServiceAccountList",
-            "ServiceList",
-        ],
-    ),
-    ("m", &["DeleteOptions", "Status"]),
-    ("as", &["Scale"]),
-    ("co", &["LeaseList"]),
-    ("di", &["EndpointSliceList"]),
-    ("po", &["Eviction"]),
-    ("oa", &["DeploymentConfigList", "DeploymentRequest"]),
-    ("ob", &["BuildConfigList", "BuildList", "BuildRequest"]),
-    ("oi", &["ImageStreamList", "ImageStreamTagList", "ImageStreamMapping", "ImageStreamImport"]),
-    ("or", &["RouteList"]),
-];
+    "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR | codegen --protobuf DIR";
 
 /// Definitions that are scalars of the table, not objects.
 const SCALARS: &[(&str, &str)] = &[
@@ -73,31 +30,40 @@ const SCALARS: &[(&str, &str)] = &[
     ("io.k8s.apimachinery.pkg.apis.meta.v1.Duration", "string"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1", "raw"),
     ("io.k8s.apimachinery.pkg.runtime.RawExtension", "raw"),
+    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON", "raw"),
+    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray", "raw"),
+    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool", "raw"),
+    (
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray",
+        "raw",
+    ),
 ];
 
-/// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json` writes the field table, `codegen --protobuf DIR` the
-/// table of numbers.
+/// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR` writes the field table, `codegen --protobuf
+/// DIR` the table of numbers.
 pub fn run(args: &[String]) -> Result<()> {
-    let (mut kubernetes, mut openshift, mut protobuf) = (None, None, None);
+    let (mut kubernetes, mut openshift, mut go, mut protobuf) = (None, None, None, None);
     let mut args = args.iter();
     while let Some(flag) = args.next() {
         let path = args.next().with_context(|| format!("{flag} needs a path"))?;
         match flag.as_str() {
             "--kubernetes" => kubernetes = Some(path),
             "--openshift" => openshift = Some(path),
+            "--go" => go = Some(path),
             "--protobuf" => protobuf = Some(path),
             _ => bail!(USAGE),
         }
     }
-    match (kubernetes, openshift, protobuf) {
-        (Some(kubernetes), Some(openshift), None) => {
+    match (kubernetes, openshift, go, protobuf) {
+        (Some(kubernetes), Some(openshift), Some(go), None) => {
             let documents = Documents {
                 kubernetes: definitions(kubernetes)?,
                 openshift: definitions(openshift)?,
+                go: numbers::structs(Path::new(go))?,
             };
             write(TABLE, &documents.table()?)
         }
-        (None, None, Some(directory)) => {
+        (None, None, None, Some(directory)) => {
             let path = root().join(TABLE);
             let fields = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
@@ -125,14 +91,15 @@ fn definitions(path: &str) -> Result<Map<String, Value>> {
 struct Documents {
     kubernetes: Map<String, Value>,
     openshift: Map<String, Value>,
+    go: Structs,
 }
 
 impl Documents {
     fn table(&self) -> Result<String> {
-        let mut wanted: Vec<String> = ROOTS
+        let mut wanted: Vec<String> = PACKAGES
             .iter()
-            .flat_map(|(alias, names)| names.iter().map(move |name| full_name(alias, name)))
-            .collect::<Result<_>>()?;
+            .flat_map(|(_, prefix, names)| names.iter().map(move |name| format!("{prefix}{name}")))
+            .collect();
         let mut types = BTreeMap::new();
         let mut seen = BTreeSet::new();
         while let Some(name) = wanted.pop() {
@@ -144,7 +111,7 @@ impl Documents {
         let mut table = String::from(
             "# The fields of every type. Written by `cargo xtask codegen`; do not edit.\n",
         );
-        for (alias, prefix) in PREFIXES {
+        for (alias, prefix, _) in PACKAGES {
             table.push_str(&format!("prefix {alias} {prefix}\n"));
         }
         for lines in types.values() {
@@ -170,24 +137,40 @@ impl Documents {
             let mark = if required.contains(field.as_str()) { "!" } else { "" };
             let type_ = field_type(property, wanted).with_context(|| format!("{name}.{field}"))?;
             let attributes = attributes(property);
-            let default = self.default(name, field, &type_);
+            let default = self.default(name, field, &type_)?;
             lines.push_str(&format!(" {field}{mark} {type_}{attributes}{default}\n"));
         }
         Ok(lines)
     }
 
     /// The default of a field. A time is never filled in: its zero is null.
-    fn default(&self, name: &str, field: &str, type_: &str) -> String {
-        let pointer = ["properties", field, "default"];
-        let found = [&self.kubernetes, &self.openshift].into_iter().find_map(|document| {
-            pointer.iter().try_fold(document.get(name)?, |value, step| value.get(step))
-        });
-        match found {
-            Some(default) if !matches!(type_, "time" | "micro-time" | "raw" | "quantity") => {
-                format!(" ={default}")
-            }
-            _ => String::new(),
+    fn default(&self, name: &str, field: &str, type_: &str) -> Result<String> {
+        if matches!(type_, "time" | "micro-time" | "raw" | "quantity" | "int-or-string") {
+            return Ok(String::new());
         }
+        let found = self.openshift.get(name).and_then(|definition| {
+            ["properties", field, "default"]
+                .iter()
+                .try_fold(definition, |value, step| value.get(step))
+        });
+        let zero = match type_ {
+            "string" => "\"\"",
+            "bool" => "false",
+            "int32" | "int64" | "number" => "0",
+            _ if type_.starts_with(['[', '{']) => "",
+            _ => "{}",
+        };
+        Ok(match found {
+            Some(default) => format!(" ={default}"),
+            None if numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}") => {
+                if zero.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ={zero}")
+                }
+            }
+            None => String::new(),
+        })
     }
 }
 
@@ -195,16 +178,10 @@ fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn full_name(alias: &str, name: &str) -> Result<String> {
-    let prefix = PREFIXES.iter().find(|(known, _)| *known == alias);
-    let (_, prefix) = prefix.with_context(|| format!("no prefix {alias}"))?;
-    Ok(format!("{prefix}{name}"))
-}
-
 fn short_name(name: &str) -> Result<String> {
-    PREFIXES
+    PACKAGES
         .iter()
-        .find_map(|(alias, prefix)| Some(format!("{alias}:{}", name.strip_prefix(prefix)?)))
+        .find_map(|(alias, prefix, _)| Some(format!("{alias}:{}", name.strip_prefix(prefix)?)))
         .with_context(|| format!("no prefix for {name}"))
 }
 

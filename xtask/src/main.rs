@@ -5,6 +5,7 @@
 mod codegen;
 mod graph;
 mod numbers;
+mod packages;
 mod source;
 mod supply;
 mod tidy;

@@ -6,11 +6,12 @@
 //! out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::codegen::PREFIXES;
+use crate::packages::PACKAGES;
 
 const HEADER: &str = "# The protobuf number of every field of the types in the field table, in Go's order; `*`: a pointer, which tells zero\n\
                       # from nothing; `+type` stands for its fields, inlined.\n";
@@ -18,36 +19,78 @@ const HEADER: &str = "# The protobuf number of every field of the types in the f
 /// The fields of a type, by the type's short name.
 type Fields = BTreeMap<String, BTreeSet<String>>;
 
+/// Go's structs with their fields, by the type's short name.
+pub(crate) type Structs = BTreeMap<String, Vec<Field>>;
+
 /// A field of a struct.
 #[derive(Debug, PartialEq)]
-struct Field {
+pub(crate) struct Field {
     pointer: bool,
+    omit: Omit,
     type_: String,
     /// In JSON; empty where the struct that is its type is inlined.
     name: String,
     number: u32,
 }
 
+/// When Go leaves a field out of JSON.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Omit {
+    Never,
+    /// When it is empty, which a struct never is.
+    Empty,
+    /// When it is the zero of its type.
+    Zero,
+}
+
+/// Whether Go writes a field of a type that was never set; `object` for a field that holds an object.
+pub(crate) fn writes_zero(structs: &Structs, type_: &str, field: &str, object: bool) -> bool {
+    let Some(fields) = structs.get(type_) else { return false };
+    let inlined = |outer: &Field| {
+        let (alias, _) = type_.split_once(':')?;
+        structs.get(&format!("{alias}:{}", outer.type_))
+    };
+    let own = fields.iter().find(|known| known.name == field);
+    let found = own.or_else(|| {
+        let outer = fields.iter().filter(|outer| outer.name.is_empty());
+        outer.filter_map(inlined).flatten().find(|known| known.name == field)
+    });
+    found.is_some_and(|found| {
+        !found.pointer && (found.omit == Omit::Never || (object && found.omit == Omit::Empty))
+    })
+}
+
 /// The table for the types of the field table `fields`, from the files under `directory`, which is laid out by import
 /// path: `k8s.io/api/core/v1/types.go`.
 pub(crate) fn table(fields: &str, directory: &Path) -> Result<String> {
     let mut wanted = wanted(fields);
-    let mut structs = BTreeMap::new();
-    for (alias, prefix) in PREFIXES {
-        // What is not Kubernetes' has no client that sends it in this encoding.
-        let Some(package) = prefix.strip_prefix("io.k8s.") else { continue };
-        let path = directory.join("k8s.io").join(package.replace('.', "/")).join("types.go");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        for (name, fields) in read(&text).with_context(|| path.display().to_string())? {
-            structs.insert(format!("{alias}:{name}"), fields);
-        }
-    }
+    let structs = structs(directory)?;
     add_inlined(&structs, &mut wanted);
     Ok(format!("{HEADER}{}", lines(&structs, &wanted)))
 }
 
-fn lines(structs: &BTreeMap<String, Vec<Field>>, wanted: &Fields) -> String {
+/// The structs of all packages of Kubernetes', from the files under `directory`, which is laid out by import path.
+pub(crate) fn structs(directory: &Path) -> Result<Structs> {
+    let mut structs = Structs::new();
+    for (alias, prefix, _) in PACKAGES {
+        // What is not Kubernetes' has no client that sends it in protobuf.
+        let Some(package) = prefix.strip_prefix("io.k8s.") else { continue };
+        let package = directory.join("k8s.io").join(package.replace('.', "/"));
+        for file in ["types.go", "types_jsonschema.go"] {
+            let path = package.join(file);
+            let text = match std::fs::read_to_string(&path) {
+                Err(error) if file != "types.go" && error.kind() == ErrorKind::NotFound => continue,
+                read => read.with_context(|| format!("cannot read {}", path.display()))?,
+            };
+            for (name, fields) in read(&text).with_context(|| path.display().to_string())? {
+                structs.insert(format!("{alias}:{name}"), fields);
+            }
+        }
+    }
+    Ok(structs)
+}
+
+fn lines(structs: &Structs, wanted: &Fields) -> String {
     let mut out = String::new();
     for (type_, fields) in structs {
         let Some(known) = wanted.get(type_) else { continue };
@@ -88,7 +131,7 @@ fn wanted(table: &str) -> Fields {
 }
 
 /// Adds the types that are only ever inlined: the field table has their fields in the types that hold them.
-fn add_inlined(structs: &BTreeMap<String, Vec<Field>>, wanted: &mut Fields) {
+fn add_inlined(structs: &Structs, wanted: &mut Fields) {
     let mut found = Fields::new();
     for (type_, known) in wanted.iter() {
         for field in structs.get(type_).into_iter().flatten() {
@@ -109,7 +152,7 @@ fn inlined(
     type_: &str,
     field: &Field,
     known: &BTreeSet<String>,
-    structs: &BTreeMap<String, Vec<Field>>,
+    structs: &Structs,
 ) -> Option<String> {
     if !field.name.is_empty() {
         return None;
@@ -151,6 +194,11 @@ fn field(line: &str) -> Option<Field> {
     let number = tag(tags, "protobuf")?.split(',').nth(1)?.parse().ok()?;
     Some(Field {
         pointer: type_.starts_with('*'),
+        omit: match tag(tags, "json")? {
+            json if json.contains(",omitzero") => Omit::Zero,
+            json if json.contains(",omitempty") => Omit::Empty,
+            _ => Omit::Never,
+        },
         type_: type_.trim_start_matches('*').to_owned(),
         name: tag(tags, "json")?.split(',').next()?.to_owned(),
         number,

@@ -9,7 +9,9 @@ pub mod openapi;
 mod rows;
 mod selectable;
 
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use leme_meta::Gvr;
 use leme_meta::schema::Schemas;
@@ -82,7 +84,7 @@ impl Subresource {
 
     /// The kind of the options of a subresource that is connected to.
     pub fn options(self, row: &Kind) -> Option<&'static str> {
-        match (self, row.singular) {
+        match (self, &*row.singular) {
             (Subresource::Exec, _) => Some("PodExecOptions"),
             (Subresource::Attach, _) => Some("PodAttachOptions"),
             (Subresource::PortForward, _) => Some("PodPortForwardOptions"),
@@ -94,28 +96,63 @@ impl Subresource {
     }
 }
 
+/// A text of a kind: of the program, or of whoever defined the kind.
+pub type Name = Cow<'static, str>;
+
 /// One column of the server-side Table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Column {
     /// Heading.
-    pub name: &'static str,
+    pub name: Name,
     /// OpenAPI type: `string`, `integer`, `boolean`, `date`.
-    pub type_: &'static str,
+    pub type_: Name,
     /// OpenAPI format, often empty.
-    pub format: &'static str,
+    pub format: Name,
     /// 0 is always shown; greater ones with `-o wide`.
     pub priority: i32,
+    /// Where the cell of an object comes from.
+    pub cell: Cell,
+}
+
+/// Where the cell of an object comes from.
+#[derive(Clone, Debug)]
+pub enum Cell {
+    /// A function of the object and the time now.
+    Native(fn(&Value, jiff::Timestamp) -> Value),
+}
+
+impl Column {
     /// The cell of an object, given the time now.
-    pub cell: fn(&Value, jiff::Timestamp) -> Value,
+    pub fn cell(&self, object: &Value, now: jiff::Timestamp) -> Value {
+        match self.cell {
+            Cell::Native(read) => read(object, now),
+        }
+    }
 }
 
 /// A field that field selectors may name, besides `metadata.name` and `metadata.namespace`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SelectableField {
     /// Path as the client writes it, such as `spec.nodeName`.
-    pub path: &'static str,
+    pub path: Name,
+    /// Where the text of the field comes from.
+    pub read: Reading,
+}
+
+/// Where the text of a selectable field comes from.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// A function of the object.
+    Native(fn(&Value) -> String),
+}
+
+impl SelectableField {
     /// The text of the field.
-    pub read: fn(&Value) -> String,
+    pub fn read(&self, object: &Value) -> String {
+        match self.read {
+            Reading::Native(read) => read(object),
+        }
+    }
 }
 
 /// Everything that can be done with objects and their collection.
@@ -125,58 +162,58 @@ pub const VERBS: &[&str] =
 /// The same, but objects are deleted one at a time.
 pub const SINGLY: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 
-/// A row: everything about a kind that is the same for all who handle it.
+/// Everything about a kind that is the same for all who handle it.
 #[derive(Debug)]
 pub struct Kind {
     /// API group; empty for core.
-    pub group: &'static str,
+    pub group: Name,
     /// Version.
-    pub version: &'static str,
+    pub version: Name,
     /// Kind, such as `Pod`.
-    pub kind: &'static str,
+    pub kind: Name,
     /// Plural resource, such as `pods`.
-    pub plural: &'static str,
+    pub plural: Name,
     /// Singular, such as `pod`.
-    pub singular: &'static str,
+    pub singular: Name,
     /// Short names for command lines.
-    pub short_names: &'static [&'static str],
+    pub short_names: Vec<Name>,
     /// Categories, such as `all`.
-    pub categories: &'static [&'static str],
+    pub categories: Vec<Name>,
     /// Scope.
     pub scope: Scope,
     /// What can be done with objects and their collection, in the words of discovery; [`VERBS`] as a rule.
     pub verbs: &'static [&'static str],
     /// Subresources served.
-    pub subresources: &'static [Subresource],
+    pub subresources: Cow<'static, [Subresource]>,
     /// Table columns after `Name`; [`Kind::table_columns`] has them all.
-    pub columns: &'static [Column],
+    pub columns: Cow<'static, [Column]>,
     /// Fields that field selectors may name.
-    pub selectable: &'static [SelectableField],
+    pub selectable: Cow<'static, [SelectableField]>,
     /// Name of the kind's type in the field table.
-    pub schema: &'static str,
+    pub schema: Name,
 }
 
 impl Kind {
     /// `apiVersion` of the kind.
     pub fn api_version(&self) -> String {
-        leme_meta::gvk::api_version(self.group, self.version)
+        leme_meta::gvk::api_version(&self.group, &self.version)
     }
 
     /// The resource as errors and requests name it.
     pub fn gvr(&self) -> Gvr {
         Gvr {
-            group: self.group.to_owned(),
-            version: self.version.to_owned(),
-            resource: self.plural.to_owned(),
+            group: self.group.to_string(),
+            version: self.version.to_string(),
+            resource: self.plural.to_string(),
         }
     }
 
     /// The kind as validation errors name it.
     pub fn gvk(&self) -> leme_meta::Gvk {
         leme_meta::Gvk {
-            group: self.group.to_owned(),
-            version: self.version.to_owned(),
-            kind: self.kind.to_owned(),
+            group: self.group.to_string(),
+            version: self.version.to_string(),
+            kind: self.kind.to_string(),
         }
     }
 
@@ -191,16 +228,13 @@ impl Kind {
     }
 
     /// Every column of the Table, in order: `Name` leads unless the kind has it among its own columns.
-    pub fn table_columns(&self) -> impl Iterator<Item = &'static Column> + use<> {
+    pub fn table_columns(&self) -> impl Iterator<Item = &Column> {
         let own = self.columns.iter().any(|column| column.name == columns::NAME.name);
-        (!own).then_some(&columns::NAME).into_iter().chain(self.columns)
+        (!own).then_some(&columns::NAME).into_iter().chain(self.columns.iter())
     }
 
     /// The same of what is shown in the object's place by a subresource.
-    pub fn columns_of(
-        &self,
-        shown: Option<Subresource>,
-    ) -> impl Iterator<Item = &'static Column> + use<> {
+    pub fn columns_of(&self, shown: Option<Subresource>) -> impl Iterator<Item = &Column> {
         let scale = shown == Some(Subresource::Scale);
         let own = (!scale).then(|| self.table_columns()).into_iter().flatten();
         let named = [&columns::NAME].into_iter().chain(columns::core::SCALE);
@@ -211,7 +245,7 @@ impl Kind {
     /// Always ends with a slash.
     pub fn prefix(&self, namespace: Option<&str>) -> String {
         let mut prefix = String::from("/registry/");
-        for part in [self.group, self.plural].into_iter().filter(|part| !part.is_empty()) {
+        for part in [&*self.group, &*self.plural].into_iter().filter(|part| !part.is_empty()) {
             prefix.push_str(part);
             prefix.push('/');
         }
@@ -230,8 +264,79 @@ impl Kind {
     }
 }
 
-/// The table.
-pub static KINDS: &[Kind] = rows::ALL;
+/// All kinds that are served at a time, indexed by their names. Never changed: another set takes its place.
+#[derive(Debug, Default)]
+pub struct Kinds {
+    list: Vec<Arc<Kind>>,
+    resources: Index,
+    kinds: Index,
+}
+
+/// Places in the list, by group and version and the third name.
+type Index = HashMap<[Name; 2], HashMap<Name, usize>>;
+
+impl Kinds {
+    /// The set of these kinds, in this order. Of two of one name the first counts.
+    pub fn new(list: Vec<Arc<Kind>>) -> Kinds {
+        let (mut resources, mut kinds) = (Index::new(), Index::new());
+        for (at, kind) in list.iter().enumerate() {
+            let version = [kind.group.clone(), kind.version.clone()];
+            let names = resources.entry(version.clone()).or_default();
+            names.entry(kind.plural.clone()).or_insert(at);
+            kinds.entry(version).or_default().entry(kind.kind.clone()).or_insert(at);
+        }
+        Kinds { list, resources, kinds }
+    }
+
+    /// The kinds that the program brings along.
+    pub fn builtin() -> &'static Kinds {
+        static BUILTIN: LazyLock<Kinds> =
+            LazyLock::new(|| Kinds::new(rows::kinds().map(Arc::new).collect()));
+        &BUILTIN
+    }
+
+    /// Every kind, in the order of discovery.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> + Clone {
+        self.list.iter()
+    }
+
+    /// The kind of a group, version and plural resource.
+    pub fn by_resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
+        self.find(&self.resources, group, version, plural)
+    }
+
+    /// The kind of a group, version and name.
+    pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
+        self.find(&self.kinds, group, version, kind)
+    }
+
+    fn find(&self, index: &Index, group: &str, version: &str, name: &str) -> Option<&Arc<Kind>> {
+        // The key borrows: nothing is copied to look it up.
+        let version: [Cow<'_, str>; 2] = [group.into(), version.into()];
+        self.list.get(*index.get(&version)?.get(name)?)
+    }
+
+    /// The kind that a person's word names: plural, singular, short name or kind, any case, optionally `word.group`.
+    pub fn by_word(&self, word: &str) -> Option<&Arc<Kind>> {
+        let word = word.to_ascii_lowercase();
+        let (name, group) = match word.split_once('.') {
+            Some((name, group)) => (name, Some(group)),
+            None => (word.as_str(), None),
+        };
+        self.iter().find(|kind| {
+            group.is_none_or(|group| group == kind.group)
+                && (kind.plural == name
+                    || kind.singular == name
+                    || kind.short_names.iter().any(|short| short == name)
+                    || kind.kind.eq_ignore_ascii_case(name))
+        })
+    }
+}
+
+/// Every built-in kind, in the order of discovery.
+pub fn builtin() -> impl Iterator<Item = &'static Arc<Kind>> + Clone {
+    Kinds::builtin().iter()
+}
 
 /// The field table of all kinds, made by `cargo xtask codegen`.
 pub fn schemas() -> &'static Schemas {
@@ -241,30 +346,19 @@ pub fn schemas() -> &'static Schemas {
     &SCHEMAS
 }
 
-/// The row of a group, version and plural resource.
-pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|row| row.plural == plural && row.group == group && row.version == version)
+/// The built-in kind of a group, version and plural resource.
+pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Arc<Kind>> {
+    Kinds::builtin().by_resource(group, version, plural)
 }
 
-/// The row of a group, version and kind.
-pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|row| row.kind == kind && row.group == group && row.version == version)
+/// The built-in kind of a group, version and name.
+pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Arc<Kind>> {
+    Kinds::builtin().by_kind(group, version, kind)
 }
 
-/// The row that a person's word names: plural, singular, short name or kind, any case, optionally `word.group`.
-pub fn by_word(word: &str) -> Option<&'static Kind> {
-    let word = word.to_ascii_lowercase();
-    let (name, group) = match word.split_once('.') {
-        Some((name, group)) => (name, Some(group)),
-        None => (word.as_str(), None),
-    };
-    KINDS.iter().find(|row| {
-        group.is_none_or(|group| group == row.group)
-            && (row.plural == name
-                || row.singular == name
-                || row.short_names.contains(&name)
-                || row.kind.eq_ignore_ascii_case(name))
-    })
+/// The built-in kind that a person's word names: see [`Kinds::by_word`].
+pub fn by_word(word: &str) -> Option<&'static Arc<Kind>> {
+    Kinds::builtin().by_word(word)
 }
 
 #[cfg(test)]

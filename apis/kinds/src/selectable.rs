@@ -1,13 +1,15 @@
 //! The fields that field selectors may name, kind by kind.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use crate::SelectableField;
 use crate::columns::{int, text};
+use crate::{Reading, SelectableField};
 
 macro_rules! texts {
     ($($path:literal => $pointer:literal),* $(,)?) => {
-        &[$(SelectableField { path: $path, read: |object| text(object, $pointer).to_owned() }),*]
+        &[$(field($path, |object| text(object, $pointer).to_owned())),*]
     };
 }
 
@@ -89,7 +91,7 @@ pub(crate) const IMAGE_STREAM: &[SelectableField] = texts!(
 );
 
 const fn field(path: &'static str, read: fn(&Value) -> String) -> SelectableField {
-    SelectableField { path, read }
+    SelectableField { path: Cow::Borrowed(path), read: Reading::Native(read) }
 }
 
 fn flag(object: &Value, pointer: &str) -> String {

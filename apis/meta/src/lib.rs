@@ -17,6 +17,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;
+pub mod version;
 
 pub use field::{FieldError, Path};
 pub use gvk::{Gvk, Gvr};

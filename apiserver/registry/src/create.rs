@@ -69,13 +69,13 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     json::drop_nulls(&mut body);
     check_type(ctx, &body)?;
     (ctx.strategy.decode)(&body).map_err(|why| {
-        let (kind, version) = (ctx.kind.kind, ctx.kind.version);
+        let (kind, version) = (&ctx.kind.kind, &ctx.kind.version);
         Status::bad_request(format!(
             "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
         ))
     })?;
     json::set(&mut body, "apiVersion", ctx.kind.api_version());
-    json::set(&mut body, "kind", ctx.kind.kind);
+    json::set(&mut body, "kind", &*ctx.kind.kind);
     let metadata = json::child(&mut body, "metadata");
     for field in ["managedFields", "selfLink"] {
         json::remove(metadata, field);

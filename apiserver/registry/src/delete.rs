@@ -138,7 +138,7 @@ fn check_preconditions(
     stored_revision: u64,
 ) -> Result<(), Status> {
     // Upstream names the kind where the resource belongs.
-    let resource = Gvr { resource: ctx.kind.kind.to_owned(), ..ctx.kind.gvr() };
+    let resource = Gvr { resource: ctx.kind.kind.to_string(), ..ctx.kind.gvr() };
     let name = name_of(ctx, stored);
     let uid = json::text(stored, &["metadata", "uid"]);
     if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {

@@ -35,7 +35,7 @@ pub use update::{Target, Write, bind, patched, update};
 /// What a request is about, and all that the outside world adds to it.
 pub struct Context<'a> {
     /// The row of the kind.
-    pub kind: &'static Kind,
+    pub kind: &'a Kind,
     /// What the kind adds to the path.
     pub strategy: &'a Strategy,
     /// Namespace of the request, empty for cluster-scoped kinds.

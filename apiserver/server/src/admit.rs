@@ -46,8 +46,8 @@ fn authorize_word(
     };
     let attributes = Attributes {
         verb: verb.to_owned(),
-        group: request.kind.group.to_owned(),
-        resource: request.kind.plural.to_owned(),
+        group: request.kind.group.to_string(),
+        resource: request.kind.plural.to_string(),
         subresource: request.subresource.map_or("", |sub| sub.name()).to_owned(),
         // A namespace is also in itself.
         namespace: request.namespace.clone(),
@@ -133,7 +133,11 @@ mod tests {
     fn an_update_that_creates_is_authorised_as_a_create() {
         let controllers = Identity::of_certificate("system:kube-controller-manager", []);
         let path = "/api/v1/nodes/n".parse().unwrap();
-        let Ok(RequestInfo::Resource(request)) = parse(&Method::PUT, &path) else { panic!() };
+        let Ok(RequestInfo::Resource(request)) =
+            parse(&Method::PUT, &path, leme_kinds::Kinds::builtin())
+        else {
+            panic!()
+        };
         assert!(authorize(&controllers, &request, request.verb).is_ok());
         let status = authorize(&controllers, &request, Verb::Create).unwrap_err();
         assert_eq!(status.code, 403);

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
@@ -23,7 +24,6 @@ use crate::allocate::Pools;
 use crate::answer::{self, Answer};
 use crate::body::RequestBody;
 use crate::budget::{Budget, Payer};
-use crate::discovery::Discovery;
 use crate::documents;
 use crate::gzip;
 use crate::inflight::{Class, InFlight, Seat};
@@ -32,6 +32,7 @@ use crate::node_proxy::NodeClient;
 use crate::present;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
+use crate::served::Served;
 use crate::write::Input;
 
 /// What all requests share.
@@ -40,7 +41,7 @@ pub(crate) struct Api {
     pub cache: Arc<Cache>,
     pub pools: Pools,
     pub route_domain: String,
-    pub discovery: Discovery,
+    pub served: ArcSwap<Served>,
     pub nodes: NodeClient,
     pub in_flight: InFlight,
     pub budget: Arc<Budget>,
@@ -126,7 +127,7 @@ impl Api {
                 "impersonation is not supported by this server",
             ));
         }
-        let info = match parse(&parts.method, &parts.uri) {
+        let info = match parse(&parts.method, &parts.uri, &self.served.load().kinds) {
             Ok(info) => info,
             // A stranger learns nothing about paths.
             Err(_) if crate::admit::is_stranger(&identity) => return Err(Status::unauthorized()),
@@ -141,7 +142,7 @@ impl Api {
             RequestInfo::Resource(request) => {
                 let seat = self.in_flight.enter(&identity, Class::of(&request))?;
                 crate::admit::authorize(&identity, &request, request.verb)?;
-                let deprecated = Api::strategy(request.kind).deprecated;
+                let deprecated = Api::strategy(&request.kind).deprecated;
                 let payer = payer.clone();
                 let compress = gzip::accepted(&parts.headers);
                 let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
@@ -214,7 +215,7 @@ impl Api {
     }
 
     /// The strategy of a kind; every row of the table has one.
-    pub fn strategy(kind: &'static Kind) -> &'static leme_registry::Strategy {
+    pub fn strategy(kind: &Kind) -> &'static leme_registry::Strategy {
         leme_strategy::of(kind)
     }
 }

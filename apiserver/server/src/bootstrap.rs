@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use http::Method;
+use leme_kinds::Kinds;
 use leme_meta::Status;
 use leme_registry::Target;
 use leme_store::cache::{SubEvent, Subscription};
@@ -171,7 +172,7 @@ async fn changed(changes: &mut Subscription, keys: &[String]) {
 
 fn request(method: &Method, path: &str) -> Result<ResourceRequest, Status> {
     let uri = path.parse().map_err(Status::internal)?;
-    match parse(method, &uri)? {
+    match parse(method, &uri, Kinds::builtin())? {
         RequestInfo::Resource(mut request) => {
             request.query = Query::default();
             Ok(*request)

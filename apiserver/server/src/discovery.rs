@@ -1,13 +1,13 @@
 //! What the server serves, told to clients: groups, versions, resources, in the plain and the aggregated form.
 //!
-//! Knows: the discovery documents. Refuses to know: any kind; all comes from the kind table. The documents never change
-//! while a server runs, so they are made once, with their ETags.
+//! Knows: the discovery documents. Refuses to know: any kind; all comes from the kinds that are served. The documents of a set
+//! of kinds never change, so they are made once, with their ETags.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use leme_kinds::{KINDS, Kind, Subresource};
+use leme_kinds::{Kind, Kinds, Subresource};
 use leme_meta::Status;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -94,14 +94,14 @@ impl Root {
 pub(crate) struct Discovery {
     core: Root,
     groups: Root,
-    group: Vec<(&'static str, Document)>,
-    resources: Vec<(&'static str, &'static str, Document)>,
+    group: Vec<(String, Document)>,
+    resources: Vec<(String, String, Document)>,
 }
 
 impl Discovery {
-    /// Makes the documents. `scale` says which version a row's scale subresource shows, `address` where the server is.
-    pub fn new(scale: impl Fn(&'static Kind) -> &'static str, address: &str) -> Discovery {
-        let all = groups();
+    /// Makes the documents. `scale` says which version a kind's scale subresource shows, `address` where the server is.
+    pub fn new(kinds: &Kinds, scale: impl Fn(&Kind) -> &'static str, address: &str) -> Discovery {
+        let all = groups(kinds);
         let named: Vec<_> = all.iter().filter(|(group, _)| !group.is_empty()).collect();
         let core: Vec<_> = all.iter().filter(|(group, _)| group.is_empty()).collect();
         let versions: Vec<&str> =
@@ -117,12 +117,12 @@ impl Discovery {
             named.iter().map(|(group, versions)| group_entry(group, versions)).collect();
         let groups_plain =
             json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": group_list });
-        let root = |plain: &Value, rows: &[&(&'static str, Vec<&'static str>)]| Root {
+        let root = |plain: &Value, groups: &[&Group]| Root {
             plain: Document::new(PLAIN, plain),
-            v2: Document::new(V2, &aggregated("apidiscovery.k8s.io/v2", rows, &scale)),
+            v2: Document::new(V2, &aggregated("apidiscovery.k8s.io/v2", kinds, groups, &scale)),
             v2beta1: Document::new(
                 V2BETA1,
-                &aggregated("apidiscovery.k8s.io/v2beta1", rows, &scale),
+                &aggregated("apidiscovery.k8s.io/v2beta1", kinds, groups, &scale),
             ),
         };
         let mut group = Vec::new();
@@ -131,10 +131,11 @@ impl Discovery {
             let mut document = group_entry(name, versions);
             document["kind"] = "APIGroup".into();
             document["apiVersion"] = "v1".into();
-            group.push((*name, Document::new(PLAIN, &document)));
+            group.push(((*name).to_owned(), Document::new(PLAIN, &document)));
             for version in versions {
-                let list = resource_list(name, version, &scale);
-                resources.push((*name, *version, Document::new(PLAIN, &list)));
+                let list = resource_list(kinds, name, version, &scale);
+                let document = Document::new(PLAIN, &list);
+                resources.push(((*name).to_owned(), (*version).to_owned(), document));
             }
         }
         Discovery {
@@ -189,14 +190,17 @@ impl Discovery {
     }
 }
 
-/// Groups in table order, each with its versions in table order.
-fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut groups: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-    for row in KINDS {
+/// A group and its versions.
+type Group<'a> = (&'a str, Vec<&'a str>);
+
+/// Groups in the order of the kinds, each with its versions in that order.
+fn groups(kinds: &Kinds) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for row in kinds.iter() {
         match groups.iter_mut().find(|(group, _)| *group == row.group) {
-            Some((_, versions)) if versions.contains(&row.version) => {}
-            Some((_, versions)) => versions.push(row.version),
-            None => groups.push((row.group, vec![row.version])),
+            Some((_, versions)) if versions.contains(&&*row.version) => {}
+            Some((_, versions)) => versions.push(&row.version),
+            None => groups.push((&row.group, vec![&row.version])),
         }
     }
     groups
@@ -212,8 +216,9 @@ fn group_entry(group: &str, versions: &[&str]) -> Value {
     json!({ "name": group, "preferredVersion": entries.first(), "versions": entries })
 }
 
-fn rows(group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().filter(move |row| row.group == group && row.version == version)
+fn rows<'a>(kinds: &'a Kinds, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Kind> {
+    let rows = kinds.iter().filter(move |row| row.group == group && row.version == version);
+    rows.map(|row| &**row)
 }
 
 /// What changes when a kind comes to be stored in another version.
@@ -223,11 +228,11 @@ fn storage_version_hash(row: &Kind) -> String {
 }
 
 /// The group, version and kind that a subresource speaks.
-fn spoken(
-    row: &'static Kind,
+fn spoken<'a>(
+    row: &'a Kind,
     sub: Subresource,
-    scale: &impl Fn(&'static Kind) -> &'static str,
-) -> (&'static str, &'static str, &'static str) {
+    scale: &impl Fn(&Kind) -> &'static str,
+) -> (&'a str, &'a str, &'a str) {
     match sub {
         Subresource::Scale => {
             let (group, version) = leme_meta::gvk::split_api_version(scale(row));
@@ -236,21 +241,22 @@ fn spoken(
         Subresource::Binding => ("", "v1", "Binding"),
         Subresource::Eviction => ("policy", "v1", "Eviction"),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
-            ("", "v1", sub.options(row).unwrap_or(row.kind))
+            ("", "v1", sub.options(row).unwrap_or(&row.kind))
         }
         Subresource::Status | Subresource::Log | Subresource::Finalize => {
-            (row.group, row.version, row.kind)
+            (&row.group, &row.version, &row.kind)
         }
     }
 }
 
 fn resource_list(
-    group: &'static str,
-    version: &'static str,
-    scale: &impl Fn(&'static Kind) -> &'static str,
+    kinds: &Kinds,
+    group: &str,
+    version: &str,
+    scale: &impl Fn(&Kind) -> &'static str,
 ) -> Value {
     let mut list = Vec::new();
-    for row in rows(group, version) {
+    for row in rows(kinds, group, version) {
         let mut entry = json!({
             "name": row.plural,
             "singularName": row.singular,
@@ -259,13 +265,13 @@ fn resource_list(
             "verbs": row.verbs,
             "storageVersionHash": storage_version_hash(row),
         });
-        for (field, words) in [("shortNames", row.short_names), ("categories", row.categories)] {
+        for (field, words) in [("shortNames", &row.short_names), ("categories", &row.categories)] {
             if !words.is_empty() {
-                entry[field] = words.into();
+                entry[field] = words.as_slice().into();
             }
         }
         list.push(entry);
-        for sub in row.subresources {
+        for sub in row.subresources.iter() {
             let (sub_group, sub_version, kind) = spoken(row, *sub, scale);
             let mut entry = json!({
                 "name": format!("{}/{}", row.plural, sub.name()),
@@ -291,21 +297,22 @@ fn resource_list(
 
 fn aggregated(
     api_version: &str,
-    groups: &[&(&'static str, Vec<&'static str>)],
-    scale: &impl Fn(&'static Kind) -> &'static str,
+    kinds: &Kinds,
+    groups: &[&Group],
+    scale: &impl Fn(&Kind) -> &'static str,
 ) -> Value {
     let kind_of = |(group, version, kind): (&str, &str, &str)| json!({ "group": group, "version": version, "kind": kind });
-    let resource = |row: &'static Kind| {
+    let resource = |row: &Kind| {
         let mut entry = json!({
             "resource": row.plural,
-            "responseKind": kind_of((row.group, row.version, row.kind)),
+            "responseKind": kind_of((&row.group, &row.version, &row.kind)),
             "scope": if row.namespaced() { "Namespaced" } else { "Cluster" },
             "singularResource": row.singular,
             "verbs": row.verbs,
         });
-        for (field, words) in [("shortNames", row.short_names), ("categories", row.categories)] {
+        for (field, words) in [("shortNames", &row.short_names), ("categories", &row.categories)] {
             if !words.is_empty() {
-                entry[field] = words.into();
+                entry[field] = words.as_slice().into();
             }
         }
         if !row.subresources.is_empty() {
@@ -327,7 +334,7 @@ fn aggregated(
             let versions: Vec<Value> = versions
                 .iter()
                 .map(|version| {
-                    let resources: Vec<Value> = rows(group, version).map(resource).collect();
+                    let resources: Vec<Value> = rows(kinds, group, version).map(resource).collect();
                     json!({ "version": version, "resources": resources, "freshness": "Current" })
                 })
                 .collect();

@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 use leme_access::Identity;
 use leme_meta::Status;
+use leme_meta::version::{COMPATIBLE_MINOR, KUBERNETES, MAJOR, MINOR};
 use leme_store::cache::Unreadable;
 use serde_json::{Value, json};
 
@@ -13,13 +14,7 @@ use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
 use crate::query::Query;
-use crate::{Build, openapi, openapi_v2, ordered};
-
-/// The Kubernetes version whose API is served.
-const MAJOR: &str = "1";
-const MINOR: &str = "33";
-/// The minor version whose objects and clients still fit.
-const COMPATIBLE: &str = "32";
+use crate::{Build, ordered};
 
 /// Documents that tell nothing about the cluster: strangers may read them, as probes do.
 const PUBLIC: [&str; 4] = ["healthz", "livez", "readyz", "version"];
@@ -50,12 +45,10 @@ pub(crate) async fn answer(
         }
         ["metrics"] => Ok(metrics(api)),
         ["version"] => Ok(version(&api.build)),
-        ["openapi", "v2"] => Ok(openapi_v2::document(headers)),
-        ["openapi", "v3"] => Ok(openapi::index(headers)),
-        ["openapi", "v3", path @ ..] => openapi::document(headers, &path.join("/"), query),
+        ["openapi", rest @ ..] => api.served.load().openapi(rest, headers, query),
         [] => Ok(for_people(&json!({ "paths": paths(api) }))),
         other => {
-            let found = api.discovery.at(other, headers, query);
+            let found = api.served.load().discovery.at(other, headers, query);
             found.unwrap_or_else(|| Err(Status::no_such_path()))
         }
     }
@@ -67,7 +60,7 @@ fn for_people(value: &Value) -> Answer {
 }
 
 fn paths(api: &Api) -> Vec<String> {
-    let mut paths = api.discovery.paths();
+    let mut paths = api.served.load().discovery.paths();
     let fixed =
         ["/healthz", "/livez", "/metrics", "/readyz", "/openapi/v2", "/openapi/v3", "/version"];
     paths.extend(fixed.iter().map(ToString::to_string));
@@ -81,8 +74,8 @@ fn version(build: &Build) -> Answer {
         "emulationMajor": MAJOR,
         "emulationMinor": MINOR,
         "minCompatibilityMajor": MAJOR,
-        "minCompatibilityMinor": COMPATIBLE,
-        "gitVersion": format!("v{MAJOR}.{MINOR}.0+leme-{}", env!("CARGO_PKG_VERSION")),
+        "minCompatibilityMinor": COMPATIBLE_MINOR,
+        "gitVersion": format!("{KUBERNETES}+leme-{}", env!("CARGO_PKG_VERSION")),
         "gitCommit": build.commit,
         "gitTreeState": build.tree,
         "buildDate": build.date,

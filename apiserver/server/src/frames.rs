@@ -5,6 +5,8 @@
 //! The frames that all watchers of a representation share are kept with the event: slot 0 holds metadata, slots 1 to 3
 //! hold Table rows without, with metadata, with whole objects.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use leme_kinds::Kind;
@@ -21,7 +23,7 @@ const V1: &str = "meta.k8s.io/v1";
 
 /// The writer of one watch's events.
 pub(crate) struct Frames {
-    kind: &'static Kind,
+    kind: Arc<Kind>,
     wanted: Representation,
     include: Include,
     /// Only the first Table of a watch says what its columns are.
@@ -29,7 +31,7 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub fn new(kind: &'static Kind, wanted: Representation, include: Include) -> Frames {
+    pub fn new(kind: Arc<Kind>, wanted: Representation, include: Include) -> Frames {
         Frames { kind, wanted, include, columns_told: false }
     }
 
@@ -134,7 +136,7 @@ impl Frames {
             (Ok(value), Shape::Table(version)) => {
                 let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
                 let row =
-                    table::row(self.kind, None, value, self.include, Timestamp::now(), version);
+                    table::row(&self.kind, None, value, self.include, Timestamp::now(), version);
                 table::table(self.columns(), metadata, vec![row], version)
             }
             (Ok(value), Shape::Metadata(version)) => table::partial(value, version),
@@ -144,6 +146,6 @@ impl Frames {
     }
 
     fn columns(&mut self) -> Option<Value> {
-        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(self.kind, None))
+        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(&self.kind, None))
     }
 }

@@ -41,6 +41,7 @@ mod read;
 mod request;
 mod schema;
 mod selection;
+mod served;
 mod sweep;
 mod table;
 mod tunnel;
@@ -53,7 +54,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leme_kinds::KINDS;
+use arc_swap::ArcSwap;
+use leme_kinds::Kinds;
 use leme_serve::{Guard, Lifetime, Limits};
 use leme_store::cache::{Cache, Resource};
 use leme_store::{Store, StoreError};
@@ -73,6 +75,7 @@ use api::Api;
 use bootstrap::Front;
 use budget::Budget;
 use inflight::InFlight;
+use served::Served;
 
 /// Where a program comes from.
 #[derive(Clone, Copy, Debug)]
@@ -214,12 +217,7 @@ impl Server {
             cache,
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
-            discovery: discovery::Discovery::new(
-                |kind| {
-                    Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
-                },
-                &front.told(&addresses),
-            ),
+            served: ArcSwap::from_pointee(Served::new(builtin(), &front.told(&addresses))),
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
             budget: Budget::new(config.buffered_bytes),
@@ -304,8 +302,13 @@ fn reachable(advertise: &[String], listened: &[SocketAddr]) -> Option<IpAddr> {
     advertised.chain(listened.iter().map(SocketAddr::ip)).find(usable)
 }
 
+/// The set of the kinds that the program brings along.
+fn builtin() -> Arc<Kinds> {
+    Arc::new(Kinds::new(leme_kinds::builtin().cloned().collect()))
+}
+
 fn resources() -> Vec<Resource> {
-    let mut prefixes: Vec<String> = KINDS.iter().map(|kind| kind.prefix(None)).collect();
+    let mut prefixes: Vec<String> = leme_kinds::builtin().map(|kind| kind.prefix(None)).collect();
     prefixes.sort();
     prefixes.dedup();
     prefixes.into_iter().map(|prefix| Resource { prefix, index }).collect()
@@ -316,5 +319,5 @@ fn index(object: &Value) -> Vec<(&'static str, String)> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or("");
     let (group, version) = leme_meta::gvk::split_api_version(text("apiVersion"));
     let Some(kind) = leme_kinds::by_kind(group, version, text("kind")) else { return Vec::new() };
-    kind.selectable.iter().map(|field| (field.path, (field.read)(object))).collect()
+    kind.selectable.iter().map(|field| (&*field.path, field.read(object))).collect()
 }

@@ -66,10 +66,10 @@ pub(crate) enum Form {
 
 /// What can be had.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Offer {
+pub(crate) struct Offer<'a> {
     pub form: Form,
     /// The kind of the objects.
-    pub kind: &'static str,
+    pub kind: &'a str,
     /// Whether the kind has a protobuf encoding.
     pub protobuf: bool,
     /// Whether there are objects to make rows of.

@@ -1,16 +1,16 @@
-//! The OpenAPI v3 documents: an index, and a document per group and version, made when first asked for and then kept.
+//! The OpenAPI v3 documents: an index, and a document per group and version, made all at once.
 //!
 //! Knows: hashes, entity tags, compression. Refuses to know: what the documents say; that is the kind table's.
 //!
 //! Objects and lists are never compressed: on loopback and in a data centre's network that costs both sides more time
-//! than it saves. These documents are: they are large, never change and are fetched by every new client.
+//! than it saves. These documents are: they are large, are the same for as long as the kinds are, and are fetched by every new client.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use leme_kinds::Kinds;
 use leme_meta::Status;
 use serde_json::{Map, Value, json};
 
@@ -56,54 +56,60 @@ impl Document {
     }
 }
 
-struct Documents {
+/// The documents of a set of kinds.
+pub(crate) struct Documents {
     index: Document,
     by_path: BTreeMap<String, Document>,
 }
 
-fn documents() -> &'static Documents {
-    static DOCUMENTS: OnceLock<Documents> = OnceLock::new();
-    DOCUMENTS.get_or_init(|| {
+impl Documents {
+    /// Makes them all, which takes a while.
+    pub fn new(kinds: &Kinds) -> Documents {
         let mut by_path = BTreeMap::new();
         let mut paths = Map::new();
-        for path in leme_kinds::openapi::v3_index() {
+        for path in leme_kinds::openapi::v3_index(kinds) {
             let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
                 ["api", version] => ("", *version),
                 ["apis", group, version] => (*group, *version),
                 _ => continue,
             };
-            let document = Document::new(&leme_kinds::openapi::v3_document(group, version));
+            let document = Document::new(&leme_kinds::openapi::v3_document(kinds, group, version));
             let url = format!("/openapi/v3/{path}?hash={}", document.hash());
             paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
             by_path.insert(path.clone(), document);
         }
         Documents { index: Document::new(&json!({ "paths": paths })), by_path }
-    })
-}
+    }
 
-/// The list of documents.
-pub(crate) fn index(headers: &HeaderMap) -> Answer {
-    documents().index.answer(headers)
-}
+    /// The list of documents.
+    pub fn index(&self, headers: &HeaderMap) -> Answer {
+        self.index.answer(headers)
+    }
 
-/// A document. Under the hash that the index names it may be kept for ever; a stale hash is sent on to the present one.
-pub(crate) fn document(headers: &HeaderMap, path: &str, query: &Query) -> Result<Answer, Status> {
-    let found = documents().by_path.get(path).ok_or_else(Status::no_such_path)?;
-    let hash = query.get("hash").unwrap_or("");
-    if !hash.is_empty() && hash != found.hash() {
-        let mut answer = answer::with_body(301, "application/json", Body::empty());
-        let location = format!("/openapi/v3/{path}?hash={}", found.hash());
-        if let Ok(location) = HeaderValue::from_str(&location) {
-            answer.headers_mut().insert(header::LOCATION, location);
+    /// A document. Under the hash that the index names it may be kept for ever; a stale hash is sent on to the present one.
+    pub fn document(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        query: &Query,
+    ) -> Result<Answer, Status> {
+        let found = self.by_path.get(path).ok_or_else(Status::no_such_path)?;
+        let hash = query.get("hash").unwrap_or("");
+        if !hash.is_empty() && hash != found.hash() {
+            let mut answer = answer::with_body(301, "application/json", Body::empty());
+            let location = format!("/openapi/v3/{path}?hash={}", found.hash());
+            if let Ok(location) = HeaderValue::from_str(&location) {
+                answer.headers_mut().insert(header::LOCATION, location);
+            }
+            return Ok(answer);
         }
-        return Ok(answer);
+        let mut answer = found.answer(headers);
+        if !hash.is_empty() {
+            let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
+            answer.headers_mut().insert(header::CACHE_CONTROL, forever);
+        }
+        Ok(answer)
     }
-    let mut answer = found.answer(headers);
-    if !hash.is_empty() {
-        let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
-        answer.headers_mut().insert(header::CACHE_CONTROL, forever);
-    }
-    Ok(answer)
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {

@@ -3,10 +3,9 @@
 //! Knows: the messages of gnostic's `openapi.v2.Document` by their numbers (OpenAPIv2.proto). Refuses to know: what the
 //! document says.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use leme_kinds::Kinds;
 use serde_json::{Map, Value};
 
 use crate::answer::{self, Answer};
@@ -17,13 +16,14 @@ use crate::protobuf::put_bytes;
 /// so the answer has the later spelling.
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
+/// The document in JSON and in protobuf.
+pub(crate) fn documents(kinds: &Kinds) -> (Bytes, Bytes) {
+    let document = leme_kinds::openapi::v2_document(kinds);
+    (document.to_string().into(), encoded(&document).into())
+}
+
 /// Answers in protobuf where the client lists it, else in JSON.
-pub(crate) fn document(headers: &HeaderMap) -> Answer {
-    static DOCUMENTS: OnceLock<(Bytes, Bytes)> = OnceLock::new();
-    let (json, protobuf) = DOCUMENTS.get_or_init(|| {
-        let document = leme_kinds::openapi::v2_document();
-        (document.to_string().into(), encoded(&document).into())
-    });
+pub(crate) fn document((json, protobuf): &(Bytes, Bytes), headers: &HeaderMap) -> Answer {
     let accepted = headers.get_all(header::ACCEPT);
     let wanted = accepted.iter().any(|value| {
         value.to_str().is_ok_and(|value| value.contains("com.github.proto-openapi.spec.v2"))

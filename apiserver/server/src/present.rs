@@ -15,7 +15,7 @@ use crate::request::{ResourceRequest, Verb};
 use crate::{ordered, protobuf, table};
 
 /// What can be had as the answer to a request.
-pub(crate) fn offer(request: &ResourceRequest) -> Offer {
+pub(crate) fn offer(request: &ResourceRequest) -> Offer<'_> {
     let form = match request.verb {
         Verb::Watch => Form::Watch,
         Verb::List | Verb::DeleteCollection => Form::List,
@@ -26,8 +26,8 @@ pub(crate) fn offer(request: &ResourceRequest) -> Offer {
         matches!(request.subresource, Some(Subresource::Binding | Subresource::Eviction));
     Offer {
         form,
-        kind: request.kind.kind,
-        protobuf: protobuf::has(request.kind.schema),
+        kind: &request.kind.kind,
+        protobuf: protobuf::has(&request.kind.schema),
         table: !carried_out,
     }
 }
@@ -66,7 +66,7 @@ pub(crate) fn object(
         Shape::Table(version) => {
             let include = negotiate::include(request.query.get("includeObject"))?;
             let metadata = json!({ "resourceVersion": value["metadata"]["resourceVersion"] });
-            let (kind, shown) = (request.kind, request.subresource);
+            let (kind, shown) = (&request.kind, request.subresource);
             let row = table::row(kind, shown, value, include, Timestamp::now(), version);
             table::table(Some(table::columns(kind, shown)), metadata, vec![row], version)
         }

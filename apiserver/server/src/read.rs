@@ -57,7 +57,7 @@ impl Api {
             .get(&request.kind.prefix(None), &request.key())
             .ok_or_else(|| self.missing(request))?;
         if request.subresource == Some(Subresource::Scale) {
-            let scale = Api::strategy(request.kind).scale.ok_or_else(Status::no_such_path)?;
+            let scale = Api::strategy(&request.kind).scale.ok_or_else(Status::no_such_path)?;
             let value = leme_registry::scale_of(&scale, &table::decoded(&object)?);
             return present::object(request, wanted, 200, value);
         }
@@ -267,9 +267,9 @@ impl Page {
                 let include = negotiate::include(request.query.get("includeObject"))?;
                 let now = Timestamp::now();
                 let rows: Result<Vec<Value>, Status> = values
-                    .map(|value| Ok(table::row(request.kind, None, value?, include, now, version)))
+                    .map(|value| Ok(table::row(&request.kind, None, value?, include, now, version)))
                     .collect();
-                let columns = Some(table::columns(request.kind, None));
+                let columns = Some(table::columns(&request.kind, None));
                 return Ok(table::table(columns, self.metadata(), rows?, version));
             }
             Shape::Metadata(version) => {

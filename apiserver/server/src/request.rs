@@ -2,8 +2,10 @@
 //!
 //! Knows: the shape of API paths and verbs. Refuses to know: bodies, and whether the thing asked for is allowed or exists.
 
+use std::sync::Arc;
+
 use http::{Method, Uri};
-use leme_kinds::{Kind, Subresource};
+use leme_kinds::{Kind, Kinds, Subresource};
 use leme_meta::selector::FieldRequirement;
 use leme_meta::{FieldSelector, Gvr, Status};
 
@@ -42,7 +44,7 @@ impl Verb {
 #[derive(Clone, Debug)]
 pub(crate) struct ResourceRequest {
     pub verb: Verb,
-    pub kind: &'static Kind,
+    pub kind: Arc<Kind>,
     pub subresource: Option<Subresource>,
     /// Empty for cluster-scoped kinds and for all namespaces.
     pub namespace: String,
@@ -79,8 +81,8 @@ pub(crate) enum RequestInfo {
     Other { segments: Vec<String>, query: Query },
 }
 
-/// Parses a request's method and address.
-pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
+/// Parses a request's method and address, for a server of these kinds.
+pub(crate) fn parse(method: &Method, uri: &Uri, kinds: &Kinds) -> Result<RequestInfo, Status> {
     let (path, rest) = cut(uri.path());
     let segments = segments(path)?;
     let query = Query::parse(uri.query().unwrap_or(""));
@@ -94,8 +96,8 @@ pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
         return Ok(RequestInfo::Other { segments, query });
     }
     let found = match parts {
-        ["watch", parts @ ..] => watched(method, group, version, parts, query),
-        parts => resource(method, group, version, parts, query, rest),
+        ["watch", parts @ ..] => watched(method, (kinds, group, version), parts, query),
+        parts => resource(method, (kinds, group, version), parts, query, rest),
     };
     found.map(|found| RequestInfo::Resource(Box::new(found)))
 }
@@ -103,12 +105,11 @@ pub(crate) fn parse(method: &Method, uri: &Uri) -> Result<RequestInfo, Status> {
 /// A watch by its old path: `watch` before the path of a collection, or of an object, which then is what is selected.
 fn watched(
     method: &Method,
-    group: &str,
-    version: &str,
+    (kinds, group, version): (&Kinds, &str, &str),
     parts: &[&str],
     query: Query,
 ) -> Result<ResourceRequest, Status> {
-    let mut found = resource(&Method::GET, group, version, parts, query, "")?;
+    let mut found = resource(&Method::GET, (kinds, group, version), parts, query, "")?;
     if found.subresource.is_some() {
         return Err(Status::no_such_path());
     }
@@ -202,8 +203,7 @@ const OF_THE_NAMESPACE: [Subresource; 2] = [Subresource::Status, Subresource::Fi
 
 fn resource(
     method: &Method,
-    group: &str,
-    version: &str,
+    (kinds, group, version): (&Kinds, &str, &str),
     parts: &[&str],
     query: Query,
     rest: &str,
@@ -222,7 +222,7 @@ fn resource(
         [plural, name, sub] => (*plural, *name, Some(*sub)),
         _ => return Err(Status::no_such_path()),
     };
-    let kind = leme_kinds::by_resource(group, version, plural).ok_or_else(Status::no_such_path)?;
+    let kind = kinds.by_resource(group, version, plural).ok_or_else(Status::no_such_path)?;
     let subresource = match sub {
         None => None,
         Some(word) => Some(
@@ -252,7 +252,7 @@ fn resource(
     }
     Ok(ResourceRequest {
         verb,
-        kind,
+        kind: Arc::clone(kind),
         subresource,
         namespace: namespace.unwrap_or("").to_owned(),
         name: name.to_owned(),
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     fn shown(method: &str, uri: &str) -> String {
-        match parse(&method.parse().unwrap(), &uri.parse().unwrap()) {
+        match parse(&method.parse().unwrap(), &uri.parse().unwrap(), Kinds::builtin()) {
             Err(status) => status.code.to_string(),
             Ok(RequestInfo::Other { segments, .. }) => format!("other {}", segments.join("/")),
             Ok(RequestInfo::Resource(found)) => format!(

@@ -26,7 +26,7 @@ impl Selection {
         let labels = LabelSelector::parse(label_text).map_err(Status::bad_request)?;
         let fields = FieldSelector::parse(field_text).map_err(Status::bad_request)?;
         if let Some(unknown) =
-            fields.requirements().iter().find(|one| !offered(request.kind, &one.path))
+            fields.requirements().iter().find(|one| !offered(&request.kind, &one.path))
         {
             return Err(Status::bad_request(format!(
                 "field label not supported: {}",

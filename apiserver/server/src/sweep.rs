@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use leme_kinds::{KINDS, Kind};
+use leme_kinds::Kind;
 use leme_registry::{DeleteOptions, json};
 use leme_store::cache::{Cached, Subscription};
 use serde_json::Value;
@@ -50,13 +50,14 @@ impl Default for EventLimits {
 
 /// Removes Events that are old or too many until the server stops.
 pub(crate) async fn run(api: Arc<Api>, limits: EventLimits) {
-    let mut kinds: Vec<&'static Kind> = KINDS.iter().filter(|kind| kind.kind == "Event").collect();
+    let events = leme_kinds::builtin().filter(|kind| kind.kind == "Event");
+    let mut kinds: Vec<&Arc<Kind>> = events.collect();
     // Rows of one storage prefix show the same objects.
     kinds.dedup_by_key(|kind| kind.prefix(None));
     futures::future::join_all(kinds.into_iter().map(|kind| sweeps(&api, kind, limits))).await;
 }
 
-async fn sweeps(api: &Api, kind: &'static Kind, limits: EventLimits) {
+async fn sweeps(api: &Api, kind: &Arc<Kind>, limits: EventLimits) {
     let stop = api.lifetime.stop_token();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -92,7 +93,7 @@ async fn many(api: &Api, kind: &Kind, changes: &mut Option<Subscription>) {
     }
 }
 
-async fn sweep(api: &Api, kind: &'static Kind, limits: EventLimits, now: Timestamp) {
+async fn sweep(api: &Api, kind: &Arc<Kind>, limits: EventLimits, now: Timestamp) {
     let Some(snapshot) = api.cache.snapshot(&kind.prefix(None)) else { return };
     let (old, young): (Vec<Arc<Cached>>, _) = snapshot
         .iter()
@@ -110,14 +111,10 @@ async fn sweep(api: &Api, kind: &'static Kind, limits: EventLimits, now: Timesta
     }
 }
 
-async fn delete(
-    api: &Api,
-    kind: &'static Kind,
-    object: Arc<Cached>,
-) -> Result<(), leme_meta::Status> {
+async fn delete(api: &Api, kind: &Arc<Kind>, object: Arc<Cached>) -> Result<(), leme_meta::Status> {
     let request = ResourceRequest {
         verb: Verb::Delete,
-        kind,
+        kind: Arc::clone(kind),
         subresource: None,
         namespace: object.index.namespace.to_string(),
         name: object.index.name.to_string(),

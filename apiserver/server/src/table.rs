@@ -46,7 +46,7 @@ pub(crate) fn row(
     version: &str,
 ) -> Value {
     let cells: Vec<Value> =
-        kind.columns_of(shown).map(|column| (column.cell)(&object, now)).collect();
+        kind.columns_of(shown).map(|column| column.cell(&object, now)).collect();
     match include {
         Include::None => json!({ "cells": cells, "object": null }),
         Include::Metadata => json!({ "cells": cells, "object": partial(object, version) }),

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::{Caller, Index, Informer, Key, Resource, Sight};
-use leme_kinds::{KINDS, Kind};
+use leme_kinds::{Kind, builtin};
 use leme_plan::common::controller_of;
 use leme_plan::{endpointslice, pods};
 use serde::de::DeserializeOwned;
@@ -109,8 +109,8 @@ fn is_cached(kind: &Kind) -> bool {
 fn resource(kind: &Kind) -> Resource {
     Resource {
         api_version: kind.api_version(),
-        kind: kind.kind.to_owned(),
-        plural: kind.plural.to_owned(),
+        kind: kind.kind.to_string(),
+        plural: kind.plural.to_string(),
         namespaced: kind.namespaced(),
     }
 }
@@ -118,7 +118,7 @@ fn resource(kind: &Kind) -> Resource {
 /// The resource of a kind in the table.
 pub(crate) fn resolve(api_version: &str, kind: &str) -> Option<Resource> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    leme_kinds::by_kind(group, version, kind).map(resource)
+    leme_kinds::by_kind(group, version, kind).map(|kind| resource(kind))
 }
 
 fn lean(value: &mut Value) {
@@ -202,10 +202,9 @@ impl Cache {
             others: Vec::new(),
         };
         let known: Vec<Resource> = cache.all().iter().map(|one| one.resource().clone()).collect();
-        cache.others = KINDS
-            .iter()
+        cache.others = builtin()
             .filter(|kind| is_cached(kind))
-            .map(resource)
+            .map(|kind| resource(kind))
             .filter(|resource| !known.contains(resource))
             .map(|resource| Informer::new(resource, meta_only))
             .collect();

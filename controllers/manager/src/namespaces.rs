@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::client::Refused;
 use leme_controller_runtime::{Caller, Queue};
-use leme_kinds::{KINDS, Kind};
+use leme_kinds::{Kind, builtin};
 use leme_plan::{ObjectRef, namespace, service_account};
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
         let found = wiring.cache.namespaces.get("", &key.1);
         let mut content = Vec::new();
         if found.as_ref().is_some_and(|one| namespace::needs_content(one)) {
-            for kind in KINDS.iter().filter(|kind| kind.namespaced()) {
+            for kind in builtin().filter(|kind| kind.namespaced()) {
                 content.push(look(wiring.executor.caller(), kind, &key.1).await);
             }
         }
@@ -43,7 +43,7 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
 
 /// What is left of a kind, asked at the API itself: a cache could be behind, and what it misses would be lost for good.
 async fn look(caller: &Caller, kind: &Kind, namespace: &str) -> namespace::Content {
-    let resource = resolve(&kind.api_version(), kind.kind);
+    let resource = resolve(&kind.api_version(), &kind.kind);
     let path = resource.map(|resource| resource.collection(namespace)).unwrap_or_default();
     let objects = match caller.get(&path).await {
         Ok(mut list) => metas(list["items"].take()).map_err(|error| error.to_string()),
@@ -51,7 +51,7 @@ async fn look(caller: &Caller, kind: &Kind, namespace: &str) -> namespace::Conte
     };
     namespace::Content {
         api_version: kind.api_version(),
-        kind: kind.kind.to_owned(),
+        kind: kind.kind.to_string(),
         resource: format!("{}.{}", kind.plural, kind.group),
         objects,
     }

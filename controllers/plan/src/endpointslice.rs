@@ -193,11 +193,10 @@ fn reconcile(
             kept.iter().copied().filter(|slice| key_of(slice) == key).collect();
         let (filled, rest) = fill(&same, endpoints);
         let none_yet = same.is_empty() && rest.is_empty();
-        let has_endpoints =
-            !rest.is_empty() || filled.iter().any(|slice| !slice.endpoints.is_empty());
+        let has_endpoints = !rest.is_empty() || filled.iter().any(|slice| !is_empty(slice));
         for (index, (before, mut slice)) in same.into_iter().zip(filled).enumerate() {
             // Without any endpoint the first slice stays, empty.
-            if slice.endpoints.is_empty() && (has_endpoints || index > 0) {
+            if is_empty(&slice) && (has_endpoints || index > 0) {
                 surplus.push(slice);
                 continue;
             }
@@ -239,15 +238,21 @@ fn fill(
         let kept = slice
             .endpoints
             .iter()
+            .flatten()
             .filter_map(|one| wanted.remove(one.target_ref.as_ref()?.uid.as_ref()?));
-        slice.endpoints = kept.collect();
+        slice.endpoints = Some(kept.collect());
     }
     let mut rest = wanted.into_values();
     for slice in &mut filled {
-        let room = MAX_ENDPOINTS.saturating_sub(slice.endpoints.len());
-        slice.endpoints.extend(rest.by_ref().take(room));
+        let endpoints = slice.endpoints.get_or_insert_default();
+        let room = MAX_ENDPOINTS.saturating_sub(endpoints.len());
+        endpoints.extend(rest.by_ref().take(room));
     }
     (filled, rest.collect())
+}
+
+fn is_empty(slice: &EndpointSlice) -> bool {
+    slice.endpoints.as_ref().is_none_or(Vec::is_empty)
 }
 
 fn new_slice(
@@ -260,7 +265,7 @@ fn new_slice(
     let owner = ObjectRef::to(service);
     EndpointSlice {
         address_type: family.to_owned(),
-        endpoints: endpoints.to_vec(),
+        endpoints: Some(endpoints.to_vec()),
         ports: ports_of(key),
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", owner.name)),
@@ -326,7 +331,10 @@ mod tests {
             }
         }
         assert_eq!(said.join(" "), done);
-        assert_eq!(slices.iter().map(|slice| slice.endpoints.len()).collect::<Vec<_>>(), sizes);
+        assert_eq!(
+            slices.iter().map(|slice| slice.endpoints.iter().flatten().count()).collect::<Vec<_>>(),
+            sizes
+        );
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn apply_edits_and_describes() {
     }
     let version = host.kubectl("version").run().ok();
     let server = version.lines().find(|line| line.starts_with("Server Version: ")).unwrap();
-    assert!(server.contains("v1.33"), "{version}");
+    assert!(server.contains("v1.36"), "{version}");
     let nodes = host.kubectl("describe nodes").run().ok();
     assert!(nodes.contains("KubeletReady") && nodes.contains("Allocated resources"), "{nodes}");
 }

@@ -162,7 +162,7 @@ impl Api {
         if self.objects.contains_key(&key) {
             return Err(Status::already_exists(&kind.gvr(), &name));
         }
-        self.counts.entry(kind.kind).or_default().0 += 1;
+        self.counts.entry(&kind.kind).or_default().0 += 1;
         Ok(self.put(key, new))
     }
 
@@ -212,7 +212,7 @@ impl Api {
     }
 
     fn remove(&mut self, kind: &'static Kind, key: &str, old: Value) -> Value {
-        self.counts.entry(kind.kind).or_default().1 += 1;
+        self.counts.entry(&kind.kind).or_default().1 += 1;
         self.revision += 1;
         self.objects.remove(key);
         old

@@ -22,7 +22,7 @@ pub(crate) struct Note {
 
 fn row(target: &ObjectRef) -> Result<&'static Kind, Status> {
     let (group, version) = split_api_version(&target.api_version);
-    by_kind(group, version, &target.kind).ok_or_else(|| {
+    by_kind(group, version, &target.kind).map(|kind| &**kind).ok_or_else(|| {
         Status::bad_request(format!("no kind {} in {}", target.kind, target.api_version))
     })
 }

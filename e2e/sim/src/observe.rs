@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use leme_kinds::{KINDS, by_kind};
+use leme_kinds::{builtin, by_kind};
 use leme_meta::gvk::split_api_version;
 use leme_plan::gc::{Dependent, Owner};
 use leme_plan::{
@@ -55,10 +55,10 @@ impl Cluster {
             if !namespace::needs_content(&found) {
                 continue;
             }
-            let rows = KINDS.iter().filter(|kind| kind.namespaced());
+            let rows = builtin().filter(|kind| kind.namespaced());
             let content = rows.map(|kind| namespace::Content {
                 api_version: kind.api_version(),
-                kind: kind.kind.to_owned(),
+                kind: kind.kind.to_string(),
                 resource: format!("{}.{}", kind.plural, kind.group),
                 objects: Ok(self.api.list(kind, Some(&name)).into_iter().map(meta).collect()),
             });
@@ -223,7 +223,7 @@ impl Cluster {
 
     fn garbage(&mut self) {
         let mut all: Vec<(ObjectRef, ObjectMeta)> = Vec::new();
-        for kind in KINDS {
+        for kind in builtin() {
             all.extend(
                 self.api
                     .list(kind, None)

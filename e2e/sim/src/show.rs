@@ -15,7 +15,7 @@ pub(crate) fn table(kind: &Kind, objects: &[&Value], wide: bool, now: Timestamp)
     rows[0].extend(columns.iter().map(|column| column.name.to_uppercase()));
     for object in objects {
         let mut row = vec![text(&object["metadata"]["name"])];
-        row.extend(columns.iter().map(|column| text(&(column.cell)(object, now))));
+        row.extend(columns.iter().map(|column| text(&column.cell(object, now))));
         rows.push(row);
     }
     let width = |index: usize| rows.iter().map(|row| row[index].chars().count()).max().unwrap_or(0);

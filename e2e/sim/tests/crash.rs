@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use leme_kinds::KINDS;
+use leme_kinds::builtin;
 use leme_sim::Cluster;
 
 const SCRIPT: &str = "\
@@ -35,14 +35,14 @@ fn end(crash_after: Option<usize>) -> (End, bool) {
     leme_sim::run_on(&mut cluster, SCRIPT, &|file| fs::read_to_string(dir.join(file))).unwrap();
     let mut left = BTreeMap::new();
     let mut phases = Vec::new();
-    for kind in KINDS {
+    for kind in builtin() {
         let objects = cluster.api.list(kind, None);
         // Generated names differ from run to run: what comes before them does not.
         let names = objects.iter().map(|object| {
             let meta = &object["metadata"];
             meta["generateName"].as_str().or(meta["name"].as_str()).unwrap_or("").to_owned()
         });
-        left.insert(kind.kind, names.collect());
+        left.insert(&*kind.kind, names.collect());
         phases.extend(objects.iter().map(|object| object["status"]["phase"].to_string()));
     }
     (End { left, counts: cluster.api.counts, phases }, cluster.crash_after.is_none())

@@ -170,7 +170,7 @@ async fn change(
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or(Value::Null);
-    let change = patch::three_way(schemas(), document.kind.schema, &original, modified, current);
+    let change = patch::three_way(schemas(), &document.kind.schema, &original, modified, current);
     if change.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(Outcome::Unchanged);
     }

@@ -29,8 +29,6 @@ use crate::recorder::Recorder;
 
 use machine::{condition, conditions, disk, meminfo, read};
 
-/// Version of the kubelet API that this agent speaks.
-const KUBELET_VERSION: &str = "v1.33.0";
 /// How often the lease is renewed.
 const RENEW: Duration = Duration::from_secs(10);
 /// How often the node is looked at; its status is written when something changed or it is old.
@@ -217,7 +215,7 @@ impl NodeKeeper {
                     container_runtime_version: String::new(),
                     kernel_version: read("/proc/sys/kernel/osrelease"),
                     kube_proxy_version: String::new(),
-                    kubelet_version: KUBELET_VERSION.to_owned(),
+                    kubelet_version: leme_meta::version::KUBERNETES.to_owned(),
                     machine_id: read("/etc/machine-id"),
                     operating_system: "linux".to_owned(),
                     os_image: os.unwrap_or("Linux").trim_matches('"').to_owned(),

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 
 use crate::worker::Hooks;
 
-/// As probes name themselves.
-const USER_AGENT: &str = "kube-probe/1.33";
+use leme_meta::version::PROBE_USER_AGENT as USER_AGENT;
+
 /// Bytes of output or body that go into a message.
 const SHOWN: usize = 10 * 1024;
 

@@ -121,11 +121,13 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         host_ipc,
         host_pid,
         host_users,
+        hostname_override,
         init_containers,
         os,
         resource_claims,
         resources,
         runtime_class_name,
+        scheduling_group,
         security_context,
         volumes,
     } = spec;
@@ -140,6 +142,12 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
     let class = runtime_class_name.as_deref().is_some_and(|name| !name.is_empty());
     unless(class, "spec.runtimeClassName", "there is one runtime")?;
     unless(some(resource_claims), "spec.resourceClaims", "no driver gives devices")?;
+    unless(
+        hostname_override.is_some(),
+        "spec.hostnameOverride",
+        "the pod's name is its host name",
+    )?;
+    unless(scheduling_group.is_some(), "spec.schedulingGroup", "pods are scheduled one by one")?;
     unless(some(ephemeral_containers), "spec.ephemeralContainers", "a running pod gains none")?;
     let asks = |resources: &ResourceRequirements| *resources != ResourceRequirements::default();
     refuse(resources.as_ref().is_some_and(asks), "PodLevelResourcesNotSupported", || {
@@ -190,12 +198,15 @@ fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Ve
         readiness_probe,
         resources,
         restart_policy,
+        restart_policy_rules,
         security_context,
         startup_probe,
         volume_devices,
         volume_mounts,
     } = container;
-    env.iter().flatten().for_each(sources::variable);
+    for variable in env.iter().flatten() {
+        sources::variable(variable, at)?;
+    }
     if let Some(lifecycle) = lifecycle {
         self::lifecycle(lifecycle, at)?;
     }
@@ -205,6 +216,8 @@ fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Ve
         self::resources(resources, at)?;
     }
     restarts(restart_policy.as_deref(), at, init)?;
+    let rules = format!("{at}.restartPolicyRules");
+    unless(some(restart_policy_rules), &rules, "the pod's restart policy decides")?;
     if let Some(context) = security_context {
         security::of_container(context, at, policy)?;
     }

@@ -161,7 +161,7 @@ impl SliceInfo {
                 port: port_number(port.port?)?,
             })
         });
-        let endpoints = slice.endpoints.iter().filter_map(endpoint);
+        let endpoints = slice.endpoints.iter().flatten().filter_map(endpoint);
         SliceInfo { ports: ports.collect(), endpoints: endpoints.collect() }
     }
 }

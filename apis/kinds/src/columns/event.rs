@@ -1,10 +1,12 @@
 //! Columns of events, which put their name last.
 
 use jiff::Timestamp;
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{int, shown, since, text, wide};
-use crate::Column;
+use crate::{Cell, Column};
 
 pub(crate) const EVENT: &[Column] = &[
     shown("Last Seen", |event, now| last_seen(event, now).into()),
@@ -17,11 +19,11 @@ pub(crate) const EVENT: &[Column] = &[
     wide("First Seen", |event, now| first_seen(event, now).into()),
     wide("Count", |event, _| count(event).into()),
     Column {
-        name: "Name",
-        type_: "string",
-        format: "name",
+        name: Cow::Borrowed("Name"),
+        type_: Cow::Borrowed("string"),
+        format: Cow::Borrowed("name"),
         priority: 1,
-        cell: |event, _| text(event, "/metadata/name").into(),
+        cell: Cell::Native(|event, _| text(event, "/metadata/name").into()),
     },
 ];
 

@@ -10,22 +10,24 @@ pub(crate) mod openshift;
 pub(crate) mod pod;
 pub(crate) mod storage;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use leme_meta::time;
 use serde_json::Value;
 
-use crate::Column;
+use crate::{Cell, Column};
 
 /// What upstream prints for nothing.
 pub(crate) const NONE: &str = "<none>";
 
 /// `Name`, which leads every Table but those of kinds that list it among their own columns.
 pub(crate) static NAME: Column = Column {
-    name: "Name",
-    type_: "string",
-    format: "name",
+    name: Cow::Borrowed("Name"),
+    type_: Cow::Borrowed("string"),
+    format: Cow::Borrowed("name"),
     priority: 0,
-    cell: |object, _| text(object, "/metadata/name").into(),
+    cell: Cell::Native(|object, _| text(object, "/metadata/name").into()),
 };
 
 /// The age of the object.
@@ -34,17 +36,32 @@ pub(crate) const AGE: Column =
 
 /// A text column that is always shown.
 pub(crate) const fn shown(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
-    Column { name, type_: "string", format: "", priority: 0, cell }
+    column(name, "string", 0, cell)
 }
 
 /// A text column of `-o wide`.
 pub(crate) const fn wide(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
-    Column { name, type_: "string", format: "", priority: 1, cell }
+    column(name, "string", 1, cell)
 }
 
 /// A column of whole numbers that is always shown.
 pub(crate) const fn number(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
-    Column { name, type_: "integer", format: "", priority: 0, cell }
+    column(name, "integer", 0, cell)
+}
+
+const fn column(
+    name: &'static str,
+    type_: &'static str,
+    priority: i32,
+    cell: fn(&Value, Timestamp) -> Value,
+) -> Column {
+    Column {
+        name: Cow::Borrowed(name),
+        type_: Cow::Borrowed(type_),
+        format: Cow::Borrowed(""),
+        priority,
+        cell: Cell::Native(cell),
+    }
 }
 
 /// Text at a JSON pointer, or `""`.

@@ -9,15 +9,17 @@ mod v2;
 
 pub use v2::v2_document;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::{KINDS, Kind};
+use crate::{Kind, Kinds};
 
 /// The groups and versions that have a document, as paths below `/openapi/v3/`: `api/v1`, `apis/apps.openshift.io/v1`.
-pub fn v3_index() -> Vec<String> {
-    let mut index: Vec<String> = KINDS
+pub fn v3_index(kinds: &Kinds) -> Vec<String> {
+    let mut index: Vec<String> = kinds
         .iter()
-        .map(|kind| root(kind.group, kind.version).trim_start_matches('/').to_owned())
+        .map(|kind| root(&kind.group, &kind.version).trim_start_matches('/').to_owned())
         .collect();
     index.sort();
     index.dedup();
@@ -25,20 +27,20 @@ pub fn v3_index() -> Vec<String> {
 }
 
 /// The document of a group and version; one of no rows has no paths. Making it costs milliseconds: keep it.
-pub fn v3_document(group: &str, version: &str) -> Value {
-    let rows: Vec<&Kind> =
-        KINDS.iter().filter(|kind| kind.group == group && kind.version == version).collect();
+pub fn v3_document(kinds: &Kinds, group: &str, version: &str) -> Value {
+    let rows: Vec<&Arc<Kind>> =
+        kinds.iter().filter(|kind| kind.group == group && kind.version == version).collect();
     json!({
         "openapi": "3.0.0",
         "info": info(),
         "paths": paths::paths(&rows),
-        "components": {"schemas": schemas::schemas(&rows)},
+        "components": {"schemas": schemas::schemas(kinds, &rows)},
     })
 }
 
 /// Whose documents they are.
 fn info() -> Value {
-    json!({"title": "Kubernetes", "version": "v1.33.0"})
+    json!({"title": "Kubernetes", "version": leme_meta::version::KUBERNETES})
 }
 
 /// Where the resources of a group and version are served.
@@ -58,7 +60,7 @@ mod tests {
     #[test]
     fn every_group_has_a_document() {
         assert_eq!(
-            v3_index(),
+            v3_index(Kinds::builtin()),
             [
                 "api/v1",
                 "apis/apps.openshift.io/v1",
@@ -69,7 +71,7 @@ mod tests {
                 "apis/route.openshift.io/v1",
             ]
         );
-        assert_eq!(v3_document("none", "v1")["paths"], json!({}));
+        assert_eq!(v3_document(Kinds::builtin(), "none", "v1")["paths"], json!({}));
     }
 
     #[test]
@@ -88,8 +90,8 @@ mod tests {
                 _ => {}
             }
         }
-        for kind in KINDS {
-            let document = v3_document(kind.group, kind.version);
+        for kind in Kinds::builtin().iter() {
+            let document = v3_document(Kinds::builtin(), &kind.group, &kind.version);
             let mut found = Vec::new();
             references(&document, &mut found);
             assert!(!found.is_empty());
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn clients_find_what_they_look_for() {
-        let document = v3_document("", "v1");
+        let document = v3_document(Kinds::builtin(), "", "v1");
         let schemas = &document["components"]["schemas"];
         let pod = &schemas["io.k8s.api.core.v1.Pod"];
         assert_eq!(pod["x-kubernetes-group-version-kind"][0]["kind"], "Pod");
@@ -119,7 +121,7 @@ mod tests {
         assert!(named("dryRun") && named("fieldValidation"));
         let body = &patch["requestBody"]["content"];
         assert!(body.get("application/strategic-merge-patch+json").is_some());
-        let scale = v3_document("apps.openshift.io", "v1");
+        let scale = v3_document(Kinds::builtin(), "apps.openshift.io", "v1");
         let path =
             "/apis/apps.openshift.io/v1/namespaces/{namespace}/deploymentconfigs/{name}/scale";
         assert_eq!(

@@ -1,5 +1,7 @@
 //! The paths of a document: every operation with its action, its kind, its query parameters and its bodies.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, reference};
@@ -131,7 +133,7 @@ impl Item<'_> {
     }
 
     fn operation(&self, operation: &Operation<'_>) -> Value {
-        let group = camel(self.row.group);
+        let group = camel(&self.row.group);
         let scope = if self.parameters.contains(&"namespace") { "Namespaced" } else { "" };
         let verb = match (operation.action, operation.method) {
             ("get", _) => "read",
@@ -142,7 +144,7 @@ impl Item<'_> {
             ("connect", _) => "connectPost",
             (action, _) => action,
         };
-        let id = format!("{verb}{group}{}{scope}{}", camel(self.row.version), operation.subject);
+        let id = format!("{verb}{group}{}{scope}{}", camel(&self.row.version), operation.subject);
         let parameters: Vec<Value> = operation.parameters.iter().map(query).collect();
         let created = operation.action == "post" || operation.action == "put";
         let answer = json!({"description": "OK", "content": {
@@ -190,7 +192,7 @@ fn camel(text: &str) -> String {
 }
 
 /// Every path of the rows.
-pub(super) fn paths(rows: &[&Kind]) -> Value {
+pub(super) fn paths(rows: &[&Arc<Kind>]) -> Value {
     let mut paths = Map::new();
     for row in rows {
         resource(row, &mut paths);
@@ -199,9 +201,9 @@ pub(super) fn paths(rows: &[&Kind]) -> Value {
 }
 
 fn resource(row: &Kind, paths: &mut Map<String, Value>) {
-    let root = root(row.group, row.version);
-    let plural = row.plural;
-    let kind = group_version_kind(row.group, row.version, row.kind);
+    let root = root(&row.group, &row.version);
+    let plural = &row.plural;
+    let kind = group_version_kind(&row.group, &row.version, &row.kind);
     let list = format!("{}List", row.schema);
     let everywhere = format!("{}ForAllNamespaces", row.kind);
     let listing = |subject| Operation {
@@ -226,26 +228,26 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
     let operation = |method, action, parameters, body, answer| Operation {
         method,
         action,
-        subject: row.kind,
+        subject: &row.kind,
         parameters,
         body,
         answer,
     };
     let collection = vec![
-        listing(row.kind),
-        operation("post", "post", WRITE, Some(row.schema), row.schema),
+        listing(&row.kind),
+        operation("post", "post", WRITE, Some(&row.schema), &row.schema),
         operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
     ];
     paths.insert(base.clone(), item(scope).write_served(collection));
     let one = vec![
-        operation("get", "get", READ, None, row.schema),
-        operation("put", "put", WRITE, Some(row.schema), row.schema),
-        operation("patch", "patch", PATCHING, Some(PATCH), row.schema),
+        operation("get", "get", READ, None, &row.schema),
+        operation("put", "put", WRITE, Some(&row.schema), &row.schema),
+        operation("patch", "patch", PATCHING, Some(PATCH), &row.schema),
         operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS),
     ];
     let named: Vec<&str> = ["name"].into_iter().chain(scope.iter().copied()).collect();
     paths.insert(format!("{base}/{{name}}"), item(&named).write_served(one));
-    for subresource in row.subresources {
+    for subresource in row.subresources.iter() {
         let path = format!("{base}/{{name}}/{}", subresource.name());
         paths.insert(path, self::subresource(row, *subresource, named.clone()));
     }
@@ -262,11 +264,11 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
         Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
-            let options = subresource.options(row).unwrap_or(row.kind);
-            (group_version_kind("", "v1", options), row.schema)
+            let options = subresource.options(row).unwrap_or(&row.kind);
+            (group_version_kind("", "v1", options), &*row.schema)
         }
         Subresource::Status | Subresource::Log | Subresource::Finalize => {
-            (group_version_kind(row.group, row.version, row.kind), row.schema)
+            (group_version_kind(&row.group, &row.version, &row.kind), &*row.schema)
         }
     };
     let operation = |method, action, parameters, body| Operation {

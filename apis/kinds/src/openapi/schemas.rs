@@ -1,12 +1,13 @@
 //! The types of a document: those of its rows, and everything they mention.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
 use serde_json::{Map, Value, json};
 
 use super::group_version_kind;
-use crate::{KINDS, Kind};
+use crate::{Kind, Kinds};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
@@ -19,8 +20,8 @@ pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
 pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 
-/// The types of the rows, by name.
-pub(super) fn schemas(rows: &[&Kind]) -> Value {
+/// The types of the rows, by name; `kinds` says what else is a kind among them.
+pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
     let table = crate::schemas();
     let mut out = Map::new();
     for (name, schema) in scalars() {
@@ -31,7 +32,7 @@ pub(super) fn schemas(rows: &[&Kind]) -> Value {
         .map(ToString::to_string)
         .collect();
     for row in rows {
-        wanted.extend([row.schema.to_owned(), format!("{}List", row.schema)]);
+        wanted.extend([row.schema.to_string(), format!("{}List", row.schema)]);
     }
     let mut seen = BTreeSet::new();
     while let Some(name) = wanted.pop() {
@@ -42,7 +43,7 @@ pub(super) fn schemas(rows: &[&Kind]) -> Value {
             wanted.extend(
                 def.fields.iter().filter_map(|field| field.type_.element_ref().map(str::to_owned)),
             );
-            out.insert(name, object(def));
+            out.insert(name, object(def, kinds));
         }
     }
     Value::Object(out)
@@ -66,7 +67,7 @@ fn scalars() -> [(&'static str, Value); 5] {
     ]
 }
 
-fn object(def: &TypeDef) -> Value {
+fn object(def: &TypeDef, kinds: &Kinds) -> Value {
     let mut schema = json!({"type": "object"});
     let properties: Map<String, Value> =
         def.fields.iter().map(|field| (field.name.clone(), property(field))).collect();
@@ -81,15 +82,15 @@ fn object(def: &TypeDef) -> Value {
     if def.atomic {
         schema["x-kubernetes-map-type"] = "atomic".into();
     }
-    let kinds = kinds_of(&def.name);
-    if !kinds.is_empty() {
-        schema["x-kubernetes-group-version-kind"] = Value::Array(kinds);
+    let its = kinds_of(&def.name, kinds);
+    if !its.is_empty() {
+        schema["x-kubernetes-group-version-kind"] = Value::Array(its);
     }
     schema
 }
 
 /// The kinds that a type stands for: that of its row, or of the list of its row, or a shared one.
-fn kinds_of(name: &str) -> Vec<Value> {
+fn kinds_of(name: &str, kinds: &Kinds) -> Vec<Value> {
     match name {
         STATUS | DELETE_OPTIONS => {
             let kind = name.rsplit('.').next().unwrap_or("");
@@ -101,12 +102,12 @@ fn kinds_of(name: &str) -> Vec<Value> {
         _ => {}
     }
     let row_name = name.strip_suffix("List").unwrap_or(name);
-    KINDS
+    kinds
         .iter()
         .filter(|row| row.schema == row_name)
         .map(|row| {
-            let kind = if row_name == name { row.kind.to_owned() } else { row.list_kind() };
-            group_version_kind(row.group, row.version, &kind)
+            let kind = if row_name == name { row.kind.to_string() } else { row.list_kind() };
+            group_version_kind(&row.group, &row.version, &kind)
         })
         .collect()
 }

@@ -5,19 +5,21 @@
 //! There are no paths in it: a kubectl that finds operations there asks for CustomResourceDefinitions when it does not find a
 //! kind, and takes their absence for its answer.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{info, schemas};
-use crate::{KINDS, Kind};
+use crate::{Kind, Kinds};
 
 /// One document of all groups. Making it costs milliseconds: keep it.
-pub fn v2_document() -> Value {
-    let rows: Vec<&Kind> = KINDS.iter().collect();
+pub fn v2_document(kinds: &Kinds) -> Value {
+    let rows: Vec<&Arc<Kind>> = kinds.iter().collect();
     json!({
         "swagger": "2.0",
         "info": info(),
         "paths": {},
-        "definitions": schema(schemas::schemas(&rows)),
+        "definitions": schema(schemas::schemas(kinds, &rows)),
     })
 }
 
@@ -55,7 +57,7 @@ mod tests {
     // Red when something of version 3 is left: clients of version 2 do not know it.
     #[test]
     fn nothing_of_version_3_is_left() {
-        let document = v2_document();
+        let document = v2_document(Kinds::builtin());
         let text = document.to_string();
         for word in ["#/components", "\"oneOf\"", "\"allOf\""] {
             assert!(!text.contains(word), "{word}");

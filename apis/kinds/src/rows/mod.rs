@@ -1,30 +1,74 @@
-//! The rows, a module per family of groups, sorted by resource within a group as discovery lists them.
+//! The rows, a module per group, sorted by resource within a group as discovery lists them.
 
+mod coordination;
 mod core;
+mod discovery;
 mod openshift;
 
-use crate::Kind;
+use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
 
-/// Every row.
-pub(crate) static ALL: &[Kind] = &[
-    core::CONFIG_MAPS,
-    core::ENDPOINTS,
-    core::EVENTS,
-    core::NAMESPACES,
-    core::NODES,
-    core::PERSISTENT_VOLUME_CLAIMS,
-    core::PERSISTENT_VOLUMES,
-    core::PODS,
-    core::POD_TEMPLATES,
-    core::REPLICATION_CONTROLLERS,
-    core::SECRETS,
-    core::SERVICE_ACCOUNTS,
-    core::SERVICES,
-    openshift::DEPLOYMENT_CONFIGS,
-    openshift::BUILD_CONFIGS,
-    openshift::BUILDS,
-    core::LEASES,
-    core::ENDPOINT_SLICES,
-    openshift::IMAGE_STREAMS,
-    openshift::ROUTES,
-];
+/// The groups in the order of discovery, which is the order in which a word that several know is looked for.
+const GROUPS: &[&[Row]] = &[core::ROWS, coordination::ROWS, discovery::ROWS, openshift::ROWS];
+
+/// A built-in kind as its table states it. What follows from the rest is not stated: the singular is the kind in small
+/// letters, the schema the package's type of that name.
+pub(crate) struct Row {
+    pub group: &'static str,
+    pub version: &'static str,
+    /// The package of its types in OpenAPI.
+    pub package: &'static str,
+    pub kind: &'static str,
+    pub plural: &'static str,
+    pub short_names: &'static [&'static str],
+    pub categories: &'static [&'static str],
+    pub scope: Scope,
+    pub verbs: &'static [&'static str],
+    pub subresources: &'static [Subresource],
+    pub columns: &'static [Column],
+    pub selectable: &'static [SelectableField],
+}
+
+impl Row {
+    /// What the rows of a group have in common: objects live in namespaces, and everything can be done with them.
+    pub const fn of(group: &'static str, version: &'static str, package: &'static str) -> Row {
+        Row {
+            group,
+            version,
+            package,
+            kind: "",
+            plural: "",
+            short_names: &[],
+            categories: &[],
+            scope: Scope::Namespaced,
+            verbs: VERBS,
+            subresources: &[],
+            columns: &[],
+            selectable: &[],
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        let names =
+            |names: &'static [&'static str]| names.iter().map(|&name| name.into()).collect();
+        Kind {
+            group: self.group.into(),
+            version: self.version.into(),
+            kind: self.kind.into(),
+            plural: self.plural.into(),
+            singular: self.kind.to_ascii_lowercase().into(),
+            short_names: names(self.short_names),
+            categories: names(self.categories),
+            scope: self.scope,
+            verbs: self.verbs,
+            subresources: self.subresources.into(),
+            columns: self.columns.into(),
+            selectable: self.selectable.into(),
+            schema: format!("{}.{}", self.package, self.kind).into(),
+        }
+    }
+}
+
+/// Every built-in kind.
+pub(crate) fn kinds() -> impl Iterator<Item = Kind> {
+    GROUPS.iter().copied().flatten().map(Row::kind)
+}

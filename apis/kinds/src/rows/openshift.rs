@@ -1,84 +1,58 @@
-//! Rows of the OpenShift groups: apps, build, image and route.
+//! The OpenShift groups.
 
+use super::Row;
+use crate::Subresource::{Scale, Status};
 use crate::columns::openshift;
-use crate::{Kind, Scope, Subresource, VERBS, selectable};
+use crate::selectable;
 
-pub(super) const BUILDS: Kind = Kind {
-    group: "build.openshift.io",
-    version: "v1",
-    kind: "Build",
-    plural: "builds",
-    singular: "build",
-    short_names: &[],
-    categories: &["all"],
-    scope: Scope::Namespaced,
-    verbs: VERBS,
-    subresources: &[],
-    columns: openshift::BUILD,
-    selectable: selectable::BUILD,
-    schema: "com.github.openshift.api.build.v1.Build",
-};
+const APPS: Row = Row::of("apps.openshift.io", "v1", "com.github.openshift.api.apps.v1");
+const BUILD: Row = Row::of("build.openshift.io", "v1", "com.github.openshift.api.build.v1");
+const IMAGE: Row = Row::of("image.openshift.io", "v1", "com.github.openshift.api.image.v1");
+const ROUTE: Row = Row::of("route.openshift.io", "v1", "com.github.openshift.api.route.v1");
 
-pub(super) const BUILD_CONFIGS: Kind = Kind {
-    group: "build.openshift.io",
-    version: "v1",
-    kind: "BuildConfig",
-    plural: "buildconfigs",
-    singular: "buildconfig",
-    short_names: &["bc"],
-    categories: &["all"],
-    scope: Scope::Namespaced,
-    verbs: VERBS,
-    subresources: &[],
-    columns: openshift::BUILD_CONFIG,
-    selectable: &[],
-    schema: "com.github.openshift.api.build.v1.BuildConfig",
-};
-
-pub(super) const DEPLOYMENT_CONFIGS: Kind = Kind {
-    group: "apps.openshift.io",
-    version: "v1",
-    kind: "DeploymentConfig",
-    plural: "deploymentconfigs",
-    singular: "deploymentconfig",
-    short_names: &["dc"],
-    categories: &["all"],
-    scope: Scope::Namespaced,
-    verbs: VERBS,
-    subresources: &[Subresource::Status, Subresource::Scale],
-    columns: openshift::DEPLOYMENT_CONFIG,
-    selectable: &[],
-    schema: "com.github.openshift.api.apps.v1.DeploymentConfig",
-};
-
-pub(super) const IMAGE_STREAMS: Kind = Kind {
-    group: "image.openshift.io",
-    version: "v1",
-    kind: "ImageStream",
-    plural: "imagestreams",
-    singular: "imagestream",
-    short_names: &["is"],
-    categories: &["all"],
-    scope: Scope::Namespaced,
-    verbs: VERBS,
-    subresources: &[Subresource::Status],
-    columns: openshift::IMAGE_STREAM,
-    selectable: selectable::IMAGE_STREAM,
-    schema: "com.github.openshift.api.image.v1.ImageStream",
-};
-
-pub(super) const ROUTES: Kind = Kind {
-    group: "route.openshift.io",
-    version: "v1",
-    kind: "Route",
-    plural: "routes",
-    singular: "route",
-    short_names: &[],
-    categories: &["all"],
-    scope: Scope::Namespaced,
-    verbs: VERBS,
-    subresources: &[Subresource::Status],
-    columns: openshift::ROUTE,
-    selectable: selectable::ROUTE,
-    schema: "com.github.openshift.api.route.v1.Route",
-};
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        kind: "DeploymentConfig",
+        plural: "deploymentconfigs",
+        short_names: &["dc"],
+        categories: &["all"],
+        subresources: &[Status, Scale],
+        columns: openshift::DEPLOYMENT_CONFIG,
+        ..APPS
+    },
+    Row {
+        kind: "BuildConfig",
+        plural: "buildconfigs",
+        short_names: &["bc"],
+        categories: &["all"],
+        columns: openshift::BUILD_CONFIG,
+        ..BUILD
+    },
+    Row {
+        kind: "Build",
+        plural: "builds",
+        categories: &["all"],
+        columns: openshift::BUILD,
+        selectable: selectable::BUILD,
+        ..BUILD
+    },
+    Row {
+        kind: "ImageStream",
+        plural: "imagestreams",
+        short_names: &["is"],
+        categories: &["all"],
+        subresources: &[Status],
+        columns: openshift::IMAGE_STREAM,
+        selectable: selectable::IMAGE_STREAM,
+        ..IMAGE
+    },
+    Row {
+        kind: "Route",
+        plural: "routes",
+        categories: &["all"],
+        subresources: &[Status],
+        columns: openshift::ROUTE,
+        selectable: selectable::ROUTE,
+        ..ROUTE
+    },
+];

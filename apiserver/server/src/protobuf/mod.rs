@@ -41,7 +41,7 @@ const PASSING: [(&str, &str); 5] = [
 /// The type of a kind in the field table.
 pub(crate) fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     let (group, version) = leme_meta::gvk::split_api_version(api_version);
-    let stored = leme_kinds::by_kind(group, version, kind).map(|row| row.schema);
+    let stored = leme_kinds::by_kind(group, version, kind).map(|row| &*row.schema);
     stored.or_else(|| PASSING.iter().find(|(known, _)| *known == kind).map(|(_, schema)| *schema))
 }
 

@@ -90,12 +90,12 @@ fn port_number(port: &str) -> Result<u16, Status> {
 impl Api {
     pub(super) async fn locate(&self, request: &ResourceRequest) -> Result<Destination, Status> {
         let id = &request.name;
-        let what = request.kind.singular;
+        let what = &*request.kind.singular;
         let Some((scheme, name, port)) = split(id) else {
             return Err(Status::bad_request(format!("invalid {what} request {id:?}")));
         };
         self.catch_up(None).await?;
-        let object = self.object(request.kind, &request.namespace, name)?;
+        let object = self.object(&request.kind, &request.namespace, name)?;
         match what {
             "pod" => of_pod(&object, scheme, port),
             "service" => self.of_service(request, &object, (scheme, name, port)),
@@ -104,7 +104,7 @@ impl Api {
         }
     }
 
-    fn object(&self, kind: &'static Kind, namespace: &str, name: &str) -> Result<Value, Status> {
+    fn object(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Value, Status> {
         let object = self.cache.get(&kind.prefix(None), &kind.key(namespace, name));
         let object = object.ok_or_else(|| Status::not_found(&kind.gvr(), name))?;
         table::decoded(&object)
@@ -151,7 +151,7 @@ impl Api {
 
     /// Whether an endpoint's address is that of a pod of the same namespace: anybody who may write Endpoints could
     /// otherwise have the server speak to anything.
-    fn pod_has(&self, pods: &'static Kind, namespace: &str, address: &Value) -> bool {
+    fn pod_has(&self, pods: &Kind, namespace: &str, address: &Value) -> bool {
         let target = json::text(address, &["targetRef", "name"]);
         let foreign = json::text(address, &["targetRef", "namespace"]);
         if !foreign.is_empty() && foreign != namespace {

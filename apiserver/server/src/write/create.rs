@@ -39,8 +39,8 @@ impl Api {
             _ => {}
         }
         let Input { headers, body, wanted, .. } = input;
-        let schema = request.kind.schema;
-        let decoded = options::object(request.kind, schema, &headers, body, &options)?;
+        let schema = &request.kind.schema;
+        let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
         let (value, mut warnings) = self.create_object(request, decoded.value, &options).await?;
         warnings.splice(0..0, decoded.warnings);
         written(request, wanted, 201, value, &warnings)
@@ -57,7 +57,7 @@ impl Api {
         admit::lifecycle(self, request, "create", shown_name(request, &body)).await?;
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
-        let strategy = Api::strategy(request.kind);
+        let strategy = Api::strategy(&request.kind);
         let asked = request.kind.key(&request.namespace, &given);
         for _ in 0..tries {
             let context = self.context(request, options);
@@ -74,7 +74,7 @@ impl Api {
                 return Ok((new, warnings));
             }
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            let bytes = canonical(request.kind, &new);
+            let bytes = canonical(&request.kind, &new);
             match self.write_as(class, &key, bytes, Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
                     reservation.written(&self.cache, revision).await;

@@ -52,7 +52,7 @@ impl Api {
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         let value = match done {
-            Done::Gone(last) if !Api::strategy(request.kind).returns_deleted => {
+            Done::Gone(last) if !Api::strategy(&request.kind).returns_deleted => {
                 gone(request, &last)
             }
             done => done.value(),
@@ -100,7 +100,7 @@ impl Api {
         request: &ResourceRequest,
         options: &DeleteOptions,
     ) -> Result<Option<Done>, Status> {
-        self.end_object(request, options, Api::strategy(request.kind).evicted).await
+        self.end_object(request, options, Api::strategy(&request.kind).evicted).await
     }
 
     async fn end_object(
@@ -128,10 +128,10 @@ impl Api {
 
 fn not_unreadable(request: &ResourceRequest) -> Status {
     let kind = Gvk {
-        group: request.kind.group.to_owned(),
-        version: request.kind.version.to_owned(),
+        group: request.kind.group.to_string(),
+        version: request.kind.version.to_string(),
         // Upstream names the resource where the kind belongs.
-        kind: request.kind.plural.to_owned(),
+        kind: request.kind.plural.to_string(),
     };
     let path = Path::new("ignoreStoreReadErrorWithClusterBreakingPotential");
     let detail =
@@ -146,7 +146,7 @@ fn gone(request: &ResourceRequest, last: &Value) -> Value {
         "uid": leme_registry::json::text(last, &["metadata", "uid"]),
     });
     if !request.kind.group.is_empty() {
-        details["group"] = request.kind.group.into();
+        details["group"] = (*request.kind.group).into();
     }
     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
 }

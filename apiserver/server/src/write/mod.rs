@@ -137,7 +137,7 @@ pub(crate) fn set_revision(value: &mut Value, revision: u64) {
 /// The bytes that are stored, in the order in which they are read: without resourceVersion, which is the store's own
 /// revision.
 pub(crate) fn canonical(kind: &Kind, value: &Value) -> Bytes {
-    ordered::object(kind.schema, value)
+    ordered::object(&kind.schema, value)
 }
 
 impl Api {
@@ -149,8 +149,8 @@ impl Api {
     ) -> Context<'a> {
         let uid = uuid::Uuid::new_v4();
         Context {
-            kind: request.kind,
-            strategy: Api::strategy(request.kind),
+            kind: &request.kind,
+            strategy: Api::strategy(&request.kind),
             namespace: &request.namespace,
             name: &request.name,
             now: jiff::Timestamp::now(),
@@ -183,7 +183,7 @@ impl Api {
         mut decide: impl FnMut(&Stored, &mut Reservation<'_>) -> Result<Change, Status> + Send,
     ) -> Result<Option<Done>, Status> {
         let key = request.key();
-        let mut current = self.cached(request.kind, &key)?;
+        let mut current = self.cached(&request.kind, &key)?;
         let mut certain = false;
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -217,7 +217,7 @@ impl Api {
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
                 Change::Put(new) => {
                     let class = class(request, &stored.value, &new);
-                    let bytes = canonical(request.kind, &new);
+                    let bytes = canonical(&request.kind, &new);
                     self.put(&key, new, bytes, stored.revision, class, reservation).await?
                 }
                 Change::Remove => self.remove(&key, stored).await?,
@@ -293,7 +293,7 @@ fn class(request: &ResourceRequest, old: &Value, new: &Value) -> Class {
     let going =
         |value| leme_registry::json::at(value, &["metadata", "deletionTimestamp"]).is_some();
     let reserved = matches!(target(request), Target::Status | Target::Finalize)
-        || Api::strategy(request.kind).is_heartbeat
+        || Api::strategy(&request.kind).is_heartbeat
         || going(old)
         || going(new);
     if reserved { Class::Reserved } else { Class::Ordinary }

@@ -108,7 +108,7 @@ pub(crate) struct Decoded {
 
 /// Decodes an object of a kind from a request body.
 pub(crate) fn object(
-    kind: &'static Kind,
+    kind: &Kind,
     schema: &str,
     headers: &HeaderMap,
     bytes: Bytes,
@@ -116,7 +116,7 @@ pub(crate) fn object(
 ) -> Result<Decoded, Status> {
     let json = body::to_json(&body::media_type(headers), bytes)?;
     let (value, mut problems) =
-        parsed(&json).map_err(|error| decode::unrecognized(kind.kind, &error, &json))?;
+        parsed(&json).map_err(|error| decode::unrecognized(&kind.kind, &error, &json))?;
     let checked = crate::schema::check(kind, schema, value).map_err(|wrong| wrong.refused(kind))?;
     problems.extend(checked.problems);
     let warnings = options.met(problems).map_err(|error| {

@@ -82,7 +82,7 @@ impl Patch {
             Patch::Json(operations) => patch::json(base, operations),
             Patch::Merge(changes) => Ok(patch::merge(base, changes)),
             Patch::Strategic(changes) => {
-                patch::strategic(leme_kinds::schemas(), request.kind.schema, base, changes)
+                patch::strategic(leme_kinds::schemas(), &request.kind.schema, base, changes)
             }
         }
     }
@@ -126,14 +126,14 @@ impl Api {
         let options = WriteOptions::of(request)?;
         let target = target(request);
         let (patch, odd) = Patch::read(&input.headers, input.body, options.validation)?;
-        let strategy = Api::strategy(request.kind);
+        let strategy = Api::strategy(&request.kind);
         let context = self.context(request, &options);
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
                 let patched = patch.apply(request, &base(request, target, stored)?)?;
-                let name = if target == Target::Scale { "" } else { request.kind.schema };
-                let checked = schema::check(request.kind, name, patched)
+                let name = if target == Target::Scale { "" } else { &request.kind.schema };
+                let checked = schema::check(&request.kind, name, patched)
                     .map_err(|wrong| patch.mistyped(&wrong))?;
                 warnings = options
                     .met(odd.iter().cloned().chain(checked.problems).collect())
@@ -159,7 +159,7 @@ impl Api {
 
 /// What the patch is applied to.
 fn base(request: &ResourceRequest, target: Target, stored: &Stored) -> Result<Value, Status> {
-    match (target, Api::strategy(request.kind).scale) {
+    match (target, Api::strategy(&request.kind).scale) {
         (Target::Scale, Some(scale)) => Ok(leme_registry::scale_of(&scale, &stored.value)),
         (Target::Scale, None) => Err(Status::no_such_path()),
         _ => Ok(stored.value.clone()),

@@ -22,9 +22,9 @@ impl Api {
         let Input { who, headers, body, wanted } = input;
         let options = WriteOptions::of(request)?;
         let target = target(request);
-        let schema = if target == Target::Scale { "" } else { request.kind.schema };
-        let decoded = options::object(request.kind, schema, &headers, body, &options)?;
-        let strategy = Api::strategy(request.kind);
+        let schema = if target == Target::Scale { "" } else { &request.kind.schema };
+        let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
+        let strategy = Api::strategy(&request.kind);
         let context = self.context(request, &options);
         let mut told = Vec::new();
         let changed = self
@@ -67,7 +67,7 @@ impl Api {
         done: Done,
     ) -> Result<Value, Status> {
         let value = done.value();
-        match (target, Api::strategy(request.kind).scale) {
+        match (target, Api::strategy(&request.kind).scale) {
             (Target::Scale, Some(scale)) => Ok(leme_registry::scale_of(&scale, &value)),
             (Target::Scale, None) => Err(Status::no_such_path()),
             _ => Ok(value),

@@ -51,7 +51,7 @@ fn row(body: &Value) -> &'static Kind {
     by_kind(group, version, body["kind"].as_str().expect("kind")).expect("row")
 }
 
-fn context<'a>(kind: &'static Kind, name: &'a str) -> Context<'a> {
+fn context<'a>(kind: &'a Kind, name: &'a str) -> Context<'a> {
     Context {
         kind,
         strategy: crate::of(kind),

@@ -51,16 +51,19 @@ fn listed(object: &impl Serialize, known: &[&str], at: &str, why: &str) -> Verdi
     }
 }
 
-/// All of it is carried out: what is referred to and not there is the container's trouble when it starts.
-pub(super) fn variable(variable: &EnvVar) {
+/// What is referred to and not there is the container's trouble when it starts.
+pub(super) fn variable(variable: &EnvVar, at: &str) -> Verdict {
     let EnvVar { name: _, value: _, value_from } = variable;
     let Some(EnvVarSource {
         config_map_key_ref: _,
         field_ref: _,
+        file_key_ref,
         resource_field_ref: _,
         secret_key_ref: _,
     }) = value_from
     else {
-        return;
+        return Ok(());
     };
+    let field = format!("{at}.env[{}].valueFrom.fileKeyRef", variable.name);
+    unless(file_key_ref.is_some(), &field, "files of a volume are not read for variables")
 }

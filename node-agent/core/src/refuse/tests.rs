@@ -41,6 +41,8 @@ fn fields_of_the_pod() {
     unsupported(json!({"hostPID": true}), "spec.hostPID");
     unsupported(json!({"hostIPC": true}), "spec.hostIPC");
     unsupported(json!({"hostUsers": false}), "spec.hostUsers");
+    unsupported(json!({"hostnameOverride": "h"}), "spec.hostnameOverride");
+    unsupported(json!({"schedulingGroup": {"podGroupName": "g"}}), "spec.schedulingGroup");
     unsupported(json!({"runtimeClassName": "gvisor"}), "spec.runtimeClassName");
     unsupported(json!({"resourceClaims": [{"name": "gpu"}]}), "spec.resourceClaims");
     let debugger = json!({"ephemeralContainers": [{"name": "e", "image": "i"}]});
@@ -56,6 +58,10 @@ fn fields_of_containers() {
     let field = |more, name: &str| unsupported(with(more), &format!("{at}.{name}"));
     field(json!({"volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}), "volumeDevices");
     field(json!({"restartPolicy": "Never"}), "restartPolicy");
+    let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]);
+    field(json!({"restartPolicyRules": rules}), "restartPolicyRules");
+    let file = json!({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}});
+    field(json!({"env": [{"name": "E", "valueFrom": file}]}), "env[E].valueFrom.fileKeyRef");
     field(json!({"lifecycle": {"stopSignal": "SIGUSR1"}}), "lifecycle.stopSignal");
     field(json!({"resources": {"claims": [{"name": "gpu"}]}}), "resources.claims");
     field(
