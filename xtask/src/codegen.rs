@@ -145,7 +145,7 @@ impl Documents {
 
     /// The default of a field. A time is never filled in: its zero is null.
     fn default(&self, name: &str, field: &str, type_: &str) -> Result<String> {
-        if matches!(type_, "time" | "micro-time" | "raw" | "quantity" | "int-or-string") {
+        if matches!(type_, "time" | "micro-time" | "raw" | "quantity" | "int-or-string" | "bytes") {
             return Ok(String::new());
         }
         let found = self.openshift.get(name).and_then(|definition| {
@@ -160,16 +160,14 @@ impl Documents {
             _ if type_.starts_with(['[', '{']) => "",
             _ => "{}",
         };
-        Ok(match found {
-            Some(default) => format!(" ={default}"),
-            None if numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}") => {
-                if zero.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ={zero}")
-                }
-            }
-            None => String::new(),
+        let written = numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}");
+        let default = found.map_or(zero.to_owned(), Value::to_string);
+        Ok(match written {
+            // A zero that was filled in is left out again when it is written.
+            Some(false) if default == zero => String::new(),
+            None if found.is_none() => String::new(),
+            _ if default.is_empty() => String::new(),
+            _ => format!(" ={default}"),
         })
     }
 }

@@ -43,9 +43,15 @@ enum Omit {
     Zero,
 }
 
-/// Whether Go writes a field of a type that was never set; `object` for a field that holds an object.
-pub(crate) fn writes_zero(structs: &Structs, type_: &str, field: &str, object: bool) -> bool {
-    let Some(fields) = structs.get(type_) else { return false };
+/// Whether Go writes a field of a type that has the zero of its type; `object` for a field that holds an object. `None`
+/// for a pointer, whose zero is nothing, and for what is not known.
+pub(crate) fn writes_zero(
+    structs: &Structs,
+    type_: &str,
+    field: &str,
+    object: bool,
+) -> Option<bool> {
+    let fields = structs.get(type_)?;
     let inlined = |outer: &Field| {
         let (alias, _) = type_.split_once(':')?;
         structs.get(&format!("{alias}:{}", outer.type_))
@@ -55,27 +61,35 @@ pub(crate) fn writes_zero(structs: &Structs, type_: &str, field: &str, object: b
         let outer = fields.iter().filter(|outer| outer.name.is_empty());
         outer.filter_map(inlined).flatten().find(|known| known.name == field)
     });
-    found.is_some_and(|found| {
-        !found.pointer && (found.omit == Omit::Never || (object && found.omit == Omit::Empty))
-    })
+    let found = found.filter(|found| !found.pointer)?;
+    Some(found.omit == Omit::Never || (object && found.omit == Omit::Empty))
 }
 
 /// The table for the types of the field table `fields`, from the files under `directory`, which is laid out by import
 /// path: `k8s.io/api/core/v1/types.go`.
 pub(crate) fn table(fields: &str, directory: &Path) -> Result<String> {
     let mut wanted = wanted(fields);
-    let structs = structs(directory)?;
+    let mut structs = structs(directory)?;
+    // What is not Kubernetes' has no client that sends it in protobuf.
+    let other = |type_: &String| {
+        PACKAGES.iter().any(|(alias, prefix, _)| {
+            type_.split(':').next() == Some(alias) && prefix.starts_with("com.github.")
+        })
+    };
+    structs.retain(|type_, _| !other(type_));
     add_inlined(&structs, &mut wanted);
     Ok(format!("{HEADER}{}", lines(&structs, &wanted)))
 }
 
-/// The structs of all packages of Kubernetes', from the files under `directory`, which is laid out by import path.
+/// The structs of all packages, from the files under `directory`, which is laid out by import path.
 pub(crate) fn structs(directory: &Path) -> Result<Structs> {
     let mut structs = Structs::new();
     for (alias, prefix, _) in PACKAGES {
-        // What is not Kubernetes' has no client that sends it in protobuf.
-        let Some(package) = prefix.strip_prefix("io.k8s.") else { continue };
-        let package = directory.join("k8s.io").join(package.replace('.', "/"));
+        let (host, package) = match prefix.strip_prefix("com.github.") {
+            Some(package) => ("github.com", package),
+            None => ("k8s.io", prefix.trim_start_matches("io.k8s.")),
+        };
+        let package = directory.join(host).join(package.replace('.', "/"));
         for file in ["types.go", "types_jsonschema.go"] {
             let path = package.join(file);
             let text = match std::fs::read_to_string(&path) {

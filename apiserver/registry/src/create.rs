@@ -2,8 +2,8 @@
 //!
 //! Knows: names and their generation, the fields that the server sets. Refuses to know: whether the name is taken.
 
-use leme_meta::Status;
 use leme_meta::gvk::split_api_version;
+use leme_meta::{Status, schema};
 use serde_json::Value;
 
 use crate::{Allocator, Context, json, meta};
@@ -36,6 +36,7 @@ pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<V
         json::set(metadata, "generation", 1);
     }
     (ctx.strategy.prepare_create)(&mut new, ctx);
+    complete(ctx, &mut new);
     let mut errors = meta::validate(ctx, &new);
     errors.extend((ctx.strategy.validate)(&new));
     errors.extend((ctx.strategy.validate_create)(&new));
@@ -48,6 +49,11 @@ pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<V
     } else {
         Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors))
     }
+}
+
+/// Fills in what Go's encoder writes of fields that were never set, by the field table.
+pub(crate) fn complete(ctx: &Context, new: &mut Value) {
+    schema::apply_defaults(leme_kinds::schemas(), &ctx.kind.schema, new);
 }
 
 /// The 403 for a valid object that may not be written all the same.

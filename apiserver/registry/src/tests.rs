@@ -101,6 +101,8 @@ fn create_sets_what_the_server_decides() {
         "metadata": { "name": "x", "namespace": "ns", "uid": "fresh", "generation": 1,
                       "creationTimestamp": "2026-01-02T03:04:05Z" },
         "spec": { "replicas": 2 },
+        // What Go writes of a status that was never set.
+        "status": { "replicas": 0 },
     });
     assert_eq!(created(body), Ok(expected));
 }

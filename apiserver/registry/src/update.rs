@@ -6,7 +6,7 @@
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::Value;
 
-use crate::create::{decoded, deleting, denied, finalizers, name_of, without_revision};
+use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
 use crate::meta::{self, Raw};
 use crate::{Allocator, Context, json, scale};
 
@@ -76,6 +76,7 @@ fn write(
     };
     check_name(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
+    complete(ctx, &mut new);
     check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
     keep_system_fields(&mut new, &old);
