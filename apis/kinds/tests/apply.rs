@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 /// Applies `modified` to `current` after `original`, and checks that a second apply has nothing to do.
 fn check(kind: &str, original: Value, modified: Value, current: Value) -> Value {
     let schema = &by_word(kind).unwrap().schema;
-    let change = patch::three_way(schemas(), &schema, &original, &modified, &current);
-    let result = patch::strategic(schemas(), &schema, &current, &change).unwrap();
-    let again = patch::three_way(schemas(), &schema, &modified, &modified, &result);
+    let change = patch::three_way(schemas(), schema, &original, &modified, &current);
+    let result = patch::strategic(schemas(), schema, &current, &change).unwrap();
+    let again = patch::three_way(schemas(), schema, &modified, &modified, &result);
     assert_eq!(again, json!({}), "a second apply changes nothing");
     result
 }

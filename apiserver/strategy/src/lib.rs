@@ -19,6 +19,7 @@ mod node;
 mod pod;
 mod pod_spec;
 mod pod_template;
+mod rbac;
 mod replication_controller;
 mod route;
 mod service;
@@ -47,6 +48,10 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("coordination.k8s.io", "Lease", &node::LEASE),
     ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
     ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
+    ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
+    ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
+    ("rbac.authorization.k8s.io", "RoleBinding", &rbac::ROLE_BINDING),
     ("route.openshift.io", "Route", &route::STRATEGY),
 ];
 

@@ -8,6 +8,7 @@ pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod openshift;
 pub(crate) mod pod;
+pub(crate) mod rbac;
 pub(crate) mod storage;
 
 use std::borrow::Cow;

@@ -325,5 +325,9 @@ pub(crate) fn selector(selector: &Value, path: &Path, errors: &mut Errors) {
         }
         let key = json::text(requirement, &["key"]);
         check::named(&path.child("key"), key, &names::qualified_name(key), errors);
+        for (index, value) in values.iter().enumerate() {
+            let value = value.as_str().unwrap_or("");
+            check::named(&at.index(index), value, &names::label_value(value), errors);
+        }
     }
 }

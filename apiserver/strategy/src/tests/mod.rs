@@ -11,6 +11,7 @@ mod manifests;
 mod openshift;
 mod pod;
 mod pod_rules;
+mod rbac;
 mod rest;
 mod robust;
 mod service;

@@ -132,6 +132,9 @@ fn samples() -> Vec<Value> {
             json!({ "spec": { "tags": [{ "name": "a", "from": { "name": "i" } }] } }),
         ),
     ]
+    .into_iter()
+    .chain(rbac::samples())
+    .collect()
 }
 
 /// The pointers of all values inside one.

@@ -1,0 +1,36 @@
+//! Columns of roles and their bindings.
+
+use serde_json::Value;
+
+use super::{AGE, list, shown, text, text_or, wide};
+use crate::Column;
+
+pub(crate) const ROLE: &[Column] = &[shown("Created At", |role, _| {
+    text_or(role, "/metadata/creationTimestamp", "0001-01-01T00:00:00Z").into()
+})];
+
+pub(crate) const BINDING: &[Column] = &[
+    shown("Role", |binding, _| {
+        let (kind, name) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
+        format!("{kind}/{name}").into()
+    }),
+    AGE,
+    wide("Users", |binding, _| subjects(binding, "User").into()),
+    wide("Groups", |binding, _| subjects(binding, "Group").into()),
+    wide("ServiceAccounts", |binding, _| subjects(binding, "ServiceAccount").into()),
+];
+
+/// The subjects of a kind; a service account stands with its namespace.
+fn subjects(binding: &Value, kind: &str) -> String {
+    let shown: Vec<String> = list(binding, "/subjects")
+        .iter()
+        .filter(|subject| text(subject, "/kind") == kind)
+        .map(|subject| match kind {
+            "ServiceAccount" => {
+                format!("{}/{}", text(subject, "/namespace"), text(subject, "/name"))
+            }
+            _ => text(subject, "/name").to_owned(),
+        })
+        .collect();
+    shown.join(", ")
+}
