@@ -3,6 +3,7 @@
 //! Knows: the cgroup file systems. Refuses to know: limits (the OCI spec carries them to the runtime).
 
 mod tree;
+mod view;
 
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use nix::unistd::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
 use tree::{read_in, subdirectories, walk};
+pub(crate) use view::mount_view;
 
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 /// How long killed processes are waited for.

@@ -2,11 +2,12 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
 use leme_cri::{Runtime, RuntimeError};
 use leme_node_core::cri::{ContainerState, SandboxState};
-use support::{Node, ended, run, shell};
+use support::{Node, ended, run, sh, shell};
 
 #[tokio::test]
 async fn runs_logs_and_exits() {
@@ -160,9 +161,9 @@ async fn containers_of_a_pod_share_what_they_should() {
     let compare = "while ! test -s /dev/shm/ns; do sleep 0.01; done; cat /dev/shm/file; \
                    for n in net ipc uts; do readlink /proc/self/ns/$n; done > /tmp/ns; \
                    test \"$(cat /tmp/ns)\" = \"$(cat /dev/shm/ns)\" && echo same";
-    let (text, code) = support::sh(&runtime, &second, compare).await.unwrap();
+    let (text, code) = sh(&runtime, &second, compare).await.unwrap();
     assert_eq!((text.lines().take(2).collect::<Vec<_>>(), code), (vec!["hi", "same"], 0));
-    let (text, _) = support::sh(&runtime, &second, "ip addr show lo").await.unwrap();
+    let (text, _) = sh(&runtime, &second, "ip addr show lo").await.unwrap();
     assert!(text.contains("UP") && text.contains("127.0.0.1"), "{text}");
     assert_eq!(runtime.container(&first).await.unwrap().state, ContainerState::Running);
     let other = runtime.run_sandbox(&node.sandbox("shared")).await.unwrap();
@@ -172,7 +173,7 @@ async fn containers_of_a_pod_share_what_they_should() {
     let mut config = shell("two", "sleep 602");
     config.share_pid = true;
     let two = run(&runtime, &other, &config).await;
-    let (text, _) = support::sh(&runtime, &two, "ps").await.unwrap();
+    let (text, _) = sh(&runtime, &two, "ps").await.unwrap();
     assert!(text.contains("sleep 601") && text.contains("sleep 602"), "{text}");
     // The namespace's first process has nothing to offer, not even to one who may trace it.
     let mut config = shell("tracer", "sleep 603");
@@ -182,10 +183,33 @@ async fn containers_of_a_pod_share_what_they_should() {
     let look = "ls -A /proc/1/root/ /proc/1/fd; \
                 test $(readlink /proc/self/ns/net) = $(readlink /proc/1/ns/net) && echo same; \
                 grep -E 'Uid|CapPrm' /proc/1/status";
-    let (text, _) = support::sh(&runtime, &tracer, look).await.unwrap();
+    let (text, _) = sh(&runtime, &tracer, look).await.unwrap();
     let compact: String = text.split_whitespace().collect();
     let nobody = "Uid:65535655356553565535CapPrm:0000000000000000";
     assert!(compact.starts_with("/proc/1/fd:/proc/1/root/:same"), "{text}");
     assert!(compact.ends_with(nobody), "{text}");
+    node.finish().await;
+}
+
+/// Red when the container's number in its pod is looked up among the machine's processes, as the runtime does when it mounts
+/// version 1 cgroups: mostly there is a process of that number, a thread of the kernel that comes and goes.
+#[tokio::test]
+async fn a_container_in_a_shared_pid_namespace_needs_no_process_of_its_number_outside() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("numbers")).await.unwrap();
+    let mut config = shell("first", "sleep 600");
+    config.share_pid = true;
+    config.security.privileged = true;
+    let first = run(&runtime, &sandbox, &config).await;
+    let free = (1000..).find(|pid| !Path::new(&format!("/proc/{pid}")).exists()).unwrap();
+    // What joins the namespace takes numbers too.
+    let last = format!("echo {} > /proc/sys/kernel/ns_last_pid", free - 1);
+    assert_eq!(sh(&runtime, &first, &last).await.unwrap(), (String::new(), 0));
+    let mut config = shell("second", "echo $$; sleep 600");
+    config.share_pid = true;
+    run(&runtime, &sandbox, &config).await;
+    support::wait_for("its number", || !node.log_text("numbers", "second").is_empty()).await;
+    assert_eq!(node.log_text("numbers", "second").trim(), free.to_string());
     node.finish().await;
 }

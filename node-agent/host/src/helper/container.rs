@@ -20,6 +20,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::executor::Launch;
 use super::protocol::{ContainerRequest, Failure};
+use crate::cgroup::{self, Cgroup, Layout};
 use crate::files;
 use crate::mounts::{self, Overlay};
 use crate::spec::{self, SpecError, users};
@@ -67,12 +68,18 @@ pub(super) fn create(request: &ContainerRequest) -> Result<Created, Failure> {
             .map_err(|error| Failure::failed("leave mount namespace", &error))?;
     } else {
         let _ = mounts::unmount_quietly(&rootfs);
+        let _ = mounts::unmount_quietly(&cgroup_view(request));
     }
     if made.is_err() {
         let _ = files::remove_tree(&request.oci_root().join(&request.id));
         let _ = files::remove_tree(&request.bundle());
     }
     made
+}
+
+/// Where what the container sees of its cgroups is put together.
+fn cgroup_view(request: &ContainerRequest) -> PathBuf {
+    request.bundle().join("cgroup")
 }
 
 fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, Failure> {
@@ -90,7 +97,9 @@ fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, 
     mounts::mount_overlay(&overlay, rootfs)
         .map_err(|error| Failure::failed("mount root file system", &error))?;
     plain_directories(rootfs).map_err(|error| Failure::invalid("make spec", &error))?;
-    let spec = write_spec(request, rootfs).map_err(|error| match error {
+    let cgroups = show_cgroups(request)
+        .map_err(|error| Failure::failed("mount the container's cgroups", &error))?;
+    let spec = write_spec(request, rootfs, cgroups.as_deref()).map_err(|error| match error {
         SpecError::Invalid(_) => Failure::invalid("make spec", &error),
         other => Failure::failed("make spec", &other),
     })?;
@@ -98,13 +107,30 @@ fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, 
     build(request, &spec)
 }
 
-fn write_spec(request: &ContainerRequest, rootfs: &Path) -> Result<Spec, SpecError> {
+/// Makes the bundle's directory and mounts there what the container sees of version 1 cgroups, where there are such.
+fn show_cgroups(request: &ContainerRequest) -> io::Result<Option<PathBuf>> {
+    let view = cgroup_view(request);
+    let mut directories = fs::DirBuilder::new();
+    directories.recursive(true).mode(0o700);
+    if cgroup::layout() == Layout::Unified {
+        directories.create(request.bundle())?;
+        return Ok(None);
+    }
+    directories.create(&view)?;
+    let points = spec::points_in_cgroups(&request.spec);
+    cgroup::mount_view(&Cgroup::new(&request.spec.cgroup)?, &view, points)?;
+    Ok(Some(view))
+}
+
+fn write_spec(
+    request: &ContainerRequest,
+    rootfs: &Path,
+    cgroups: Option<&Path>,
+) -> Result<Spec, SpecError> {
     let identity = users::resolve(&request.spec.process, rootfs)?;
-    let spec = spec::build(&request.spec, rootfs, &identity)?;
+    let spec = spec::build(&request.spec, rootfs, cgroups, &identity)?;
     make_working_directory(rootfs, &request.spec.process.cwd)?;
-    let bundle = request.bundle();
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&bundle)?;
-    files::write_json(&bundle.join("config.json"), &spec)?;
+    files::write_json(&request.bundle().join("config.json"), &spec)?;
     Ok(spec)
 }
 

@@ -5,7 +5,7 @@
 mod capabilities;
 mod mounts;
 
-pub(crate) use mounts::strange_in_proc;
+pub(crate) use mounts::{points_in_cgroups, strange_in_proc};
 pub mod seccomp;
 pub mod users;
 
@@ -147,13 +147,19 @@ pub struct SpecInput {
     pub cgroup: String,
 }
 
-/// The spec for a container whose root file system is mounted at `rootfs`.
-pub fn build(input: &SpecInput, rootfs: &Path, identity: &Identity) -> Result<Spec, SpecError> {
+/// The spec for a container whose root file system is mounted at `rootfs`, and what it sees of version 1 cgroups, where
+/// there are such, at `cgroups`.
+pub fn build(
+    input: &SpecInput,
+    rootfs: &Path,
+    cgroups: Option<&Path>,
+    identity: &Identity,
+) -> Result<Spec, SpecError> {
     let security = &input.security;
     let mut spec = SpecBuilder::default()
         .version("1.1.0")
         .root(RootBuilder::default().path(rootfs).readonly(security.readonly_rootfs).build()?)
-        .mounts(mounts::all(input)?)
+        .mounts(mounts::all(input, cgroups)?)
         .process(process(input, identity)?)
         .linux(linux(input)?)
         .build()?;
@@ -230,7 +236,7 @@ fn linux(input: &SpecInput) -> Result<Linux, SpecError> {
     linux.set_uid_mappings(None).set_gid_mappings(None).set_sysctl(None);
     let masks = !security.privileged;
     linux.set_masked_paths(masks.then(mounts::masked_paths));
-    linux.set_readonly_paths(masks.then(|| mounts::readonly_paths(input, &cgroup::tree_names())));
+    linux.set_readonly_paths(masks.then(mounts::readonly_paths));
     linux.set_devices(security.privileged.then(mounts::host_devices));
     linux.set_seccomp(match &security.seccomp {
         _ if security.privileged => None,
@@ -330,7 +336,7 @@ mod tests {
         for wanted in [false, true] {
             let mut input = input();
             input.security.no_new_privileges = wanted;
-            let spec = build(&input, Path::new("/r"), &Identity::default()).unwrap();
+            let spec = build(&input, Path::new("/r"), None, &Identity::default()).unwrap();
             let value = spec.process().as_ref().unwrap().no_new_privileges();
             assert_eq!(value, wanted.then_some(true));
         }
@@ -345,7 +351,7 @@ mod tests {
         let mut unknown = input();
         unknown.security.add_capabilities = vec!["FLY".into()];
         for bad in [empty, relative, unknown] {
-            let error = build(&bad, Path::new("/r"), &Identity::default()).unwrap_err();
+            let error = build(&bad, Path::new("/r"), None, &Identity::default()).unwrap_err();
             assert!(matches!(error, SpecError::Invalid(_)), "{error}");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows: containerd's standard set. Refuses to know: volumes beyond their mount.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
@@ -49,25 +50,32 @@ pub(super) fn masked_paths() -> Vec<String> {
     MASKED.iter().map(|path| (*path).to_owned()).collect()
 }
 
-/// What is read-only besides the pod's mounts. Of version 1 cgroups the runtime mounts a tree each and forgets that they
-/// are to be read-only, so each is named here: who writes there lifts the container's limits.
-pub(super) fn readonly_paths(input: &SpecInput, trees: &[String]) -> Vec<String> {
-    let replaced =
-        |path: &Path| input.mounts.iter().any(|mount| path.starts_with(&mount.destination));
-    let cgroups = std::iter::once(CGROUPS.to_owned())
-        .chain(trees.iter().map(|tree| format!("{CGROUPS}/{tree}")))
-        .filter(|path| !trees.is_empty() && !replaced(Path::new(path)));
-    READONLY.iter().map(|path| (*path).to_owned()).chain(cgroups).collect()
+/// What is read-only besides the pod's mounts.
+pub(super) fn readonly_paths() -> Vec<String> {
+    READONLY.iter().map(|path| (*path).to_owned()).collect()
 }
 
-/// The standard mounts, less those that the pod replaces, then the pod's, outer ones before inner ones.
-pub(super) fn all(input: &SpecInput) -> Result<Vec<Mount>, SpecError> {
+/// Names right below the cgroups that the pod mounts something on.
+pub(crate) fn points_in_cgroups(input: &SpecInput) -> impl Iterator<Item = &OsStr> {
+    input.mounts.iter().filter_map(|mount| {
+        let inside = mount.destination.strip_prefix(CGROUPS).ok()?;
+        inside.iter().next()
+    })
+}
+
+/// The standard mounts, less those that the pod replaces, then the pod's, outer ones before inner ones. `cgroups` is what
+/// the container sees of version 1 cgroups, mounted somewhere.
+pub(super) fn all(input: &SpecInput, cgroups: Option<&Path>) -> Result<Vec<Mount>, SpecError> {
     let mut list = Vec::new();
     for (destination, kind, source, options) in STANDARD {
         if input.mounts.iter().any(|mount| mount.destination == Path::new(destination)) {
             continue;
         }
         let writable_system = input.security.privileged && destination.starts_with("/sys");
+        if let Some(view) = cgroups.filter(|_| *destination == CGROUPS) {
+            list.push(version_1_cgroups(view, writable_system)?);
+            continue;
+        }
         let options: Vec<String> = options
             .iter()
             .filter(|o| !(writable_system && **o == "ro"))
@@ -88,6 +96,18 @@ pub(super) fn all(input: &SpecInput) -> Result<Vec<Mount>, SpecError> {
         list.push(bind(mount)?);
     }
     Ok(list)
+}
+
+/// All trees as one mount: who can write to one of them lifts the container's limits.
+fn version_1_cgroups(view: &Path, writable: bool) -> Result<Mount, SpecError> {
+    let access = if writable { "rrw" } else { "rro" };
+    let options = ["rbind", "rnosuid", "rnodev", "rnoexec", "rrelatime", access];
+    Ok(MountBuilder::default()
+        .destination(CGROUPS)
+        .typ("bind")
+        .source(view)
+        .options(options.map(String::from).to_vec())
+        .build()?)
 }
 
 fn bind(mount: &BindMount) -> Result<Mount, SpecError> {
@@ -202,28 +222,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cgroup_tree_is_read_only_unless_a_volume_is_there() {
-        let trees = ["cpu", "memory"].map(String::from);
-        let check = |destinations: &[&str], has: &[&str], lacks: &[&str]| {
-            let mounts = destinations.iter().map(|destination| BindMount {
-                source: "/tmp".into(),
-                destination: destination.into(),
-                ..Default::default()
-            });
-            let input = SpecInput { mounts: mounts.collect(), ..Default::default() };
-            let list = readonly_paths(&input, &trees);
-            for path in has {
-                assert!(list.contains(&(*path).to_owned()), "{destinations:?}: {path}");
-            }
-            for path in lacks {
-                assert!(!list.contains(&(*path).to_owned()), "{destinations:?}: {path}");
-            }
+    fn version_1_cgroups_are_one_mount_read_only_but_for_privileged_containers() {
+        let found = |input: &SpecInput| {
+            let list = all(input, Some(Path::new("/view"))).unwrap();
+            let found =
+                list.iter().find(|mount| mount.destination() == Path::new(CGROUPS)).unwrap();
+            (found.source().clone().unwrap(), found.options().clone().unwrap())
         };
-        let (cpu, memory) = ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory");
-        check(&[], &["/proc/sys", CGROUPS, cpu, memory], &[]);
-        check(&["/sys"], &["/proc/sys"], &[CGROUPS, cpu, memory]);
-        check(&[memory], &[CGROUPS, cpu], &[memory]);
-        assert!(!readonly_paths(&SpecInput::default(), &[]).contains(&CGROUPS.to_owned()));
+        let has = |input: &SpecInput, option: &str| {
+            let (source, options) = found(input);
+            source == Path::new("/view") && options.contains(&option.to_owned())
+        };
+        let mut input = SpecInput::default();
+        assert!(has(&input, "rbind") && has(&input, "rro"));
+        input.security.privileged = true;
+        assert!(has(&input, "rrw") && !has(&input, "rro"));
+        let mount = |destination: &str| BindMount {
+            source: "/tmp".into(),
+            destination: destination.into(),
+            ..Default::default()
+        };
+        input.mounts = vec![mount("/sys/fs/cgroup/x/y"), mount("/data")];
+        assert_eq!(points_in_cgroups(&input).collect::<Vec<_>>(), ["x"]);
+        input.mounts = vec![mount(CGROUPS)];
+        assert_eq!(found(&input).0, Path::new("/tmp"));
+        assert!(points_in_cgroups(&input).next().is_none());
     }
 
     #[test]
@@ -237,7 +260,7 @@ mod tests {
             mounts: vec![mount("/data/inner/deep"), mount("/data"), mount("/dev/mqueue")],
             ..Default::default()
         };
-        let list = all(&input).unwrap();
+        let list = all(&input, None).unwrap();
         let at = |path: &str| list.iter().filter(|m| m.destination() == Path::new(path)).count();
         assert_eq!(at("/dev/mqueue"), 1);
         let position =
