@@ -9,12 +9,12 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
-    unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount, mount_bind, mount_change, move_mount, open_tree, unmount,
 };
 
 /// An overlay: `lower` from top to bottom.
@@ -100,6 +100,36 @@ pub fn mount_files(target: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes an empty directory a mount, so that whoever has a mount namespace of its own can leave all behind at once that will
+/// be mounted below it (see [`keep_only`]). Fine if it is one, or if it is in use already.
+pub fn gather(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let looked = statx(CWD, directory, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+    let mounted = looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    if mounted || fs::read_dir(directory)?.next().is_some() {
+        return Ok(());
+    }
+    mount_bind(directory, directory)?;
+    // Else what is mounted on it would be mounted below it as well, where it is hidden.
+    mount_change(directory, MountPropagationFlags::PRIVATE)?;
+    Ok(())
+}
+
+/// Takes away what is mounted below `crowd`, if that is a mount, but for what is at or below `kept`: a long table of mounts
+/// is read slowly. For a process in a mount namespace of its own, from which nothing spreads.
+pub fn keep_only(kept: &Path, crowd: &Path) -> io::Result<()> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, kept, flags)?;
+    match unmount(crowd, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Ok(()) => move_mount(&tree, "", CWD, kept, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?,
+        Err(Errno::INVAL) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
 /// Takes the topmost mount on `target` away; not mounted or absent is fine.
 pub fn unmount_quietly(target: &Path) -> io::Result<()> {
     match unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
@@ -152,7 +182,47 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sched::{CloneFlags, unshare};
+    use rustix::mount::mount_bind_recursive;
+
     use super::*;
+
+    /// Red when the crowd is bound without being made private: each mount on it is there twice.
+    #[test]
+    fn what_was_gathered_is_left_behind_but_for_what_is_kept() {
+        unshare(CloneFlags::CLONE_NEWNS).expect("root is needed to mount");
+        let change = |place: &Path, flags: MountPropagationFlags| {
+            mount_change(place, flags | MountPropagationFlags::REC).unwrap();
+        };
+        change(Path::new("/"), MountPropagationFlags::PRIVATE);
+        let root = tempfile::tempdir().unwrap();
+        mount_bind_recursive(root.path(), root.path()).unwrap();
+        change(root.path(), MountPropagationFlags::SHARED);
+        let crowd = root.path().join("crowd");
+        for _ in 0..2 {
+            gather(&crowd).unwrap();
+        }
+        let below = || mounts_below(&crowd).unwrap().len();
+        assert_eq!(below(), 1);
+        for name in ["a", "b", "c"] {
+            let place = crowd.join(name).join("files");
+            fs::create_dir_all(&place).unwrap();
+            mount_files(&place, 1 << 16).unwrap();
+            fs::write(place.join("name"), name).unwrap();
+        }
+        gather(&crowd).unwrap();
+        assert_eq!(below(), 4);
+        // As the maker of a container: in a namespace of its own, from which nothing spreads.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        change(Path::new("/"), MountPropagationFlags::DOWNSTREAM);
+        keep_only(&crowd.join("b"), &crowd).unwrap();
+        let name = |of: &str| fs::read_to_string(crowd.join(of).join("files/name")).ok();
+        assert_eq!((name("a"), name("b"), name("c")), (None, Some("b".into()), None));
+        // Where nothing was gathered everything stays.
+        let all = mounts_below(root.path()).unwrap();
+        keep_only(&crowd, root.path().parent().unwrap()).unwrap();
+        assert_eq!(mounts_below(root.path()).unwrap(), all);
+    }
 
     #[test]
     fn reads_mountinfo_escapes() {

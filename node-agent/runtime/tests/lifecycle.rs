@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use leme_cri::{Runtime, RuntimeError};
-use leme_node_core::cri::{ContainerState, SandboxState};
+use leme_node_core::cri::{ContainerState, Mount, Propagation, SandboxState};
 use support::{Node, ended, run, sh, shell};
 
 #[tokio::test]
@@ -211,5 +211,36 @@ async fn a_container_in_a_shared_pid_namespace_needs_no_process_of_its_number_ou
     run(&runtime, &sandbox, &config).await;
     support::wait_for("its number", || !node.log_text("numbers", "second").is_empty()).await;
     assert_eq!(node.log_text("numbers", "second").trim(), free.to_string());
+    node.finish().await;
+}
+
+/// Red when neighbours' mounts are left behind whatever the volumes show.
+#[tokio::test]
+async fn a_volume_of_the_run_directory_shows_what_is_mounted_there() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let neighbour = runtime.run_sandbox(&node.sandbox("neighbour")).await.unwrap();
+    let sandbox = runtime.run_sandbox(&node.sandbox("observer")).await.unwrap();
+    let show = |name: &str, source: &Path| {
+        let mut config = shell(name, "sleep 600");
+        config.mounts = vec![Mount {
+            host_path: source.display().to_string(),
+            container_path: "/run-dir".into(),
+            readonly: true,
+            propagation: Propagation::Private,
+        }];
+        config
+    };
+    let link = node.directory.path().join("link");
+    std::os::unix::fs::symlink(&node.config.run_dir, &link).unwrap();
+    for (name, source, inside) in [
+        ("whole", node.config.run_dir.clone(), format!("sandboxes/{neighbour}/files/hostname")),
+        ("part", node.config.run_dir.join("sandboxes").join(&neighbour), "files/hostname".into()),
+        ("linked", link, format!("sandboxes/{neighbour}/files/hostname")),
+    ] {
+        let id = run(&runtime, &sandbox, &show(name, &source)).await;
+        let (text, _) = sh(&runtime, &id, &format!("cat /run-dir/{inside}")).await.unwrap();
+        assert_eq!(text, "neighbour", "{name}");
+    }
     node.finish().await;
 }

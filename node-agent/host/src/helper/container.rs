@@ -23,7 +23,7 @@ use super::protocol::{ContainerRequest, Failure};
 use crate::cgroup::{self, Cgroup, Layout};
 use crate::files;
 use crate::mounts::{self, Overlay};
-use crate::spec::{self, SpecError, users};
+use crate::spec::{self, BindMount, SpecError, SpecInput, users};
 
 /// The shim's ends of a container's streams.
 #[derive(Debug, Default)]
@@ -60,6 +60,8 @@ pub(super) fn create(request: &ContainerRequest) -> Result<Created, Failure> {
         let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", slave)
             .map_err(|error| Failure::failed("set mount propagation", &error))?;
+        leave_neighbours(&request.spec)
+            .map_err(|error| Failure::failed("leave other sandboxes' mounts", &error))?;
     }
     let rootfs = request.directory.join("rootfs");
     let made = create_mounted(request, &rootfs);
@@ -80,6 +82,24 @@ pub(super) fn create(request: &ContainerRequest) -> Result<Created, Failure> {
 /// Where what the container sees of its cgroups is put together.
 fn cgroup_view(request: &ContainerRequest) -> PathBuf {
     request.bundle().join("cgroup")
+}
+
+/// Takes the mounts of other sandboxes out of this process's own table, which is read many times on the way to a container,
+/// unless a volume shows them.
+fn leave_neighbours(input: &SpecInput) -> io::Result<()> {
+    let Some((own, all)) = input.namespaces.ipc.parent().and_then(|own| Some((own, own.parent()?)))
+    else {
+        return Ok(());
+    };
+    let shows = |mount: &BindMount| {
+        let elsewhere = |source: &PathBuf| !all.starts_with(source) && !source.starts_with(all);
+        !mount.source.starts_with(own)
+            && !fs::canonicalize(&mount.source).is_ok_and(|source| elsewhere(&source))
+    };
+    match input.mounts.iter().any(shows) {
+        true => Ok(()),
+        false => mounts::keep_only(own, all),
+    }
 }
 
 fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, Failure> {

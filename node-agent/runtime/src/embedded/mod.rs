@@ -85,8 +85,12 @@ impl EmbeddedConfig {
         self.root.join("containers")
     }
 
+    fn all_namespaces(&self) -> PathBuf {
+        self.run_dir.join("sandboxes")
+    }
+
     fn namespaces(&self, sandbox: &str) -> PathBuf {
-        self.run_dir.join("sandboxes").join(sandbox)
+        self.all_namespaces().join(sandbox)
     }
 
     /// Cgroup of the process that holds a sandbox's shared PID namespace.
@@ -133,6 +137,8 @@ impl EmbeddedRuntime {
             std::fs::canonicalize(&config.root).map_err(failed("find state directory"))?;
         config.run_dir =
             std::fs::canonicalize(&config.run_dir).map_err(failed("find run directory"))?;
+        leme_host::mounts::gather(&config.all_namespaces())
+            .map_err(failed("gather the sandboxes' mounts"))?;
         // Commands of an earlier engine ended with it; their scratch space may not have gone.
         leme_host::files::remove_tree(&config.run_dir.join("exec"))
             .map_err(failed("clear run directory"))?;

@@ -110,7 +110,7 @@ fn lost_namespaces(config: &EmbeddedConfig, found: &Records) -> std::io::Result<
         let name = directory.file_name().map(|name| name.to_string_lossy());
         name.is_some_and(|name| found.sandboxes.contains_key(name.as_ref()))
     };
-    let mut all = subdirectories(&config.run_dir.join("sandboxes"))?;
+    let mut all = subdirectories(&config.all_namespaces())?;
     all.retain(|directory| !recorded(directory));
     Ok(all)
 }
