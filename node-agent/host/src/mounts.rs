@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statfs, statx};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -100,13 +100,44 @@ pub fn mount_files(target: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Mounts a tmpfs on an empty directory that is on a disk, to be taken away by [`release_memory`]. Fine if it is in memory,
+/// or if it is in use already.
+pub fn keep_in_memory(directory: &Path) -> io::Result<()> {
+    if is_in_memory(directory)? || !is_empty(directory)? {
+        return Ok(());
+    }
+    let flags = MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::NODEV;
+    mount("run", directory, "tmpfs", flags, c"mode=755")?;
+    Ok(())
+}
+
+/// Takes away an empty tmpfs that is mounted on a directory. Fine if there is none, or if something is in it.
+pub fn release_memory(directory: &Path) -> io::Result<()> {
+    match is_mount(directory) {
+        Ok(true) if is_in_memory(directory)? && is_empty(directory)? => unmount_quietly(directory),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_in_memory(directory: &Path) -> io::Result<bool> {
+    Ok(statfs(directory)?.f_type as u64 == libc::TMPFS_MAGIC as u64)
+}
+
+fn is_empty(directory: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(directory)?.next().is_none())
+}
+
+fn is_mount(directory: &Path) -> io::Result<bool> {
+    let looked = statx(CWD, directory, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+    Ok(looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 /// Makes an empty directory a mount, so that whoever has a mount namespace of its own can leave all behind at once that will
 /// be mounted below it (see [`keep_only`]). Fine if it is one, or if it is in use already.
 pub fn gather(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let looked = statx(CWD, directory, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
-    let mounted = looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
-    if mounted || fs::read_dir(directory)?.next().is_some() {
+    if is_mount(directory)? || !is_empty(directory)? {
         return Ok(());
     }
     mount_bind(directory, directory)?;
@@ -222,6 +253,35 @@ mod tests {
         let all = mounts_below(root.path()).unwrap();
         keep_only(&crowd, root.path().parent().unwrap()).unwrap();
         assert_eq!(mounts_below(root.path()).unwrap(), all);
+    }
+
+    /// Red when a tmpfs is mounted over what is in use, or taken away with what is in it.
+    #[test]
+    fn a_directory_on_a_disk_is_kept_in_memory_until_it_is_empty_again() {
+        unshare(CloneFlags::CLONE_NEWNS).expect("root is needed to mount");
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
+        let directory = root.path();
+        if is_in_memory(directory).unwrap() {
+            return; // Nothing to see on a machine without a disk.
+        }
+        fs::write(directory.join("old"), "").unwrap();
+        keep_in_memory(directory).unwrap();
+        assert!(directory.join("old").exists());
+        fs::remove_file(directory.join("old")).unwrap();
+        for _ in 0..2 {
+            keep_in_memory(directory).unwrap();
+        }
+        assert!(is_in_memory(directory).unwrap());
+        fs::write(directory.join("new"), "").unwrap();
+        release_memory(directory).unwrap();
+        assert!(directory.join("new").exists());
+        fs::remove_file(directory.join("new")).unwrap();
+        for _ in 0..2 {
+            release_memory(directory).unwrap();
+        }
+        assert!(!is_mount(directory).unwrap());
+        release_memory(&directory.join("absent")).unwrap();
     }
 
     #[test]

@@ -137,6 +137,9 @@ impl EmbeddedRuntime {
             std::fs::canonicalize(&config.root).map_err(failed("find state directory"))?;
         config.run_dir =
             std::fs::canonicalize(&config.run_dir).map_err(failed("find run directory"))?;
+        // Specs hold environments, which are not for a disk, and on one all these small files take their time.
+        leme_host::mounts::keep_in_memory(&config.run_dir)
+            .map_err(failed("mount run directory"))?;
         leme_host::mounts::gather(&config.all_namespaces())
             .map_err(failed("gather the sandboxes' mounts"))?;
         // Commands of an earlier engine ended with it; their scratch space may not have gone.

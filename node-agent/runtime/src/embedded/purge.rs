@@ -149,6 +149,7 @@ fn remove_directories(config: &EmbeddedConfig, kept: &Kept) -> Vec<String> {
         parent.remove_if_empty();
     }
     note("cgroup parent", parent.map(drop));
+    note("unmount run directory", leme_host::mounts::release_memory(&run_dir));
     for directory in [&run_dir, &root] {
         // Only if nothing of anybody else's is in it.
         let _ = std::fs::remove_dir(directory);
