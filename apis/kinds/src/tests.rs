@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod groups;
+
 fn now() -> jiff::Timestamp {
     "2026-01-01T01:00:00Z".parse().expect("a time")
 }

@@ -108,6 +108,20 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+const WILDCARD_RULE: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, \
+                             which must consist of lower case alphanumeric characters, '-' or '.' and end with an \
+                             alphanumeric character";
+
+/// `*.` and a subdomain of RFC 1123: all hosts of a domain.
+pub fn wildcard_subdomain(text: &str) -> Vec<String> {
+    let mut errors = too_long(text, SUBDOMAIN_MAX);
+    if !text.strip_prefix("*.").is_some_and(is_subdomain) {
+        let pattern = format!(r"\*\.{DNS1123_SUBDOMAIN}");
+        errors.push(regex_error(WILDCARD_RULE, &pattern, &["*.example.com"]));
+    }
+    errors
+}
+
 /// A label of RFC 1035: the name of a service.
 pub fn dns1035_label(text: &str) -> Vec<String> {
     let mut errors = too_long(text, LABEL_MAX);

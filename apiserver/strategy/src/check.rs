@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use leme_meta::field::Shown;
 use leme_meta::{FieldError, Path};
-use leme_registry::json;
+use leme_registry::{json, names};
 use serde_json::Value;
 
 /// Where errors go.
@@ -121,9 +121,7 @@ pub(crate) fn port_number(value: &Value, field: &str, path: &Path, errors: &mut 
 pub(crate) fn port_or_name(value: &Value, field: &str, path: &Path, errors: &mut Errors) {
     let path = path.child(field);
     match value.get(field) {
-        Some(Value::String(name)) => {
-            named(&path, name, &leme_registry::names::port_name(name), errors)
-        }
+        Some(Value::String(name)) => named(&path, name, &names::port_name(name), errors),
         port => {
             port_in_range(port.and_then(Value::as_i64), &path, errors);
         }
@@ -215,6 +213,36 @@ pub(crate) fn ip_warning(path: &Path, text: &str) -> Option<String> {
             "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({canonical:?})"
         )
     })
+}
+
+/// A name below a domain, such as that of a controller.
+pub(crate) fn domain_prefixed_path(text: &str, path: &Path, errors: &mut Errors) {
+    let Some((domain, rest)) =
+        text.split_once('/').filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty())
+    else {
+        let why = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        errors.push(FieldError::invalid(path, text, why));
+        return;
+    };
+    named(path, domain, &names::dns1123_subdomain(domain), errors);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+    if !rest.bytes().all(fits) {
+        let pattern = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
+        errors.push(FieldError::invalid(
+            path,
+            rest,
+            &names::regex_error("Invalid path", pattern, &[]),
+        ));
+    }
+}
+
+/// Makes the metadata that no change of status may touch what it was.
+pub(crate) fn keep_metadata(new: &mut Value, old: &Value) {
+    let old = old.get("metadata").unwrap_or(&Value::Null);
+    let metadata = json::child(new, "metadata");
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        json::keep(metadata, old, field);
+    }
 }
 
 /// The names among a list of exclusive fields that are set.

@@ -14,7 +14,9 @@ mod endpoints;
 mod event;
 mod image_reference;
 mod image_stream;
+mod ip;
 mod namespace;
+mod networking;
 mod node;
 mod pod;
 mod pod_spec;
@@ -48,6 +50,11 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("coordination.k8s.io", "Lease", &node::LEASE),
     ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
     ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
+    ("networking.k8s.io", "IPAddress", &networking::addresses::ADDRESS),
+    ("networking.k8s.io", "Ingress", &networking::ingress::STRATEGY),
+    ("networking.k8s.io", "IngressClass", &networking::class::STRATEGY),
+    ("networking.k8s.io", "NetworkPolicy", &networking::policy::STRATEGY),
+    ("networking.k8s.io", "ServiceCIDR", &networking::addresses::NETWORK),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),

@@ -4,6 +4,7 @@
 
 pub(crate) mod core;
 pub(crate) mod event;
+pub(crate) mod ingress;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod openshift;
@@ -14,6 +15,7 @@ pub(crate) mod storage;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use leme_meta::selector::LabelSelector;
 use leme_meta::time;
 use serde_json::Value;
 
@@ -115,6 +117,17 @@ pub(crate) fn labels(map: Option<&Value>) -> String {
     pairs.sort_unstable();
     let shown: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
     shown.join(",")
+}
+
+/// A `metav1.LabelSelector` on one line, or `<none>` for one without rules.
+pub(crate) fn selector(selector: Option<&Value>) -> String {
+    match LabelSelector::from_json(selector.unwrap_or(&Value::Null)) {
+        Ok(selector) => match selector.to_string() {
+            rules if rules.is_empty() => NONE.to_owned(),
+            rules => rules,
+        },
+        Err(_) => "<error>".to_owned(),
+    }
 }
 
 /// The named field of every container of a pod template, joined by commas.

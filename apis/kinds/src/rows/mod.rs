@@ -3,14 +3,21 @@
 mod coordination;
 mod core;
 mod discovery;
+mod networking;
 mod openshift;
 mod rbac;
 
 use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
 
 /// The groups in the order of discovery, which is the order in which a word that several know is looked for.
-const GROUPS: &[&[Row]] =
-    &[core::ROWS, rbac::ROWS, coordination::ROWS, discovery::ROWS, openshift::ROWS];
+const GROUPS: &[&[Row]] = &[
+    core::ROWS,
+    networking::ROWS,
+    rbac::ROWS,
+    coordination::ROWS,
+    discovery::ROWS,
+    openshift::ROWS,
+];
 
 /// A built-in kind as its table states it. What follows from the rest is not stated: the singular is the kind in small
 /// letters, the schema the package's type of that name.

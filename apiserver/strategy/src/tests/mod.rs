@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 mod data;
 mod manifests;
+mod networking;
 mod openshift;
 mod pod;
 mod pod_rules;

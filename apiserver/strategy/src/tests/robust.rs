@@ -133,6 +133,7 @@ fn samples() -> Vec<Value> {
         ),
     ]
     .into_iter()
+    .chain(networking::samples())
     .chain(rbac::samples())
     .collect()
 }

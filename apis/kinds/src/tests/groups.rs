@@ -1,0 +1,71 @@
+//! Columns of the kinds of the smaller groups.
+
+use super::*;
+
+/// Asserts the cells of an object, but for its name and age.
+#[track_caller]
+fn shows(kind: &str, mut object: Value, cells: &[&str]) {
+    object["metadata"]["name"] = "n".into();
+    let all = row(kind, &object);
+    let shown: Vec<&str> = all.iter().map(String::as_str).collect();
+    let without =
+        |name: &str| by_word(kind).expect(kind).table_columns().position(|c| c.name == name);
+    let own: Vec<&str> = shown
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| ![without("Name"), without("Age")].contains(&Some(*index)))
+        .map(|(_, cell)| *cell)
+        .collect();
+    assert_eq!(own, cells, "{kind}");
+}
+
+#[test]
+fn ingresses_print_as_upstream_does() {
+    let host = |host: &str| json!({ "host": host });
+    shows("ing", json!({}), &["<none>", "*", "", "80"]);
+    shows(
+        "ing",
+        json!({
+            "spec": {
+                "ingressClassName": "nginx", "tls": [{}],
+                "rules": [host("a"), {}, host("b"), host("c"), host("d")],
+            },
+            "status": { "loadBalancer": { "ingress": [{ "hostname": "x" }, { "ip": "10.0.0.1" }, {}] } },
+        }),
+        &["nginx", "a,b,c + 2 more...", "10.0.0.1,x", "80, 443"],
+    );
+    shows(
+        "ing",
+        json!({ "spec": { "rules": [host("a"), host("b"), host("c")] } }),
+        &["<none>", "a,b,c", "", "80"],
+    );
+    shows("ingressclass", json!({ "spec": { "controller": "a/b" } }), &["a/b", "<none>"]);
+    let parameters = json!({ "apiGroup": "g", "kind": "K", "name": "p" });
+    shows(
+        "ingressclass",
+        json!({ "spec": { "controller": "a/b", "parameters": parameters } }),
+        &["a/b", "K.g/p"],
+    );
+}
+
+#[test]
+fn policies_and_addresses_print_as_upstream_does() {
+    shows("netpol", json!({ "spec": { "podSelector": {} } }), &["<none>"]);
+    let selector = json!({ "matchLabels": { "b": "c" }, "matchExpressions": [
+        { "key": "a", "operator": "In", "values": ["y", "x"] },
+    ] });
+    shows("netpol", json!({ "spec": { "podSelector": selector } }), &["a in (x,y),b=c"]);
+    let parent = |group: &str, namespace: &str| {
+        let parent =
+            json!({ "group": group, "resource": "Services", "namespace": namespace, "name": "w" });
+        json!({ "spec": { "parentRef": parent } })
+    };
+    shows("ip", json!({}), &["<none>"]);
+    shows("ip", parent("", "ns"), &["services/ns/w"]);
+    shows("ip", parent("example.com", ""), &["services.example.com/w"]);
+    shows(
+        "servicecidr",
+        json!({ "spec": { "cidrs": ["10.0.0.0/8", "2001:db8::/64"] } }),
+        &["10.0.0.0/8,2001:db8::/64"],
+    );
+}
