@@ -296,6 +296,54 @@ fn roles_and_bindings_print_as_upstream_does() {
 }
 
 #[test]
+fn what_extends_the_api_prints_as_upstream_does() {
+    let metadata = json!({"name": "x", "creationTimestamp": "2026-01-01T00:55:00Z"});
+    let check = |kind: &str, mut object: Value, want: &[&str]| {
+        object["metadata"] = metadata.clone();
+        assert_eq!(row(kind, &object), want);
+    };
+    check("validatingwebhookconfigurations", json!({"webhooks": [{}, {}]}), &["x", "2", "5m"]);
+    let policy = |spec: Value| json!({ "spec": spec });
+    check("validatingadmissionpolicies", policy(json!({})), &["x", "0", "<unset>", "5m"]);
+    check(
+        "validatingadmissionpolicies",
+        policy(json!({"validations": [{}], "paramKind": {"apiVersion": "a/v1", "kind": "K"}})),
+        &["x", "1", "a/v1/K", "5m"],
+    );
+    let selector = json!({"matchLabels": {"a": "b"},
+        "matchExpressions": [{"key": "k", "operator": "In", "values": ["c", "d"]}]});
+    for (reference, shown) in [
+        (json!({"name": "n"}), "*/n"),
+        (json!({"name": "n", "namespace": "s"}), "s/n"),
+        (
+            json!({ "selector": selector }),
+            "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[c d],},},}",
+        ),
+    ] {
+        check(
+            "validatingadmissionpolicybindings",
+            policy(json!({"policyName": "p", "paramRef": reference})),
+            &["x", "p", shown, "5m"],
+        );
+    }
+    let service = |condition: Value| {
+        json!({"spec": {"service": {"namespace": "n", "name": "s"}},
+            "status": {"conditions": [condition]}})
+    };
+    check("apiservices", json!({}), &["x", "Local", "Unknown", "5m"]);
+    check(
+        "apiservices",
+        service(json!({"type": "Available", "status": "False", "reason": "MissingEndpoints"})),
+        &["x", "n/s", "False (MissingEndpoints)", "5m"],
+    );
+    check(
+        "apiservices",
+        service(json!({"type": "Available", "status": "True", "reason": "Passed"})),
+        &["x", "n/s", "True", "5m"],
+    );
+}
+
+#[test]
 fn fields_are_read_for_selectors() {
     let read = |kind: &str, path: &str, object: Value| {
         let kind = by_word(kind).expect(kind);

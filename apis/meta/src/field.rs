@@ -151,6 +151,16 @@ impl FieldError {
         )
     }
 
+    /// The list has more than `max` elements.
+    pub fn too_many(path: &Path, actual: usize, max: usize) -> FieldError {
+        FieldError::build(
+            FieldErrorKind::TooMany,
+            path,
+            Some(actual.to_string()),
+            &format!("must have at most {max} items"),
+        )
+    }
+
     fn build(kind: FieldErrorKind, path: &Path, value: Option<String>, detail: &str) -> FieldError {
         let mut body = kind.phrase().to_owned();
         for part in value.as_deref().into_iter().chain((!detail.is_empty()).then_some(detail)) {

@@ -37,7 +37,8 @@ pub(crate) static SECRET: Strategy = Strategy {
 
 fn no_status(_: &mut Value, _: &Context) {}
 
-fn size_of_bytes(value: &Value) -> usize {
+/// How many bytes a text of base64 stands for.
+pub(crate) fn size_of_bytes(value: &Value) -> usize {
     let text = value.as_str().unwrap_or("");
     let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
     (text.len() / 4 * 3).saturating_sub(padding)

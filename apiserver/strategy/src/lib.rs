@@ -6,8 +6,11 @@
 use leme_kinds::Kind;
 use leme_registry::Strategy;
 
+mod admissionregistration;
+mod apiregistration;
 mod build;
 mod check;
+mod conditions;
 mod config_map;
 mod deployment_config;
 mod endpoints;
@@ -27,7 +30,10 @@ mod route;
 mod service;
 #[cfg(test)]
 mod tests;
+mod url;
 mod volume;
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
 
 /// Kinds by group and name.
 static TABLE: &[(&str, &str, &Strategy)] = &[
@@ -44,6 +50,11 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("", "Secret", &config_map::SECRET),
     ("", "Service", &service::STRATEGY),
     ("", "ServiceAccount", &namespace::SERVICE_ACCOUNT),
+    (ADMISSION, "MutatingWebhookConfiguration", &admissionregistration::MUTATING),
+    (ADMISSION, "ValidatingAdmissionPolicy", &admissionregistration::POLICY),
+    (ADMISSION, "ValidatingAdmissionPolicyBinding", &admissionregistration::BINDING),
+    (ADMISSION, "ValidatingWebhookConfiguration", &admissionregistration::VALIDATING),
+    ("apiregistration.k8s.io", "APIService", &apiregistration::STRATEGY),
     ("apps.openshift.io", "DeploymentConfig", &deployment_config::STRATEGY),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),

@@ -1,5 +1,7 @@
 //! The rows, a module per group, sorted by resource within a group as discovery lists them.
 
+mod admissionregistration;
+mod apiregistration;
 mod coordination;
 mod core;
 mod discovery;
@@ -12,8 +14,10 @@ use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
 /// The groups in the order of discovery, which is the order in which a word that several know is looked for.
 const GROUPS: &[&[Row]] = &[
     core::ROWS,
+    apiregistration::ROWS,
     networking::ROWS,
     rbac::ROWS,
+    admissionregistration::ROWS,
     coordination::ROWS,
     discovery::ROWS,
     openshift::ROWS,

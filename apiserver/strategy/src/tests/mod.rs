@@ -6,6 +6,7 @@ use leme_meta::gvk::split_api_version;
 use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write};
 use serde_json::{Value, json};
 
+mod admission;
 mod data;
 mod manifests;
 mod networking;

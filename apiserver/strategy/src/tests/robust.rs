@@ -135,6 +135,7 @@ fn samples() -> Vec<Value> {
     .into_iter()
     .chain(networking::samples())
     .chain(rbac::samples())
+    .chain(admission::samples())
     .collect()
 }
 
