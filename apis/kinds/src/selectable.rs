@@ -51,7 +51,8 @@ pub(crate) const EVENT: &[SelectableField] = &[
 pub(crate) const NODE: &[SelectableField] =
     &[field("spec.unschedulable", |node| flag(node, "/spec/unschedulable"))];
 
-pub(crate) const REPLICATION_CONTROLLER: &[SelectableField] =
+/// Of those that keep a number of pods running.
+pub(crate) const REPLICAS: &[SelectableField] =
     &[field("status.replicas", |object| int(object, "/status/replicas").to_string())];
 
 pub(crate) const SECRET: &[SelectableField] = texts!("type" => "/type");

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod workloads;
+
 mod groups;
 
 fn now() -> jiff::Timestamp {

@@ -1,8 +1,9 @@
 //! The scale subresource: an object seen as a number of replicas.
 //!
-//! Knows: where replicas stand. Refuses to know: which kinds can be scaled.
+//! Knows: where replicas and selectors stand. Refuses to know: which kinds can be scaled.
 
 use leme_kinds::Kind;
+use leme_meta::selector::LabelSelector;
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::{Map, Value, json};
 
@@ -17,12 +18,20 @@ pub struct Scale {
     pub implicit_label: Option<&'static str>,
     /// Whether the document has the older form: `selector` as a map beside `targetSelector`.
     pub selector_map: bool,
+    /// Whether `spec.selector` is a `metav1.LabelSelector` and not a map of labels.
+    pub label_selector: bool,
 }
 
 impl Scale {
-    /// The form that all newer kinds have.
-    pub const AUTOSCALING: Scale =
-        Scale { api_version: "autoscaling/v1", implicit_label: None, selector_map: false };
+    /// The form that all newer kinds have, of an object that selects by a map of labels.
+    pub const AUTOSCALING: Scale = Scale {
+        api_version: "autoscaling/v1",
+        implicit_label: None,
+        selector_map: false,
+        label_selector: false,
+    };
+    /// The same of an object that selects by a `metav1.LabelSelector`.
+    pub const BY_SELECTOR: Scale = Scale { label_selector: true, ..Scale::AUTOSCALING };
 }
 
 /// The Scale document of an object.
@@ -39,16 +48,18 @@ pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
     if let Some(label) = scale.implicit_label {
         labels.insert(label.to_owned(), name.into());
     }
-    let text: Vec<String> =
-        json::pairs(&Value::Object(labels.clone())).map(|(k, v)| format!("{k}={v}")).collect();
+    let text = if scale.label_selector {
+        let selector = LabelSelector::from_json(&stored["spec"]["selector"]);
+        selector.map(|selector| selector.to_string()).unwrap_or_default()
+    } else {
+        LabelSelector::from_map(json::pairs(&Value::Object(labels.clone()))).to_string()
+    };
     let mut status = json!({ "replicas": json::int(stored, &["status", "replicas"]).unwrap_or(0) });
-    if !labels.is_empty() {
-        if scale.selector_map {
-            status["selector"] = Value::Object(labels);
-            status["targetSelector"] = text.join(",").into();
-        } else {
-            status["selector"] = text.join(",").into();
-        }
+    if scale.selector_map && !labels.is_empty() {
+        status["selector"] = Value::Object(labels);
+        status["targetSelector"] = text.into();
+    } else if !text.is_empty() {
+        status["selector"] = text.into();
     }
     let mut spec = Map::new();
     if let Some(replicas) =
@@ -63,8 +74,7 @@ pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
 
 fn selector_labels(stored: &Value) -> Map<String, Value> {
     let selector = json::at(stored, &["spec", "selector"]);
-    let labels = selector.and_then(|selector| selector.get("matchLabels")).or(selector);
-    labels.and_then(Value::as_object).cloned().unwrap_or_default()
+    selector.and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// The object with the replicas of a Scale document, and the document's own preconditions in its metadata.

@@ -8,6 +8,7 @@ use leme_registry::Strategy;
 
 mod admissionregistration;
 mod apiregistration;
+mod apps;
 mod build;
 mod check;
 mod conditions;
@@ -17,6 +18,7 @@ mod endpoints;
 mod event;
 mod image_reference;
 mod image_stream;
+mod int_or_percent;
 mod ip;
 mod namespace;
 mod networking;
@@ -55,6 +57,11 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     (ADMISSION, "ValidatingAdmissionPolicyBinding", &admissionregistration::BINDING),
     (ADMISSION, "ValidatingWebhookConfiguration", &admissionregistration::VALIDATING),
     ("apiregistration.k8s.io", "APIService", &apiregistration::STRATEGY),
+    ("apps", "ControllerRevision", &apps::controller_revision::STRATEGY),
+    ("apps", "DaemonSet", &apps::daemon_set::STRATEGY),
+    ("apps", "Deployment", &apps::deployment::STRATEGY),
+    ("apps", "ReplicaSet", &apps::replica_set::STRATEGY),
+    ("apps", "StatefulSet", &apps::stateful_set::STRATEGY),
     ("apps.openshift.io", "DeploymentConfig", &deployment_config::STRATEGY),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),

@@ -19,18 +19,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_create: |new, _: &Context| json::set(new, "status", json!({ "replicas": 0 })),
     validate,
     validate_status,
-    warn: |controller, old| {
-        let mut warnings = Vec::new();
-        let wrong = names::dns1123_label(json::text(controller, &["metadata", "name"]));
-        if old.is_none() && !wrong.is_empty() {
-            warnings.push(format!(
-                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
-                wrong.join(" ")
-            ));
-        }
-        warnings.extend(warn_template(controller, old));
-        warnings
-    },
+    warn,
     generation: Some(Strategy::spec_changed),
     orphan_by_default: true,
     scale: Some(Scale::AUTOSCALING),
@@ -54,6 +43,25 @@ fn default(controller: &mut Value) {
     let spec = json::child(controller, "spec");
     json::default(spec, "replicas", 1);
     defaults::fill_template(spec, "template");
+}
+
+/// Of the name, which those of pods begin with, and of the template.
+pub(crate) fn warn(controller: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut warnings: Vec<String> =
+        old.is_none().then(|| warn_name(controller)).flatten().into_iter().collect();
+    warnings.extend(warn_template(controller, old));
+    warnings
+}
+
+/// Of a name that those of pods begin with.
+pub(crate) fn warn_name(controller: &Value) -> Option<String> {
+    let wrong = names::dns1123_label(json::text(controller, &["metadata", "name"]));
+    (!wrong.is_empty()).then(|| {
+        format!(
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            wrong.join(" ")
+        )
+    })
 }
 
 /// Of the template, where it may have changed.
@@ -109,7 +117,8 @@ pub(crate) fn template(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn validate_status(new: &Value, _: &Value) -> Errors {
+/// Checks the counts of an object that keeps a number of pods running.
+pub(crate) fn validate_status(new: &Value, _: &Value) -> Errors {
     let path = Path::new("status");
     let status = new.get("status").unwrap_or(&Value::Null);
     let mut errors = Vec::new();

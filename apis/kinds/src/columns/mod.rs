@@ -3,6 +3,7 @@
 //! Knows: how upstream prints each kind. Refuses to know: the Table document itself, which the server builds.
 
 pub(crate) mod admission;
+pub(crate) mod apps;
 pub(crate) mod core;
 pub(crate) mod event;
 pub(crate) mod ingress;

@@ -91,7 +91,7 @@ pub(super) const ROWS: &[Row] = &[
         categories: &["all"],
         subresources: &[Status, Scale],
         columns: core::REPLICATION_CONTROLLER,
-        selectable: selectable::REPLICATION_CONTROLLER,
+        selectable: selectable::REPLICAS,
         ..V1
     },
     Row {

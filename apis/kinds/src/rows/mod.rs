@@ -2,6 +2,7 @@
 
 mod admissionregistration;
 mod apiregistration;
+mod apps;
 mod coordination;
 mod core;
 mod discovery;
@@ -15,6 +16,7 @@ use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
 const GROUPS: &[&[Row]] = &[
     core::ROWS,
     apiregistration::ROWS,
+    apps::ROWS,
     networking::ROWS,
     rbac::ROWS,
     admissionregistration::ROWS,

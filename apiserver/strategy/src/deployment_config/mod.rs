@@ -37,6 +37,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         api_version: "extensions/v1beta1",
         implicit_label: Some("deploymentconfig"),
         selector_map: true,
+        label_selector: false,
     }),
     ..Strategy::PLAIN
 };

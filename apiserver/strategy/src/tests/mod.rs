@@ -7,6 +7,7 @@ use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write};
 use serde_json::{Value, json};
 
 mod admission;
+mod apps;
 mod data;
 mod manifests;
 mod networking;

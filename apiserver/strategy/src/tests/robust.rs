@@ -102,6 +102,32 @@ fn samples() -> Vec<Value> {
             json!({ "addressType": "IPv4",
             "endpoints": [{ "addresses": ["10.0.0.1"] }], "ports": [{ "port": 1 }] }),
         ),
+        object("apps/v1", "ControllerRevision", json!({ "data": { "a": 1 }, "revision": 1 })),
+        object(
+            "apps/v1",
+            "DaemonSet",
+            json!({ "spec": { "selector": { "matchLabels": { "a": "b" } }, "template": template,
+            "updateStrategy": { "rollingUpdate": { "maxUnavailable": "10%" } } } }),
+        ),
+        object(
+            "apps/v1",
+            "Deployment",
+            json!({ "spec": { "selector": { "matchExpressions": [{ "key": "a", "operator": "In", "values": ["b"] }] },
+            "template": template, "strategy": { "rollingUpdate": { "maxSurge": 1 } } } }),
+        ),
+        object(
+            "apps/v1",
+            "ReplicaSet",
+            json!({ "spec": { "selector": { "matchLabels": { "a": "b" } }, "template": template } }),
+        ),
+        object(
+            "apps/v1",
+            "StatefulSet",
+            json!({ "spec": { "selector": { "matchLabels": { "a": "b" } }, "template": template,
+            "ordinals": { "start": 1 }, "updateStrategy": { "rollingUpdate": { "partition": 1 } },
+            "volumeClaimTemplates": [{ "metadata": { "name": "d" }, "spec": { "accessModes": ["ReadWriteOnce"],
+                "resources": { "requests": { "storage": "1Gi" } } } }] } }),
+        ),
         object(
             "route.openshift.io/v1",
             "Route",
