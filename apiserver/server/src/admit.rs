@@ -6,11 +6,11 @@ use http::Method;
 use leme_access::{Admission, Attributes, Identity, NamespaceState, Verdict};
 use leme_meta::Status;
 use leme_registry::json;
-use serde_json::Value;
+use leme_store::cache::Index;
 
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};
-use crate::table;
+use crate::write::Stored;
 
 /// Refuses what the identity may not do to a resource: 401 for strangers, 403 for everybody else. The verb is the
 /// request's, but where an update turns out to be a create.
@@ -110,17 +110,19 @@ pub(crate) async fn lifecycle(
 async fn namespace(api: &Api, name: &str) -> Result<NamespaceState, Status> {
     let row = leme_kinds::by_resource("", "v1", "namespaces").ok_or_else(Status::no_such_path)?;
     let key = row.key("", name);
-    let value = match api.cache.get(&row.prefix(None), &key) {
-        Some(object) => Some(table::decoded(&object)?),
-        None => api.stored(&key).await?.map(|stored| stored.value),
+    let state_of = |deleting: bool, phase: &str| match deleting || phase == "Terminating" {
+        true => NamespaceState::Terminating,
+        false => NamespaceState::Active,
     };
-    Ok(value.as_ref().map_or(NamespaceState::Missing, state_of))
-}
-
-fn state_of(namespace: &Value) -> NamespaceState {
-    let going = json::at(namespace, &["metadata", "deletionTimestamp"]).is_some()
-        || json::text(namespace, &["status", "phase"]) == "Terminating";
-    if going { NamespaceState::Terminating } else { NamespaceState::Active }
+    if let Some(namespace) = api.cache.get(&row.prefix(None), &key) {
+        let Index { deleting, .. } = *namespace.index;
+        return Ok(state_of(deleting, namespace.index.field("status.phase").unwrap_or("")));
+    }
+    let Some(Stored { value, .. }) = api.stored(&key).await? else {
+        return Ok(NamespaceState::Missing);
+    };
+    let deleting = json::at(&value, &["metadata", "deletionTimestamp"]).is_some();
+    Ok(state_of(deleting, json::text(&value, &["status", "phase"])))
 }
 
 #[cfg(test)]

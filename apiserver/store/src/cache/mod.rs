@@ -7,6 +7,7 @@ mod check;
 mod event;
 mod feed;
 mod object;
+mod outline;
 mod shelf;
 mod snapshot;
 mod splice;
@@ -44,7 +45,7 @@ const NUDGE_AGAIN: Duration = Duration::from_millis(500);
 pub struct Resource {
     /// Where its keys lie, such as `/registry/pods/`.
     pub prefix: String,
-    /// Its selectable fields beyond `metadata.name` and `metadata.namespace`.
+    /// Its selectable fields beyond `metadata.name` and `metadata.namespace`, of the object without the lists in its spec.
     pub index: fn(&Value) -> Vec<(&'static str, String)>,
 }
 

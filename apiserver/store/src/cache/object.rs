@@ -8,10 +8,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::event::{Kind, around};
+use super::outline::outline;
 use super::splice::splice_between;
 use crate::Entry;
 
-/// Selectable fields of an object, beyond its name and namespace.
+/// Selectable fields of an object, beyond its name and namespace. It gets the object without the lists in its spec.
 pub type IndexFn = fn(&Value) -> Vec<(&'static str, String)>;
 
 /// An object as of one revision.
@@ -40,6 +41,8 @@ pub struct Index {
     pub namespace: Box<str>,
     /// `metadata.uid`.
     pub uid: Box<str>,
+    /// Whether it has a `metadata.deletionTimestamp`.
+    pub deleting: bool,
     /// `metadata.labels`, sorted by key.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// Selectable fields in the order the resource's function gave them.
@@ -70,7 +73,7 @@ impl Cached {
         index: IndexFn,
         kind: Option<Kind>,
     ) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(&entry.value).map_err(|e| e.to_string())?;
+        let value = outline(&entry.value).map_err(|e| e.to_string())?;
         let (json, frame) = framed(&entry.value, entry.mod_revision, kind)
             .ok_or("it is not an object with metadata")?;
         Ok(Self {
@@ -138,6 +141,7 @@ fn index_of(value: &Value, fields: IndexFn) -> Index {
         name: text("name"),
         namespace: text("namespace"),
         uid: text("uid"),
+        deleting: !metadata["deletionTimestamp"].is_null(),
         labels: labels.into_boxed_slice(),
         fields: fields(value).into_iter().map(|(path, v)| (path, v.into_boxed_str())).collect(),
     }

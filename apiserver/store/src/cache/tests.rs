@@ -62,7 +62,20 @@ async fn reads_what_was_written() {
     assert_eq!(one.index.label("b"), Some("2"));
     assert_eq!(one.index.field("spec.nodeName"), Some("n1"));
     assert_eq!(one.index.field("metadata.name"), Some("one"));
+    assert!(!one.index.deleting);
     assert_eq!(cache.differences().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_being_deleted_says_so() {
+    let (store, cache) = setup().await;
+    for (name, time, deleting) in [("a", r#""2026-01-01T00:00:00Z""#, true), ("b", "null", false)] {
+        let key = format!("{PODS}d/{name}");
+        let value = format!(r#"{{"metadata":{{"deletionTimestamp":{time}}}}}"#);
+        store.put(&key, value.into(), Expect::Absent).await.unwrap();
+        cache.fresh().await.unwrap();
+        assert_eq!(cache.get(PODS, &key).unwrap().index.deleting, deleting);
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,204 @@
+//! An object read for its index: all of it is checked, and what nothing is selected by is not kept.
+//!
+//! Knows: that selectable fields are never in lists of the spec, which are most of a pod. Refuses to know: kinds.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// The document without the lists in its `spec`; an error for whatever is not JSON.
+pub(super) fn outline(json: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let value = Outline(Part::Document).deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// Where in a document a value is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// It is the whole.
+    Document,
+    Spec,
+    Other,
+}
+
+/// A value of which only the outline is kept.
+struct Outline(Part);
+
+impl<'de> DeserializeSeed<'de> for Outline {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Outline {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        if self.0 == Part::Spec {
+            while items.next_element_seed(Checked)?.is_some() {}
+        } else {
+            while let Some(item) = items.next_element_seed(Outline(Part::Other))? {
+                list.push(item);
+            }
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let part = match self.0 {
+                Part::Document if key == "spec" => Part::Spec,
+                Part::Document => Part::Other,
+                part => part,
+            };
+            let value = entries.next_value_seed(Outline(part))?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// A value that is looked through as if it were kept: what could not be read is an error here as well.
+struct Checked;
+
+impl<'de> DeserializeSeed<'de> for Checked {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Checked)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_key_seed(Checked)?.is_some() {
+            entries.next_value_seed(Checked)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn emptied(value: &mut Value) {
+        match value {
+            Value::Array(list) => list.clear(),
+            Value::Object(map) => map.values_mut().for_each(emptied),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn only_lists_of_the_spec_are_left_out() {
+        let document = json!({
+            "metadata": { "finalizers": ["a"], "spec": ["b"] },
+            "spec": { "nodeName": "n", "containers": [{ "name": "c" }], "to": { "name": "t", "of": [1] } },
+            "status": { "podIPs": [{ "ip": "1.2.3.4" }], "spec": [1] },
+        });
+        let mut expected = document.clone();
+        emptied(&mut expected["spec"]);
+        assert_eq!(outline(document.to_string().as_bytes()).unwrap(), expected);
+    }
+
+    proptest! {
+        /// Red when what is left out is stepped over unread: half a surrogate pair, or a number that is none.
+        #[test]
+        fn what_is_left_out_is_checked(
+            part in r#"[\[\]{}",:\\u a1eE9.+-]{0,12}|"\\\\ud8[0-9]{2}"|1e9{1,3}|"[\x80-\xff]""#,
+            raw: Vec<u8>,
+        ) {
+            for part in [part.as_bytes(), &raw] {
+                let text = [br#"{"spec":{"list":["#, part, b"]}}"].concat();
+                let whole: Result<Value, _> = serde_json::from_slice(&text);
+                prop_assert_eq!(outline(&text).is_ok(), whole.is_ok(), "{}", String::from_utf8_lossy(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_unreadable_passes() {
+        for part in [r#""\ud800""#, "1e999", "01", "\"\u{1}\"", r#"{"\ud800":1}"#] {
+            assert!(
+                outline(format!(r#"{{"spec":{{"list":[{part}]}}}}"#).as_bytes()).is_err(),
+                "{part}"
+            );
+        }
+        assert!(outline(b"{\"spec\":[\"\xff\"]}").is_err());
+        assert!(outline(b"{} x").is_err());
+    }
+}
