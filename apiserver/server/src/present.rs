@@ -51,13 +51,30 @@ pub(crate) fn wanted(
     Ok(wanted)
 }
 
+/// An object, and its text where that is at hand.
+pub(crate) struct Object {
+    pub value: Value,
+    /// What the value is written as.
+    pub json: Option<Bytes>,
+}
+
+impl From<Value> for Object {
+    fn from(value: Value) -> Object {
+        Object { value, json: None }
+    }
+}
+
 /// One object, or the Status that stands for it, as the client wants to see it.
 pub(crate) fn object(
     request: &ResourceRequest,
     wanted: Representation,
     code: u16,
-    value: Value,
+    object: impl Into<Object>,
 ) -> Result<Answer, Status> {
+    let Object { value, json } = object.into();
+    if let (Shape::Plain, Encoding::Json, Some(json)) = (wanted.shape, wanted.encoding, json) {
+        return Ok(answer::json(code, json));
+    }
     let shown = match wanted.shape {
         // A Status tells what became of the request, whatever was to be shown.
         _ if value["kind"] == "Status" => value,

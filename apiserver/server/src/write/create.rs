@@ -7,12 +7,12 @@ use leme_meta::Status;
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, canonical, options, set_revision, written};
+use super::{Input, WriteOptions, canonical, options, stored_as, written};
 use crate::admit;
 use crate::answer::{Answer, write_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
-use crate::present;
+use crate::present::{self, Object};
 use crate::request::ResourceRequest;
 
 /// Generated names are random: that so many in a row are taken does not happen by chance.
@@ -41,9 +41,9 @@ impl Api {
         let Input { headers, body, wanted, .. } = input;
         let schema = &request.kind.schema;
         let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
-        let (value, mut warnings) = self.create_object(request, decoded.value, &options).await?;
+        let (object, mut warnings) = self.create_object(request, decoded.value, &options).await?;
         warnings.splice(0..0, decoded.warnings);
-        written(request, wanted, 201, value, &warnings)
+        written(request, wanted, 201, object, &warnings)
     }
 
     /// Creates an object from its decoded body; the answer carries its resourceVersion.
@@ -52,7 +52,7 @@ impl Api {
         request: &ResourceRequest,
         mut body: Value,
         options: &WriteOptions,
-    ) -> Result<(Value, Vec<String>), Status> {
+    ) -> Result<(Object, Vec<String>), Status> {
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         admit::lifecycle(self, request, "create", shown_name(request, &body)).await?;
         let generated = given.is_empty() && request.name.is_empty();
@@ -63,7 +63,7 @@ impl Api {
             let context = self.context(request, options);
             let mut reservation = self.pools.reserve(&self.cache, &asked);
             let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
-            let mut new = leme_registry::create(&context, attempt, &mut reservation)?;
+            let new = leme_registry::create(&context, attempt, &mut reservation)?;
             let warnings = (strategy.warn)(&new, None);
             let name = leme_registry::json::text(&new, &["metadata", "name"]);
             let key = request.kind.key(&request.namespace, name);
@@ -71,15 +71,14 @@ impl Api {
                 if self.stored(&key).await?.is_some() {
                     return Err(Status::already_exists(&request.gvr(), name));
                 }
-                return Ok((new, warnings));
+                return Ok((new.into(), warnings));
             }
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
             let bytes = canonical(&request.kind, &new);
-            match self.write_as(class, &key, bytes, Expect::Absent).await {
+            match self.write_as(class, &key, bytes.clone(), Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
                     reservation.written(&self.cache, revision).await;
-                    set_revision(&mut new, revision);
-                    return Ok((new, warnings));
+                    return Ok((stored_as(new, &bytes, revision), warnings));
                 }
                 Ok(Outcome::Conflict(_)) if generated => {}
                 Ok(Outcome::Conflict(_)) => {

@@ -51,13 +51,13 @@ impl Api {
             .delete_object(request, &options)
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
-        let value = match done {
+        let object = match done {
             Done::Gone(last) if !Api::strategy(&request.kind).returns_deleted => {
-                gone(request, &last)
+                gone(request, &last).into()
             }
-            done => done.value(),
+            done => done.object(),
         };
-        present::object(request, input.wanted, 200, value)
+        present::object(request, input.wanted, 200, object)
     }
 
     /// Removes what nobody can read: no precondition, no finalizer, no grace.

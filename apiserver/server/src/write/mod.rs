@@ -19,6 +19,7 @@ use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_registry::{Context, Strategy, Target, Write};
+use leme_store::cache::splice_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
 
@@ -26,8 +27,9 @@ use crate::allocate::Reservation;
 use crate::answer::{self, Answer, read_failed, write_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
+use crate::ordered;
+use crate::present::{self, Object};
 use crate::request::ResourceRequest;
-use crate::{ordered, present};
 
 pub(crate) use options::WriteOptions;
 
@@ -88,15 +90,16 @@ impl From<Write> for Change {
 /// What became of it.
 pub(crate) enum Done {
     /// It is this now, with its resourceVersion.
-    Is(Value),
+    Is(Object),
     /// It is gone; this was its last state.
     Gone(Value),
 }
 
 impl Done {
-    pub fn value(self) -> Value {
+    pub fn object(self) -> Object {
         match self {
-            Done::Is(value) | Done::Gone(value) => value,
+            Done::Is(object) => object,
+            Done::Gone(value) => value.into(),
         }
     }
 }
@@ -132,6 +135,12 @@ pub(crate) fn set_revision(value: &mut Value, revision: u64) {
         "resourceVersion",
         revision.to_string(),
     );
+}
+
+/// An object that was stored as these bytes at a revision.
+pub(crate) fn stored_as(mut value: Value, bytes: &[u8], revision: u64) -> Object {
+    set_revision(&mut value, revision);
+    Object { value, json: splice_resource_version(bytes, revision).map(Bytes::from) }
 }
 
 /// The bytes that are stored, in the order in which they are read: without resourceVersion, which is the store's own
@@ -209,10 +218,10 @@ impl Api {
                 }
             }
             let attempt = match decided? {
-                Change::Unchanged => return Ok(Some(Done::Is(stored.value))),
+                Change::Unchanged => return Ok(Some(Done::Is(stored.value.into()))),
                 Change::Put(mut new) if dry_run => {
                     set_revision(&mut new, stored.revision);
-                    return Ok(Some(Done::Is(new)));
+                    return Ok(Some(Done::Is(new.into())));
                 }
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
                 Change::Put(new) => {
@@ -239,17 +248,16 @@ impl Api {
     async fn put(
         &self,
         key: &str,
-        mut new: Value,
+        new: Value,
         bytes: Bytes,
         revision: u64,
         class: Class,
         reservation: Reservation<'_>,
     ) -> Result<Result<Done, Option<Entry>>, Status> {
-        match self.write_as(class, key, bytes, Expect::Revision(revision)).await {
+        match self.write_as(class, key, bytes.clone(), Expect::Revision(revision)).await {
             Ok(Outcome::Done(revision)) => {
                 reservation.written(&self.cache, revision).await;
-                set_revision(&mut new, revision);
-                Ok(Ok(Done::Is(new)))
+                Ok(Ok(Done::Is(stored_as(new, &bytes, revision))))
             }
             Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
             Err(error) => {
@@ -304,10 +312,10 @@ pub(crate) fn written(
     request: &ResourceRequest,
     wanted: Representation,
     code: u16,
-    value: Value,
+    object: Object,
     warnings: &[String],
 ) -> Result<Answer, Status> {
-    let mut answer = present::object(request, wanted, code, value)?;
+    let mut answer = present::object(request, wanted, code, object)?;
     answer::warn(&mut answer, warnings);
     Ok(answer)
 }

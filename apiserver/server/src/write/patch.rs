@@ -3,6 +3,8 @@
 //! Knows: the media types, and that a patch is applied again when somebody was faster. Refuses to know: how patches
 //! work, and which fields may change.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
@@ -131,7 +133,8 @@ impl Api {
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
-                let patched = patch.apply(request, &base(request, target, stored)?)?;
+                let current = base(request, target, stored)?;
+                let patched = patch.apply(request, &current)?;
                 let name = if target == Target::Scale { "" } else { &request.kind.schema };
                 let checked = schema::check(&request.kind, name, patched)
                     .map_err(|wrong| patch.mistyped(&wrong))?;
@@ -151,17 +154,23 @@ impl Api {
             })
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
-        let value = self.shown_target(request, target, changed)?;
+        let object = self.shown_target(request, target, changed)?;
         warnings.extend(told);
-        written(request, input.wanted, 200, value, &warnings)
+        written(request, input.wanted, 200, object, &warnings)
     }
 }
 
 /// What the patch is applied to.
-fn base(request: &ResourceRequest, target: Target, stored: &Stored) -> Result<Value, Status> {
+fn base<'a>(
+    request: &ResourceRequest,
+    target: Target,
+    stored: &'a Stored,
+) -> Result<Cow<'a, Value>, Status> {
     match (target, Api::strategy(&request.kind).scale) {
-        (Target::Scale, Some(scale)) => Ok(leme_registry::scale_of(&scale, &stored.value)),
+        (Target::Scale, Some(scale)) => {
+            Ok(Cow::Owned(leme_registry::scale_of(&scale, &stored.value)))
+        }
         (Target::Scale, None) => Err(Status::no_such_path()),
-        _ => Ok(stored.value.clone()),
+        _ => Ok(Cow::Borrowed(&stored.value)),
     }
 }

@@ -4,12 +4,12 @@
 
 use leme_meta::Status;
 use leme_registry::Target;
-use serde_json::Value;
 
 use super::{Done, Input, WriteOptions, options, target, warnings_about, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
+use crate::present::Object;
 use crate::request::{ResourceRequest, Verb};
 
 impl Api {
@@ -45,15 +45,15 @@ impl Api {
         let mut warnings = decoded.warnings;
         match changed {
             Some(done) => {
-                let value = self.shown_target(request, target, done)?;
+                let object = self.shown_target(request, target, done)?;
                 warnings.extend(told);
-                written(request, wanted, 200, value, &warnings)
+                written(request, wanted, 200, object, &warnings)
             }
             None if strategy.create_on_update && target == Target::Main => {
                 admit::authorize(&who, request, Verb::Create)?;
-                let (value, more) = self.create_object(request, decoded.value, &options).await?;
+                let (object, more) = self.create_object(request, decoded.value, &options).await?;
                 warnings.extend(more);
-                written(request, wanted, 201, value, &warnings)
+                written(request, wanted, 201, object, &warnings)
             }
             None => Err(Status::not_found(&request.gvr(), &request.name)),
         }
@@ -65,12 +65,14 @@ impl Api {
         request: &ResourceRequest,
         target: Target,
         done: Done,
-    ) -> Result<Value, Status> {
-        let value = done.value();
+    ) -> Result<Object, Status> {
+        let object = done.object();
         match (target, Api::strategy(&request.kind).scale) {
-            (Target::Scale, Some(scale)) => Ok(leme_registry::scale_of(&scale, &value)),
+            (Target::Scale, Some(scale)) => {
+                Ok(leme_registry::scale_of(&scale, &object.value).into())
+            }
             (Target::Scale, None) => Err(Status::no_such_path()),
-            _ => Ok(value),
+            _ => Ok(object),
         }
     }
 }
