@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -125,16 +125,26 @@ struct Node<'s> {
 }
 
 impl State {
-    /// Runs `inner` with the path longer by `step`.
-    fn below<T>(&self, step: &str, inner: impl FnOnce() -> T) -> T {
+    /// Runs `inner` with the path longer by a key.
+    fn below<T>(&self, key: &str, inner: impl FnOnce() -> T) -> T {
         let length = self.path.borrow().len();
         {
             let mut path = self.path.borrow_mut();
-            if length > 0 && !step.starts_with('[') {
+            if length > 0 && !key.starts_with('[') {
                 path.push('.');
             }
-            path.push_str(step);
+            path.push_str(key);
         }
+        let out = inner();
+        self.path.borrow_mut().truncate(length);
+        out
+    }
+
+    /// Runs `inner` with the path longer by an index.
+    fn within<T>(&self, index: usize, inner: impl FnOnce() -> T) -> T {
+        let length = self.path.borrow().len();
+        // Text takes all that is written to it.
+        let _ = write!(self.path.borrow_mut(), "[{index}]");
         let out = inner();
         self.path.borrow_mut().truncate(length);
         out
@@ -197,9 +207,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let step = format!("[{}]", list.len());
             let state = self.state;
-            match state.below(&step, || items.next_element_seed(Node { state }))? {
+            match state.within(list.len(), || items.next_element_seed(Node { state }))? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
             }

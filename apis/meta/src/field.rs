@@ -16,17 +16,26 @@ impl Path {
 
     /// The field of this one.
     pub fn child(&self, field: &str) -> Path {
-        if self.0.is_empty() { Path::new(field) } else { Path(format!("{}.{field}", self.0)) }
+        if self.0.is_empty() { Path::new(field) } else { self.longer(&[".", field]) }
     }
 
     /// The element of this list.
     pub fn index(&self, index: usize) -> Path {
-        Path(format!("{}[{index}]", self.0))
+        self.key(&index.to_string())
     }
 
     /// The entry of this map.
     pub fn key(&self, key: &str) -> Path {
-        Path(format!("{}[{key}]", self.0))
+        self.longer(&["[", key, "]"])
+    }
+
+    /// In one allocation: each check of a field makes a path, and few of them are ever shown.
+    fn longer(&self, parts: &[&str]) -> Path {
+        let more: usize = parts.iter().map(|part| part.len()).sum();
+        let mut path = String::with_capacity(self.0.len() + more);
+        path.push_str(&self.0);
+        parts.iter().for_each(|part| path.push_str(part));
+        Path(path)
     }
 }
 

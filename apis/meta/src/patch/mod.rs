@@ -7,8 +7,9 @@ mod list;
 mod strategic;
 mod three_way;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::object::map_mut;
 use crate::status::Status;
 
 pub use json::{json, oddities};
@@ -17,20 +18,24 @@ pub use three_way::three_way;
 
 /// Merge patch of RFC 7386: null removes, objects merge, all else replaces.
 pub fn merge(current: &Value, patch: &Value) -> Value {
-    let Value::Object(patch) = patch else { return patch.clone() };
-    let mut merged = match current {
-        Value::Object(current) => current.clone(),
-        _ => Map::new(),
+    let mut merged = current.clone();
+    merge_into(&mut merged, patch);
+    merged
+}
+
+fn merge_into(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
     };
+    let merged = map_mut(target);
     for (key, value) in patch {
         if value.is_null() {
             merged.remove(key);
         } else {
-            let value = merge(merged.get(key).unwrap_or(&Value::Null), value);
-            merged.insert(key.clone(), value);
+            merge_into(merged.entry(key).or_insert(Value::Null), value);
         }
     }
-    Value::Object(merged)
 }
 
 /// What Go's decoder says of a patch that is not an object.
