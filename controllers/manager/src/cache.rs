@@ -14,8 +14,8 @@ use leme_controller_runtime::{Caller, Index, Informer, Key, Resource, Sight};
 use leme_kinds::{Kind, builtin};
 use leme_plan::common::controller_of;
 use leme_plan::{endpointslice, pods};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -121,24 +121,25 @@ pub(crate) fn resolve(api_version: &str, kind: &str) -> Option<Resource> {
     leme_kinds::by_kind(group, version, kind).map(|kind| resource(kind))
 }
 
-fn lean(value: &mut Value) {
-    if let Some(meta) = value["metadata"].as_object_mut() {
-        meta.remove("managedFields");
-    }
+fn typed<K>(json: &str) -> Result<K, serde_json::Error>
+where
+    K: k8s_openapi::Metadata<Ty = ObjectMeta> + DeserializeOwned,
+{
+    let mut object: K = serde_json::from_str(json)?;
+    object.metadata_mut().managed_fields = None;
+    Ok(object)
 }
 
-fn typed<K: DeserializeOwned>(mut value: Value) -> Result<K, serde_json::Error> {
-    lean(&mut value);
-    serde_json::from_value(value)
+/// What is read of an object of which only the metadata is kept.
+#[derive(Deserialize)]
+struct Headed {
+    metadata: ObjectMeta,
 }
 
-fn meta_only(mut value: Value) -> Result<Meta, serde_json::Error> {
-    lean(&mut value);
-    if let Some(meta) = value["metadata"].as_object_mut() {
-        meta.remove("annotations");
-        meta.remove("labels");
-    }
-    serde_json::from_value(value["metadata"].take()).map(Meta)
+fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
+    let Headed { mut metadata } = serde_json::from_str(json)?;
+    (metadata.managed_fields, metadata.annotations, metadata.labels) = (None, None, None);
+    Ok(Meta(metadata))
 }
 
 /// Pods by the name of their node; those without one by the empty name.
@@ -175,7 +176,12 @@ pub(crate) fn of_service(namespace: &str, name: &str) -> String {
 
 fn informer<K>(namespaced: bool, indices: &'static [Index<K>]) -> Arc<Informer<K>>
 where
-    K: k8s_openapi::Resource + DeserializeOwned + Send + Sync + 'static,
+    K: k8s_openapi::Resource
+        + k8s_openapi::Metadata<Ty = ObjectMeta>
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let resource = Resource {
         api_version: K::API_VERSION.to_owned(),

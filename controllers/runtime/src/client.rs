@@ -2,6 +2,7 @@
 
 use http::{Method, Request};
 use kube::Client;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Why a request was not answered with what was asked for.
@@ -64,13 +65,13 @@ impl Caller {
     }
 
     /// One request with an optional JSON body.
-    pub async fn call(
+    pub async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         media_type: &str,
         body: Option<&Value>,
-    ) -> Result<Value, Refused> {
+    ) -> Result<T, Refused> {
         let bytes = match body {
             Some(body) => {
                 serde_json::to_vec(body).map_err(|error| Refused::Other(error.to_string()))?
@@ -84,11 +85,16 @@ impl Caller {
             .header(http::header::CONTENT_TYPE, media_type)
             .body(bytes)
             .map_err(|error| Refused::Other(error.to_string()))?;
-        Ok(self.client.request::<Value>(request).await?)
+        Ok(self.client.request(request).await?)
     }
 
     /// GET.
     pub async fn get(&self, path: &str) -> Result<Value, Refused> {
+        self.read(path).await
+    }
+
+    /// GET of what is wanted as something else than a value.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refused> {
         self.call(Method::GET, path, JSON, None).await
     }
 

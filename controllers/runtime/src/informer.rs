@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::core::WatchEvent;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -23,8 +25,8 @@ use crate::resource::Resource;
 /// Called after the cache has changed: key, object before, object now.
 pub type Handler<T> = Box<dyn Fn(&Key, Option<&Arc<T>>, Option<&Arc<T>>) + Send + Sync>;
 
-/// How an object is read; what it leaves out is not kept.
-pub type Decode<T> = fn(Value) -> Result<T, serde_json::Error>;
+/// How an object is read from its JSON; what it leaves out is not kept.
+pub type Decode<T> = fn(&str) -> Result<T, serde_json::Error>;
 
 /// What objects can be found by besides their names: a name for it, and an object's value, if it has one.
 pub type Index<T> = (&'static str, fn(&T) -> Option<String>);
@@ -39,6 +41,55 @@ struct Item<T> {
     deleting: bool,
     revision: String,
     object: Arc<T>,
+}
+
+/// What the cache itself looks at of an object. The object stays text, which in a watch it can only where its type comes
+/// first, as every server writes it.
+#[derive(Default, Deserialize)]
+struct Head {
+    #[serde(default)]
+    metadata: HeadMeta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadMeta {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+impl Head {
+    /// Of what has no such head, nothing is known.
+    fn of(object: &RawValue) -> HeadMeta {
+        serde_json::from_str::<Head>(object.get()).unwrap_or_default().metadata
+    }
+}
+
+impl HeadMeta {
+    fn key(&mut self) -> Key {
+        (self.namespace.take().unwrap_or_default(), self.name.take().unwrap_or_default())
+    }
+
+    fn revision(&self) -> String {
+        self.resource_version.clone().unwrap_or_else(|| "0".to_owned())
+    }
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMeta,
+    items: Option<Vec<Box<RawValue>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMeta {
+    resource_version: Option<String>,
+    r#continue: Option<String>,
 }
 
 /// The objects, and the keys of each value of each index. Always changed together.
@@ -263,14 +314,13 @@ impl<T: Send + Sync + 'static> Informer<T> {
                 query.push_str("&continue=");
                 query.push_str(&escape(&next));
             }
-            let mut page =
-                caller.get(&query).await.map_err(|refused| refused.message().to_owned())?;
-            if let Value::Array(items) = page["items"].take() {
-                fresh.extend(items.into_iter().filter_map(|value| self.read(value)));
-            }
-            next = page["metadata"]["continue"].as_str().unwrap_or("").to_owned();
+            let page: Page =
+                caller.read(&query).await.map_err(|refused| refused.message().to_owned())?;
+            let items = page.items.iter().flatten();
+            fresh.extend(items.filter_map(|object| self.read(object, Head::of(object))));
+            next = page.metadata.r#continue.unwrap_or_default();
             if next.is_empty() {
-                break page["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
+                break page.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
             }
         };
         let gone: Vec<Key> =
@@ -300,19 +350,22 @@ impl<T: Send + Sync + 'static> Informer<T> {
             Refused::Gone => Broken::Expired,
             other => Broken::Other(other.message().to_owned()),
         };
-        let events = caller.client().request_events::<Value>(request).await.map_err(broken)?;
+        let events =
+            caller.client().request_events::<Box<RawValue>>(request).await.map_err(broken)?;
         futures::pin_mut!(events);
         while let Some(event) = events.try_next().await.map_err(broken)? {
             match event {
-                WatchEvent::Added(value) | WatchEvent::Modified(value) => {
-                    *revision = revision_of(&value);
-                    if let Some((key, item)) = self.read(value) {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    let head = Head::of(&object);
+                    *revision = head.revision();
+                    if let Some((key, item)) = self.read(&object, head) {
                         self.change(key, Some(item));
                     }
                 }
-                WatchEvent::Deleted(value) => {
-                    *revision = revision_of(&value);
-                    self.change(key_of(&value), None);
+                WatchEvent::Deleted(object) => {
+                    let mut head = Head::of(&object);
+                    *revision = head.revision();
+                    self.change(head.key(), None);
                 }
                 WatchEvent::Bookmark(bookmark) => *revision = bookmark.metadata.resource_version,
                 WatchEvent::Error(status) if status.code == 410 => return Err(Broken::Expired),
@@ -323,13 +376,11 @@ impl<T: Send + Sync + 'static> Informer<T> {
         Ok(())
     }
 
-    fn read(&self, value: Value) -> Option<(Key, Item<T>)> {
-        let key = key_of(&value);
-        let meta = &value["metadata"];
-        let uid = meta["uid"].as_str().unwrap_or("").to_owned();
-        let deleting = !meta["deletionTimestamp"].is_null();
-        let revision = revision_of(&value);
-        match (self.decode)(value) {
+    fn read(&self, object: &RawValue, mut head: HeadMeta) -> Option<(Key, Item<T>)> {
+        let key = head.key();
+        let (revision, deleting) = (head.revision(), head.deletion_timestamp.is_some());
+        let uid = head.uid.unwrap_or_default();
+        match (self.decode)(object.get()) {
             Ok(object) => Some((key, Item { uid, deleting, revision, object: Arc::new(object) })),
             Err(error) => {
                 let name = format!("{}/{}", key.0, key.1);
@@ -368,15 +419,6 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 }
 
-fn key_of(value: &Value) -> Key {
-    let text = |field: &str| value["metadata"][field].as_str().unwrap_or("").to_owned();
-    (text("namespace"), text("name"))
-}
-
-fn revision_of(value: &Value) -> String {
-    value["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned()
-}
-
 /// A query value with everything but unreserved characters escaped.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -393,7 +435,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const BY_NODE: &[Index<Value>] = &[("node", |pod| pod["node"].as_str().map(str::to_owned))];
 
@@ -406,11 +448,12 @@ mod tests {
             plural: "pods".to_owned(),
             namespaced: true,
         };
-        let cache = Informer::indexed(resource, Ok, BY_NODE);
+        let cache = Informer::indexed(resource, |json| serde_json::from_str(json), BY_NODE);
         let set = |name: &str, revision: u32, node: Value| {
             let pod = json!({"metadata": {"namespace": "n", "name": name, "uid": name,
                 "resourceVersion": revision.to_string()}, "node": node});
-            let (key, item) = cache.read(pod).unwrap();
+            let pod = RawValue::from_string(pod.to_string()).unwrap();
+            let (key, item) = cache.read(&pod, Head::of(&pod)).unwrap();
             cache.change(key, Some(item));
         };
         let on = |node: &str| -> Vec<String> {
