@@ -164,7 +164,6 @@ impl Api {
         request: ResourceRequest,
         incoming: Incoming<'a>,
     ) -> BoxFuture<'a, Result<Answer, Status>> {
-        let headers = incoming.parts.headers.clone();
         match (request.verb, request.subresource) {
             (_, Some(Subresource::Log)) => {
                 Box::pin(async move { self.log(&request, streaming(incoming)).await })
@@ -177,12 +176,17 @@ impl Api {
                 let parts = streaming(incoming);
                 Box::pin(async move { self.proxy(&request, parts, body).await })
             }
-            (Verb::Get, _) => Box::pin(async move { self.get(&request, &headers).await }),
+            (Verb::Get, _) => {
+                let headers = incoming.parts.headers;
+                Box::pin(async move { self.get(&request, &headers).await })
+            }
             (Verb::List, _) => {
-                Box::pin(async move { self.list(&request, &headers, &incoming.payer).await })
+                let (headers, payer) = (incoming.parts.headers, incoming.payer);
+                Box::pin(async move { self.list(&request, &headers, &payer).await })
             }
             (Verb::Watch, _) => {
-                Box::pin(async move { self.watch(&request, &headers, incoming.payer).await })
+                let (headers, payer) = (incoming.parts.headers, incoming.payer);
+                Box::pin(async move { self.watch(&request, &headers, payer).await })
             }
             _ => Box::pin(self.write(request, incoming)),
         }

@@ -179,12 +179,12 @@ fn segments(path: &str) -> Result<Vec<String>, Status> {
     }
     let mut segments = Vec::with_capacity(8);
     for raw in trimmed.split('/') {
-        let lower = raw.to_ascii_lowercase();
         let segment = percent_encoding::percent_decode_str(raw)
             .decode_utf8()
             .map_err(|_| refused())?
             .into_owned();
-        let hostile = lower.contains("%2e")
+        let hostile = raw.contains("%2e")
+            || raw.contains("%2E")
             || segment.is_empty()
             || segment == "."
             || segment == ".."

@@ -4,10 +4,11 @@
 
 use leme_kinds::Subresource;
 use leme_meta::Status;
+use leme_registry::Context;
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, canonical, options, stored_as, written};
+use super::{Input, WriteOptions, canonical, options, stored_as, suffix, written};
 use crate::admit;
 use crate::answer::{Answer, write_failed};
 use crate::api::Api;
@@ -60,7 +61,11 @@ impl Api {
         let strategy = Api::strategy(&request.kind);
         let asked = request.kind.key(&request.namespace, &given);
         for _ in 0..tries {
-            let context = self.context(request, options);
+            let context = Context {
+                uid: uuid::Uuid::new_v4().to_string(),
+                suffix: if generated { suffix() } else { String::new() },
+                ..self.context(request, options)
+            };
             let mut reservation = self.pools.reserve(&self.cache, &asked);
             let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
             let new = leme_registry::create(&context, attempt, &mut reservation)?;

@@ -150,21 +150,20 @@ pub(crate) fn canonical(kind: &Kind, value: &Value) -> Bytes {
 }
 
 impl Api {
-    /// What the registry needs to know of the world for one request.
+    /// What the registry needs to know of the world for one request that makes no object: it has no uid and no suffix.
     pub(crate) fn context<'a>(
         &'a self,
         request: &'a ResourceRequest,
         options: &WriteOptions,
     ) -> Context<'a> {
-        let uid = uuid::Uuid::new_v4();
         Context {
             kind: &request.kind,
             strategy: Api::strategy(&request.kind),
             namespace: &request.namespace,
             name: &request.name,
             now: jiff::Timestamp::now(),
-            uid: uid.to_string(),
-            suffix: suffix(),
+            uid: String::new(),
+            suffix: String::new(),
             dry_run: options.dry_run,
             route_domain: &self.route_domain,
             service_network: self.pools.network(),
@@ -321,7 +320,7 @@ pub(crate) fn written(
 }
 
 /// Five random characters that spell no words, for generated names.
-fn suffix() -> String {
+pub(crate) fn suffix() -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let random = uuid::Uuid::new_v4();
     // Bytes 6 and 8 of a version 4 uuid hold fixed bits.
