@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::error::Elapsed;
 
 use super::Shared;
-use super::disk::Work;
+use super::disk::{Reader, Work};
 use super::index::{Garbage, Version};
 use super::record::Record;
 use super::request::{Request, Write};
@@ -69,6 +69,8 @@ struct Decided {
     writes: Vec<(Write, Outcome)>,
     /// What keys are after the changes so far.
     pending: HashMap<Arc<str>, Option<Entry>>,
+    /// The view that all writes of the batch are decided on; to open one costs as much as a read.
+    reader: Option<Reader>,
 }
 
 impl Committer {
@@ -159,6 +161,8 @@ impl Committer {
                 Err(e) => write.answer(Err(e)),
             }
         }
+        // What a view shows is not freed by a commit.
+        decided.reader = None;
         if decided.changes.is_empty() {
             decided.writes.into_iter().for_each(|(write, outcome)| write.answer(Ok(outcome)));
             return;
@@ -190,7 +194,16 @@ impl Committer {
     ) -> Result<Outcome, StoreError> {
         let current = match decided.pending.get(&write.key) {
             Some(pending) => pending.clone(),
-            None => self.shared.current(&write.key)?,
+            None => match self.shared.live(&write.key) {
+                Some((key, version)) => {
+                    let reader = match decided.reader.take() {
+                        Some(reader) => reader,
+                        None => self.shared.disk.reader()?,
+                    };
+                    Some(decided.reader.insert(reader).entry(&key, version)?)
+                }
+                None => None,
+            },
         };
         if !write.expect.holds(current.as_ref().map(|e| e.mod_revision)) {
             return Ok(Outcome::Conflict(current));

@@ -222,6 +222,11 @@ impl Shared {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The version that a key has now, if it is there.
+    fn live(&self, key: &str) -> Option<(Arc<str>, Version)> {
+        self.index().last(key).filter(|(_, version)| version.created != 0)
+    }
+
     fn current(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         let (found, reader) = {
             let index = self.index();
