@@ -71,6 +71,23 @@ pub(super) struct Skipped {
     pub(super) why: Arc<str>,
 }
 
+/// What is at a key.
+#[derive(Clone)]
+enum Now {
+    Is(Arc<Cached>),
+    Gone,
+    Skipped(Skipped),
+}
+
+/// What changes come to that are not applied yet.
+#[derive(Default)]
+struct Step {
+    now: HashMap<Arc<str>, Now>,
+    events: Vec<Event>,
+    /// Revision of the last of them.
+    changed: u64,
+}
+
 impl Default for Loading {
     fn default() -> Self {
         Self { map: Map::new_sync(), skipped: HashMap::new() }
@@ -215,54 +232,73 @@ impl Shelf {
         self.bell.send_replace(());
     }
 
-    /// Applies changes in order. Only one task may do this at a time.
+    /// Applies changes in order, all or none. Only one task may do this at a time.
     pub(super) fn apply(&self, changes: &[&Change]) -> Result<(), Gap> {
-        let (mut map, mut skipped) = {
-            let state = self.read();
-            (state.map.clone(), state.skipped.clone())
-        };
-        let mut events = Vec::with_capacity(changes.len());
-        let mut changed = 0;
+        let mut step = Step::default();
         for change in changes {
-            changed = change.revision();
-            let known = map.get(&**change.key()).cloned();
-            gap(change, known.as_deref(), &skipped)?;
-            skipped.remove(&**change.key());
-            let kind = if known.is_some() { Kind::Modified } else { Kind::Added };
-            let object = match change {
-                Change::Put { entry, .. } => self.decode(entry, Some(kind)).map_err(Some),
-                Change::Delete { .. } => Err(None),
-            };
-            match object {
-                Ok(object) => {
-                    map.insert_mut(object.key.clone(), object.clone());
-                    events.push(Event::new(kind, object, known));
+            self.look(change, &mut step)?;
+        }
+        let mut state = self.write();
+        // In place: a copy would be made of every branch that leads to a change.
+        for (key, now) in step.now {
+            match now {
+                Now::Is(object) => {
+                    state.map.insert_mut(key.clone(), object);
+                    state.skipped.remove(&key);
                 }
-                Err(skip) => {
-                    if let Some(skip) = skip {
-                        skipped.insert(change.key().clone(), skip);
-                    }
-                    if let Some(known) = known {
-                        map.remove_mut(&*known.key);
-                        let last = Arc::new(known.at_revision(changed));
-                        events.push(Event::new(Kind::Deleted, last, Some(known)));
-                    }
+                Now::Gone => {
+                    state.map.remove_mut(&*key);
+                    state.skipped.remove(&key);
+                }
+                Now::Skipped(skip) => {
+                    state.map.remove_mut(&*key);
+                    state.skipped.insert(key, skip);
                 }
             }
         }
-        let mut state = self.write();
-        let gone = std::mem::replace(&mut state.map, map);
-        state.skipped = skipped;
-        state.changed = state.changed.max(changed);
+        state.changed = state.changed.max(step.changed);
         let at = Instant::now();
-        for event in events {
+        for event in step.events {
             state.bytes += event.weight();
             state.ring.push_back(Slot { event: Arc::new(event), at });
         }
         let dropped = state.trim(at);
         drop(state);
-        drop((gone, dropped));
+        drop(dropped);
         self.bell.send_replace(());
+        Ok(())
+    }
+
+    /// What a change comes to after those before it in the step.
+    fn look(&self, change: &Change, step: &mut Step) -> Result<(), Gap> {
+        let key = change.key();
+        let before = match step.now.get(key) {
+            Some(before) => before.clone(),
+            None => self.read().now(key),
+        };
+        gap(change, &before)?;
+        step.changed = change.revision();
+        let known = match before {
+            Now::Is(object) => Some(object),
+            Now::Gone | Now::Skipped(_) => None,
+        };
+        let kind = if known.is_some() { Kind::Modified } else { Kind::Added };
+        let now = match change {
+            Change::Put { entry, .. } => match self.decode(entry, Some(kind)) {
+                Ok(object) => Now::Is(object),
+                Err(skip) => Now::Skipped(skip),
+            },
+            Change::Delete { .. } => Now::Gone,
+        };
+        match (&now, known) {
+            (Now::Is(object), known) => step.events.push(Event::new(kind, object.clone(), known)),
+            (_, Some(known)) => {
+                let last = Arc::new(known.at_revision(step.changed));
+                step.events.push(Event::new(Kind::Deleted, last, Some(known)));
+            }
+            (_, None) => {}
+        }
+        step.now.insert(key.clone(), now);
         Ok(())
     }
 
@@ -287,6 +323,14 @@ impl Shelf {
 }
 
 impl State {
+    fn now(&self, key: &str) -> Now {
+        match (self.map.get(key), self.skipped.get(key)) {
+            (Some(object), _) => Now::Is(object.clone()),
+            (None, Some(skipped)) => Now::Skipped(skipped.clone()),
+            (None, None) => Now::Gone,
+        }
+    }
+
     /// Sequence number of the next event.
     pub(super) fn next(&self) -> u64 {
         self.first + self.ring.len() as u64
@@ -332,13 +376,13 @@ impl State {
 }
 
 /// Whether something must have been missed between what is known of the key and this change.
-fn gap(
-    change: &Change,
-    known: Option<&Cached>,
-    skipped: &HashMap<Arc<str>, Skipped>,
-) -> Result<(), Gap> {
+fn gap(change: &Change, known: &Now) -> Result<(), Gap> {
     let key = change.key();
-    let known = known.map(|k| k.mod_revision).or_else(|| skipped.get(key).map(|s| s.revision));
+    let known = match known {
+        Now::Is(object) => Some(object.mod_revision),
+        Now::Skipped(skipped) => Some(skipped.revision),
+        Now::Gone => None,
+    };
     let (before, certain) = match change {
         Change::Put { entry, .. } if entry.create_revision == entry.mod_revision => (None, true),
         Change::Put { previous, .. } => {
