@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod hostile;
 pub mod memory;
 mod model;
+mod queue;
 
 pub use model::{Batch, Change, Class, Entry, Expect, Outcome, Page, Store, StoreError};
 

@@ -13,6 +13,7 @@ use super::Unreadable;
 use super::event::{Event, Kind};
 use super::object::{Cached, IndexFn};
 use super::snapshot::{Map, Snapshot};
+use crate::queue::shrink;
 use crate::{Change, Entry, StoreError};
 
 /// How far back watches and exact lists can go; whichever bound comes first.
@@ -368,6 +369,7 @@ impl State {
             self.oldest = slot.event.revision;
             dropped.push(slot);
         }
+        shrink(&mut self.ring);
         // Events of one revision leave together: whoever resumes from it has seen them all.
         let oldest = self.oldest;
         self.old.retain(|snapshot| snapshot.revision >= oldest);

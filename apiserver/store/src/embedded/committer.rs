@@ -16,6 +16,7 @@ use super::disk::{Reader, Work};
 use super::index::{Garbage, Version};
 use super::record::Record;
 use super::request::{Request, Write};
+use crate::queue::shrink;
 use crate::{Batch, Change, Class, Entry, Outcome, StoreError};
 
 /// Writes put into one commit at most.
@@ -282,6 +283,7 @@ impl Committer {
         for garbage in self.garbage.drain(..removed) {
             index.forget(&garbage);
         }
+        shrink(&mut self.garbage);
         if changes.is_empty() {
             return;
         }
