@@ -19,10 +19,9 @@ use tracing::{debug, warn};
 
 use crate::client::{Caller, Refused};
 use crate::resource::Resource;
-use correlate::Correlator;
+use correlate::{Correlator, Mark, Marks};
 
 const QUEUE: usize = 4096;
-const KNOWN: usize = 4096;
 const AT_ONCE: usize = 16;
 /// A wait that has not changed is told again after this long.
 const WAIT_AGAIN: Duration = Duration::from_secs(300);
@@ -42,20 +41,53 @@ pub struct Note {
     pub message: String,
 }
 
+impl Note {
+    /// The object's uid, or its name if it has none.
+    fn who(&self) -> &str {
+        if self.about.uid.is_empty() { &self.about.name } else { &self.about.uid }
+    }
+}
+
+/// The Events that were written lately.
+#[derive(Debug, Default)]
+struct Written {
+    marks: Marks,
+    known: HashMap<Mark, Known>,
+}
+
+/// One of them, whose name is the object's and when it was first told.
 #[derive(Debug)]
 struct Known {
-    name: String,
+    first: Timestamp,
     count: u32,
     told: Instant,
 }
 
-type NoteKey = (String, &'static str, String);
+impl Written {
+    fn mark(&self, note: &Note) -> Mark {
+        // Events that were combined are one Event, whatever it says at the moment.
+        let message =
+            if note.message.starts_with(correlate::COMBINED) { "" } else { &note.message };
+        self.marks.of(&[note.who(), note.reason, message])
+    }
+
+    /// Counts a note, and tells the name of its Event and how often it was told.
+    fn count(&mut self, note: &Note, now: Timestamp) -> (String, u32) {
+        correlate::forget(&mut self.known, |one| one.told.elapsed());
+        let fresh = || Known { first: now, count: 0, told: Instant::now() };
+        let mark = self.mark(note);
+        let one = self.known.entry(mark).or_insert_with(fresh);
+        one.count = one.count.saturating_add(1);
+        one.told = Instant::now();
+        (format!("{}.{:x}", note.about.name, one.first.as_nanosecond()), one.count)
+    }
+}
 
 /// Takes notes; a task writes them.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     sender: mpsc::Sender<Note>,
-    known: Arc<Mutex<HashMap<NoteKey, Known>>>,
+    written: Arc<Mutex<Written>>,
     correlator: Arc<Mutex<Correlator>>,
 }
 
@@ -66,14 +98,14 @@ impl Recorder {
         token: CancellationToken,
     ) -> (Recorder, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let recorder = Recorder { sender, known: Arc::default(), correlator: Arc::default() };
-        let known = recorder.known.clone();
+        let recorder = Recorder { sender, written: Arc::default(), correlator: Arc::default() };
+        let written = recorder.written.clone();
         let notes = futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|note| (note, receiver))
         });
         let work = notes.for_each_concurrent(AT_ONCE, move |note| {
-            let (caller, known) = (caller.clone(), known.clone());
-            async move { write(&caller, &known, note).await }
+            let (caller, written) = (caller.clone(), written.clone());
+            async move { write(&caller, &written, note).await }
         });
         let task = async move {
             tokio::select! {
@@ -99,20 +131,14 @@ impl Recorder {
     /// Tells of a wait, unless the same was told a while ago.
     pub fn wait(&self, note: Note) {
         let fresh = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get(&key(&note)).is_none_or(|known| known.told.elapsed() >= WAIT_AGAIN)
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = written.known.get(&written.mark(&note));
+            known.is_none_or(|known| known.told.elapsed() >= WAIT_AGAIN)
         };
         if fresh {
             self.tell(note);
         }
     }
-}
-
-fn key(note: &Note) -> NoteKey {
-    let who = if note.about.uid.is_empty() { &note.about.name } else { &note.about.uid };
-    // Events that were combined are one Event, whatever it says at the moment.
-    let message = if note.message.starts_with(correlate::COMBINED) { "" } else { &note.message };
-    (who.clone(), note.reason, message.to_owned())
 }
 
 fn resource() -> Resource {
@@ -128,24 +154,11 @@ fn namespace(note: &Note) -> &str {
     if note.about.namespace.is_empty() { "default" } else { &note.about.namespace }
 }
 
-async fn write(caller: &Caller, known: &Mutex<HashMap<NoteKey, Known>>, note: Note) {
+async fn write(caller: &Caller, written: &Mutex<Written>, note: Note) {
     let now = Timestamp::now();
     let (name, count) = {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN {
-            known.retain(|_, one| one.told.elapsed() < Duration::from_secs(60));
-            if known.len() >= KNOWN {
-                known.clear();
-            }
-        }
-        let fresh = || {
-            let name = format!("{}.{:x}", note.about.name, now.as_nanosecond());
-            Known { name, count: 0, told: Instant::now() }
-        };
-        let one = known.entry(key(&note)).or_insert_with(fresh);
-        one.count = one.count.saturating_add(1);
-        one.told = Instant::now();
-        (one.name.clone(), one.count)
+        let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.count(&note, now)
     };
     let resource = resource();
     if count > 1 {

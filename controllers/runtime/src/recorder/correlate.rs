@@ -1,7 +1,9 @@
 //! Which notes are written: after ten alike they are combined into one, and an object that is told of all the time is
 //! told of more slowly. The numbers are those of client-go.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,36 +17,59 @@ const ALIKE_WINDOW: Duration = Duration::from_secs(600);
 const BURST: f64 = 25.0;
 const PER_SECOND: f64 = 1.0 / 300.0;
 const KNOWN: usize = 4096;
+/// When there are too many, who was told of longer ago than this goes first.
+const LATELY: Duration = Duration::from_secs(60);
 
-type Who = (&'static str, String);
+/// What stands for a text or several: those of thousands of objects would lie all over the memory for long.
+pub(super) type Mark = u64;
+
+/// Makes marks, as only this process does.
+#[derive(Debug, Default)]
+pub(super) struct Marks(RandomState);
+
+impl Marks {
+    /// What stands for the texts.
+    pub(super) fn of(&self, texts: &[&str]) -> Mark {
+        self.0.hash_one(texts)
+    }
+}
 
 /// Memory of what was told lately.
 #[derive(Debug, Default)]
 pub(super) struct Correlator {
-    alike: HashMap<(Who, &'static str), (HashSet<String>, Instant)>,
-    budgets: HashMap<Who, (f64, Instant)>,
+    marks: Marks,
+    alike: HashMap<Mark, Alike>,
+    budgets: HashMap<Mark, (f64, Instant)>,
+}
+
+/// The first messages of one reason about one object.
+#[derive(Debug)]
+struct Alike {
+    messages: [Mark; ALIKE],
+    count: usize,
+    since: Instant,
 }
 
 impl Correlator {
     /// The note as it is to be written, or nothing.
     pub(super) fn pass(&mut self, mut note: Note, now: Instant) -> Option<Note> {
-        let about = if note.about.uid.is_empty() { &note.about.name } else { &note.about.uid };
-        let who = (note.component, about.clone());
-        if self.alike.len() > KNOWN {
-            self.alike.retain(|_, (_, since)| now.duration_since(*since) < Duration::from_secs(60));
+        let about = note.who();
+        forget(&mut self.alike, |alike| now.duration_since(alike.since));
+        forget(&mut self.budgets, |(_, at)| now.duration_since(*at));
+        let mark = self.marks.of(&[note.component, about, note.reason]);
+        let fresh = || Alike { messages: [0; ALIKE], count: 0, since: now };
+        let alike = self.alike.entry(mark).or_insert_with(fresh);
+        if now.duration_since(alike.since) > ALIKE_WINDOW {
+            alike.count = 0;
         }
-        if self.budgets.len() > KNOWN {
-            self.budgets.retain(|_, (_, at)| now.duration_since(*at) < Duration::from_secs(60));
-        }
-        let fresh = || (HashSet::new(), now);
-        let (messages, since) = self.alike.entry((who.clone(), note.reason)).or_insert_with(fresh);
-        if now.duration_since(*since) > ALIKE_WINDOW {
-            messages.clear();
-        }
-        *since = now;
-        if messages.len() < ALIKE {
-            messages.insert(note.message.clone());
-        } else if !messages.contains(&note.message) {
+        alike.since = now;
+        let message = self.marks.of(&[&note.message]);
+        let is_new = !alike.messages[..alike.count].contains(&message);
+        let who = self.marks.of(&[note.component, about]);
+        if is_new && alike.count < ALIKE {
+            alike.messages[alike.count] = message;
+            alike.count += 1;
+        } else if is_new {
             note.message.insert_str(0, COMBINED);
         }
         let (left, at) = self.budgets.entry(who).or_insert((BURST, now));
@@ -55,6 +80,16 @@ impl Correlator {
         }
         *left -= 1.0;
         Some(note)
+    }
+}
+
+/// Makes room in a memory of too many: what is old goes, and if nothing is, all of it.
+pub(super) fn forget<T>(known: &mut HashMap<Mark, T>, age: impl Fn(&T) -> Duration) {
+    if known.len() >= KNOWN {
+        known.retain(|_, one| age(one) < LATELY);
+        if known.len() >= KNOWN {
+            known.clear();
+        }
     }
 }
 
@@ -81,5 +116,18 @@ mod tests {
         assert_eq!(told.len(), 25);
         assert_eq!(told[9], "pod 9");
         assert_eq!(told[10], "(combined from similar events): pod 10");
+    }
+    /// Red when all that was told of lately is kept: as many as come within a minute.
+    #[test]
+    fn no_more_is_remembered_than_a_bound() {
+        let mut correlator = Correlator::default();
+        let now = Instant::now();
+        for number in 0..3 * KNOWN {
+            let about = ObjectRef { uid: number.to_string(), ..ObjectRef::default() };
+            let message = "m".to_owned();
+            let note = Note { component: "c", about, warning: false, reason: "r", message };
+            assert!(correlator.pass(note, now).is_some());
+            assert!(correlator.alike.len() <= KNOWN && correlator.budgets.len() <= KNOWN);
+        }
     }
 }
