@@ -2,6 +2,7 @@
 //!
 //! Knows: the order of those steps, which handler a verb has. Refuses to know: any kind, and connections.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -10,7 +11,7 @@ use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
@@ -68,7 +69,7 @@ impl Api {
         payer: Payer,
         request: http::Request<RequestBody>,
     ) -> Answer {
-        let what = format!("{} {}", request.method(), request.uri().path());
+        let what = What { method: request.method().clone(), uri: request.uri().clone() };
         let payer = payer.of(request.method());
         let head = request.method() == Method::HEAD;
         let accept = request.headers().get(header::ACCEPT).cloned();
@@ -202,7 +203,7 @@ impl Api {
         let wanted = present::wanted(&request, &parts.headers)?;
         let body = crate::body::read(&parts.headers, body, &payer).await?;
         let api = Arc::clone(&self);
-        let what = format!("{} {}", parts.method, parts.uri.path());
+        let what = What { method: parts.method, uri: parts.uri };
         let input = Input { who, headers: parts.headers, body, wanted };
         let write = self.lifetime.spawn_whole(async move {
             let _seat = seat;
@@ -256,7 +257,19 @@ fn streaming(incoming: Incoming<'_>) -> Parts {
     parts
 }
 
-fn panicked(what: &str) -> Answer {
+/// A request as the log names it.
+struct What {
+    method: Method,
+    uri: Uri,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.uri.path())
+    }
+}
+
+fn panicked(what: &What) -> Answer {
     tracing::error!(request = %what, "a request handler panicked");
     let status = Status::internal("the server panicked while it handled the request");
     answer::status(&status, Encoding::Json)
