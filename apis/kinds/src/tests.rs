@@ -346,6 +346,31 @@ fn what_extends_the_api_prints_as_upstream_does() {
 }
 
 #[test]
+fn templates_print_as_openshift_does() {
+    let template = |description: &str, parameters: Value| {
+        json!({"metadata": {"name": "t", "annotations": {"description": description}},
+            "objects": [{}, {}], "parameters": parameters})
+    };
+    let long = "d".repeat(90);
+    for (object, want) in [
+        (template("", json!([])), ["t", "", "0 (all set)", "2"]),
+        (
+            template("one\ntwo", json!([{"value": "v"}, {"generate": "expression"}])),
+            ["t", "one...", "2 (1 generated)", "2"],
+        ),
+        (
+            template(&long, json!([{"generate": "expression"}, {}])),
+            ["t", &format!("{}...", &long[..77]), "2 (1 blank)", "2"],
+        ),
+    ] {
+        assert_eq!(row("templates", &object), want);
+    }
+    let instance =
+        json!({"metadata": {"name": "i"}, "spec": {"template": {"metadata": {"name": "t"}}}});
+    assert_eq!(row("templateinstances", &instance), ["i", "t"]);
+}
+
+#[test]
 fn fields_are_read_for_selectors() {
     let read = |kind: &str, path: &str, object: Value| {
         let kind = by_word(kind).expect(kind);

@@ -5,6 +5,7 @@
 
 use leme_kinds::Kind;
 use leme_registry::Strategy;
+pub use template::process::process as process_template;
 
 mod admissionregistration;
 mod apiregistration;
@@ -30,6 +31,7 @@ mod rbac;
 mod replication_controller;
 mod route;
 mod service;
+mod template;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -78,6 +80,9 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
     ("rbac.authorization.k8s.io", "RoleBinding", &rbac::ROLE_BINDING),
     ("route.openshift.io", "Route", &route::STRATEGY),
+    ("template.openshift.io", "BrokerTemplateInstance", &template::BROKER_INSTANCE),
+    ("template.openshift.io", "Template", &template::TEMPLATE),
+    ("template.openshift.io", "TemplateInstance", &template::INSTANCE),
 ];
 
 /// For a kind that adds nothing.

@@ -3,6 +3,7 @@
 mod build;
 mod image;
 mod route;
+mod template;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use crate::Column;
 pub(crate) use build::{BUILD, BUILD_CONFIG};
 pub(crate) use image::IMAGE_STREAM;
 pub(crate) use route::ROUTE;
+pub(crate) use template::{BROKER_TEMPLATE_INSTANCE, TEMPLATE, TEMPLATE_INSTANCE};
 
 pub(crate) const DEPLOYMENT_CONFIG: &[Column] = &[
     shown("Revision", |config, _| int(config, "/status/latestVersion").into()),

@@ -1,6 +1,7 @@
 //! The OpenShift groups.
 
 use super::Row;
+use crate::Scope::Cluster;
 use crate::Subresource::{Scale, Status};
 use crate::columns::openshift;
 use crate::selectable;
@@ -9,6 +10,8 @@ const APPS: Row = Row::of("apps.openshift.io", "v1", "com.github.openshift.api.a
 const BUILD: Row = Row::of("build.openshift.io", "v1", "com.github.openshift.api.build.v1");
 const IMAGE: Row = Row::of("image.openshift.io", "v1", "com.github.openshift.api.image.v1");
 const ROUTE: Row = Row::of("route.openshift.io", "v1", "com.github.openshift.api.route.v1");
+const TEMPLATE: Row =
+    Row::of("template.openshift.io", "v1", "com.github.openshift.api.template.v1");
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -55,4 +58,19 @@ pub(super) const ROWS: &[Row] = &[
         selectable: selectable::ROUTE,
         ..ROUTE
     },
+    Row {
+        kind: "BrokerTemplateInstance",
+        plural: "brokertemplateinstances",
+        scope: Cluster,
+        columns: openshift::BROKER_TEMPLATE_INSTANCE,
+        ..TEMPLATE
+    },
+    Row {
+        kind: "TemplateInstance",
+        plural: "templateinstances",
+        subresources: &[Status],
+        columns: openshift::TEMPLATE_INSTANCE,
+        ..TEMPLATE
+    },
+    Row { kind: "Template", plural: "templates", columns: openshift::TEMPLATE, ..TEMPLATE },
 ];

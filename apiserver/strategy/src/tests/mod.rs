@@ -18,6 +18,7 @@ mod rbac;
 mod rest;
 mod robust;
 mod service;
+mod template;
 mod warnings;
 
 /// Hands out addresses and ports from a fixed start; everything that ends in 9 is taken.
