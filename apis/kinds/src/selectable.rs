@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::columns::{int, text};
+use crate::columns::{flag, int, text};
 use crate::{Reading, SelectableField};
 
 macro_rules! texts {
@@ -18,7 +18,7 @@ pub(crate) const POD: &[SelectableField] = &[
     field("spec.restartPolicy", |pod| text(pod, "/spec/restartPolicy").to_owned()),
     field("spec.schedulerName", |pod| text(pod, "/spec/schedulerName").to_owned()),
     field("spec.serviceAccountName", |pod| text(pod, "/spec/serviceAccountName").to_owned()),
-    field("spec.hostNetwork", |pod| flag(pod, "/spec/hostNetwork")),
+    field("spec.hostNetwork", |pod| flag(pod, "/spec/hostNetwork").to_string()),
     field("status.phase", |pod| text(pod, "/status/phase").to_owned()),
     field("status.podIP", |pod| match text(pod, "/status/podIPs/0/ip") {
         "" => text(pod, "/status/podIP").to_owned(),
@@ -49,7 +49,7 @@ pub(crate) const EVENT: &[SelectableField] = &[
 ];
 
 pub(crate) const NODE: &[SelectableField] =
-    &[field("spec.unschedulable", |node| flag(node, "/spec/unschedulable"))];
+    &[field("spec.unschedulable", |node| flag(node, "/spec/unschedulable").to_string())];
 
 /// Of those that keep a number of pods running.
 pub(crate) const REPLICAS: &[SelectableField] =
@@ -93,8 +93,4 @@ pub(crate) const IMAGE_STREAM: &[SelectableField] = texts!(
 
 const fn field(path: &'static str, read: fn(&Value) -> String) -> SelectableField {
     SelectableField { path: Cow::Borrowed(path), read: Reading::Native(read) }
-}
-
-fn flag(object: &Value, pointer: &str) -> String {
-    (object.pointer(pointer) == Some(&Value::Bool(true))).to_string()
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use leme_meta::field::Shown;
 use leme_meta::{FieldError, Path};
-use leme_registry::{json, names};
+use leme_registry::{json, meta, names};
 use serde_json::Value;
 
 /// Where errors go.
@@ -267,4 +267,16 @@ impl Shown for GoMap<'_> {
             format!("map[string]string{{{}}}", pairs.join(", "))
         }
     }
+}
+
+/// A struct as upstream shows its own: as JSON, with the names and in the order that fields have in Go.
+pub(crate) fn go_struct(fields: &[(&str, String)]) -> meta::Raw<String> {
+    let shown: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+    meta::Raw(format!("{{{}}}", shown.join(",")))
+}
+
+/// A field of such a struct.
+pub(crate) fn go_field(value: &Value, path: &[&str]) -> String {
+    json::at(value, path).map_or_else(|| "null".to_owned(), Value::to_string)
 }

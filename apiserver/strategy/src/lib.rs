@@ -31,6 +31,7 @@ mod rbac;
 mod replication_controller;
 mod route;
 mod service;
+mod storage;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,12 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
     ("rbac.authorization.k8s.io", "RoleBinding", &rbac::ROLE_BINDING),
     ("route.openshift.io", "Route", &route::STRATEGY),
+    ("storage.k8s.io", "CSIDriver", &storage::driver::DRIVER),
+    ("storage.k8s.io", "CSINode", &storage::driver::NODE),
+    ("storage.k8s.io", "CSIStorageCapacity", &storage::class::CAPACITY),
+    ("storage.k8s.io", "StorageClass", &storage::class::STORAGE),
+    ("storage.k8s.io", "VolumeAttachment", &storage::attachment::STRATEGY),
+    ("storage.k8s.io", "VolumeAttributesClass", &storage::class::ATTRIBUTES),
     ("template.openshift.io", "BrokerTemplateInstance", &template::BROKER_INSTANCE),
     ("template.openshift.io", "Template", &template::TEMPLATE),
     ("template.openshift.io", "TemplateInstance", &template::INSTANCE),

@@ -124,38 +124,58 @@ fn positive(value: &Value, path: &Path, errors: &mut Errors) {
 }
 
 fn validate_volume(volume: &Value) -> Errors {
-    let path = Path::new("spec");
-    let spec = volume.get("spec").unwrap_or(&Value::Null);
     let mut errors = Vec::new();
+    let spec = volume.get("spec").unwrap_or(&Value::Null);
+    volume_spec(spec, false, &Path::new("spec"), &mut errors);
+    errors
+}
+
+/// Checks the spec of a volume. One that stands `inline` in another object has no size, no claim, and CSI as its source.
+pub(crate) fn volume_spec(spec: &Value, inline: bool, path: &Path, errors: &mut Errors) {
+    let capacity = path.child("capacity");
+    if inline {
+        let why = "may not be specified in the context of inline volumes";
+        for field in ["claimRef", "capacity"].iter().filter(|field| !json::unset(spec, field)) {
+            errors.push(FieldError::forbidden(&path.child(field), why));
+        }
+        if json::at(spec, &["csi"]).is_none() {
+            let why = "has to be specified in the context of inline volumes";
+            errors.push(FieldError::required(&path.child("csi"), why));
+        }
+    }
     if json::list(spec, &["accessModes"]).is_empty() {
         errors.push(FieldError::required(&path.child("accessModes"), ""));
     }
-    modes(spec, &path, &mut errors);
-    let capacity = path.child("capacity");
-    if json::unset(spec, "capacity") {
+    modes(spec, path, errors);
+    if !inline && json::unset(spec, "capacity") {
         errors.push(FieldError::required(&capacity, ""));
-    } else {
+    } else if !inline {
         if json::at(spec, &["capacity", "storage"]).is_none()
             || json::entries(spec, &["capacity"]).count() > 1
         {
             errors.push(FieldError::not_supported(&capacity, &spec["capacity"], &["storage"]));
         }
         for (name, amount) in json::entries(spec, &["capacity"]) {
-            positive(amount, &capacity.key(name), &mut errors);
+            positive(amount, &capacity.key(name), errors);
         }
     }
-    let policies = ["Delete", "Recycle", "Retain"];
-    check::one_of(spec, "persistentVolumeReclaimPolicy", &path, &policies, &mut errors);
+    let policy = json::text(spec, &["persistentVolumeReclaimPolicy"]);
+    let policy_at = path.child("persistentVolumeReclaimPolicy");
+    if !inline {
+        let policies = ["Delete", "Recycle", "Retain"];
+        check::one_of(spec, "persistentVolumeReclaimPolicy", path, &policies, errors);
+    } else if !matches!(policy, "" | "Retain") {
+        let why = "may only be Retain in the context of inline volumes";
+        errors.push(FieldError::forbidden(&policy_at, why));
+    }
     if let Some(selector) = json::at(spec, &["nodeAffinity", "required"]) {
         let at = path.child("nodeAffinity").child("required");
-        crate::pod_spec::node_selector(selector, &at, &mut errors);
+        crate::pod_spec::node_selector(selector, &at, errors);
     }
-    sources::validate(spec, &path, &mut errors);
-    if json::text(spec, &["hostPath", "path"]) == "/"
-        && json::text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle"
-    {
+    sources::validate(spec, path, errors);
+    if json::text(spec, &["hostPath", "path"]) == "/" && policy == "Recycle" {
         let why = "may not be 'recycle' for a hostPath mount of '/'";
-        errors.push(FieldError::forbidden(&path.child("persistentVolumeReclaimPolicy"), why));
+        errors.push(FieldError::forbidden(&policy_at, why));
     }
     if json::at(spec, &["local"]).is_some() && json::at(spec, &["nodeAffinity"]).is_none() {
         errors.push(FieldError::required(
@@ -163,9 +183,8 @@ fn validate_volume(volume: &Value) -> Errors {
             "Local volume requires node affinity",
         ));
     }
-    check::optional_name(spec, "storageClassName", &path, names::dns1123_subdomain, &mut errors);
-    check::one_of(spec, "volumeMode", &path, &["Block", "Filesystem"], &mut errors);
-    errors
+    check::optional_name(spec, "storageClassName", path, names::dns1123_subdomain, errors);
+    check::one_of(spec, "volumeMode", path, &["Block", "Filesystem"], errors);
 }
 
 fn update_volume(new: &Value, old: &Value) -> Errors {

@@ -45,8 +45,9 @@ pub(crate) const INGRESS_CLASS: &[Column] = &[
 pub(crate) const NETWORK_POLICY: &[Column] =
     &[shown("Pod-Selector", |policy, _| selector(policy.pointer("/spec/podSelector")).into()), AGE];
 
-pub(crate) const IP_ADDRESS: &[Column] = &[
-    shown("ParentRef", |address, _| match address.pointer("/spec/parentRef") {
+/// Upstream has no age here.
+pub(crate) const IP_ADDRESS: &[Column] =
+    &[shown("ParentRef", |address, _| match address.pointer("/spec/parentRef") {
         Some(parent @ Value::Object(_)) => {
             let group = match text(parent, "/group") {
                 "" => String::new(),
@@ -60,9 +61,7 @@ pub(crate) const IP_ADDRESS: &[Column] = &[
             }
         }
         _ => NONE.into(),
-    }),
-    AGE,
-];
+    })];
 
 pub(crate) const SERVICE_CIDR: &[Column] = &[
     shown("CIDRs", |network, _| {

@@ -5,6 +5,7 @@
 pub(crate) mod admission;
 pub(crate) mod apps;
 pub(crate) mod core;
+pub(crate) mod driver;
 pub(crate) mod event;
 pub(crate) mod ingress;
 pub(crate) mod network;
@@ -27,13 +28,18 @@ use crate::{Cell, Column};
 pub(crate) const NONE: &str = "<none>";
 
 /// `Name`, which leads every Table but those of kinds that list it among their own columns.
-pub(crate) static NAME: Column = Column {
-    name: Cow::Borrowed("Name"),
-    type_: Cow::Borrowed("string"),
-    format: Cow::Borrowed("name"),
-    priority: 0,
-    cell: Cell::Native(|object, _| text(object, "/metadata/name").into()),
-};
+pub(crate) static NAME: Column = named("Name", |object, _| text(object, "/metadata/name").into());
+
+/// A column of names.
+pub(crate) const fn named(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+    Column {
+        name: Cow::Borrowed(name),
+        type_: Cow::Borrowed("string"),
+        format: Cow::Borrowed("name"),
+        priority: 0,
+        cell: Cell::Native(cell),
+    }
+}
 
 /// The age of the object.
 pub(crate) const AGE: Column =
@@ -52,6 +58,11 @@ pub(crate) const fn wide(name: &'static str, cell: fn(&Value, Timestamp) -> Valu
 /// A column of whole numbers that is always shown.
 pub(crate) const fn number(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
     column(name, "integer", 0, cell)
+}
+
+/// A column of `true` and `false` that is always shown.
+pub(crate) const fn truth(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+    column(name, "boolean", 0, cell)
 }
 
 const fn column(
@@ -80,6 +91,11 @@ pub(crate) fn text_or<'a>(object: &'a Value, pointer: &str, otherwise: &'a str) 
         "" => otherwise,
         found => found,
     }
+}
+
+/// Whether the field at a JSON pointer is `true`.
+pub(crate) fn flag(object: &Value, pointer: &str) -> bool {
+    object.pointer(pointer) == Some(&Value::Bool(true))
 }
 
 /// The whole number at a JSON pointer, or 0.

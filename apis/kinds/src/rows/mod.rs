@@ -9,6 +9,7 @@ mod discovery;
 mod networking;
 mod openshift;
 mod rbac;
+mod storage;
 
 use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
 
@@ -19,6 +20,7 @@ const GROUPS: &[&[Row]] = &[
     apps::ROWS,
     networking::ROWS,
     rbac::ROWS,
+    storage::ROWS,
     admissionregistration::ROWS,
     coordination::ROWS,
     discovery::ROWS,

@@ -69,3 +69,42 @@ fn policies_and_addresses_print_as_upstream_does() {
         &["10.0.0.0/8,2001:db8::/64"],
     );
 }
+
+#[test]
+fn storage_prints_as_upstream_does() {
+    let class = json!({ "provisioner": "p", "metadata": { "annotations": {
+        "storageclass.kubernetes.io/is-default-class": "true",
+    } } });
+    shows("sc", class.clone(), &["p", "Delete", "Immediate", "false"]);
+    let mut named = class;
+    named["metadata"]["name"] = "n".into();
+    named["allowVolumeExpansion"] = true.into();
+    assert_eq!(row("sc", &named)[..2], ["n (default)", "p"]);
+    assert_eq!(row("sc", &named)[4], "true");
+    shows("vac", json!({ "driverName": "d" }), &["d"]);
+    shows("volumeattachment", json!({}), &["", "", "", "false"]);
+    shows(
+        "volumeattachment",
+        json!({
+            "spec": { "attacher": "a", "nodeName": "m", "source": { "persistentVolumeName": "v" } },
+            "status": { "attached": true },
+        }),
+        &["a", "v", "m", "true"],
+    );
+    shows("csinode", json!({ "spec": { "drivers": [{}, {}] } }), &["2"]);
+    shows("csidriver", json!({}), &["true", "false", "false", "<unset>", "false", "<none>"]);
+    shows(
+        "csidriver",
+        json!({ "spec": {
+            "attachRequired": false, "storageCapacity": true, "tokenRequests": [{ "audience": "a" }, { "audience": "b" }],
+            "volumeLifecycleModes": ["Persistent", "Ephemeral"],
+        } }),
+        &["false", "false", "true", "a,b", "false", "Persistent,Ephemeral"],
+    );
+    shows("csistoragecapacity", json!({ "storageClassName": "s" }), &["s", "<unset>"]);
+    shows(
+        "csistoragecapacity",
+        json!({ "storageClassName": "s", "capacity": "1Gi" }),
+        &["s", "1Gi"],
+    );
+}

@@ -3,8 +3,8 @@
 //! Knows: canonical addresses and networks, and that they stay. Refuses to know: which address is taken.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Strategy, json, meta, names};
-use serde_json::{Value, json};
+use leme_registry::{Strategy, json, names};
+use serde_json::Value;
 
 use crate::check::{self, Errors};
 use crate::ip;
@@ -19,7 +19,20 @@ pub(crate) static ADDRESS: Strategy = Strategy {
         errors
     },
     validate_update: |new, old| {
-        meta::immutable(new, old, &["spec", "parentRef"]).into_iter().collect()
+        let of = |object| json::at(object, &["spec", "parentRef"]);
+        if of(new) == of(old) {
+            return Vec::new();
+        }
+        let parent = of(new).unwrap_or(&Value::Null);
+        let text = |field: &str| format!("{:?}", json::text(parent, &[field]));
+        let shown = check::go_struct(&[
+            ("Group", text("group")),
+            ("Resource", text("resource")),
+            ("Namespace", text("namespace")),
+            ("Name", text("name")),
+        ]);
+        let at = Path::new("spec").child("parentRef");
+        vec![FieldError::invalid(&at, shown, "field is immutable")]
     },
     ..Strategy::PLAIN
 };
@@ -53,9 +66,8 @@ fn networks(spec: &Value) -> Errors {
         0 => return vec![FieldError::required(&path, "at least one CIDR required")],
         1 | 2 => {}
         _ => {
-            // Upstream shows its own struct, with the names that fields have in Go.
-            let shown = json!({ "CIDRs": list });
-            return vec![FieldError::invalid(&path, &shown, "may only hold up to 2 values")];
+            let shown = check::go_struct(&[("CIDRs", check::go_field(spec, &["cidrs"]))]);
+            return vec![FieldError::invalid(&path, shown, "may only hold up to 2 values")];
         }
     }
     let mut errors = Vec::new();

@@ -155,7 +155,8 @@ const APP_ARMOR: &str = r#"deprecated since v1.30; use the "appArmorProfile" fie
 /// Resources that are counted in bytes.
 const BYTES: [&str; 2] = ["memory", "ephemeral-storage"];
 
-fn node_label(key: &str) -> Option<&'static str> {
+/// What a person should know of a label of nodes that has another name by now.
+pub(crate) fn node_label(key: &str) -> Option<&'static str> {
     NODE_LABELS.iter().find(|(known, _)| *known == key).map(|(_, why)| *why)
 }
 

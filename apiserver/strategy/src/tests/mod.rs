@@ -18,6 +18,7 @@ mod rbac;
 mod rest;
 mod robust;
 mod service;
+mod storage;
 mod template;
 mod warnings;
 

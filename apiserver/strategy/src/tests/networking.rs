@@ -441,9 +441,11 @@ fn addresses_are_named_after_themselves() {
         ],
     );
     let old = address("2001:db8::1", parent).expect("accepted");
-    let status = update(Target::Main, &old, |new| new["spec"]["parentRef"]["name"] = "x".into());
-    assert!(
-        causes(&status.expect_err("refused"))[0].starts_with("spec.parentRef: Invalid value: {"),
+    check(
+        update(Target::Main, &old, |new| new["spec"]["parentRef"]["name"] = "x".into()),
+        &[
+            "spec.parentRef: Invalid value: {\"Group\":\"\",\"Resource\":\"services\",\"Namespace\":\"\",\"Name\":\"x\"}: field is immutable",
+        ],
     );
 }
 

@@ -162,6 +162,7 @@ fn samples() -> Vec<Value> {
     .chain(networking::samples())
     .chain(rbac::samples())
     .chain(admission::samples())
+    .chain(storage::samples())
     .chain(template::samples())
     .collect()
 }
