@@ -21,15 +21,19 @@ mod image_reference;
 mod image_stream;
 mod int_or_percent;
 mod ip;
+mod limit_range;
 mod namespace;
 mod networking;
 mod node;
 mod pod;
 mod pod_spec;
 mod pod_template;
+mod priority_class;
 mod rbac;
 mod replication_controller;
+mod resource_quota;
 mod route;
+mod runtime_class;
 mod service;
 mod storage;
 mod template;
@@ -45,6 +49,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("", "ConfigMap", &config_map::CONFIG_MAP),
     ("", "Endpoints", &endpoints::ENDPOINTS),
     ("", "Event", &event::STRATEGY),
+    ("", "LimitRange", &limit_range::STRATEGY),
     ("", "Namespace", &namespace::NAMESPACE),
     ("", "Node", &node::NODE),
     ("", "PersistentVolume", &volume::VOLUME),
@@ -52,6 +57,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("", "Pod", &pod::STRATEGY),
     ("", "PodTemplate", &pod_template::STRATEGY),
     ("", "ReplicationController", &replication_controller::STRATEGY),
+    ("", "ResourceQuota", &resource_quota::STRATEGY),
     ("", "Secret", &config_map::SECRET),
     ("", "Service", &service::STRATEGY),
     ("", "ServiceAccount", &namespace::SERVICE_ACCOUNT),
@@ -76,11 +82,13 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("networking.k8s.io", "IngressClass", &networking::class::STRATEGY),
     ("networking.k8s.io", "NetworkPolicy", &networking::policy::STRATEGY),
     ("networking.k8s.io", "ServiceCIDR", &networking::addresses::NETWORK),
+    ("node.k8s.io", "RuntimeClass", &runtime_class::STRATEGY),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
     ("rbac.authorization.k8s.io", "RoleBinding", &rbac::ROLE_BINDING),
     ("route.openshift.io", "Route", &route::STRATEGY),
+    ("scheduling.k8s.io", "PriorityClass", &priority_class::STRATEGY),
     ("storage.k8s.io", "CSIDriver", &storage::driver::DRIVER),
     ("storage.k8s.io", "CSINode", &storage::driver::NODE),
     ("storage.k8s.io", "CSIStorageCapacity", &storage::class::CAPACITY),

@@ -4,6 +4,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod apps;
+pub(crate) mod class;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub(crate) mod event;
@@ -44,6 +45,11 @@ pub(crate) const fn named(name: &'static str, cell: fn(&Value, Timestamp) -> Val
 /// The age of the object.
 pub(crate) const AGE: Column =
     shown("Age", |object, now| since(object.pointer("/metadata/creationTimestamp"), now).into());
+
+/// When the object was made: of kinds that upstream prints in no way of their own.
+pub(crate) const CREATED: Column = column("Created At", "date", 0, |object, _| {
+    text_or(object, "/metadata/creationTimestamp", "0001-01-01T00:00:00Z").into()
+});
 
 /// A text column that is always shown.
 pub(crate) const fn shown(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {

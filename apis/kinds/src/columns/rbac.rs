@@ -2,12 +2,10 @@
 
 use serde_json::Value;
 
-use super::{AGE, list, shown, text, text_or, wide};
+use super::{AGE, CREATED, list, shown, text, wide};
 use crate::Column;
 
-pub(crate) const ROLE: &[Column] = &[shown("Created At", |role, _| {
-    text_or(role, "/metadata/creationTimestamp", "0001-01-01T00:00:00Z").into()
-})];
+pub(crate) const ROLE: &[Column] = &[CREATED];
 
 pub(crate) const BINDING: &[Column] = &[
     shown("Role", |binding, _| {

@@ -35,13 +35,18 @@ fn schema(value: Value) -> Value {
             if members.remove("oneOf").is_some() {
                 members.insert("type".to_owned(), "string".into());
             }
-            let member = |(name, value): (String, Value)| match (name.as_str(), &value) {
+            let member = |(name, value): (String, Value)| match (name.as_str(), value) {
                 ("$ref", Value::String(to)) => {
                     let to = to.replace("#/components/schemas/", "#/definitions/");
                     (name, to.into())
                 }
-                ("default", _) => (name, value),
-                _ => (name, schema(value)),
+                ("default", value) => (name, value),
+                // Names of fields may be words of schemas.
+                ("properties", Value::Object(fields)) => {
+                    let fields = fields.into_iter().map(|(field, value)| (field, schema(value)));
+                    (name, Value::Object(fields.collect()))
+                }
+                (_, value) => (name, schema(value)),
             };
             Value::Object(members.into_iter().map(member).collect())
         }

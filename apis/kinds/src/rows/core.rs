@@ -5,7 +5,7 @@ use crate::Scope::Cluster;
 use crate::Subresource::{
     Attach, Binding, Eviction, Exec, Finalize, Log, PortForward, Proxy, Scale, Status,
 };
-use crate::columns::{core, event, network, node, pod, storage};
+use crate::columns::{class, core, event, network, node, pod, storage};
 use crate::{SINGLY, selectable};
 
 const V1: Row = Row::of("", "v1", "io.k8s.api.core.v1");
@@ -31,6 +31,13 @@ pub(super) const ROWS: &[Row] = &[
         short_names: &["ev"],
         columns: event::EVENT,
         selectable: selectable::EVENT,
+        ..V1
+    },
+    Row {
+        kind: "LimitRange",
+        plural: "limitranges",
+        short_names: &["limits"],
+        columns: class::LIMIT_RANGE,
         ..V1
     },
     Row {
@@ -92,6 +99,14 @@ pub(super) const ROWS: &[Row] = &[
         subresources: &[Status, Scale],
         columns: core::REPLICATION_CONTROLLER,
         selectable: selectable::REPLICAS,
+        ..V1
+    },
+    Row {
+        kind: "ResourceQuota",
+        plural: "resourcequotas",
+        short_names: &["quota"],
+        subresources: &[Status],
+        columns: class::RESOURCE_QUOTA,
         ..V1
     },
     Row {

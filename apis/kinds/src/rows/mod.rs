@@ -7,8 +7,10 @@ mod coordination;
 mod core;
 mod discovery;
 mod networking;
+mod node;
 mod openshift;
 mod rbac;
+mod scheduling;
 mod storage;
 
 use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
@@ -22,7 +24,9 @@ const GROUPS: &[&[Row]] = &[
     rbac::ROWS,
     storage::ROWS,
     admissionregistration::ROWS,
+    scheduling::ROWS,
     coordination::ROWS,
+    node::ROWS,
     discovery::ROWS,
     openshift::ROWS,
 ];

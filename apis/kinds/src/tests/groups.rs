@@ -108,3 +108,21 @@ fn storage_prints_as_upstream_does() {
         &["s", "1Gi"],
     );
 }
+
+#[test]
+fn limits_and_classes_print_as_upstream_does() {
+    let priority = json!({ "value": -5, "globalDefault": true, "preemptionPolicy": "Never" });
+    shows("pc", priority, &["-5", "true", "Never"]);
+    shows("runtimeclass", json!({ "handler": "kata" }), &["kata"]);
+    let made = json!({ "metadata": { "creationTimestamp": "2026-01-01T00:00:00Z" } });
+    shows("limits", made, &["2026-01-01T00:00:00Z"]);
+    shows("quota", json!({}), &["", ""]);
+    shows(
+        "quota",
+        json!({ "status": {
+            "hard": { "pods": "4", "limits.cpu": "2", "cpu": "1", "limits.memory": "1Gi" },
+            "used": { "pods": "1", "limits.cpu": "500m" },
+        } }),
+        &["cpu: 0/1, pods: 1/4", "limits.cpu: 500m/2, limits.memory: 0/1Gi"],
+    );
+}

@@ -25,7 +25,7 @@ pub(crate) mod sources;
 mod volumes;
 pub(crate) mod warnings;
 
-pub(crate) use scheduling::{node_selector, selector};
+pub(crate) use scheduling::{node_selector, selector, tolerations};
 
 /// All that is wrong with a pod spec. `pod` is set where it is a pod's own and not a template's.
 pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {

@@ -32,6 +32,19 @@ const OTHERS: [&str; 17] = [
     "services.loadbalancers",
 ];
 
+/// Resources that are objects, of which there are no parts.
+const COUNTED: [&str; 9] = [
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
 /// A quantity from JSON: text, or a bare number.
 pub(crate) fn parse(value: &Value) -> Option<Quantity> {
     match value {
@@ -85,13 +98,13 @@ pub(crate) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
     let requests = path.child("requests");
     for (name, limit) in json::entries(resources, &["limits"]) {
         let at = path.child("limits").key(name);
-        resource_name(name, &at, errors);
+        container_name(name, &at, errors);
         amount(name, limit, &at, errors);
         pages(name, limit, &at, errors);
     }
     for (name, request) in json::entries(resources, &["requests"]) {
         let at = requests.key(name);
-        resource_name(name, &at, errors);
+        container_name(name, &at, errors);
         amount(name, request, &at, errors);
         let limit = json::at(resources, &["limits", name]).and_then(parse);
         match (limit, parse(request)) {
@@ -137,33 +150,55 @@ fn is_extended(name: &str) -> bool {
 }
 
 /// Whether more of a resource may be promised than there is.
-fn overcommit(name: &str) -> bool {
+pub(crate) fn overcommit(name: &str) -> bool {
     is_native(name) && !is_huge(name)
 }
 
-fn resource_name(name: &str, path: &Path, errors: &mut Errors) {
+/// Whether a name without a domain is one that quotas can limit.
+pub(crate) fn is_of_quotas(name: &str) -> bool {
+    let standard = CONTAINER.contains(&name) || OTHERS.contains(&name) && name != "storage";
+    standard || is_huge(name) || name.starts_with("requests.hugepages-")
+}
+
+/// Checks the name of a resource of anything.
+pub(crate) fn name(name: &str, path: &Path, errors: &mut Errors) {
     let mut refuse = |why: &str| errors.push(FieldError::invalid(path, Raw(name), why));
     let wrong = names::qualified_name(name);
-    let container = CONTAINER.contains(&name) || is_huge(name);
-    let standard = container || OTHERS.contains(&name) || name.starts_with("requests.hugepages-");
     wrong.iter().for_each(|why| refuse(why));
-    if wrong.is_empty() && !name.contains('/') && !standard {
+    if wrong.is_empty() && !name.contains('/') && !is_of_quotas(name) && name != "storage" {
         refuse("must be a standard resource type or fully qualified");
     }
-    if !name.contains('/') && !container {
+}
+
+/// Checks the name of a resource of quotas.
+pub(crate) fn quota_name(name: &str, path: &Path, errors: &mut Errors) {
+    self::name(name, path, errors);
+    if !name.contains('/') && !is_of_quotas(name) {
+        let why = "must be a standard resource for quota";
+        errors.push(FieldError::invalid(path, Raw(name), why));
+    }
+}
+
+/// Checks the name of a resource of containers.
+pub(crate) fn container_name(name: &str, path: &Path, errors: &mut Errors) {
+    self::name(name, path, errors);
+    let mut refuse = |why: &str| errors.push(FieldError::invalid(path, Raw(name), why));
+    if !name.contains('/') && !CONTAINER.contains(&name) && !is_huge(name) {
         refuse("must be a standard resource for containers");
     } else if !is_native(name) && !is_extended(name) {
         refuse("doesn't follow extended resource name standard");
     }
 }
 
-fn amount(name: &str, value: &Value, path: &Path, errors: &mut Errors) {
+/// Checks an amount of a resource.
+pub(crate) fn amount(name: &str, value: &Value, path: &Path, errors: &mut Errors) {
     let Some(quantity) = parse(value) else { return };
     let shown = quantity.to_string();
     if is_negative(value) {
         errors.push(FieldError::invalid(path, &shown, NOT_NEGATIVE));
     }
-    if is_extended(name) && quantity.milli() % 1000 != 0 {
+    let whole = is_extended(name) || COUNTED.contains(&name);
+    if whole && quantity.milli() % 1000 != 0 {
         errors.push(FieldError::invalid(path, &shown, "must be an integer"));
     }
 }

@@ -14,8 +14,8 @@ const NOT_POSITIVE: &str = "must be greater than zero";
 /// Effects of taints.
 pub(crate) const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/// Checks the tolerations of a pod spec.
-pub(super) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
+/// Checks the tolerations of a pod spec, or of what adds some to one.
+pub(crate) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, toleration) in json::list(spec, &["tolerations"]).iter().enumerate() {
         self::toleration(toleration, &path.child("tolerations").index(index), errors);
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 mod admission;
 mod apps;
 mod data;
+mod limits;
 mod manifests;
 mod networking;
 mod openshift;

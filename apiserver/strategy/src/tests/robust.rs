@@ -159,6 +159,7 @@ fn samples() -> Vec<Value> {
         ),
     ]
     .into_iter()
+    .chain(limits::samples())
     .chain(networking::samples())
     .chain(rbac::samples())
     .chain(admission::samples())
