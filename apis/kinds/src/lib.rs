@@ -96,6 +96,17 @@ impl Subresource {
     }
 }
 
+/// Where the objects of a kind are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// Kept as they are served.
+    Own,
+    /// Kept as objects of another kind, of which this one is a view: its group, version and plural resource.
+    As(&'static str, &'static str, &'static str),
+    /// Nowhere: what is sent is answered at once.
+    Virtual,
+}
+
 /// A text of a kind: of the program, or of whoever defined the kind.
 pub type Name = Cow<'static, str>;
 
@@ -181,6 +192,8 @@ pub struct Kind {
     pub categories: Vec<Name>,
     /// Scope.
     pub scope: Scope,
+    /// Where its objects are.
+    pub storage: Storage,
     /// What can be done with objects and their collection, in the words of discovery; [`VERBS`] as a rule.
     pub verbs: &'static [&'static str],
     /// Subresources served.
@@ -242,10 +255,14 @@ impl Kind {
     }
 
     /// Storage prefix of all objects (`/registry/pods/`, `/registry/route.openshift.io/routes/`), or of one namespace's.
-    /// Always ends with a slash.
+    /// Always ends with a slash. Kinds that are views of one another have the same.
     pub fn prefix(&self, namespace: Option<&str>) -> String {
         let mut prefix = String::from("/registry/");
-        for part in [&*self.group, &*self.plural].into_iter().filter(|part| !part.is_empty()) {
+        let (group, plural) = match self.storage {
+            Storage::As(group, _, plural) => (group, plural),
+            Storage::Own | Storage::Virtual => (&*self.group, &*self.plural),
+        };
+        for part in [group, plural].into_iter().filter(|part| !part.is_empty()) {
             prefix.push_str(part);
             prefix.push('/');
         }
@@ -308,6 +325,16 @@ impl Kinds {
     /// The kind of a group, version and name.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
         self.find(&self.kinds, group, version, kind)
+    }
+
+    /// The kind as which the objects of a kind are kept: itself, unless it is a view.
+    pub fn kept<'a>(&'a self, kind: &'a Arc<Kind>) -> &'a Arc<Kind> {
+        match kind.storage {
+            Storage::As(group, version, plural) => {
+                self.by_resource(group, version, plural).unwrap_or(kind)
+            }
+            Storage::Own | Storage::Virtual => kind,
+        }
     }
 
     fn find(&self, index: &Index, group: &str, version: &str, name: &str) -> Option<&Arc<Kind>> {

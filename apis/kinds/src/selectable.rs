@@ -48,6 +48,20 @@ pub(crate) const EVENT: &[SelectableField] = &[
     field("type", |event| text(event, "/type").to_owned()),
 ];
 
+/// The same fields by the names of `events.k8s.io`.
+pub(crate) const EVENTS: &[SelectableField] = texts!(
+    "regarding.kind" => "/regarding/kind",
+    "regarding.namespace" => "/regarding/namespace",
+    "regarding.name" => "/regarding/name",
+    "regarding.uid" => "/regarding/uid",
+    "regarding.apiVersion" => "/regarding/apiVersion",
+    "regarding.resourceVersion" => "/regarding/resourceVersion",
+    "regarding.fieldPath" => "/regarding/fieldPath",
+    "reason" => "/reason",
+    "reportingController" => "/reportingController",
+    "type" => "/type",
+);
+
 pub(crate) const NODE: &[SelectableField] =
     &[field("spec.unschedulable", |node| flag(node, "/spec/unschedulable").to_string())];
 

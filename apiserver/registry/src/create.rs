@@ -2,6 +2,7 @@
 //!
 //! Knows: names and their generation, the fields that the server sets. Refuses to know: whether the name is taken.
 
+use leme_kinds::Kind;
 use leme_meta::gvk::split_api_version;
 use leme_meta::{Status, schema};
 use serde_json::Value;
@@ -73,7 +74,7 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
         return Err(Status::bad_request(message));
     }
     json::drop_nulls(&mut body);
-    check_type(ctx, &body)?;
+    check_type(ctx.kind, &body)?;
     (ctx.strategy.decode)(&body).map_err(|why| {
         let (kind, version) = (&ctx.kind.kind, &ctx.kind.version);
         Status::bad_request(format!(
@@ -102,8 +103,8 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     Ok(body)
 }
 
-fn check_type(ctx: &Context, body: &Value) -> Result<(), Status> {
-    let row = ctx.kind;
+/// The 400 for a body that says it is of another kind.
+pub fn check_type(row: &Kind, body: &Value) -> Result<(), Status> {
     let api_version = json::text(body, &["apiVersion"]);
     let kind = json::text(body, &["kind"]);
     let expected = row.api_version();

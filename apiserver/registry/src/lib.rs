@@ -24,7 +24,7 @@ mod strategy;
 mod tests;
 mod update;
 
-pub use create::create;
+pub use create::{check_type, create};
 pub use delete::{Deletion, delete};
 pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};

@@ -15,6 +15,7 @@ use leme_store::cache::{Cached, Event, Kind as Change, frame};
 use serde_json::{Value, json};
 
 use crate::negotiate::{Encoding, Include, Representation, Shape};
+use crate::request::{Kept, ResourceRequest};
 use crate::selection::Selection;
 use crate::{ordered, protobuf, table};
 
@@ -24,6 +25,7 @@ const V1: &str = "meta.k8s.io/v1";
 /// The writer of one watch's events.
 pub(crate) struct Frames {
     kind: Arc<Kind>,
+    kept: Kept,
     wanted: Representation,
     include: Include,
     /// Only the first Table of a watch says what its columns are.
@@ -31,8 +33,9 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub fn new(kind: Arc<Kind>, wanted: Representation, include: Include) -> Frames {
-        Frames { kind, wanted, include, columns_told: false }
+    pub fn new(request: &ResourceRequest, wanted: Representation, include: Include) -> Frames {
+        let (kind, kept) = (Arc::clone(&request.kind), request.kept.clone());
+        Frames { kind, kept, wanted, include, columns_told: false }
     }
 
     /// The media type of the stream.
@@ -90,7 +93,8 @@ impl Frames {
             }
             Shape::Metadata(version) => table::partial(json!({ "metadata": metadata }), version),
             Shape::Table(version) => {
-                let cells: Vec<Value> = self.kind.table_columns().map(|_| Value::Null).collect();
+                let cells: Vec<Value> =
+                    self.kept.kind.table_columns().map(|_| Value::Null).collect();
                 let row = json!({ "cells": cells, "object": table::partial(json!({ "metadata": metadata }), version) });
                 let metadata = json!({ "resourceVersion": revision.to_string() });
                 table::table(self.columns(), metadata, vec![row], version)
@@ -114,7 +118,7 @@ impl Frames {
     }
 
     fn shared(&mut self, event: &Event) -> Bytes {
-        let shared = self.wanted.encoding == Encoding::Json;
+        let shared = self.wanted.encoding == Encoding::Json && self.kept.as_served();
         let slot = match (self.wanted.shape, self.include) {
             (Shape::Plain, _) if shared => return event.frame(),
             (Shape::Metadata(V1), _) if shared => 0,
@@ -128,7 +132,9 @@ impl Frames {
     }
 
     fn encode(&mut self, change: Change, object: &Cached) -> Bytes {
-        if self.wanted == (Representation { encoding: Encoding::Json, shape: Shape::Plain }) {
+        if self.wanted == (Representation { encoding: Encoding::Json, shape: Shape::Plain })
+            && self.kept.as_served()
+        {
             return frame(change.word(), &object.json);
         }
         let shown = match (table::decoded(object), self.wanted.shape) {
@@ -136,16 +142,17 @@ impl Frames {
             (Ok(value), Shape::Table(version)) => {
                 let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
                 let row =
-                    table::row(&self.kind, None, value, self.include, Timestamp::now(), version);
+                    table::row(&self.kept, None, value, self.include, Timestamp::now(), version);
                 table::table(self.columns(), metadata, vec![row], version)
             }
             (Ok(value), Shape::Metadata(version)) => table::partial(value, version),
-            (Ok(value), Shape::Plain) => value,
+            (Ok(value), Shape::Plain) => self.kept.to_served(value),
         };
         self.written(change.word(), &shown)
     }
 
     fn columns(&mut self) -> Option<Value> {
-        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(&self.kind, None))
+        (!std::mem::replace(&mut self.columns_told, true))
+            .then(|| table::columns(&self.kept.kind, None))
     }
 }

@@ -64,7 +64,7 @@ impl From<Value> for Object {
     }
 }
 
-/// One object, or the Status that stands for it, as the client wants to see it.
+/// One object as it is kept, or the Status that stands for it, as the client wants to see it.
 pub(crate) fn object(
     request: &ResourceRequest,
     wanted: Representation,
@@ -72,20 +72,21 @@ pub(crate) fn object(
     object: impl Into<Object>,
 ) -> Result<Answer, Status> {
     let Object { value, json } = object.into();
+    let json = json.filter(|_| request.kept.as_served());
     if let (Shape::Plain, Encoding::Json, Some(json)) = (wanted.shape, wanted.encoding, json) {
         return Ok(answer::json(code, json));
     }
     let shown = match wanted.shape {
         // A Status tells what became of the request, whatever was to be shown.
         _ if value["kind"] == "Status" => value,
-        Shape::Plain => value,
+        Shape::Plain => request.kept.to_served(value),
         Shape::Metadata(version) => table::partial(value, version),
         Shape::Table(version) => {
             let include = negotiate::include(request.query.get("includeObject"))?;
             let metadata = json!({ "resourceVersion": value["metadata"]["resourceVersion"] });
-            let (kind, shown) = (&request.kind, request.subresource);
-            let row = table::row(kind, shown, value, include, Timestamp::now(), version);
-            table::table(Some(table::columns(kind, shown)), metadata, vec![row], version)
+            let (kept, shown) = (&request.kept, request.subresource);
+            let row = table::row(kept, shown, value, include, Timestamp::now(), version);
+            table::table(Some(table::columns(&kept.kind, shown)), metadata, vec![row], version)
         }
     };
     document(wanted.encoding, code, &shown)

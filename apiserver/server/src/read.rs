@@ -57,11 +57,11 @@ impl Api {
             .get(&request.kind.prefix(None), &request.key())
             .ok_or_else(|| self.missing(request))?;
         if request.subresource == Some(Subresource::Scale) {
-            let scale = Api::strategy(&request.kind).scale.ok_or_else(Status::no_such_path)?;
+            let scale = request.strategy().scale.ok_or_else(Status::no_such_path)?;
             let value = leme_registry::scale_of(&scale, &table::decoded(&object)?);
             return present::object(request, wanted, 200, value);
         }
-        if wanted == STORED_FORM {
+        if wanted == STORED_FORM && request.kept.as_served() {
             return Ok(answer::json(200, object.json.clone()));
         }
         present::object(request, wanted, 200, table::decoded(&object)?)
@@ -88,7 +88,8 @@ impl Api {
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.
-                let bytes = if wanted == STORED_FORM { 0 } else { 4 * page.bytes() };
+                let as_kept = wanted == STORED_FORM && request.kept.as_served();
+                let bytes = if as_kept { 0 } else { 4 * page.bytes() };
                 let _room = budget::room(payer, bytes).await;
                 page.shown(request, wanted)
             }
@@ -215,7 +216,7 @@ impl Page {
         request: &ResourceRequest,
         wanted: Representation,
     ) -> Result<Answer, Status> {
-        if wanted == STORED_FORM {
+        if wanted == STORED_FORM && request.kept.as_served() {
             return Ok(self.answer(request));
         }
         let document = self.decoded(request, wanted.shape)?;
@@ -267,9 +268,9 @@ impl Page {
                 let include = negotiate::include(request.query.get("includeObject"))?;
                 let now = Timestamp::now();
                 let rows: Result<Vec<Value>, Status> = values
-                    .map(|value| Ok(table::row(&request.kind, None, value?, include, now, version)))
+                    .map(|value| Ok(table::row(&request.kept, None, value?, include, now, version)))
                     .collect();
-                let columns = Some(table::columns(&request.kind, None));
+                let columns = Some(table::columns(&request.kept.kind, None));
                 return Ok(table::table(columns, self.metadata(), rows?, version));
             }
             Shape::Metadata(version) => {
@@ -278,7 +279,8 @@ impl Page {
                 ("PartialObjectMetadataList".to_owned(), version.to_owned(), items?)
             }
             Shape::Plain => {
-                let items: Result<Vec<Value>, Status> = values.collect();
+                let items: Result<Vec<Value>, Status> =
+                    values.map(|value| Ok(request.kept.to_served(value?))).collect();
                 (request.kind.list_kind(), request.kind.api_version(), items?)
             }
         };

@@ -9,6 +9,10 @@ use leme_kinds::{Kind, Kinds, Subresource};
 use leme_meta::selector::FieldRequirement;
 use leme_meta::{FieldSelector, Gvr, Status};
 
+use leme_registry::Strategy;
+use leme_strategy::View;
+use serde_json::Value;
+
 use crate::query::Query;
 
 /// What is done to a resource, in the words of RBAC.
@@ -45,6 +49,7 @@ impl Verb {
 pub(crate) struct ResourceRequest {
     pub verb: Verb,
     pub kind: Arc<Kind>,
+    pub kept: Kept,
     pub subresource: Option<Subresource>,
     /// Empty for cluster-scoped kinds and for all namespaces.
     pub namespace: String,
@@ -55,7 +60,67 @@ pub(crate) struct ResourceRequest {
     pub query: Query,
 }
 
+/// How the objects of a kind are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// As which kind; the served one itself, unless it is a view.
+    pub kind: Arc<Kind>,
+    view: Option<&'static View>,
+}
+
+impl Kept {
+    pub fn of(kind: &Arc<Kind>, kinds: &Kinds) -> Kept {
+        Kept { kind: Arc::clone(kinds.kept(kind)), view: leme_strategy::view(kind) }
+    }
+
+    /// Whether what is kept is what is served.
+    pub fn as_served(&self) -> bool {
+        self.view.is_none()
+    }
+
+    /// An object of a client as it is kept.
+    pub fn to_kept(&self, mut served: Value) -> Value {
+        if let Some(view) = self.view {
+            (view.to_kept)(&mut served);
+        }
+        served
+    }
+
+    /// A kept object as it is served.
+    pub fn to_served(&self, mut kept: Value) -> Value {
+        if let Some(view) = self.view {
+            (view.to_served)(&mut kept);
+        }
+        kept
+    }
+
+    /// The name under which a selectable field is kept.
+    pub fn field<'a>(&self, served: &'a str) -> &'a str {
+        let renamed = self.view.into_iter().flat_map(|view| view.fields);
+        renamed.clone().find(|(name, _)| *name == served).map_or(served, |(_, kept)| kept)
+    }
+}
+
 impl ResourceRequest {
+    /// A request for an object, or for a collection if the name is empty, without more.
+    pub fn of(verb: Verb, kind: &Arc<Kind>, namespace: &str, name: &str) -> ResourceRequest {
+        ResourceRequest {
+            verb,
+            kind: Arc::clone(kind),
+            kept: Kept::of(kind, Kinds::builtin()),
+            subresource: None,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            rest: String::new(),
+            query: Query::default(),
+        }
+    }
+
+    /// What the kind adds to the write path.
+    pub fn strategy(&self) -> &'static Strategy {
+        leme_strategy::of(&self.kind)
+    }
+
     /// Storage key of the object named.
     pub fn key(&self) -> String {
         self.kind.key(&self.namespace, &self.name)
@@ -253,6 +318,7 @@ fn resource(
     Ok(ResourceRequest {
         verb,
         kind: Arc::clone(kind),
+        kept: Kept::of(kind, kinds),
         subresource,
         namespace: namespace.unwrap_or("").to_owned(),
         name: name.to_owned(),

@@ -7,13 +7,14 @@ use leme_meta::selector::{FieldSelector, LabelSelector};
 use leme_meta::{FieldError, Path, Status, query};
 use leme_store::cache::Cached;
 
-use crate::request::ResourceRequest;
+use crate::request::{Kept, ResourceRequest};
 
 /// Which objects of a collection a request means.
 pub(crate) struct Selection {
     prefix: String,
     labels: LabelSelector,
     fields: FieldSelector,
+    kept: Kept,
     everything: bool,
 }
 
@@ -34,7 +35,8 @@ impl Selection {
             )));
         }
         let everything = label_text.is_empty() && field_text.is_empty();
-        Ok(Selection { prefix: request.prefix(), labels, fields, everything })
+        let kept = request.kept.clone();
+        Ok(Selection { prefix: request.prefix(), labels, fields, kept, everything })
     }
 
     /// The storage prefix of all that can match.
@@ -55,7 +57,7 @@ impl Selection {
 
     fn fields_match(&self, object: &Cached) -> bool {
         self.fields.requirements().iter().all(|requirement| {
-            let value = object.index.field(&requirement.path).unwrap_or("");
+            let value = object.index.field(self.kept.field(&requirement.path)).unwrap_or("");
             (value == requirement.value) == requirement.equal
         })
     }

@@ -14,7 +14,6 @@ use leme_store::cache::{Cached, Subscription};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::query::Query;
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
 
@@ -50,11 +49,9 @@ impl Default for EventLimits {
 
 /// Removes Events that are old or too many until the server stops.
 pub(crate) async fn run(api: Arc<Api>, limits: EventLimits) {
-    let events = leme_kinds::builtin().filter(|kind| kind.kind == "Event");
-    let mut kinds: Vec<&Arc<Kind>> = events.collect();
-    // Rows of one storage prefix show the same objects.
-    kinds.dedup_by_key(|kind| kind.prefix(None));
-    futures::future::join_all(kinds.into_iter().map(|kind| sweeps(&api, kind, limits))).await;
+    if let Some(kind) = leme_kinds::by_kind("", "v1", "Event") {
+        sweeps(&api, kind, limits).await;
+    }
 }
 
 async fn sweeps(api: &Api, kind: &Arc<Kind>, limits: EventLimits) {
@@ -112,15 +109,8 @@ async fn sweep(api: &Api, kind: &Arc<Kind>, limits: EventLimits, now: Timestamp)
 }
 
 async fn delete(api: &Api, kind: &Arc<Kind>, object: Arc<Cached>) -> Result<(), leme_meta::Status> {
-    let request = ResourceRequest {
-        verb: Verb::Delete,
-        kind: Arc::clone(kind),
-        subresource: None,
-        namespace: object.index.namespace.to_string(),
-        name: object.index.name.to_string(),
-        rest: String::new(),
-        query: Query::default(),
-    };
+    let (namespace, name) = (&object.index.namespace, &object.index.name);
+    let request = ResourceRequest::of(Verb::Delete, kind, namespace, name);
     // One that has happened again in the meantime stays.
     let options = DeleteOptions {
         resource_version: Some(object.mod_revision.to_string()),

@@ -9,6 +9,7 @@ use leme_store::cache::Cached;
 use serde_json::{Value, json};
 
 use crate::negotiate::Include;
+use crate::request::Kept;
 
 /// The stored object as JSON. The cache holds only what has once been decoded.
 pub(crate) fn decoded(object: &Cached) -> Result<Value, Status> {
@@ -36,9 +37,9 @@ pub(crate) fn columns(kind: &Kind, shown: Option<Subresource>) -> Value {
     Value::Array(columns.collect())
 }
 
-/// An object's row.
+/// The row of an object as it is kept.
 pub(crate) fn row(
-    kind: &Kind,
+    kept: &Kept,
     shown: Option<Subresource>,
     object: Value,
     include: Include,
@@ -46,11 +47,11 @@ pub(crate) fn row(
     version: &str,
 ) -> Value {
     let cells: Vec<Value> =
-        kind.columns_of(shown).map(|column| column.cell(&object, now)).collect();
+        kept.kind.columns_of(shown).map(|column| column.cell(&object, now)).collect();
     match include {
         Include::None => json!({ "cells": cells, "object": null }),
         Include::Metadata => json!({ "cells": cells, "object": partial(object, version) }),
-        Include::Object => json!({ "cells": cells, "object": object }),
+        Include::Object => json!({ "cells": cells, "object": kept.to_served(object) }),
     }
 }
 

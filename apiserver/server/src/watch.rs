@@ -83,7 +83,7 @@ impl Api {
         let include = negotiate::include(request.query.get("includeObject"))?;
         let wanted = Wanted::of(request)?;
         self.catch_up(wanted.version.revision).await?;
-        let frames = Frames::new(Arc::clone(&request.kind), wanted_form, include);
+        let frames = Frames::new(request, wanted_form, include);
         let media_type = frames.media_type();
         let prefix = request.kind.prefix(None);
         let opened = if wanted.initial {

@@ -40,9 +40,12 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod url;
+mod view;
 mod volume;
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
+
+pub use view::{View, view};
 
 /// Kinds by group and name.
 static TABLE: &[(&str, &str, &Strategy)] = &[
@@ -75,6 +78,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),
     ("coordination.k8s.io", "Lease", &node::LEASE),
+    ("events.k8s.io", "Event", &event::NEWER),
     ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
     ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
     ("networking.k8s.io", "IPAddress", &networking::addresses::ADDRESS),

@@ -1,35 +1,30 @@
 //! The rows, a module per group, sorted by resource within a group as discovery lists them.
 
-mod admissionregistration;
-mod apiregistration;
-mod apps;
-mod coordination;
-mod core;
-mod discovery;
-mod networking;
-mod node;
-mod openshift;
-mod rbac;
-mod scheduling;
-mod storage;
-
-use crate::{Column, Kind, Scope, SelectableField, Subresource, VERBS};
+use crate::{Column, Kind, Scope, SelectableField, Storage, Subresource, VERBS};
 
 /// The groups in the order of discovery, which is the order in which a word that several know is looked for.
-const GROUPS: &[&[Row]] = &[
-    core::ROWS,
-    apiregistration::ROWS,
-    apps::ROWS,
-    networking::ROWS,
-    rbac::ROWS,
-    storage::ROWS,
-    admissionregistration::ROWS,
-    scheduling::ROWS,
-    coordination::ROWS,
-    node::ROWS,
-    discovery::ROWS,
-    openshift::ROWS,
-];
+macro_rules! groups {
+    ($($group:ident)*) => {
+        $(mod $group;)*
+        const GROUPS: &[&[Row]] = &[$($group::ROWS),*];
+    };
+}
+
+groups! {
+    core
+    apiregistration
+    apps
+    events
+    networking
+    rbac
+    storage
+    admissionregistration
+    scheduling
+    coordination
+    node
+    discovery
+    openshift
+}
 
 /// A built-in kind as its table states it. What follows from the rest is not stated: the singular is the kind in small
 /// letters, the schema the package's type of that name.
@@ -43,6 +38,7 @@ pub(crate) struct Row {
     pub short_names: &'static [&'static str],
     pub categories: &'static [&'static str],
     pub scope: Scope,
+    pub storage: Storage,
     pub verbs: &'static [&'static str],
     pub subresources: &'static [Subresource],
     pub columns: &'static [Column],
@@ -61,6 +57,7 @@ impl Row {
             short_names: &[],
             categories: &[],
             scope: Scope::Namespaced,
+            storage: Storage::Own,
             verbs: VERBS,
             subresources: &[],
             columns: &[],
@@ -80,6 +77,7 @@ impl Row {
             short_names: names(self.short_names),
             categories: names(self.categories),
             scope: self.scope,
+            storage: self.storage,
             verbs: self.verbs,
             subresources: self.subresources.into(),
             columns: self.columns.into(),

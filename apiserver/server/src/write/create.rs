@@ -42,12 +42,13 @@ impl Api {
         let Input { headers, body, wanted, .. } = input;
         let schema = &request.kind.schema;
         let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
-        let (object, mut warnings) = self.create_object(request, decoded.value, &options).await?;
+        let (object, mut warnings) =
+            self.create_object(request, kept(request, decoded.value)?, &options).await?;
         warnings.splice(0..0, decoded.warnings);
         written(request, wanted, 201, object, &warnings)
     }
 
-    /// Creates an object from its decoded body; the answer carries its resourceVersion.
+    /// Creates an object from its decoded body, as it is kept; the answer carries its resourceVersion.
     pub(crate) async fn create_object(
         &self,
         request: &ResourceRequest,
@@ -58,7 +59,7 @@ impl Api {
         admit::lifecycle(self, request, "create", shown_name(request, &body)).await?;
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
-        let strategy = Api::strategy(&request.kind);
+        let strategy = request.strategy();
         let asked = request.kind.key(&request.namespace, &given);
         for _ in 0..tries {
             let context = Context {
@@ -79,7 +80,7 @@ impl Api {
                 return Ok((new.into(), warnings));
             }
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            let bytes = canonical(&request.kind, &new);
+            let bytes = canonical(&request.kept.kind, &new);
             match self.write_as(class, &key, bytes.clone(), Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
                     reservation.written(&self.cache, revision).await;
@@ -114,6 +115,15 @@ impl Api {
         .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         carried_out(request, &input.wanted)
     }
+}
+
+/// A decoded body as it is kept. What says that it is of another kind is not converted, but refused.
+pub(super) fn kept(request: &ResourceRequest, body: Value) -> Result<Value, Status> {
+    if request.kept.as_served() {
+        return Ok(body);
+    }
+    leme_registry::check_type(&request.kind, &body)?;
+    Ok(request.kept.to_kept(body))
 }
 
 /// The answer to what is only carried out.

@@ -52,9 +52,7 @@ impl Api {
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         let object = match done {
-            Done::Gone(last) if !Api::strategy(&request.kind).returns_deleted => {
-                gone(request, &last).into()
-            }
+            Done::Gone(last) if !request.strategy().returns_deleted => gone(request, &last).into(),
             done => done.object(),
         };
         present::object(request, input.wanted, 200, object)
@@ -100,7 +98,7 @@ impl Api {
         request: &ResourceRequest,
         options: &DeleteOptions,
     ) -> Result<Option<Done>, Status> {
-        self.end_object(request, options, Api::strategy(&request.kind).evicted).await
+        self.end_object(request, options, request.strategy().evicted).await
     }
 
     async fn end_object(

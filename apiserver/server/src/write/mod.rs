@@ -157,8 +157,8 @@ impl Api {
         options: &WriteOptions,
     ) -> Context<'a> {
         Context {
-            kind: &request.kind,
-            strategy: Api::strategy(&request.kind),
+            kind: &request.kept.kind,
+            strategy: request.strategy(),
             namespace: &request.namespace,
             name: &request.name,
             now: jiff::Timestamp::now(),
@@ -191,7 +191,7 @@ impl Api {
         mut decide: impl FnMut(&Stored, &mut Reservation<'_>) -> Result<Change, Status> + Send,
     ) -> Result<Option<Done>, Status> {
         let key = request.key();
-        let mut current = self.cached(&request.kind, &key)?;
+        let mut current = self.cached(&request.kept.kind, &key)?;
         let mut certain = false;
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -225,7 +225,7 @@ impl Api {
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
                 Change::Put(new) => {
                     let class = class(request, &stored.value, &new);
-                    let bytes = canonical(&request.kind, &new);
+                    let bytes = canonical(&request.kept.kind, &new);
                     self.put(&key, new, bytes, stored.revision, class, reservation).await?
                 }
                 Change::Remove => self.remove(&key, stored).await?,
@@ -300,7 +300,7 @@ fn class(request: &ResourceRequest, old: &Value, new: &Value) -> Class {
     let going =
         |value| leme_registry::json::at(value, &["metadata", "deletionTimestamp"]).is_some();
     let reserved = matches!(target(request), Target::Status | Target::Finalize)
-        || Api::strategy(&request.kind).is_heartbeat
+        || request.strategy().is_heartbeat
         || going(old)
         || going(new);
     if reserved { Class::Reserved } else { Class::Ordinary }

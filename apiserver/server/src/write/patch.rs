@@ -12,7 +12,7 @@ use leme_registry::Target;
 use serde_json::Value;
 
 use super::options::Validation;
-use super::{Input, Stored, WriteOptions, target, warnings_about, written};
+use super::{Input, Stored, WriteOptions, create, target, warnings_about, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
@@ -128,7 +128,7 @@ impl Api {
         let options = WriteOptions::of(request)?;
         let target = target(request);
         let (patch, odd) = Patch::read(&input.headers, input.body, options.validation)?;
-        let strategy = Api::strategy(&request.kind);
+        let strategy = request.strategy();
         let context = self.context(request, &options);
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
         let changed = self
@@ -141,10 +141,14 @@ impl Api {
                 warnings = options
                     .met(odd.iter().cloned().chain(checked.problems).collect())
                     .map_err(|error| patch.refused(&checked.value, &error))?;
+                let patched = match target {
+                    Target::Scale => checked.value,
+                    _ => create::kept(request, checked.value)?,
+                };
                 let write = leme_registry::patched(
                     &context,
                     target,
-                    checked.value,
+                    patched,
                     &stored.value,
                     stored.revision,
                     reservation,
@@ -166,11 +170,12 @@ fn base<'a>(
     target: Target,
     stored: &'a Stored,
 ) -> Result<Cow<'a, Value>, Status> {
-    match (target, Api::strategy(&request.kind).scale) {
+    match (target, request.strategy().scale) {
         (Target::Scale, Some(scale)) => {
             Ok(Cow::Owned(leme_registry::scale_of(&scale, &stored.value)))
         }
         (Target::Scale, None) => Err(Status::no_such_path()),
-        _ => Ok(Cow::Borrowed(&stored.value)),
+        _ if request.kept.as_served() => Ok(Cow::Borrowed(&stored.value)),
+        _ => Ok(Cow::Owned(request.kept.to_served(stored.value.clone()))),
     }
 }

@@ -5,7 +5,7 @@
 use leme_meta::Status;
 use leme_registry::Target;
 
-use super::{Done, Input, WriteOptions, options, target, warnings_about, written};
+use super::{Done, Input, WriteOptions, create, options, target, warnings_about, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
@@ -24,12 +24,16 @@ impl Api {
         let target = target(request);
         let schema = if target == Target::Scale { "" } else { &request.kind.schema };
         let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
-        let strategy = Api::strategy(&request.kind);
+        let body = match target {
+            Target::Scale => decoded.value,
+            _ => create::kept(request, decoded.value)?,
+        };
+        let strategy = request.strategy();
         let context = self.context(request, &options);
         let mut told = Vec::new();
         let changed = self
             .change(request, options.dry_run, |stored, reservation| {
-                let body = decoded.value.clone();
+                let body = body.clone();
                 let write = leme_registry::update(
                     &context,
                     target,
@@ -51,7 +55,7 @@ impl Api {
             }
             None if strategy.create_on_update && target == Target::Main => {
                 admit::authorize(&who, request, Verb::Create)?;
-                let (object, more) = self.create_object(request, decoded.value, &options).await?;
+                let (object, more) = self.create_object(request, body, &options).await?;
                 warnings.extend(more);
                 written(request, wanted, 201, object, &warnings)
             }
@@ -67,7 +71,7 @@ impl Api {
         done: Done,
     ) -> Result<Object, Status> {
         let object = done.object();
-        match (target, Api::strategy(&request.kind).scale) {
+        match (target, request.strategy().scale) {
             (Target::Scale, Some(scale)) => {
                 Ok(leme_registry::scale_of(&scale, &object.value).into())
             }

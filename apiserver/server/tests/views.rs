@@ -1,0 +1,104 @@
+//! Kinds that are views of other kinds: one object, seen and written under two sets of names.
+
+mod common;
+
+use common::*;
+use serde_json::{Value, json};
+
+const OLDER: &str = "/api/v1/namespaces/default/events";
+const NEWER: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+
+fn event(name: &str) -> Value {
+    json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": name },
+        "eventTime": "2026-01-02T03:04:05.000006Z", "type": "Normal", "reason": "Tried",
+        "action": "Trying", "note": "it was tried", "reportingController": "test.io/x",
+        "reportingInstance": "x-1", "regarding": { "kind": "Pod", "name": "p", "namespace": "default" },
+    })
+}
+
+#[tokio::test]
+async fn an_event_is_one_object_with_two_sets_of_names() {
+    let api = Harness::start().await;
+    let made = api.post(NEWER, &event("e")).await.ok();
+    assert_eq!(
+        (&made["apiVersion"], &made["note"]),
+        (&json!("events.k8s.io/v1"), &json!("it was tried"))
+    );
+    let older = api.get(&format!("{OLDER}/e")).await.ok();
+    assert_eq!((&older["apiVersion"], &older["message"]), (&json!("v1"), &json!("it was tried")));
+    assert_eq!(older["involvedObject"]["name"], "p");
+    assert_eq!(older["reportingComponent"], "test.io/x");
+    assert_eq!(version(&older), version(&made));
+    // What the older API writes, the newer one shows.
+    let series =
+        json!({ "series": { "count": 2, "lastObservedTime": "2026-01-02T03:05:00.000000Z" } });
+    let patched = api.send("PATCH", &format!("{NEWER}/e"), STRATEGIC, &series).await.ok();
+    assert_eq!(patched["series"]["count"], 2);
+    assert_eq!(patched["regarding"]["name"], "p");
+    assert_eq!(api.get(&format!("{NEWER}/e")).await.ok(), patched);
+    let list = api.get(NEWER).await.ok();
+    assert_eq!(
+        (&list["kind"], &list["apiVersion"]),
+        (&json!("EventList"), &json!("events.k8s.io/v1"))
+    );
+    assert_eq!(list["items"][0], patched);
+    let gone = api.delete(&format!("{NEWER}/e")).await.ok();
+    assert_eq!(
+        (&gone["status"], &gone["details"]["group"]),
+        (&json!("Success"), &json!("events.k8s.io"))
+    );
+    assert_eq!(api.get(&format!("{OLDER}/e")).await.code, 404);
+}
+
+#[tokio::test]
+async fn watches_tables_and_selectors_speak_the_names_that_were_asked_by() {
+    let api = Harness::start().await;
+    let of_pod = format!("{NEWER}?watch=true&fieldSelector=regarding.name%3Dp");
+    let (mut newer, mut older) =
+        (api.watch(&of_pod).await, api.watch(&format!("{OLDER}?watch=true")).await);
+    let mut other = event("f");
+    other["regarding"]["name"] = "q".into();
+    api.post(NEWER, &other).await.ok();
+    api.post(NEWER, &event("e")).await.ok();
+    let seen = newer.next().await.unwrap();
+    assert_eq!(
+        (&seen["object"]["metadata"]["name"], &seen["object"]["note"]),
+        (&json!("e"), &json!("it was tried"))
+    );
+    let seen = older.next().await.unwrap();
+    assert_eq!(
+        (&seen["object"]["metadata"]["name"], &seen["object"]["message"]),
+        (&json!("f"), &json!("it was tried"))
+    );
+    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let rows = api.raw("GET", &format!("{NEWER}?includeObject=Object"), &table, b"").await.ok();
+    assert_eq!(rows["rows"][0]["cells"][3], "pod/p");
+    assert_eq!(rows["rows"][0]["object"]["note"], "it was tried");
+    let unknown = api.get(&format!("{NEWER}?fieldSelector=involvedObject.name%3Dp")).await;
+    assert_eq!(unknown.refused().0, 400);
+}
+
+#[tokio::test]
+async fn the_stricter_api_refuses_what_the_older_one_takes() {
+    let api = Harness::start().await;
+    let mut old = event("e");
+    old.as_object_mut().unwrap().remove("eventTime");
+    old["deprecatedCount"] = 3.into();
+    let (code, _, message) = api.post(NEWER, &old).await.refused();
+    assert_eq!(code, 422);
+    for part in ["eventTime: Required value", "count: Invalid value: \"\": needs to be unset"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let made = api.post(NEWER, &event("e")).await.ok();
+    let (code, _, message) = api
+        .send("PATCH", &format!("{NEWER}/e"), MERGE, &json!({ "note": "other" }))
+        .await
+        .refused();
+    assert_eq!(code, 422, "{made}");
+    assert!(message.contains("message: Invalid value: \"other\": field is immutable"), "{message}");
+    api.send("PATCH", &format!("{OLDER}/e"), MERGE, &json!({ "message": "other" })).await.ok();
+    // A body of the one API is none of the other's.
+    let (code, _, message) = api.post(OLDER, &event("g")).await.refused();
+    assert_eq!(code, 400, "{message}");
+}
