@@ -78,7 +78,10 @@ pub(crate) fn table(fields: &str, directory: &Path) -> Result<String> {
     };
     structs.retain(|type_, _| !other(type_));
     add_inlined(&structs, &mut wanted);
-    Ok(format!("{HEADER}{}", lines(&structs, &wanted)))
+    let prefixes = PACKAGES.iter().filter(|(alias, _, _)| !other(&format!("{alias}:")));
+    let prefixes: String =
+        prefixes.map(|(alias, prefix, _)| format!("prefix {alias} {prefix}\n")).collect();
+    Ok(format!("{HEADER}{prefixes}{}", lines(&structs, &wanted)))
 }
 
 /// The structs of all packages, from the files under `directory`, which is laid out by import path.

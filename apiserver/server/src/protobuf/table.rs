@@ -5,15 +5,6 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-const PREFIXES: [(&str, &str); 6] = [
-    ("c", "io.k8s.api.core.v1."),
-    ("m", "io.k8s.apimachinery.pkg.apis.meta.v1."),
-    ("as", "io.k8s.api.autoscaling.v1."),
-    ("co", "io.k8s.api.coordination.v1."),
-    ("di", "io.k8s.api.discovery.v1."),
-    ("po", "io.k8s.api.policy.v1."),
-];
-
 /// What a number stands for.
 #[derive(Debug)]
 pub(crate) enum Numbered {
@@ -56,28 +47,33 @@ pub(super) fn table() -> &'static Table {
     TABLE.get_or_init(|| parse(include_str!("numbers.txt")))
 }
 
-fn full_name(short: &str) -> String {
+/// The packages by their short names.
+type Prefixes<'a> = HashMap<&'a str, &'a str>;
+
+fn full_name(short: &str, prefixes: &Prefixes<'_>) -> String {
     let (prefix, name) = short.split_once(':').unwrap_or(("", short));
-    let package =
-        PREFIXES.iter().find(|(known, _)| *known == prefix).map_or("", |(_, package)| package);
-    format!("{package}{name}")
+    format!("{}{name}", prefixes.get(prefix).unwrap_or(&""))
 }
 
 fn parse(text: &str) -> Table {
-    let mut table = Table::new();
+    let (mut table, mut prefixes) = (Table::new(), Prefixes::new());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let mut words = line.split_ascii_whitespace();
         let Some(message) = words.next() else { continue };
+        if message == "prefix" {
+            prefixes.extend(words.next().zip(words.next()));
+            continue;
+        }
         let fields = words.filter_map(|word| {
             let (name, number) = word.split_once('=')?;
             let numbered = match (name.strip_prefix('+'), name.strip_suffix('*')) {
-                (Some(inline), _) => Numbered::Inline(full_name(inline)),
+                (Some(inline), _) => Numbered::Inline(full_name(inline, &prefixes)),
                 (None, Some(name)) => Numbered::Field { name: name.to_owned(), pointer: true },
                 (None, None) => Numbered::Field { name: name.to_owned(), pointer: false },
             };
             Some((number.parse().ok()?, numbered))
         });
-        table.insert(full_name(message), Message { fields: fields.collect() });
+        table.insert(full_name(message, &prefixes), Message { fields: fields.collect() });
     }
     table
 }
