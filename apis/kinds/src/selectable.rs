@@ -105,6 +105,26 @@ pub(crate) const IMAGE_STREAM: &[SelectableField] = texts!(
     "status.dockerImageRepository" => "/status/dockerImageRepository",
 );
 
+pub(crate) const OAUTH_GRANT: &[SelectableField] = texts!(
+    "clientName" => "/clientName",
+    "userName" => "/userName",
+    "userUID" => "/userUID",
+);
+
+pub(crate) const OAUTH_ACCESS_TOKEN: &[SelectableField] = texts!(
+    "clientName" => "/clientName",
+    "userName" => "/userName",
+    "userUID" => "/userUID",
+    "authorizeToken" => "/authorizeToken",
+);
+
+pub(crate) const IDENTITY: &[SelectableField] = texts!(
+    "providerName" => "/providerName",
+    "providerUserName" => "/providerUserName",
+    "user.name" => "/user/name",
+    "user.uid" => "/user/uid",
+);
+
 const fn field(path: &'static str, read: fn(&Value) -> String) -> SelectableField {
     SelectableField { path: Cow::Borrowed(path), read: Reading::Native(read) }
 }

@@ -371,6 +371,73 @@ fn templates_print_as_openshift_does() {
 }
 
 #[test]
+fn people_and_their_grants_print_as_openshift_does() {
+    let created = "2026-01-01T00:55:00Z";
+    let check = |kind: &str, object: Value, want: &[&str]| assert_eq!(row(kind, &object), want);
+    check(
+        "users",
+        json!({"metadata": {"name": "u", "uid": "1"}, "fullName": "U", "identities": ["a:u", "b:u"]}),
+        &["u", "1", "U", "a:u, b:u"],
+    );
+    check("groups", json!({"metadata": {"name": "g"}, "users": ["a", "b"]}), &["g", "a, b"]);
+    check(
+        "identities",
+        json!({"metadata": {"name": "a:u"}, "providerName": "a", "providerUserName": "u",
+            "user": {"name": "u", "uid": "1"}}),
+        &["a:u", "a", "u", "u", "1"],
+    );
+    let client = |age: Value| {
+        json!({"metadata": {"name": "c"}, "secret": "s", "redirectURIs": ["https://a", "https://b"],
+            "accessTokenMaxAgeSeconds": age})
+    };
+    for (age, shown) in
+        [(json!(null), "default"), (json!(0), "unexpiring"), (json!(86_400), "24h0m0s")]
+    {
+        check("oauthclients", client(age), &["c", "s", "false", shown, "https://a,https://b"]);
+    }
+    let token = json!({"metadata": {"name": "t", "creationTimestamp": created}, "userName": "u",
+        "clientName": "c", "redirectURI": "https://a", "scopes": ["user:full"], "expiresIn": 300});
+    check(
+        "oauthaccesstokens",
+        token.clone(),
+        &["t", "u", "c", created, "2026-01-01 01:00:00 +0000 UTC", "https://a", "user:full"],
+    );
+    check("oauthclientauthorizations", token, &["t", "u", "c", "user:full"]);
+    check(
+        "images",
+        json!({"metadata": {"name": "sha256:1"}, "dockerImageReference": "r/i@sha256:1"}),
+        &["sha256:1", "r/i@sha256:1"],
+    );
+}
+
+#[test]
+fn constraints_and_ranges_print_as_openshift_does() {
+    let constraints = json!({
+        "metadata": {"name": "anyuid"}, "allowPrivilegedContainer": false, "priority": 10,
+        "seLinuxContext": {"type": "MustRunAs"}, "runAsUser": {"type": "RunAsAny"},
+        "fsGroup": {"type": "RunAsAny"}, "supplementalGroups": {"type": "RunAsAny"},
+        "readOnlyRootFilesystem": false, "volumes": ["configMap", "secret"],
+    });
+    assert_eq!(
+        row("scc", &constraints),
+        [
+            "anyuid",
+            "false",
+            "<no value>",
+            "MustRunAs",
+            "RunAsAny",
+            "RunAsAny",
+            "RunAsAny",
+            "10",
+            "false",
+            "[\"configMap\",\"secret\"]",
+        ]
+    );
+    let range = json!({"metadata": {"name": "r"}, "range": "1-2", "data": "AQL/"});
+    assert_eq!(row("rangeallocations", &range), ["r", "1-2", "0x0102ff"]);
+}
+
+#[test]
 fn fields_are_read_for_selectors() {
     let read = |kind: &str, path: &str, object: Value| {
         let kind = by_word(kind).expect(kind);

@@ -17,6 +17,7 @@ mod config_map;
 mod deployment_config;
 mod endpoints;
 mod event;
+mod image;
 mod image_reference;
 mod image_stream;
 mod int_or_percent;
@@ -25,6 +26,7 @@ mod limit_range;
 mod namespace;
 mod networking;
 mod node;
+mod oauth;
 mod pod;
 mod pod_spec;
 mod pod_template;
@@ -34,12 +36,14 @@ mod replication_controller;
 mod resource_quota;
 mod route;
 mod runtime_class;
+mod security;
 mod service;
 mod storage;
 mod template;
 #[cfg(test)]
 mod tests;
 mod url;
+mod user;
 mod view;
 mod volume;
 
@@ -80,6 +84,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("coordination.k8s.io", "Lease", &node::LEASE),
     ("events.k8s.io", "Event", &event::NEWER),
     ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
+    ("image.openshift.io", "Image", &image::STRATEGY),
     ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
     ("networking.k8s.io", "IPAddress", &networking::addresses::ADDRESS),
     ("networking.k8s.io", "Ingress", &networking::ingress::STRATEGY),
@@ -87,6 +92,10 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("networking.k8s.io", "NetworkPolicy", &networking::policy::STRATEGY),
     ("networking.k8s.io", "ServiceCIDR", &networking::addresses::NETWORK),
     ("node.k8s.io", "RuntimeClass", &runtime_class::STRATEGY),
+    ("oauth.openshift.io", "OAuthAccessToken", &oauth::ACCESS_TOKEN),
+    ("oauth.openshift.io", "OAuthAuthorizeToken", &oauth::AUTHORIZE_TOKEN),
+    ("oauth.openshift.io", "OAuthClient", &oauth::CLIENT),
+    ("oauth.openshift.io", "OAuthClientAuthorization", &oauth::AUTHORIZATION),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
@@ -99,9 +108,14 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("storage.k8s.io", "StorageClass", &storage::class::STORAGE),
     ("storage.k8s.io", "VolumeAttachment", &storage::attachment::STRATEGY),
     ("storage.k8s.io", "VolumeAttributesClass", &storage::class::ATTRIBUTES),
+    ("security.openshift.io", "RangeAllocation", &security::RANGE_ALLOCATION),
+    ("security.openshift.io", "SecurityContextConstraints", &security::CONSTRAINTS),
     ("template.openshift.io", "BrokerTemplateInstance", &template::BROKER_INSTANCE),
     ("template.openshift.io", "Template", &template::TEMPLATE),
     ("template.openshift.io", "TemplateInstance", &template::INSTANCE),
+    ("user.openshift.io", "Group", &user::GROUP),
+    ("user.openshift.io", "Identity", &user::IDENTITY),
+    ("user.openshift.io", "User", &user::USER),
 ];
 
 /// For a kind that adds nothing.

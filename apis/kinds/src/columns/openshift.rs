@@ -2,8 +2,11 @@
 
 mod build;
 mod image;
+mod oauth;
 mod route;
+mod security;
 mod template;
+mod user;
 
 use std::collections::BTreeSet;
 
@@ -13,9 +16,12 @@ use super::{int, list, shown, text};
 use crate::Column;
 
 pub(crate) use build::{BUILD, BUILD_CONFIG};
-pub(crate) use image::IMAGE_STREAM;
+pub(crate) use image::{IMAGE, IMAGE_STREAM};
+pub(crate) use oauth::{OAUTH_AUTHORIZATION, OAUTH_CLIENT, OAUTH_TOKEN};
 pub(crate) use route::ROUTE;
+pub(crate) use security::{RANGE_ALLOCATION, SECURITY_CONTEXT_CONSTRAINTS};
 pub(crate) use template::{BROKER_TEMPLATE_INSTANCE, TEMPLATE, TEMPLATE_INSTANCE};
+pub(crate) use user::{GROUP, IDENTITY, USER};
 
 pub(crate) const DEPLOYMENT_CONFIG: &[Column] = &[
     shown("Revision", |config, _| int(config, "/status/latestVersion").into()),
@@ -23,6 +29,12 @@ pub(crate) const DEPLOYMENT_CONFIG: &[Column] = &[
     shown("Current", |config, _| int(config, "/status/updatedReplicas").into()),
     shown("Triggered By", |config, _| triggers(config).into()),
 ];
+
+/// The texts of a list, joined.
+fn joined(object: &Value, pointer: &str, separator: &str) -> String {
+    let texts: Vec<&str> = list(object, pointer).iter().filter_map(Value::as_str).collect();
+    texts.join(separator)
+}
 
 fn desired(config: &Value) -> String {
     let replicas = int(config, "/spec/replicas");

@@ -165,6 +165,8 @@ fn samples() -> Vec<Value> {
     .chain(admission::samples())
     .chain(storage::samples())
     .chain(template::samples())
+    .chain(people::samples())
+    .chain(security::samples())
     .collect()
 }
 

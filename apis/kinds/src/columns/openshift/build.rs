@@ -89,7 +89,7 @@ pub(super) fn ago(from: &str, now: Timestamp) -> String {
 }
 
 /// A span of nanoseconds as Go prints it: `1h2m3s`, `2m0.5s`, `250ms`; nothing for none.
-fn duration(nanos: i64) -> String {
+pub(super) fn duration(nanos: i64) -> String {
     let fraction = |whole: i64, rest: i64, digits: usize, unit: &str| {
         let text = format!("{whole}.{rest:0digits$}");
         format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))

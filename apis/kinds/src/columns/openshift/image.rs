@@ -1,4 +1,4 @@
-//! Columns of image streams.
+//! Columns of images and their streams.
 
 use std::cmp::Reverse;
 
@@ -9,6 +9,9 @@ use serde_json::Value;
 use super::super::{list, shown, text};
 use super::build::ago;
 use crate::Column;
+
+pub(crate) const IMAGE: &[Column] =
+    &[shown("Image Reference", |image, _| text(image, "/dockerImageReference").into())];
 
 pub(crate) const IMAGE_STREAM: &[Column] = &[
     shown("Image Repository", |stream, _| repository(stream).into()),
