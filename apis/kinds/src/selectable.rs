@@ -69,6 +69,9 @@ pub(crate) const NODE: &[SelectableField] =
 pub(crate) const REPLICAS: &[SelectableField] =
     &[field("status.replicas", |object| int(object, "/status/replicas").to_string())];
 
+pub(crate) const JOB: &[SelectableField] =
+    &[field("status.successful", |job| int(job, "/status/succeeded").to_string())];
+
 pub(crate) const SECRET: &[SelectableField] = texts!("type" => "/type");
 
 /// `name` is an old spelling of `metadata.name` that these two kinds still take.

@@ -124,6 +124,11 @@ impl FieldError {
         FieldError::build(FieldErrorKind::Invalid, path, Some(value.shown()), detail)
     }
 
+    /// The value is malformed, and is not shown.
+    pub fn invalid_unshown(path: &Path, detail: &str) -> FieldError {
+        FieldError::build(FieldErrorKind::Invalid, path, None, detail)
+    }
+
     /// The value is not one of `supported`.
     pub fn not_supported(path: &Path, value: impl Shown, supported: &[&str]) -> FieldError {
         let list: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();

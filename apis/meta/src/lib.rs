@@ -5,6 +5,7 @@
 //! files and sockets; time and identifiers always come in as arguments.
 #![forbid(unsafe_code)]
 
+pub mod cron;
 pub mod decode;
 pub mod field;
 pub mod gvk;

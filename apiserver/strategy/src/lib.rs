@@ -10,6 +10,7 @@ pub use template::process::process as process_template;
 mod admissionregistration;
 mod apiregistration;
 mod apps;
+mod batch;
 mod build;
 mod check;
 mod conditions;
@@ -79,6 +80,8 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("apps", "ReplicaSet", &apps::replica_set::STRATEGY),
     ("apps", "StatefulSet", &apps::stateful_set::STRATEGY),
     ("apps.openshift.io", "DeploymentConfig", &deployment_config::STRATEGY),
+    ("batch", "CronJob", &batch::cron_job::STRATEGY),
+    ("batch", "Job", &batch::job::STRATEGY),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),
     ("coordination.k8s.io", "Lease", &node::LEASE),

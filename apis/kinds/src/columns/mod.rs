@@ -4,6 +4,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod apps;
+pub(crate) mod batch;
 pub(crate) mod class;
 pub(crate) mod core;
 pub(crate) mod driver;

@@ -14,6 +14,7 @@ groups! {
     core
     apiregistration
     apps
+    batch
     events
     networking
     rbac

@@ -42,3 +42,54 @@ fn workloads_print_as_upstream_does() {
     );
     check("controllerrevisions", json!({"revision": 7}), &["w", "<none>", "7", "5m"]);
 }
+
+#[test]
+fn jobs_print_as_upstream_does() {
+    let job = |spec: Value, status: Value| {
+        let cells = row(
+            "jobs",
+            &json!({"metadata": {"name": "j", "deletionTimestamp": status["deleted"]},
+            "spec": spec, "status": status}),
+        );
+        (cells[1].clone(), cells[2].clone(), cells[3].clone())
+    };
+    let check = |spec: Value, status: Value, want: (&str, &str, &str)| {
+        let (state, done, duration) = job(spec, status);
+        assert_eq!((state.as_str(), done.as_str(), duration.as_str()), want);
+    };
+    let holds = |kind: &str| json!([{"type": kind, "status": "True"}]);
+    check(json!({"completions": 3}), json!({}), ("Running", "0/3", ""));
+    check(
+        json!({"parallelism": 2}),
+        json!({"succeeded": 1, "startTime": "2026-01-01T00:55:00Z"}),
+        ("Running", "1/1 of 2", "5m"),
+    );
+    check(
+        json!({"parallelism": 1}),
+        json!({"succeeded": 1, "conditions": holds("Complete"), "deleted": "2026-01-01T00:59:00Z",
+            "startTime": "2026-01-01T00:55:00Z", "completionTime": "2026-01-01T00:55:30Z"}),
+        ("Complete", "1/1", "30s"),
+    );
+    for (conditions, deleted, state) in [
+        (holds("Failed"), json!(null), "Failed"),
+        (holds("Suspended"), json!("2026-01-01T00:59:00Z"), "Terminating"),
+        (holds("Suspended"), json!(null), "Suspended"),
+        (holds("FailureTarget"), json!(null), "FailureTarget"),
+        (holds("SuccessCriteriaMet"), json!(null), "SuccessCriteriaMet"),
+        (json!([{"type": "Failed", "status": "False"}]), json!(null), "Running"),
+    ] {
+        assert_eq!(job(json!({}), json!({"conditions": conditions, "deleted": deleted})).0, state);
+    }
+    let template =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    assert_eq!(
+        row(
+            "cj",
+            &json!({"metadata": {"name": "c", "creationTimestamp": "2026-01-01T00:55:00Z"},
+            "spec": {"schedule": "* * * * *", "timeZone": "Etc/UTC", "suspend": true, "jobTemplate": template},
+            "status": {"active": [{}], "lastScheduleTime": "2026-01-01T00:59:00Z"}})
+        ),
+        ["c", "* * * * *", "Etc/UTC", "True", "1", "60s", "5m", "c", "i", "<none>"],
+    );
+    assert_eq!(row("cj", &json!({}))[2..6], ["<none>", "<unset>", "0", "<none>"]);
+}

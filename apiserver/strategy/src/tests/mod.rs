@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 mod admission;
 mod apps;
+mod batch;
 mod data;
 mod limits;
 mod manifests;

@@ -31,6 +31,8 @@ fn samples() -> Vec<Value> {
             }],
         },
     });
+    let mut ended = template.clone();
+    ended["spec"]["restartPolicy"] = "Never".into();
     let object = |api_version: &str, kind: &str, fields: Value| {
         let mut object = json!({ "apiVersion": api_version, "kind": kind, "metadata": {
             "name": "x", "labels": { "a": "b" }, "annotations": { "a": "b" }, "finalizers": ["a.b/c"],
@@ -127,6 +129,22 @@ fn samples() -> Vec<Value> {
             "ordinals": { "start": 1 }, "updateStrategy": { "rollingUpdate": { "partition": 1 } },
             "volumeClaimTemplates": [{ "metadata": { "name": "d" }, "spec": { "accessModes": ["ReadWriteOnce"],
                 "resources": { "requests": { "storage": "1Gi" } } } }] } }),
+        ),
+        object(
+            "batch/v1",
+            "CronJob",
+            json!({ "spec": { "schedule": "0 0 * * *", "timeZone": "UTC", "jobTemplate": { "spec": { "template": ended } } } }),
+        ),
+        object(
+            "batch/v1",
+            "Job",
+            json!({ "spec": { "completionMode": "Indexed", "completions": 3, "backoffLimitPerIndex": 1, "managedBy": "a.io/b",
+            "podFailurePolicy": { "rules": [
+                { "action": "FailIndex", "onExitCodes": { "operator": "In", "values": [1], "containerName": "c" } },
+                { "action": "Ignore", "onPodConditions": [{ "type": "A" }] } ] },
+            "successPolicy": { "rules": [{ "succeededIndexes": "0-1", "succeededCount": 1 }] }, "template": ended },
+            "status": { "completedIndexes": "1", "failedIndexes": "2", "uncountedTerminatedPods": { "succeeded": ["a"] },
+                "conditions": [{ "type": "Complete", "status": "True" }] } }),
         ),
         object(
             "route.openshift.io/v1",
