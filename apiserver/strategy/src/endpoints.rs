@@ -2,6 +2,7 @@
 //!
 //! Knows: addresses and ports. Refuses to know: which pods stand behind them.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use leme_meta::{FieldError, Path};
@@ -9,8 +10,22 @@ use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::Value;
 
 use crate::check::{self, Errors};
+use crate::ip;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+
+/// Most endpoints and ports of a slice; most addresses and hints of an endpoint.
+const MAX_ENDPOINTS: usize = 1000;
+const MAX_PORTS: usize = 20_000;
+const MAX_ADDRESSES: usize = 100;
+const MAX_HINTS: usize = 8;
+
+/// What is wrong with a name.
+type Rule = fn(&str) -> Vec<String>;
+
+/// What tells who should send to an endpoint, and the rule for each name there.
+const HINTS: [(&str, Rule); 2] =
+    [("forZones", names::label_value), ("forNodes", names::dns1123_subdomain)];
 
 pub(crate) static ENDPOINTS: Strategy = Strategy {
     default: |endpoints| {
@@ -39,8 +54,12 @@ pub(crate) static SLICE: Strategy = Strategy {
             json::default(port, "protocol", "TCP");
         }
     },
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
+    prepare_create: |new, _| drop_topology(new),
+    prepare_update: |new, old, _| {
+        if new.get("endpoints") != old.get("endpoints") {
+            drop_topology(new);
+        }
+    },
     validate: validate_slice,
     deny: |new, old, ctx| deny(new, old, ctx, slice_ips),
     validate_update: |new, old| meta::immutable(new, old, &["addressType"]).into_iter().collect(),
@@ -50,6 +69,13 @@ pub(crate) static SLICE: Strategy = Strategy {
     }),
     ..Strategy::PLAIN
 };
+
+/// Takes out a field that only an earlier version of the kind could write.
+fn drop_topology(slice: &mut Value) {
+    for endpoint in json::list_mut(slice, &["endpoints"]).iter_mut().filter(|one| one.is_object()) {
+        json::remove(endpoint, "deprecatedTopology");
+    }
+}
 
 fn validate_endpoints(endpoints: &Value) -> Errors {
     let mut errors = Vec::new();
@@ -138,33 +164,18 @@ fn validate_slice(slice: &Value) -> Errors {
     let type_ = json::text(slice, &["addressType"]);
     check::required_one_of(slice, "addressType", &root, &["FQDN", "IPv4", "IPv6"], &mut errors);
     let list = json::list(slice, &["endpoints"]);
-    if list.len() > 1000 {
-        let mut error = FieldError::forbidden(&root.child("endpoints"), "");
-        error.kind = leme_meta::field::FieldErrorKind::TooMany;
-        error.body = format!("Too many: {}: must have at most 1000 items", list.len());
-        errors.push(error);
+    if list.len() > MAX_ENDPOINTS {
+        errors.push(FieldError::too_many(&root.child("endpoints"), list.len(), MAX_ENDPOINTS));
     }
-    for (index, endpoint) in list.iter().enumerate() {
-        let path = root.child("endpoints").index(index);
-        let addresses = json::list(endpoint, &["addresses"]);
-        if addresses.is_empty() {
-            errors.push(FieldError::required(
-                &path.child("addresses"),
-                "must contain at least 1 address",
-            ));
-        }
-        for (index, address) in addresses.iter().enumerate() {
-            slice_address(
-                type_,
-                address.as_str().unwrap_or(""),
-                &path.child("addresses").index(index),
-                &mut errors,
-            );
-        }
-        check::optional_name(endpoint, "nodeName", &path, names::dns1123_subdomain, &mut errors);
-        check::optional_name(endpoint, "hostname", &path, names::dns1123_label, &mut errors);
+    for (index, endpoint) in list.iter().enumerate().take(MAX_ENDPOINTS) {
+        self::endpoint(endpoint, type_, &root.child("endpoints").index(index), &mut errors);
     }
-    let mut seen = std::collections::HashSet::new();
+    let ports = json::list(slice, &["ports"]);
+    if ports.len() > MAX_PORTS {
+        errors.push(FieldError::too_many(&root.child("ports"), ports.len(), MAX_PORTS));
+        return errors;
+    }
+    let mut seen = HashSet::new();
     for (index, port) in json::list(slice, &["ports"]).iter().enumerate() {
         let path = root.child("ports").index(index);
         let name = json::text(port, &["name"]);
@@ -174,18 +185,89 @@ fn validate_slice(slice: &Value) -> Errors {
         }
         check::port_number(port, "port", &path, &mut errors);
         check::required_one_of(port, "protocol", &path, &PROTOCOLS, &mut errors);
+        if let Some(protocol) = json::at(port, &["appProtocol"]).and_then(Value::as_str) {
+            let at = path.child("appProtocol");
+            check::named(&at, protocol, &names::qualified_name(protocol), &mut errors);
+        }
     }
     errors
 }
 
-fn slice_address(type_: &str, text: &str, path: &Path, errors: &mut Errors) {
-    match (type_, text.parse::<IpAddr>()) {
-        ("FQDN", _) => check::named(path, text, &names::dns1123_subdomain(text), errors),
-        ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => {
-            check::endpoint_ip(text, path, errors)
+fn endpoint(endpoint: &Value, type_: &str, path: &Path, errors: &mut Errors) {
+    let addresses = json::list(endpoint, &["addresses"]);
+    let at = path.child("addresses");
+    if addresses.is_empty() {
+        errors.push(FieldError::required(&at, "must contain at least 1 address"));
+    } else if addresses.len() > MAX_ADDRESSES {
+        errors.push(FieldError::too_many(&at, addresses.len(), MAX_ADDRESSES));
+    }
+    for (index, address) in addresses.iter().enumerate() {
+        slice_address(type_, address.as_str().unwrap_or(""), &at.index(index), errors);
+    }
+    let set = |field| json::at(endpoint, &[field]).and_then(Value::as_str);
+    if let Some(node) = set("nodeName") {
+        check::named(&path.child("nodeName"), node, &names::dns1123_subdomain(node), errors);
+    }
+    if let Some(host) = set("hostname") {
+        check::named(&path.child("hostname"), host, &names::dns1123_label(host), errors);
+    }
+    for (field, rule) in HINTS {
+        let list = json::list(endpoint, &["hints", field]);
+        let at = path.child("hints").child(field);
+        if list.len() > MAX_HINTS {
+            errors.push(FieldError::too_many(&at, list.len(), MAX_HINTS));
+            break;
         }
-        ("IPv4", _) => errors.push(FieldError::invalid(path, text, "must be a valid IPv4 address")),
-        ("IPv6", _) => errors.push(FieldError::invalid(path, text, "must be a valid IPv6 address")),
-        _ => {}
+        let mut seen = HashSet::new();
+        for (index, hint) in list.iter().enumerate() {
+            let (name, at) = (json::text(hint, &["name"]), at.index(index).child("name"));
+            if !seen.insert(name) {
+                errors.push(FieldError::duplicate(&at, name));
+            }
+            check::named(&at, name, &rule(name), errors);
+        }
+    }
+}
+
+fn slice_address(type_: &str, text: &str, path: &Path, errors: &mut Errors) {
+    if type_ == "FQDN" {
+        domain(text, path, errors);
+        return;
+    }
+    let four = match type_ {
+        "IPv4" => true,
+        "IPv6" => false,
+        _ => return,
+    };
+    match (ip::sloppy(text), ip::wrong_ip(text)) {
+        (Some(address), None) => {
+            if address.is_ipv4() != four {
+                let why = format!("must be an {type_} address");
+                errors.push(FieldError::invalid(path, text, &why));
+            }
+            check::endpoint_ip(text, path, errors);
+        }
+        (_, why) => errors.extend(why.map(|why| FieldError::invalid(path, text, why))),
+    }
+}
+
+/// A domain name of at least two labels, with or without a dot at its end.
+fn domain(text: &str, path: &Path, errors: &mut Errors) {
+    if text.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let mut refuse = |part: &str, why: &str| errors.push(FieldError::invalid(path, part, why));
+    let wrong = names::dns1123_subdomain(name);
+    if !wrong.is_empty() {
+        refuse(name, &wrong.join(","));
+    } else if !name.contains('.') {
+        refuse(name, "should be a domain with at least two segments separated by dots");
+    } else {
+        let mut labels = name.split('.').map(|label| (label, names::dns1123_label(label)));
+        if let Some((label, wrong)) = labels.find(|(_, wrong)| !wrong.is_empty()) {
+            refuse(label, &wrong.join(","));
+        }
     }
 }

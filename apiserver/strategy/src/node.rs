@@ -37,9 +37,15 @@ pub(crate) static NODE: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
+/// Ways of election that need no domain in their name.
+const ELECTIONS: [&str; 1] = ["OldestEmulationVersion"];
+
+/// Fields of coordinated elections, which are off unless asked for.
+const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
+
 pub(crate) static LEASE: Strategy = Strategy {
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
+    prepare_create: |new, _| drop_coordinated(new, &Value::Null),
+    prepare_update: |new, old, _| drop_coordinated(new, old),
     validate: validate_lease,
     is_heartbeat: true,
     create_on_update: true,
@@ -111,6 +117,12 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     errors
 }
 
+fn drop_coordinated(new: &mut Value, old: &Value) {
+    for field in COORDINATED.iter().filter(|field| json::at(old, &["spec", field]).is_none()) {
+        json::remove(json::child(new, "spec"), field);
+    }
+}
+
 fn validate_lease(lease: &Value) -> Errors {
     let path = Path::new("spec");
     let spec = lease.get("spec").unwrap_or(&Value::Null);
@@ -130,6 +142,20 @@ fn validate_lease(lease: &Value) -> Errors {
     }
     if json::at(spec, &["holderIdentity"]).is_some_and(|holder| holder == "") {
         errors.push(FieldError::invalid(&path.child("holderIdentity"), "", "must not be empty"));
+    }
+    let strategy = json::at(spec, &["strategy"]).and_then(Value::as_str);
+    if let Some(strategy) = strategy {
+        // Upstream names the field twice.
+        let at = path.child("strategy").child("strategy");
+        if strategy.contains('/') {
+            check::named(&at, strategy, &names::qualified_name(strategy), &mut errors);
+        } else if !ELECTIONS.contains(&strategy) {
+            errors.push(FieldError::not_supported(&at, strategy, &ELECTIONS));
+        }
+    }
+    if !json::text(spec, &["preferredHolder"]).is_empty() && strategy.is_none_or(str::is_empty) {
+        let why = "may only be specified if `strategy` is defined";
+        errors.push(FieldError::forbidden(&path.child("preferredHolder"), why));
     }
     errors
 }

@@ -170,7 +170,24 @@ fn a_lease_is_written_by_version_alone() {
             "spec.holderIdentity: Invalid value: \"\": must not be empty",
         ],
     );
-    let old = created(lease(json!({ "holderIdentity": "a" })));
+    // Coordinated elections are off: what asks for one is not kept, unless it is there already.
+    let mut old = created(lease(json!({ "holderIdentity": "a", "preferredHolder": "b" })));
+    assert_eq!(old["spec"].get("preferredHolder"), None);
+    old["spec"]["preferredHolder"] = "b".into();
+    old["spec"]["strategy"] = "OldestEmulationVersion".into();
+    updated(&old, |new| new["spec"]["strategy"] = "example.com/Youngest".into());
+    check(
+        update(Target::Main, &old, |new| new["spec"]["strategy"] = "Youngest".into()),
+        &[
+            "spec.strategy.strategy: Unsupported value: \"Youngest\": supported values: \"OldestEmulationVersion\"",
+        ],
+    );
+    check(
+        update(Target::Main, &old, |new| {
+            new["spec"].as_object_mut().expect("map").remove("strategy");
+        }),
+        &["spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined"],
+    );
     let blind = leme_registry::update(
         &context(row(&old), "x"),
         Target::Main,
@@ -229,7 +246,6 @@ fn endpoints_never_lead_to_this_host_this_link_or_everybody() {
         ("::", "may not be unspecified (::)"),
         ("127.8.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
         ("::1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        ("::ffff:127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
         ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
         ("fe80::1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
         ("224.0.0.9", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
@@ -244,6 +260,13 @@ fn endpoints_never_lead_to_this_host_this_link_or_everybody() {
             check(create(body), &[format!("{field}: Invalid value: {ip:?}: {why}").as_str()]);
         }
     }
+    let [old, new] = endpoints("::ffff:127.0.0.1");
+    let why = "may not be in the loopback range (127.0.0.0/8, ::1/128)";
+    let field = "subsets[0].addresses[0].ip: Invalid value: \"::ffff:127.0.0.1\"";
+    check(create(old), &[&format!("{field}: {why}")]);
+    let why = "must not be an IPv4-mapped IPv6 address";
+    let field = "endpoints[0].addresses[0]: Invalid value: \"::ffff:127.0.0.1\"";
+    check(create(new), &[&format!("{field}: {why}")]);
     for ip in ["10.0.0.7", "192.0.2.1", "2001:db8::7"] {
         endpoints(ip).into_iter().for_each(|body| drop(created(body)));
     }
@@ -321,5 +344,82 @@ fn volumes_warn_of_what_is_gone() {
         [
             "spec.resources.requests[storage]: fractional byte value \"1500m\" is invalid, must be an integer",
         ]
+    );
+}
+
+#[test]
+fn slices_are_checked() {
+    let endpoint = |type_: &str, endpoint: Value| {
+        let slice = json!({ "addressType": type_, "endpoints": [endpoint] });
+        create(object("discovery.k8s.io/v1", "EndpointSlice", slice))
+    };
+    let names = |count: usize| -> Vec<Value> {
+        (0..count).map(|index| json!({ "name": format!("n{index}") })).collect()
+    };
+    let with = |fields: Value| {
+        let mut endpoint = json!({ "addresses": ["10.0.0.1"] });
+        endpoint.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        endpoint
+    };
+    let many: Vec<String> = (0..101).map(|index| format!("10.0.1.{index}")).collect();
+    let all = json!({ "hints": { "forZones": names(8), "forNodes": names(8) }, "nodeName": "n", "hostname": "h" });
+    assert!(endpoint("IPv4", with(all)).is_ok());
+    let topology = with(json!({ "deprecatedTopology": { "a": "b" } }));
+    let new = endpoint("IPv4", topology).expect("accepted");
+    assert_eq!(new["endpoints"][0].get("deprecatedTopology"), None);
+    assert!(endpoint("FQDN", json!({ "addresses": ["a.example."] })).is_ok());
+    for (type_, one, error) in [
+        (
+            "IPv4",
+            json!({ "addresses": ["2001:db8::1"] }),
+            "addresses[0]: Invalid value: \"2001:db8::1\": must be an IPv4 address",
+        ),
+        (
+            "IPv6",
+            json!({ "addresses": ["10.0.0.1"] }),
+            "addresses[0]: Invalid value: \"10.0.0.1\": must be an IPv6 address",
+        ),
+        (
+            "IPv4",
+            json!({ "addresses": ["010.0.0.1"] }),
+            "addresses[0]: Invalid value: \"010.0.0.1\": must not have leading 0s",
+        ),
+        (
+            "IPv4",
+            json!({ "addresses": many }),
+            "addresses: Too many: 101: must have at most 100 items",
+        ),
+        ("FQDN", json!({ "addresses": [""] }), "addresses[0]: Required value"),
+        (
+            "FQDN",
+            json!({ "addresses": ["host"] }),
+            "addresses[0]: Invalid value: \"host\": should be a domain with at least two segments separated by dots",
+        ),
+        (
+            "IPv4",
+            with(json!({ "hints": { "forZones": names(9), "forNodes": names(9) } })),
+            "hints.forZones: Too many: 9: must have at most 8 items",
+        ),
+        (
+            "IPv4",
+            with(json!({ "hints": { "forNodes": names(9) } })),
+            "hints.forNodes: Too many: 9: must have at most 8 items",
+        ),
+        (
+            "IPv4",
+            with(json!({ "hints": { "forNodes": [{ "name": "n" }, { "name": "n" }] } })),
+            "hints.forNodes[1].name: Duplicate value: \"n\"",
+        ),
+    ] {
+        check(endpoint(type_, one), &[&format!("endpoints[0].{error}")]);
+    }
+    let slice = json!({ "addressType": "IPv4", "endpoints": [], "ports": [{ "appProtocol": "kubernetes.io/h2c" }] });
+    created(object("discovery.k8s.io/v1", "EndpointSlice", slice));
+    let slice =
+        json!({ "addressType": "IPv4", "endpoints": [], "ports": [{ "appProtocol": "/" }] });
+    let status =
+        create(object("discovery.k8s.io/v1", "EndpointSlice", slice)).expect_err("refused");
+    assert!(
+        causes(&status)[0].starts_with("ports[0].appProtocol: Invalid value: \"/\": prefix part")
     );
 }
