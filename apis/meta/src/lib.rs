@@ -9,6 +9,7 @@ pub mod cron;
 pub mod decode;
 pub mod field;
 pub mod gvk;
+pub mod managed;
 pub mod names;
 pub mod object;
 pub mod patch;

@@ -1,0 +1,741 @@
+//! Histories: what several managers apply and update one after another, and who owns what in the end.
+
+use serde_json::json;
+
+use super::*;
+use crate::status::Status;
+
+/// What one manager does.
+enum Step {
+    /// Applies a configuration.
+    Apply(&'static str, &'static str),
+    /// Applies one that is refused with these conflicts: manager and path.
+    Refused(&'static str, &'static str, &'static [(&'static str, &'static str)]),
+    /// Applies one by force.
+    Force(&'static str, &'static str),
+    /// Replaces the object.
+    Update(&'static str, &'static str),
+}
+
+use Step::{Apply, Force, Refused, Update};
+
+type Owned = (&'static str, &'static [&'static str]);
+
+/// A history: its name, its steps, the object in the end, the fields of each manager.
+type History = (&'static str, &'static [Step], &'static str, &'static [Owned]);
+
+fn named(object: &str) -> Value {
+    let mut object = j(object);
+    let map = crate::object::map_mut(&mut object);
+    map.insert("apiVersion".to_owned(), "v1".into());
+    map.insert("kind".to_owned(), "Root".into());
+    object
+}
+
+fn conflicts(status: &Status) -> Vec<(String, String)> {
+    assert_eq!((status.code, status.reason), (409, "Conflict"), "{}", status.message);
+    let causes = &status.details.as_ref().unwrap().causes;
+    let pair = |cause: &crate::status::Cause| {
+        assert_eq!(cause.reason, "FieldManagerConflict");
+        (cause.message.clone(), cause.field.replace('"', "'"))
+    };
+    causes.iter().map(pair).collect()
+}
+
+fn run(history: &History) {
+    let (name, steps, object, owned) = history;
+    let schemas = table();
+    let mut live: Option<Value> = None;
+    for step in *steps {
+        let (manager, config, force) = match step {
+            Apply(manager, config) | Refused(manager, config, _) => (manager, config, false),
+            Force(manager, config) => (manager, config, true),
+            Update(manager, new) => {
+                let mut new = named(new);
+                update(&request(&schemas, manager), live.as_ref(), &mut new);
+                live = Some(new);
+                continue;
+            }
+        };
+        let config = named(config);
+        match (apply(&request(&schemas, manager), live.as_ref(), &config, force), step) {
+            (Ok(new), Apply(..) | Force(..)) => live = Some(new),
+            (Err(status), Refused(_, _, wanted)) => {
+                let found: Vec<(String, String)> = conflicts(&status);
+                let wanted: Vec<(String, String)> = wanted
+                    .iter()
+                    .map(|(manager, path)| {
+                        let by = if manager.contains("update") || manager.contains("controller") {
+                            " using v1"
+                        } else {
+                            ""
+                        };
+                        (format!("conflict with {manager:?}{by}"), (*path).to_owned())
+                    })
+                    .collect();
+                assert_eq!(found, wanted, "{name}");
+            }
+            (Ok(_), _) => panic!("{name}: no conflict"),
+            (Err(status), _) => panic!("{name}: {status}"),
+        }
+    }
+    let mut live = live.unwrap();
+    let list = take_list(&mut live).unwrap_or_default();
+    if *object != "any" {
+        let mut wanted = named(object);
+        for document in [&mut live, &mut wanted] {
+            let map = crate::object::map_mut(document);
+            map.remove("metadata");
+        }
+        assert_eq!(live, wanted, "{name}");
+    }
+    let mut found: Vec<(String, Vec<String>)> = Entries::stored(list)
+        .unwrap()
+        .0
+        .iter()
+        .map(|entry| (entry.manager.name.clone(), paths(&entry.set().unwrap())))
+        .collect();
+    let mut wanted: Vec<(String, Vec<String>)> =
+        owned.iter().map(|(manager, paths)| ((*manager).to_owned(), sorted(paths))).collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted, "{name}");
+}
+
+const LEAVES: &[History] = &[
+    (
+        "apply twice",
+        &[
+            Apply("default", "{'numeric':1,'string':'string'}"),
+            Apply("default", "{'numeric':2,'string':'string','bool':false}"),
+        ],
+        "{'numeric':2,'string':'string','bool':false}",
+        &[("default", &[".numeric", ".string", ".bool"])],
+    ),
+    (
+        "apply, update, apply without a conflict",
+        &[
+            Apply("default", "{'numeric':1,'string':'string'}"),
+            Update("controller", "{'numeric':1,'string':'string','bool':true}"),
+            Apply("default", "{'numeric':2,'string':'string'}"),
+        ],
+        "{'numeric':2,'string':'string','bool':true}",
+        &[("default", &[".numeric", ".string"]), ("controller", &[".bool"])],
+    ),
+    (
+        "apply, update, apply with a conflict",
+        &[
+            Apply("default", "{'numeric':1,'string':'string'}"),
+            Update("controller", "{'numeric':1,'string':'controller string','bool':true}"),
+            Refused(
+                "default",
+                "{'numeric':2,'string':'user string'}",
+                &[("controller", ".string")],
+            ),
+            Force("default", "{'numeric':2,'string':'user string'}"),
+        ],
+        "{'numeric':2,'string':'user string','bool':true}",
+        &[("default", &[".numeric", ".string"]), ("controller", &[".bool"])],
+    ),
+    (
+        "what is not listed any more goes",
+        &[
+            Apply("default", "{'numeric':1,'string':'string','bool':false}"),
+            Apply("default", "{'string':'new string'}"),
+        ],
+        "{'string':'new string'}",
+        &[("default", &[".string"])],
+    ),
+    (
+        "what another took over stays",
+        &[
+            Apply("default", "{'numeric':2}"),
+            Update("controller", "{'numeric':1}"),
+            Apply("default", "{}"),
+        ],
+        "{'numeric':1}",
+        &[("controller", &[".numeric"])],
+    ),
+    (
+        "an update takes all",
+        &[Apply("default", "{'string':'string'}"), Update("controller", "{'string':'new string'}")],
+        "{'string':'new string'}",
+        &[("controller", &[".string"])],
+    ),
+    (
+        "an empty configuration leaves nothing",
+        &[Apply("default", "{'string':'string'}"), Apply("default", "{}")],
+        "{}",
+        &[],
+    ),
+    (
+        "removed by an update",
+        &[
+            Apply("default", "{'numeric':1,'string':'string'}"),
+            Update("controller", "{'numeric':1}"),
+        ],
+        "{'numeric':1}",
+        &[("default", &[".numeric"])],
+    ),
+];
+
+const SETS: &[History] = &[
+    (
+        "no overlap",
+        &[
+            Apply("default", "{'setStr':['a','c']}"),
+            Update("controller", "{'setStr':['a','b','c','d']}"),
+            Apply("default", "{'setStr':['a','aprime','c','cprime']}"),
+        ],
+        "{'setStr':['a','b','aprime','c','d','cprime']}",
+        &[
+            (
+                "default",
+                &[".setStr[='a']", ".setStr[='aprime']", ".setStr[='c']", ".setStr[='cprime']"],
+            ),
+            ("controller", &[".setStr[='b']", ".setStr[='d']"]),
+        ],
+    ),
+    (
+        "overlap is shared",
+        &[
+            Apply("default", "{'setStr':['a','c']}"),
+            Update("controller", "{'setStr':['a','b','c','d']}"),
+            Apply("default", "{'setStr':['a','b','c']}"),
+        ],
+        "{'setStr':['a','b','c','d']}",
+        &[
+            ("default", &[".setStr[='a']", ".setStr[='b']", ".setStr[='c']"]),
+            ("controller", &[".setStr[='b']", ".setStr[='d']"]),
+        ],
+    ),
+    (
+        "order is the configuration's",
+        &[
+            Apply("default", "{'setStr':['a','b','c','d']}"),
+            Update("controller", "{'setStr':['a','d','c','b']}"),
+            Apply("default", "{'setStr':['a','b','c','d']}"),
+        ],
+        "{'setStr':['a','b','c','d']}",
+        &[("default", &[".setStr[='a']", ".setStr[='b']", ".setStr[='c']", ".setStr[='d']"])],
+    ),
+    (
+        "what is not listed any more goes",
+        &[
+            Apply("default", "{'setStr':['a','b','c','d']}"),
+            Apply("default", "{'setStr':['a','c','e']}"),
+        ],
+        "{'setStr':['a','c','e']}",
+        &[("default", &[".setStr[='a']", ".setStr[='c']", ".setStr[='e']"])],
+    ),
+    (
+        "one that occurs twice is one",
+        &[Update("updater", "{'set':[1,1,3,4]}")],
+        "any",
+        &[("updater", &[".set", ".set[=1]", ".set[=3]", ".set[=4]"])],
+    ),
+    (
+        "a second one",
+        &[Update("updater-one", "{'set':[1,3,4]}"), Update("updater-two", "{'set':[1,1,3,4]}")],
+        "any",
+        &[("updater-one", &[".set", ".set[=3]", ".set[=4]"]), ("updater-two", &[".set[=1]"])],
+    ),
+    (
+        "a second one less",
+        &[Update("updater-one", "{'set':[1,1,3,4]}"), Update("updater-two", "{'set':[1,3,4]}")],
+        "any",
+        &[("updater-one", &[".set", ".set[=3]", ".set[=4]"]), ("updater-two", &[".set[=1]"])],
+    ),
+    (
+        "one that occurs twice is a conflict",
+        &[
+            Update("updater", "{'set':[1,1,3,4]}"),
+            Refused("applier", "{'set':[1]}", &[("updater", ".set[=1]")]),
+            Force("applier", "{'set':[1]}"),
+        ],
+        "{'set':[1,3,4]}",
+        &[("updater", &[".set", ".set[=3]", ".set[=4]"]), ("applier", &[".set[=1]"])],
+    ),
+    (
+        "one that occurs twice is left alone",
+        &[Update("updater", "{'set':[1,1,3,4]}"), Apply("applier", "{'set':[5]}")],
+        "{'set':[1,1,3,4,5]}",
+        &[("updater", &[".set", ".set[=1]", ".set[=3]", ".set[=4]"]), ("applier", &[".set[=5]"])],
+    ),
+];
+
+const NAMED_B: &[&str] =
+    &[".named", ".named[name='b']", ".named[name='b'].name", ".named[name='b'].value1"];
+
+const KEYED: &[History] = &[
+    (
+        "elements that occur twice",
+        &[Update(
+            "updater",
+            "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':3}]}",
+        )],
+        "any",
+        &[(
+            "updater",
+            &[
+                ".named",
+                ".named[name='a']",
+                ".named[name='b']",
+                ".named[name='b'].name",
+                ".named[name='b'].value1",
+            ],
+        )],
+    ),
+    (
+        "a change of elements that occur twice",
+        &[
+            Update(
+                "updater-one",
+                "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':3}]}",
+            ),
+            Update(
+                "updater-two",
+                "{'named':[{'name':'a','value1':1},{'name':'a','value1':3},{'name':'b','value1':3}]}",
+            ),
+        ],
+        "any",
+        &[("updater-one", NAMED_B), ("updater-two", &[".named[name='a']"])],
+    ),
+    (
+        "an element that comes to occur twice",
+        &[
+            Update("updater-one", "{'named':[{'name':'a','value1':1},{'name':'b','value1':3}]}"),
+            Update(
+                "updater-two",
+                "{'named':[{'name':'a','value1':1},{'name':'a','value2':3},{'name':'b','value1':3}]}",
+            ),
+        ],
+        "any",
+        &[("updater-one", NAMED_B), ("updater-two", &[".named[name='a']"])],
+    ),
+    (
+        "taking elements that occur twice",
+        &[
+            Update(
+                "updater",
+                "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':3}]}",
+            ),
+            Refused(
+                "applier",
+                "{'named':[{'name':'a','value1':3}]}",
+                &[("updater", ".named[name='a']")],
+            ),
+            Force("applier", "{'named':[{'name':'a','value1':3}]}"),
+        ],
+        "{'named':[{'name':'a','value1':3},{'name':'b','value1':3}]}",
+        &[
+            ("updater", NAMED_B),
+            ("applier", &[".named[name='a']", ".named[name='a'].name", ".named[name='a'].value1"]),
+        ],
+    ),
+    (
+        "beside elements that occur twice",
+        &[
+            Update(
+                "updater",
+                "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':3}]}",
+            ),
+            Force("applier", "{'named':[{'name':'b','value1':4}]}"),
+        ],
+        "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':4}]}",
+        &[
+            (
+                "updater",
+                &[".named", ".named[name='a']", ".named[name='b']", ".named[name='b'].name"],
+            ),
+            ("applier", &[".named[name='b']", ".named[name='b'].name", ".named[name='b'].value1"]),
+        ],
+    ),
+    (
+        "an applied element that another made occur twice",
+        &[
+            Apply("applier", "{'named':[{'name':'a','value1':1},{'name':'b','value1':3}]}"),
+            Update(
+                "updater",
+                "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':3}]}",
+            ),
+            Apply("applier", "{'named':[{'name':'b','value1':3}]}"),
+        ],
+        "{'named':[{'name':'a','value1':1},{'name':'a','value1':2},{'name':'b','value1':3}]}",
+        &[
+            ("applier", &[".named[name='b']", ".named[name='b'].name", ".named[name='b'].value1"]),
+            ("updater", &[".named[name='a']"]),
+        ],
+    ),
+    (
+        "one of several appliers takes its own away",
+        &[
+            Apply("apply-one", "{'named':[{'name':'a'},{'name':'b'},{'name':'c'}]}"),
+            Apply("apply-two", "{'named':[{'name':'c'},{'name':'d'}]}"),
+            Apply("apply-one", "{'named':[{'name':'a'}]}"),
+        ],
+        "{'named':[{'name':'a'},{'name':'c'},{'name':'d'}]}",
+        &[
+            ("apply-one", &[".named[name='a']", ".named[name='a'].name"]),
+            (
+                "apply-two",
+                &[
+                    ".named[name='c']",
+                    ".named[name='c'].name",
+                    ".named[name='d']",
+                    ".named[name='d'].name",
+                ],
+            ),
+        ],
+    ),
+    (
+        "the same value is no conflict",
+        &[
+            Apply("apply-one", "{'named':[{'name':'a','value':0}]}"),
+            Apply("apply-two", "{'named':[{'name':'a','value':0}]}"),
+            Refused(
+                "apply-three",
+                "{'named':[{'name':'a','value':1}]}",
+                &[("apply-one", ".named[name='a'].value"), ("apply-two", ".named[name='a'].value")],
+            ),
+        ],
+        "{'named':[{'name':'a','value':0}]}",
+        &[
+            ("apply-one", &[".named[name='a']", ".named[name='a'].name", ".named[name='a'].value"]),
+            ("apply-two", &[".named[name='a']", ".named[name='a'].name", ".named[name='a'].value"]),
+        ],
+    ),
+    (
+        "a key that has a default",
+        &[
+            Apply("apply-one", "{'containerPorts':[{'port':80,'protocol':'TCP','name':'foo'}]}"),
+            Refused(
+                "apply-two",
+                "{'containerPorts':[{'port':80,'name':'bar'}]}",
+                &[("apply-one", ".containerPorts[port=80,protocol='TCP'].name")],
+            ),
+        ],
+        "{'containerPorts':[{'port':80,'protocol':'TCP','name':'foo'}]}",
+        &[(
+            "apply-one",
+            &[
+                ".containerPorts[port=80,protocol='TCP']",
+                ".containerPorts[port=80,protocol='TCP'].port",
+                ".containerPorts[port=80,protocol='TCP'].protocol",
+                ".containerPorts[port=80,protocol='TCP'].name",
+            ],
+        )],
+    ),
+    (
+        "a key that is not given",
+        &[Apply("default", "{'containerPorts':[{'protocol':'TCP','name':'A'}]}")],
+        "{'containerPorts':[{'protocol':'TCP','name':'A'}]}",
+        &[(
+            "default",
+            &[
+                ".containerPorts[protocol='TCP']",
+                ".containerPorts[protocol='TCP'].name",
+                ".containerPorts[protocol='TCP'].protocol",
+            ],
+        )],
+    ),
+    (
+        "a whole number that is another's default",
+        &[
+            Apply("default", "{'book':[{'sentences':[{'text':'blah'}]}]}"),
+            Apply("default", "{'book':[{'sentences':[{'text':'blah','page':2}]}]}"),
+        ],
+        "{'book':[{'sentences':[{'text':'blah','page':2}]}]}",
+        &[(
+            "default",
+            &[
+                ".book[chapter=1,section='A']",
+                ".book[chapter=1,section='A'].sentences[line=3,page=2]",
+                ".book[chapter=1,section='A'].sentences[line=3,page=2].text",
+                ".book[chapter=1,section='A'].sentences[line=3,page=2].page",
+            ],
+        )],
+    ),
+];
+
+const LIST_A: &[&str] = &[".listOfLists[name='a']", ".listOfLists[name='a'].name"];
+
+const NESTED: &[History] = &[
+    (
+        "another key and another value",
+        &[
+            Apply("default", "{'listOfLists':[{'name':'a','value':['b','c']}]}"),
+            Apply("default", "{'listOfLists':[{'name':'b','value':['a','c']}]}"),
+        ],
+        "{'listOfLists':[{'name':'b','value':['a','c']}]}",
+        &[(
+            "default",
+            &[
+                ".listOfLists[name='b']",
+                ".listOfLists[name='b'].name",
+                ".listOfLists[name='b'].value[='a']",
+                ".listOfLists[name='b'].value[='c']",
+            ],
+        )],
+    ),
+    (
+        "another entry of a map in a list",
+        &[
+            Apply("default", "{'listOfMaps':[{'name':'a','value':{'b':'x','c':'y'}}]}"),
+            Apply("default", "{'listOfMaps':[{'name':'a','value':{'a':'x','c':'z'}}]}"),
+        ],
+        "{'listOfMaps':[{'name':'a','value':{'a':'x','c':'z'}}]}",
+        &[(
+            "default",
+            &[
+                ".listOfMaps[name='a']",
+                ".listOfMaps[name='a'].name",
+                ".listOfMaps[name='a'].value.a",
+                ".listOfMaps[name='a'].value.c",
+            ],
+        )],
+    ),
+    (
+        "another entry of a map of maps",
+        &[
+            Apply("default", "{'mapOfMaps':{'a':{'b':'x','c':'y'}}}"),
+            Apply("default", "{'mapOfMaps':{'b':{'a':'x','c':'z'}}}"),
+        ],
+        "{'mapOfMaps':{'b':{'a':'x','c':'z'}}}",
+        &[("default", &[".mapOfMaps.b", ".mapOfMaps.b.a", ".mapOfMaps.b.c"])],
+    ),
+    (
+        "another entry in the middle",
+        &[
+            Apply("default", "{'mapOfMapsRecursive':{'a':{'b':{'c':null}}}}"),
+            Apply("default", "{'mapOfMapsRecursive':{'a':{'d':{'c':null}}}}"),
+        ],
+        "{'mapOfMapsRecursive':{'a':{'d':{'c':null}}}}",
+        &[(
+            "default",
+            &[".mapOfMapsRecursive.a", ".mapOfMapsRecursive.a.d", ".mapOfMapsRecursive.a.d.c"],
+        )],
+    ),
+    (
+        "a struct that is not listed any more",
+        &[Apply("default", "{'struct':{'name':'a','value':1}}"), Apply("default", "{}")],
+        "{}",
+        &[],
+    ),
+    (
+        "a struct of which nothing is listed any more",
+        &[Apply("default", "{'struct':{'name':'a'}}"), Apply("default", "{'struct':null}")],
+        "{'struct':null}",
+        &[("default", &[".struct"])],
+    ),
+    (
+        "a struct that another writes as well",
+        &[
+            Apply("default", "{'struct':{'name':'a'}}"),
+            Update("controller", "{'struct':{'name':'a','value':1}}"),
+            Apply("default", "{}"),
+        ],
+        "{'struct':{'value':1}}",
+        &[("controller", &[".struct.value"])],
+    ),
+    (
+        "a struct that is listed as empty",
+        &[
+            Apply("default", "{'struct':{'name':'a'}}"),
+            Update("controller", "{'struct':{'name':'a','value':1}}"),
+            Apply("default", "{'struct':{}}"),
+        ],
+        "{'struct':{'value':1}}",
+        &[("controller", &[".struct.value"]), ("default", &[".struct"])],
+    ),
+    (
+        "a struct of which another took the field",
+        &[
+            Apply("default", "{'struct':{'name':'a'}}"),
+            Update("controller", "{'struct':{'name':'b','value':1}}"),
+            Apply("default", "{'struct':null}"),
+        ],
+        "{'struct':{'name':'b','value':1}}",
+        &[("controller", &[".struct.name", ".struct.value"]), ("default", &[".struct"])],
+    ),
+    (
+        "a field shared with an applier",
+        &[
+            Apply(
+                "apply-one",
+                "{'struct':{'name':'a','scalarField':'a','complexField':{'name':'b'}}}",
+            ),
+            Apply("apply-two", "{'struct':{'scalarField':'a','complexField':{'name':'b'}}}"),
+            Apply("apply-one", "{'struct':{'name':'a'}}"),
+        ],
+        "{'struct':{'name':'a','scalarField':'a','complexField':{'name':'b'}}}",
+        &[
+            ("apply-one", &[".struct.name"]),
+            ("apply-two", &[".struct.scalarField", ".struct.complexField.name"]),
+        ],
+    ),
+    (
+        "a field shared with an updater",
+        &[
+            Update("updater", "{'struct':{'name':'a','scalarField':'a'}}"),
+            Apply("applier", "{'struct':{'name':'a','scalarField':'a'}}"),
+            Apply("applier", "{'struct':{'name':'a'}}"),
+        ],
+        "{'struct':{'name':'a','scalarField':'a'}}",
+        &[
+            ("updater", &[".struct", ".struct.name", ".struct.scalarField"]),
+            ("applier", &[".struct.name"]),
+        ],
+    ),
+    (
+        "a struct with a single owner",
+        &[
+            Apply("apply-one", "{'struct':{'name':'a','complexField':{'name':'b'}}}"),
+            Apply("apply-one", "{'struct':{'name':'a'}}"),
+        ],
+        "{'struct':{'name':'a'}}",
+        &[("apply-one", &[".struct.name"])],
+    ),
+    (
+        "an element that two list, each with another below it",
+        &[
+            Apply("apply-one", "{'listOfLists':[{'name':'a'},{'name':'b','value':['c']}]}"),
+            Apply("apply-two", "{'listOfLists':[{'name':'b','value':['d']}]}"),
+            Apply("apply-one", "{'listOfLists':[{'name':'a'}]}"),
+        ],
+        "{'listOfLists':[{'name':'a'},{'name':'b','value':['d']}]}",
+        &[
+            ("apply-one", LIST_A),
+            (
+                "apply-two",
+                &[
+                    ".listOfLists[name='b']",
+                    ".listOfLists[name='b'].name",
+                    ".listOfLists[name='b'].value[='d']",
+                ],
+            ),
+        ],
+    ),
+    (
+        "what a controller added below an element that stays",
+        &[
+            Apply("apply-one", "{'listOfLists':[{'name':'a'},{'name':'b','value':['c']}]}"),
+            Apply("apply-two", "{'listOfLists':[{'name':'b','value':['d']}]}"),
+            Update(
+                "controller",
+                "{'listOfLists':[{'name':'a'},{'name':'b','value':['c','d','e']}]}",
+            ),
+            Apply("apply-one", "{'listOfLists':[{'name':'a'}]}"),
+        ],
+        "{'listOfLists':[{'name':'a'},{'name':'b','value':['d','e']}]}",
+        &[
+            ("apply-one", LIST_A),
+            (
+                "apply-two",
+                &[
+                    ".listOfLists[name='b']",
+                    ".listOfLists[name='b'].name",
+                    ".listOfLists[name='b'].value[='d']",
+                ],
+            ),
+            ("controller", &[".listOfLists[name='b'].value[='e']"]),
+        ],
+    ),
+    (
+        "what a controller added below an element that goes",
+        &[
+            Apply("apply-one", "{'listOfLists':[{'name':'a'},{'name':'b','value':['c']}]}"),
+            Apply("apply-two", "{'listOfLists':[{'name':'a','value':['b']}]}"),
+            Update(
+                "controller",
+                "{'listOfLists':[{'name':'a','value':['b']},{'name':'b','value':['c','d']}]}",
+            ),
+            Apply("apply-one", "{'listOfLists':[{'name':'a'}]}"),
+        ],
+        "{'listOfLists':[{'name':'a','value':['b']}]}",
+        &[
+            ("apply-one", LIST_A),
+            (
+                "apply-two",
+                &[
+                    ".listOfLists[name='a']",
+                    ".listOfLists[name='a'].name",
+                    ".listOfLists[name='a'].value[='b']",
+                ],
+            ),
+        ],
+    ),
+    (
+        "a map of maps without end",
+        &[
+            Apply("apply-one", "{'mapOfMapsRecursive':{'a':{'b':null},'c':{'d':null}}}"),
+            Apply("apply-two", "{'mapOfMapsRecursive':{'a':null,'c':{'d':null}}}"),
+            Update(
+                "controller-one",
+                "{'mapOfMapsRecursive':{'a':{'b':{'c':null}},'c':{'d':{'e':null}}}}",
+            ),
+            Update(
+                "controller-two",
+                "{'mapOfMapsRecursive':{'a':{'b':{'c':{'d':null}}},'c':{'d':{'e':{'f':null}}}}}",
+            ),
+            Update(
+                "controller-one",
+                "{'mapOfMapsRecursive':{'a':{'b':{'c':{'d':{'e':null}}}},'c':{'d':{'e':{'f':{'g':null}}}}}}",
+            ),
+            Apply("apply-one", "{'mapOfMapsRecursive':null}"),
+        ],
+        "{'mapOfMapsRecursive':{'a':null,'c':{'d':{'e':{'f':{'g':null}}}}}}",
+        &[
+            ("apply-one", &[".mapOfMapsRecursive"]),
+            (
+                "apply-two",
+                &[".mapOfMapsRecursive.a", ".mapOfMapsRecursive.c", ".mapOfMapsRecursive.c.d"],
+            ),
+            ("controller-one", &[".mapOfMapsRecursive.c.d.e", ".mapOfMapsRecursive.c.d.e.f.g"]),
+            ("controller-two", &[".mapOfMapsRecursive.c.d.e.f"]),
+        ],
+    ),
+];
+
+#[test]
+fn histories() {
+    for history in [LEAVES, SETS, KEYED, NESTED].into_iter().flatten() {
+        run(history);
+    }
+}
+
+#[test]
+fn one_conflict_in_words() {
+    let schemas = table();
+    let live = json!({"apiVersion": "v1", "kind": "Root", "string": "a", "set": [1]});
+    let mut created = live.clone();
+    let client = "kubectl-client-side-apply";
+    update(&request(&schemas, client), None, &mut created);
+    let config = json!({"apiVersion": "v1", "kind": "Root", "string": "b"});
+    let status = apply(&request(&schemas, "other"), Some(&created), &config, false).unwrap_err();
+    let wanted = "Apply failed with 1 conflict: conflict with \"kubectl-client-side-apply\" using v1: .string";
+    assert_eq!(status.message, wanted);
+    assert_eq!(
+        status.to_json()["details"],
+        json!({"causes": [{
+            "reason": "FieldManagerConflict",
+            "message": "conflict with \"kubectl-client-side-apply\" using v1",
+            "field": ".string",
+        }]})
+    );
+}
+
+#[test]
+fn several_conflicts_in_words() {
+    let schemas = table();
+    let of = |object: &str| named(object);
+    let mut live = of("{'string':'a','numeric':1,'bool':true}");
+    update(&Request { subresource: "status", ..request(&schemas, "b") }, None, &mut live);
+    let live = apply(&request(&schemas, "a"), Some(&live), &of("{'bool':true}"), false).unwrap();
+    let config = of("{'string':'b','numeric':2,'bool':false}");
+    let status = apply(&request(&schemas, "c"), Some(&live), &config, false).unwrap_err();
+    assert_eq!(
+        status.message,
+        "Apply failed with 4 conflicts: conflicts with \"a\":\n- .bool\nconflicts with \"b\" with subresource \"status\" using v1:\n- .bool\n- .numeric\n- .string"
+    );
+}
