@@ -10,9 +10,11 @@ pub use template::process::process as process_template;
 mod admissionregistration;
 mod apiregistration;
 mod apps;
+pub mod authorization;
 mod batch;
 mod build;
 mod check;
+mod cluster_quota;
 mod conditions;
 mod config_map;
 mod deployment_config;
@@ -32,6 +34,7 @@ mod pod;
 mod pod_spec;
 mod pod_template;
 mod priority_class;
+pub mod project;
 mod rbac;
 mod replication_controller;
 mod resource_quota;
@@ -82,6 +85,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("apps.openshift.io", "DeploymentConfig", &deployment_config::STRATEGY),
     ("batch", "CronJob", &batch::cron_job::STRATEGY),
     ("batch", "Job", &batch::job::STRATEGY),
+    ("authorization.openshift.io", "RoleBindingRestriction", &authorization::RESTRICTION),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),
     ("coordination.k8s.io", "Lease", &node::LEASE),
@@ -99,6 +103,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("oauth.openshift.io", "OAuthAuthorizeToken", &oauth::AUTHORIZE_TOKEN),
     ("oauth.openshift.io", "OAuthClient", &oauth::CLIENT),
     ("oauth.openshift.io", "OAuthClientAuthorization", &oauth::AUTHORIZATION),
+    ("quota.openshift.io", "ClusterResourceQuota", &cluster_quota::STRATEGY),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),

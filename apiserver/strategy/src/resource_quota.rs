@@ -49,12 +49,8 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         resources::canonical(quota, &["status", "used"]);
     },
     validate: |quota| {
-        let path = Path::new("spec");
-        let spec = quota.get("spec").unwrap_or(&Value::Null);
         let mut errors = Vec::new();
-        amounts(spec, "hard", &path, &mut errors);
-        scopes(spec, &path, &mut errors);
-        selector(spec, &path.child("scopeSelector"), &mut errors);
+        spec(quota.get("spec").unwrap_or(&Value::Null), &Path::new("spec"), &mut errors);
         errors
     },
     validate_update: |new, old| {
@@ -81,7 +77,15 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-fn amounts(of: &Value, map: &str, path: &Path, errors: &mut Errors) {
+/// All that is wrong with what a quota asks for.
+pub(crate) fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
+    amounts(spec, "hard", path, errors);
+    scopes(spec, path, errors);
+    selector(spec, &path.child("scopeSelector"), errors);
+}
+
+/// All that is wrong with a map of amounts.
+pub(crate) fn amounts(of: &Value, map: &str, path: &Path, errors: &mut Errors) {
     for (name, amount) in json::entries(of, &[map]) {
         let at = path.child(map).key(name);
         resources::quota_name(name, &at, errors);

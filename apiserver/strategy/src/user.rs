@@ -85,6 +85,14 @@ pub(crate) fn group_name(name: &str) -> Vec<String> {
     of_people(name, name.contains(':'), r#"may not contain ":""#)
 }
 
+/// The namespace and the name of the service account that a user name stands for.
+pub(crate) fn service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let fits =
+        names::dns1123_label(namespace).is_empty() && names::dns1123_subdomain(name).is_empty();
+    fits.then_some((namespace, name))
+}
+
 fn of_people(name: &str, colon: bool, why: &str) -> Vec<String> {
     let wrong = names::path_segment_name(name);
     match name {

@@ -3,16 +3,19 @@
 use super::Row;
 use crate::Scope::Cluster;
 use crate::Subresource::{Scale, Status};
-use crate::columns::openshift;
+use crate::columns::{AGE, openshift};
 use crate::selectable;
 
 const APPS: Row = Row::of("apps.openshift.io", "v1", "com.github.openshift.api.apps.v1");
+const AUTHORIZATION: Row =
+    Row::of("authorization.openshift.io", "v1", "com.github.openshift.api.authorization.v1");
 const BUILD: Row = Row::of("build.openshift.io", "v1", "com.github.openshift.api.build.v1");
 const IMAGE: Row = Row::of("image.openshift.io", "v1", "com.github.openshift.api.image.v1");
 const OAUTH: Row = Row {
     scope: Cluster,
     ..Row::of("oauth.openshift.io", "v1", "com.github.openshift.api.oauth.v1")
 };
+const QUOTA: Row = Row::of("quota.openshift.io", "v1", "com.github.openshift.api.quota.v1");
 const ROUTE: Row = Row::of("route.openshift.io", "v1", "com.github.openshift.api.route.v1");
 const SECURITY: Row = Row {
     scope: Cluster,
@@ -34,6 +37,12 @@ pub(super) const ROWS: &[Row] = &[
         subresources: &[Status, Scale],
         columns: openshift::DEPLOYMENT_CONFIG,
         ..APPS
+    },
+    Row {
+        kind: "RoleBindingRestriction",
+        plural: "rolebindingrestrictions",
+        columns: &[AGE],
+        ..AUTHORIZATION
     },
     Row {
         kind: "BuildConfig",
@@ -84,6 +93,14 @@ pub(super) const ROWS: &[Row] = &[
         ..OAUTH
     },
     Row { kind: "OAuthClient", plural: "oauthclients", columns: openshift::OAUTH_CLIENT, ..OAUTH },
+    Row {
+        kind: "ClusterResourceQuota",
+        plural: "clusterresourcequotas",
+        scope: Cluster,
+        subresources: &[Status],
+        columns: &[AGE],
+        ..QUOTA
+    },
     Row {
         kind: "Route",
         plural: "routes",

@@ -31,7 +31,9 @@ fn grant(object: &Value, uid: &str, errors: &mut Errors) {
     let root = Path::default();
     let client = check::required(object, "clientName", &root, errors);
     if !client.is_empty() {
-        let wrong = names::dns1123_subdomain(service_account(client).unwrap_or(client));
+        let wrong = names::dns1123_subdomain(
+            user::service_account(client).map_or(client, |(_, name)| name),
+        );
         user::joined(&Path::new("clientName"), client, &wrong, errors);
     }
     let name = check::required(object, "userName", &root, errors);
@@ -42,14 +44,6 @@ fn grant(object: &Value, uid: &str, errors: &mut Errors) {
     if json::text(object, &["userUID"]).is_empty() {
         errors.push(FieldError::required(&Path::new(uid), ""));
     }
-}
-
-/// The name of the service account that a user name stands for.
-fn service_account(user: &str) -> Option<&str> {
-    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
-    let valid =
-        names::dns1123_label(namespace).is_empty() && names::dns1123_subdomain(name).is_empty();
-    valid.then_some(name)
 }
 
 fn scopes(object: &Value, errors: &mut Errors) {

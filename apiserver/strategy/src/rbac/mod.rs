@@ -11,7 +11,7 @@ pub(crate) use role::{CLUSTER_ROLE, ROLE};
 use serde_json::Value;
 
 /// The group of all four kinds, and of the users and groups that they name.
-const GROUP: &str = "rbac.authorization.k8s.io";
+pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What the four kinds have in common: a name that is a segment of a path, no status.
 const PLAIN: Strategy = Strategy {

@@ -11,6 +11,10 @@ pub(super) fn samples() -> Vec<Value> {
         json!({ "apiVersion": "security.openshift.io/v1", "kind": "RangeAllocation", "metadata": { "name": "x" },
             "range": "1000000000-1999999999/10000", "data": "AQI=" }),
         image(json!({ "signatures": [signature(json!({}))] })),
+        quota(json!({})),
+        restriction(
+            json!({ "userrestriction": { "users": ["a"], "labels": [{ "matchLabels": { "a": "b" } }] } }),
+        ),
     ]
 }
 
@@ -236,4 +240,83 @@ fn what_was_read_of_an_image_stays() {
         json!({ "metadata": stored, "dockerImageManifest": "{}", "dockerImageConfig": "{}" }),
     ));
     assert_eq!((kept.get("dockerImageManifest"), kept.get("dockerImageConfig")), (None, None));
+}
+
+fn quota(fields: Value) -> Value {
+    let mut spec = json!({
+        "quota": { "hard": { "pods": "10", "secrets": "20" } },
+        "selector": { "annotations": { "openshift.io/requester": "anna" }, "labels": null },
+    });
+    spec.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+    json!({ "apiVersion": "quota.openshift.io/v1", "kind": "ClusterResourceQuota", "metadata": { "name": "x" }, "spec": spec })
+}
+
+#[test]
+fn quotas_of_the_cluster_are_checked() {
+    let old = created(quota(json!({})));
+    let why = "must restrict the selected projects";
+    for (fields, errors) in [
+        (json!({ "selector": null }), vec![format!("spec.selector: Required value: {why}")]),
+        (
+            json!({ "selector": { "labels": {} } }),
+            vec![
+                format!("spec.selector: Required value: {why}"),
+                format!("spec.selector.labels: Invalid value: {{}}: {why}"),
+            ],
+        ),
+        (
+            json!({ "quota": { "hard": { "pods": "-1", "nonsense": "1" } } }),
+            vec![
+                "spec.quota.hard[nonsense]: Invalid value: nonsense: must be a standard resource type or fully qualified".to_owned(),
+                "spec.quota.hard[nonsense]: Invalid value: nonsense: must be a standard resource for quota".to_owned(),
+                "spec.quota.hard[pods]: Invalid value: \"-1\": must be greater than or equal to 0".to_owned(),
+            ],
+        ),
+    ] {
+        let errors: Vec<&str> = errors.iter().map(String::as_str).collect();
+        check(create(quota(fields)), &errors);
+    }
+    check(
+        update(Target::Status, &old, |new| {
+            new["status"] = json!({ "total": { "hard": { "x": "1" } },
+                "namespaces": [{ "namespace": "n", "status": { "used": { "pods": "1500m" } } }] })
+        }),
+        &[
+            "status.overall.hard[x]: Invalid value: x: must be a standard resource type or fully qualified",
+            "status.overall.hard[x]: Invalid value: x: must be a standard resource for quota",
+            "status.namespaces[n][pods]: Invalid value: \"1500m\": must be an integer",
+        ],
+    );
+}
+
+fn restriction(spec: Value) -> Value {
+    json!({ "apiVersion": "authorization.openshift.io/v1", "kind": "RoleBindingRestriction", "metadata": { "name": "x" }, "spec": spec })
+}
+
+#[test]
+fn restrictions_are_of_one_sort_of_subject() {
+    created(restriction(
+        json!({ "serviceaccountrestriction": { "namespaces": ["a"], "serviceaccounts": null } }),
+    ));
+    let one = "must specify exactly one of userrestriction, grouprestriction, or serviceaccountrestriction";
+    for (spec, errors) in [
+        (json!({}), vec![format!("spec.userrestriction: Required value: {one}")]),
+        (
+            json!({ "userrestriction": { "users": ["a"] }, "grouprestriction": { "groups": ["a"] } }),
+            vec![format!(
+                "spec.grouprestriction: Invalid value: \"both userrestriction and grouprestriction specified\": {one}"
+            )],
+        ),
+        (
+            json!({ "userrestriction": {} }),
+            vec!["spec.userrestriction.users: Required value: must specify at least one user, group, or label selector".to_owned()],
+        ),
+        (
+            json!({ "grouprestriction": { "labels": [{ "matchExpressions": [{ "key": "a", "operator": "In" }] }] } }),
+            vec!["spec.grouprestriction.selector[0].matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'".to_owned()],
+        ),
+    ] {
+        let errors: Vec<&str> = errors.iter().map(String::as_str).collect();
+        check(create(restriction(spec)), &errors);
+    }
 }
