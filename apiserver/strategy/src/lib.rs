@@ -20,6 +20,7 @@ mod config_map;
 mod deployment_config;
 mod endpoints;
 mod event;
+mod flowcontrol;
 mod image;
 mod image_reference;
 mod image_stream;
@@ -92,6 +93,8 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("events.k8s.io", "Event", &event::NEWER),
     ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
     ("image.openshift.io", "Image", &image::STRATEGY),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema", &flowcontrol::schema::STRATEGY),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", &flowcontrol::level::STRATEGY),
     ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
     ("networking.k8s.io", "IPAddress", &networking::addresses::ADDRESS),
     ("networking.k8s.io", "Ingress", &networking::ingress::STRATEGY),

@@ -9,6 +9,7 @@ pub(crate) mod class;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub(crate) mod event;
+pub(crate) mod flowcontrol;
 pub(crate) mod ingress;
 pub(crate) mod network;
 pub(crate) mod node;

@@ -24,6 +24,7 @@ groups! {
     coordination
     node
     discovery
+    flowcontrol
     openshift
 }
 

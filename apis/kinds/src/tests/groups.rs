@@ -126,3 +126,26 @@ fn limits_and_classes_print_as_upstream_does() {
         &["cpu: 0/1, pods: 1/4", "limits.cpu: 500m/2, limits.memory: 0/1Gi"],
     );
 }
+
+#[test]
+fn flows_print_as_upstream_does() {
+    shows("flowschema", json!({}), &["", "0", "<none>", "?"]);
+    let spec = json!({
+        "priorityLevelConfiguration": { "name": "low" }, "matchingPrecedence": 9,
+        "distinguisherMethod": { "type": "ByUser" },
+    });
+    let status = json!({ "conditions": [{ "type": "Dangling", "status": "False" }] });
+    shows(
+        "flowschema",
+        json!({ "spec": spec, "status": status }),
+        &["low", "9", "ByUser", "False"],
+    );
+    let level = "prioritylevelconfiguration";
+    let none = ["Exempt", "<none>", "<none>", "<none>", "<none>"];
+    shows(level, json!({ "spec": { "type": "Exempt" } }), &none);
+    let queuing = json!({ "queues": 64, "handSize": 8, "queueLengthLimit": 50 });
+    let limited =
+        json!({ "nominalConcurrencyShares": 30, "limitResponse": { "queuing": queuing } });
+    let cells = ["Limited", "30", "64", "8", "50"];
+    shows(level, json!({ "spec": { "type": "Limited", "limited": limited } }), &cells);
+}

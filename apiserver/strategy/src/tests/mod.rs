@@ -10,6 +10,7 @@ mod admission;
 mod apps;
 mod batch;
 mod data;
+mod flowcontrol;
 mod limits;
 mod manifests;
 mod networking;

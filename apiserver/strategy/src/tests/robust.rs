@@ -177,6 +177,7 @@ fn samples() -> Vec<Value> {
         ),
     ]
     .into_iter()
+    .chain(flowcontrol::samples())
     .chain(limits::samples())
     .chain(networking::samples())
     .chain(rbac::samples())
