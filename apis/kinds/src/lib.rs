@@ -240,6 +240,11 @@ impl Kind {
         self.scope == Scope::Namespaced
     }
 
+    /// Whether its objects are kept under its own names, neither a view's nor nowhere.
+    pub fn is_kept(&self) -> bool {
+        self.storage == Storage::Own
+    }
+
     /// Every column of the Table, in order: `Name` leads unless the kind has it among its own columns.
     pub fn table_columns(&self) -> impl Iterator<Item = &Column> {
         let own = self.columns.iter().any(|column| column.name == columns::NAME.name);

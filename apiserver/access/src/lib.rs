@@ -8,6 +8,7 @@ mod admission;
 mod authorize;
 mod identity;
 mod node;
+mod rules;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -15,3 +16,4 @@ mod tests;
 pub use admission::{Admission, NamespaceState, admit};
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
 pub use identity::Identity;
+pub use rules::{Allowed, Rules, rules};

@@ -7,11 +7,11 @@ use crate::authorize::Attributes;
 /// Some verbs on some resources of a group, in every namespace.
 pub(crate) struct Rule {
     /// Verbs; `*` is every verb.
-    verbs: &'static [&'static str],
+    pub(crate) verbs: &'static [&'static str],
     /// Group; `*` is every group.
-    group: &'static str,
+    pub(crate) group: &'static str,
     /// Resources, as `pods` or `pods/status`; `*` is every resource and subresource, `*/scale` that subresource of all.
-    resources: &'static [&'static str],
+    pub(crate) resources: &'static [&'static str],
 }
 
 impl Rule {

@@ -308,7 +308,8 @@ fn builtin() -> Arc<Kinds> {
 }
 
 fn resources() -> Vec<Resource> {
-    let mut prefixes: Vec<String> = leme_kinds::builtin().map(|kind| kind.prefix(None)).collect();
+    let mut prefixes: Vec<String> =
+        leme_kinds::builtin().filter(|kind| kind.is_kept()).map(|kind| kind.prefix(None)).collect();
     prefixes.sort();
     prefixes.dedup();
     prefixes.into_iter().map(|prefix| Resource { prefix, index }).collect()

@@ -209,7 +209,7 @@ impl Cache {
         };
         let known: Vec<Resource> = cache.all().iter().map(|one| one.resource().clone()).collect();
         cache.others = builtin()
-            .filter(|kind| is_cached(kind))
+            .filter(|kind| kind.is_kept() && is_cached(kind))
             .map(|kind| resource(kind))
             .filter(|resource| !known.contains(resource))
             .map(|resource| Informer::new(resource, meta_only))

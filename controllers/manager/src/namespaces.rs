@@ -32,7 +32,7 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
         let found = wiring.cache.namespaces.get("", &key.1);
         let mut content = Vec::new();
         if found.as_ref().is_some_and(|one| namespace::needs_content(one)) {
-            for kind in builtin().filter(|kind| kind.namespaced()) {
+            for kind in builtin().filter(|kind| kind.namespaced() && kind.is_kept()) {
                 content.push(look(wiring.executor.caller(), kind, &key.1).await);
             }
         }

@@ -55,7 +55,7 @@ impl Cluster {
             if !namespace::needs_content(&found) {
                 continue;
             }
-            let rows = builtin().filter(|kind| kind.namespaced());
+            let rows = builtin().filter(|kind| kind.namespaced() && kind.is_kept());
             let content = rows.map(|kind| namespace::Content {
                 api_version: kind.api_version(),
                 kind: kind.kind.to_string(),
@@ -223,7 +223,7 @@ impl Cluster {
 
     fn garbage(&mut self) {
         let mut all: Vec<(ObjectRef, ObjectMeta)> = Vec::new();
-        for kind in builtin() {
+        for kind in builtin().filter(|kind| kind.is_kept()) {
             all.extend(
                 self.api
                     .list(kind, None)

@@ -103,15 +103,15 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    /// Those of the operations that the kind's verbs hold.
-    fn write_served(&self, mut operations: Vec<Operation<'_>>) -> Value {
+    /// Those of the operations that the kind's verbs hold; `None` if there is none.
+    fn write_served(&self, mut operations: Vec<Operation<'_>>) -> Option<Value> {
         let verb = |action| match action {
             "post" => "create",
             "put" => "update",
             other => other,
         };
         operations.retain(|operation| self.row.verbs.contains(&verb(operation.action)));
-        self.write(&operations)
+        (!operations.is_empty()).then(|| self.write(&operations))
     }
 
     fn write(&self, operations: &[Operation<'_>]) -> Value {
@@ -220,7 +220,8 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
         parameters: parameters.to_vec(),
     };
     let (base, scope): (String, &[&str]) = if row.namespaced() {
-        paths.insert(format!("{root}/{plural}"), item(&[]).write(&[listing(&everywhere)]));
+        let everywhere = item(&[]).write_served(vec![listing(&everywhere)]);
+        paths.extend(everywhere.map(|item| (format!("{root}/{plural}"), item)));
         (format!("{root}/namespaces/{{namespace}}/{plural}"), &["namespace"])
     } else {
         (format!("{root}/{plural}"), &[])
@@ -238,7 +239,7 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
         operation("post", "post", WRITE, Some(&row.schema), &row.schema),
         operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
     ];
-    paths.insert(base.clone(), item(scope).write_served(collection));
+    paths.extend(item(scope).write_served(collection).map(|item| (base.clone(), item)));
     let one = vec![
         operation("get", "get", READ, None, &row.schema),
         operation("put", "put", WRITE, Some(&row.schema), &row.schema),
@@ -246,7 +247,8 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
         operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS),
     ];
     let named: Vec<&str> = ["name"].into_iter().chain(scope.iter().copied()).collect();
-    paths.insert(format!("{base}/{{name}}"), item(&named).write_served(one));
+    let one = item(&named).write_served(one);
+    paths.extend(one.map(|item| (format!("{base}/{{name}}"), item)));
     for subresource in row.subresources.iter() {
         let path = format!("{base}/{{name}}/{}", subresource.name());
         paths.insert(path, self::subresource(row, *subresource, named.clone()));

@@ -16,6 +16,8 @@ groups! {
     apps
     batch
     events
+    authentication
+    authorization
     networking
     rbac
     storage

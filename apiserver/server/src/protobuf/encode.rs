@@ -183,7 +183,13 @@ impl Encoder {
                 let fields = value.and_then(Value::as_object).unwrap_or(&empty);
                 put_bytes(out, number, &self.message(name, fields, depth + 1)?);
             }
-            FieldType::List(_) | FieldType::Map(_) => return None,
+            // A list in a map has a name in Go, and is a message with its elements in field 1.
+            FieldType::List(_) => {
+                let mut items = Vec::new();
+                self.field(&mut items, 1, type_, value, depth + 1)?;
+                put_bytes(out, number, &items);
+            }
+            FieldType::Map(_) => return None,
         }
         Some(())
     }

@@ -217,7 +217,17 @@ impl Decoder {
                 let (fields, _) = self.message(name, payload.bytes()?, depth + 1)?;
                 Value::Object(fields)
             }
-            FieldType::List(_) | FieldType::Map(_) => return Err(Wrong("a list of lists")),
+            // A list in a map has a name in Go, and is a message with its elements in field 1.
+            FieldType::List(element) => {
+                let mut items = Vec::new();
+                for field in Reader::new(payload.bytes()?) {
+                    if let (1, item) = field? {
+                        items.push(self.value(element, item, depth + 1)?);
+                    }
+                }
+                Value::Array(items)
+            }
+            FieldType::Map(_) => return Err(Wrong("a map of maps")),
         })
     }
 }

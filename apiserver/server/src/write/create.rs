@@ -2,7 +2,7 @@
 //!
 //! Knows: generated names are tried again, doubled ones refused. Refuses to know: what makes an object valid.
 
-use leme_kinds::Subresource;
+use leme_kinds::{Storage, Subresource};
 use leme_meta::Status;
 use leme_registry::Context;
 use leme_store::{Class, Expect, Outcome};
@@ -34,6 +34,9 @@ impl Api {
         input: Input,
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
+        if request.kind.storage == Storage::Virtual {
+            return self.review(request, input, &options).await;
+        }
         match request.subresource {
             Some(Subresource::Binding) => return self.bind(request, input, &options).await,
             Some(Subresource::Eviction) => return self.evict(request, input, &options).await,

@@ -9,6 +9,7 @@ mod delete;
 mod evict;
 mod options;
 mod patch;
+mod review;
 mod update;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,198 @@
+//! POST of a question that is answered at once: who am I, may I, may they, what may I.
+//!
+//! Knows: what each question holds and what an answer looks like. Refuses to know: the rules; access has them.
+
+use leme_access::{Attributes, Identity, Verdict};
+use leme_meta::{FieldError, Path, Status};
+use leme_registry::json;
+use serde_json::{Value, json};
+
+use super::{Input, WriteOptions, options, written};
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::request::ResourceRequest;
+
+/// Fills in the status of a question, asked by somebody in a namespace.
+type Answerer =
+    fn(question: &mut Value, who: &Identity, namespace: &str) -> Result<(), Vec<FieldError>>;
+
+const QUESTIONS: &[(&str, Answerer)] = &[
+    ("LocalSubjectAccessReview", local_access),
+    ("SelfSubjectAccessReview", own_access),
+    ("SelfSubjectReview", own_identity),
+    ("SelfSubjectRulesReview", own_rules),
+    ("SubjectAccessReview", access),
+];
+
+impl Api {
+    /// POST of an object of a kind of which none is kept.
+    pub(super) async fn review(
+        &self,
+        request: &ResourceRequest,
+        input: Input,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let kind = &request.kind;
+        let answerer = QUESTIONS.iter().find(|(name, _)| *name == kind.kind);
+        let (_, answerer) = answerer.ok_or_else(Status::no_such_path)?;
+        let Input { who, headers, body, wanted } = input;
+        let decoded = options::object(kind, &kind.schema, &headers, body, options)?;
+        leme_registry::check_type(kind, &decoded.value)?;
+        let mut question = decoded.value;
+        json::set(&mut question, "kind", &*kind.kind);
+        json::set(&mut question, "apiVersion", kind.api_version());
+        json::set(json::child(&mut question, "metadata"), "creationTimestamp", Value::Null);
+        leme_meta::schema::apply_defaults(leme_kinds::schemas(), &kind.schema, &mut question);
+        answerer(&mut question, &who, &request.namespace)
+            .map_err(|errors| Status::invalid(&kind.gvk(), "", &errors))?;
+        written(request, wanted, 201, question.into(), &decoded.warnings)
+    }
+}
+
+fn own_identity(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+    let mut user = json!({ "username": who.user, "groups": who.groups });
+    if !who.uid.is_empty() {
+        user["uid"] = who.uid.as_str().into();
+    }
+    if !who.extra.is_empty() {
+        user["extra"] = json!(who.extra);
+    }
+    json::set(question, "status", json!({ "userInfo": user }));
+    Ok(())
+}
+
+fn own_access(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+    refused(attributes_errors(question))?;
+    decide(question, who);
+    Ok(())
+}
+
+fn access(question: &mut Value, _: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+    let mut errors = attributes_errors(question);
+    errors.extend(subject_errors(question));
+    refused(errors)?;
+    let subject = subject(question);
+    decide(question, &subject);
+    Ok(())
+}
+
+fn local_access(
+    question: &mut Value,
+    _: &Identity,
+    namespace: &str,
+) -> Result<(), Vec<FieldError>> {
+    let spec = Path::new("spec");
+    let mut errors = attributes_errors(question);
+    errors.extend(subject_errors(question));
+    let asked = json::text(question, &["spec", "resourceAttributes", "namespace"]);
+    if asked != namespace {
+        let at = spec.child("resourceAttributes").child("namespace");
+        errors.push(FieldError::invalid(&at, asked, "must match metadata.namespace"));
+    }
+    if let Some(paths) = json::at(question, &["spec", "nonResourceAttributes"]) {
+        let at = spec.child("nonResourceAttributes");
+        errors.push(FieldError::invalid(&at, paths, "disallowed on this kind of request"));
+    }
+    refused(errors)?;
+    json::set(json::child(question, "metadata"), "namespace", namespace);
+    let subject = subject(question);
+    decide(question, &subject);
+    Ok(())
+}
+
+fn own_rules(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+    if json::text(question, &["spec", "namespace"]).is_empty() {
+        let at = Path::new("spec").child("namespace");
+        return Err(vec![FieldError::required(&at, "no namespace on request")]);
+    }
+    let rules = leme_access::rules(who);
+    let resource = |rule: &leme_access::Allowed| json!({ "verbs": rule.verbs, "apiGroups": [rule.group], "resources": rule.resources });
+    let resources: Vec<Value> = rules.resources.iter().map(resource).collect();
+    let mut status = json!({
+        "resourceRules": resources,
+        "nonResourceRules": [{ "verbs": ["get", "head"], "nonResourceURLs": rules.paths }],
+        "incomplete": rules.by_name,
+    });
+    if rules.by_name {
+        status["evaluationError"] = "what a node may do depends on the names of objects".into();
+    }
+    if rules.everything {
+        status["nonResourceRules"] = json!([{ "verbs": ["*"], "nonResourceURLs": ["*"] }]);
+    }
+    json::set(question, "status", status);
+    Ok(())
+}
+
+fn refused(errors: Vec<FieldError>) -> Result<(), Vec<FieldError>> {
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn attributes_errors(question: &Value) -> Vec<FieldError> {
+    let spec = Path::new("spec");
+    let resource = json::at(question, &["spec", "resourceAttributes"]);
+    let other = json::at(question, &["spec", "nonResourceAttributes"]);
+    match (resource, other) {
+        (Some(_), Some(other)) => vec![FieldError::invalid(
+            &spec.child("nonResourceAttributes"),
+            other,
+            "cannot be specified in combination with resourceAttributes",
+        )],
+        (None, None) => vec![FieldError::invalid(
+            &spec.child("resourceAttributes"),
+            &Value::Null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        )],
+        _ => Vec::new(),
+    }
+}
+
+fn subject_errors(question: &Value) -> Vec<FieldError> {
+    let nobody = json::text(question, &["spec", "user"]).is_empty()
+        && json::list(question, &["spec", "groups"]).is_empty();
+    let at = Path::new("spec").child("user");
+    let error = || FieldError::invalid(&at, "", "at least one of user or group must be specified");
+    nobody.then(error).into_iter().collect()
+}
+
+/// Whom a question is about.
+fn subject(question: &Value) -> Identity {
+    let texts = |list: &[Value]| {
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<String>>()
+    };
+    let extra = json::entries(question, &["spec", "extra"]);
+    Identity {
+        user: json::text(question, &["spec", "user"]).to_owned(),
+        uid: json::text(question, &["spec", "uid"]).to_owned(),
+        groups: texts(json::list(question, &["spec", "groups"])),
+        extra: extra.map(|(key, list)| (key.to_owned(), texts(json::list(list, &[])))).collect(),
+    }
+}
+
+fn decide(question: &mut Value, who: &Identity) {
+    let of = |part: &str, field: &str| json::text(question, &["spec", part, field]).to_owned();
+    let attributes = match json::at(question, &["spec", "resourceAttributes"]) {
+        Some(_) => {
+            let text = |field: &str| of("resourceAttributes", field);
+            Attributes {
+                verb: text("verb"),
+                group: text("group"),
+                resource: text("resource"),
+                subresource: text("subresource"),
+                namespace: text("namespace"),
+                name: text("name"),
+                path: String::new(),
+            }
+        }
+        None => Attributes {
+            verb: of("nonResourceAttributes", "verb"),
+            path: of("nonResourceAttributes", "path"),
+            ..Attributes::default()
+        },
+    };
+    let status = match leme_access::authorize(who, &attributes) {
+        Verdict::Allow => json!({ "allowed": true }),
+        Verdict::Deny(why) if why.is_empty() => json!({ "allowed": false }),
+        Verdict::Deny(why) => json!({ "allowed": false, "reason": why }),
+    };
+    json::set(question, "status", status);
+}

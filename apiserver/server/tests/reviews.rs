@@ -1,0 +1,85 @@
+//! Questions that are answered at once: who am I, may I, may they, what may I.
+
+mod common;
+
+use common::*;
+use serde_json::{Value, json};
+
+const ACCESS: &str = "/apis/authorization.k8s.io/v1";
+
+async fn asked(api: &Harness, resource: &str, spec: Value) -> Value {
+    api.post(&format!("{ACCESS}/{resource}"), &json!({ "spec": spec })).await.ok()
+}
+
+#[tokio::test]
+async fn who_asks_is_told_who_it_is_and_what_it_may() {
+    let api = Harness::start().await;
+    let me = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
+    assert_eq!(me.code, 201);
+    let user = me.ok()["status"]["userInfo"].clone();
+    assert_eq!(user["username"], "kubernetes-admin");
+    assert_eq!(user["groups"], json!(["system:masters", "system:authenticated"]));
+    let may =
+        json!({ "resourceAttributes": { "verb": "create", "resource": "pods", "namespace": "x" } });
+    let answer = asked(&api, "selfsubjectaccessreviews", may.clone()).await;
+    assert_eq!(
+        (&answer["kind"], &answer["status"]),
+        (&json!("SelfSubjectAccessReview"), &json!({ "allowed": true }))
+    );
+    assert_eq!(answer["spec"], may);
+    let rules = asked(&api, "selfsubjectrulesreviews", json!({ "namespace": "default" })).await;
+    assert_eq!(
+        rules["status"]["resourceRules"][0],
+        json!({ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] })
+    );
+    assert_eq!(rules["status"]["incomplete"], false);
+}
+
+#[tokio::test]
+async fn what_others_may_is_told_by_the_same_rules_as_requests_are_judged() {
+    let api = Harness::start().await;
+    let of = |user: &str, groups: Value, verb: &str, resource: &str| {
+        json!({ "user": user, "groups": groups,
+                "resourceAttributes": { "verb": verb, "resource": resource, "namespace": "default", "name": "n" } })
+    };
+    let nodes = json!(["system:nodes", "system:authenticated"]);
+    for (spec, allowed) in [
+        (of("somebody", json!(["system:authenticated"]), "get", "pods"), false),
+        (of("somebody", json!(["system:masters"]), "get", "pods"), true),
+        (of("system:node:n", nodes.clone(), "get", "pods"), true),
+        (of("system:node:n", nodes, "delete", "secrets"), false),
+        (
+            json!({ "user": "u", "nonResourceAttributes": { "verb": "get", "path": "/healthz" } }),
+            true,
+        ),
+        (
+            json!({ "user": "u", "nonResourceAttributes": { "verb": "get", "path": "/metrics" } }),
+            false,
+        ),
+    ] {
+        let answer = asked(&api, "subjectaccessreviews", spec.clone()).await;
+        assert_eq!(answer["status"]["allowed"], allowed, "{spec}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_question_is_refused() {
+    let api = Harness::start().await;
+    let path = format!("{ACCESS}/subjectaccessreviews");
+    let (code, _, message) = api.post(&path, &json!({ "spec": {} })).await.refused();
+    assert_eq!(code, 422);
+    for part in [
+        "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        "spec.user: Invalid value: \"\": at least one of user or group must be specified",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    let elsewhere = json!({ "spec": { "user": "u", "resourceAttributes": { "namespace": "b", "verb": "get" } } });
+    let local = format!("{ACCESS}/namespaces/a/localsubjectaccessreviews");
+    let (code, _, message) = api.post(&local, &elsewhere).await.refused();
+    assert_eq!(code, 422);
+    assert!(message.contains("must match metadata.namespace"), "{message}");
+    assert_eq!(api.get(&path).await.code, 405);
+    let wrong = json!({ "apiVersion": "v1", "kind": "Pod", "spec": {} });
+    assert_eq!(api.post(&path, &wrong).await.code, 400);
+}
