@@ -7,13 +7,24 @@ use leme_meta::gvk::split_api_version;
 use leme_meta::{Status, schema};
 use serde_json::Value;
 
-use crate::{Allocator, Context, json, meta};
+use crate::owners::{self, Writer};
+use crate::{Allocator, Context, Target, json, meta};
 
 /// Longest name that generation makes.
 const GENERATED_NAME: usize = 63;
 
-/// The object to store for a body: defaulted, prepared, validated, without resourceVersion.
+/// The object to store for a body: defaulted, prepared, validated, without resourceVersion. Nobody owns its fields.
 pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<Value, Status> {
+    create_by(ctx, Writer::Nobody, body, alloc)
+}
+
+/// The same, with a list of who owns its fields.
+pub fn create_by(
+    ctx: &Context,
+    writer: Writer,
+    body: Value,
+    alloc: &mut dyn Allocator,
+) -> Result<Value, Status> {
     let mut new = decoded(ctx, body)?;
     if !json::text(&new, &["metadata", "resourceVersion"]).is_empty() {
         return Err(Status::new(
@@ -25,6 +36,11 @@ pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<V
     namespace_of_request(ctx, &mut new)?;
     name_it(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
+    if writer != Writer::Nobody {
+        // What a client leaves out of a struct, Go's decoder has made: its manager owns that as well.
+        complete(ctx, &mut new);
+    }
+    owners::record(ctx, Target::Main, writer, None, &mut new);
     let metadata = json::child(&mut new, "metadata");
     for field in
         ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"]
@@ -84,9 +100,7 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     json::set(&mut body, "apiVersion", ctx.kind.api_version());
     json::set(&mut body, "kind", &*ctx.kind.kind);
     let metadata = json::child(&mut body, "metadata");
-    for field in ["managedFields", "selfLink"] {
-        json::remove(metadata, field);
-    }
+    json::remove(metadata, "selfLink");
     for field in [
         "labels",
         "annotations",

@@ -2,8 +2,8 @@
 //! Status.
 //!
 //! Knows: uid, generation, resourceVersion, finalizers, deletion, metadata. Refuses to know: any kind by name, where
-//! bytes are kept, what time it is. Bodies come in parsed and checked against the kind's schema; managedFields are
-//! dropped, never stored.
+//! bytes are kept, what time it is. Bodies come in parsed and checked against the kind's schema; who
+//! owns which of their fields is kept where the writer has a name.
 #![forbid(unsafe_code)]
 
 use std::net::Ipv4Addr;
@@ -18,19 +18,21 @@ pub mod json;
 pub mod meta;
 
 mod options;
+mod owners;
 mod scale;
 mod strategy;
 #[cfg(test)]
 mod tests;
 mod update;
 
-pub use create::{check_type, create};
+pub use create::{check_type, create, create_by};
 pub use delete::{Deletion, delete};
 pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
+pub use owners::{Applied, Writer, applied};
 pub use scale::{Scale, scale_of};
 pub use strategy::{Bind, Strategy};
-pub use update::{Target, Write, bind, patched, update};
+pub use update::{Target, Write, bind, patched, patched_by, update, update_by};
 
 /// What a request is about, and all that the outside world adds to it.
 pub struct Context<'a> {

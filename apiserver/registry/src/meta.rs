@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 
 use leme_meta::field::Shown;
-use leme_meta::{FieldError, Path, names};
+use leme_meta::{FieldError, Path, managed, names};
 use serde_json::Value;
 
 use crate::create::{deleting, finalizers};
@@ -85,6 +85,8 @@ pub(crate) fn validate(ctx: &Context, object: &Value) -> Vec<FieldError> {
         }
     }
     errors.extend(common(object, &path));
+    let list = json::list(object, &["metadata", "managedFields"]);
+    errors.extend(managed::check_list(list, &path.child("managedFields")));
     errors
 }
 

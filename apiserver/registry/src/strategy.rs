@@ -26,6 +26,8 @@ pub struct Strategy {
     pub prepare_update: fn(new: &mut Value, old: &Value, &Context),
     /// Resets in `new` what a status update may not change. All but metadata and status has been reset already.
     pub prepare_status: fn(new: &mut Value, old: &Value, &Context),
+    /// The fields that a write of status leaves as they are, with all below them: nobody comes to own them by it.
+    pub kept_by_status: &'static [&'static [&'static str]],
     /// Sets what a finalize update may change, starting from `old`; absent where there is no such subresource.
     pub finalize: Option<fn(new: &Value, old: &Value) -> Value>,
     /// Takes numbers for what has passed validation; `None` as `old` on create.
@@ -82,6 +84,7 @@ impl Strategy {
         prepare_create: |new, _| json::remove(new, "status"),
         prepare_update: |new, old, _| json::keep(new, old, "status"),
         prepare_status: |_, _, _| {},
+        kept_by_status: &[&["spec"]],
         finalize: None,
         allocate: |_, _, _| Vec::new(),
         validate: |_| Vec::new(),

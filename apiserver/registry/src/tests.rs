@@ -1,5 +1,7 @@
 //! Behaviour of the write path, with a kind that adds nothing.
 
+mod owners;
+
 use leme_kinds::{Kind, by_resource};
 use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};

@@ -3,11 +3,12 @@
 //! Knows: preconditions, what each target may change, generation, the end of a deletion. Refuses to know: patches (they
 //! come in applied) and the retry loop around it.
 
-use leme_meta::{FieldError, Gvk, Path, Status};
+use leme_meta::{FieldError, Gvk, Path, Status, managed};
 use serde_json::Value;
 
 use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
 use crate::meta::{self, Raw};
+use crate::owners::{self, Writer};
 use crate::{Allocator, Context, json, scale};
 
 /// Which part of an object an update is for.
@@ -43,7 +44,19 @@ pub fn update(
     stored_revision: u64,
     alloc: &mut dyn Allocator,
 ) -> Result<Write, Status> {
-    write(ctx, target, body, (stored, stored_revision), alloc, check_uid)
+    update_by(ctx, target, Writer::Nobody, body, (stored, stored_revision), alloc)
+}
+
+/// The same, with a list of who owns its fields.
+pub fn update_by(
+    ctx: &Context,
+    target: Target,
+    writer: Writer,
+    body: Value,
+    stored: (&Value, u64),
+    alloc: &mut dyn Allocator,
+) -> Result<Write, Status> {
+    write_by(ctx, target, writer, body, stored, alloc, check_uid)
 }
 
 /// The write that a patch asks for, of which the body is what it made. Its uid is a field like others, no precondition.
@@ -55,12 +68,25 @@ pub fn patched(
     stored_revision: u64,
     alloc: &mut dyn Allocator,
 ) -> Result<Write, Status> {
-    write(ctx, target, body, (stored, stored_revision), alloc, |_, _, _| Ok(()))
+    patched_by(ctx, target, Writer::Nobody, body, (stored, stored_revision), alloc)
 }
 
-fn write(
+/// The same, with a list of who owns its fields.
+pub fn patched_by(
     ctx: &Context,
     target: Target,
+    writer: Writer,
+    body: Value,
+    stored: (&Value, u64),
+    alloc: &mut dyn Allocator,
+) -> Result<Write, Status> {
+    write_by(ctx, target, writer, body, stored, alloc, |_, _, _| Ok(()))
+}
+
+pub(crate) fn write_by(
+    ctx: &Context,
+    target: Target,
+    writer: Writer,
     body: Value,
     (stored, stored_revision): (&Value, u64),
     alloc: &mut dyn Allocator,
@@ -79,6 +105,7 @@ fn write(
     complete(ctx, &mut new);
     check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
+    owners::record(ctx, target, writer, Some(&old), &mut new);
     keep_system_fields(&mut new, &old);
     let declared = declared_deletion(&mut new, &old);
     let mut errors = match target {
@@ -86,7 +113,10 @@ fn write(
         Target::Status => status(ctx, &mut new, &old),
         Target::Finalize => match ctx.strategy.finalize {
             Some(finalize) => {
-                new = finalize(&new, &old);
+                let mut finalized = finalize(&new, &old);
+                let (kept, metadata) = (&new["metadata"], json::child(&mut finalized, "metadata"));
+                json::keep(metadata, kept, "managedFields");
+                new = finalized;
                 Vec::new()
             }
             None => return Err(Status::no_such_path()),
@@ -96,7 +126,8 @@ fn write(
     if !errors.is_empty() {
         return Err(ctx.invalid(name_of(ctx, &old), &errors));
     }
-    let new = without_revision(new);
+    let mut new = without_revision(new);
+    managed::settle(&old, &mut new);
     if deleting(&new) && finished(ctx, &new, &old) {
         return Ok(Write::Remove);
     }

@@ -22,6 +22,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_create,
     prepare_update,
     prepare_status,
+    kept_by_status: &[&["spec"], &["metadata", "ownerReferences"]],
     validate,
     validate_create,
     validate_update,

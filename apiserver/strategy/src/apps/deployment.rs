@@ -16,6 +16,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     decode,
     default,
     prepare_status,
+    kept_by_status: &[&["spec"], &["metadata", "labels"]],
     validate,
     validate_update: |new, old| {
         meta::immutable(new, old, &["spec", "selector"]).into_iter().collect()

@@ -24,6 +24,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_create,
     prepare_update,
     prepare_status,
+    kept_by_status: &[&["spec"], &["metadata", "labels"]],
     validate,
     validate_status,
     warn: replication_controller::warn_template,
