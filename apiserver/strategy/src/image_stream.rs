@@ -22,7 +22,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     },
     prepare_update,
     validate,
-    validate_update: |_, _| Vec::new(),
+    validate_status,
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN
@@ -102,6 +102,27 @@ fn validate(stream: &Value) -> Errors {
     errors
 }
 
+/// Images that a tag has come to name must be named in full; what stood there before may stay.
+fn validate_status(new: &Value, old: &Value) -> Errors {
+    let mut errors = Vec::new();
+    let tags = |stream| json::list(stream, &["status", "tags"]).iter();
+    let items = |tag| json::list(tag, &["items"]).iter();
+    let reference = |item| json::text(item, &["dockerImageReference"]);
+    let before: HashSet<&str> = tags(old).flat_map(items).map(reference).collect();
+    for tag in tags(new) {
+        let path = Path::new("status").child("tags").key(json::text(tag, &["tag"]));
+        for (index, text) in items(tag).map(reference).enumerate() {
+            if let Err(why) = image_reference::parse(text)
+                && !before.contains(text)
+            {
+                let at = path.child("items").index(index).child("dockerImageReference");
+                errors.push(FieldError::invalid(&at, text, why));
+            }
+        }
+    }
+    errors
+}
+
 fn repository(stream: &Value, path: &Path, errors: &mut Errors) {
     let text = json::text(stream, &["spec", "dockerImageRepository"]);
     if text.is_empty() {
@@ -148,14 +169,11 @@ fn source(from: &Value, scheduled: bool, path: &Path, errors: &mut Errors) {
     }
     match json::text(from, &["kind"]) {
         "DockerImage" if name.is_empty() => {}
-        "DockerImage" => match image_reference::parse(name) {
-            Err(why) => errors.push(FieldError::invalid(&at, name, why)),
-            Ok(reference) if scheduled && reference.digest.is_some() => {
-                let why = "only tags can be scheduled for import";
+        "DockerImage" => {
+            if let Err(why) = image_reference::parse(name) {
                 errors.push(FieldError::invalid(&at, name, why));
             }
-            Ok(_) => {}
-        },
+        }
         "ImageStreamImage" | "ImageStreamTag" if scheduled => {
             let why =
                 "only tags pointing to Docker repositories may be scheduled for background import";

@@ -336,14 +336,11 @@ fn references_of_an_image_stream_are_checked() {
     let scheduled = json!({ "scheduled": true });
     assert!(tag(json!({ "from": { "name": "a:1" }, "importPolicy": scheduled })).is_ok());
     let at_digest = json!({ "from": { "name": digest }, "importPolicy": scheduled });
+    assert!(tag(at_digest).is_ok());
     for (body, want) in [
         (
             json!({ "from": { "name": "a/B" } }),
             "from.name: Invalid value: \"a/B\": repository name must be lowercase".to_owned(),
-        ),
-        (
-            at_digest,
-            format!("from.name: Invalid value: {digest:?}: only tags can be scheduled for import"),
         ),
         (
             json!({ "from": { "kind": "ImageStreamTag", "name": "a:1" }, "importPolicy": scheduled }),
@@ -374,4 +371,25 @@ fn the_type_of_a_strategy_and_a_source_is_what_is_set() {
         (&new["spec"]["strategy"]["type"], &new["spec"]["source"]["type"]),
         (&json!("Source"), &json!("Git"))
     );
+}
+
+#[test]
+fn what_a_tag_has_come_to_name_is_checked() {
+    let stream = json!({ "apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": { "name": "s" } });
+    let old = created(stream);
+    let named = |reference: &str| {
+        json!({ "dockerImageRepository": "", "tags": [{ "tag": "latest", "items": [
+            { "created": "2026-01-01T00:00:00Z", "dockerImageReference": reference, "image": "i", "generation": 1 },
+        ] }] })
+    };
+    let refused = named("quay.io/A/b");
+    check(
+        update(Target::Status, &old, |new| new["status"] = refused.clone()),
+        &[
+            "status.tags[latest].items[0].dockerImageReference: Invalid value: \"quay.io/A/b\": repository name must be lowercase",
+        ],
+    );
+    // What stood there before may stay.
+    let stored = with(old, &[("status", refused)]);
+    assert_eq!(update(Target::Status, &stored, |_| {}), Ok(Write::Unchanged));
 }
