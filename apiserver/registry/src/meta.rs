@@ -180,7 +180,7 @@ fn finalizer_names(object: &Value, path: &Path) -> Vec<FieldError> {
     }
     if present.contains(&"orphan") && present.contains(&"foregroundDeletion") {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
-        errors.push(FieldError::invalid(path, Raw(go_strings(&present)), why));
+        errors.push(FieldError::invalid(path, &Value::from(present.clone()), why));
     }
     for (index, finalizer) in present.iter().enumerate() {
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {

@@ -7,7 +7,7 @@ use leme_meta::{FieldError, Gvk, Path, Status, managed};
 use serde_json::Value;
 
 use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
-use crate::meta::{self, Raw};
+use crate::meta;
 use crate::owners::{self, Writer};
 use crate::{Allocator, Context, json, scale};
 
@@ -249,7 +249,7 @@ fn revision_required(ctx: &Context, name: &str) -> Status {
     Status::invalid(
         &kind,
         name,
-        &[FieldError::invalid(&path, Raw("0x0"), "must be specified for an update")],
+        &[FieldError::invalid(&path, 0, "must be specified for an update")],
     )
 }
 
@@ -280,14 +280,9 @@ fn declared_deletion(new: &mut Value, old: &Value) -> Option<FieldError> {
     let path = Path::new("metadata").child("deletionTimestamp");
     let why = "field is immutable";
     Some(match said.parse::<jiff::Timestamp>() {
-        Ok(time) => FieldError::invalid(&path, Raw(go_time(time)), why),
+        Ok(time) => FieldError::invalid(&path, &leme_meta::time::seconds(time), why),
         Err(_) => FieldError::invalid(&path, &said, why),
     })
-}
-
-/// A time as Go's `%v` shows it.
-fn go_time(time: jiff::Timestamp) -> String {
-    leme_meta::time::seconds(time).replace('T', " ").replace('Z', " +0000 UTC")
 }
 
 /// Whether a deletion that waited is complete with this update.

@@ -4,7 +4,6 @@
 
 use std::net::IpAddr;
 
-use leme_meta::field::Shown;
 use leme_meta::{FieldError, Path};
 use leme_registry::{json, meta, names};
 use serde_json::Value;
@@ -251,22 +250,6 @@ pub(crate) fn set_fields<'a>(value: &'a Value, except: &[&str]) -> Vec<&'a str> 
         .filter(|(key, content)| !content.is_null() && !except.contains(key))
         .map(|(key, _)| key)
         .collect()
-}
-
-/// A map of text as Go's `%#v` shows it.
-pub(crate) struct GoMap<'a>(pub(crate) &'a Value);
-
-impl Shown for GoMap<'_> {
-    fn shown(&self) -> String {
-        let mut pairs: Vec<String> =
-            json::pairs(self.0).map(|(key, value)| format!("{key:?}:{value:?}")).collect();
-        pairs.sort();
-        if pairs.is_empty() {
-            "map[string]string(nil)".to_owned()
-        } else {
-            format!("map[string]string{{{}}}", pairs.join(", "))
-        }
-    }
 }
 
 /// A struct as upstream shows its own: as JSON, with the names and in the order that fields have in Go.

@@ -6,7 +6,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Scale, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
-use crate::check::{self, Errors, GoMap};
+use crate::check::{self, Errors};
 use crate::pod_spec::{self, defaults, resources};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
@@ -101,7 +101,7 @@ pub(crate) fn template(spec: &Value, path: &Path, errors: &mut Errors) {
         let at = path.child("metadata").child("labels");
         errors.push(FieldError::invalid(
             &at,
-            GoMap(labels),
+            labels,
             "`selector` does not match template `labels`",
         ));
     }

@@ -3,7 +3,6 @@
 //! Knows: sources, access modes, capacity, what may change once bound. Refuses to know: which volume fits a claim.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::Raw;
 use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
@@ -257,7 +256,8 @@ fn sources_of_data(spec: &Value, path: &Path, errors: &mut Errors) {
         }
     }
     let (Some(older), Some(newer)) = (older, newer) else { return };
-    let shown = Raw(path.child("dataSource"));
+    // Upstream shows a path, which has no JSON of its own.
+    let shown = &json!({});
     let same = |field: &str| json::at(older, &[field]) == json::at(newer, &[field]);
     if !json::text(newer, &["namespace"]).is_empty() {
         let why = "may not be specified when dataSourceRef.namespace is specified";

@@ -8,7 +8,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Scale, Strategy, json, names};
 use serde_json::{Value, json};
 
-use crate::check::{self, Errors, GoMap};
+use crate::check::{self, Errors};
 use crate::pod_spec::{defaults, resources};
 use crate::replication_controller;
 
@@ -191,7 +191,7 @@ fn validate(config: &Value) -> Errors {
     if json::unset(spec, "selector") {
         errors.push(FieldError::invalid(
             &path.child("selector"),
-            GoMap(&Value::Null),
+            &Value::Null,
             "selector cannot be empty",
         ));
     }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::{self, Raw};
+use leme_registry::meta;
 use leme_registry::{json, names};
 use serde_json::Value;
 
@@ -108,11 +108,6 @@ fn params(spec: &Value, field: &str, params: &Value, path: &Path, errors: &mut E
     }
 }
 
-/// A number or a percentage, shown without quotes.
-fn bare(value: &Value) -> Raw<String> {
-    Raw(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-}
-
 /// The number of a percentage such as `25%`.
 fn percentage(value: &Value) -> Option<i64> {
     let digits = value.as_str()?.strip_suffix('%')?;
@@ -127,7 +122,7 @@ fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
         if value.is_string() && percentage(value).is_none() {
             errors.push(FieldError::invalid(
                 &at,
-                bare(value),
+                value,
                 "value should be int(5) or percentage(5%)",
             ));
         }
@@ -140,12 +135,12 @@ fn rolling(params: &Value, path: &Path, errors: &mut Errors) {
     if amount(unavailable) == 0 && amount(read("maxSurge")) == 0 {
         errors.push(FieldError::invalid(
             &at,
-            bare(unavailable),
+            unavailable,
             "cannot be 0 when maxSurge is 0 as well",
         ));
     }
     if percentage(unavailable).is_some_and(|percent| percent > 100) {
-        errors.push(FieldError::invalid(&at, bare(unavailable), "should not be more than 100%"));
+        errors.push(FieldError::invalid(&at, unavailable, "should not be more than 100%"));
     }
 }
 

@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::Raw;
 use leme_registry::{json, names};
 use serde_json::Value;
 
@@ -114,14 +113,14 @@ fn resize(container: &Value, path: &Path, restarts: bool, errors: &mut Errors) {
     for (index, policy) in json::list(container, &["resizePolicy"]).iter().enumerate() {
         let resource = json::text(policy, &["resourceName"]);
         if !seen.insert(resource) {
-            errors.push(FieldError::duplicate(&path.index(index), Raw(resource)));
+            errors.push(FieldError::duplicate(&path.index(index), resource));
         }
         let wanted = json::text(policy, &["restartPolicy"]);
         let policies = ["NotRequired", "RestartContainer"];
         if resource.is_empty() {
             errors.push(FieldError::required(path, ""));
         } else if !["cpu", "memory"].contains(&resource) {
-            errors.push(FieldError::not_supported(path, Raw(resource), &["cpu", "memory"]));
+            errors.push(FieldError::not_supported(path, resource, &["cpu", "memory"]));
         }
         if wanted.is_empty() {
             errors.push(FieldError::required(path, ""));

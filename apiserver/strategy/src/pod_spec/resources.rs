@@ -4,7 +4,6 @@
 
 use leme_meta::quantity::Quantity;
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::Raw;
 use leme_registry::{json, names};
 use serde_json::Value;
 
@@ -162,7 +161,7 @@ pub(crate) fn is_of_quotas(name: &str) -> bool {
 
 /// Checks the name of a resource of anything.
 pub(crate) fn name(name: &str, path: &Path, errors: &mut Errors) {
-    let mut refuse = |why: &str| errors.push(FieldError::invalid(path, Raw(name), why));
+    let mut refuse = |why: &str| errors.push(FieldError::invalid(path, name, why));
     let wrong = names::qualified_name(name);
     wrong.iter().for_each(|why| refuse(why));
     if wrong.is_empty() && !name.contains('/') && !is_of_quotas(name) && name != "storage" {
@@ -175,14 +174,14 @@ pub(crate) fn quota_name(name: &str, path: &Path, errors: &mut Errors) {
     self::name(name, path, errors);
     if !name.contains('/') && !is_of_quotas(name) {
         let why = "must be a standard resource for quota";
-        errors.push(FieldError::invalid(path, Raw(name), why));
+        errors.push(FieldError::invalid(path, name, why));
     }
 }
 
 /// Checks the name of a resource of containers.
 pub(crate) fn container_name(name: &str, path: &Path, errors: &mut Errors) {
     self::name(name, path, errors);
-    let mut refuse = |why: &str| errors.push(FieldError::invalid(path, Raw(name), why));
+    let mut refuse = |why: &str| errors.push(FieldError::invalid(path, name, why));
     if !name.contains('/') && !CONTAINER.contains(&name) && !is_huge(name) {
         refuse("must be a standard resource for containers");
     } else if !is_native(name) && !is_extended(name) {

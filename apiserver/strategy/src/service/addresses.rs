@@ -10,7 +10,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::json;
 use serde_json::{Value, json};
 
-use super::{GoList, has_address, is_headless};
+use super::{has_address, is_headless};
 use crate::check::{self, Errors};
 
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
@@ -43,7 +43,7 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     let at = path.child("clusterIPs");
     let list = json::list(spec, &["clusterIPs"]);
-    let shown = || GoList(spec.get("clusterIPs").unwrap_or(&Value::Null));
+    let shown = || spec.get("clusterIPs").unwrap_or(&Value::Null);
     match (json::text(spec, &["clusterIP"]), list.first()) {
         ("", Some(_)) => {
             let why = "must be empty when `clusterIP` is not specified";
@@ -116,7 +116,7 @@ pub(super) fn validate_update(new: &Value, old: &Value, errors: &mut Errors) {
     }
     let at = Path::new("spec").child("clusterIPs");
     let (now, before) = (json::list(new, &["clusterIPs"]), json::list(old, &["clusterIPs"]));
-    let shown = || GoList(new.get("clusterIPs").unwrap_or(&Value::Null));
+    let shown = || new.get("clusterIPs").unwrap_or(&Value::Null);
     if now.is_empty() && !before.is_empty() {
         let why = "primary clusterIP can not be unset";
         errors.push(FieldError::invalid(&at.index(0), shown(), why));

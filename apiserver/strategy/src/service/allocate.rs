@@ -9,7 +9,7 @@ use leme_registry::{Allocator, json};
 use serde_json::{Value, json};
 
 use super::addresses::family;
-use super::{GoList, has_address, has_node_ports};
+use super::{has_address, has_node_ports};
 use crate::check::Errors;
 
 /// Takes the addresses and ports that a service needs and does not hold yet.
@@ -91,7 +91,7 @@ fn address(spec: &mut Value, before: &Value, alloc: &mut dyn Allocator, errors: 
             };
             let at = Path::new("spec").child("clusterIPs");
             let shown = if asked.is_empty() { Value::Null } else { json!([asked]) };
-            errors.push(FieldError::invalid(&at, GoList(&shown), &detail));
+            errors.push(FieldError::invalid(&at, &shown, &detail));
         }
     }
 }
@@ -117,7 +117,7 @@ fn families(spec: &mut Value, asked: &str, errors: &mut Errors) {
         if address != "None" && family(address) != "IPv4" {
             let at = path.child("clusterIPs").index(index);
             let why = "IPv6 is not configured on this cluster";
-            errors.push(FieldError::invalid(&at, GoList(&spec["clusterIPs"]), why));
+            errors.push(FieldError::invalid(&at, &spec["clusterIPs"], why));
         }
     }
     if !errors.is_empty() {

@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use leme_meta::field::Shown;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
@@ -131,24 +130,6 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
         }
     }
     outside::drop_of_type(spec, before);
-}
-
-/// A list of texts as Go's `%#v` shows it.
-struct GoList<'a>(&'a Value);
-
-impl Shown for GoList<'_> {
-    fn shown(&self) -> String {
-        let texts: Vec<String> = json::list(self.0, &[])
-            .iter()
-            .filter_map(Value::as_str)
-            .map(|text| format!("{text:?}"))
-            .collect();
-        if texts.is_empty() {
-            "[]string(nil)".to_owned()
-        } else {
-            format!("[]string{{{}}}", texts.join(", "))
-        }
-    }
 }
 
 fn validate(service: &Value) -> Errors {

@@ -206,6 +206,6 @@ fn what_a_claim_is_filled_from_is_checked() {
     );
     check(
         claim(json!({ "dataSource": source("a"), "dataSourceRef": source("b") })),
-        &["spec: Invalid value: spec.dataSource: must match dataSourceRef"],
+        &["spec: Invalid value: {}: must match dataSourceRef"],
     );
 }

@@ -129,8 +129,8 @@ fn runtimes_have_a_handler() {
         )),
         &[
             "overhead.limits[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
-            "overhead.limits[disk]: Invalid value: disk: must be a standard resource type or fully qualified",
-            "overhead.limits[disk]: Invalid value: disk: must be a standard resource for containers",
+            "overhead.limits[disk]: Invalid value: \"disk\": must be a standard resource type or fully qualified",
+            "overhead.limits[disk]: Invalid value: \"disk\": must be a standard resource for containers",
         ],
     );
     let twice = json!({ "key": "a", "operator": "Exists" });
@@ -192,7 +192,7 @@ fn limits_do_not_contradict_each_other() {
         ),
         (
             json!({ "type": "Pod", "max": { "pods": "1" } }),
-            vec!["max[pods]: Invalid value: pods: must be a standard resource for containers"],
+            vec!["max[pods]: Invalid value: \"pods\": must be a standard resource for containers"],
         ),
         (
             json!({ "type": "PersistentVolumeClaim", "default": { "storage": "1Gi" } }),
@@ -270,13 +270,17 @@ fn quotas_limit_what_can_be_counted() {
     for (name, amount, errors) in [
         ("cpu", "-1", vec!["Invalid value: \"-1\": must be greater than or equal to 0"]),
         ("pods", "1500m", vec!["Invalid value: \"1500m\": must be an integer"]),
-        ("storage", "1Gi", vec!["Invalid value: storage: must be a standard resource for quota"]),
+        (
+            "storage",
+            "1Gi",
+            vec!["Invalid value: \"storage\": must be a standard resource for quota"],
+        ),
         (
             "nodes",
             "1",
             vec![
-                "Invalid value: nodes: must be a standard resource type or fully qualified",
-                "Invalid value: nodes: must be a standard resource for quota",
+                "Invalid value: \"nodes\": must be a standard resource type or fully qualified",
+                "Invalid value: \"nodes\": must be a standard resource for quota",
             ],
         ),
     ] {
@@ -290,8 +294,8 @@ fn quotas_limit_what_can_be_counted() {
     check(
         status(json!({ "hard": { "x": "1" }, "used": { "pods": "-1" } })),
         &[
-            "status.hard[x]: Invalid value: x: must be a standard resource type or fully qualified",
-            "status.hard[x]: Invalid value: x: must be a standard resource for quota",
+            "status.hard[x]: Invalid value: \"x\": must be a standard resource type or fully qualified",
+            "status.hard[x]: Invalid value: \"x\": must be a standard resource for quota",
             "status.used[pods]: Invalid value: \"-1\": must be greater than or equal to 0",
         ],
     );

@@ -128,10 +128,10 @@ fn resources_are_checked() {
     check(
         ask(json!({ "limits": { "bananas": "1" } })),
         &[
-            "spec.containers[0].resources.limits[bananas]: Invalid value: bananas: must be a standard resource type or fully qualified",
-            "spec.containers[0].resources.limits[bananas]: Invalid value: bananas: must be a standard resource for containers",
-            "spec.containers[0].resources.requests[bananas]: Invalid value: bananas: must be a standard resource type or fully qualified",
-            "spec.containers[0].resources.requests[bananas]: Invalid value: bananas: must be a standard resource for containers",
+            "spec.containers[0].resources.limits[bananas]: Invalid value: \"bananas\": must be a standard resource type or fully qualified",
+            "spec.containers[0].resources.limits[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
+            "spec.containers[0].resources.requests[bananas]: Invalid value: \"bananas\": must be a standard resource type or fully qualified",
+            "spec.containers[0].resources.requests[bananas]: Invalid value: \"bananas\": must be a standard resource for containers",
         ],
     );
     let status = ask(json!({ "limits": { "cpu": "lots" } })).expect_err("refused");

@@ -501,9 +501,9 @@ fn hooks_and_policies_of_containers_are_checked() {
                     { "resourceName": "pods", "restartPolicy": "NotRequired" },
                 ] }),
                 &[
-                    "spec.containers[0].resizePolicy: Unsupported value: pods: supported values: \"cpu\", \"memory\"",
-                    "spec.containers[0].resizePolicy[1]: Duplicate value: pods",
-                    "spec.containers[0].resizePolicy: Unsupported value: pods: supported values: \"cpu\", \"memory\"",
+                    "spec.containers[0].resizePolicy: Unsupported value: \"pods\": supported values: \"cpu\", \"memory\"",
+                    "spec.containers[0].resizePolicy[1]: Duplicate value: \"pods\"",
+                    "spec.containers[0].resizePolicy: Unsupported value: \"pods\": supported values: \"cpu\", \"memory\"",
                 ],
             ),
         ],
@@ -587,7 +587,7 @@ fn huge_pages_and_foreign_resources_are_checked() {
             (
                 json!({ "resources": { "requests": { "requests.a.test/b": "1" } } }),
                 &[
-                    "spec.containers[0].resources.requests[requests.a.test/b]: Invalid value: requests.a.test/b: doesn't follow extended resource name standard",
+                    "spec.containers[0].resources.requests[requests.a.test/b]: Invalid value: \"requests.a.test/b\": doesn't follow extended resource name standard",
                     "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources",
                 ],
             ),

@@ -73,7 +73,7 @@ fn a_controller_must_match_its_template() {
         create(body),
         &[
             "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
-            "spec.template.metadata.labels: Invalid value: map[string]string{\"a\":\"b\"}: `selector` does not match template `labels`",
+            "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`",
         ],
     );
     check(

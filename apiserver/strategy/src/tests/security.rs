@@ -267,8 +267,8 @@ fn quotas_of_the_cluster_are_checked() {
         (
             json!({ "quota": { "hard": { "pods": "-1", "nonsense": "1" } } }),
             vec![
-                "spec.quota.hard[nonsense]: Invalid value: nonsense: must be a standard resource type or fully qualified".to_owned(),
-                "spec.quota.hard[nonsense]: Invalid value: nonsense: must be a standard resource for quota".to_owned(),
+                "spec.quota.hard[nonsense]: Invalid value: \"nonsense\": must be a standard resource type or fully qualified".to_owned(),
+                "spec.quota.hard[nonsense]: Invalid value: \"nonsense\": must be a standard resource for quota".to_owned(),
                 "spec.quota.hard[pods]: Invalid value: \"-1\": must be greater than or equal to 0".to_owned(),
             ],
         ),
@@ -282,8 +282,8 @@ fn quotas_of_the_cluster_are_checked() {
                 "namespaces": [{ "namespace": "n", "status": { "used": { "pods": "1500m" } } }] })
         }),
         &[
-            "status.overall.hard[x]: Invalid value: x: must be a standard resource type or fully qualified",
-            "status.overall.hard[x]: Invalid value: x: must be a standard resource for quota",
+            "status.overall.hard[x]: Invalid value: \"x\": must be a standard resource type or fully qualified",
+            "status.overall.hard[x]: Invalid value: \"x\": must be a standard resource for quota",
             "status.namespaces[n][pods]: Invalid value: \"1500m\": must be an integer",
         ],
     );
