@@ -11,7 +11,8 @@ fn object(api_version: &str, kind: &str, fields: Value) -> Value {
 
 #[test]
 fn every_row_of_the_kind_table_has_a_strategy() {
-    for row in leme_kinds::builtin() {
+    let kept = |row: &&std::sync::Arc<Kind>| row.storage != leme_kinds::Storage::Virtual;
+    for row in leme_kinds::builtin().filter(kept) {
         let known =
             crate::TABLE.iter().any(|(group, kind, _)| *group == row.group && *kind == row.kind);
         assert!(known, "{} {}", row.group, row.kind);
