@@ -11,6 +11,7 @@ mod admissionregistration;
 mod apiregistration;
 mod apps;
 pub mod authorization;
+pub mod autoscaling;
 mod batch;
 mod build;
 mod check;
@@ -32,6 +33,7 @@ mod networking;
 mod node;
 mod oauth;
 mod pod;
+mod pod_disruption_budget;
 mod pod_spec;
 mod pod_template;
 mod priority_class;
@@ -84,6 +86,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("apps", "ReplicaSet", &apps::replica_set::STRATEGY),
     ("apps", "StatefulSet", &apps::stateful_set::STRATEGY),
     ("apps.openshift.io", "DeploymentConfig", &deployment_config::STRATEGY),
+    ("autoscaling", "HorizontalPodAutoscaler", &autoscaling::STRATEGY),
     ("batch", "CronJob", &batch::cron_job::STRATEGY),
     ("batch", "Job", &batch::job::STRATEGY),
     ("authorization.openshift.io", "RoleBindingRestriction", &authorization::RESTRICTION),
@@ -107,6 +110,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("oauth.openshift.io", "OAuthClient", &oauth::CLIENT),
     ("oauth.openshift.io", "OAuthClientAuthorization", &oauth::AUTHORIZATION),
     ("quota.openshift.io", "ClusterResourceQuota", &cluster_quota::STRATEGY),
+    ("policy", "PodDisruptionBudget", &pod_disruption_budget::STRATEGY),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),

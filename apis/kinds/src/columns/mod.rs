@@ -4,6 +4,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod apps;
+pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod class;
 pub(crate) mod core;
@@ -15,6 +16,7 @@ pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod openshift;
 pub(crate) mod pod;
+pub(crate) mod policy;
 pub(crate) mod rbac;
 pub(crate) mod storage;
 

@@ -14,11 +14,13 @@ groups! {
     core
     apiregistration
     apps
-    batch
     events
     authentication
     authorization
+    autoscaling
+    batch
     networking
+    policy
     rbac
     storage
     admissionregistration

@@ -93,3 +93,46 @@ fn jobs_print_as_upstream_does() {
     );
     assert_eq!(row("cj", &json!({}))[2..6], ["<none>", "<unset>", "0", "<none>"]);
 }
+
+#[test]
+fn budgets_and_autoscalers_print_as_upstream_does() {
+    let created = "2026-01-01T00:55:00Z";
+    let budget = |spec: Value| {
+        row(
+            "pdb",
+            &json!({"metadata": {"name": "b", "creationTimestamp": created}, "spec": spec,
+            "status": {"disruptionsAllowed": 1}}),
+        )
+    };
+    assert_eq!(budget(json!({"minAvailable": "50%"})), ["b", "50%", "N/A", "1", "5m"]);
+    assert_eq!(budget(json!({"maxUnavailable": 0})), ["b", "N/A", "0", "1", "5m"]);
+
+    let targets = |metrics: Value, current: Value| {
+        let scaler = json!({"metadata": {"name": "h", "creationTimestamp": created},
+            "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "w"}, "maxReplicas": 5, "metrics": metrics},
+            "status": {"currentReplicas": 2, "currentMetrics": current}});
+        let cells = row("hpa", &scaler);
+        assert_eq!(cells[3..], ["<unset>", "5", "2", "5m"]);
+        assert_eq!(cells[1], "Deployment/w");
+        cells[2].clone()
+    };
+    let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 80}}});
+    let now = json!({"resource": {"name": "cpu", "current": {"averageUtilization": 30, "averageValue": "3m"}}});
+    let pods = json!({"type": "Pods", "pods": {"target": {"averageValue": "10"}}});
+    let object = json!({"type": "Object", "object": {"target": {"value": "7"}}});
+    let outside = json!({"type": "External", "external": {"target": {"averageValue": "5"}}});
+    let container = json!({"type": "ContainerResource", "containerResource": {"name": "memory", "container": "c",
+        "target": {"averageValue": "1Gi"}}});
+    assert_eq!(targets(json!([]), json!([])), "<none>");
+    assert_eq!(targets(json!([cpu]), json!([])), "cpu: <unknown>/80%");
+    assert_eq!(targets(json!([cpu]), json!([now])), "cpu: 30%/80%");
+    assert_eq!(
+        targets(json!([pods, object]), json!([{"pods": {"current": {"averageValue": "3"}}}])),
+        "3/10, <unknown>/7"
+    );
+    assert_eq!(
+        targets(json!([outside, container, cpu]), json!([])),
+        "<unknown>/5 (avg), memory: <unknown>/1Gi + 1 more..."
+    );
+    assert_eq!(targets(json!([{"type": "New"}]), json!([])), "<unknown type>");
+}

@@ -3,11 +3,10 @@
 //! Knows: update strategies, and the count of templates that an annotation keeps. Refuses to know: which nodes there are.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::{self, Raw};
-use leme_registry::{Context, Strategy, json};
-use serde_json::{Value, json};
+use leme_registry::{Context, Strategy, json, meta};
+use serde_json::Value;
 
-use super::{collisions, endless, matching, read_selector, selects};
+use super::{collisions, endless, matching, read_selector, selects, unknown_strategy};
 use crate::check::{self, Errors};
 use crate::pod_spec::{self, defaults};
 use crate::{int_or_percent, replication_controller};
@@ -109,14 +108,9 @@ fn update_strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
             rolling_update(rolling, &path.child("rollingUpdate"), errors);
         }
         (other, rolling) => {
-            let limit =
-                |rolling: &Value, field: &str| rolling.get(field).cloned().unwrap_or(0.into());
-            let rolling = rolling.map(|rolling| {
-                json!({ "MaxUnavailable": limit(rolling, "maxUnavailable"), "MaxSurge": limit(rolling, "maxSurge") })
-            });
-            let shown = json!({ "Type": other, "RollingUpdate": rolling });
+            let shown = unknown_strategy(other, rolling);
             let known = ["RollingUpdate", "OnDelete"];
-            errors.push(FieldError::not_supported(path, Raw(shown), &known));
+            errors.push(FieldError::not_supported(path, shown, &known));
         }
     }
 }

@@ -3,11 +3,10 @@
 //! Knows: strategies and their limits. Refuses to know: how a rollout proceeds.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::{self, Raw};
-use leme_registry::{Context, Scale, Strategy, json};
-use serde_json::{Value, json};
+use leme_registry::{Context, Scale, Strategy, json, meta};
+use serde_json::Value;
 
-use super::{collisions, decode, replicated, within};
+use super::{collisions, decode, replicated, unknown_strategy, within};
 use crate::check::{self, Errors};
 use crate::pod_spec::defaults;
 use crate::{int_or_percent, replication_controller};
@@ -89,14 +88,9 @@ fn strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
         }
         ("RollingUpdate", Some(rolling)) => rolling_update(rolling, &at, errors),
         (other, rolling) => {
-            let limit =
-                |rolling: &Value, field: &str| rolling.get(field).cloned().unwrap_or(0.into());
-            let rolling = rolling.map(|rolling| {
-                json!({ "MaxUnavailable": limit(rolling, "maxUnavailable"), "MaxSurge": limit(rolling, "maxSurge") })
-            });
-            let shown = json!({ "Type": other, "RollingUpdate": rolling });
+            let shown = unknown_strategy(other, rolling);
             let known = ["Recreate", "RollingUpdate"];
-            errors.push(FieldError::not_supported(path, Raw(shown), &known));
+            errors.push(FieldError::not_supported(path, shown, &known));
         }
     }
 }

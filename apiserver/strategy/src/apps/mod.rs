@@ -5,9 +5,10 @@
 use leme_meta::selector::LabelSelector;
 use leme_meta::{FieldError, Path};
 use leme_registry::json;
+use leme_registry::meta::Raw;
 use serde_json::Value;
 
-use crate::check::Errors;
+use crate::check::{self, Errors};
 use crate::pod_spec::{self, resources};
 
 pub(crate) mod controller_revision;
@@ -100,4 +101,20 @@ fn collisions(new: &Value, old: &Value, errors: &mut Errors) {
         let why = "cannot be decremented";
         errors.push(FieldError::invalid(&at, count(new).unwrap_or(0), why));
     }
+}
+
+/// A strategy of an unknown type, as a message shows it.
+fn unknown_strategy(name: &str, rolling: Option<&Value>) -> Raw<String> {
+    let shown = rolling.map(|rolling| {
+        let limit = |field: &str| rolling.get(field).unwrap_or(&Value::from(0)).to_string();
+        let limits = [("MaxUnavailable", limit("maxUnavailable")), ("MaxSurge", limit("maxSurge"))];
+        check::go_struct(&limits).0
+    });
+    strategy_of(name, shown)
+}
+
+/// A strategy with what it says of rolling updates.
+fn strategy_of(name: &str, rolling: Option<String>) -> Raw<String> {
+    let rolling = rolling.unwrap_or_else(|| "null".to_owned());
+    check::go_struct(&[("Type", format!("{name:?}")), ("RollingUpdate", rolling)])
 }

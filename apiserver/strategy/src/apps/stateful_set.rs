@@ -3,11 +3,10 @@
 //! Knows: claim templates, update strategies, what may change. Refuses to know: which pod is which.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::meta::{self, Raw};
-use leme_registry::{Scale, Strategy, json, names};
+use leme_registry::{Scale, Strategy, json, meta, names};
 use serde_json::{Map, Value, json};
 
-use super::{collisions, endless, matching, read_selector, selector, within};
+use super::{collisions, endless, matching, read_selector, selector, strategy_of, within};
 use crate::check::{self, Errors, NOT_NEGATIVE};
 use crate::pod_spec::{self, defaults, warnings};
 use crate::{int_or_percent, replication_controller, volume};
@@ -122,8 +121,9 @@ fn policies(spec: &Value, path: &Path, errors: &mut Errors) {
 fn update_strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
     let rolling = json::at(strategy, &["rollingUpdate"]);
     let internal = |rolling: &Value| {
-        let partition = json::int(rolling, &["partition"]).unwrap_or(0);
-        json!({ "Partition": partition, "MaxUnavailable": rolling.get("maxUnavailable") })
+        let partition = json::int(rolling, &["partition"]).unwrap_or(0).to_string();
+        let limit = check::go_field(rolling, &["maxUnavailable"]);
+        check::go_struct(&[("Partition", partition), ("MaxUnavailable", limit)])
     };
     match (json::text(strategy, &["type"]), rolling) {
         ("", _) => errors.push(FieldError::required(path, "")),
@@ -131,7 +131,7 @@ fn update_strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
         ("OnDelete", Some(rolling)) => {
             let why = "only allowed for updateStrategy 'RollingUpdate'";
             let at = path.child("rollingUpdate");
-            errors.push(FieldError::invalid(&at, Raw(internal(rolling)), why));
+            errors.push(FieldError::invalid(&at, internal(rolling), why));
         }
         ("RollingUpdate", Some(rolling)) => {
             let path = path.child("rollingUpdate");
@@ -147,9 +147,9 @@ fn update_strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
             }
         }
         (other, rolling) => {
-            let shown = json!({ "Type": other, "RollingUpdate": rolling.map(internal) });
+            let shown = strategy_of(other, rolling.map(|rolling| internal(rolling).0));
             let why = "must be 'RollingUpdate' or 'OnDelete'";
-            errors.push(FieldError::invalid(path, Raw(shown), why));
+            errors.push(FieldError::invalid(path, shown, why));
         }
     }
 }

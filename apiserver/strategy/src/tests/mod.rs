@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 mod admission;
 mod apps;
+mod autoscaling;
 mod batch;
 mod data;
 mod flowcontrol;
@@ -18,6 +19,7 @@ mod openshift;
 mod people;
 mod pod;
 mod pod_rules;
+mod policy;
 mod rbac;
 mod rest;
 mod robust;

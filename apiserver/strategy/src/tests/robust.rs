@@ -131,6 +131,19 @@ fn samples() -> Vec<Value> {
                 "resources": { "requests": { "storage": "1Gi" } } } }] } }),
         ),
         object(
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            json!({ "spec": { "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "w" }, "maxReplicas": 5,
+            "behavior": { "scaleUp": { "tolerance": "1" } },
+            "metrics": [{ "type": "Object", "object": { "describedObject": { "apiVersion": "v1", "kind": "A", "name": "a" },
+                "metric": { "name": "m" }, "target": { "type": "Value", "value": "1" } } }] } }),
+        ),
+        object(
+            "policy/v1",
+            "PodDisruptionBudget",
+            json!({ "spec": { "minAvailable": "50%", "selector": { "matchLabels": { "a": "b" } } } }),
+        ),
+        object(
             "batch/v1",
             "CronJob",
             json!({ "spec": { "schedule": "0 0 * * *", "timeZone": "UTC", "jobTemplate": { "spec": { "template": ended } } } }),

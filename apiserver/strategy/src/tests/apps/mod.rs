@@ -253,7 +253,7 @@ fn strategies_of_deployments_are_checked() {
                 "strategy",
                 json!({ "type": "Blue" }),
                 &[
-                    "spec.strategy: Unsupported value: {\"RollingUpdate\":null,\"Type\":\"Blue\"}: supported values: \"Recreate\", \"RollingUpdate\"",
+                    "spec.strategy: Unsupported value: {\"Type\":\"Blue\",\"RollingUpdate\":null}: supported values: \"Recreate\", \"RollingUpdate\"",
                 ],
             ),
             (
@@ -311,7 +311,7 @@ fn strategies_of_daemon_sets_set_one_limit() {
                 "updateStrategy",
                 json!({ "type": "Blue" }),
                 &[
-                    "spec.updateStrategy: Unsupported value: {\"RollingUpdate\":null,\"Type\":\"Blue\"}: supported values: \"RollingUpdate\", \"OnDelete\"",
+                    "spec.updateStrategy: Unsupported value: {\"Type\":\"Blue\",\"RollingUpdate\":null}: supported values: \"RollingUpdate\", \"OnDelete\"",
                 ],
             ),
         ],

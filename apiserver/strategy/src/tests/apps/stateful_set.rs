@@ -24,7 +24,7 @@ fn stateful_sets_are_checked() {
                 "updateStrategy",
                 json!({ "type": "OnDelete", "rollingUpdate": {} }),
                 &[&format!(
-                    "{at}.rollingUpdate: Invalid value: {{\"MaxUnavailable\":null,\"Partition\":0}}: only allowed for updateStrategy 'RollingUpdate'"
+                    "{at}.rollingUpdate: Invalid value: {{\"Partition\":0,\"MaxUnavailable\":null}}: only allowed for updateStrategy 'RollingUpdate'"
                 )],
             ),
             (
@@ -45,7 +45,7 @@ fn stateful_sets_are_checked() {
                 "updateStrategy",
                 json!({ "type": "Blue" }),
                 &[&format!(
-                    "{at}: Invalid value: {{\"RollingUpdate\":null,\"Type\":\"Blue\"}}: must be 'RollingUpdate' or 'OnDelete'"
+                    "{at}: Invalid value: {{\"Type\":\"Blue\",\"RollingUpdate\":null}}: must be 'RollingUpdate' or 'OnDelete'"
                 )],
             ),
             ("persistentVolumeClaimRetentionPolicy", json!({ "whenScaled": "Delete" }), &[]),
