@@ -9,7 +9,6 @@ mod cluster;
 mod connect;
 mod documents;
 mod follow;
-mod jsonpath;
 mod print;
 mod progress;
 mod say;

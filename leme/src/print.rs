@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use leme_meta::gvk::split_api_version;
+use leme_meta::jsonpath;
 use serde_json::Value;
 
 use crate::documents;
-use crate::jsonpath;
 
 /// The formats of `-o`.
 #[derive(Debug)]
@@ -35,7 +35,9 @@ impl Format {
             Some("json") => Format::Json,
             Some("name") => Format::Name,
             Some(other) => match other.strip_prefix("jsonpath=") {
-                Some(template) => Format::JsonPath(jsonpath::parse(template)?),
+                Some(template) => {
+                    Format::JsonPath(jsonpath::parse(template).map_err(anyhow::Error::msg)?)
+                }
                 None => bail!(
                     "unknown format {other:?}: use yaml, json, name, wide or jsonpath=TEMPLATE"
                 ),
@@ -49,7 +51,7 @@ pub fn object(object: &Value, format: &Format) -> Result<String> {
     Ok(match format {
         Format::Yaml => serde_yaml::to_string(object).context("write YAML")?,
         Format::Json => format!("{object:#}\n"),
-        Format::JsonPath(template) => template.render(object)?,
+        Format::JsonPath(template) => template.render(object).map_err(anyhow::Error::msg)?,
         Format::Name | Format::Table { .. } => names(object),
     })
 }

@@ -46,7 +46,7 @@ impl fmt::Display for Path {
 }
 
 /// The kinds of field error; the wire reason of each is [`FieldErrorKind::reason`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldErrorKind {
     /// The field must be set.
     Required,
@@ -167,15 +167,16 @@ impl FieldError {
 
     /// The list has more than `max` elements.
     pub fn too_many(path: &Path, actual: usize, max: usize) -> FieldError {
-        FieldError::build(
-            FieldErrorKind::TooMany,
-            path,
-            Some(actual.to_string()),
-            &format!("must have at most {max} items"),
-        )
+        let detail = format!("must have at most {max} item{}", if max == 1 { "" } else { "s" });
+        FieldError::build(FieldErrorKind::TooMany, path, Some(actual.to_string()), &detail)
     }
 
-    fn build(kind: FieldErrorKind, path: &Path, value: Option<String>, detail: &str) -> FieldError {
+    pub(crate) fn build(
+        kind: FieldErrorKind,
+        path: &Path,
+        value: Option<String>,
+        detail: &str,
+    ) -> FieldError {
         let mut body = kind.phrase().to_owned();
         for part in value.as_deref().into_iter().chain((!detail.is_empty()).then_some(detail)) {
             body.push_str(": ");

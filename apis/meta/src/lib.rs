@@ -9,6 +9,7 @@ pub mod cron;
 pub mod decode;
 pub mod field;
 pub mod gvk;
+pub mod jsonpath;
 pub mod managed;
 pub mod names;
 pub mod object;
@@ -18,6 +19,7 @@ pub mod query;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod time;
 pub mod version;
 

@@ -1,12 +1,8 @@
 //! Parsers of text: selectors, JSONPath templates, JSON documents.
 
 use leme_fuzz::{Feed, run, word};
-use leme_meta::{FieldSelector, LabelSelector, decode};
+use leme_meta::{FieldSelector, LabelSelector, decode, jsonpath};
 use serde_json::{Value, json};
-
-#[path = "../../../leme/src/jsonpath/mod.rs"]
-#[allow(dead_code)]
-mod jsonpath;
 
 fn seeds(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()

@@ -1,27 +1,34 @@
 //! The JSONPath templates of `-o jsonpath=`: text, `{.a.b[0]['c']}`, `[*]`, `[0,2]`, `[0:4:2]`, `..`, `[?(@.a>1)]`,
-//! `{range}`, as kubectl reads them.
+//! `{range}`, as kubectl reads them; and the single paths of columns and selectable fields.
+//!
+//! Refuses to know: what the values are.
 
 mod parse;
 
 use std::cmp::Ordering;
 
-use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 pub use parse::parse;
 
+/// What is wrong with a template or a value, in kubectl's words.
+pub type Result<T> = std::result::Result<T, String>;
+
+/// How many values a step may lead to: more is hostile.
+const MAX_FOUND: usize = 100_000;
+
 /// A parsed template.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Template(Vec<Part>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Part {
     Text(String),
     Path(Vec<Step>),
     Range(Vec<Step>, Vec<Part>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Field(String),
     Index(i64),
@@ -38,7 +45,7 @@ enum Step {
     },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Operand {
     Path(Vec<Step>),
     Literal(Value),
@@ -55,6 +62,14 @@ impl Template {
         let mut out = String::new();
         render(&self.0, value, &mut out)?;
         Ok(out)
+    }
+
+    /// The first value that the template's path leads to, if it is a path and leads anywhere.
+    pub fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match self.0.as_slice() {
+            [Part::Path(steps)] => find(value, steps).ok()?.first().copied(),
+            _ => None,
+        }
     }
 }
 
@@ -99,6 +114,9 @@ fn find_from<'a>(mut found: Vec<&'a Value>, steps: &[Step]) -> Result<Vec<&'a Va
                 one(value, step, &mut next)?;
             }
         }
+        if next.len() > MAX_FOUND {
+            return Err("the path leads to too many values".to_owned());
+        }
         found = next;
     }
     Ok(found)
@@ -111,7 +129,7 @@ fn one<'a>(value: &'a Value, step: &Step, found: &mut Vec<&'a Value>) -> Result<
         Step::Index(index) => {
             let Some(list) = value.as_array() else { return Ok(()) };
             let item = place(*index, list.len()).and_then(|at| list.get(at));
-            found.push(item.with_context(|| {
+            found.push(item.ok_or_else(|| {
                 format!("array index out of bounds: index {index}, length {}", list.len())
             })?);
         }
@@ -149,7 +167,9 @@ fn keeps(item: &Value, left: &Operand, test: Option<&(Test, Operand)>) -> Result
     let left = values(item, left)?;
     let Some((test, right)) = test else { return Ok(!left.is_empty()) };
     let right = values(item, right)?;
-    ensure!(left.len() <= 1 && right.len() <= 1, "can only compare one element at a time");
+    if left.len() > 1 || right.len() > 1 {
+        return Err("can only compare one element at a time".to_owned());
+    }
     match (left.first(), right.first()) {
         (Some(left), Some(right)) => compare(left, right).map(|order| order.is_some_and(test)),
         _ => Ok(false),
@@ -174,7 +194,7 @@ fn compare(left: &Value, right: &Value) -> Result<Option<Ordering>> {
             let rough = || left.as_f64().zip(right.as_f64());
             Ok(whole.or_else(|| rough().and_then(|(left, right)| left.partial_cmp(&right))))
         }
-        _ => bail!("incompatible types for comparison"),
+        _ => Err("incompatible types for comparison".to_owned()),
     }
 }
 
@@ -260,6 +280,17 @@ mod tests {
             check(r#"{.ports[?(@.p=="80")].n}"#),
             "error: incompatible types for comparison"
         );
+    }
+
+    #[test]
+    fn hostile_paths_end() {
+        let mut deep = json!(1);
+        for _ in 0..100 {
+            deep = json!({ "a": deep, "b": 1 });
+        }
+        let template = parse(&format!("{{{}}}", "..a".repeat(8))).expect("a path");
+        assert!(template.render(&deep).is_err_and(|why| why.contains("too many values")));
+        assert!(parse(&format!("{{{}{}}}", "[?(@".repeat(1000), ")]".repeat(1000))).is_err());
     }
 
     #[test]

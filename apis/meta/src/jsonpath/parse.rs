@@ -2,13 +2,15 @@
 
 use std::cmp::Ordering;
 
-use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{Operand, Part, Step, Template, Test};
+use super::{Operand, Part, Result, Step, Template, Test};
 
 /// Deepest nesting of ranges.
 const MAX_RANGES: usize = 16;
+
+/// Most brackets of a template: they may stand inside each other.
+const MAX_BRACKETS: usize = 256;
 
 /// The operators, those first that begin with another one.
 const TESTS: &[(&str, Test)] = &[
@@ -21,15 +23,25 @@ const TESTS: &[(&str, Test)] = &[
 ];
 
 /// Reads a template.
+///
+/// # Errors
+/// What is wrong with it, in words for people.
 pub fn parse(text: &str) -> Result<Template> {
+    if text.matches('[').count() > MAX_BRACKETS {
+        return Err(format!("more than {MAX_BRACKETS} brackets"));
+    }
     let mut rest = text;
     let parts = parts(&mut rest, 0)?;
-    ensure!(rest.is_empty(), "{{end}} without {{range}} in {text:?}");
+    if !rest.is_empty() {
+        return Err(format!("{{end}} without {{range}} in {text:?}"));
+    }
     Ok(Template(parts))
 }
 
 fn parts(rest: &mut &str, depth: usize) -> Result<Vec<Part>> {
-    ensure!(depth <= MAX_RANGES, "more than {MAX_RANGES} ranges inside each other");
+    if depth > MAX_RANGES {
+        return Err(format!("more than {MAX_RANGES} ranges inside each other"));
+    }
     let mut parts = Vec::new();
     while !rest.is_empty() {
         let Some(open) = rest.find('{') else {
@@ -40,12 +52,12 @@ fn parts(rest: &mut &str, depth: usize) -> Result<Vec<Part>> {
             parts.push(Part::Text(rest[..open].to_owned()));
         }
         let close =
-            closing(&rest[open..]).with_context(|| format!("unclosed action in {rest:?}"))? + open;
+            closing(&rest[open..]).ok_or_else(|| format!("unclosed action in {rest:?}"))? + open;
         let action = rest[open + 1..close].trim().to_owned();
         *rest = &rest[close + 1..];
         if action == "end" {
             if depth == 0 {
-                bail!("{{end}} without {{range}}");
+                return Err("{end} without {range}".to_owned());
             }
             return Ok(parts);
         }
@@ -59,8 +71,7 @@ fn parts(rest: &mut &str, depth: usize) -> Result<Vec<Part>> {
             parts.push(Part::Path(steps(&action)?));
         }
     }
-    ensure!(depth == 0, "{{range}} without {{end}}");
-    Ok(parts)
+    if depth == 0 { Ok(parts) } else { Err("{range} without {end}".to_owned()) }
 }
 
 /// Where the brace that opens `text` is closed, outside quotes.
@@ -94,12 +105,14 @@ fn steps(text: &str) -> Result<Vec<Step>> {
             }
             rest = after;
         } else if rest.starts_with('[') {
-            let end = bracket_end(rest).with_context(|| format!("unclosed [ in {text:?}"))?;
+            let end = bracket_end(rest).ok_or_else(|| format!("unclosed [ in {text:?}"))?;
             steps.extend(bracket(&rest[1..end])?);
             rest = &rest[end + 1..];
         } else {
             let (name, after) = name(rest);
-            ensure!(!name.is_empty(), "{text:?} is not a path");
+            if name.is_empty() {
+                return Err(format!("{text:?} is not a path"));
+            }
             steps.push(Step::Field(name));
             rest = after;
         }
@@ -161,19 +174,24 @@ fn index_or_slice(text: &str) -> Result<Step> {
         if text.is_empty() {
             Ok(None)
         } else {
-            Ok(Some(text.parse().with_context(|| format!("[{text}]"))?))
+            text.parse().map(Some).map_err(|error| format!("[{text}]: {error}"))
         }
     };
     let parts: Vec<&str> = text.split(':').map(str::trim).collect();
     match parts[..] {
-        [index] => Ok(Step::Index(index.parse().with_context(|| format!("[{text}] is no index"))?)),
+        [index] => match index.parse() {
+            Ok(index) => Ok(Step::Index(index)),
+            Err(_) => Err(format!("[{text}] is no index")),
+        },
         [from, to] => Ok(Step::Slice(number(from)?, number(to)?, 1)),
         [from, to, by] => {
             let by = number(by)?.unwrap_or(1);
-            ensure!(by > 0, "step must be > 0");
-            Ok(Step::Slice(number(from)?, number(to)?, usize::try_from(by)?))
+            match usize::try_from(by) {
+                Ok(by) if by > 0 => Ok(Step::Slice(number(from)?, number(to)?, by)),
+                _ => Err("step must be > 0".to_owned()),
+            }
         }
-        _ => bail!("[{text}] is no slice"),
+        _ => Err(format!("[{text}] is no slice")),
     }
 }
 
