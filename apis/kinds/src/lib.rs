@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+pub mod custom;
+pub mod naming;
 pub mod openapi;
+mod reading;
 mod rows;
 mod selectable;
 
@@ -15,7 +18,8 @@ use std::sync::{Arc, LazyLock};
 
 use leme_meta::Gvr;
 use leme_meta::schema::Schemas;
-use serde_json::Value;
+use leme_meta::structural::Structural;
+pub use reading::{Cell, Column, Reading, SelectableField};
 
 /// Whether objects live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,62 +114,6 @@ pub enum Storage {
 /// A text of a kind: of the program, or of whoever defined the kind.
 pub type Name = Cow<'static, str>;
 
-/// One column of the server-side Table.
-#[derive(Clone, Debug)]
-pub struct Column {
-    /// Heading.
-    pub name: Name,
-    /// OpenAPI type: `string`, `integer`, `boolean`, `date`.
-    pub type_: Name,
-    /// OpenAPI format, often empty.
-    pub format: Name,
-    /// 0 is always shown; greater ones with `-o wide`.
-    pub priority: i32,
-    /// Where the cell of an object comes from.
-    pub cell: Cell,
-}
-
-/// Where the cell of an object comes from.
-#[derive(Clone, Debug)]
-pub enum Cell {
-    /// A function of the object and the time now.
-    Native(fn(&Value, jiff::Timestamp) -> Value),
-}
-
-impl Column {
-    /// The cell of an object, given the time now.
-    pub fn cell(&self, object: &Value, now: jiff::Timestamp) -> Value {
-        match self.cell {
-            Cell::Native(read) => read(object, now),
-        }
-    }
-}
-
-/// A field that field selectors may name, besides `metadata.name` and `metadata.namespace`.
-#[derive(Clone, Debug)]
-pub struct SelectableField {
-    /// Path as the client writes it, such as `spec.nodeName`.
-    pub path: Name,
-    /// Where the text of the field comes from.
-    pub read: Reading,
-}
-
-/// Where the text of a selectable field comes from.
-#[derive(Clone, Debug)]
-pub enum Reading {
-    /// A function of the object.
-    Native(fn(&Value) -> String),
-}
-
-impl SelectableField {
-    /// The text of the field.
-    pub fn read(&self, object: &Value) -> String {
-        match self.read {
-            Reading::Native(read) => read(object),
-        }
-    }
-}
-
 /// Everything that can be done with objects and their collection.
 pub const VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -202,11 +150,18 @@ pub struct Kind {
     pub columns: Cow<'static, [Column]>,
     /// Fields that field selectors may name.
     pub selectable: Cow<'static, [SelectableField]>,
-    /// Name of the kind's type in the field table.
+    /// Name of the kind's type in the field table; empty for defined kinds.
     pub schema: Name,
+    /// What only kinds have that a CustomResourceDefinition defines.
+    pub custom: Option<custom::Custom>,
 }
 
 impl Kind {
+    /// The schema of a defined kind's objects; none for built-in kinds.
+    pub fn structural(&self) -> Option<&Structural> {
+        self.custom.as_ref().map(|custom| &*custom.structural)
+    }
+
     /// `apiVersion` of the kind.
     pub fn api_version(&self) -> String {
         leme_meta::gvk::api_version(&self.group, &self.version)

@@ -8,6 +8,7 @@ pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod class;
 pub(crate) mod core;
+pub(crate) mod custom;
 pub(crate) mod driver;
 pub(crate) mod event;
 pub(crate) mod flowcontrol;

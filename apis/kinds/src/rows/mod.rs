@@ -24,6 +24,7 @@ groups! {
     rbac
     storage
     admissionregistration
+    apiextensions
     scheduling
     coordination
     node
@@ -89,6 +90,7 @@ impl Row {
             columns: self.columns.into(),
             selectable: self.selectable.into(),
             schema: format!("{}.{}", self.package, self.kind).into(),
+            custom: None,
         }
     }
 }
