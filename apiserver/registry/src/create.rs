@@ -8,7 +8,7 @@ use leme_meta::{Status, schema};
 use serde_json::Value;
 
 use crate::owners::{self, Writer};
-use crate::{Allocator, Context, Target, json, meta};
+use crate::{Allocator, Context, Target, custom, json, meta};
 
 /// Longest name that generation makes.
 const GENERATED_NAME: usize = 63;
@@ -36,6 +36,7 @@ pub fn create_by(
     namespace_of_request(ctx, &mut new)?;
     name_it(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
+    custom::complete(ctx, &mut new);
     if writer != Writer::Nobody {
         // What a client leaves out of a struct, Go's decoder has made: its manager owns that as well.
         complete(ctx, &mut new);
@@ -57,6 +58,7 @@ pub fn create_by(
     let mut errors = meta::validate(ctx, &new);
     errors.extend((ctx.strategy.validate)(&new));
     errors.extend((ctx.strategy.validate_create)(&new));
+    errors.extend(custom::validate(ctx, &new, None));
     if errors.is_empty() {
         denied(ctx, &new, None)?;
         errors.extend((ctx.strategy.allocate)(&mut new, None, alloc));
@@ -89,8 +91,8 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
             format!("the object provided is unrecognized (must be of type {})", ctx.kind.kind);
         return Err(Status::bad_request(message));
     }
-    json::drop_nulls(&mut body);
     check_type(ctx.kind, &body)?;
+    custom::decode(ctx, &mut body)?;
     (ctx.strategy.decode)(&body).map_err(|why| {
         let (kind, version) = (&ctx.kind.kind, &ctx.kind.version);
         Status::bad_request(format!(
@@ -124,6 +126,9 @@ pub fn check_type(row: &Kind, body: &Value) -> Result<(), Status> {
     let expected = row.api_version();
     let same_version = api_version.is_empty() || api_version == expected;
     if !kind.is_empty() && kind != row.kind {
+        if row.custom.is_some() && same_version {
+            return Err(custom::other_kind(row, body, kind));
+        }
         let (group, version) =
             split_api_version(if same_version { &expected } else { api_version });
         let why = if leme_kinds::by_kind(group, version, kind).is_some() {

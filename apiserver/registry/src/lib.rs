@@ -13,6 +13,7 @@ use leme_meta::{FieldError, Status};
 use serde_json::Value;
 
 mod create;
+mod custom;
 mod delete;
 pub mod json;
 pub mod meta;
@@ -30,7 +31,7 @@ pub use delete::{Deletion, delete};
 pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
 pub use owners::{Applied, Writer, applied};
-pub use scale::{Scale, scale_of};
+pub use scale::{Scale, scale_of, scale_shown};
 pub use strategy::{Bind, Strategy};
 pub use update::{Target, Write, bind, patched, patched_by, update, update_by};
 

@@ -84,20 +84,22 @@ pub(crate) fn validate(ctx: &Context, object: &Value) -> Vec<FieldError> {
             errors.extend(wrong.iter().map(|why| FieldError::invalid(&field, namespace, why)));
         }
     }
-    errors.extend(common(object, &path));
+    // The finalizers of defined kinds may have any name.
+    errors.extend(common(object, &path, ctx.kind.custom.is_none()));
     let list = json::list(object, &["metadata", "managedFields"]);
     errors.extend(managed::check_list(list, &path.child("managedFields")));
     errors
 }
 
-/// What holds for metadata of stored objects and of pod templates alike: labels, annotations, owners, finalizers.
-fn common(object: &Value, path: &Path) -> Vec<FieldError> {
+/// What holds for metadata of stored objects and of those inside them alike: labels, annotations, owners, finalizers,
+/// which may have to be qualified.
+pub(crate) fn common(object: &Value, path: &Path, qualified: bool) -> Vec<FieldError> {
     let metadata = object.get("metadata").unwrap_or(&Value::Null);
     let mut errors = labels(metadata.get("labels"), &path.child("labels"));
     errors.extend(annotations(metadata.get("annotations"), &path.child("annotations")));
     errors
         .extend(owners(json::list(metadata, &["ownerReferences"]), &path.child("ownerReferences")));
-    errors.extend(finalizer_names(object, &path.child("finalizers")));
+    errors.extend(finalizer_names(object, &path.child("finalizers"), qualified));
     errors
 }
 
@@ -171,7 +173,7 @@ fn owners(list: &[Value], path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn finalizer_names(object: &Value, path: &Path) -> Vec<FieldError> {
+fn finalizer_names(object: &Value, path: &Path, qualified: bool) -> Vec<FieldError> {
     let present = finalizers(object);
     let mut errors = Vec::new();
     for finalizer in &present {
@@ -182,7 +184,7 @@ fn finalizer_names(object: &Value, path: &Path) -> Vec<FieldError> {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.push(FieldError::invalid(path, &Value::from(present.clone()), why));
     }
-    for (index, finalizer) in present.iter().enumerate() {
+    for (index, finalizer) in present.iter().enumerate().filter(|_| qualified) {
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(&path.index(index), *finalizer, why));

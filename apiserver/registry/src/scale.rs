@@ -7,7 +7,7 @@ use leme_meta::selector::LabelSelector;
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::{Map, Value, json};
 
-use crate::json;
+use crate::{custom, json};
 
 /// How a kind shows its scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,22 @@ impl Scale {
     pub const BY_SELECTOR: Scale = Scale { label_selector: true, ..Scale::AUTOSCALING };
 }
 
-/// The Scale document of an object.
-pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
-    let metadata = stored.get("metadata").cloned().unwrap_or_default();
-    let mut shown = Map::new();
-    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        if let Some(content) = metadata.get(field) {
-            shown.insert(field.to_owned(), content.clone());
+/// The Scale document of an object of a kind: of a defined one by the paths that its definition states.
+///
+/// # Errors
+/// The object of a defined kind has no number where its replicas should stand.
+pub fn scale_shown(kind: &Kind, scale: &Scale, stored: &Value) -> Result<Value, Status> {
+    match kind.custom.as_ref().and_then(|custom| custom.scale.as_ref()) {
+        None => Ok(scale_of(scale, stored)),
+        Some(paths) => {
+            let (spec, status) = custom::scale_of(paths, stored)?;
+            Ok(document(scale, stored, spec, status))
         }
     }
+}
+
+/// The Scale document of an object of a built-in kind.
+pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
     let name = json::text(stored, &["metadata", "name"]);
     let mut labels = selector_labels(stored);
     if let Some(label) = scale.implicit_label {
@@ -66,6 +73,16 @@ pub fn scale_of(scale: &Scale, stored: &Value) -> Value {
         json::int(stored, &["spec", "replicas"]).filter(|replicas| *replicas != 0)
     {
         spec.insert("replicas".to_owned(), replicas.into());
+    }
+    document(scale, stored, Value::Object(spec), status)
+}
+
+fn document(scale: &Scale, stored: &Value, spec: Value, status: Value) -> Value {
+    let mut shown = Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(content) = json::at(stored, &["metadata", field]) {
+            shown.insert(field.to_owned(), content.clone());
+        }
     }
     json!({
         "kind": "Scale", "apiVersion": scale.api_version, "metadata": shown, "spec": spec, "status": status,
@@ -98,12 +115,17 @@ pub(crate) fn apply(
             ))
         })?,
     };
-    if replicas < 0 {
+    let paths = kind.custom.as_ref().and_then(|custom| custom.scale.as_ref());
+    // What is wrong with the replicas of a defined kind is told of the object, once it has them.
+    if replicas < 0 && paths.is_none() {
         let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
         return Err(Status::invalid(&gvk, name, &[error]));
     }
     let mut new = stored.clone();
-    json::set(json::child(&mut new, "spec"), "replicas", replicas);
+    match paths {
+        Some(paths) => custom::set_replicas(paths, &mut new, replicas),
+        None => json::set(json::child(&mut new, "spec"), "replicas", replicas),
+    }
     let metadata = json::child(&mut new, "metadata");
     for field in ["uid", "resourceVersion"] {
         match json::at(document, &["metadata", field]) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
 use crate::meta;
 use crate::owners::{self, Writer};
-use crate::{Allocator, Context, json, scale};
+use crate::{Allocator, Context, custom, json, scale};
 
 /// Which part of an object an update is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,7 @@ pub(crate) fn write_by(
     };
     check_name(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
+    custom::complete(ctx, &mut new);
     complete(ctx, &mut new);
     check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
@@ -149,6 +150,7 @@ fn main(
     errors.extend(meta::validate_update(new, old));
     errors.extend((ctx.strategy.validate)(new));
     errors.extend((ctx.strategy.validate_update)(new, old));
+    errors.extend(custom::validate(ctx, new, Some(old)));
     if errors.is_empty() {
         denied(ctx, new, Some(old))?;
         errors.extend((ctx.strategy.allocate)(new, Some(old), alloc));
@@ -168,6 +170,7 @@ fn status(ctx: &Context, new: &mut Value, old: &Value) -> Vec<FieldError> {
     let mut errors = meta::validate(ctx, new);
     errors.extend(meta::validate_update(new, old));
     errors.extend((ctx.strategy.validate_status)(new, old));
+    errors.extend(custom::validate_status(ctx, new, old));
     errors
 }
 

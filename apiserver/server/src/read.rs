@@ -58,7 +58,8 @@ impl Api {
             .ok_or_else(|| self.missing(request))?;
         if request.subresource == Some(Subresource::Scale) {
             let scale = request.strategy().scale.ok_or_else(Status::no_such_path)?;
-            let value = leme_registry::scale_of(&scale, &table::decoded(&object)?);
+            let value =
+                leme_registry::scale_shown(&request.kind, &scale, &table::decoded(&object)?)?;
             return present::object(request, wanted, 200, value);
         }
         if wanted == STORED_FORM && request.kept.as_served() {

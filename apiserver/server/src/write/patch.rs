@@ -172,7 +172,7 @@ fn base<'a>(
 ) -> Result<Cow<'a, Value>, Status> {
     match (target, request.strategy().scale) {
         (Target::Scale, Some(scale)) => {
-            Ok(Cow::Owned(leme_registry::scale_of(&scale, &stored.value)))
+            leme_registry::scale_shown(&request.kind, &scale, &stored.value).map(Cow::Owned)
         }
         (Target::Scale, None) => Err(Status::no_such_path()),
         _ if request.kept.as_served() => Ok(Cow::Borrowed(&stored.value)),

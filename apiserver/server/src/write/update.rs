@@ -73,7 +73,7 @@ impl Api {
         let object = done.object();
         match (target, request.strategy().scale) {
             (Target::Scale, Some(scale)) => {
-                Ok(leme_registry::scale_of(&scale, &object.value).into())
+                leme_registry::scale_shown(&request.kind, &scale, &object.value).map(Into::into)
             }
             (Target::Scale, None) => Err(Status::no_such_path()),
             _ => Ok(object),
