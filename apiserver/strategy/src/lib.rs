@@ -8,6 +8,7 @@ use leme_registry::Strategy;
 pub use template::process::process as process_template;
 
 mod admissionregistration;
+mod apiextensions;
 mod apiregistration;
 mod apps;
 pub mod authorization;
@@ -79,6 +80,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     (ADMISSION, "ValidatingAdmissionPolicy", &admissionregistration::POLICY),
     (ADMISSION, "ValidatingAdmissionPolicyBinding", &admissionregistration::BINDING),
     (ADMISSION, "ValidatingWebhookConfiguration", &admissionregistration::VALIDATING),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", &apiextensions::STRATEGY),
     ("apiregistration.k8s.io", "APIService", &apiregistration::STRATEGY),
     ("apps", "ControllerRevision", &apps::controller_revision::STRATEGY),
     ("apps", "DaemonSet", &apps::daemon_set::STRATEGY),
@@ -138,6 +140,9 @@ static PLAIN: Strategy = Strategy::PLAIN;
 
 /// What a kind adds to the write path.
 pub fn of(kind: &Kind) -> &'static Strategy {
+    if kind.custom.is_some() {
+        return &apiextensions::custom::STRATEGY;
+    }
     let row = TABLE.iter().find(|(group, name, _)| *group == kind.group && *name == kind.kind);
     row.map_or(&PLAIN, |(_, _, strategy)| strategy)
 }

@@ -11,7 +11,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 pub(crate) use policy::{BINDING, POLICY};
 use serde_json::Value;
-pub(crate) use webhook::{MUTATING, VALIDATING};
+pub(crate) use webhook::{MUTATING, VALIDATING, service};
 
 use crate::check::{self, Errors};
 

@@ -122,7 +122,8 @@ fn client(hook: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn service(of: &Value, path: &Path, errors: &mut Errors) {
+/// All that is wrong with the service that a webhook is reached by.
+pub(crate) fn service(of: &Value, path: &Path, errors: &mut Errors) {
     // Upstream hands the two over in each other's place, and so names them in each other's place.
     for (field, shown) in [("namespace", "name"), ("name", "namespace")] {
         if json::text(of, &[field]).is_empty() {

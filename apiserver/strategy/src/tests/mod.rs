@@ -11,6 +11,7 @@ mod apps;
 mod autoscaling;
 mod batch;
 mod data;
+mod extensions;
 mod flowcontrol;
 mod limits;
 mod manifests;

@@ -183,6 +183,7 @@ fn samples() -> Vec<Value> {
             "output": { "to": { "kind": "ImageStreamTag", "name": "a:b" } },
             "triggers": [{ "type": "GitHub", "github": { "secret": "s" } }, { "type": "ImageChange", "imageChange": {} }] } }),
         ),
+        super::extensions::definition(),
         object(
             "image.openshift.io/v1",
             "ImageStream",
@@ -236,6 +237,7 @@ fn a_wrong_value_anywhere_is_an_answer() {
     for sample in samples() {
         let row = row(&sample);
         let stored = created(sample.clone());
+        let name = sample["metadata"]["name"].as_str().expect("name");
         let mut found = Vec::new();
         pointers(&stored, "", &mut found);
         for pointer in
@@ -250,12 +252,12 @@ fn a_wrong_value_anywhere_is_an_answer() {
                 }
                 let _ = leme_registry::create(&context(row, ""), fresh, &mut Numbers::default());
                 for target in [Target::Main, Target::Status] {
-                    let ctx = context(row, "x");
+                    let ctx = context(row, name);
                     let numbers = &mut Numbers::default();
                     let _ =
                         leme_registry::update(&ctx, target, broken.clone(), &stored, 7, numbers);
                 }
-                let ctx = context(row, "x");
+                let ctx = context(row, name);
                 let _ = leme_registry::delete(&ctx, &DeleteOptions::default(), &broken, 7);
                 let _ = leme_registry::bind(&ctx, broken.clone(), &stored);
                 let _ = (ctx.strategy.warn)(&broken, None);
