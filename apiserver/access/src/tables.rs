@@ -72,6 +72,8 @@ const CONTROLLERS: &[Rule] = &[
     Rule { verbs: &["create"], group: "", resources: &["serviceaccounts/token"] },
     Rule { verbs: &["delete"], group: "", resources: &["nodes"] },
     Rule { verbs: &["*"], group: "discovery.k8s.io", resources: &["endpointslices"] },
+    Rule { verbs: &["create"], group: "batch", resources: &["jobs"] },
+    Rule { verbs: &["create"], group: "apps", resources: &["controllerrevisions"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
     Rule { verbs: &["get", "update", "patch"], group: "*", resources: &["*/scale"] },
     Rule {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
@@ -12,8 +13,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::{Caller, Index, Informer, Key, Resource, Sight};
 use leme_kinds::{Kind, builtin};
-use leme_plan::common::controller_of;
-use leme_plan::{endpointslice, pods};
+use leme_plan::common::{controller_of, has_finalizer};
+use leme_plan::{endpointslice, job, pods};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -53,6 +54,7 @@ has_meta!(
     Endpoints,
     EndpointSlice,
     ReplicationController,
+    Job,
     Lease,
     PersistentVolume,
     PersistentVolumeClaim
@@ -94,6 +96,7 @@ pub(crate) struct Cache {
     pub(crate) endpoints: Arc<Informer<Endpoints>>,
     pub(crate) slices: Arc<Informer<EndpointSlice>>,
     pub(crate) replication: Arc<Informer<ReplicationController>>,
+    pub(crate) jobs: Arc<Informer<Job>>,
     pub(crate) leases: Arc<Informer<Lease>>,
     pub(crate) volumes: Arc<Informer<PersistentVolume>>,
     pub(crate) claims: Arc<Informer<PersistentVolumeClaim>>,
@@ -146,6 +149,8 @@ fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
 pub(crate) const NODE: &str = "node";
 /// Pods by the uid of their controller; those without one by [`uncontrolled`].
 pub(crate) const CONTROLLER: &str = "controller";
+/// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
+pub(crate) const TRACKED: &str = "tracked";
 /// EndpointSlices by [`of_service`].
 pub(crate) const SERVICE: &str = "service";
 
@@ -156,6 +161,11 @@ const PODS: &[Index<Pod>] = &[
             Some(owner) => owner.uid.clone(),
             None => uncontrolled(pod.metadata.namespace.as_deref().unwrap_or("")),
         })
+    }),
+    (TRACKED, |pod| {
+        let owner = controller_of(&pod.metadata).filter(|owner| owner.kind == "Job")?;
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
+        has_finalizer(&pod.metadata, job::TRACKING).then(|| format!("{namespace}/{}", owner.name))
     }),
 ];
 
@@ -202,6 +212,7 @@ impl Cache {
             endpoints: informer(true, &[]),
             slices: informer(true, SLICES),
             replication: informer(true, &[]),
+            jobs: informer(true, &[]),
             leases: informer(true, &[]),
             volumes: informer(false, &[]),
             claims: informer(true, &[]),
@@ -227,6 +238,7 @@ impl Cache {
             self.endpoints.clone(),
             self.slices.clone(),
             self.replication.clone(),
+            self.jobs.clone(),
             self.leases.clone(),
             self.volumes.clone(),
             self.claims.clone(),
@@ -252,6 +264,7 @@ impl Cache {
             (self.endpoints.resource().clone(), self.endpoints.clone()),
             (self.slices.resource().clone(), self.slices.clone()),
             (self.replication.resource().clone(), self.replication.clone()),
+            (self.jobs.resource().clone(), self.jobs.clone()),
             (self.leases.resource().clone(), self.leases.clone()),
             (self.volumes.resource().clone(), self.volumes.clone()),
             (self.claims.resource().clone(), self.claims.clone()),
@@ -283,6 +296,7 @@ impl Cache {
             self.endpoints,
             self.slices,
             self.replication,
+            self.jobs,
             self.leases,
             self.volumes,
             self.claims
@@ -302,6 +316,7 @@ impl Cache {
             self.endpoints.synced().await;
             self.slices.synced().await;
             self.replication.synced().await;
+            self.jobs.synced().await;
             self.leases.synced().await;
             self.volumes.synced().await;
             self.claims.synced().await;

@@ -11,6 +11,7 @@ mod replication;
 mod scheduler;
 mod services;
 mod volumes;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -91,6 +92,7 @@ async fn lead(
     let starts: Vec<Start> = vec![
         scheduler::start(&context),
         replication::start(&context),
+        workloads::jobs(&context),
         services::endpoints(&context),
         services::slices(&context),
         services::mirroring(&context),

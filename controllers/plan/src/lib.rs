@@ -8,10 +8,12 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod claim;
 pub mod common;
 pub mod endpoints;
 pub mod endpointslice;
 pub mod gc;
+pub mod job;
 pub mod mirroring;
 pub mod namespace;
 pub mod node;

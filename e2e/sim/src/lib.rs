@@ -12,6 +12,7 @@ mod node;
 mod observe;
 mod script;
 mod show;
+mod workloads;
 
 pub use api::Api;
 pub use cluster::Cluster;

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 
-fn place(meta: &ObjectMeta) -> (String, String) {
+pub(crate) fn place(meta: &ObjectMeta) -> (String, String) {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
@@ -35,6 +35,7 @@ impl Cluster {
     pub(crate) fn controllers(&mut self) {
         self.namespaces();
         self.replication();
+        self.workloads();
         self.services();
         self.volumes();
         self.node_life();

@@ -8,7 +8,7 @@ use std::path::Path;
 use leme_kinds::builtin;
 use leme_sim::Cluster;
 
-const SCRIPT: &str = "\
+const SCALE: &str = "\
 add-node a
 add-node b
 apply web.yaml
@@ -20,6 +20,17 @@ delete pvc data
 tick 1s
 ";
 
+const JOBS: &str = "\
+add-node a
+apply jobs.yaml
+crash-container pi 0
+crash-container pi 0
+crash-container indexed-0 1
+crash-container indexed 0
+delete job indexed
+delete job pi
+";
+
 /// What is left, kind by kind, and what was created and removed.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
@@ -28,11 +39,11 @@ struct End {
     phases: Vec<String>,
 }
 
-fn end(crash_after: Option<usize>) -> (End, bool) {
+fn end(script: &str, crash_after: Option<usize>) -> (End, bool) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let mut cluster = Cluster::new();
     cluster.crash_after = crash_after;
-    leme_sim::run_on(&mut cluster, SCRIPT, &|file| fs::read_to_string(dir.join(file))).unwrap();
+    leme_sim::run_on(&mut cluster, script, &|file| fs::read_to_string(dir.join(file))).unwrap();
     let mut left = BTreeMap::new();
     let mut phases = Vec::new();
     for kind in builtin().filter(|kind| kind.is_kept()) {
@@ -48,17 +59,27 @@ fn end(crash_after: Option<usize>) -> (End, bool) {
     (End { left, counts: cluster.api.counts, phases }, cluster.crash_after.is_none())
 }
 
-#[test]
-fn any_crash_ends_the_same() {
-    let (whole, _) = end(None);
-    assert_eq!(whole.left["Pod"].len(), 0);
+/// Crashes after each action of the script; gives how it ends without one.
+fn check(script: &str) -> End {
+    let (whole, _) = end(script, None);
     for after in 0..500 {
-        let (cut, crashed) = end(Some(after));
+        let (cut, crashed) = end(script, Some(after));
         if !crashed {
             assert!(after > 30, "the script has too few actions to say anything: {after}");
-            return;
+            return whole;
         }
         assert_eq!(cut, whole, "crash after {after} actions");
     }
     panic!("the controllers never stop acting");
+}
+
+#[test]
+fn any_crash_ends_the_same() {
+    assert_eq!(check(SCALE).left["Pod"].len(), 0);
+}
+
+#[test]
+fn any_crash_counts_pods_once() {
+    let end = check(JOBS);
+    assert_eq!(end.counts["Pod"], (6, 6));
 }

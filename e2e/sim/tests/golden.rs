@@ -39,6 +39,11 @@ fn crash_loop() {
 }
 
 #[test]
+fn jobs() {
+    check("jobs");
+}
+
+#[test]
 fn every_script_has_a_test() {
     let mut names: Vec<String> = fs::read_dir(scenarios())
         .unwrap()
@@ -47,5 +52,5 @@ fn every_script_has_a_test() {
         })
         .collect();
     names.sort();
-    assert_eq!(names, ["crash-loop", "node-lost", "scale"]);
+    assert_eq!(names, ["crash-loop", "jobs", "node-lost", "scale"]);
 }
