@@ -29,6 +29,7 @@ mod service;
 mod storage;
 mod template;
 mod warnings;
+mod workloads;
 
 /// Hands out addresses and ports from a fixed start; everything that ends in 9 is taken.
 #[derive(Default)]
