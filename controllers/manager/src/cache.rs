@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
@@ -55,6 +55,7 @@ has_meta!(
     EndpointSlice,
     ReplicationController,
     Job,
+    CronJob,
     Lease,
     PersistentVolume,
     PersistentVolumeClaim
@@ -97,6 +98,7 @@ pub(crate) struct Cache {
     pub(crate) slices: Arc<Informer<EndpointSlice>>,
     pub(crate) replication: Arc<Informer<ReplicationController>>,
     pub(crate) jobs: Arc<Informer<Job>>,
+    pub(crate) cron_jobs: Arc<Informer<CronJob>>,
     pub(crate) leases: Arc<Informer<Lease>>,
     pub(crate) volumes: Arc<Informer<PersistentVolume>>,
     pub(crate) claims: Arc<Informer<PersistentVolumeClaim>>,
@@ -147,7 +149,7 @@ fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
 
 /// Pods by the name of their node; those without one by the empty name.
 pub(crate) const NODE: &str = "node";
-/// Pods by the uid of their controller; those without one by [`uncontrolled`].
+/// Pods and jobs by the uid of their controller; pods without one by [`uncontrolled`].
 pub(crate) const CONTROLLER: &str = "controller";
 /// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
 pub(crate) const TRACKED: &str = "tracked";
@@ -168,6 +170,9 @@ const PODS: &[Index<Pod>] = &[
         has_finalizer(&pod.metadata, job::TRACKING).then(|| format!("{namespace}/{}", owner.name))
     }),
 ];
+
+const JOBS: &[Index<Job>] =
+    &[(CONTROLLER, |job| controller_of(&job.metadata).map(|owner| owner.uid.clone()))];
 
 const SLICES: &[Index<EndpointSlice>] = &[(SERVICE, |slice| {
     let name = slice.metadata.labels.as_ref()?.get(endpointslice::SERVICE_NAME)?;
@@ -212,7 +217,8 @@ impl Cache {
             endpoints: informer(true, &[]),
             slices: informer(true, SLICES),
             replication: informer(true, &[]),
-            jobs: informer(true, &[]),
+            jobs: informer(true, JOBS),
+            cron_jobs: informer(true, &[]),
             leases: informer(true, &[]),
             volumes: informer(false, &[]),
             claims: informer(true, &[]),
@@ -239,6 +245,7 @@ impl Cache {
             self.slices.clone(),
             self.replication.clone(),
             self.jobs.clone(),
+            self.cron_jobs.clone(),
             self.leases.clone(),
             self.volumes.clone(),
             self.claims.clone(),
@@ -265,6 +272,7 @@ impl Cache {
             (self.slices.resource().clone(), self.slices.clone()),
             (self.replication.resource().clone(), self.replication.clone()),
             (self.jobs.resource().clone(), self.jobs.clone()),
+            (self.cron_jobs.resource().clone(), self.cron_jobs.clone()),
             (self.leases.resource().clone(), self.leases.clone()),
             (self.volumes.resource().clone(), self.volumes.clone()),
             (self.claims.resource().clone(), self.claims.clone()),
@@ -297,6 +305,7 @@ impl Cache {
             self.slices,
             self.replication,
             self.jobs,
+            self.cron_jobs,
             self.leases,
             self.volumes,
             self.claims
@@ -317,6 +326,7 @@ impl Cache {
             self.slices.synced().await;
             self.replication.synced().await;
             self.jobs.synced().await;
+            self.cron_jobs.synced().await;
             self.leases.synced().await;
             self.volumes.synced().await;
             self.claims.synced().await;

@@ -93,6 +93,7 @@ async fn lead(
         scheduler::start(&context),
         replication::start(&context),
         workloads::jobs(&context),
+        workloads::cron_jobs(&context),
         services::endpoints(&context),
         services::slices(&context),
         services::mirroring(&context),

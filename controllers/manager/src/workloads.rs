@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use leme_controller_runtime::{Informer, Queue};
 use leme_plan::common::{controller_of, selects};
-use leme_plan::job;
+use leme_plan::{cron_job, job};
 
 use crate::cache::{CONTROLLER, HasMeta, TRACKED, uncontrolled};
 use crate::{Start, Wiring, controller};
@@ -60,6 +60,28 @@ pub(crate) fn jobs(wiring: &Wiring) -> Start {
         let tracked = wiring.cache.pods.found_by(TRACKED, &format!("{}/{}", key.0, key.1));
         let seen = job::Observed { pods: pods_of(&wiring, found.as_ref()), job: found, tracked };
         Ok(job::plan(&seen, Timestamp::now()))
+    })
+}
+
+pub(crate) fn cron_jobs(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    let waker = queue.clone();
+    wiring.cache.cron_jobs.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    let waker = queue.clone();
+    wiring.cache.jobs.on_change(Box::new(move |key, old, new| {
+        for job in [old, new].into_iter().flatten() {
+            let owner = controller_of(&job.metadata).filter(|owner| owner.kind == "CronJob");
+            if let Some(owner) = owner {
+                waker.add((key.0.clone(), owner.name.clone()));
+            }
+        }
+    }));
+    controller(wiring, "cronjob-controller", queue, None, |wiring, key, _| async move {
+        let found = wiring.cache.cron_jobs.get(&key.0, &key.1);
+        let uid = found.as_ref().and_then(|found| found.metadata.uid.clone()).unwrap_or_default();
+        let jobs = wiring.cache.jobs.found_by(CONTROLLER, &uid);
+        let seen = cron_job::Observed { cron_job: found, jobs };
+        Ok(cron_job::plan(&seen, Timestamp::now()))
     })
 }
 

@@ -10,6 +10,7 @@
 pub mod action;
 pub mod claim;
 pub mod common;
+pub mod cron_job;
 pub mod endpoints;
 pub mod endpointslice;
 pub mod gc;

@@ -1,16 +1,27 @@
 //! What the plans of workloads get to see.
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
 use leme_plan::common::{controller_of, has_finalizer};
-use leme_plan::job;
+use leme_plan::{cron_job, job};
 
 use crate::cluster::Cluster;
 use crate::observe::place;
 
 impl Cluster {
     pub(crate) fn workloads(&mut self) {
+        self.cron_jobs();
         self.jobs();
+    }
+
+    fn cron_jobs(&mut self) {
+        for found in self.api.typed::<CronJob>(None) {
+            let (space, name) = place(&found.metadata);
+            let jobs = self.api.typed::<Job>(Some(&space));
+            let seen = cron_job::Observed { cron_job: Some(found), jobs };
+            let plan = cron_job::plan(&seen, self.api.now);
+            self.run_plan("cron-jobs", &format!("{space}/{name}"), &plan);
+        }
     }
 
     fn jobs(&mut self) {

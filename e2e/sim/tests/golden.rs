@@ -39,6 +39,11 @@ fn crash_loop() {
 }
 
 #[test]
+fn cron_jobs() {
+    check("cron-jobs");
+}
+
+#[test]
 fn jobs() {
     check("jobs");
 }
@@ -52,5 +57,5 @@ fn every_script_has_a_test() {
         })
         .collect();
     names.sort();
-    assert_eq!(names, ["crash-loop", "jobs", "node-lost", "scale"]);
+    assert_eq!(names, ["crash-loop", "cron-jobs", "jobs", "node-lost", "scale"]);
 }
