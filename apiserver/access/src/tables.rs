@@ -71,6 +71,7 @@ const CONTROLLERS: &[Rule] = &[
     },
     Rule { verbs: &["create"], group: "", resources: &["serviceaccounts/token"] },
     Rule { verbs: &["delete"], group: "", resources: &["nodes"] },
+    Rule { verbs: &["*"], group: "apps", resources: &["replicasets"] },
     Rule { verbs: &["*"], group: "discovery.k8s.io", resources: &["endpointslices"] },
     Rule { verbs: &["create"], group: "batch", resources: &["jobs"] },
     Rule { verbs: &["create"], group: "apps", resources: &["controllerrevisions"] },

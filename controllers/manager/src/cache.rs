@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -54,6 +55,8 @@ has_meta!(
     Endpoints,
     EndpointSlice,
     ReplicationController,
+    ReplicaSet,
+    Deployment,
     Job,
     CronJob,
     Lease,
@@ -97,6 +100,8 @@ pub(crate) struct Cache {
     pub(crate) endpoints: Arc<Informer<Endpoints>>,
     pub(crate) slices: Arc<Informer<EndpointSlice>>,
     pub(crate) replication: Arc<Informer<ReplicationController>>,
+    pub(crate) replica_sets: Arc<Informer<ReplicaSet>>,
+    pub(crate) deployments: Arc<Informer<Deployment>>,
     pub(crate) jobs: Arc<Informer<Job>>,
     pub(crate) cron_jobs: Arc<Informer<CronJob>>,
     pub(crate) leases: Arc<Informer<Lease>>,
@@ -149,7 +154,7 @@ fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
 
 /// Pods by the name of their node; those without one by the empty name.
 pub(crate) const NODE: &str = "node";
-/// Pods and jobs by the uid of their controller; pods without one by [`uncontrolled`].
+/// Pods, ReplicaSets and jobs by the uid of their controller; pods and ReplicaSets without one by [`uncontrolled`].
 pub(crate) const CONTROLLER: &str = "controller";
 /// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
 pub(crate) const TRACKED: &str = "tracked";
@@ -158,12 +163,7 @@ pub(crate) const SERVICE: &str = "service";
 
 const PODS: &[Index<Pod>] = &[
     (NODE, |pod| Some(pods::node_name(pod).to_owned())),
-    (CONTROLLER, |pod| {
-        Some(match controller_of(&pod.metadata) {
-            Some(owner) => owner.uid.clone(),
-            None => uncontrolled(pod.metadata.namespace.as_deref().unwrap_or("")),
-        })
-    }),
+    (CONTROLLER, |pod| Some(controller_or_none(&pod.metadata))),
     (TRACKED, |pod| {
         let owner = controller_of(&pod.metadata).filter(|owner| owner.kind == "Job")?;
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
@@ -174,12 +174,21 @@ const PODS: &[Index<Pod>] = &[
 const JOBS: &[Index<Job>] =
     &[(CONTROLLER, |job| controller_of(&job.metadata).map(|owner| owner.uid.clone()))];
 
+const SETS: &[Index<ReplicaSet>] = &[(CONTROLLER, |set| Some(controller_or_none(&set.metadata)))];
+
+fn controller_or_none(meta: &ObjectMeta) -> String {
+    match controller_of(meta) {
+        Some(owner) => owner.uid.clone(),
+        None => uncontrolled(meta.namespace.as_deref().unwrap_or("")),
+    }
+}
+
 const SLICES: &[Index<EndpointSlice>] = &[(SERVICE, |slice| {
     let name = slice.metadata.labels.as_ref()?.get(endpointslice::SERVICE_NAME)?;
     Some(of_service(slice.metadata.namespace.as_deref().unwrap_or(""), name))
 })];
 
-/// The value in [`CONTROLLER`] of a namespace's pods that nobody controls; no uid has a slash.
+/// The value in [`CONTROLLER`] of what nobody controls in a namespace; no uid has a slash.
 pub(crate) fn uncontrolled(namespace: &str) -> String {
     format!("{namespace}/")
 }
@@ -217,6 +226,8 @@ impl Cache {
             endpoints: informer(true, &[]),
             slices: informer(true, SLICES),
             replication: informer(true, &[]),
+            replica_sets: informer(true, SETS),
+            deployments: informer(true, &[]),
             jobs: informer(true, JOBS),
             cron_jobs: informer(true, &[]),
             leases: informer(true, &[]),
@@ -244,6 +255,8 @@ impl Cache {
             self.endpoints.clone(),
             self.slices.clone(),
             self.replication.clone(),
+            self.replica_sets.clone(),
+            self.deployments.clone(),
             self.jobs.clone(),
             self.cron_jobs.clone(),
             self.leases.clone(),
@@ -271,6 +284,8 @@ impl Cache {
             (self.endpoints.resource().clone(), self.endpoints.clone()),
             (self.slices.resource().clone(), self.slices.clone()),
             (self.replication.resource().clone(), self.replication.clone()),
+            (self.replica_sets.resource().clone(), self.replica_sets.clone()),
+            (self.deployments.resource().clone(), self.deployments.clone()),
             (self.jobs.resource().clone(), self.jobs.clone()),
             (self.cron_jobs.resource().clone(), self.cron_jobs.clone()),
             (self.leases.resource().clone(), self.leases.clone()),
@@ -304,6 +319,8 @@ impl Cache {
             self.endpoints,
             self.slices,
             self.replication,
+            self.replica_sets,
+            self.deployments,
             self.jobs,
             self.cron_jobs,
             self.leases,
@@ -325,6 +342,8 @@ impl Cache {
             self.endpoints.synced().await;
             self.slices.synced().await;
             self.replication.synced().await;
+            self.replica_sets.synced().await;
+            self.deployments.synced().await;
             self.jobs.synced().await;
             self.cron_jobs.synced().await;
             self.leases.synced().await;

@@ -4,6 +4,7 @@
 //! actions are carried out (runtime).
 
 mod cache;
+mod deployments;
 mod garbage;
 mod namespaces;
 mod nodes;
@@ -91,7 +92,9 @@ async fn lead(
     // Handlers first, so that nothing that a first list brings is missed; then the caches; then the work.
     let starts: Vec<Start> = vec![
         scheduler::start(&context),
-        replication::start(&context),
+        replication::controllers(&context),
+        replication::sets(&context),
+        deployments::start(&context),
         workloads::jobs(&context),
         workloads::cron_jobs(&context),
         services::endpoints(&context),

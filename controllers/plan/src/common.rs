@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Labels as Kubernetes types hold them.
@@ -34,6 +35,31 @@ pub fn selects(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
         }
     });
     pairs && expressions
+}
+
+/// Whether a label selector that asks for something selects `labels`. The empty selector selects nothing here.
+pub fn selects_some(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
+    let asks = selector.match_labels.as_ref().is_some_and(|pairs| !pairs.is_empty())
+        || selector.match_expressions.as_ref().is_some_and(|list| !list.is_empty());
+    asks && selects(selector, labels)
+}
+
+/// A status as JSON; one that is not there is empty.
+pub fn status_of<S: Serialize>(status: Option<&S>) -> Value {
+    status.and_then(|status| serde_json::to_value(status).ok()).unwrap_or_else(|| json!({}))
+}
+
+/// The merge patch that makes `new` of `old`, field by field; `None` if they are the same.
+pub fn replacing(old: &Value, mut new: Value) -> Option<Value> {
+    if *old == new {
+        return None;
+    }
+    for field in old.as_object().into_iter().flat_map(|fields| fields.keys()) {
+        if new.get(field).is_none() {
+            new[field] = Value::Null;
+        }
+    }
+    Some(new)
 }
 
 /// The controlling owner.

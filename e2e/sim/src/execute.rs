@@ -161,6 +161,9 @@ impl Cluster {
         };
         if let Some(told) = told {
             let (reason, template) = if outcome.is_ok() { told.done } else { told.failed };
+            if reason.is_empty() {
+                return outcome;
+            }
             let message = template
                 .replace("{namespace}", &told.about.namespace)
                 .replace("{name}", &name)

@@ -10,6 +10,7 @@ mod cluster;
 mod execute;
 mod node;
 mod observe;
+mod replicas;
 mod script;
 mod show;
 mod workloads;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, Service, ServiceAccount,
+    Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -14,7 +14,7 @@ use leme_kinds::{builtin, by_kind};
 use leme_meta::gvk::split_api_version;
 use leme_plan::gc::{Dependent, Owner};
 use leme_plan::{
-    ObjectRef, endpoints, endpointslice, gc, mirroring, namespace, node, pod_gc, pods, replication,
+    ObjectRef, endpoints, endpointslice, gc, mirroring, namespace, node, pod_gc, pods,
     service_account, volume,
 };
 use leme_sched::VolumeFacts;
@@ -35,6 +35,8 @@ impl Cluster {
     pub(crate) fn controllers(&mut self) {
         self.namespaces();
         self.replication();
+        self.deployments();
+        self.replica_sets();
         self.workloads();
         self.services();
         self.volumes();
@@ -66,20 +68,6 @@ impl Cluster {
             let seen = namespace::Observed { namespace: Some(found), content: content.collect() };
             let plan = namespace::plan(&seen, self.api.now);
             self.run_plan("namespaces", &name, &plan);
-        }
-    }
-
-    fn replication(&mut self) {
-        for found in self.api.typed::<ReplicationController>(None) {
-            let (space, name) = place(&found.metadata);
-            let key = format!("{space}/{name}");
-            let seen = replication::Observed {
-                controller: Some(found),
-                pods: self.api.typed::<Pod>(Some(&space)),
-                failure: self.failures.get(&("replication".to_owned(), key.clone())).cloned(),
-            };
-            let plan = replication::plan(&seen, self.api.now);
-            self.run_plan("replication", &key, &plan);
         }
     }
 

@@ -31,6 +31,15 @@ delete job indexed
 delete job pi
 ";
 
+const DEPLOYMENT: &str = "\
+add-node a
+apply quick-v1.yaml
+apply quick-v2.yaml
+scale deploy web 3
+delete deploy web
+tick 1s
+";
+
 /// What is left, kind by kind, and what was created and removed.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
@@ -82,4 +91,9 @@ fn any_crash_ends_the_same() {
 fn any_crash_counts_pods_once() {
     let end = check(JOBS);
     assert_eq!(end.counts["Pod"], (6, 6));
+}
+
+#[test]
+fn any_crash_amidst_a_rollout_ends_the_same() {
+    assert_eq!(check(DEPLOYMENT).left["Pod"].len(), 0);
 }

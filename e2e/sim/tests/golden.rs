@@ -29,6 +29,16 @@ fn scale() {
 }
 
 #[test]
+fn replica_set() {
+    check("replica-set");
+}
+
+#[test]
+fn deployment() {
+    check("deployment");
+}
+
+#[test]
 fn node_lost() {
     check("node-lost");
 }
@@ -57,5 +67,7 @@ fn every_script_has_a_test() {
         })
         .collect();
     names.sort();
-    assert_eq!(names, ["crash-loop", "cron-jobs", "jobs", "node-lost", "scale"]);
+    let known =
+        ["crash-loop", "cron-jobs", "deployment", "jobs", "node-lost", "replica-set", "scale"];
+    assert_eq!(names, known);
 }

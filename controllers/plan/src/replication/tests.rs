@@ -1,6 +1,7 @@
 //! Counting, claiming and ranking.
 
 use super::*;
+use crate::Action;
 use serde_json::{Value, json};
 
 fn controller(replicas: i32, extra: Value) -> Arc<ReplicationController> {
