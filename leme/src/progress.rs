@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use leme_kinds::Kind;
-use serde_json::json;
+use leme_meta::Object;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Api;
@@ -157,13 +158,8 @@ impl Teller {
         let mut lines = Vec::new();
         for document in documents {
             lines.push(line(0, &document.shown(), &served::document(document, picture)));
-            let uid = picture
-                .get(document.kind, &document.namespace, &document.name)
-                .map(|object| object.uid())
-                .unwrap_or_default();
-            for child in picture.owned("", "pods", uid) {
-                let shown = format!("pod/{}", child.name());
-                lines.push(line(1, &shown, &served::state(child, picture)));
+            if let Some(object) = picture.get(document.kind, &document.namespace, &document.name) {
+                draw_parts(1, object, picture, &mut lines);
             }
         }
         let (columns, rows) = terminal::size().unwrap_or((80, 24));
@@ -184,6 +180,20 @@ impl Teller {
 
     fn finish(&mut self) {
         self.drawn = 0;
+    }
+}
+
+/// The parts of an object, and theirs. What asks for no pods and has none is not worth a line.
+fn draw_parts(depth: usize, object: &Object, picture: &Picture, lines: &mut Vec<String>) {
+    const DEEPEST: usize = 3;
+    for (shown, part) in served::parts(object, picture) {
+        if part.at(&["spec", "replicas"]).and_then(Value::as_i64) == Some(0) {
+            continue;
+        }
+        lines.push(line(depth, &shown, &served::state(part, picture)));
+        if depth < DEEPEST {
+            draw_parts(depth + 1, part, picture, lines);
+        }
     }
 }
 

@@ -22,7 +22,9 @@ type Rule = fn(&Object, &Picture) -> State;
 /// The kinds whose objects can exist without working.
 const RULES: &[(&str, Rule)] = &[
     ("Pod", pod),
-    ("ReplicationController", replication_controller),
+    ("ReplicationController", replicated),
+    ("ReplicaSet", replicated),
+    ("Deployment", deployment),
     ("PersistentVolumeClaim", claim),
     ("Namespace", namespace),
     ("Node", node),
@@ -31,8 +33,15 @@ const RULES: &[(&str, Rule)] = &[
 ];
 
 /// Kinds that the rules look at besides the object's own.
-pub const LOOKED_AT: &[(&str, &str, &str)] =
-    &[("", "v1", "pods"), ("", "v1", "events"), ("discovery.k8s.io", "v1", "endpointslices")];
+pub const LOOKED_AT: &[(&str, &str, &str)] = &[
+    ("", "v1", "pods"),
+    ("", "v1", "events"),
+    ("apps", "v1", "replicasets"),
+    ("discovery.k8s.io", "v1", "endpointslices"),
+];
+
+/// Kinds whose objects an object may have made to do its work: group, plural and the word for one.
+const PARTS: &[(&str, &str, &str)] = &[("apps", "replicasets", "replicaset"), ("", "pods", "pod")];
 
 /// The state of a document's object.
 pub fn document(document: &Document, picture: &Picture) -> State {
@@ -51,6 +60,15 @@ pub fn state(object: &Object, picture: &Picture) -> State {
         Some((_, rule)) => rule(object, picture),
         None => State::Works(String::new()),
     }
+}
+
+/// What an object owns that does its work, each with how it is shown.
+pub fn parts<'a>(object: &Object, picture: &'a Picture) -> Vec<(String, &'a Object)> {
+    let of = |&(group, plural, word): &(&str, &str, &str)| {
+        let owned = picture.owned(group, plural, object.uid()).into_iter();
+        owned.map(move |part| (format!("{word}/{}", part.name()), part)).collect::<Vec<_>>()
+    };
+    PARTS.iter().flat_map(of).collect()
 }
 
 fn pod(object: &Object, picture: &Picture) -> State {
@@ -89,29 +107,88 @@ fn pod(object: &Object, picture: &Picture) -> State {
     State::Waits(if phase.is_empty() { "a node".to_owned() } else { phase.to_owned() })
 }
 
-fn replication_controller(object: &Object, picture: &Picture) -> State {
-    let number = |path: &[&str]| object.at(path).and_then(Value::as_i64).unwrap_or(0);
-    let wanted = object.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(1);
-    // The pods themselves know it first.
-    let pods = picture.owned("", "pods", object.uid());
-    let ready_pods = pods.iter().filter(|pod| is_ready(pod)).count();
-    let counted = number(&["status", "readyReplicas"]);
-    let ready = match pods.is_empty() {
+fn number(object: &Object, path: &[&str]) -> i64 {
+    object.at(path).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// How many pods are asked for.
+fn wanted(object: &Object) -> i64 {
+    object.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(1)
+}
+
+/// What was counted, or less: the pods themselves know it first.
+fn believed(counted: i64, pods: &[&Object]) -> i64 {
+    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+    match pods.is_empty() {
         true => counted,
-        false => counted.min(i64::try_from(ready_pods).unwrap_or(i64::MAX)),
-    };
-    let seen = number(&["status", "observedGeneration"]) >= object.generation();
+        false => counted.min(i64::try_from(ready).unwrap_or(i64::MAX)),
+    }
+}
+
+fn is_seen(object: &Object) -> bool {
+    number(object, &["status", "observedGeneration"]) >= object.generation()
+}
+
+fn replicated(object: &Object, picture: &Picture) -> State {
+    let wanted = wanted(object);
+    let pods = picture.owned("", "pods", object.uid());
+    let ready = believed(number(object, &["status", "readyReplicas"]), &pods);
     let count = format!("{ready}/{wanted} ready");
-    if seen && ready >= wanted && number(&["status", "replicas"]) == wanted {
+    if is_seen(object) && ready >= wanted && number(object, &["status", "replicas"]) == wanted {
         return State::Works(count);
     }
-    let waiting = pods.into_iter().find_map(|child| match pod(child, picture) {
+    let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
+    let why = failure
+        .or_else(|| waiting(&pods, picture))
+        .or_else(|| last_warning(object, picture))
+        .unwrap_or_default();
+    State::Waits(join(&count, &why))
+}
+
+/// The first of the pods that waits, and for what.
+fn waiting(pods: &[&Object], picture: &Picture) -> Option<String> {
+    pods.iter().find_map(|child| match pod(child, picture) {
         State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
         State::Works(_) => None,
-    });
+    })
+}
+
+/// Works when every pod is of the newest template and available, and none of an older one is left.
+fn deployment(object: &Object, picture: &Picture) -> State {
+    let wanted = wanted(object);
+    let sets = picture.owned("apps", "replicasets", object.uid());
+    let pods: Vec<&Object> =
+        sets.iter().flat_map(|set| picture.owned("", "pods", set.uid())).collect();
+    let counted = |field: &str| number(object, &["status", field]);
+    let available = believed(counted("availableReplicas"), &pods);
+    let count = format!("{available}/{wanted} available");
+    let updated = counted("updatedReplicas");
+    if is_seen(object) && available >= wanted && updated >= wanted && counted("replicas") == updated
+    {
+        return State::Works(count);
+    }
+    let rollout = match updated < wanted || counted("replicas") > updated {
+        true => format!("{count}, {updated} up to date"),
+        false => count,
+    };
     let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
-    let why = failure.or(waiting).or_else(|| last_warning(object, picture)).unwrap_or_default();
-    State::Waits(join(&count, &why))
+    let why = paused(object)
+        .or(failure)
+        .or_else(|| waiting(&pods, picture))
+        .or_else(|| last_warning(object, picture))
+        .or_else(|| late(object))
+        .unwrap_or_default();
+    State::Waits(join(&rollout, &why))
+}
+
+fn paused(object: &Object) -> Option<String> {
+    let paused = object.at(&["spec", "paused"]).and_then(Value::as_bool) == Some(true);
+    paused.then(|| "it is paused".to_owned())
+}
+
+/// What a Deployment says of a rollout that does not get on.
+fn late(object: &Object) -> Option<String> {
+    condition(object, "Progressing").filter(|(going, _)| !going).map(|(_, message)| message)
 }
 
 fn claim(object: &Object, picture: &Picture) -> State {
@@ -281,5 +358,38 @@ mod tests {
         };
         check("True", true);
         check("False", false);
+    }
+
+    #[test]
+    fn a_deployment_works_when_nothing_of_an_older_template_is_left() {
+        let check = |spec: Value, status: Value, ready: &str, expected: State| {
+            let owned = |kind: &str, name: &str, owner: &str| {
+                json!({"kind": kind, "metadata": {"name": name, "namespace": "n", "uid": name,
+                    "ownerReferences": [{"uid": owner}]}})
+            };
+            let mut pod = owned("Pod", "d-1-a", "d-1");
+            pod["status"] = json!({"phase": "Running", "conditions": [
+                {"type": "Ready", "status": ready, "message": "not yet"}]});
+            let set = owned("ReplicaSet", "d-1", "d");
+            let picture = Picture::still([(("apps", "replicasets"), set), (("", "pods"), pod)]);
+            let mut object = json!({"kind": "Deployment", "spec": spec, "status": status,
+                "metadata": {"name": "d", "namespace": "n", "uid": "d", "generation": 2}});
+            object["spec"]["replicas"] = 1.into();
+            assert_eq!(state(&Object(object), &picture), expected);
+        };
+        let (works, waits) = (
+            |text: &str| State::Works(text.to_owned()),
+            |text: &str| State::Waits(text.to_owned()),
+        );
+        let status = |replicas: i64, updated: i64, seen: i64| {
+            json!({"replicas": replicas, "updatedReplicas": updated, "availableReplicas": 1,
+                "observedGeneration": seen})
+        };
+        check(json!({}), status(1, 1, 2), "True", works("1/1 available"));
+        check(json!({}), status(1, 1, 2), "False", waits("0/1 available: pod d-1-a: not yet"));
+        check(json!({}), status(2, 1, 2), "True", waits("1/1 available, 1 up to date"));
+        check(json!({}), status(1, 1, 1), "True", waits("1/1 available"));
+        let paused = json!({"paused": true});
+        check(paused, status(1, 0, 2), "True", waits("1/1 available, 0 up to date: it is paused"));
     }
 }

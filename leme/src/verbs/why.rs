@@ -68,9 +68,9 @@ fn explain(object: &Object, shown: &str, depth: usize, picture: &Picture, lines:
     if depth >= MAX_DEPTH {
         return;
     }
-    for child in picture.owned("", "pods", object.uid()) {
+    for (shown, child) in served::parts(object, picture) {
         if matches!(served::state(child, picture), State::Waits(_)) {
-            explain(child, &format!("pod/{}", child.name()), depth + 1, picture, lines);
+            explain(child, &shown, depth + 1, picture, lines);
         }
     }
 }
