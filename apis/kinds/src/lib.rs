@@ -146,7 +146,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Subresources served.
     pub subresources: Cow<'static, [Subresource]>,
-    /// Table columns after `Name`; [`Kind::table_columns`] has them all.
+    /// Table columns after `Name`; [`Kind::table_columns`] has them all. Those of a view are cells of the object as it is
+    /// kept.
     pub columns: Cow<'static, [Column]>,
     /// Fields that field selectors may name.
     pub selectable: Cow<'static, [SelectableField]>,

@@ -44,7 +44,12 @@ pub fn dns1035_name(name: &str, prefix: bool) -> Vec<String> {
 
 /// The rule for names that only have to be a segment of a path.
 pub fn segment_name(name: &str, prefix: bool) -> Vec<String> {
-    names::path_segment_name(&masked(name, prefix))
+    let mut wrong = names::path_segment_name(&masked(name, prefix));
+    // No path names such an object: it could never be read or removed again.
+    if name.contains('\\') || name.chars().any(char::is_control) {
+        wrong.push("may not contain '\\' or control characters".to_owned());
+    }
+    wrong
 }
 
 /// A prefix may end with a dash: what is generated follows it.

@@ -93,8 +93,7 @@ impl Frames {
             }
             Shape::Metadata(version) => table::partial(json!({ "metadata": metadata }), version),
             Shape::Table(version) => {
-                let cells: Vec<Value> =
-                    self.kept.kind.table_columns().map(|_| Value::Null).collect();
+                let cells: Vec<Value> = self.kind.table_columns().map(|_| Value::Null).collect();
                 let row = json!({ "cells": cells, "object": table::partial(json!({ "metadata": metadata }), version) });
                 let metadata = json!({ "resourceVersion": revision.to_string() });
                 table::table(self.columns(), metadata, vec![row], version)
@@ -141,8 +140,14 @@ impl Frames {
             (Err(status), _) => return self.error(&status),
             (Ok(value), Shape::Table(version)) => {
                 let metadata = json!({ "resourceVersion": object.mod_revision.to_string() });
-                let row =
-                    table::row(&self.kept, None, value, self.include, Timestamp::now(), version);
+                let row = table::row(
+                    (&self.kind, &self.kept),
+                    None,
+                    value,
+                    self.include,
+                    Timestamp::now(),
+                    version,
+                );
                 table::table(self.columns(), metadata, vec![row], version)
             }
             (Ok(value), Shape::Metadata(version)) => table::partial(value, version),
@@ -152,7 +157,6 @@ impl Frames {
     }
 
     fn columns(&mut self) -> Option<Value> {
-        (!std::mem::replace(&mut self.columns_told, true))
-            .then(|| table::columns(&self.kept.kind, None))
+        (!std::mem::replace(&mut self.columns_told, true)).then(|| table::columns(&self.kind, None))
     }
 }

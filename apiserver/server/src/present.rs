@@ -84,9 +84,10 @@ pub(crate) fn object(
         Shape::Table(version) => {
             let include = negotiate::include(request.query.get("includeObject"))?;
             let metadata = json!({ "resourceVersion": value["metadata"]["resourceVersion"] });
-            let (kept, shown) = (&request.kept, request.subresource);
-            let row = table::row(kept, shown, value, include, Timestamp::now(), version);
-            table::table(Some(table::columns(&kept.kind, shown)), metadata, vec![row], version)
+            let (kind, shown) = (&request.kind, request.subresource);
+            let row =
+                table::row((kind, &request.kept), shown, value, include, Timestamp::now(), version);
+            table::table(Some(table::columns(kind, shown)), metadata, vec![row], version)
         }
     };
     document(wanted.encoding, code, &shown)

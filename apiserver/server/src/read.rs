@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 use jiff::Timestamp;
-use leme_kinds::Subresource;
+use leme_kinds::{Storage, Subresource};
 use leme_meta::Status;
 use leme_store::StoreError;
 use leme_store::cache::{Cached, Snapshot};
@@ -86,6 +86,11 @@ impl Api {
     ) -> Result<Answer, Status> {
         // What cannot be shown is not looked for.
         let wanted = present::wanted(request, headers)?;
+        if request.kind.storage == Storage::Virtual {
+            // Of what is asked for nothing is kept; that it may be asked for is what the client wants to know.
+            let may = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+            return present::document(wanted.encoding, 200, &may);
+        }
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.
@@ -268,10 +273,11 @@ impl Page {
             Shape::Table(version) => {
                 let include = negotiate::include(request.query.get("includeObject"))?;
                 let now = Timestamp::now();
+                let kind = (&*request.kind, &request.kept);
                 let rows: Result<Vec<Value>, Status> = values
-                    .map(|value| Ok(table::row(&request.kept, None, value?, include, now, version)))
+                    .map(|value| Ok(table::row(kind, None, value?, include, now, version)))
                     .collect();
-                let columns = Some(table::columns(&request.kept.kind, None));
+                let columns = Some(table::columns(&request.kind, None));
                 return Ok(table::table(columns, self.metadata(), rows?, version));
             }
             Shape::Metadata(version) => {

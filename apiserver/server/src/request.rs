@@ -79,11 +79,11 @@ impl Kept {
     }
 
     /// An object of a client as it is kept.
-    pub fn to_kept(&self, mut served: Value) -> Value {
+    pub fn to_kept(&self, mut served: Value) -> Result<Value, Status> {
         if let Some(view) = self.view {
-            (view.to_kept)(&mut served);
+            (view.to_kept)(&mut served).map_err(Status::bad_request)?;
         }
-        served
+        Ok(served)
     }
 
     /// A kept object as it is served.

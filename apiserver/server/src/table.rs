@@ -37,9 +37,9 @@ pub(crate) fn columns(kind: &Kind, shown: Option<Subresource>) -> Value {
     Value::Array(columns.collect())
 }
 
-/// The row of an object as it is kept.
+/// The row of an object as it is kept: also the columns of a view are those of the kept object.
 pub(crate) fn row(
-    kept: &Kept,
+    (kind, kept): (&Kind, &Kept),
     shown: Option<Subresource>,
     object: Value,
     include: Include,
@@ -47,7 +47,7 @@ pub(crate) fn row(
     version: &str,
 ) -> Value {
     let cells: Vec<Value> =
-        kept.kind.columns_of(shown).map(|column| column.cell(&object, now)).collect();
+        kind.columns_of(shown).map(|column| column.cell(&object, now)).collect();
     match include {
         Include::None => json!({ "cells": cells, "object": null }),
         Include::Metadata => json!({ "cells": cells, "object": partial(object, version) }),

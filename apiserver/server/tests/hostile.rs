@@ -120,6 +120,8 @@ async fn names_that_are_paths_are_refused_of_every_kind() {
         "/apis/route.openshift.io/v1",
         "/apis/image.openshift.io/v1",
         "/apis/coordination.k8s.io/v1",
+        "/apis/rbac.authorization.k8s.io/v1",
+        "/apis/user.openshift.io/v1",
     ] {
         let resources = api.get(group).await.ok();
         let api_version = resources["groupVersion"].as_str().unwrap();
@@ -132,7 +134,7 @@ async fn names_that_are_paths_are_refused_of_every_kind() {
                 Some(true) => format!("{group}/namespaces/default/{plural}"),
                 _ => format!("{group}/{plural}"),
             };
-            for name in ["..", ".", "a/b", "../x", "a%2fb", "a\u{0}b"] {
+            for name in ["..", ".", "a/b", "../x", "a%2fb", "a\\b", "a\u{0}b"] {
                 let body = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } });
                 let refused = api.post(&path, &body).await;
                 assert_eq!(refused.code, 422, "{plural} {name:?} {:?}", refused.body);

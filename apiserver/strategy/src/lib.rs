@@ -55,6 +55,8 @@ mod user;
 mod view;
 mod volume;
 
+/// The older name of rbac.
+const OLDER_RBAC: &str = "authorization.openshift.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
 pub use view::{View, view};
@@ -91,6 +93,10 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("autoscaling", "HorizontalPodAutoscaler", &autoscaling::STRATEGY),
     ("batch", "CronJob", &batch::cron_job::STRATEGY),
     ("batch", "Job", &batch::job::STRATEGY),
+    (OLDER_RBAC, "ClusterRole", &rbac::CLUSTER_ROLE),
+    (OLDER_RBAC, "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
+    (OLDER_RBAC, "Role", &rbac::ROLE),
+    (OLDER_RBAC, "RoleBinding", &rbac::ROLE_BINDING),
     ("authorization.openshift.io", "RoleBindingRestriction", &authorization::RESTRICTION),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),
@@ -113,6 +119,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("oauth.openshift.io", "OAuthClientAuthorization", &oauth::AUTHORIZATION),
     ("quota.openshift.io", "ClusterResourceQuota", &cluster_quota::STRATEGY),
     ("policy", "PodDisruptionBudget", &pod_disruption_budget::STRATEGY),
+    ("project.openshift.io", "Project", &namespace::PROJECT),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),

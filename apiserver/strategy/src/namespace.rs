@@ -7,13 +7,24 @@ use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
+use crate::project;
 
 /// Label that every namespace carries, its value being the name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The finalizer of the namespace controller.
 const FINALIZER: &str = "kubernetes";
 
-pub(crate) static NAMESPACE: Strategy = Strategy {
+/// Of a namespace that is written as a project.
+pub(crate) static PROJECT: Strategy = Strategy {
+    name: project::name,
+    validate: |namespace| [validate(namespace), project::validate(namespace)].concat(),
+    validate_update: project::validate_update,
+    ..KEPT
+};
+
+pub(crate) static NAMESPACE: Strategy = KEPT;
+
+const KEPT: Strategy = Strategy {
     name: meta::label_name,
     default: |namespace| {
         let name = json::text(namespace, &["metadata", "name"]).to_owned();

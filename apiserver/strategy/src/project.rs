@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 const DISPLAY_NAME: &str = "openshift.io/display-name";
 const DESCRIPTION: &str = "openshift.io/description";
 const NODE_SELECTOR: &str = "openshift.io/node-selector";
-/// What keeps a namespace until OpenShift's own objects in it are gone.
-const FINALIZER: &str = "openshift.io/origin";
 
 /// Makes of a namespace the project that it is.
 pub fn from_namespace(object: &mut Value) {
@@ -42,16 +40,6 @@ fn turn(object: &mut Value, api_version: &str, kind: &str) {
     json::set(object, "kind", kind);
     json::set(object, "spec", spec);
     json::set(object, "status", status);
-}
-
-/// Puts on a new project the finalizer of its own.
-pub fn prepare_create(project: &mut Value) {
-    let spec = json::child(project, "spec");
-    let mut finalizers = json::list(spec, &["finalizers"]).to_vec();
-    if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
-        finalizers.push(FINALIZER.into());
-        json::set(spec, "finalizers", finalizers);
-    }
 }
 
 /// What is wrong with the name of a project: it is a namespace's of at least two characters.
@@ -154,7 +142,6 @@ mod tests {
         {
             from_namespace(&mut shape);
             to_namespace(&mut shape);
-            prepare_create(&mut shape);
             assert_eq!(validate(&shape), []);
         }
     }

@@ -6,34 +6,66 @@ use leme_kinds::Kind;
 use leme_registry::json;
 use serde_json::Value;
 
+use crate::authorization::convert;
+use crate::project;
+
 /// How objects of a kind are kept as those of another.
 #[derive(Debug)]
 pub struct View {
     /// Group, version and kind that are served.
     served: (&'static str, &'static str, &'static str),
-    /// Makes of an object as it is served one as it is kept.
-    pub to_kept: fn(&mut Value),
+    /// Makes of an object as it is served one as it is kept; the error says why there is none.
+    pub to_kept: fn(&mut Value) -> Result<(), String>,
     /// Makes of an object as it is kept one as it is served.
     pub to_served: fn(&mut Value),
     /// Selectable fields by the names they are served and kept under, where these differ.
     pub fields: &'static [(&'static str, &'static str)],
 }
 
-const VIEWS: &[View] = &[View {
-    served: ("events.k8s.io", "v1", "Event"),
-    to_kept: |event| event_fields(event, "v1", |(served, kept)| (served, kept)),
-    to_served: |event| event_fields(event, "events.k8s.io/v1", |(served, kept)| (kept, served)),
-    fields: &[
-        ("regarding.kind", "involvedObject.kind"),
-        ("regarding.namespace", "involvedObject.namespace"),
-        ("regarding.name", "involvedObject.name"),
-        ("regarding.uid", "involvedObject.uid"),
-        ("regarding.apiVersion", "involvedObject.apiVersion"),
-        ("regarding.resourceVersion", "involvedObject.resourceVersion"),
-        ("regarding.fieldPath", "involvedObject.fieldPath"),
-        ("reportingController", "reportingComponent"),
-    ],
-}];
+const RBAC: &str = "authorization.openshift.io";
+
+const VIEWS: &[View] = &[
+    rbac("ClusterRole"),
+    rbac("ClusterRoleBinding"),
+    rbac("Role"),
+    rbac("RoleBinding"),
+    View {
+        served: ("events.k8s.io", "v1", "Event"),
+        to_kept: |event| {
+            event_fields(event, "v1", |(served, kept)| (served, kept));
+            Ok(())
+        },
+        to_served: |event| event_fields(event, "events.k8s.io/v1", |(served, kept)| (kept, served)),
+        fields: &[
+            ("regarding.kind", "involvedObject.kind"),
+            ("regarding.namespace", "involvedObject.namespace"),
+            ("regarding.name", "involvedObject.name"),
+            ("regarding.uid", "involvedObject.uid"),
+            ("regarding.apiVersion", "involvedObject.apiVersion"),
+            ("regarding.resourceVersion", "involvedObject.resourceVersion"),
+            ("regarding.fieldPath", "involvedObject.fieldPath"),
+            ("reportingController", "reportingComponent"),
+        ],
+    },
+    View {
+        served: ("project.openshift.io", "v1", "Project"),
+        to_kept: |project| {
+            project::to_namespace(project);
+            Ok(())
+        },
+        to_served: project::from_namespace,
+        fields: &[],
+    },
+];
+
+const fn rbac(kind: &'static str) -> View {
+    View {
+        served: (RBAC, "v1", kind),
+        to_kept: convert::to_rbac,
+        to_served: convert::from_rbac,
+        fields: &[],
+    }
+}
 
 /// How a kind is kept, if it is a view.
 pub fn view(kind: &Kind) -> Option<&'static View> {
@@ -94,7 +126,7 @@ mod tests {
         });
         let mut event = served.clone();
         let view = view(leme_kinds::by_kind("events.k8s.io", "v1", "Event").unwrap()).unwrap();
-        (view.to_kept)(&mut event);
+        (view.to_kept)(&mut event).unwrap();
         assert_eq!(
             event,
             json!({

@@ -23,6 +23,14 @@ pub(crate) use security::{RANGE_ALLOCATION, SECURITY_CONTEXT_CONSTRAINTS};
 pub(crate) use template::{BROKER_TEMPLATE_INSTANCE, TEMPLATE, TEMPLATE_INSTANCE};
 pub(crate) use user::{GROUP, IDENTITY, USER};
 
+/// Cells of a namespace, as which projects are kept.
+pub(crate) const PROJECT: &[Column] = &[
+    shown("Display Name", |namespace, _| {
+        text(namespace, "/metadata/annotations/openshift.io~1display-name").into()
+    }),
+    shown("Status", |namespace, _| text(namespace, "/status/phase").into()),
+];
+
 pub(crate) const DEPLOYMENT_CONFIG: &[Column] = &[
     shown("Revision", |config, _| int(config, "/status/latestVersion").into()),
     shown("Desired", |config, _| desired(config).into()),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, reference};
 use super::{group_version_kind, root};
-use crate::{Kind, Subresource};
+use crate::{Kind, Storage, Subresource};
 
 const PATCHES: &[&str] = &[
     "application/json-patch+json",
@@ -111,6 +111,9 @@ impl Item<'_> {
             other => other,
         };
         operations.retain(|operation| self.row.verbs.contains(&verb(operation.action)));
+        // Of what is not kept there are no lists, whatever may be asked by that verb.
+        let none = self.row.storage == Storage::Virtual;
+        operations.retain(|operation| !(none && operation.action == "list"));
         (!operations.is_empty()).then(|| self.write(&operations))
     }
 

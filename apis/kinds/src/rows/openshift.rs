@@ -3,8 +3,9 @@
 use super::Row;
 use crate::Scope::Cluster;
 use crate::Subresource::{Scale, Status};
-use crate::columns::{AGE, openshift};
-use crate::selectable;
+use crate::columns::{AGE, openshift, rbac};
+use crate::Storage::{As, Virtual};
+use crate::{SINGLY, selectable};
 
 const APPS: Row = Row::of("apps.openshift.io", "v1", "com.github.openshift.api.apps.v1");
 const AUTHORIZATION: Row =
@@ -14,6 +15,10 @@ const IMAGE: Row = Row::of("image.openshift.io", "v1", "com.github.openshift.api
 const OAUTH: Row = Row {
     scope: Cluster,
     ..Row::of("oauth.openshift.io", "v1", "com.github.openshift.api.oauth.v1")
+};
+const PROJECT: Row = Row {
+    scope: Cluster,
+    ..Row::of("project.openshift.io", "v1", "com.github.openshift.api.project.v1")
 };
 const QUOTA: Row = Row::of("quota.openshift.io", "v1", "com.github.openshift.api.quota.v1");
 const ROUTE: Row = Row::of("route.openshift.io", "v1", "com.github.openshift.api.route.v1");
@@ -28,6 +33,11 @@ const USER: Row = Row {
     ..Row::of("user.openshift.io", "v1", "com.github.openshift.api.user.v1")
 };
 
+/// An older name of a kind of rbac.
+const fn rbac_view(plural: &'static str) -> Row {
+    Row { storage: As("rbac.authorization.k8s.io", "v1", plural), ..AUTHORIZATION }
+}
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         kind: "DeploymentConfig",
@@ -38,6 +48,27 @@ pub(super) const ROWS: &[Row] = &[
         columns: openshift::DEPLOYMENT_CONFIG,
         ..APPS
     },
+    Row {
+        kind: "ClusterRoleBinding",
+        plural: "clusterrolebindings",
+        scope: Cluster,
+        columns: rbac::BINDING,
+        ..rbac_view("clusterrolebindings")
+    },
+    Row {
+        kind: "ClusterRole",
+        plural: "clusterroles",
+        scope: Cluster,
+        columns: rbac::ROLE,
+        ..rbac_view("clusterroles")
+    },
+    Row {
+        kind: "RoleBinding",
+        plural: "rolebindings",
+        columns: rbac::BINDING,
+        ..rbac_view("rolebindings")
+    },
+    Row { kind: "Role", plural: "roles", columns: rbac::ROLE, ..rbac_view("roles") },
     Row {
         kind: "RoleBindingRestriction",
         plural: "rolebindingrestrictions",
@@ -102,6 +133,22 @@ pub(super) const ROWS: &[Row] = &[
         ..QUOTA
     },
     Row {
+        kind: "ProjectRequest",
+        plural: "projectrequests",
+        storage: Virtual,
+        verbs: &["create", "list"],
+        ..PROJECT
+    },
+    Row {
+        kind: "Project",
+        plural: "projects",
+        storage: As("", "v1", "namespaces"),
+        verbs: SINGLY,
+        columns: openshift::PROJECT,
+        selectable: selectable::NAMESPACE,
+        ..PROJECT
+    },
+    Row {
         kind: "Route",
         plural: "routes",
         categories: &["all"],
@@ -138,6 +185,13 @@ pub(super) const ROWS: &[Row] = &[
         ..TEMPLATE
     },
     Row { kind: "Template", plural: "templates", columns: openshift::TEMPLATE, ..TEMPLATE },
+    Row {
+        kind: "Template",
+        plural: "processedtemplates",
+        storage: Virtual,
+        verbs: &["create"],
+        ..TEMPLATE
+    },
     Row { kind: "Group", plural: "groups", columns: openshift::GROUP, ..USER },
     Row {
         kind: "Identity",

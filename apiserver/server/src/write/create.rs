@@ -35,7 +35,11 @@ impl Api {
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
         if request.kind.storage == Storage::Virtual {
-            return self.review(request, input, &options).await;
+            return match &*request.kind.plural {
+                "processedtemplates" => self.process_template(request, input, &options),
+                "projectrequests" => self.request_project(request, input, &options).await,
+                _ => self.review(request, input, &options),
+            };
         }
         match request.subresource {
             Some(Subresource::Binding) => return self.bind(request, input, &options).await,
@@ -126,7 +130,7 @@ pub(super) fn kept(request: &ResourceRequest, body: Value) -> Result<Value, Stat
         return Ok(body);
     }
     leme_registry::check_type(&request.kind, &body)?;
-    Ok(request.kept.to_kept(body))
+    request.kept.to_kept(body)
 }
 
 /// The answer to what is only carried out.

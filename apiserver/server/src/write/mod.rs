@@ -7,6 +7,7 @@ mod collection;
 mod create;
 mod delete;
 mod evict;
+mod openshift;
 mod options;
 mod patch;
 mod review;

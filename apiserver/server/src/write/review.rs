@@ -26,7 +26,7 @@ const QUESTIONS: &[(&str, Answerer)] = &[
 
 impl Api {
     /// POST of an object of a kind of which none is kept.
-    pub(super) async fn review(
+    pub(super) fn review(
         &self,
         request: &ResourceRequest,
         input: Input,

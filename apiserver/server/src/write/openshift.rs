@@ -1,0 +1,91 @@
+//! POST of OpenShift's requests that leave something else behind than themselves: a template to process, a project asked
+//! for.
+//!
+//! Knows: what each is answered with. Refuses to know: how templates are processed, what makes a namespace valid.
+
+use leme_meta::Status;
+use leme_registry::json;
+use serde_json::{Value, json};
+
+use super::{Input, WriteOptions, options, written};
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::request::{ResourceRequest, Verb};
+
+/// Names that nobody may ask for, and beginnings of such.
+const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
+const RESERVED_PREFIXES: [&str; 3] = ["openshift-", "kubernetes-", "kube-"];
+
+impl Api {
+    /// A Template with its parameters filled in; nothing is kept.
+    pub(super) fn process_template(
+        &self,
+        request: &ResourceRequest,
+        input: Input,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let kind = &request.kind;
+        let Input { headers, body, wanted, .. } = input;
+        let decoded = options::object(kind, &kind.schema, &headers, body, options)?;
+        leme_registry::check_type(kind, &decoded.value)?;
+        let mut random = |below: usize| {
+            let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
+            usize::try_from(high % (below.max(1) as u64)).unwrap_or(0)
+        };
+        let mut processed =
+            leme_strategy::process_template(&decoded.value, &mut random).map_err(|errors| {
+                let name = json::text(&decoded.value, &["metadata", "name"]);
+                Status::invalid(&kind.gvk(), name, &errors)
+            })?;
+        json::set(&mut processed, "kind", &*kind.kind);
+        json::set(&mut processed, "apiVersion", kind.api_version());
+        written(request, wanted, 201, processed.into(), &decoded.warnings)
+    }
+
+    /// A project for whoever asks for one.
+    pub(super) async fn request_project(
+        &self,
+        request: &ResourceRequest,
+        input: Input,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let kind = &request.kind;
+        let Input { who, headers, body, wanted } = input;
+        let decoded = options::object(kind, &kind.schema, &headers, body, options)?;
+        leme_registry::check_type(kind, &decoded.value)?;
+        let projects = leme_kinds::by_kind(&kind.group, &kind.version, "Project")
+            .ok_or_else(Status::no_such_path)?;
+        let name = json::text(&decoded.value, &["metadata", "name"]);
+        reserved(name).map_err(|why| Status::forbidden(&projects.gvr(), name, &why))?;
+        let project = ResourceRequest::of(Verb::Create, projects, "", "");
+        let wished = namespace(&decoded.value, &who.user);
+        let (made, warnings) = self.create_object(&project, wished, options).await?;
+        written(&project, wanted, 201, made, &[decoded.warnings, warnings].concat())
+    }
+}
+
+fn reserved(name: &str) -> Result<(), String> {
+    if RESERVED.contains(&name) {
+        return Err(format!("cannot request a project with the name {name:?}"));
+    }
+    match RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
+        Some(prefix) => Err(format!("cannot request a project starting with {prefix:?}")),
+        None => Ok(()),
+    }
+}
+
+/// The namespace that somebody asks for.
+fn namespace(request: &Value, requester: &str) -> Value {
+    let text = |field: &str| json::text(request, &[field]);
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": json::text(request, &["metadata", "name"]),
+            "annotations": {
+                "openshift.io/description": text("description"),
+                "openshift.io/display-name": text("displayName"),
+                "openshift.io/requester": requester,
+            },
+        },
+    })
+}
