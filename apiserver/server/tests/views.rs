@@ -102,3 +102,26 @@ async fn the_stricter_api_refuses_what_the_older_one_takes() {
     let (code, _, message) = api.post(OLDER, &event("g")).await.refused();
     assert_eq!(code, 400, "{message}");
 }
+
+#[tokio::test]
+async fn a_scaler_of_version_1_is_kept_as_one_of_version_2() {
+    let api = Harness::start().await;
+    let path = |version: &str| {
+        format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers")
+    };
+    let scaler = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": { "name": "s" },
+        "spec": { "maxReplicas": 5, "targetCPUUtilizationPercentage": 70,
+                  "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "d" } },
+    });
+    let made = api.post(&path("v1"), &scaler).await.ok();
+    assert_eq!(made["spec"]["targetCPUUtilizationPercentage"], 70);
+    let newer = api.get(&format!("{}/s", path("v2"))).await.ok();
+    assert_eq!(newer["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 70);
+    let more = json!({ "spec": { "targetCPUUtilizationPercentage": 80 } });
+    api.send("PATCH", &format!("{}/s", path("v1")), STRATEGIC, &more).await.ok();
+    let newer = api.get(&format!("{}/s", path("v2"))).await.ok();
+    assert_eq!(newer["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80);
+    let groups = api.get("/apis/autoscaling").await.ok();
+    assert_eq!(groups["preferredVersion"]["version"], "v2");
+}

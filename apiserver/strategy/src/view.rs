@@ -7,7 +7,7 @@ use leme_registry::json;
 use serde_json::Value;
 
 use crate::authorization::convert;
-use crate::project;
+use crate::{autoscaling, project};
 
 /// How objects of a kind are kept as those of another.
 #[derive(Debug)]
@@ -29,6 +29,15 @@ const VIEWS: &[View] = &[
     rbac("ClusterRoleBinding"),
     rbac("Role"),
     rbac("RoleBinding"),
+    View {
+        served: ("autoscaling", "v1", "HorizontalPodAutoscaler"),
+        to_kept: |scaler| {
+            autoscaling::convert::to_v2(scaler);
+            Ok(())
+        },
+        to_served: autoscaling::convert::to_v1,
+        fields: &[],
+    },
     View {
         served: ("events.k8s.io", "v1", "Event"),
         to_kept: |event| {
