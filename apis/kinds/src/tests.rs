@@ -31,7 +31,7 @@ pub(crate) fn row(kind: &str, object: &Value) -> Vec<String> {
 fn every_row_is_complete() {
     let mut names = BTreeSet::new();
     for kind in builtin() {
-        assert!(names.insert((&kind.group, &kind.plural)), "{} twice", kind.plural);
+        assert!(names.insert((&kind.group, &kind.version, &kind.plural)), "{} twice", kind.plural);
         assert!(schemas().get(&kind.schema).is_some(), "no schema of {}", kind.plural);
         let listed = kind.verbs.contains(&"list") && kind.storage != Storage::Virtual;
         let list = schemas().get(&format!("{}List", kind.schema));

@@ -44,12 +44,7 @@ pub fn dns1035_name(name: &str, prefix: bool) -> Vec<String> {
 
 /// The rule for names that only have to be a segment of a path.
 pub fn segment_name(name: &str, prefix: bool) -> Vec<String> {
-    let mut wrong = names::path_segment_name(&masked(name, prefix));
-    // No path names such an object: it could never be read or removed again.
-    if name.contains('\\') || name.chars().any(char::is_control) {
-        wrong.push("may not contain '\\' or control characters".to_owned());
-    }
-    wrong
+    names::path_segment_name(&masked(name, prefix))
 }
 
 /// A prefix may end with a dash: what is generated follows it.
@@ -78,6 +73,11 @@ pub(crate) fn validate(ctx: &Context, object: &Value) -> Vec<FieldError> {
         errors.push(FieldError::required(&field, "name or generateName is required"));
     } else {
         errors.extend(rule(name, false).iter().map(|why| FieldError::invalid(&field, name, why)));
+        // No path names such an object: it could never be read or removed again.
+        if errors.is_empty() && (name.contains('\\') || name.chars().any(char::is_control)) {
+            let why = "may not contain '\\' or control characters";
+            errors.push(FieldError::invalid(&field, name, why));
+        }
     }
     if ctx.kind.namespaced() {
         let namespace = json::text(object, &["metadata", "namespace"]);

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::core::WatchEvent;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+mod text;
+
+use text::{Head, HeadMeta, Page};
 
 use crate::client::{Caller, Refused};
 use crate::queue::Key;
@@ -41,55 +43,6 @@ struct Item<T> {
     deleting: bool,
     revision: String,
     object: Arc<T>,
-}
-
-/// What the cache itself looks at of an object. The object stays text, which in a watch it can only where its type comes
-/// first, as every server writes it.
-#[derive(Default, Deserialize)]
-struct Head {
-    #[serde(default)]
-    metadata: HeadMeta,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HeadMeta {
-    namespace: Option<String>,
-    name: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    deletion_timestamp: Option<IgnoredAny>,
-}
-
-impl Head {
-    /// Of what has no such head, nothing is known.
-    fn of(object: &RawValue) -> HeadMeta {
-        serde_json::from_str::<Head>(object.get()).unwrap_or_default().metadata
-    }
-}
-
-impl HeadMeta {
-    fn key(&mut self) -> Key {
-        (self.namespace.take().unwrap_or_default(), self.name.take().unwrap_or_default())
-    }
-
-    fn revision(&self) -> String {
-        self.resource_version.clone().unwrap_or_else(|| "0".to_owned())
-    }
-}
-
-/// A page of a list.
-#[derive(Deserialize)]
-struct Page {
-    metadata: PageMeta,
-    items: Option<Vec<Box<RawValue>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageMeta {
-    resource_version: Option<String>,
-    r#continue: Option<String>,
 }
 
 /// The objects, and the keys of each value of each index. Always changed together.

@@ -1,5 +1,7 @@
 //! Both directions: bytes made by hand as Go makes them, and objects of every kind that go out and come back.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
@@ -192,7 +194,9 @@ fn full(type_: &FieldType, depth: usize) -> Value {
             let def = leme_kinds::schemas().get(name).unwrap();
             let message = table::message(name);
             let mut out = Map::new();
-            for field in def.fields.iter().filter(|_| depth < 20 && message.is_some()) {
+            // Of a type that holds itself a few levels say as much as all.
+            let deepest = if recursive(name, name, &mut BTreeSet::new()) { 3 } else { 20 };
+            for field in def.fields.iter().filter(|_| depth < deepest && message.is_some()) {
                 let name = field.name.as_str();
                 let kept = depth > 0 || !matches!(name, "apiVersion" | "kind");
                 if kept && name != "managedFields" {
@@ -202,6 +206,13 @@ fn full(type_: &FieldType, depth: usize) -> Value {
             Value::Object(out)
         }
     }
+}
+
+/// Whether objects of a type can hold, at any depth, one of the type `sought`.
+fn recursive<'a>(name: &'a str, sought: &str, seen: &mut BTreeSet<&'a str>) -> bool {
+    let fields = leme_kinds::schemas().get(name).into_iter().flat_map(|def| &def.fields);
+    let mut inner = fields.filter_map(|field| field.type_.element_ref());
+    inner.any(|inner| inner == sought || (seen.insert(inner) && recursive(inner, sought, seen)))
 }
 
 /// Takes out fields of a newer version, which have no number, and structs that are empty without them.

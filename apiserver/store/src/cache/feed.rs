@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::{Notify, watch};
 
-use super::shelf::{Gap, Loading, Shelf};
+use super::gap::Gap;
+use super::shelf::{Loading, Shelf};
 use crate::{Batch, Change, ROOT, Store, StoreError};
 
 /// Entries asked for at once.

@@ -6,6 +6,7 @@
 mod check;
 mod event;
 mod feed;
+mod gap;
 mod object;
 mod outline;
 mod shelf;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Unreadable;
 use super::event::{Event, Kind};
+use super::gap::{Gap, Now, Skipped, gap};
 use super::object::{Cached, IndexFn};
 use super::snapshot::{Map, Snapshot};
 use crate::queue::shrink;
@@ -25,10 +26,6 @@ const RING_AGE: Duration = Duration::from_secs(300);
 const RING_FLOOR: usize = 100;
 /// Snapshots of old revisions kept for the next page of a list.
 const OLD_SNAPSHOTS: usize = 8;
-
-/// Why a change could not be applied: something is missing between it and what the shelf holds.
-#[derive(Debug)]
-pub(super) struct Gap(pub(super) String);
 
 /// The objects of one resource.
 pub(super) struct Shelf {
@@ -63,21 +60,6 @@ pub(super) struct State {
 pub(super) struct Loading {
     map: Map,
     skipped: HashMap<Arc<str>, Skipped>,
-}
-
-/// The last write of a key that holds something undecodable.
-#[derive(Clone)]
-pub(super) struct Skipped {
-    pub(super) revision: u64,
-    pub(super) why: Arc<str>,
-}
-
-/// What is at a key.
-#[derive(Clone)]
-enum Now {
-    Is(Arc<Cached>),
-    Gone,
-    Skipped(Skipped),
 }
 
 /// What changes come to that are not applied yet.
@@ -375,33 +357,6 @@ impl State {
         self.old.retain(|snapshot| snapshot.revision >= oldest);
         dropped
     }
-}
-
-/// Whether something must have been missed between what is known of the key and this change.
-fn gap(change: &Change, known: &Now) -> Result<(), Gap> {
-    let key = change.key();
-    let known = match known {
-        Now::Is(object) => Some(object.mod_revision),
-        Now::Skipped(skipped) => Some(skipped.revision),
-        Now::Gone => None,
-    };
-    let (before, certain) = match change {
-        Change::Put { entry, .. } if entry.create_revision == entry.mod_revision => (None, true),
-        Change::Put { previous, .. } => {
-            (previous.as_ref().map(|p| p.mod_revision), previous.is_some())
-        }
-        // An engine that no longer has the last value names the deletion itself.
-        Change::Delete { previous, revision } if previous.mod_revision == *revision => {
-            (None, false)
-        }
-        Change::Delete { previous, .. } => (Some(previous.mod_revision), true),
-    };
-    if certain && before != known {
-        let text =
-            format!("{key}: the change follows revision {before:?}, the cache has {known:?}");
-        return Err(Gap(text));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
