@@ -77,7 +77,12 @@ impl Encoder {
     }
 
     fn message(&self, name: &str, fields: &Map<String, Value>, depth: usize) -> Option<Vec<u8>> {
-        self.fields(self.schemas.get(name)?, table::message(name)?, fields, depth)
+        let schema = self.schemas.get(name)?;
+        match table::message(name) {
+            Some(message) => self.fields(schema, message, fields, depth),
+            // A struct without fields has no numbers, and is there or not.
+            None => schema.fields.is_empty().then(Vec::new),
+        }
     }
 
     /// The fields of a struct whose types are those of `schema`, which differs for inlined structs.

@@ -307,9 +307,11 @@ fn definitions_are_warned_of() {
     )]);
     let unenforced =
         "x-kubernetes-validations is stored, but nothing in this cluster enforces it yet";
-    assert_eq!(warn(&odd, None), ["unrecognized format \"image\"", unenforced]);
-    assert_eq!(warn(&odd, Some(&odd)), [unenforced]);
-    assert_eq!(warn(&definition(), None), [""; 0]);
+    let unserved =
+        "CustomResourceDefinition is stored, but the kind that it defines is not served yet";
+    assert_eq!(warn(&odd, None), [unserved, "unrecognized format \"image\"", unenforced]);
+    assert_eq!(warn(&odd, Some(&odd)), [unserved, unenforced]);
+    assert_eq!(warn(&definition(), None), [unserved]);
 }
 
 #[test]
