@@ -254,14 +254,22 @@ pub struct Kinds {
 type Index = HashMap<[Name; 2], HashMap<Name, usize>>;
 
 impl Kinds {
-    /// The set of these kinds, in this order. Of two of one name the first counts.
+    /// The set of these kinds, in this order. Of two of one name the first counts, and one whose objects are somewhere
+    /// before one that is answered at once.
     pub fn new(list: Vec<Arc<Kind>>) -> Kinds {
         let (mut resources, mut kinds) = (Index::new(), Index::new());
         for (at, kind) in list.iter().enumerate() {
             let version = [kind.group.clone(), kind.version.clone()];
             let names = resources.entry(version.clone()).or_default();
             names.entry(kind.plural.clone()).or_insert(at);
-            kinds.entry(version).or_default().entry(kind.kind.clone()).or_insert(at);
+            let of_name = kinds.entry(version).or_default().entry(kind.kind.clone());
+            of_name
+                .and_modify(|known| {
+                    if list[*known].storage == Storage::Virtual {
+                        *known = at;
+                    }
+                })
+                .or_insert(at);
         }
         Kinds { list, resources, kinds }
     }
@@ -312,11 +320,13 @@ impl Kinds {
             None => (word.as_str(), None),
         };
         self.iter().find(|kind| {
+            // What is answered at once shares its kind with what is kept, and has only its plural for itself.
+            let by_kind = kind.storage != Storage::Virtual
+                && (kind.singular == name || kind.kind.eq_ignore_ascii_case(name));
             group.is_none_or(|group| group == kind.group)
                 && (kind.plural == name
-                    || kind.singular == name
-                    || kind.short_names.iter().any(|short| short == name)
-                    || kind.kind.eq_ignore_ascii_case(name))
+                    || by_kind
+                    || kind.short_names.iter().any(|short| short == name))
         })
     }
 }

@@ -178,6 +178,13 @@ pub(super) const ROWS: &[Row] = &[
         ..TEMPLATE
     },
     Row {
+        kind: "Template",
+        plural: "processedtemplates",
+        storage: Virtual,
+        verbs: &["create"],
+        ..TEMPLATE
+    },
+    Row {
         kind: "TemplateInstance",
         plural: "templateinstances",
         subresources: &[Status],
@@ -185,13 +192,6 @@ pub(super) const ROWS: &[Row] = &[
         ..TEMPLATE
     },
     Row { kind: "Template", plural: "templates", columns: openshift::TEMPLATE, ..TEMPLATE },
-    Row {
-        kind: "Template",
-        plural: "processedtemplates",
-        storage: Virtual,
-        verbs: &["create"],
-        ..TEMPLATE
-    },
     Row { kind: "Group", plural: "groups", columns: openshift::GROUP, ..USER },
     Row {
         kind: "Identity",
