@@ -9,7 +9,7 @@ use leme_plan::common::selects_some;
 use leme_plan::deployment::{self, name_of_new};
 
 use crate::cache::{CONTROLLER, uncontrolled};
-use crate::replication::{wake, wake_by};
+use crate::wake::{wake, wake_by};
 use crate::{Start, Wiring, controller};
 
 pub(crate) fn start(wiring: &Wiring) -> Start {

@@ -12,6 +12,7 @@ mod replication;
 mod scheduler;
 mod services;
 mod volumes;
+mod wake;
 mod workloads;
 
 use std::sync::Arc;

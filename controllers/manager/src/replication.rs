@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::Metadata;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
-use k8s_openapi::{Metadata, Resource};
-use leme_controller_runtime::{Informer, Queue};
-use leme_plan::common::{Labels, controller_of, matches, selects_some};
+use leme_controller_runtime::Queue;
+use leme_plan::common::{controller_of, matches, selects_some};
 use leme_plan::{replica_set, replication};
 
-use crate::cache::{CONTROLLER, Cache, HasMeta, uncontrolled};
+use crate::cache::{CONTROLLER, Cache};
+use crate::wake::{pods_of, wake, wake_by};
 use crate::{Start, Wiring, controller};
 
 pub(crate) fn controllers(wiring: &Wiring) -> Start {
@@ -25,8 +26,7 @@ pub(crate) fn controllers(wiring: &Wiring) -> Start {
     controller(wiring, "replication-controller", queue, None, |wiring, key, failure| async move {
         let cache = &wiring.cache;
         let found = cache.replication.get(&key.0, &key.1);
-        let uid = found.as_ref().and_then(|found| found.metadata.uid.as_deref());
-        let pods = uid.map(|uid| pods_of(cache, &key.0, uid)).unwrap_or_default();
+        let pods = pods_of(cache, found.as_ref());
         let seen = replication::Observed { controller: found, pods, failure };
         Ok(replication::plan(&seen, Timestamp::now()))
     })
@@ -42,59 +42,11 @@ pub(crate) fn sets(wiring: &Wiring) -> Start {
     controller(wiring, "replicaset-controller", queue, None, |wiring, key, failure| async move {
         let cache = &wiring.cache;
         let found = cache.replica_sets.get(&key.0, &key.1);
-        let uid = found.as_ref().and_then(|found| found.metadata.uid.as_deref());
-        let pods = uid.map(|uid| pods_of(cache, &key.0, uid)).unwrap_or_default();
+        let pods = pods_of(cache, found.as_ref());
         let related = found.as_ref().map(|found| related(cache, found)).unwrap_or_default();
         let seen = replica_set::Observed { set: found, pods, related, failure };
         Ok(replica_set::plan(&seen, Timestamp::now()))
     })
-}
-
-/// Wakes by changes of the kind itself.
-pub(crate) fn wake<K: HasMeta>(queue: &Arc<Queue>, informer: &Informer<K>) {
-    let waker = queue.clone();
-    informer.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
-}
-
-/// Wakes owners by changes of what they own, and those that could own it by changes of what nobody owns.
-pub(crate) fn wake_by<C, K>(
-    queue: &Arc<Queue>,
-    children: &Informer<C>,
-    owners: &Arc<Informer<K>>,
-    selects: fn(&K, Option<&Labels>) -> bool,
-) where
-    C: HasMeta,
-    K: HasMeta + Resource,
-{
-    let (waker, owners) = (queue.clone(), owners.clone());
-    children.on_change(Box::new(move |key, old, new| {
-        let mut owned = false;
-        for child in [old, new].into_iter().flatten() {
-            let owner = controller_of(child.meta());
-            let owner =
-                owner.filter(|one| one.kind == K::KIND && one.api_version == K::API_VERSION);
-            if let Some(owner) = owner {
-                owned = true;
-                waker.add((key.0.clone(), owner.name.clone()));
-            }
-        }
-        let Some(child) = new.filter(|_| !owned).map(|child| child.meta()) else { return };
-        if controller_of(child).is_some() {
-            return;
-        }
-        for one in owners.in_namespace(&key.0) {
-            if selects(&one, child.labels.as_ref()) {
-                waker.add((key.0.clone(), one.meta().name.clone().unwrap_or_default()));
-            }
-        }
-    }));
-}
-
-/// The pods that an owner has or could adopt.
-fn pods_of(cache: &Cache, namespace: &str, uid: &str) -> Vec<Arc<Pod>> {
-    let mut pods = cache.pods.found_by(CONTROLLER, uid);
-    pods.extend(cache.pods.found_by(CONTROLLER, &uncontrolled(namespace)));
-    pods
 }
 
 /// The pods of the replica sets that have the same controller.
