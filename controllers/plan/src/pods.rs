@@ -54,6 +54,22 @@ pub fn is_available(pod: &Pod, min_ready: i32, now: Timestamp) -> bool {
         .is_some_and(|since| min_ready <= 0 || after(since, i64::from(min_ready)) <= now)
 }
 
+/// How far it has come, least first: whether it has a node, its phase, whether it is ready.
+pub fn progress(pod: &Pod) -> (bool, u8, bool) {
+    let phase = match phase(pod) {
+        "Running" => 2,
+        "Unknown" => 1,
+        _ => 0,
+    };
+    (!node_name(pod).is_empty(), phase, is_ready(pod))
+}
+
+/// How often the container was started again that was it most often.
+pub fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    statuses.into_iter().flatten().map(|status| status.restart_count).max().unwrap_or(0)
+}
+
 /// All its addresses.
 pub fn addresses(pod: &Pod) -> Vec<&str> {
     let Some(status) = &pod.status else { return Vec::new() };

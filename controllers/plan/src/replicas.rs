@@ -159,17 +159,11 @@ fn ranked(replicas: &[Arc<Pod>], related: &[Arc<Pod>], now: Timestamp) -> Vec<Ar
     sorted.sort_by_cached_key(|pod| {
         let ready = pods::ready_since(pod);
         (
-            !pods::node_name(pod).is_empty(),
-            match pods::phase(pod) {
-                "Running" => 2,
-                "Unknown" => 1,
-                _ => 0,
-            },
-            ready.is_some(),
+            pods::progress(pod),
             deletion_cost(pod),
             Reverse(crowd(pod)),
             age(ready),
-            Reverse(restarts(pod)),
+            Reverse(pods::restarts(pod)),
             age(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)),
             pod.metadata.uid.clone(),
         )
@@ -181,11 +175,6 @@ fn deletion_cost(pod: &Pod) -> i32 {
     annotation(&pod.metadata, "controller.kubernetes.io/pod-deletion-cost")
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
-}
-
-fn restarts(pod: &Pod) -> i32 {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    statuses.into_iter().flatten().map(|status| status.restart_count).max().unwrap_or(0)
 }
 
 fn status(wanted: &Wanted, replicas: &[Arc<Pod>], terminating: usize, now: Timestamp) -> Value {

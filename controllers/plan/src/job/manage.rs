@@ -218,18 +218,10 @@ fn prefix(job: &str, index: Option<i32>) -> String {
 fn sort(pods: &mut [Arc<Pod>]) {
     pods.sort_by_cached_key(|pod| {
         let ready = pods::ready_since(pod);
-        let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-        let restarts = statuses.into_iter().flatten().map(|one| one.restart_count).max();
         (
-            !pods::node_name(pod).is_empty(),
-            match pods::phase(pod) {
-                "Running" => 2,
-                "Unknown" => 1,
-                _ => 0,
-            },
-            ready.is_some(),
+            pods::progress(pod),
             Reverse(ready),
-            Reverse(restarts.unwrap_or(0)),
+            Reverse(pods::restarts(pod)),
             Reverse(pod.metadata.creation_timestamp.clone()),
             pod.metadata.uid.clone(),
         )
