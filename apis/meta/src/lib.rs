@@ -8,6 +8,7 @@
 pub mod cron;
 pub mod decode;
 pub mod field;
+mod go;
 pub mod gvk;
 pub mod jsonpath;
 pub mod managed;

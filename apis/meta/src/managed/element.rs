@@ -85,15 +85,15 @@ impl<'a> Element<'a> {
                     if index > 0 {
                         out.push(',');
                     }
-                    go::json_text(name, out);
+                    crate::go::json_text(name, out);
                     out.push(':');
-                    go::json(value, out);
+                    crate::go::json(value, out);
                 }
                 out.push('}');
             }
             Element::Value(value) => {
                 out.push_str("v:");
-                go::json(value, out);
+                crate::go::json(value, out);
             }
             Element::Index(index) => {
                 out.push_str("i:");

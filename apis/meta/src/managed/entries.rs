@@ -72,9 +72,9 @@ impl Manager {
             if text.len() > 1 {
                 text.push(',');
             }
-            go::json_text(name, &mut text);
+            crate::go::json_text(name, &mut text);
             text.push(':');
-            go::json_text(value, &mut text);
+            crate::go::json_text(value, &mut text);
         }
         text.push('}');
         text

@@ -4,11 +4,11 @@
 
 use serde_json::Value;
 
+use super::Request;
 use super::compare::compare;
 use super::schema::Schema;
 use super::set::FieldSet;
 use super::walk::{fields, misfits};
-use super::{Request, go};
 use crate::object;
 
 /// The annotation.
@@ -64,7 +64,7 @@ pub(super) fn follow<S>(request: &Request<'_, S>, config: &Value, object: &mut V
         annotations.remove(ANNOTATION);
     }
     let mut text = String::new();
-    go::json(&config, &mut text);
+    crate::go::json(&config, &mut text);
     text.push('\n');
     if let Some(annotations) = annotations_mut(object) {
         annotations.insert(ANNOTATION.to_owned(), Value::String(text));

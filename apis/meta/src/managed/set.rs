@@ -291,7 +291,7 @@ impl<'a> FieldSet<'a> {
             more = true;
             let mut text = String::new();
             node.element.write(&mut text);
-            go::json_text(&text, out);
+            crate::go::json_text(&text, out);
             out.push(':');
             node.below.write(node.member, out);
         }

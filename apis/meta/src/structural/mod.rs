@@ -22,9 +22,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use crate::go::float;
 pub use check::{Place, check, structure};
 pub use embedded::type_meta;
-pub use go::{GoJson, float};
+pub use go::GoJson;
 pub use lists::unique;
 pub use pattern::Pattern;
 pub use prune::prune;

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::validate::{Fault, Outcome};
-use super::{Rules, Type, go};
+use super::{Rules, Type};
 
 /// The number as upstream's decoder keeps it.
 #[derive(Clone, Copy)]
@@ -87,7 +87,7 @@ fn beyond(
             let bound = bound as i64;
             (Some(whole.cmp(&bound)), bound.to_string())
         }
-        Native::Float(float) => (float.partial_cmp(&bound), go::float(bound, -5)),
+        Native::Float(float) => (float.partial_cmp(&bound), crate::go::float(bound, -5)),
     };
     let order = order?;
     let beyond = if upper { order.is_gt() } else { order.is_lt() };
@@ -112,7 +112,7 @@ fn multiple(path: &str, value: Native, factor: f64, shown: &Value) -> Option<Fau
         }
         Native::Float(float) => {
             let times = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
-            (factor > 0.0 && is_whole(times), go::float(factor, -5))
+            (factor > 0.0 && is_whole(times), crate::go::float(factor, -5))
         }
     };
     let positive = match value {
