@@ -275,9 +275,9 @@ impl Kinds {
     }
 
     /// The kinds that the program brings along.
-    pub fn builtin() -> &'static Kinds {
-        static BUILTIN: LazyLock<Kinds> =
-            LazyLock::new(|| Kinds::new(rows::kinds().map(Arc::new).collect()));
+    pub fn builtin() -> &'static Arc<Kinds> {
+        static BUILTIN: LazyLock<Arc<Kinds>> =
+            LazyLock::new(|| Arc::new(Kinds::new(rows::kinds().map(Arc::new).collect())));
         &BUILTIN
     }
 

@@ -217,7 +217,10 @@ impl Server {
             cache,
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
-            served: ArcSwap::from_pointee(Served::new(builtin(), &front.told(&addresses))),
+            served: ArcSwap::from_pointee(Served::new(
+                Arc::clone(Kinds::builtin()),
+                &front.told(&addresses),
+            )),
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
             budget: Budget::new(config.buffered_bytes),
@@ -300,11 +303,6 @@ fn reachable(advertise: &[String], listened: &[SocketAddr]) -> Option<IpAddr> {
     let advertised = advertise.iter().filter_map(|text| text.parse().ok());
     let usable = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
     advertised.chain(listened.iter().map(SocketAddr::ip)).find(usable)
-}
-
-/// The set of the kinds that the program brings along.
-fn builtin() -> Arc<Kinds> {
-    Arc::new(Kinds::new(leme_kinds::builtin().cloned().collect()))
 }
 
 fn resources() -> Vec<Resource> {

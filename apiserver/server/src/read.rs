@@ -62,7 +62,7 @@ impl Api {
                 leme_registry::scale_shown(&request.kind, &scale, &table::decoded(&object)?)?;
             return present::object(request, wanted, 200, value);
         }
-        if wanted == STORED_FORM && request.kept.as_served() {
+        if is_as_kept(request, wanted) {
             return Ok(answer::json(200, object.json.clone()));
         }
         present::object(request, wanted, 200, table::decoded(&object)?)
@@ -94,8 +94,7 @@ impl Api {
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.
-                let as_kept = wanted == STORED_FORM && request.kept.as_served();
-                let bytes = if as_kept { 0 } else { 4 * page.bytes() };
+                let bytes = if is_as_kept(request, wanted) { 0 } else { 4 * page.bytes() };
                 let _room = budget::room(payer, bytes).await;
                 page.shown(request, wanted)
             }
@@ -175,6 +174,11 @@ impl Api {
 const STORED_FORM: Representation =
     Representation { encoding: Encoding::Json, shape: Shape::Plain };
 
+/// Whether what a request wants is what the cache holds.
+fn is_as_kept(request: &ResourceRequest, wanted: Representation) -> bool {
+    wanted == STORED_FORM && request.kept.as_served()
+}
+
 /// One page of a list.
 pub(crate) struct Page {
     revision: u64,
@@ -222,7 +226,7 @@ impl Page {
         request: &ResourceRequest,
         wanted: Representation,
     ) -> Result<Answer, Status> {
-        if wanted == STORED_FORM && request.kept.as_served() {
+        if is_as_kept(request, wanted) {
             return Ok(self.answer(request));
         }
         let document = self.decoded(request, wanted.shape)?;

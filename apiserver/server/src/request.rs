@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::{Method, Uri};
-use leme_kinds::{Kind, Kinds, Subresource};
+use leme_kinds::{Kind, Kinds, Storage, Subresource};
 use leme_meta::selector::FieldRequirement;
 use leme_meta::{FieldSelector, Gvr, Status};
 
@@ -70,7 +70,9 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub fn of(kind: &Arc<Kind>, kinds: &Kinds) -> Kept {
-        Kept { kind: Arc::clone(kinds.kept(kind)), view: leme_strategy::view(kind) }
+        let is_view = matches!(kind.storage, Storage::As(..));
+        let view = is_view.then(|| leme_strategy::view(kind)).flatten();
+        Kept { kind: Arc::clone(kinds.kept(kind)), view }
     }
 
     /// Whether what is kept is what is served.

@@ -3,6 +3,9 @@
 //! Knows: every kind, a file per kind or pair of kinds. Refuses to know: HTTP, storage, time, who asks.
 #![forbid(unsafe_code)]
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use leme_kinds::Kind;
 use leme_registry::Strategy;
 pub use template::process::process as process_template;
@@ -97,7 +100,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     (OLDER_RBAC, "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     (OLDER_RBAC, "Role", &rbac::ROLE),
     (OLDER_RBAC, "RoleBinding", &rbac::ROLE_BINDING),
-    ("authorization.openshift.io", "RoleBindingRestriction", &authorization::RESTRICTION),
+    (OLDER_RBAC, "RoleBindingRestriction", &authorization::RESTRICTION),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),
     ("coordination.k8s.io", "Lease", &node::LEASE),
@@ -142,6 +145,11 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("user.openshift.io", "User", &user::USER),
 ];
 
+/// The table by group and name: every request looks here, some several times.
+static INDEX: LazyLock<HashMap<(&str, &str), &Strategy>> = LazyLock::new(|| {
+    TABLE.iter().map(|(group, name, strategy)| ((*group, *name), *strategy)).collect()
+});
+
 /// For a kind that adds nothing.
 static PLAIN: Strategy = Strategy::PLAIN;
 
@@ -150,6 +158,5 @@ pub fn of(kind: &Kind) -> &'static Strategy {
     if kind.custom.is_some() {
         return &apiextensions::custom::STRATEGY;
     }
-    let row = TABLE.iter().find(|(group, name, _)| *group == kind.group && *name == kind.kind);
-    row.map_or(&PLAIN, |(_, _, strategy)| strategy)
+    INDEX.get(&(&*kind.group, &*kind.kind)).copied().unwrap_or(&PLAIN)
 }

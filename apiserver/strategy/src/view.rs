@@ -7,7 +7,7 @@ use leme_registry::json;
 use serde_json::Value;
 
 use crate::authorization::convert;
-use crate::{autoscaling, project};
+use crate::{OLDER_RBAC, autoscaling, project};
 
 /// How objects of a kind are kept as those of another.
 #[derive(Debug)]
@@ -21,8 +21,6 @@ pub struct View {
     /// Selectable fields by the names they are served and kept under, where these differ.
     pub fields: &'static [(&'static str, &'static str)],
 }
-
-const RBAC: &str = "authorization.openshift.io";
 
 const VIEWS: &[View] = &[
     rbac("ClusterRole"),
@@ -69,7 +67,7 @@ const VIEWS: &[View] = &[
 
 const fn rbac(kind: &'static str) -> View {
     View {
-        served: (RBAC, "v1", kind),
+        served: (OLDER_RBAC, "v1", kind),
         to_kept: convert::to_rbac,
         to_served: convert::from_rbac,
         fields: &[],

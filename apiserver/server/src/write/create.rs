@@ -4,7 +4,7 @@
 
 use leme_kinds::{Storage, Subresource};
 use leme_meta::Status;
-use leme_registry::Context;
+use leme_registry::{Context, Target};
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
@@ -49,8 +49,9 @@ impl Api {
         let Input { headers, body, wanted, .. } = input;
         let schema = &request.kind.schema;
         let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
-        let (object, mut warnings) =
-            self.create_object(request, kept(request, decoded.value)?, &options).await?;
+        let (object, mut warnings) = self
+            .create_object(request, kept(request, Target::Main, decoded.value)?, &options)
+            .await?;
         warnings.splice(0..0, decoded.warnings);
         written(request, wanted, 201, object, &warnings)
     }
@@ -124,9 +125,14 @@ impl Api {
     }
 }
 
-/// A decoded body as it is kept. What says that it is of another kind is not converted, but refused.
-pub(super) fn kept(request: &ResourceRequest, body: Value) -> Result<Value, Status> {
-    if request.kept.as_served() {
+/// A decoded body as it is kept; a scale is the same of every kind. What says that it is of another kind is not converted,
+/// but refused.
+pub(super) fn kept(
+    request: &ResourceRequest,
+    target: Target,
+    body: Value,
+) -> Result<Value, Status> {
+    if request.kept.as_served() || target == Target::Scale {
         return Ok(body);
     }
     leme_registry::check_type(&request.kind, &body)?;

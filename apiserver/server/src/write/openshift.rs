@@ -26,19 +26,16 @@ impl Api {
     ) -> Result<Answer, Status> {
         let kind = &request.kind;
         let Input { headers, body, wanted, .. } = input;
-        let decoded = options::object(kind, &kind.schema, &headers, body, options)?;
-        leme_registry::check_type(kind, &decoded.value)?;
+        let decoded = options::question(kind, &headers, body, options)?;
         let mut random = |below: usize| {
             let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
             usize::try_from(high % (below.max(1) as u64)).unwrap_or(0)
         };
-        let mut processed =
+        let processed =
             leme_strategy::process_template(&decoded.value, &mut random).map_err(|errors| {
                 let name = json::text(&decoded.value, &["metadata", "name"]);
                 Status::invalid(&kind.gvk(), name, &errors)
             })?;
-        json::set(&mut processed, "kind", &*kind.kind);
-        json::set(&mut processed, "apiVersion", kind.api_version());
         written(request, wanted, 201, processed.into(), &decoded.warnings)
     }
 
@@ -51,8 +48,7 @@ impl Api {
     ) -> Result<Answer, Status> {
         let kind = &request.kind;
         let Input { who, headers, body, wanted } = input;
-        let decoded = options::object(kind, &kind.schema, &headers, body, options)?;
-        leme_registry::check_type(kind, &decoded.value)?;
+        let decoded = options::question(kind, &headers, body, options)?;
         let projects = leme_kinds::by_kind(&kind.group, &kind.version, "Project")
             .ok_or_else(Status::no_such_path)?;
         let name = json::text(&decoded.value, &["metadata", "name"]);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use leme_kinds::Kind;
 use leme_meta::{FieldError, Gvk, Path, Status, decode};
+use leme_registry::json;
 use serde_json::Value;
 
 use crate::body;
@@ -126,6 +127,20 @@ pub(crate) fn object(
         ))
     })?;
     Ok(Decoded { value: checked.value, warnings })
+}
+
+/// The same for a kind of which no object is kept: one that says what it is, for the answer is made of it.
+pub(super) fn question(
+    kind: &Kind,
+    headers: &HeaderMap,
+    bytes: Bytes,
+    options: &WriteOptions,
+) -> Result<Decoded, Status> {
+    let mut decoded = object(kind, &kind.schema, headers, bytes, options)?;
+    leme_registry::check_type(kind, &decoded.value)?;
+    json::set(&mut decoded.value, "kind", &*kind.kind);
+    json::set(&mut decoded.value, "apiVersion", kind.api_version());
+    Ok(decoded)
 }
 
 /// JSON as a value, with its doubled fields. Size is bounded by the body's limit, depth by the decoder.

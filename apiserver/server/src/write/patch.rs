@@ -141,10 +141,7 @@ impl Api {
                 warnings = options
                     .met(odd.iter().cloned().chain(checked.problems).collect())
                     .map_err(|error| patch.refused(&checked.value, &error))?;
-                let patched = match target {
-                    Target::Scale => checked.value,
-                    _ => create::kept(request, checked.value)?,
-                };
+                let patched = create::kept(request, target, checked.value)?;
                 let write = leme_registry::patched(
                     &context,
                     target,

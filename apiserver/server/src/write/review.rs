@@ -36,11 +36,8 @@ impl Api {
         let answerer = QUESTIONS.iter().find(|(name, _)| *name == kind.kind);
         let (_, answerer) = answerer.ok_or_else(Status::no_such_path)?;
         let Input { who, headers, body, wanted } = input;
-        let decoded = options::object(kind, &kind.schema, &headers, body, options)?;
-        leme_registry::check_type(kind, &decoded.value)?;
+        let decoded = options::question(kind, &headers, body, options)?;
         let mut question = decoded.value;
-        json::set(&mut question, "kind", &*kind.kind);
-        json::set(&mut question, "apiVersion", kind.api_version());
         json::set(json::child(&mut question, "metadata"), "creationTimestamp", Value::Null);
         leme_meta::schema::apply_defaults(leme_kinds::schemas(), &kind.schema, &mut question);
         answerer(&mut question, &who, &request.namespace)

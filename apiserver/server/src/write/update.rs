@@ -24,10 +24,7 @@ impl Api {
         let target = target(request);
         let schema = if target == Target::Scale { "" } else { &request.kind.schema };
         let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
-        let body = match target {
-            Target::Scale => decoded.value,
-            _ => create::kept(request, decoded.value)?,
-        };
+        let body = create::kept(request, target, decoded.value)?;
         let strategy = request.strategy();
         let context = self.context(request, &options);
         let mut told = Vec::new();

@@ -11,27 +11,18 @@ use crate::check::{Errors, NOT_NEGATIVE};
 
 const CONTAINER: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// Resources that have a name of their own but are none of a container.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 8] = [
     "requests.cpu",
     "requests.memory",
     "requests.ephemeral-storage",
     "limits.cpu",
     "limits.memory",
     "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
     "storage",
     "requests.storage",
-    "services.nodeports",
-    "services.loadbalancers",
 ];
 
-/// Resources that are objects, of which there are no parts.
+/// The same of objects, of which there are no parts.
 const COUNTED: [&str; 9] = [
     "pods",
     "resourcequotas",
@@ -155,7 +146,8 @@ pub(crate) fn overcommit(name: &str) -> bool {
 
 /// Whether a name without a domain is one that quotas can limit.
 pub(crate) fn is_of_quotas(name: &str) -> bool {
-    let standard = CONTAINER.contains(&name) || OTHERS.contains(&name) && name != "storage";
+    let others = COUNTED.contains(&name) || OTHERS.contains(&name) && name != "storage";
+    let standard = CONTAINER.contains(&name) || others;
     standard || is_huge(name) || name.starts_with("requests.hugepages-")
 }
 
