@@ -96,10 +96,12 @@ struct Documents {
 
 impl Documents {
     fn table(&self) -> Result<String> {
-        let mut wanted: Vec<String> = PACKAGES
+        let named = PACKAGES
             .iter()
-            .flat_map(|(_, prefix, names)| names.iter().map(move |name| format!("{prefix}{name}")))
-            .collect();
+            .flat_map(|(_, prefix, names)| names.iter().map(move |name| format!("{prefix}{name}")));
+        let listed =
+            self.kubernetes.keys().chain(self.openshift.keys()).filter(|name| self.is_list(name));
+        let mut wanted: Vec<String> = named.chain(listed.cloned()).collect();
         let mut types = BTreeMap::new();
         let mut seen = BTreeSet::new();
         while let Some(name) = wanted.pop() {
@@ -118,6 +120,13 @@ impl Documents {
             table.push_str(lines);
         }
         Ok(table)
+    }
+
+    /// Whether a type is the list of a kind, in a package that is wanted.
+    fn is_list(&self, name: &str) -> bool {
+        let Some(kind) = name.strip_suffix("List") else { return false };
+        let known = self.kubernetes.contains_key(kind) || self.openshift.contains_key(kind);
+        known && !kind.starts_with(META) && short_name(name).is_ok_and(|name| !name.contains('.'))
     }
 
     fn type_lines(&self, name: &str, wanted: &mut Vec<String>) -> Result<String> {
@@ -175,6 +184,9 @@ impl Documents {
 fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
+
+/// The package of metadata, which has no kinds of its own.
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 fn short_name(name: &str) -> Result<String> {
     PACKAGES

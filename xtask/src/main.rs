@@ -1,9 +1,10 @@
-//! The chores of the project: `cargo xtask tidy`, `cargo xtask codegen`.
+//! The chores of the project: `cargo xtask tidy`, `cargo xtask codegen`, `cargo xtask kind`.
 
 #![allow(clippy::disallowed_macros, reason = "a chore of this project: nobody runs it for long")]
 
 mod codegen;
 mod graph;
+mod kind;
 mod numbers;
 mod packages;
 mod source;
@@ -27,6 +28,7 @@ const CHORES: &[Chore] = &[
         "write the field table from OpenAPI documents, or Go's structs from types.go files",
         codegen::run,
     ),
+    ("kind", "list the places that a built-in kind is written in", kind::run),
 ];
 
 fn main() -> ExitCode {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::*;
 
 mod defined;
-mod workloads;
-
 mod groups;
+mod surface;
+mod workloads;
 
 fn now() -> jiff::Timestamp {
     "2026-01-01T01:00:00Z".parse().expect("a time")

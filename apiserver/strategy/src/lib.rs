@@ -160,3 +160,25 @@ pub fn of(kind: &Kind) -> &'static Strategy {
     }
     INDEX.get(&(&*kind.group, &*kind.kind)).copied().unwrap_or(&PLAIN)
 }
+
+#[cfg(test)]
+mod table {
+    use super::*;
+
+    /// A kind whose line is forgotten would be taken without a question.
+    #[test]
+    fn every_kept_kind_has_a_strategy_and_every_strategy_a_kind() {
+        let kept: Vec<&Kind> =
+            leme_kinds::builtin().map(|kind| &**kind).filter(|kind| kind.is_kept()).collect();
+        for kind in &kept {
+            let known = INDEX.contains_key(&(&*kind.group, &*kind.kind));
+            assert!(known, "no strategy of {} {}", kind.api_version(), kind.kind);
+        }
+        for (group, name, _) in TABLE {
+            let served =
+                leme_kinds::builtin().any(|kind| kind.group == *group && kind.kind == *name);
+            assert!(served, "{name} of {group:?} is no kind");
+        }
+        assert_eq!(INDEX.len(), TABLE.len(), "a kind is there twice");
+    }
+}
