@@ -28,6 +28,7 @@ use crate::budget::{Budget, Payer};
 use crate::documents;
 use crate::gzip;
 use crate::inflight::{Class, InFlight, Seat};
+use crate::metrics::{Counted, Metrics, Running};
 use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
 use crate::present;
@@ -45,6 +46,7 @@ pub(crate) struct Api {
     pub served: ArcSwap<Served>,
     pub nodes: NodeClient,
     pub in_flight: InFlight,
+    pub metrics: Metrics,
     pub budget: Arc<Budget>,
     pub lifetime: Lifetime,
     pub build: Build,
@@ -136,27 +138,51 @@ impl Api {
         };
         match info {
             RequestInfo::Other { segments, query } => {
-                let seat = self.in_flight.enter(&identity, Class::of_method(&parts.method))?;
+                let class = Class::of_method(&parts.method);
+                let seat = self.in_flight.enter(&identity, class, None)?;
                 let answer = documents::answer(&self, &identity, &parts, &segments, &query).await?;
                 Ok(answer.map(|body| body.holding(seat)))
             }
             RequestInfo::Resource(request) => {
-                let seat = self.in_flight.enter(&identity, Class::of(&request))?;
-                crate::admit::authorize(&identity, &request, request.verb)?;
-                let deprecated = Api::strategy(&request.kind).deprecated;
-                let payer = payer.clone();
-                let compress = gzip::accepted(&parts.headers);
-                let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
-                let mut answer = self.dispatch(*request, incoming).await?;
-                if !deprecated.is_empty() {
-                    answer::warn(&mut answer, &[deprecated.to_owned()]);
+                let counted = self.metrics.request(&request, &parts);
+                let is_long = Class::of(&request).is_long();
+                let incoming = (identity, payer, parts, body);
+                let answered = self.resource(*request, incoming, &counted).await;
+                match &answered {
+                    // That goes on, and is counted when it is over.
+                    Ok(_) if is_long => {}
+                    Ok(answer) => counted.answer(answer),
+                    Err(status) => counted.code(status.code),
                 }
-                if compress {
-                    answer = gzip::answer(answer);
-                }
-                Ok(answer.map(|body| body.holding(seat)))
+                answered
             }
         }
+    }
+
+    /// Answers a request for a resource.
+    async fn resource(
+        self: Arc<Self>,
+        request: ResourceRequest,
+        (identity, payer, parts, body): (Identity, &Payer, Parts, &mut RequestBody),
+        counted: &Counted,
+    ) -> Result<Answer, Status> {
+        let class = Class::of(&request);
+        let running = class.is_long().then(|| Running::new(counted.clone()));
+        let seat = self.in_flight.enter(&identity, class, running)?;
+        crate::admit::authorize(&identity, &request, request.verb)?;
+        let deprecated = Api::strategy(&request.kind).deprecated;
+        let payer = payer.clone();
+        let compress = gzip::accepted(&parts.headers);
+        let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
+        let mut answer = self.dispatch(request, incoming).await?;
+        if !deprecated.is_empty() {
+            answer::warn(&mut answer, &[deprecated.to_owned()]);
+        }
+        if compress {
+            answer = gzip::answer(answer);
+        }
+        seat.answered(answer.status().as_u16());
+        Ok(answer.map(|body| body.holding(seat)))
     }
 
     /// The handler of a verb, boxed: a connection's task shall not be as large as the largest handler.
@@ -186,8 +212,9 @@ impl Api {
                 Box::pin(async move { self.list(&request, &headers, &payer).await })
             }
             (Verb::Watch, _) => {
+                let series = incoming.seat.series();
                 let (headers, payer) = (incoming.parts.headers, incoming.payer);
-                Box::pin(async move { self.watch(&request, &headers, payer).await })
+                Box::pin(async move { self.watch(&request, &headers, payer, series).await })
             }
             _ => Box::pin(self.write(request, incoming)),
         }

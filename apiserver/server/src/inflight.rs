@@ -13,6 +13,7 @@ use leme_kinds::Subresource;
 use leme_meta::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::metrics::{Running, Series};
 use crate::request::{ResourceRequest, Verb};
 
 /// Requests under way at most.
@@ -67,18 +68,43 @@ impl Class {
     pub fn of_method(method: &http::Method) -> Class {
         if method.is_safe() { Class::ReadOnly } else { Class::Mutating }
     }
+
+    /// Whether such a request goes on after the answer has begun.
+    pub fn is_long(self) -> bool {
+        matches!(self, Class::Watch | Class::Stream)
+    }
 }
 
 /// A place among the requests under way; given back when the last clone is dropped.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seat(
-    #[expect(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>,
-);
+#[derive(Clone, Default)]
+pub(crate) struct Seat(Option<Arc<Held>>);
+
+/// What a request under way holds.
+struct Held {
+    /// None for administrators who came when all were taken.
+    _permit: Option<OwnedSemaphorePermit>,
+    running: Option<Running>,
+}
+
+impl Seat {
+    /// What is counted of a long-running request.
+    pub fn series(&self) -> Option<Arc<Series>> {
+        self.0.as_ref()?.running.as_ref().map(Running::series)
+    }
+
+    /// Says what a long-running request was answered with; it is counted when it is over.
+    pub fn answered(&self, code: u16) {
+        if let Some(running) = self.0.as_ref().and_then(|held| held.running.as_ref()) {
+            running.answered(code);
+        }
+    }
+}
 
 /// The seats that are free.
 pub(crate) struct InFlight {
     everybody: [Arc<Semaphore>; 4],
     nodes: [Arc<Semaphore>; 4],
+    limits: InFlightLimits,
 }
 
 impl InFlight {
@@ -86,19 +112,37 @@ impl InFlight {
     pub fn new(limits: InFlightLimits) -> InFlight {
         let InFlightLimits { read_only, mutating, watches, streams } = limits;
         let seats = || [read_only, mutating, watches, streams].map(|n| Arc::new(Semaphore::new(n)));
-        InFlight { everybody: seats(), nodes: seats() }
+        InFlight { everybody: seats(), nodes: seats(), limits }
     }
 
-    /// A seat, or the 429 that asks to try again.
-    pub fn enter(&self, identity: &Identity, class: Class) -> Result<Seat, Status> {
+    /// How many reads and writes are under way.
+    pub fn taken(&self) -> (usize, usize) {
+        let taken = |class: Class, all: usize| {
+            let seats = [&self.everybody, &self.nodes];
+            let free = seats.map(|seats| seats[class as usize].available_permits());
+            free.into_iter().map(|free| all.saturating_sub(free)).sum()
+        };
+        let InFlightLimits { read_only, mutating, .. } = self.limits;
+        (taken(Class::ReadOnly, read_only), taken(Class::Mutating, mutating))
+    }
+
+    /// A seat, which also holds the count of a long-running request; or the 429 that asks to try again.
+    pub fn enter(
+        &self,
+        identity: &Identity,
+        class: Class,
+        running: Option<Running>,
+    ) -> Result<Seat, Status> {
         let seats = if identity.in_group("system:nodes") { &self.nodes } else { &self.everybody };
-        match Arc::clone(&seats[class as usize]).try_acquire_owned() {
-            Ok(permit) => Ok(Seat(Some(Arc::new(permit)))),
-            Err(_) if identity.in_group("system:masters") => Ok(Seat(None)),
+        let permit = match Arc::clone(&seats[class as usize]).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) if identity.in_group("system:masters") => None,
             Err(_) => {
-                Err(Status::too_many_requests("Too many requests, please try again later.", 1))
+                let message = "Too many requests, please try again later.";
+                return Err(Status::too_many_requests(message, 1));
             }
-        }
+        };
+        Ok(Seat(Some(Arc::new(Held { _permit: permit, running }))))
     }
 }
 
@@ -114,33 +158,37 @@ mod tests {
         InFlight::new(InFlightLimits { read_only: 1, mutating: 1, watches: 1, streams: 1 })
     }
 
+    fn refusal(entered: Result<Seat, Status>) -> Status {
+        entered.err().expect("no seat is free")
+    }
+
     #[test]
     fn each_class_has_its_own_seats_and_gets_them_back() {
         for class in [Class::ReadOnly, Class::Mutating, Class::Watch, Class::Stream] {
             let seats = one_each();
-            let held = seats.enter(&who("people"), class).unwrap();
-            let refused = seats.enter(&who("people"), class).unwrap_err();
+            let held = seats.enter(&who("people"), class, None).unwrap();
+            let refused = refusal(seats.enter(&who("people"), class, None));
             assert_eq!((refused.code, refused.reason), (429, "TooManyRequests"));
             assert_eq!(refused.message, "Too many requests, please try again later.");
             assert_eq!(refused.details.unwrap().retry_after_seconds, 1);
             let free = [Class::ReadOnly, Class::Mutating, Class::Watch, Class::Stream];
             for other in free.into_iter().filter(|other| *other != class) {
-                assert!(seats.enter(&who("people"), other).is_ok());
+                assert!(seats.enter(&who("people"), other, None).is_ok());
             }
             let kept = held.clone();
             drop(held);
-            assert!(seats.enter(&who("people"), class).is_err());
+            assert!(seats.enter(&who("people"), class, None).is_err());
             drop(kept);
-            assert!(seats.enter(&who("people"), class).is_ok());
+            assert!(seats.enter(&who("people"), class, None).is_ok());
         }
     }
 
     #[test]
     fn administrators_always_get_in_and_nodes_are_not_crowded_out() {
         let seats = one_each();
-        let _crowd = seats.enter(&who("people"), Class::Mutating).unwrap();
-        assert!(seats.enter(&who("system:masters"), Class::Mutating).is_ok());
-        let _node = seats.enter(&who("system:nodes"), Class::Mutating).unwrap();
-        assert!(seats.enter(&who("system:nodes"), Class::Mutating).is_err());
+        let _crowd = seats.enter(&who("people"), Class::Mutating, None).unwrap();
+        assert!(seats.enter(&who("system:masters"), Class::Mutating, None).is_ok());
+        let _node = seats.enter(&who("system:nodes"), Class::Mutating, None).unwrap();
+        assert!(seats.enter(&who("system:nodes"), Class::Mutating, None).is_err());
     }
 }

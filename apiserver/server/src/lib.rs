@@ -21,10 +21,12 @@ mod discovery;
 mod documents;
 mod frames;
 mod gzip;
+mod health;
 mod identity;
 mod inflight;
 mod listen;
 mod local;
+mod metrics;
 mod negotiate;
 mod node_proxy;
 mod openapi;
@@ -223,6 +225,7 @@ impl Server {
             )),
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
+            metrics: metrics::Metrics::default(),
             budget: Budget::new(config.buffered_bytes),
             lifetime: lifetime.clone(),
             build: config.build,

@@ -78,7 +78,8 @@ pub(crate) struct Offer<'a> {
 
 /// One entry of an `Accept` header.
 pub(crate) struct Accepted<'a> {
-    media: &'a str,
+    /// The media type.
+    pub media: &'a str,
     parameters: Vec<(&'a str, &'a str)>,
 }
 

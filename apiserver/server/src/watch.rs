@@ -20,6 +20,7 @@ use crate::api::Api;
 use crate::body::Body;
 use crate::budget::{self, Payer};
 use crate::frames::Frames;
+use crate::metrics::Series;
 use crate::negotiate;
 use crate::present;
 use crate::request::ResourceRequest;
@@ -77,6 +78,7 @@ impl Api {
         request: &ResourceRequest,
         headers: &HeaderMap,
         payer: Payer,
+        series: Option<Arc<Series>>,
     ) -> Result<Answer, Status> {
         let selection = Selection::of(request)?;
         let wanted_form = present::wanted(request, headers)?;
@@ -122,6 +124,7 @@ impl Api {
             ended: false,
             batch: VecDeque::new(),
             payer,
+            series,
         };
         let chunks = futures::stream::unfold(stream, |mut stream| async move {
             stream.next_chunk().await.map(|chunk| (Ok(chunk), stream))
@@ -150,6 +153,8 @@ struct Stream {
     /// What was taken from the cache and is still to be told.
     batch: VecDeque<SubEvent>,
     payer: Payer,
+    /// Where what is told is counted.
+    series: Option<Arc<Series>>,
 }
 
 fn end(life: Duration, stopping: CancellationToken) -> BoxFuture<'static, ()> {
@@ -234,7 +239,7 @@ impl Stream {
             self.bookmarked = revision;
             chunk.push(self.frames.bookmark(revision, true));
         }
-        chunk.finish()
+        chunk.finish(self.series.as_deref())
     }
 
     fn encode(&mut self) -> Option<Bytes> {
@@ -262,7 +267,7 @@ impl Stream {
                 }
             }
         }
-        chunk.finish()
+        chunk.finish(self.series.as_deref())
     }
 
     /// Where the client can go on, told at the end of the watch.
@@ -280,11 +285,13 @@ struct Chunk {
     first: Option<Bytes>,
     rest: BytesMut,
     size: usize,
+    frames: u64,
 }
 
 impl Chunk {
     fn push(&mut self, frame: Bytes) {
         self.size += frame.len();
+        self.frames += 1;
         if self.first.is_none() && self.rest.is_empty() {
             self.first = Some(frame);
             return;
@@ -295,7 +302,10 @@ impl Chunk {
         self.rest.extend_from_slice(&frame);
     }
 
-    fn finish(self) -> Option<Bytes> {
+    fn finish(self, series: Option<&Series>) -> Option<Bytes> {
+        if let Some(series) = series.filter(|_| self.frames > 0) {
+            series.told(self.frames);
+        }
         self.first.or_else(|| (!self.rest.is_empty()).then(|| self.rest.freeze()))
     }
 }

@@ -162,14 +162,3 @@ async fn discovery_tells_the_kind_table_in_every_form() {
     assert_eq!(harness.get("/apis/no.such.group").await.refused().0, 404);
     assert_eq!(harness.get("/version").await.ok()["minor"], "36");
 }
-
-#[tokio::test]
-async fn health_tells_each_check_when_asked() {
-    let harness = Harness::start().await;
-    let text = String::from_utf8(harness.get("/readyz?verbose").await.body.to_vec()).unwrap();
-    assert!(text.contains("[+]etcd ok") && text.contains("readyz check passed"), "{text}");
-    for path in ["/livez/ping", "/livez/log", "/livez/etcd", "/healthz/etcd", "/readyz/etcd"] {
-        assert_eq!(&harness.get(path).await.body[..], b"ok", "{path}");
-    }
-    assert_eq!(harness.get("/readyz/none").await.code, 404);
-}

@@ -67,7 +67,8 @@ impl Api {
         admit::lifecycle(self, request, "delete", &request.name).await?;
         let key = request.key();
         loop {
-            let entry = self.store.get(&key).await.map_err(read_failed)?;
+            let asked = self.metrics.asked("get", &key);
+            let entry = asked.done(self.store.get(&key).await).map_err(read_failed)?;
             let entry = entry.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
             let readable = Stored::of(&entry).is_ok()
                 && self.cache.unreadable_at(&request.kind.prefix(None), &key).is_none();
@@ -75,9 +76,9 @@ impl Api {
                 return Err(not_unreadable(request));
             }
             tracing::warn!(%key, revision = entry.mod_revision, "removing an object that cannot be read");
-            let deleted =
-                self.store.delete(&key, entry.mod_revision).await.map_err(write_failed)?;
-            if let Outcome::Done(_) = deleted {
+            let asked = self.metrics.asked("delete", &key);
+            let deleted = asked.done(self.store.delete(&key, entry.mod_revision).await);
+            if let Outcome::Done(_) = deleted.map_err(write_failed)? {
                 return present::object(request, wanted, 200, gone(request, &Value::Null));
             }
         }

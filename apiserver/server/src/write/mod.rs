@@ -174,7 +174,8 @@ impl Api {
 
     /// The object as the store has it now.
     pub(crate) async fn stored(&self, key: &str) -> Result<Option<Stored>, Status> {
-        let entry = self.store.get(key).await.map_err(read_failed)?;
+        let entry =
+            self.metrics.asked("get", key).done(self.store.get(key).await).map_err(read_failed)?;
         entry.as_ref().map(Stored::of).transpose()
     }
 
@@ -275,10 +276,12 @@ impl Api {
         value: Bytes,
         expect: Expect,
     ) -> Result<Outcome, StoreError> {
-        match class {
+        let word = if matches!(expect, Expect::Absent) { "create" } else { "update" };
+        let asked = self.metrics.asked(word, key);
+        asked.done(match class {
             Class::Ordinary => self.store.put(key, value, expect).await,
             Class::Reserved => self.store.put_reserved(key, value, expect).await,
-        }
+        })
     }
 
     async fn remove(
@@ -286,7 +289,9 @@ impl Api {
         key: &str,
         stored: Stored,
     ) -> Result<Result<Done, Option<Entry>>, Status> {
-        match self.store.delete(key, stored.revision).await.map_err(write_failed)? {
+        let asked = self.metrics.asked("delete", key);
+        let deleted = asked.done(self.store.delete(key, stored.revision).await);
+        match deleted.map_err(write_failed)? {
             Outcome::Done(revision) => {
                 let mut last = stored.value;
                 set_revision(&mut last, revision);

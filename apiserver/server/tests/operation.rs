@@ -1,0 +1,179 @@
+//! What operators look at: the server's numbers and its health.
+
+mod common;
+
+use common::*;
+use http_body_util::{BodyExt, Empty};
+use tower_service::Service;
+
+async fn page(api: &Harness) -> String {
+    let read = api.get("/metrics").await;
+    assert_eq!(read.code, 200);
+    String::from_utf8(read.body.to_vec()).unwrap()
+}
+
+/// The number of the sample that begins so, if it is there.
+fn number(page: &str, sample: &str) -> Option<f64> {
+    let line = page.lines().find(|line| line.starts_with(sample))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+#[tokio::test]
+async fn requests_are_counted_in_the_words_of_upstream() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    api.post(CONFIG_MAPS, &config_map("a")).await.refused();
+    api.post(&format!("{CONFIG_MAPS}?dryRun=All"), &config_map("b")).await.ok();
+    api.get(&format!("{CONFIG_MAPS}/a")).await.ok();
+    api.get(&format!("{CONFIG_MAPS}/none")).await.refused();
+    api.get(CONFIG_MAPS).await.ok();
+    api.get("/api/v1/configmaps").await.ok();
+    api.get("/livez").await;
+    let page = page(&api).await;
+    let total = |code: &str, dry_run: &str, scope: &str, verb: &str| {
+        let labels = format!(
+            "{{code=\"{code}\",dry_run=\"{dry_run}\",component=\"apiserver\",group=\"\",\
+             resource=\"configmaps\",scope=\"{scope}\",subresource=\"\",verb=\"{verb}\",version=\"v1\"}}"
+        );
+        number(&page, &format!("apiserver_request_total{labels}"))
+    };
+    for (code, dry_run, scope, verb, count) in [
+        ("201", "", "resource", "POST", 1.0),
+        ("409", "", "resource", "POST", 1.0),
+        ("201", "All", "resource", "POST", 1.0),
+        ("200", "", "resource", "GET", 1.0),
+        ("404", "", "resource", "GET", 1.0),
+        ("200", "", "namespace", "LIST", 1.0),
+        ("200", "", "cluster", "LIST", 1.0),
+    ] {
+        assert_eq!(total(code, dry_run, scope, verb), Some(count), "{verb} {code}: {page}");
+    }
+    let health = "apiserver_request_total{code=\"200\",dry_run=\"\",component=\"\",group=\"\",\
+                  resource=\"\",scope=\"\",subresource=\"livez\"";
+    assert_eq!(number(&page, health), Some(1.0), "{page}");
+    for (sample, at_least) in [
+        ("apiserver_request_duration_seconds_count{dry_run=\"All\"", 1.0),
+        ("apiserver_response_sizes_count{", 1.0),
+        ("etcd_requests_total{group=\"\",operation=\"create\",resource=\"configmaps\"}", 2.0),
+        ("etcd_request_duration_seconds_count{group=\"\",operation=\"create\"", 1.0),
+        ("apiserver_storage_objects{resource=\"configmaps\"}", 1.0),
+        ("apiserver_storage_objects{resource=\"deployments.apps\"}", 0.0),
+        ("apiserver_resource_objects{group=\"\",resource=\"configmaps\"}", 1.0),
+        ("apiserver_current_inflight_requests{request_kind=\"readOnly\"}", 1.0),
+        ("process_start_time_seconds ", 1.0),
+        ("kubernetes_build_info{", 1.0),
+    ] {
+        let found = number(&page, sample);
+        assert!(found.is_some_and(|found| found >= at_least), "{sample} {found:?}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_is_counted_while_it_runs_and_when_it_is_over() {
+    let api = Harness::start().await;
+    let mut watch = api.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    assert_eq!(watch.named().await.0, "ADDED");
+    let labels = "component=\"apiserver\",group=\"\",resource=\"configmaps\",scope=\"namespace\",\
+                  subresource=\"\",verb=\"WATCH\",version=\"v1\"}";
+    let running = format!("apiserver_longrunning_requests{{{labels}");
+    let over = format!("apiserver_request_total{{code=\"200\",dry_run=\"\",{labels}");
+    let during = page(&api).await;
+    assert_eq!((number(&during, &running), number(&during, &over)), (Some(1.0), None), "{during}");
+    let events = "apiserver_watch_events_total{group=\"\",resource=\"configmaps\",version=\"v1\"}";
+    assert_eq!(number(&during, events), Some(1.0));
+    drop(watch);
+    let after = page(&api).await;
+    assert_eq!((number(&after, &running), number(&after, &over)), (Some(0.0), Some(1.0)));
+}
+
+/// Red when a label, a bound or a line breaks the grammar of either format.
+#[tokio::test]
+async fn every_line_is_a_comment_or_a_number() {
+    let api = Harness::start().await;
+    api.get(CONFIG_MAPS).await.ok();
+    for accept in ["text/plain", "application/openmetrics-text;version=1.0.0"] {
+        let read = api.raw("GET", "/metrics", &[("accept", accept)], b"").await;
+        let text = String::from_utf8(read.body.to_vec()).unwrap();
+        let mut families = std::collections::BTreeSet::new();
+        for line in text.lines() {
+            match line.strip_prefix("# ") {
+                Some(comment) => {
+                    let family = comment.strip_prefix("TYPE ");
+                    assert!(family.is_none_or(|name| families.insert(name.to_owned())), "{line}");
+                }
+                None => {
+                    let (name, value) = line.rsplit_once(' ').unwrap();
+                    assert!(value.parse::<f64>().is_ok(), "{line}");
+                    assert_eq!(name.contains('{'), name.ends_with('}'), "{line}");
+                }
+            }
+        }
+        assert_eq!(text.ends_with("# EOF\n"), accept.contains("openmetrics"));
+    }
+}
+
+async fn health(api: &Harness, path: &str) -> (u16, String) {
+    let read = api.get(path).await;
+    (read.code, String::from_utf8(read.body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn health_tells_each_check_when_asked() {
+    let api = Harness::start().await;
+    for (path, text) in [
+        ("/livez", "ok"),
+        ("/readyz", "ok"),
+        ("/healthz", "ok"),
+        ("/livez?verbose", "[+]ping ok\n[+]log ok\nlivez check passed\n"),
+        (
+            "/readyz?verbose",
+            "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]informer-sync ok\n[+]shutdown ok\n[+]objects ok\nreadyz check passed\n",
+        ),
+        (
+            "/healthz?verbose&exclude=etcd&exclude=b&exclude=a",
+            "[+]ping ok\n[+]log ok\n[+]etcd excluded: ok\nwarn: some health checks cannot be excluded: no matches for \"a\",\"b\"\nhealthz check passed\n",
+        ),
+        ("/livez?exclude=ping", "ok"),
+        ("/livez/ping", "ok"),
+        ("/livez/log", "ok"),
+        ("/livez/etcd", "ok"),
+        ("/healthz/etcd", "ok"),
+        ("/readyz/etcd", "ok"),
+        ("/readyz/informer-sync", "ok"),
+        ("/readyz/shutdown", "ok"),
+    ] {
+        assert_eq!(health(&api, path).await, (200, text.to_owned()), "{path}");
+    }
+    assert_eq!(api.get("/readyz/none").await.code, 404);
+    assert_eq!(api.get("/livez/shutdown").await.code, 404);
+    let paths = api.get("/").await.ok();
+    assert!(paths["paths"].as_array().unwrap().contains(&"/readyz/shutdown".into()));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_alive_but_not_ready() {
+    let Harness { server, _dir } = Harness::start().await;
+    let masters = vec!["system:masters".to_owned()];
+    let admin = server.local_service(leme_server::Identity::of_certificate("a", masters));
+    server.shutdown(PATIENCE).await;
+    let asked = async |path: &str| {
+        let request = http::Request::get(path).body(Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = admin.clone().call(request).await.unwrap();
+        let (code, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        Read { code, headers, body }
+    };
+    let ready = asked("/readyz").await;
+    assert_eq!(ready.code, 500);
+    let text = String::from_utf8(ready.body.to_vec()).unwrap();
+    assert!(text.contains("[-]shutdown failed: reason withheld\n"), "{text}");
+    assert!(text.ends_with("readyz check failed\n"), "{text}");
+    assert_eq!(
+        asked("/readyz?exclude=shutdown&exclude=etcd&exclude=informer-sync").await.code,
+        200
+    );
+    assert_eq!(asked("/livez").await.code, 200);
+    let alone = asked("/readyz/shutdown").await;
+    assert_eq!(&alone.body[..], b"internal server error: process is shutting down\n");
+}
