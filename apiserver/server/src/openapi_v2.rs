@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::answer::{self, Answer};
 use crate::body::Body;
-use crate::protobuf::put_bytes;
+use crate::protobuf::{put_bytes, put_number};
 
 /// The media type of the protobuf form. Clients ask for it with an `@`, which is no media type that Go's own parser takes,
 /// so the answer has the later spelling.
@@ -50,6 +50,13 @@ impl Message {
             Some(text) => self.bytes(field, text.as_bytes()),
             None => self,
         }
+    }
+
+    fn flag(mut self, field: u32, of: &Value, name: &str) -> Message {
+        if of[name] == true {
+            put_number(&mut self.0, field, 1);
+        }
+        self
     }
 
     fn texts(self, field: u32, of: &Value, name: &str) -> Message {
@@ -96,13 +103,71 @@ fn any(value: &Value) -> Message {
 
 fn encoded(document: &Value) -> Vec<u8> {
     let info = |info: &Value| Message::default().text(1, info, "title").text(2, info, "version");
+    let paths = |paths: &Value| Message::default().named(2, paths, path_item);
     let definitions = |all: &Value| Message::default().named(1, all, schema);
     Message::default()
         .text(1, document, "swagger")
         .member(2, document, "info", info)
-        .member(8, document, "paths", |_| Message::default())
+        .member(8, document, "paths", paths)
         .member(9, document, "definitions", definitions)
         .0
+}
+
+fn path_item(item: &Value) -> Message {
+    const METHODS: [(&str, u32); 7] = [
+        ("get", 2),
+        ("put", 3),
+        ("post", 4),
+        ("delete", 5),
+        ("options", 6),
+        ("head", 7),
+        ("patch", 8),
+    ];
+    let operations = METHODS.iter().fold(Message::default(), |message, (name, field)| {
+        message.member(*field, item, name, operation)
+    });
+    parameters(operations, 9, item)
+}
+
+fn operation(operation: &Value) -> Message {
+    let message = Message::default().texts(1, operation, "tags").text(5, operation, "operationId");
+    parameters(message.texts(7, operation, "consumes"), 8, operation)
+        .member(9, operation, "responses", |all| Message::default().named(1, all, response))
+        .extensions(13, operation)
+}
+
+fn response(response: &Value) -> Message {
+    let told =
+        Message::default()
+            .text(1, response, "description")
+            .member(2, response, "schema", |of| Message::default().message(1, schema(of)));
+    Message::default().message(1, told)
+}
+
+fn parameters(message: Message, field: u32, of: &Value) -> Message {
+    let all = of["parameters"].as_array().into_iter().flatten();
+    all.fold(message, |message, parameter| {
+        message.message(field, Message::default().message(1, self::parameter(parameter)))
+    })
+}
+
+fn parameter(parameter: &Value) -> Message {
+    if parameter["in"] == "body" {
+        let body = Message::default()
+            .text(2, parameter, "name")
+            .text(3, parameter, "in")
+            .flag(4, parameter, "required")
+            .member(5, parameter, "schema", schema);
+        return Message::default().message(1, body);
+    }
+    let kind = if parameter["in"] == "path" { 4 } else { 3 };
+    let named = Message::default()
+        .flag(1, parameter, "required")
+        .text(2, parameter, "in")
+        .text(4, parameter, "name");
+    // Only what stands in a query may be empty.
+    let named = named.text(if kind == 4 { 5 } else { 6 }, parameter, "type");
+    Message::default().message(2, Message::default().message(kind, named))
 }
 
 fn schema(schema: &Value) -> Message {

@@ -6,6 +6,7 @@
 mod paths;
 mod schemas;
 mod v2;
+mod words;
 
 pub use v2::v2_document;
 

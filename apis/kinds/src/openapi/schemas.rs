@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
 use serde_json::{Map, Value, json};
 
-use super::group_version_kind;
+use super::{group_version_kind, words};
 use crate::{Kind, Kinds};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
@@ -56,21 +56,52 @@ pub(super) fn reference(name: &str) -> Value {
 
 fn scalars() -> [(&'static str, Value); 5] {
     [
-        (QUANTITY, json!({"oneOf": [{"type": "string"}, {"type": "number"}]})),
+        (
+            QUANTITY,
+            json!({"description": "A number with a unit, such as 500m, 2Gi or 1e3.",
+                "oneOf": [{"type": "string"}, {"type": "number"}]}),
+        ),
         (
             INT_OR_STRING,
-            json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
+            json!({"description": "A number, or a name or percentage.",
+                "format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
         ),
-        (TIME, json!({"type": "string", "format": "date-time"})),
-        (MICRO_TIME, json!({"type": "string", "format": "date-time"})),
-        (PATCH, json!({"type": "object"})),
+        (
+            TIME,
+            json!({"description": "A time as RFC 3339 writes it.",
+                "type": "string", "format": "date-time"}),
+        ),
+        (
+            MICRO_TIME,
+            json!({"description": "A time as RFC 3339 writes it, to the microsecond.",
+                "type": "string", "format": "date-time"}),
+        ),
+        (PATCH, json!({"description": "A change of an object.", "type": "object"})),
     ]
 }
 
 fn object(def: &TypeDef, kinds: &Kinds) -> Value {
     let mut schema = json!({"type": "object"});
-    let properties: Map<String, Value> =
-        def.fields.iter().map(|field| (field.name.clone(), property(field))).collect();
+    let its = kinds_of(&def.name, kinds);
+    let words = words::of(&def.name);
+    let list = its.iter().find_map(|kind| kind["kind"].as_str()?.strip_suffix("List"));
+    match (words, list) {
+        (Some(words), _) => schema["description"] = words.text.into(),
+        (None, Some(kind)) => {
+            schema["description"] = format!("A list of objects of the kind {kind}.").into();
+        }
+        (None, None) => {}
+    }
+    let described = |field: &Field| match (&*field.name, list) {
+        ("items", Some(_)) => Some("The objects."),
+        ("metadata", Some(_)) => Some("The state that the list is of, and where it goes on."),
+        (name, _) => {
+            let common = || words::common(name).filter(|_| !its.is_empty());
+            words.and_then(|words| words.field(name)).or_else(common)
+        }
+    };
+    let property = |field: &Field| (field.name.clone(), property(field, described(field)));
+    let properties: Map<String, Value> = def.fields.iter().map(property).collect();
     if !properties.is_empty() {
         schema["properties"] = Value::Object(properties);
     }
@@ -82,7 +113,6 @@ fn object(def: &TypeDef, kinds: &Kinds) -> Value {
     if def.atomic {
         schema["x-kubernetes-map-type"] = "atomic".into();
     }
-    let its = kinds_of(&def.name, kinds);
     if !its.is_empty() {
         schema["x-kubernetes-group-version-kind"] = Value::Array(its);
     }
@@ -112,8 +142,11 @@ fn kinds_of(name: &str, kinds: &Kinds) -> Vec<Value> {
         .collect()
 }
 
-fn property(field: &Field) -> Value {
+fn property(field: &Field, description: Option<&str>) -> Value {
     let mut extra = Map::new();
+    if let Some(description) = description {
+        extra.insert("description".to_owned(), description.into());
+    }
     if let Some(default) = &field.default {
         extra.insert("default".to_owned(), default.clone());
     }

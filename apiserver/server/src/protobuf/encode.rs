@@ -231,7 +231,7 @@ fn put_tag(out: &mut Vec<u8>, number: u32, wire: u64) {
     put_varint(out, u64::from(number) << 3 | wire);
 }
 
-fn put_number(out: &mut Vec<u8>, number: u32, value: i64) {
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u32, value: i64) {
     put_tag(out, number, 0);
     put_varint(out, value.cast_unsigned());
 }

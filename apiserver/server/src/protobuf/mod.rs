@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use table::Numbered;
 use wire::{Payload, Reader, Result, Wrong};
 
-pub(crate) use encode::{encode, frame, put_bytes};
+pub(crate) use encode::{encode, frame, put_bytes, put_number};
 
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
