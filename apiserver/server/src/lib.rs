@@ -17,6 +17,7 @@ mod api;
 mod body;
 mod bootstrap;
 mod budget;
+mod components;
 mod discovery;
 mod documents;
 mod frames;

@@ -93,6 +93,39 @@ pub(crate) fn object(
     document(wanted.encoding, code, &shown)
 }
 
+/// A list of objects as they are kept, as the client wants to see it.
+pub(crate) fn list(
+    request: &ResourceRequest,
+    shape: Shape,
+    metadata: &Value,
+    values: impl Iterator<Item = Result<Value, Status>>,
+) -> Result<Value, Status> {
+    let (kind, api_version, items) = match shape {
+        Shape::Table(version) => {
+            let include = negotiate::include(request.query.get("includeObject"))?;
+            let now = Timestamp::now();
+            let kind = (&*request.kind, &request.kept);
+            let row = |value: Result<Value, Status>| {
+                Ok(table::row(kind, None, value?, include, now, version))
+            };
+            let rows: Result<Vec<Value>, Status> = values.map(row).collect();
+            let columns = Some(table::columns(&request.kind, None));
+            return Ok(table::table(columns, metadata.clone(), rows?, version));
+        }
+        Shape::Metadata(version) => {
+            let items = values.map(|value| Ok(table::partial(value?, version)));
+            let items: Result<Vec<Value>, Status> = items.collect();
+            ("PartialObjectMetadataList".to_owned(), version.to_owned(), items?)
+        }
+        Shape::Plain => {
+            let items = values.map(|value| Ok(request.kept.to_served(value?)));
+            let items: Result<Vec<Value>, Status> = items.collect();
+            (request.kind.list_kind(), request.kind.api_version(), items?)
+        }
+    };
+    Ok(json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items }))
+}
+
 /// A whole document in an encoding.
 pub(crate) fn document(encoding: Encoding, code: u16, value: &Value) -> Result<Answer, Status> {
     let bytes = encoded(encoding, value)?;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
-use jiff::Timestamp;
 use leme_kinds::{Storage, Subresource};
 use leme_meta::Status;
 use leme_store::StoreError;
@@ -18,7 +17,7 @@ use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
 use crate::body::{Body, CHUNK};
 use crate::budget::{self, Payer};
-use crate::negotiate::{self, Encoding, Representation, Shape};
+use crate::negotiate::{Encoding, Representation, Shape};
 use crate::pages::{self, Token};
 use crate::present;
 use crate::request::ResourceRequest;
@@ -50,6 +49,9 @@ impl Api {
         request: &ResourceRequest,
         headers: &HeaderMap,
     ) -> Result<Answer, Status> {
+        if request.kind.storage == Storage::Virtual {
+            return self.component(request, headers).await;
+        }
         let wanted = present::wanted(request, headers)?;
         self.catch_up(Version::of(request)?.revision).await?;
         let object = self
@@ -86,6 +88,9 @@ impl Api {
     ) -> Result<Answer, Status> {
         // What cannot be shown is not looked for.
         let wanted = present::wanted(request, headers)?;
+        if request.kind.storage == Storage::Virtual && request.kind.plural == "componentstatuses" {
+            return self.components(request, headers).await;
+        }
         if request.kind.storage == Storage::Virtual {
             // Of what is asked for nothing is kept; that it may be asked for is what the client wants to know.
             let may = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
@@ -273,31 +278,7 @@ impl Page {
 
     fn decoded(&self, request: &ResourceRequest, shape: Shape) -> Result<Value, Status> {
         let values = self.objects.iter().map(|object| table::decoded(object));
-        let (kind, api_version, items) = match shape {
-            Shape::Table(version) => {
-                let include = negotiate::include(request.query.get("includeObject"))?;
-                let now = Timestamp::now();
-                let kind = (&*request.kind, &request.kept);
-                let rows: Result<Vec<Value>, Status> = values
-                    .map(|value| Ok(table::row(kind, None, value?, include, now, version)))
-                    .collect();
-                let columns = Some(table::columns(&request.kind, None));
-                return Ok(table::table(columns, self.metadata(), rows?, version));
-            }
-            Shape::Metadata(version) => {
-                let items = values.map(|value| Ok(table::partial(value?, version)));
-                let items: Result<Vec<Value>, Status> = items.collect();
-                ("PartialObjectMetadataList".to_owned(), version.to_owned(), items?)
-            }
-            Shape::Plain => {
-                let items: Result<Vec<Value>, Status> =
-                    values.map(|value| Ok(request.kept.to_served(value?))).collect();
-                (request.kind.list_kind(), request.kind.api_version(), items?)
-            }
-        };
-        Ok(
-            json!({ "kind": kind, "apiVersion": api_version, "metadata": self.metadata(), "items": items }),
-        )
+        present::list(request, shape, &self.metadata(), values)
     }
 }
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use http_body_util::{BodyExt, Empty};
+use serde_json::{Value, json};
 use tower_service::Service;
 
 async fn page(api: &Harness) -> String {
@@ -176,4 +177,40 @@ async fn a_server_that_stops_is_alive_but_not_ready() {
     assert_eq!(asked("/livez").await.code, 200);
     let alone = asked("/readyz/shutdown").await;
     assert_eq!(&alone.body[..], b"internal server error: process is shutting down\n");
+}
+
+#[tokio::test]
+async fn components_tell_how_they_are_as_long_as_somebody_asks() {
+    let api = Harness::start().await;
+    let path = "/api/v1/componentstatuses";
+    let list = api.get(path).await;
+    let warning = list.headers["warning"].to_str().unwrap();
+    assert_eq!(warning, "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
+    let list = list.ok();
+    assert_eq!((&list["kind"], &list["metadata"]), (&"ComponentStatusList".into(), &json!({})));
+    let names: Vec<&Value> =
+        list["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(names, ["controller-manager", "etcd-0", "scheduler"]);
+    let store = api.get(&format!("{path}/etcd-0")).await.ok();
+    let healthy = json!([{ "type": "Healthy", "status": "True", "message": "ok" }]);
+    assert_eq!(store["conditions"], healthy);
+    let scheduler = async || api.get(&format!("{path}/scheduler")).await.ok()["conditions"].clone();
+    assert_eq!(scheduler().await[0]["status"], "False");
+    let now = leme_meta::time::micros(jiff::Timestamp::now());
+    let lease = json!({
+        "metadata": { "name": "leme-controllers" },
+        "spec": { "holderIdentity": "a", "leaseDurationSeconds": 60, "renewTime": now },
+    });
+    api.post("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", &lease).await.ok();
+    assert_eq!(scheduler().await, healthy);
+
+    let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+    let accept = [("accept", table)];
+    let query = "?fieldSelector=metadata.name%3Detcd-0";
+    let shown = api.raw("GET", &format!("{path}{query}"), &accept, b"").await.ok();
+    assert_eq!(shown["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["rows"][0]["cells"], json!(["etcd-0", "Healthy", "ok", ""]));
+    assert_eq!(api.get(&format!("{path}?labelSelector=a")).await.ok()["items"], json!([]));
+    assert_eq!(api.get(&format!("{path}/none")).await.refused().0, 404);
+    assert_eq!(api.post(path, &json!({})).await.code, 405);
 }

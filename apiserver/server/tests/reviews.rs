@@ -83,3 +83,18 @@ async fn what_is_no_question_is_refused() {
     let wrong = json!({ "apiVersion": "v1", "kind": "Pod", "spec": {} });
     assert_eq!(api.post(&path, &wrong).await.code, 400);
 }
+
+#[tokio::test]
+async fn a_token_is_nobodys() {
+    let api = Harness::start().await;
+    let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
+    let answer = api.post(reviews, &json!({ "spec": { "token": "x", "audiences": ["a"] } })).await;
+    assert_eq!(answer.code, 201);
+    let answer = answer.ok();
+    assert_eq!(answer["spec"], json!({ "audiences": ["a"], "token": "x" }));
+    let status = json!({ "authenticated": false, "error": "invalid bearer token", "user": {} });
+    assert_eq!(answer["status"], status);
+    let refused = api.post(reviews, &json!({ "spec": {} })).await.refused();
+    assert_eq!(refused.0, 400);
+    assert_eq!(refused.2, "token is required for TokenReview in authentication");
+}

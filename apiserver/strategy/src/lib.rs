@@ -20,6 +20,7 @@ mod batch;
 mod build;
 mod check;
 mod cluster_quota;
+mod component_status;
 mod conditions;
 mod config_map;
 mod deployment_config;
@@ -66,6 +67,7 @@ pub use view::{View, view};
 
 /// Kinds by group and name.
 static TABLE: &[(&str, &str, &Strategy)] = &[
+    ("", "ComponentStatus", &component_status::STRATEGY),
     ("", "ConfigMap", &config_map::CONFIG_MAP),
     ("", "Endpoints", &endpoints::ENDPOINTS),
     ("", "Event", &event::STRATEGY),

@@ -1,5 +1,7 @@
 //! Columns of namespaces, replication controllers, pod templates, configuration and leases.
 
+use serde_json::Value;
+
 use super::{AGE, entries, int, labels, list, number, of_containers, shown, text, wide};
 use crate::Column;
 
@@ -34,6 +36,27 @@ pub(crate) const POD_TEMPLATE: &[Column] = &[
     shown("Images", |object, _| of_containers(object, "/template/spec/containers", "image").into()),
     shown("Pod Labels", |object, _| labels(object.pointer("/template/metadata/labels")).into()),
 ];
+
+pub(crate) const COMPONENT_STATUS: &[Column] = &[
+    shown("Status", |component, _| {
+        match healthy(component).map(|condition| text(condition, "/status")) {
+            None => "Unknown".into(),
+            Some("True") => "Healthy".into(),
+            Some(_) => "Unhealthy".into(),
+        }
+    }),
+    shown("Message", |component, _| said(component, "/message")),
+    shown("Error", |component, _| said(component, "/error")),
+];
+
+/// The one condition that a component has.
+fn healthy(component: &Value) -> Option<&Value> {
+    list(component, "/conditions").iter().find(|condition| text(condition, "/type") == "Healthy")
+}
+
+fn said(component: &Value, pointer: &str) -> Value {
+    healthy(component).map_or("", |condition| text(condition, pointer)).into()
+}
 
 pub(crate) const CONFIG_MAP: &[Column] = &[
     shown("Data", |object, _| (entries(object, "/data") + entries(object, "/binaryData")).into()),

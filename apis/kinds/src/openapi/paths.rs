@@ -111,8 +111,8 @@ impl Item<'_> {
             other => other,
         };
         operations.retain(|operation| self.row.verbs.contains(&verb(operation.action)));
-        // Of what is not kept there are no lists, whatever may be asked by that verb.
-        let none = self.row.storage == Storage::Virtual;
+        // Of what cannot be read there are no lists, whatever may be asked by that verb.
+        let none = self.row.storage == Storage::Virtual && !self.row.verbs.contains(&"get");
         operations.retain(|operation| !(none && operation.action == "list"));
         (!operations.is_empty()).then(|| self.write(&operations))
     }

@@ -3,13 +3,14 @@
 use super::Row;
 use crate::{Scope::Cluster, Storage::Virtual};
 
-const V1: Row = Row::of("authentication.k8s.io", "v1", "io.k8s.api.authentication.v1");
-
-pub(super) const ROWS: &[Row] = &[Row {
-    kind: "SelfSubjectReview",
-    plural: "selfsubjectreviews",
+const ASKED: Row = Row {
     scope: Cluster,
     storage: Virtual,
     verbs: &["create"],
-    ..V1
-}];
+    ..Row::of("authentication.k8s.io", "v1", "io.k8s.api.authentication.v1")
+};
+
+pub(super) const ROWS: &[Row] = &[
+    Row { kind: "SelfSubjectReview", plural: "selfsubjectreviews", ..ASKED },
+    Row { kind: "TokenReview", plural: "tokenreviews", ..ASKED },
+];

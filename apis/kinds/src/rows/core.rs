@@ -6,11 +6,21 @@ use crate::Subresource::{
     Attach, Binding, Eviction, Exec, Finalize, Log, PortForward, Proxy, Scale, Status,
 };
 use crate::columns::{class, core, event, network, node, pod, storage};
-use crate::{SINGLY, selectable};
+use crate::{SINGLY, Storage, selectable};
 
 const V1: Row = Row::of("", "v1", "io.k8s.api.core.v1");
 
 pub(super) const ROWS: &[Row] = &[
+    Row {
+        kind: "ComponentStatus",
+        plural: "componentstatuses",
+        short_names: &["cs"],
+        scope: Cluster,
+        storage: Storage::Virtual,
+        verbs: &["get", "list"],
+        columns: core::COMPONENT_STATUS,
+        ..V1
+    },
     Row {
         kind: "ConfigMap",
         plural: "configmaps",
