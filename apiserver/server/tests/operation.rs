@@ -154,10 +154,9 @@ async fn health_tells_each_check_when_asked() {
 
 #[tokio::test]
 async fn a_server_that_stops_is_alive_but_not_ready() {
-    let Harness { server, _dir } = Harness::start().await;
-    let masters = vec!["system:masters".to_owned()];
-    let admin = server.local_service(leme_server::Identity::of_certificate("a", masters));
-    server.shutdown(PATIENCE).await;
+    let api = Harness::start().await;
+    let admin = api.admin();
+    api.server.shutdown(PATIENCE).await;
     let asked = async |path: &str| {
         let request = http::Request::get(path).body(Empty::<bytes::Bytes>::new()).unwrap();
         let answer = admin.clone().call(request).await.unwrap();

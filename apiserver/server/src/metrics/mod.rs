@@ -69,6 +69,6 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
 }
 
 /// A name that outlives the request that brought it.
-fn owned(name: &Cow<'_, str>) -> Cow<'static, str> {
-    Cow::Owned(name.clone().into_owned())
+fn owned(name: &str) -> Cow<'static, str> {
+    Cow::Owned(name.to_owned())
 }

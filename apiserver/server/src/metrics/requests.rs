@@ -270,10 +270,10 @@ fn scope(request: &ResourceRequest) -> &'static str {
 }
 
 fn dry_run(request: &ResourceRequest) -> &'static str {
-    let mut values = request.query.all("dryRun").peekable();
-    match values.peek() {
-        None => "",
-        Some(_) if values.all(|value| value == "All") => "All",
-        Some(_) => "invalid",
+    let values = || request.query.all("dryRun");
+    match (values().next().is_some(), values().all(|value| value == "All")) {
+        (false, _) => "",
+        (true, true) => "All",
+        (true, false) => "invalid",
     }
 }
