@@ -1,19 +1,33 @@
-//! Calls to the API in terms of the kind table and JSON: what every verb of the command line is made of.
+//! Calls to the API in terms of kinds and JSON: what every verb of the command line is made of.
 //!
-//! Knows: paths, media types, Status. Refuses to know: any kind by name.
+//! Knows: paths, media types, Status, warnings. Refuses to know: any kind by name.
 
 use std::fmt;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::io::AsyncBufReadExt;
 use futures::{Stream, StreamExt, TryStreamExt};
-use http::Request;
-use leme_kinds::Kind;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use kube::client::Body;
 use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::discovery::Served;
+use crate::resource::Resource;
+use crate::say;
 
 /// What kubectl asks for when it prints.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 /// Plain objects.
 pub const JSON: &str = "application/json";
+/// A list of operations.
+pub const JSON_PATCH: &str = "application/json-patch+json";
+/// An object that is laid over another.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+/// The same where the server knows how lists are merged.
+pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 
 /// A connection and the namespace that is meant when none is said.
 #[derive(Clone)]
@@ -22,6 +36,8 @@ pub struct Api {
     pub client: kube::Client,
     /// Namespace of the command.
     pub namespace: String,
+    /// The kinds that the server serves, once somebody has asked.
+    served: Arc<OnceCell<Served>>,
 }
 
 /// Why a call failed.
@@ -91,7 +107,7 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 
 /// The path of a kind's objects, or of one of them.
 pub fn path(
-    kind: &Kind,
+    kind: &Resource,
     namespace: Option<&str>,
     name: Option<&str>,
     subresource: Option<&str>,
@@ -102,9 +118,9 @@ pub fn path(
         format!("/apis/{}/{}", kind.group, kind.version)
     };
     let namespace =
-        namespace.filter(|_| kind.namespaced()).map(|namespace| ["namespaces", namespace]);
+        namespace.filter(|_| kind.namespaced).map(|namespace| ["namespaces", namespace]);
     for part in
-        namespace.into_iter().flatten().chain([&*kind.plural]).chain(name).chain(subresource)
+        namespace.into_iter().flatten().chain([kind.plural.as_str()]).chain(name).chain(subresource)
     {
         path.push('/');
         path.push_str(part);
@@ -132,6 +148,21 @@ pub fn query(pairs: &[(&str, Option<&str>)]) -> String {
 }
 
 impl Api {
+    /// Speaks through `client`; what has a namespace and says none is in `namespace`.
+    pub fn new(client: kube::Client, namespace: String) -> Api {
+        Api { client, namespace, served: Arc::default() }
+    }
+
+    /// The same where the kinds served are known beforehand.
+    pub fn with_kinds(client: kube::Client, namespace: String, served: Served) -> Api {
+        Api { client, namespace, served: Arc::new(OnceCell::from(served)) }
+    }
+
+    /// The kinds that the server serves: asked once.
+    pub async fn served(&self) -> Result<&Served> {
+        self.served.get_or_try_init(|| Served::ask(self)).await
+    }
+
     /// Sends a request with a JSON body, or none, and reads a JSON answer.
     pub async fn call(
         &self,
@@ -147,11 +178,29 @@ impl Api {
             .uri(path)
             .header(http::header::ACCEPT, accept)
             .header(http::header::CONTENT_TYPE, content_type)
-            .body(body)
+            .body(Body::from(body))
             .map_err(|error| ApiError::Transport(error.to_string()))?;
-        let text = self.client.request_text(request).await?;
-        serde_json::from_str(&text)
+        let bytes = self.send(request).await?;
+        serde_json::from_slice(&bytes)
             .map_err(|error| ApiError::Transport(format!("bad answer: {error}")))
+    }
+
+    /// Sends a request and gives the answer as it is; says what the server warns of.
+    async fn send(&self, request: Request<Body>) -> Result<Bytes> {
+        let answer = self.client.send(request).await?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|error| ApiError::Transport(error.to_string()))?;
+        for warning in warnings(&head.headers) {
+            say::note(format_args!("Warning: {warning}"));
+        }
+        let bytes = body.to_bytes();
+        if head.status.is_success() { Ok(bytes) } else { Err(refusal(head.status, &bytes)) }
+    }
+
+    /// GET of a path, whatever is behind it.
+    pub async fn raw(&self, path: &str) -> Result<Bytes> {
+        let request = Request::get(path).body(Body::empty());
+        self.send(request.map_err(|error| ApiError::Transport(error.to_string()))?).await
     }
 
     /// GET of a path.
@@ -160,7 +209,12 @@ impl Api {
     }
 
     /// GET of one object, `None` if it is not there.
-    pub async fn find(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Option<Value>> {
+    pub async fn find(
+        &self,
+        kind: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>> {
         match self.get(&self::path(kind, Some(namespace), Some(name), None), JSON).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -171,7 +225,7 @@ impl Api {
     /// The items of a list, with `apiVersion` and `kind` filled in, and the list's resourceVersion.
     pub async fn list(
         &self,
-        kind: &Kind,
+        kind: &Resource,
         namespace: Option<&str>,
         query: &str,
     ) -> Result<(Vec<Value>, String)> {
@@ -184,7 +238,7 @@ impl Api {
         };
         for item in &mut items {
             if item.get("kind").is_none() {
-                item["kind"] = (*kind.kind).into();
+                item["kind"] = kind.kind.as_str().into();
                 item["apiVersion"] = kind.api_version().into();
             }
         }
@@ -219,6 +273,41 @@ impl Api {
     }
 }
 
+/// What a server warns of: the texts of the `Warning` headers of code 299.
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(http::header::WARNING).iter();
+    values
+        .filter_map(|value| {
+            let (code, rest) = value.to_str().ok()?.split_once(' ')?;
+            let quoted = rest.split_once(" \"")?.1;
+            let mut text = String::new();
+            let mut characters = quoted.chars();
+            loop {
+                match characters.next()? {
+                    '"' => return (code == "299").then_some(text),
+                    '\\' => text.extend(characters.next()),
+                    other => text.push(other),
+                }
+            }
+        })
+        .collect()
+}
+
+/// What an answer that is no success says.
+fn refusal(status: StatusCode, body: &[u8]) -> ApiError {
+    let said: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let code = said["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+    let message = match said["message"].as_str() {
+        Some(message) => message.to_owned(),
+        None => format!("{status}: {}", String::from_utf8_lossy(body).trim()),
+    };
+    ApiError::Status {
+        code: code.unwrap_or(status.as_u16()),
+        reason: said["reason"].as_str().unwrap_or("").to_owned(),
+        message,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +319,27 @@ mod tests {
             "?a=x%3Dy%2Cz&c=1"
         );
         assert_eq!(query(&[("a", None)]), "");
+    }
+
+    #[test]
+    fn warnings_are_read_as_they_were_meant() {
+        let mut headers = HeaderMap::new();
+        for value in
+            [r#"299 - "say \"aye\"""#, r#"199 - "not this""#, "299 - broken", r#"299 - "open"#]
+        {
+            headers.append(http::header::WARNING, value.parse().unwrap());
+        }
+        assert_eq!(warnings(&headers), [r#"say "aye""#]);
+    }
+
+    #[test]
+    fn what_is_no_status_is_told_as_it_is() {
+        let error = refusal(StatusCode::BAD_GATEWAY, b"no one home\n").to_string();
+        assert_eq!(error, "502 Bad Gateway: no one home");
+        let body =
+            br#"{"kind":"Status","reason":"NotFound","message":"pods \"a\" not found","code":404}"#;
+        let error = refusal(StatusCode::NOT_FOUND, body);
+        assert!(error.is_not_found());
+        assert_eq!(error.to_string(), "Error from server (NotFound): pods \"a\" not found");
     }
 }

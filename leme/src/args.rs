@@ -8,9 +8,21 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::verbs::store::StoreArgs;
 
+mod change;
+mod create;
+mod objects;
+mod rollout;
 mod streams;
 
-pub use streams::{AttachArgs, ExecArgs, PortForwardArgs};
+pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
+pub use create::{
+    AccessArgs, BindingArgs, BudgetArgs, ConfigArgs, CreateArgs, CreateCommand, IngressArgs,
+    PriorityArgs, QuotaArgs, RegistryArgs, SecretCommand, ServiceArgs, ServiceCommand, TlsArgs,
+    TokenArgs, WorkloadArgs,
+};
+pub use objects::{ChosenArgs, DescribeArgs, FilterArgs, GetArgs, WaitArgs, WhyArgs};
+pub use rollout::{RolloutArgs, RolloutCommand};
+pub use streams::{AttachArgs, ExecArgs, LogsArgs, PortForwardArgs};
 
 /// Where a cluster keeps its state unless told otherwise.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/leme";
@@ -39,6 +51,8 @@ pub enum Command {
     Down(DownArgs),
     /// Create or change what files describe
     Apply(ApplyArgs),
+    /// Create one object, of a file or by flags
+    Create(CreateArgs),
     /// Show objects
     Get(GetArgs),
     /// Show one object with its events
@@ -51,7 +65,7 @@ pub enum Command {
     Exec(ExecArgs),
     /// Join the streams of a container's own process
     Attach(AttachArgs),
-    /// Forward local ports to a pod
+    /// Forward local ports to a pod, or to one of an object's pods
     PortForward(PortForwardArgs),
     /// Say what an object is waiting for
     Why(WhyArgs),
@@ -59,6 +73,12 @@ pub enum Command {
     Wait(WaitArgs),
     /// Change the number of replicas
     Scale(ScaleArgs),
+    /// Follow, repeat, stop or take back the rollout of a template
+    Rollout(RolloutArgs),
+    /// Set and remove labels
+    Label(PairsArgs),
+    /// Set and remove annotations
+    Annotate(PairsArgs),
     /// Images on this machine
     Image(ImageArgs),
     /// The embedded store of a cluster that does not run: check, backup, restore, salvage
@@ -164,154 +184,6 @@ pub struct ConnectArgs {
     /// Namespace
     #[arg(short, long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
-}
-
-/// `leme apply`.
-#[derive(Debug, Args)]
-pub struct ApplyArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// A file, a directory or - for standard input
-    #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
-    pub files: Vec<String>,
-    /// Return when everything applied works, and say what is being waited for
-    #[arg(long)]
-    pub wait: bool,
-    /// How long --wait waits
-    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
-    pub timeout: Duration,
-    /// Let the server check everything and keep nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// `leme get`.
-#[derive(Debug, Args)]
-pub struct GetArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// KIND [NAME..], KIND/NAME.. or KIND,KIND
-    #[arg(required = true, value_name = "KIND")]
-    pub what: Vec<String>,
-    /// All namespaces
-    #[arg(short = 'A', long)]
-    pub all_namespaces: bool,
-    /// Label selector
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
-    pub selector: Option<String>,
-    /// Field selector
-    #[arg(long, value_name = "SELECTOR")]
-    pub field_selector: Option<String>,
-    /// Show changes as they happen
-    #[arg(short, long)]
-    pub watch: bool,
-    /// yaml, json, name, wide or jsonpath=TEMPLATE
-    #[arg(short, long, value_name = "FORMAT")]
-    pub output: Option<String>,
-    /// No column headings
-    #[arg(long)]
-    pub no_headers: bool,
-}
-
-/// `leme describe`.
-#[derive(Debug, Args)]
-pub struct DescribeArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// KIND NAME or KIND/NAME
-    #[arg(required = true, value_name = "KIND")]
-    pub what: Vec<String>,
-}
-
-/// `leme delete`.
-#[derive(Debug, Args)]
-pub struct DeleteArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// KIND NAME.. or KIND/NAME..
-    #[arg(value_name = "KIND")]
-    pub what: Vec<String>,
-    /// Delete what files describe
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-")]
-    pub files: Vec<String>,
-    /// Label selector
-    #[arg(short = 'l', long, value_name = "SELECTOR")]
-    pub selector: Option<String>,
-    /// Do not complain about what is not there
-    #[arg(long)]
-    pub ignore_not_found: bool,
-    /// Seconds of grace
-    #[arg(long, value_name = "SECONDS")]
-    pub grace_period: Option<i64>,
-    /// Wait until the objects are gone
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    pub wait: bool,
-    /// How long to wait
-    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
-    pub timeout: Duration,
-}
-
-/// `leme logs`.
-#[derive(Debug, Args)]
-pub struct LogsArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// POD or KIND/NAME
-    pub pod: String,
-    /// Container
-    #[arg(short, long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Go on with what is written from now on
-    #[arg(short, long)]
-    pub follow: bool,
-    /// The container before the last restart
-    #[arg(short, long)]
-    pub previous: bool,
-    /// Begin each line with its time
-    #[arg(long)]
-    pub timestamps: bool,
-    /// Only the last lines
-    #[arg(long, value_name = "N")]
-    pub tail: Option<i64>,
-}
-
-/// `leme why`.
-#[derive(Debug, Args)]
-pub struct WhyArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// KIND NAME or KIND/NAME
-    #[arg(required = true, value_name = "KIND")]
-    pub what: Vec<String>,
-}
-
-/// `leme wait`.
-#[derive(Debug, Args)]
-pub struct WaitArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// KIND NAME.. or KIND/NAME..
-    #[arg(required = true, value_name = "KIND")]
-    pub what: Vec<String>,
-    /// condition=TYPE[=STATUS], delete, create or served
-    #[arg(long = "for", value_name = "WHAT")]
-    pub for_: String,
-    /// How long to wait
-    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
-    pub timeout: Duration,
-}
-
-/// `leme scale`.
-#[derive(Debug, Args)]
-pub struct ScaleArgs {
-    #[command(flatten)]
-    pub connect: ConnectArgs,
-    /// KIND NAME or KIND/NAME
-    #[arg(required = true, value_name = "KIND")]
-    pub what: Vec<String>,
-    /// Number of replicas
-    #[arg(long, value_name = "N")]
-    pub replicas: u32,
 }
 
 /// `leme image`.

@@ -36,7 +36,7 @@ pub async fn connect_with(path: &Path) -> Result<Api> {
         .with_context(|| format!("use {shown}"))?;
     let namespace = config.default_namespace.clone();
     let client = kube::Client::try_from(config).with_context(|| format!("use {shown}"))?;
-    Ok(Api { client, namespace })
+    Ok(Api::new(client, namespace))
 }
 
 fn kubeconfig_path(args: &ConnectArgs) -> Result<PathBuf> {

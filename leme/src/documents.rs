@@ -8,14 +8,25 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use leme_kinds::Kind;
 use leme_meta::gvk::split_api_version;
 use serde_json::Value;
+
+use crate::discovery::{self, Served};
+use crate::resource::Kind;
 
 /// Largest file taken, bytes: many times the largest request that the server takes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// Most documents in one file.
 const MAX_DOCUMENTS: usize = 100_000;
+
+/// One object of one file, before anybody has said what kinds there are.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Where it stands, for messages: `app.yaml, document 2`.
+    pub source: String,
+    /// The object.
+    pub object: Value,
+}
 
 /// One object of one file.
 #[derive(Clone, Debug)]
@@ -23,7 +34,7 @@ pub struct Document {
     /// Where it stands, for messages: `app.yaml, document 2`.
     pub source: String,
     /// Its kind.
-    pub kind: &'static Kind,
+    pub kind: Kind,
     /// `metadata.namespace`, empty if it says none.
     pub namespace: String,
     /// `metadata.name`.
@@ -35,24 +46,61 @@ pub struct Document {
 impl Document {
     /// `pod/web`, or `route.route.openshift.io/web`, as kubectl prints it.
     pub fn shown(&self) -> String {
-        shown(self.kind, &self.name)
+        self.kind.shown(&self.name)
     }
 }
 
-/// `pod/web`, or `route.route.openshift.io/web`, as kubectl prints it.
-pub fn shown(kind: &Kind, name: &str) -> String {
-    if kind.group.is_empty() {
-        format!("{}/{name}", kind.singular)
-    } else {
-        format!("{}.{}/{name}", kind.singular, kind.group)
+/// Finds the kind of each, among those that are served and those that the documents themselves define.
+///
+/// # Errors
+/// The first whose kind is not served, or that has no name.
+pub fn resolve(written: Vec<Written>, served: &Served) -> Result<Vec<Document>> {
+    let mut known = served.clone();
+    for kind in written.iter().flat_map(|written| discovery::defined(&written.object)) {
+        known.and(kind);
     }
+    written.into_iter().map(|written| document(written, &known)).collect()
+}
+
+/// Refuses what this program cannot serve whatever else is defined: kinds of its own groups that it does not have.
+///
+/// # Errors
+/// The first of them.
+pub fn check_own(written: &[Written]) -> Result<()> {
+    let own = Served::builtin();
+    let ours = |written: &&Written| {
+        let version = written.object["apiVersion"].as_str().unwrap_or("");
+        own.iter().any(|kind| kind.group == split_api_version(version).0)
+    };
+    let defines = written.iter().any(|written| !discovery::defined(&written.object).is_empty());
+    let ours = written.iter().filter(ours).filter(|_| !defines).cloned();
+    resolve(ours.collect(), &own).map(drop)
+}
+
+fn document(written: Written, served: &Served) -> Result<Document> {
+    let Written { source, object } = written;
+    let kind = object["kind"].as_str().unwrap_or("");
+    let api_version = object["apiVersion"].as_str().unwrap_or("");
+    let (group, version) = split_api_version(api_version);
+    let Some(found) = served.by_kind(group, version, kind) else {
+        bail!("{source}: no matches for kind {kind:?} in version {api_version:?}");
+    };
+    let name = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
+    let generated =
+        object["metadata"]["generateName"].as_str().is_some_and(|name| !name.is_empty());
+    ensure!(
+        !name.is_empty() || generated || !found.can("get"),
+        "{source}: metadata.name is not set"
+    );
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
+    Ok(Document { source, kind: found.clone(), namespace, name, object })
 }
 
 /// Reads everything that the arguments of `-f` name, in order.
 ///
 /// # Errors
 /// The first thing wrong, with file and document; nothing has been done with the others then.
-pub fn read(arguments: &[String]) -> Result<Vec<Document>> {
+pub fn read(arguments: &[String]) -> Result<Vec<Written>> {
     let mut documents = Vec::new();
     for argument in arguments {
         if argument == "-" {
@@ -99,7 +147,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The objects of one text.
-pub fn parse(source: &str, text: &str) -> Result<Vec<Document>> {
+pub fn parse(source: &str, text: &str) -> Result<Vec<Written>> {
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
         budget: serde_saphyr::budget! { max_documents: MAX_DOCUMENTS },
@@ -131,7 +179,7 @@ fn in_one_line(error: &serde_saphyr::Error) -> String {
 }
 
 /// Adds an object, or the items of a `List`.
-fn flatten(place: &str, mut value: Value, documents: &mut Vec<Document>) -> Result<()> {
+fn flatten(place: &str, mut value: Value, documents: &mut Vec<Written>) -> Result<()> {
     ensure!(value.is_object(), "{place}: expected an object with apiVersion, kind and metadata");
     let kind = value["kind"].as_str().unwrap_or("").to_owned();
     if kind.ends_with("List") && value["items"].is_array() {
@@ -141,24 +189,12 @@ fn flatten(place: &str, mut value: Value, documents: &mut Vec<Document>) -> Resu
         }
         return Ok(());
     }
-    let api_version = value["apiVersion"].as_str().unwrap_or("").to_owned();
-    ensure!(!api_version.is_empty(), "{place}: apiVersion is not set");
+    ensure!(
+        value["apiVersion"].as_str().is_some_and(|version| !version.is_empty()),
+        "{place}: apiVersion is not set"
+    );
     ensure!(!kind.is_empty(), "{place}: kind is not set");
-    let (group, version) = split_api_version(&api_version);
-    let Some(row) = leme_kinds::by_kind(group, version, &kind) else {
-        bail!("{place}: no matches for kind {kind:?} in version {api_version:?}");
-    };
-    let name = value["metadata"]["name"].as_str().unwrap_or("").to_owned();
-    let generated = value["metadata"]["generateName"].as_str().is_some_and(|name| !name.is_empty());
-    ensure!(!name.is_empty() || generated, "{place}: metadata.name is not set");
-    let namespace = value["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
-    documents.push(Document {
-        source: place.to_owned(),
-        kind: row,
-        namespace,
-        name,
-        object: value,
-    });
+    documents.push(Written { source: place.to_owned(), object: value });
     Ok(())
 }
 
@@ -167,7 +203,9 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> String {
-        match parse("x.yaml", text) {
+        let documents =
+            parse("x.yaml", text).and_then(|written| resolve(written, &Served::builtin()));
+        match documents {
             Ok(documents) => documents.iter().map(Document::shown).collect::<Vec<_>>().join(" "),
             Err(error) => format!("{error:#}"),
         }
@@ -179,6 +217,16 @@ mod tests {
         let route =
             "---\napiVersion: route.openshift.io/v1\nkind: Route\nmetadata: {name: b}\n---\n";
         assert_eq!(check(&format!("{list}{route}")), "secret/a route.route.openshift.io/b");
+    }
+
+    #[test]
+    fn a_definition_counts_for_what_follows_it() {
+        let definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: whales.sea.io}\n\
+            spec: {group: sea.io, scope: Namespaced, names: {kind: Whale, plural: whales}, versions: [{name: v1, served: true}]}\n";
+        let object = "---\napiVersion: sea.io/v1\nkind: Whale\nmetadata: {name: a}\n";
+        let both = check(&format!("{definition}{object}"));
+        assert!(both.ends_with(" whale.sea.io/a"), "{both}");
+        assert!(check(object).contains("no matches for kind \"Whale\""));
     }
 
     #[test]

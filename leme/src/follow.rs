@@ -7,20 +7,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt;
-use leme_kinds::{Kind, Name};
 use leme_meta::Object;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::api::{self, Api, ApiError, JSON};
+use crate::resource::{Kind, Resource};
 
 /// Pause before another try at a server that does not answer.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// A kind, whatever its version: group and plural.
-type Which = (Name, Name);
+type Which = (String, String);
 
-fn which(kind: &Kind) -> Which {
+fn which(kind: &Resource) -> Which {
     (kind.group.clone(), kind.plural.clone())
 }
 
@@ -39,21 +39,21 @@ pub struct Picture {
 
 enum Update {
     /// Everything there is of a kind.
-    Listed(&'static Kind, Vec<Object>),
+    Listed(Kind, Vec<Object>),
     /// The server does not show a kind.
-    Refused(&'static Kind, ApiError),
+    Refused(Kind, ApiError),
     /// One object changed or went away.
-    Changed(&'static Kind, Object, bool),
+    Changed(Kind, Object, bool),
 }
 
 impl Picture {
     /// Follows the kinds, those that are namespaced in one namespace or in all.
-    pub fn follow(api: &Api, kinds: &[&'static Kind], namespace: Option<&str>) -> Picture {
+    pub fn follow(api: &Api, kinds: &[Kind], namespace: Option<&str>) -> Picture {
         let (sender, updates) = mpsc::channel(256);
         let mut tasks = JoinSet::new();
         for kind in kinds {
-            let namespace = namespace.filter(|_| kind.namespaced()).map(str::to_owned);
-            tasks.spawn(feed(api.clone(), kind, namespace, sender.clone()));
+            let namespace = namespace.filter(|_| kind.namespaced).map(str::to_owned);
+            tasks.spawn(feed(api.clone(), kind.clone(), namespace, sender.clone()));
         }
         Picture {
             objects: HashMap::new(),
@@ -81,18 +81,18 @@ impl Picture {
     }
 
     /// Why the server does not show a kind.
-    pub fn refused(&self, kind: &Kind) -> Option<&ApiError> {
+    pub fn refused(&self, kind: &Resource) -> Option<&ApiError> {
         self.refused.get(&which(kind))
     }
 
     /// Everything that the server does not show: the plural, and why.
     pub fn all_refused(&self) -> impl Iterator<Item = (&str, &ApiError)> {
-        self.refused.iter().map(|((_, plural), why)| (&**plural, why))
+        self.refused.iter().map(|((_, plural), why)| (plural.as_str(), why))
     }
 
     /// One object; the namespace does not matter for a kind without.
-    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<&Object> {
-        let namespace = if kind.namespaced() { namespace } else { "" };
+    pub fn get(&self, kind: &Resource, namespace: &str, name: &str) -> Option<&Object> {
+        let namespace = if kind.namespaced { namespace } else { "" };
         self.objects.get(&(which(kind), namespace.to_owned(), name.to_owned()))
     }
 
@@ -117,22 +117,23 @@ impl Picture {
     fn take(&mut self, update: Update) {
         match update {
             Update::Listed(kind, items) => {
-                self.objects.retain(|key, _| key.0 != which(kind));
+                let which = which(&kind);
+                self.objects.retain(|key, _| key.0 != which);
                 for item in items {
-                    self.objects.insert(key(kind, &item), item);
+                    self.objects.insert(key(&kind, &item), item);
                 }
-                self.refused.remove(&which(kind));
-                self.listed.insert(which(kind));
+                self.refused.remove(&which);
+                self.listed.insert(which);
             }
             Update::Refused(kind, why) => {
-                self.listed.remove(&which(kind));
-                self.refused.insert(which(kind), why);
+                self.listed.remove(&which(&kind));
+                self.refused.insert(which(&kind), why);
             }
             Update::Changed(kind, object, true) => {
-                self.objects.remove(&key(kind, &object));
+                self.objects.remove(&key(&kind, &object));
             }
             Update::Changed(kind, object, false) => {
-                self.objects.insert(key(kind, &object), object);
+                self.objects.insert(key(&kind, &object), object);
             }
         }
     }
@@ -160,23 +161,20 @@ impl Picture {
     }
 }
 
-fn key(kind: &'static Kind, object: &Object) -> Key {
+fn key(kind: &Resource, object: &Object) -> Key {
     (which(kind), object.namespace().to_owned(), object.name().to_owned())
 }
 
 /// Lists and watches one kind until nobody listens any more.
-async fn feed(
-    api: Api,
-    kind: &'static Kind,
-    namespace: Option<String>,
-    sender: mpsc::Sender<Update>,
-) {
+async fn feed(api: Api, kind: Kind, namespace: Option<String>, sender: mpsc::Sender<Update>) {
     loop {
-        match feed_once(&api, kind, namespace.as_deref(), &sender).await {
+        match feed_once(&api, &kind, namespace.as_deref(), &sender).await {
             Ok(false) => return,
             Ok(true) => {}
             Err(error) => {
-                if error.is_final() && sender.send(Update::Refused(kind, error)).await.is_err() {
+                if error.is_final()
+                    && sender.send(Update::Refused(kind.clone(), error)).await.is_err()
+                {
                     return;
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -188,12 +186,16 @@ async fn feed(
 /// One list and the watches that follow from it; `false` when nobody listens any more.
 async fn feed_once(
     api: &Api,
-    kind: &'static Kind,
+    kind: &Kind,
     namespace: Option<&str>,
     sender: &mpsc::Sender<Update>,
 ) -> Result<bool, ApiError> {
     let (items, mut version) = api.list(kind, namespace, "").await?;
-    if sender.send(Update::Listed(kind, items.into_iter().map(Object).collect())).await.is_err() {
+    if sender
+        .send(Update::Listed(kind.clone(), items.into_iter().map(Object).collect()))
+        .await
+        .is_err()
+    {
         return Ok(false);
     }
     loop {
@@ -211,7 +213,7 @@ async fn feed_once(
             if type_ == "BOOKMARK" {
                 continue;
             }
-            let update = Update::Changed(kind, object, type_ == "DELETED");
+            let update = Update::Changed(kind.clone(), object, type_ == "DELETED");
             if sender.send(update).await.is_err() {
                 return Ok(false);
             }
@@ -222,6 +224,7 @@ async fn feed_once(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::Served;
     use serde_json::json;
 
     fn picture(wanted: usize) -> Picture {
@@ -230,8 +233,8 @@ mod tests {
         Picture { objects, updates, listed, refused, wanted, _tasks: JoinSet::new() }
     }
 
-    fn kind(word: &str) -> &'static Kind {
-        leme_kinds::by_word(word).unwrap()
+    fn kind(word: &str) -> Kind {
+        Served::builtin().by_word(word).unwrap().clone()
     }
 
     /// Red when lists are counted instead of kinds: the second list of pods counts for the events.
@@ -245,9 +248,9 @@ mod tests {
             ApiError::Status { code: 403, reason: "Forbidden".to_owned(), message: String::new() };
         seen.take(Update::Refused(kind("events"), forbidden));
         assert!(seen.complete(), "what may not be seen is not waited for");
-        assert!(seen.refused(kind("events")).is_some());
+        assert!(seen.refused(&kind("events")).is_some());
         seen.take(Update::Listed(kind("events"), vec![]));
-        assert!(seen.complete() && seen.refused(kind("events")).is_none());
+        assert!(seen.complete() && seen.refused(&kind("events")).is_none());
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
         let mut seen = picture(1);
         let node = json!({"metadata": {"name": "a"}});
         seen.take(Update::Listed(kind("nodes"), vec![Object(node)]));
-        assert!(seen.get(kind("nodes"), "default", "a").is_some());
-        assert!(seen.get(kind("pods"), "", "a").is_none());
+        assert!(seen.get(&kind("nodes"), "default", "a").is_some());
+        assert!(seen.get(&kind("pods"), "", "a").is_none());
     }
 }

@@ -5,12 +5,16 @@
 mod api;
 mod args;
 mod bench;
+mod choose;
 mod cluster;
 mod connect;
+mod discovery;
 mod documents;
 mod follow;
+mod pods;
 mod print;
 mod progress;
+mod resource;
 mod say;
 mod served;
 mod targets;
@@ -24,6 +28,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
+use crate::verbs::pairs::Pairs;
 
 fn main() -> ExitCode {
     // The container helper is this binary started again; it must not start a thread before it is done.
@@ -38,7 +43,10 @@ fn main() -> ExitCode {
             if error.is::<say::Unread>() {
                 return say::end_unread();
             }
-            say::note(format_args!("leme: {error:#}"));
+            let text = format!("{error:#}");
+            // What a server says is passed on as kubectl does, so that scripts find it where they look.
+            let own = if text.starts_with("Error from server") { "" } else { "leme: " };
+            say::note(format_args!("{own}{text}"));
             ExitCode::FAILURE
         }
     }
@@ -87,6 +95,10 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Why(args) => verbs::why::run(&args).await,
         Command::Wait(args) => verbs::wait::run(&args).await,
         Command::Scale(args) => verbs::scale::run(&args).await,
+        Command::Create(args) => verbs::create::run(&args).await,
+        Command::Rollout(args) => verbs::rollout::run(&args).await,
+        Command::Label(args) => verbs::pairs::run(&args, Pairs::Labels).await,
+        Command::Annotate(args) => verbs::pairs::run(&args, Pairs::Annotations).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::Completion { .. } | Command::Image(_) | Command::Store(_) => Ok(()),
     }

@@ -1,11 +1,21 @@
-//! Tables and objects as text.
+//! Objects as text, in the formats of `-o`.
+
+mod columns;
+mod sort;
+mod table;
 
 use anyhow::{Context, Result, bail};
 use leme_meta::gvk::split_api_version;
 use leme_meta::jsonpath;
 use serde_json::Value;
 
-use crate::documents;
+pub use columns::Columns;
+pub use sort::Order;
+pub use table::{Aligned, Style, align, plain};
+
+/// The formats of `-o`.
+const FORMATS: &str =
+    "custom-columns,custom-columns-file,json,jsonpath,jsonpath-file,name,wide,yaml";
 
 /// The formats of `-o`.
 #[derive(Debug)]
@@ -23,36 +33,44 @@ pub enum Format {
     Name,
     /// `-o jsonpath=TEMPLATE`.
     JsonPath(jsonpath::Template),
+    /// `-o custom-columns=NAME:PATH,..`.
+    Columns(Columns),
 }
 
 impl Format {
     /// Reads the argument of `-o`.
     pub fn parse(text: Option<&str>) -> Result<Format> {
-        Ok(match text {
-            None => Format::Table { wide: false },
-            Some("wide") => Format::Table { wide: true },
-            Some("yaml") => Format::Yaml,
-            Some("json") => Format::Json,
-            Some("name") => Format::Name,
-            Some(other) => match other.strip_prefix("jsonpath=") {
-                Some(template) => {
-                    Format::JsonPath(jsonpath::parse(template).map_err(anyhow::Error::msg)?)
-                }
-                None => bail!(
-                    "unknown format {other:?}: use yaml, json, name, wide or jsonpath=TEMPLATE"
-                ),
-            },
+        let (word, rest) = match text.map(|text| text.split_once('=').unwrap_or((text, ""))) {
+            None => return Ok(Format::Table { wide: false }),
+            Some(parts) => parts,
+        };
+        let template = |text: &str| -> Result<Format> {
+            Ok(Format::JsonPath(jsonpath::parse(text).map_err(anyhow::Error::msg)?))
+        };
+        let file = || std::fs::read_to_string(rest).with_context(|| format!("read {rest}"));
+        Ok(match word {
+            "wide" => Format::Table { wide: true },
+            "yaml" => Format::Yaml,
+            "json" => Format::Json,
+            "name" => Format::Name,
+            "jsonpath" => template(rest)?,
+            "jsonpath-file" => template(&file()?)?,
+            "custom-columns" => Format::Columns(Columns::parse(rest)?),
+            "custom-columns-file" => Format::Columns(Columns::of_file(&file()?)?),
+            other => bail!(
+                "unable to match a printer suitable for the output format {other:?}, allowed formats are: {FORMATS}"
+            ),
         })
     }
 }
 
-/// An object, or a `List` of them, in a format that is not a table.
+/// An object, or a `List` of them, in a format that has no columns.
 pub fn object(object: &Value, format: &Format) -> Result<String> {
     Ok(match format {
         Format::Yaml => serde_yaml::to_string(object).context("write YAML")?,
         Format::Json => format!("{object:#}\n"),
         Format::JsonPath(template) => template.render(object).map_err(anyhow::Error::msg)?,
-        Format::Name | Format::Table { .. } => names(object),
+        Format::Name | Format::Table { .. } | Format::Columns(_) => names(object),
     })
 }
 
@@ -60,93 +78,40 @@ fn names(object: &Value) -> String {
     match object["items"].as_array() {
         Some(items) => items.iter().map(names).collect(),
         None => {
-            let (group, version) = split_api_version(object["apiVersion"].as_str().unwrap_or(""));
-            let kind = object["kind"].as_str().unwrap_or("");
+            let (group, _) = split_api_version(object["apiVersion"].as_str().unwrap_or(""));
+            let kind = object["kind"].as_str().unwrap_or("").to_lowercase();
             let name = object["metadata"]["name"].as_str().unwrap_or("");
-            match leme_kinds::by_kind(group, version, kind) {
-                Some(row) => format!("{}\n", documents::shown(row, name)),
-                None => format!("{}/{name}\n", kind.to_lowercase()),
+            match group {
+                "" => format!("{kind}/{name}\n"),
+                group => format!("{kind}.{group}/{name}\n"),
             }
         }
     }
 }
 
-/// How a table is printed.
-pub struct TableStyle {
-    /// A first column with the namespace.
-    pub namespace: bool,
-    /// A first line with headings.
-    pub headers: bool,
-    /// Columns of every priority.
-    pub wide: bool,
-    /// Put before each name, such as `pod/`.
-    pub prefix: Option<String>,
-}
-
-/// A `meta.k8s.io/v1` Table as aligned columns.
-pub fn table(table: &Value, style: &TableStyle) -> String {
-    let empty = Vec::new();
-    let columns = table["columnDefinitions"].as_array().unwrap_or(&empty);
-    let rows = table["rows"].as_array().unwrap_or(&empty);
-    let shown: Vec<usize> = (0..columns.len())
-        .filter(|index| style.wide || columns[*index]["priority"].as_i64().unwrap_or(0) == 0)
-        .collect();
-    let mut lines: Vec<Vec<String>> = Vec::new();
-    if style.headers {
-        let heads =
-            shown.iter().map(|index| columns[*index]["name"].as_str().unwrap_or("").to_uppercase());
-        lines.push(
-            style.namespace.then(|| "NAMESPACE".to_owned()).into_iter().chain(heads).collect(),
-        );
+/// Takes out what servers note of who set which field: people who look at objects rarely ask for it.
+pub fn without_managed_fields(object: &mut Value) {
+    if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {
+        items.iter_mut().for_each(without_managed_fields);
     }
-    for row in rows {
-        let mut line = Vec::new();
-        if style.namespace {
-            line.push(row["object"]["metadata"]["namespace"].as_str().unwrap_or("").to_owned());
-        }
-        for (position, index) in shown.iter().enumerate() {
-            let text = cell(&row["cells"][*index]);
-            match &style.prefix {
-                Some(prefix) if position == 0 => line.push(format!("{prefix}{text}")),
-                _ => line.push(text),
-            }
-        }
-        lines.push(line);
-    }
-    align(&lines)
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.lines().next().unwrap_or("").to_owned(),
-        Value::Null => "<none>".to_owned(),
-        other => other.to_string(),
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
     }
 }
 
-/// Lines of cells in columns three spaces apart.
-pub fn align(lines: &[Vec<String>]) -> String {
-    let count = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or(0)
+/// A path as people write it, `.a.b`, `a.b`, `{.a.b}` or `{a.b}`, as a template.
+fn path(text: &str) -> Result<jsonpath::Template> {
+    let inner = match text.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}'),
+        None => Some(text),
     };
-    let widths: Vec<usize> = (0..count).map(width).collect();
-    let mut text = String::new();
-    for line in lines {
-        let mut out = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
-            out.push_str(cell);
-            out.extend(std::iter::repeat_n(' ', width + 3 - cell.chars().count()));
-        }
-        text.push_str(out.trim_end());
-        text.push('\n');
+    let bare = inner.map(|inner| inner.strip_prefix('.').unwrap_or(inner));
+    match bare.filter(|bare| !bare.is_empty() && !bare.contains(['{', '}'])) {
+        Some(bare) => jsonpath::parse(&format!("{{.{bare}}}")).map_err(anyhow::Error::msg),
+        None => bail!(
+            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'"
+        ),
     }
-    text
 }
 
 #[cfg(test)]
@@ -155,16 +120,45 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn tables_hide_low_priorities() {
-        let source = json!({
-            "columnDefinitions": [{"name": "Name"}, {"name": "IP", "priority": 1}, {"name": "Age"}],
-            "rows": [{"cells": ["a", "10.0.0.1", "3s"], "object": {"metadata": {"namespace": "x"}}}],
-        });
-        let style = |wide, namespace| TableStyle { namespace, headers: true, wide, prefix: None };
-        assert_eq!(table(&source, &style(false, false)), "NAME   AGE\na      3s\n");
-        assert_eq!(
-            table(&source, &style(true, true)),
-            "NAMESPACE   NAME   IP         AGE\nx           a      10.0.0.1   3s\n"
+    fn names_have_their_group() {
+        let list = json!({"items": [
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}},
+            {"apiVersion": "sea.io/v1", "kind": "Whale", "metadata": {"name": "b"}}]});
+        assert_eq!(object(&list, &Format::Name).unwrap(), "pod/a\nwhale.sea.io/b\n");
+    }
+
+    /// Red when looking for a field makes it.
+    #[test]
+    fn nothing_but_managed_fields_is_taken_out() {
+        let mut list =
+            json!({"items": [{"metadata": {"name": "a", "managedFields": []}}, {"spec": 1}]});
+        without_managed_fields(&mut list);
+        assert_eq!(list, json!({"items": [{"metadata": {"name": "a"}}, {"spec": 1}]}));
+    }
+
+    #[test]
+    fn formats_that_are_none_are_refused() {
+        let why = Format::parse(Some("xml")).unwrap_err().to_string();
+        assert!(
+            why.starts_with("unable to match a printer suitable for the output format \"xml\""),
+            "{why}"
         );
+        assert!(Format::parse(Some("jsonpath={.a")).is_err());
+        assert!(Format::parse(Some("custom-columns=A")).is_err());
+        assert!(matches!(
+            Format::parse(Some("jsonpath={.a=='b'}")),
+            Ok(Format::JsonPath(_)) | Err(_)
+        ));
+    }
+
+    #[test]
+    fn paths_are_read_in_four_forms() {
+        let object = json!({"a": {"b": 1}});
+        for text in ["a.b", ".a.b", "{a.b}", "{.a.b}"] {
+            assert_eq!(path(text).unwrap().all(&object), Ok(vec![&json!(1)]), "{text}");
+        }
+        for text in ["", "{", "{}", ".", "{.a}{.b}"] {
+            assert!(path(text).is_err(), "{text}");
+        }
     }
 }

@@ -6,15 +6,16 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use leme_kinds::Kind;
 use leme_meta::Object;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Api;
 use crate::args::Progress;
+use crate::discovery::Served;
 use crate::documents::Document;
 use crate::follow::Picture;
+use crate::resource::Kind;
 use crate::say;
 use crate::served::{self, LOOKED_AT, State};
 use crate::terminal;
@@ -63,13 +64,12 @@ impl View {
 }
 
 /// The kinds to follow to judge objects of these kinds.
-pub fn kinds_for(kinds: impl IntoIterator<Item = &'static Kind>) -> Vec<&'static Kind> {
-    let looked_at = LOOKED_AT
-        .iter()
-        .filter_map(|(group, version, plural)| leme_kinds::by_resource(group, version, plural));
-    let mut all: Vec<&'static Kind> = Vec::new();
-    for kind in looked_at.map(|kind| &**kind).chain(kinds) {
-        if !all.iter().any(|known| std::ptr::eq(*known, kind)) {
+pub fn kinds_for<'a>(served: &Served, kinds: impl IntoIterator<Item = &'a Kind>) -> Vec<Kind> {
+    let looked_at =
+        LOOKED_AT.iter().filter_map(|(group, plural)| served.by_resource(group, plural));
+    let mut all: Vec<Kind> = Vec::new();
+    for kind in looked_at.cloned().chain(kinds.into_iter().cloned()) {
+        if !all.iter().any(|known| known.is(&kind)) {
             all.push(kind);
         }
     }
@@ -86,8 +86,8 @@ pub async fn wait_until_served(
     timeout: Duration,
     view: View,
 ) -> Result<()> {
-    let mut picture =
-        Picture::follow(api, &kinds_for(documents.iter().map(|document| document.kind)), None);
+    let kinds = documents.iter().map(|document| &document.kind);
+    let mut picture = Picture::follow(api, &kinds_for(api.served().await?, kinds), None);
     let mut teller = Teller::new(view);
     let waiting = async {
         loop {
@@ -158,7 +158,7 @@ impl Teller {
         let mut lines = Vec::new();
         for document in documents {
             lines.push(line(0, &document.shown(), &served::document(document, picture)));
-            if let Some(object) = picture.get(document.kind, &document.namespace, &document.name) {
+            if let Some(object) = picture.get(&document.kind, &document.namespace, &document.name) {
                 draw_parts(1, object, picture, &mut lines);
             }
         }

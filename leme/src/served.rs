@@ -33,11 +33,11 @@ const RULES: &[(&str, Rule)] = &[
 ];
 
 /// Kinds that the rules look at besides the object's own.
-pub const LOOKED_AT: &[(&str, &str, &str)] = &[
-    ("", "v1", "pods"),
-    ("", "v1", "events"),
-    ("apps", "v1", "replicasets"),
-    ("discovery.k8s.io", "v1", "endpointslices"),
+pub const LOOKED_AT: &[(&str, &str)] = &[
+    ("", "pods"),
+    ("", "events"),
+    ("apps", "replicasets"),
+    ("discovery.k8s.io", "endpointslices"),
 ];
 
 /// Kinds whose objects an object may have made to do its work: group, plural and the word for one.
@@ -45,7 +45,7 @@ const PARTS: &[(&str, &str, &str)] = &[("apps", "replicasets", "replicaset"), ("
 
 /// The state of a document's object.
 pub fn document(document: &Document, picture: &Picture) -> State {
-    match picture.get(document.kind, &document.namespace, &document.name) {
+    match picture.get(&document.kind, &document.namespace, &document.name) {
         Some(object) => state(object, picture),
         None => State::Waits("not created yet".to_owned()),
     }
@@ -58,7 +58,16 @@ pub fn state(object: &Object, picture: &Picture) -> State {
     }
     match RULES.iter().find(|(kind, _)| *kind == object.kind()) {
         Some((_, rule)) => rule(object, picture),
-        None => State::Works(String::new()),
+        None => reported(object),
+    }
+}
+
+/// The state of an object of a kind without a rule of its own: what it says of itself, in the words that most kinds use.
+fn reported(object: &Object) -> State {
+    match ["Ready", "Available", "Established"].iter().find_map(|name| condition(object, name)) {
+        Some((false, message)) if message.is_empty() => State::Waits("it says so".to_owned()),
+        Some((false, message)) => State::Waits(message),
+        Some((true, _)) | None => State::Works(String::new()),
     }
 }
 

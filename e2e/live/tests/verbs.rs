@@ -21,6 +21,10 @@ const DRIVEN: &[&str] = &[
     "why",
     "wait",
     "scale",
+    "create",
+    "rollout",
+    "label",
+    "annotate",
     "image",
     "store",
     "bench",
@@ -126,6 +130,174 @@ fn objects_are_applied_shown_and_deleted() {
     // Exported, with uid, resourceVersion and all. Red when a create is sent with its resourceVersion: the server refuses.
     assert!(yaml.contains("resourceVersion: ") && yaml.contains("uid: "), "{yaml}");
     assert_eq!(host.leme("apply -f -").run_with(&yaml).ok(), "configmap/chart created\n");
+    host.leme("down").run().ok();
+}
+
+/// What each line of words makes, made, and then shown: the kind is learned from the server each time.
+const CREATED: &[(&str, &str)] = &[
+    ("namespace deck", "namespace/deck"),
+    ("configmap chart --from-literal depth=10", "configmap/chart"),
+    ("secret generic key --from-literal a=b", "secret/key"),
+    ("secret docker-registry hub --docker-username u --docker-password p", "secret/hub"),
+    ("serviceaccount mate", "serviceaccount/mate"),
+    ("deployment web --image leme/sample:latest --replicas 2 --port 8080", "deployment.apps/web"),
+    ("job once --image leme/sample:latest -- true", "job.batch/once"),
+    ("cronjob daily --image leme/sample:latest --schedule @daily -- true", "cronjob.batch/daily"),
+    ("job now --from cronjob/daily", "job.batch/now"),
+    ("service clusterip web --tcp 80:8080", "service/web"),
+    ("service nodeport out --tcp 80", "service/out"),
+    ("service externalname far --external-name a.test", "service/far"),
+    (
+        "role look --verb get,list --resource pods,deployments",
+        "role.rbac.authorization.k8s.io/look",
+    ),
+    (
+        "clusterrole see --verb get --non-resource-url /healthz",
+        "clusterrole.rbac.authorization.k8s.io/see",
+    ),
+    (
+        "rolebinding mates --role look --serviceaccount default:mate",
+        "rolebinding.rbac.authorization.k8s.io/mates",
+    ),
+    (
+        "clusterrolebinding all --clusterrole see --user u",
+        "clusterrolebinding.rbac.authorization.k8s.io/all",
+    ),
+    ("ingress in --rule a.test/*=web:80,tls", "ingress.networking.k8s.io/in"),
+    ("quota few --hard pods=5", "resourcequota/few"),
+    ("priorityclass high --value 10", "priorityclass.scheduling.k8s.io/high"),
+    ("pdb some --selector app=web --min-available 1", "poddisruptionbudget.policy/some"),
+];
+
+#[test]
+fn objects_are_created_labelled_and_annotated() {
+    let host = Host::new();
+    host.up("--no-node").ok();
+    for (words, shown) in CREATED {
+        // What follows -- is the command's.
+        let create = |flags: &str| {
+            let program = host.program(leme()).words("create --data-dir").arg(host.data());
+            program.words(flags).words(words).run().ok()
+        };
+        assert_eq!(create("--dry-run=server"), format!("{shown} created (server dry run)\n"));
+        assert_eq!(create(""), format!("{shown} created\n"));
+        assert_eq!(host.leme(&format!("get {shown} -o name")).run().ok(), format!("{shown}\n"));
+        let theirs = host.kubectl(&format!("get {shown} -o name")).run().ok();
+        assert_eq!(theirs, format!("{shown}\n"));
+    }
+    let again = host.leme("create configmap chart").run().fails(1);
+    assert_eq!(again, "Error from server (AlreadyExists): configmaps \"chart\" already exists\n");
+    let path =
+        file(&host, "sail.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: sail}\n");
+    assert_eq!(host.leme(&format!("create -f {path}")).run().ok(), "configmap/sail created\n");
+    let yaml = host.leme("create cm rope --from-literal a=b --dry-run=client -o yaml").run().ok();
+    assert!(yaml.contains("kind: ConfigMap") && yaml.contains("a: b"), "{yaml}");
+    host.leme("get cm rope").run().fails(1);
+    host.leme("create cats tom").run().fails(2);
+
+    assert_eq!(
+        host.leme("label cm chart sail sea=north").run().ok(),
+        "configmap/chart labeled\nconfigmap/sail labeled\n"
+    );
+    assert_eq!(host.leme("label cm/chart sea=north").run().ok(), "configmap/chart not labeled\n");
+    let refused = host.leme("label cm chart sea=south").run().fails(1);
+    assert!(
+        refused.contains("'sea' already has a value (north), and --overwrite is false"),
+        "{refused}"
+    );
+    host.leme("label cm chart sea=south --overwrite").run().ok();
+    assert_eq!(host.leme("get cm -l sea=south -o name").run().ok(), "configmap/chart\n");
+    assert_eq!(host.leme("label cm -l sea=south sea-").run().ok(), "configmap/chart unlabeled\n");
+    assert_eq!(host.leme("annotate cm chart note=deep").run().ok(), "configmap/chart annotated\n");
+    assert_eq!(
+        host.leme("get cm chart -o jsonpath={.metadata.annotations.note}").run().ok(),
+        "deep"
+    );
+
+    let columns = host
+        .leme("get cm chart sail -o custom-columns=NAME:.metadata.name,SEA:.metadata.labels.sea")
+        .run()
+        .ok();
+    assert_eq!(columns, "NAME    SEA\nchart   <none>\nsail    north\n");
+    let sorted =
+        host.leme("get cm chart sail --sort-by .metadata.name -L sea --no-headers").run().ok();
+    assert!(
+        sorted.starts_with("chart ") && sorted.lines().nth(1).unwrap().ends_with("   north"),
+        "{sorted}"
+    );
+    let all = host.leme("get all").run().ok();
+    assert!(all.contains("deployment.apps/web") && all.contains("cronjob.batch/daily"), "{all}");
+    let raw = host.leme("get --raw /version").run().ok();
+    assert!(raw.contains("gitVersion"), "{raw}");
+    let mut watcher = host.leme("get cm --watch-only --no-headers").spawn();
+    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    until("a change is seen", || {
+        host.leme("annotate cm sail --overwrite")
+            .arg(format!("at={:?}", std::time::Instant::now()))
+            .run()
+            .ok();
+        lines.next().unwrap().unwrap().starts_with("sail ")
+    });
+    watcher.kill().unwrap();
+    watcher.wait().unwrap();
+    host.leme("down").run().ok();
+}
+
+#[test]
+fn rollouts_are_followed_stopped_and_taken_back() {
+    let mut host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    host.leme("create deployment web --image leme/sample:latest --replicas 2 --port 8080")
+        .run()
+        .ok();
+    host.leme("create service clusterip web --tcp 80:8080").run().ok();
+    let done = host.leme("rollout status deployment/web").run().ok();
+    assert!(done.ends_with("deployment \"web\" successfully rolled out\n"), "{done}");
+    assert_eq!(
+        host.leme("rollout restart deploy/web").run().ok(),
+        "deployment.apps/web restarted\n"
+    );
+    host.leme("rollout status deploy web --timeout 60s").run().ok();
+    let history = host.leme("rollout history deploy/web").run().ok();
+    assert_eq!(history, host.kubectl("rollout history deploy/web").run().ok());
+    assert!(
+        host.leme("rollout history deploy/web --revision 1")
+            .run()
+            .ok()
+            .contains("revision #1\nPod Template:")
+    );
+    assert_eq!(
+        host.leme("rollout undo deploy/web").run().ok(),
+        "deployment.apps/web rolled back\n"
+    );
+    host.leme("rollout status deploy/web").run().ok();
+    let annotation = "get deploy web -o jsonpath={.spec.template.metadata.annotations}";
+    assert_eq!(host.leme(annotation).run().ok(), "", "what the restart said is taken back");
+    assert_eq!(host.leme("rollout pause deploy/web").run().ok(), "deployment.apps/web paused\n");
+    let paused = host.leme("rollout pause deploy/web").run().fails(1);
+    assert!(paused.contains("deployments.apps \"web\" is already paused"), "{paused}");
+    host.leme("rollout restart deploy/web").run().fails(1);
+    assert_eq!(host.leme("rollout resume deploy/web").run().ok(), "deployment.apps/web resumed\n");
+    let none = host.leme("rollout undo deploy/web --to-revision 99").run().fails(1);
+    assert!(none.contains("unable to find specified revision 99 in history"), "{none}");
+    host.leme("scale deploy/web --replicas 3 --current-replicas 9").run().fails(1);
+    host.leme("scale deploy/web --replicas 1 --current-replicas 2").run().ok();
+    until("one pod is left", || {
+        host.leme("get pods -l app=web -o name").run().ok().lines().count() == 1
+    });
+    assert!(host.leme("logs deploy/web").run().ok().starts_with("hello listens on port 8080\n"));
+    let all = host.leme("logs -l app=web --all-containers --prefix").run().ok();
+    assert!(all.starts_with("[pod/web-"), "{all}");
+    assert_eq!(host.leme("exec deploy/web").words("-- echo aye").run().ok(), "aye\n");
+
+    let mut forward = host.leme("port-forward svc/web :80").spawn();
+    let line = BufReader::new(forward.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let (from, to) = line.strip_prefix("Forwarding from ").unwrap().split_once(" -> ").unwrap();
+    assert_eq!(to, "8080");
+    assert!(!host.get(&format!("http://{from}/")).ok().is_empty());
+    forward.kill().unwrap();
+    host.keep(forward);
     host.leme("down").run().ok();
 }
 

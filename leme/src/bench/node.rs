@@ -14,10 +14,10 @@ use crate::bench::cluster::{self, Cluster, Said};
 use crate::bench::figures::Figure;
 use crate::bench::{Setting, netns, process};
 use crate::connect;
+use crate::discovery::Served;
 use crate::documents::{self, Document};
 use crate::follow::Picture;
 use crate::progress::{self, View};
-use crate::targets;
 use crate::verbs::apply;
 
 /// The sample, as the README starts it.
@@ -193,7 +193,8 @@ async fn pods(api: &Api, figures: &mut Vec<Figure>) -> Result<()> {
 
 /// The sample's controller under another name, with pods of its own.
 fn controller() -> Result<Document> {
-    let documents = documents::parse("the sample", SAMPLE)?;
+    let written = documents::parse("the sample", SAMPLE)?;
+    let documents = documents::resolve(written, &Served::builtin())?;
     let found =
         documents.into_iter().find(|document| document.kind.kind == "ReplicationController");
     let mut document = found.context("the sample has no ReplicationController")?;
@@ -207,14 +208,15 @@ fn controller() -> Result<Document> {
 }
 
 fn path(document: &Document) -> String {
-    api::path(document.kind, Some(&document.namespace), Some(&document.name), None)
+    api::path(&document.kind, Some(&document.namespace), Some(&document.name), None)
 }
 
 /// Deletes the second controller and waits until its pods are gone.
 async fn no_pods(api: &Api) -> Result<()> {
     let background = json!({"propagationPolicy": "Background"});
     api.call("DELETE", &path(&controller()?), JSON, JSON, Some(&background)).await?;
-    let mut picture = Picture::follow(api, &[targets::kind("pods")?], None);
+    let served = Served::builtin();
+    let mut picture = Picture::follow(api, &[served.by_word("pods")?.clone()], None);
     let ours = |pod: &Object| pod.0["metadata"]["labels"]["app"] == NAME;
     let gone = async {
         while !picture.complete() || picture.all("", "pods").any(ours) {

@@ -34,6 +34,7 @@ use crate::cluster::node::{
 };
 use crate::cluster::plan::{self, Plan};
 use crate::cluster::sole::Sole;
+use crate::discovery::Served;
 
 /// Domain of the cluster's DNS.
 const CLUSTER_DOMAIN: &str = "cluster.local";
@@ -90,10 +91,8 @@ impl Cluster {
         })
         .await
         .map_err(start_hint)?;
-        let api = Api {
-            client: client(&server, identity("kubernetes-admin", &["system:masters"])),
-            namespace: "default".to_owned(),
-        };
+        let admin = client(&server, identity("kubernetes-admin", &["system:masters"]));
+        let api = Api::with_kinds(admin, "default".to_owned(), Served::builtin());
         let mut cluster = Cluster {
             api,
             data: data.clone(),

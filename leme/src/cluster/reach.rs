@@ -26,7 +26,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 /// Connects to the first TCP port of each Service that has a cluster address and selects pods.
 pub async fn services(api: &Api, documents: &[Document]) -> Result<()> {
     for document in documents.iter().filter(|document| document.kind.kind == "Service") {
-        let found = api.find(document.kind, &document.namespace, &document.name).await?;
+        let found = api.find(&document.kind, &document.namespace, &document.name).await?;
         let service = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
         if let Some(address) = address(&service) {
             connect(address)

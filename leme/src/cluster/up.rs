@@ -14,10 +14,10 @@ use crate::cluster::data::DataDir;
 use crate::cluster::parts::Cluster;
 use crate::cluster::plan::Plan;
 use crate::cluster::reach;
-use crate::documents::{self, Document};
+use crate::discovery::Served;
+use crate::documents::{self, Document, Written};
 use crate::progress::{self, View};
 use crate::say;
-use crate::targets;
 use crate::verbs::apply;
 
 /// What the last message of a start is about.
@@ -44,10 +44,11 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
         nix::unistd::setsid().context("leave the terminal's session")?;
     }
     let view = View::of(args.output);
-    let mut documents = match args.files.as_slice() {
+    let written = match args.files.as_slice() {
         [] => Vec::new(),
         files => documents::read(files)?,
     };
+    documents::check_own(&written)?;
     let plan = Plan::from_args(args)?;
     let data = DataDir::open(&args.data_dir)?;
     let _lock = data.lock()?;
@@ -56,7 +57,7 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
     let mut stop = Stop::listen()?;
     let cluster = Cluster::start(plan, &data).await?;
     let outcome = tokio::select! {
-        outcome = bring_up(&cluster, args, &mut documents, view, started) => outcome.map(|()| true),
+        outcome = bring_up(&cluster, args, written, view, started) => outcome.map(|()| true),
         failed = cluster.failed() => Err(failed),
         () = stop.told() => Ok(false),
     };
@@ -137,7 +138,7 @@ fn ignores_hangup(status: &str) -> bool {
 async fn bring_up(
     cluster: &Cluster,
     args: &UpArgs,
-    documents: &mut [Document],
+    written: Vec<Written>,
     view: View,
     started: Instant,
 ) -> Result<()> {
@@ -156,6 +157,7 @@ async fn bring_up(
             view.tell("pods with hostNetwork", "share ports", SHARED_NETWORK);
         }
     }
+    let documents = &mut resolve(api, written).await?;
     if !documents.is_empty() {
         apply::settle_namespaces(api, documents, None)?;
         apply::apply_all(api, documents, false, |_, _| Ok(())).await?;
@@ -171,12 +173,21 @@ async fn bring_up(
     Ok(())
 }
 
+/// What the files describe: as a rule kinds that the program brings along, else kinds that this cluster has besides.
+async fn resolve(api: &Api, written: Vec<Written>) -> Result<Vec<Document>> {
+    match documents::resolve(written.clone(), api.served().await?) {
+        Ok(documents) => Ok(documents),
+        Err(_) => documents::resolve(written, &Served::ask(api).await?),
+    }
+}
+
 /// The cluster's nodes as documents, to wait for.
 fn nodes(cluster: &Cluster) -> Result<Vec<Document>> {
-    let kind = targets::kind("nodes")?;
+    let served = Served::builtin();
+    let kind = served.by_word("nodes")?;
     let document = |name: &str| Document {
         source: "this machine".to_owned(),
-        kind,
+        kind: kind.clone(),
         namespace: String::new(),
         name: name.to_owned(),
         object: serde_json::Value::Null,
@@ -193,7 +204,7 @@ async fn tell_urls(
 ) -> Result<()> {
     let Some(router) = cluster.router() else { return Ok(()) };
     for document in documents.iter().filter(|document| document.kind.kind == "Route") {
-        let found = api.find(document.kind, &document.namespace, &document.name).await?;
+        let found = api.find(&document.kind, &document.namespace, &document.name).await?;
         let route = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
         let (host, path) = (route.text(&["spec", "host"]), route.text(&["spec", "path"]));
         if !args.no_node {

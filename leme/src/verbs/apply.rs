@@ -3,18 +3,23 @@
 //! Works as kubectl's client-side apply does: what was applied last is kept in an annotation, and what is gone from the
 //! file since then is removed from the object; fields that nobody applied stay.
 
-use anyhow::{Context, Result, bail};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
 use leme_kinds::schemas;
 use leme_meta::patch;
 use serde_json::{Value, json};
 
-use crate::api::{self, Api, ApiError, JSON};
+use crate::api::{self, Api, ApiError, JSON, MERGE_PATCH, STRATEGIC_PATCH};
 use crate::args::ApplyArgs;
 use crate::documents::{self, Document};
-use crate::{connect, progress, say};
+use crate::{connect, discovery, progress, say};
 
 /// The annotation that kubectl and this command share.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// How long a server may take to serve what was defined, and the pause between two questions.
+const DEFINED_WITHIN: Duration = Duration::from_secs(20);
+const DEFINED_PAUSE: Duration = Duration::from_millis(50);
 /// Tries at an object that others change at the same time.
 const TRIES: usize = 5;
 
@@ -42,8 +47,9 @@ impl Outcome {
 
 /// Runs the command.
 pub async fn run(args: &ApplyArgs) -> Result<()> {
-    let mut documents = documents::read(&args.files)?;
+    let written = documents::read(&args.files)?;
     let api = connect::connect(&args.connect).await?;
+    let mut documents = documents::resolve(written, api.served().await?)?;
     settle_namespaces(&api, &mut documents, args.connect.namespace.as_deref())?;
     apply_all(&api, &documents, args.dry_run, |document, outcome| {
         let dry = if args.dry_run { " (server dry run)" } else { "" };
@@ -62,7 +68,7 @@ pub async fn run(args: &ApplyArgs) -> Result<()> {
 /// # Errors
 /// When `-n` says another namespace than a document.
 pub fn settle_namespaces(api: &Api, documents: &mut [Document], flag: Option<&str>) -> Result<()> {
-    for document in documents.iter_mut().filter(|document| document.kind.namespaced()) {
+    for document in documents.iter_mut().filter(|document| document.kind.namespaced) {
         if document.namespace.is_empty() {
             document.namespace.clone_from(&api.namespace);
             document.object["metadata"]["namespace"] = api.namespace.as_str().into();
@@ -96,6 +102,30 @@ pub async fn apply_all(
             )
         })?;
         told(document, outcome)?;
+        if !dry_run {
+            defined(api, document, &documents[index + 1..]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until what a document defines is served, if documents after it are of these kinds.
+pub async fn defined(api: &Api, definition: &Document, rest: &[Document]) -> Result<()> {
+    for kind in discovery::defined(&definition.object) {
+        if !rest.iter().any(|document| *document.kind == *kind) {
+            continue;
+        }
+        let begin = Instant::now();
+        while !discovery::is_served(api, &kind).await? {
+            ensure!(
+                begin.elapsed() < DEFINED_WITHIN,
+                "{}: {} are still not served after {}s",
+                definition.source,
+                kind.qualified(),
+                DEFINED_WITHIN.as_secs()
+            );
+            tokio::time::sleep(DEFINED_PAUSE).await;
+        }
     }
     Ok(())
 }
@@ -113,7 +143,7 @@ pub async fn apply(
     modified["metadata"]["annotations"][LAST_APPLIED] = note(&modified).into();
     let mut last = None;
     for _ in 0..TRIES {
-        let current = api.find(document.kind, &document.namespace, &document.name).await?;
+        let current = api.find(&document.kind, &document.namespace, &document.name).await?;
         let outcome = match current {
             None => create(api, document, &modified, dry_run).await,
             Some(current) => change(api, document, &modified, &current, dry_run).await,
@@ -154,7 +184,7 @@ async fn create(
     if let Some(meta) = object["metadata"].as_object_mut() {
         meta.remove("resourceVersion");
     }
-    let path = api::path(document.kind, Some(&document.namespace), None, None);
+    let path = api::path(&document.kind, Some(&document.namespace), None, None);
     api.call("POST", &format!("{path}{}", query(dry_run)), JSON, JSON, Some(&object)).await?;
     Ok(Outcome::Created)
 }
@@ -170,12 +200,14 @@ async fn change(
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or(Value::Null);
-    let change = patch::three_way(schemas(), &document.kind.schema, &original, modified, current);
+    let schema = document.kind.schema();
+    let change = patch::three_way(schemas(), schema, &original, modified, current);
     if change.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(Outcome::Unchanged);
     }
-    let path = api::path(document.kind, Some(&document.namespace), Some(&document.name), None);
-    let media_type = "application/strategic-merge-patch+json";
+    let path = api::path(&document.kind, Some(&document.namespace), Some(&document.name), None);
+    // Only built-in kinds have a schema to merge lists by.
+    let media_type = if schema.is_empty() { MERGE_PATCH } else { STRATEGIC_PATCH };
     let path = format!("{path}{}", query(dry_run));
     let changed = api.call("PATCH", &path, media_type, JSON, Some(&change)).await?;
     let version =

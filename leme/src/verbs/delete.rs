@@ -2,96 +2,74 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use futures::StreamExt;
-use leme_kinds::Kind;
 use serde_json::{Value, json};
 
 use crate::api::{self, Api, ApiError, JSON};
-use crate::args::DeleteArgs;
-use crate::targets::{self, Target};
-use crate::verbs::apply;
-use crate::{connect, documents, say};
-
-/// One object to delete.
-struct Victim {
-    kind: &'static Kind,
-    namespace: String,
-    name: String,
-}
+use crate::args::{DeleteArgs, DryRun};
+use crate::choose::{self, Alone, Chosen};
+use crate::resource::Resource;
+use crate::{connect, say};
 
 /// Runs the command.
 pub async fn run(args: &DeleteArgs) -> Result<()> {
-    ensure!(!args.what.is_empty() || !args.files.is_empty(), "name objects, or files with -f");
     let api = connect::connect(&args.connect).await?;
-    let victims = victims(&api, args).await?;
+    let flag = args.connect.namespace.as_deref();
+    let victims = match choose::objects(&api, &args.chosen, flag, Alone::Refused).await {
+        Ok(victims) => victims,
+        Err(error) => match error.downcast::<ApiError>() {
+            Ok(error) if error.is_not_found() && args.ignore_not_found => return Ok(()),
+            Ok(error) => return Err(error.into()),
+            Err(error) => return Err(error),
+        },
+    };
+    if victims.is_empty() {
+        say::note("No resources found");
+    }
     let mut deleted = Vec::new();
-    let mut failures = Vec::new();
-    for victim in victims {
-        match delete(&api, &victim, args.grace_period).await {
+    let outcome =
+        choose::each(&victims, async |victim: &Chosen| match delete(&api, victim, args).await {
             Ok(uid) => {
-                say::line(format_args!("{} deleted", quoted(&victim)))?;
-                deleted.push((victim, uid));
+                say::line(told(victim, args))?;
+                deleted.push((victim.clone(), uid));
+                Ok(())
             }
-            Err(error) if error.is_not_found() && args.ignore_not_found => {}
-            Err(error) => failures.push(error.to_string()),
-        }
-    }
-    if args.wait {
+            Err(error) if error.is_not_found() && args.ignore_not_found => Ok(()),
+            Err(error) => Err(error.into()),
+        })
+        .await;
+    if args.wait && args.dry_run == DryRun::None {
         for (victim, uid) in &deleted {
-            gone(&api, victim.kind, &victim.namespace, &victim.name, uid, args.timeout).await?;
+            gone(&api, &victim.kind, &victim.namespace, &victim.name, uid, args.timeout).await?;
         }
     }
-    if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("\n")) }
+    outcome
 }
 
-fn quoted(victim: &Victim) -> String {
-    let shown = documents::shown(victim.kind, "");
-    format!("{} {:?}", shown.trim_end_matches('/'), victim.name)
-}
-
-async fn victims(api: &Api, args: &DeleteArgs) -> Result<Vec<Victim>> {
-    if !args.files.is_empty() {
-        let mut found = documents::read(&args.files)?;
-        apply::settle_namespaces(api, &mut found, args.connect.namespace.as_deref())?;
-        let victim =
-            |d: documents::Document| Victim { kind: d.kind, namespace: d.namespace, name: d.name };
-        return Ok(found.into_iter().map(victim).collect());
+fn told(victim: &Chosen, args: &DeleteArgs) -> String {
+    if args.output.is_some() {
+        return victim.shown();
     }
-    let mut victims = Vec::new();
-    for Target { kind, name } in targets::parse(&args.what)? {
-        match (name, &args.selector) {
-            (Some(name), None) => {
-                victims.push(Victim { kind, namespace: api.namespace.clone(), name })
-            }
-            (None, Some(selector)) => {
-                let query = api::query(&[("labelSelector", Some(selector))]);
-                for item in api.list(kind, Some(&api.namespace), &query).await?.0 {
-                    let text =
-                        |field: &str| item["metadata"][field].as_str().unwrap_or("").to_owned();
-                    victims.push(Victim { kind, namespace: text("namespace"), name: text("name") });
-                }
-            }
-            (Some(_), Some(_)) => bail!("names and --selector exclude each other"),
-            (None, None) => bail!("name the objects, or choose them with --selector"),
-        }
-    }
-    Ok(victims)
+    let how = if args.force { "force deleted" } else { "deleted" };
+    format!("{} {:?} {how}{}", victim.kind.word(), victim.name, args.dry_run.note())
 }
 
-async fn delete(
-    api: &Api,
-    victim: &Victim,
-    grace: Option<i64>,
-) -> std::result::Result<String, ApiError> {
-    let path = api::path(victim.kind, Some(&victim.namespace), Some(&victim.name), None);
+async fn delete(api: &Api, victim: &Chosen, args: &DeleteArgs) -> Result<String, ApiError> {
+    let uid = |value: &Value| value.as_str().map(str::to_owned);
+    if args.dry_run == DryRun::Client {
+        return Ok(uid(&victim.get(api).await?["metadata"]["uid"]).unwrap_or_default());
+    }
+    let policy = args.cascade.policy();
     let mut options =
-        json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
-    if let Some(grace) = grace {
+        json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy});
+    let forced = if args.force { Some(0) } else { args.now.then_some(1) };
+    // Less than none: as long as each object itself says.
+    if let Some(grace) = args.grace_period.or(forced).filter(|grace| *grace >= 0) {
         options["gracePeriodSeconds"] = grace.into();
     }
+    let path = format!("{}{}", victim.path(None), api::query(&[("dryRun", args.dry_run.query())]));
     let answer = api.call("DELETE", &path, JSON, JSON, Some(&options)).await?;
-    let uid = |value: &Value| value.as_str().map(str::to_owned);
     Ok(uid(&answer["metadata"]["uid"])
         .or_else(|| uid(&answer["details"]["uid"]))
         .unwrap_or_default())
@@ -100,7 +78,7 @@ async fn delete(
 /// Waits until the object with this uid (any, if empty) is gone.
 pub async fn gone(
     api: &Api,
-    kind: &'static Kind,
+    kind: &Resource,
     namespace: &str,
     name: &str,
     uid: &str,
@@ -136,7 +114,7 @@ pub async fn gone(
         Err(_) => bail!(
             "timed out after {}s: {what} still exists; see what holds it: leme why {what}",
             timeout.as_secs(),
-            what = documents::shown(kind, name),
+            what = kind.shown(name),
         ),
     }
 }

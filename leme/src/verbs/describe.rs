@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use leme_meta::{Object, time};
 use serde_json::Value;
 
-use crate::api::{self, Api, JSON};
+use crate::api::{self, Api};
 use crate::args::DescribeArgs;
+use crate::choose::{self, Alone, Chosen};
 use crate::served::event_time;
-use crate::{connect, print, say, targets};
+use crate::{connect, print, say};
 
 /// Fields of metadata that say nothing to people.
 const HIDDEN: &[&str] = &["managedFields", "selfLink"];
@@ -20,17 +21,31 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Runs the command.
 pub async fn run(args: &DescribeArgs) -> Result<()> {
     let api = connect::connect(&args.connect).await?;
+    let flag = args.connect.namespace.as_deref();
+    let chosen = choose::objects(&api, &args.chosen, flag, Alone::All).await?;
+    if chosen.is_empty() {
+        say::note(format_args!("No resources found in {} namespace.", api.namespace));
+    }
     let mut first = true;
-    for (kind, name) in targets::parse_named(&args.what)? {
-        let object =
-            Object(api.get(&api::path(kind, Some(&api.namespace), Some(&name), None), JSON).await?);
+    choose::each(&chosen, async |one: &Chosen| {
+        let object = Object(one.get(&api).await?);
         if !std::mem::take(&mut first) {
             say::line("")?;
         }
         say::result(render(&object))?;
-        say::result(events(&api, &object).await?)?;
-    }
-    Ok(())
+        if args.show_events {
+            say::result(events(&api, &object).await?)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A value with all that is in it, a line each, below a heading.
+pub fn section(key: &str, value: &Value) -> String {
+    let mut out = String::new();
+    field(&mut out, 0, key, value);
+    out
 }
 
 fn render(object: &Object) -> String {
@@ -117,7 +132,7 @@ fn element(out: &mut String, depth: usize, item: &Value) {
 }
 
 async fn events(api: &Api, object: &Object) -> Result<String> {
-    let kind = targets::kind("events")?;
+    let kind = api.served().await?.by_word("events")?;
     let selector = format!("involvedObject.uid={}", object.uid());
     let query = api::query(&[("fieldSelector", Some(&selector))]);
     let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty());

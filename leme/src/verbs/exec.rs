@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::api::{self, ApiError};
 use crate::args::{AttachArgs, ConnectArgs, ExecArgs};
-use crate::{connect, say, targets};
+use crate::{connect, pods, say};
 
 /// What to talk with.
 struct Wanted<'a> {
@@ -44,7 +44,7 @@ pub async fn attach(args: &AttachArgs) -> Result<ExitCode> {
 
 async fn converse(wanted: &Wanted<'_>) -> Result<ExitCode> {
     let api = connect::connect(wanted.connect).await?;
-    let pod = wanted.pod.strip_prefix("pod/").unwrap_or(wanted.pod);
+    let pod = pods::one(&api, wanted.pod).await?;
     let flag = |set: bool| Some(if set { "true" } else { "false" });
     let mut pairs = vec![
         ("container", wanted.container),
@@ -55,7 +55,7 @@ async fn converse(wanted: &Wanted<'_>) -> Result<ExitCode> {
     ];
     pairs.extend(wanted.command.iter().map(|word| ("command", Some(word.as_str()))));
     let subresource = Some(wanted.subresource);
-    let path = api::path(targets::kind("pods")?, Some(&api.namespace), Some(pod), subresource);
+    let path = api::path(pods::kind(&api).await?, Some(&api.namespace), Some(&pod), subresource);
     let request = Request::get(format!("{path}{}", api::query(&pairs))).body(Vec::new())?;
     let connection = api.client.connect(request).await.map_err(ApiError::from)?;
     let closes_stdin = connection.supports_stream_close();

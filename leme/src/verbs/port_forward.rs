@@ -1,4 +1,4 @@
-//! `leme port-forward`: local ports that lead into a pod.
+//! `leme port-forward`: local ports that lead into a pod, or into one that an object of any kind stands for.
 //!
 //! Knows: a WebSocket per connection, with a channel for data and one for errors. Refuses to know: what is carried.
 
@@ -8,13 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use futures::{SinkExt, StreamExt};
 use http::Request;
+use leme_meta::Object;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::api::{self, Api, ApiError};
+use crate::api::{self, Api, ApiError, JSON};
 use crate::args::PortForwardArgs;
-use crate::{connect, say, targets};
+use crate::{connect, pods, say, targets};
 
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
@@ -31,14 +33,15 @@ struct Target {
 
 /// Listens until it is ended; what goes wrong with one connection is said and does not end the others.
 pub async fn run(args: &PortForwardArgs) -> Result<()> {
-    let ports = args.ports.iter().map(|text| ports(text)).collect::<Result<Vec<_>>>()?;
     let api = connect::connect(&args.connect).await?;
-    let pod = args.pod.strip_prefix("pod/").unwrap_or(&args.pod);
-    let path = api::path(targets::kind("pods")?, Some(&api.namespace), Some(pod), None);
+    let pod = pods::one(&api, &args.pod).await?;
+    let path = api::path(pods::kind(&api).await?, Some(&api.namespace), Some(&pod), None);
     // A pod that does not exist is better said now than at the first connection.
-    let found = api.client.request::<serde_json::Value>(Request::get(&path).body(Vec::new())?);
-    let found = found.await.map_err(ApiError::from)?;
-    let phase = found["status"]["phase"].as_str().unwrap_or("Unknown");
+    let found = Object(api.get(&path, JSON).await?);
+    let service = service(&api, &args.pod).await?;
+    let translated = args.ports.iter().map(|text| translate(text, service.as_ref(), &found));
+    let ports = translated.map(|text| ports(&text?)).collect::<Result<Vec<_>>>()?;
+    let phase = found.at(&["status", "phase"]).and_then(Value::as_str).unwrap_or("Unknown");
     if phase != "Running" {
         bail!("unable to forward port because pod is not running. Current status={phase}");
     }
@@ -52,6 +55,71 @@ pub async fn run(args: &PortForwardArgs) -> Result<()> {
         listening.push(serve(listener, Arc::new(target)));
     }
     futures::future::try_join_all(listening).await.map(drop)
+}
+
+/// The Service that a word names, whose ports are meant then: none if it has no address of its own.
+async fn service(api: &Api, word: &str) -> Result<Option<Object>> {
+    if !word.contains('/') {
+        return Ok(None);
+    }
+    let (kind, name) = targets::parse_one(&[word.to_owned()], api.served().await?)?;
+    if (kind.group.as_str(), kind.plural.as_str()) != ("", "services") {
+        return Ok(None);
+    }
+    let path = api::path(&kind, Some(&api.namespace), Some(&name), None);
+    let service = Object(api.get(&path, JSON).await?);
+    Ok(Some(service).filter(|service| service.text(&["spec", "clusterIP"]) != "None"))
+}
+
+/// The same with the number of the pod's port behind the colon, whether it was a Service's, a name, or both.
+fn translate(text: &str, service: Option<&Object>, pod: &Object) -> Result<String> {
+    let (local, remote) = text.split_once(':').unwrap_or((text, text));
+    let target = match service {
+        None => Value::from(remote),
+        Some(service) => {
+            let ports = service.at(&["spec", "ports"]).and_then(Value::as_array);
+            let meant = |port: &&Value| {
+                port["name"] == remote
+                    || port["port"].as_u64().is_some_and(|n| n.to_string() == remote)
+            };
+            let Some(port) = ports.into_iter().flatten().find(meant) else {
+                bail!("Service {} does not have a service port {remote}", service.name());
+            };
+            // Without a name the local port is the Service's.
+            let number = port["port"].as_u64().unwrap_or(0);
+            let target = if port["targetPort"].is_null() {
+                number.into()
+            } else {
+                port["targetPort"].clone()
+            };
+            if !text.contains(':') {
+                return Ok(format!("{number}:{}", number_of(&target, pod)?));
+            }
+            target
+        }
+    };
+    let number = number_of(&target, pod)?;
+    match text.contains(':') {
+        true => Ok(format!("{local}:{number}")),
+        false => Ok(number),
+    }
+}
+
+/// A port of the pod, by number or name.
+fn number_of(port: &Value, pod: &Object) -> Result<String> {
+    let text = port.as_str().map_or_else(|| port.to_string(), str::to_owned);
+    if text.starts_with(|c: char| c.is_ascii_digit()) || text.is_empty() {
+        return Ok(text);
+    }
+    let containers = pod.at(&["spec", "containers"]).and_then(Value::as_array);
+    let mut ports = containers
+        .into_iter()
+        .flatten()
+        .flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    match ports.find(|port| port["name"] == *text).and_then(|port| port["containerPort"].as_u64()) {
+        Some(number) => Ok(number.to_string()),
+        None => bail!("Pod '{}' does not have a named port '{text}'", pod.name()),
+    }
 }
 
 /// Local and remote port.
@@ -123,6 +191,28 @@ async fn forward(mut stream: TcpStream, target: &Target) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ports_of_services_and_names_are_those_of_the_pod() {
+        let pod = Object(json!({"metadata": {"name": "p"}, "spec": {"containers": [
+            {"ports": [{"name": "web", "containerPort": 8080}]}]}}));
+        let service = Object(json!({"metadata": {"name": "s"}, "spec": {"ports": [
+            {"name": "http", "port": 80, "targetPort": "web"}, {"port": 443, "targetPort": 8443}, {"port": 22}]}}));
+        let check = |text: &str, of: Option<&Object>| match translate(text, of, &pod) {
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(check("80", Some(&service)), "80:8080");
+        assert_eq!(check("http", Some(&service)), "80:8080");
+        assert_eq!(check("9000:443", Some(&service)), "9000:8443");
+        assert_eq!(check(":22", Some(&service)), ":22");
+        assert_eq!(check("81", Some(&service)), "Service s does not have a service port 81");
+        assert_eq!(check("9000:web", None), "9000:8080");
+        assert_eq!(check("web", None), "8080");
+        assert_eq!(check("80", None), "80");
+        assert_eq!(check("x", None), "Pod 'p' does not have a named port 'x'");
+    }
 
     #[test]
     fn ports_are_read_as_kubectl_reads_them() {

@@ -6,30 +6,31 @@ use leme_meta::Object;
 use crate::args::WhyArgs;
 use crate::follow::Picture;
 use crate::served::{self, State};
-use crate::{connect, documents, progress, say, targets};
+use crate::{connect, progress, say, targets};
 
 /// Runs the command.
 pub async fn run(args: &WhyArgs) -> Result<()> {
-    let (kind, name) = targets::parse_one(&args.what)?;
     let api = connect::connect(&args.connect).await?;
+    let served = api.served().await?;
+    let (kind, name) = targets::parse_one(&args.what, served)?;
     // Reached once before following, so that a cluster that is down is said at once.
-    if api.find(kind, &api.namespace, &name).await?.is_none() {
-        bail!("Error from server (NotFound): {} {name:?} not found", kind.plural);
+    if api.find(&kind, &api.namespace, &name).await?.is_none() {
+        bail!("Error from server (NotFound): {} {name:?} not found", kind.qualified());
     }
     // Events about what has no namespace are in another than one's own.
-    let within = kind.namespaced().then_some(api.namespace.as_str());
-    let mut picture = Picture::follow(&api, &progress::kinds_for([kind]), within);
+    let within = kind.namespaced.then_some(api.namespace.as_str());
+    let mut picture = Picture::follow(&api, &progress::kinds_for(served, [&kind]), within);
     while !picture.complete() {
         picture.changed().await;
     }
-    if let Some(error) = picture.refused(kind) {
+    if let Some(error) = picture.refused(&kind) {
         bail!("{error}");
     }
-    let Some(object) = picture.get(kind, &api.namespace, &name) else {
-        bail!("Error from server (NotFound): {} {name:?} not found", kind.plural);
+    let Some(object) = picture.get(&kind, &api.namespace, &name) else {
+        bail!("Error from server (NotFound): {} {name:?} not found", kind.qualified());
     };
     let mut lines = Vec::new();
-    explain(object, &documents::shown(kind, &name), 0, &picture, &mut lines);
+    explain(object, &kind.shown(&name), 0, &picture, &mut lines);
     for (plural, why) in picture.all_refused() {
         lines.push(format!("{plural} were not looked at: {why}"));
     }

@@ -64,6 +64,17 @@ impl Template {
         Ok(out)
     }
 
+    /// Every value that the template's path leads to; none if it is no single path.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub fn all<'a>(&self, value: &'a Value) -> Result<Vec<&'a Value>> {
+        match self.0.as_slice() {
+            [Part::Path(steps)] => find(value, steps),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// The first value that the template's path leads to, if it is a path and leads anywhere.
     pub fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match self.0.as_slice() {
@@ -242,6 +253,15 @@ mod tests {
         assert_eq!(check(r"{.items[0].metadata.labels['x\.y/z']}"), "1");
         assert_eq!(check("{..name}"), "a b");
         assert_eq!(check("{.nothing}"), "");
+    }
+
+    #[test]
+    fn all_that_a_path_leads_to() {
+        let value = json!({"a": [1, 2]});
+        let all = |template| parse(template).unwrap().all(&value).map(|found| found.len());
+        assert_eq!(all("{.a[*]}"), Ok(2));
+        assert_eq!(all("{.b}"), Ok(0));
+        assert_eq!(all("text"), Ok(0));
     }
 
     #[test]

@@ -1,0 +1,63 @@
+//! The command line of rollouts.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{ChosenArgs, ConnectArgs, duration};
+
+/// `leme rollout`.
+#[derive(Debug, Args)]
+pub struct RolloutArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    #[command(subcommand)]
+    pub command: RolloutCommand,
+}
+
+/// What to do with the rollouts of Deployments, DaemonSets, StatefulSets and DeploymentConfigs.
+#[derive(Debug, Subcommand)]
+pub enum RolloutCommand {
+    /// Follow a rollout until it is done
+    Status {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+        /// Follow it, rather than say how far it is
+        #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+        watch: bool,
+        /// How long to follow it; without, until it is done
+        #[arg(long, value_parser = duration, value_name = "DURATION")]
+        timeout: Option<Duration>,
+    },
+    /// List the revisions, or show one
+    History {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+        /// Show the template of this revision
+        #[arg(long, value_name = "N")]
+        revision: Option<i64>,
+    },
+    /// Go back to an earlier template
+    Undo {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+        /// The revision to go back to; without, the one before the present
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        to_revision: i64,
+    },
+    /// Roll the same template out again
+    Restart {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+    },
+    /// Roll changes of the template out no more
+    Pause {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+    },
+    /// Roll changes of the template out again
+    Resume {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+    },
+}
