@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
+};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -57,6 +59,9 @@ has_meta!(
     ReplicationController,
     ReplicaSet,
     Deployment,
+    DaemonSet,
+    StatefulSet,
+    ControllerRevision,
     Job,
     CronJob,
     Lease,
@@ -102,6 +107,9 @@ pub(crate) struct Cache {
     pub(crate) replication: Arc<Informer<ReplicationController>>,
     pub(crate) replica_sets: Arc<Informer<ReplicaSet>>,
     pub(crate) deployments: Arc<Informer<Deployment>>,
+    pub(crate) daemon_sets: Arc<Informer<DaemonSet>>,
+    pub(crate) stateful_sets: Arc<Informer<StatefulSet>>,
+    pub(crate) revisions: Arc<Informer<ControllerRevision>>,
     pub(crate) jobs: Arc<Informer<Job>>,
     pub(crate) cron_jobs: Arc<Informer<CronJob>>,
     pub(crate) leases: Arc<Informer<Lease>>,
@@ -154,7 +162,8 @@ fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
 
 /// Pods by the name of their node; those without one by the empty name.
 pub(crate) const NODE: &str = "node";
-/// Pods, ReplicaSets and jobs by the uid of their controller; pods and ReplicaSets without one by [`uncontrolled`].
+/// Pods, ReplicaSets, ControllerRevisions and jobs by the uid of their controller; all but jobs also without one, by
+/// [`uncontrolled`].
 pub(crate) const CONTROLLER: &str = "controller";
 /// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
 pub(crate) const TRACKED: &str = "tracked";
@@ -173,6 +182,9 @@ const PODS: &[Index<Pod>] = &[
 
 const JOBS: &[Index<Job>] =
     &[(CONTROLLER, |job| controller_of(&job.metadata).map(|owner| owner.uid.clone()))];
+
+const REVISIONS: &[Index<ControllerRevision>] =
+    &[(CONTROLLER, |revision| Some(controller_or_none(&revision.metadata)))];
 
 const SETS: &[Index<ReplicaSet>] = &[(CONTROLLER, |set| Some(controller_or_none(&set.metadata)))];
 
@@ -228,6 +240,9 @@ impl Cache {
             replication: informer(true, &[]),
             replica_sets: informer(true, SETS),
             deployments: informer(true, &[]),
+            daemon_sets: informer(true, &[]),
+            stateful_sets: informer(true, &[]),
+            revisions: informer(true, REVISIONS),
             jobs: informer(true, JOBS),
             cron_jobs: informer(true, &[]),
             leases: informer(true, &[]),
@@ -257,6 +272,9 @@ impl Cache {
             self.replication.clone(),
             self.replica_sets.clone(),
             self.deployments.clone(),
+            self.daemon_sets.clone(),
+            self.stateful_sets.clone(),
+            self.revisions.clone(),
             self.jobs.clone(),
             self.cron_jobs.clone(),
             self.leases.clone(),
@@ -286,6 +304,9 @@ impl Cache {
             (self.replication.resource().clone(), self.replication.clone()),
             (self.replica_sets.resource().clone(), self.replica_sets.clone()),
             (self.deployments.resource().clone(), self.deployments.clone()),
+            (self.daemon_sets.resource().clone(), self.daemon_sets.clone()),
+            (self.stateful_sets.resource().clone(), self.stateful_sets.clone()),
+            (self.revisions.resource().clone(), self.revisions.clone()),
             (self.jobs.resource().clone(), self.jobs.clone()),
             (self.cron_jobs.resource().clone(), self.cron_jobs.clone()),
             (self.leases.resource().clone(), self.leases.clone()),
@@ -321,6 +342,9 @@ impl Cache {
             self.replication,
             self.replica_sets,
             self.deployments,
+            self.daemon_sets,
+            self.stateful_sets,
+            self.revisions,
             self.jobs,
             self.cron_jobs,
             self.leases,
@@ -344,6 +368,9 @@ impl Cache {
             self.replication.synced().await;
             self.replica_sets.synced().await;
             self.deployments.synced().await;
+            self.daemon_sets.synced().await;
+            self.stateful_sets.synced().await;
+            self.revisions.synced().await;
             self.jobs.synced().await;
             self.cron_jobs.synced().await;
             self.leases.synced().await;

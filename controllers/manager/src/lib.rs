@@ -4,6 +4,7 @@
 //! actions are carried out (runtime).
 
 mod cache;
+mod daemons;
 mod deployments;
 mod garbage;
 mod namespaces;
@@ -11,6 +12,7 @@ mod nodes;
 mod replication;
 mod scheduler;
 mod services;
+mod stateful;
 mod volumes;
 mod wake;
 mod workloads;
@@ -96,6 +98,8 @@ async fn lead(
         replication::controllers(&context),
         replication::sets(&context),
         deployments::start(&context),
+        daemons::start(&context),
+        stateful::start(&context),
         workloads::jobs(&context),
         workloads::cron_jobs(&context),
         services::endpoints(&context),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::Pod;
 use leme_controller_runtime::{Informer, Queue};
 use leme_plan::common::{Labels, controller_of};
@@ -48,12 +49,27 @@ pub(crate) fn wake_by<C, K>(
     }));
 }
 
+/// The revisions that an owner has or could adopt.
+pub(crate) fn revisions_of<K: HasMeta>(
+    cache: &Cache,
+    owner: Option<&Arc<K>>,
+) -> Vec<Arc<ControllerRevision>> {
+    found_of(&cache.revisions, owner)
+}
+
 /// The pods that an owner has or could adopt.
 pub(crate) fn pods_of<K: HasMeta>(cache: &Cache, owner: Option<&Arc<K>>) -> Vec<Arc<Pod>> {
+    found_of(&cache.pods, owner)
+}
+
+fn found_of<C, K: HasMeta>(children: &Informer<C>, owner: Option<&Arc<K>>) -> Vec<Arc<C>>
+where
+    C: HasMeta,
+{
     let Some(meta) = owner.map(|owner| owner.meta()) else { return Vec::new() };
     let Some(uid) = meta.uid.as_deref() else { return Vec::new() };
-    let mut pods = cache.pods.found_by(CONTROLLER, uid);
+    let mut found = children.found_by(CONTROLLER, uid);
     let namespace = meta.namespace.as_deref().unwrap_or("");
-    pods.extend(cache.pods.found_by(CONTROLLER, &uncontrolled(namespace)));
-    pods
+    found.extend(children.found_by(CONTROLLER, &uncontrolled(namespace)));
+    found
 }

@@ -1,5 +1,7 @@
 //! The actions a plan can ask for. Knows their shape; refuses to know how they are sent.
 
+use std::borrow::Cow;
+
 use k8s_openapi::Metadata;
 use k8s_openapi::Resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -95,9 +97,9 @@ pub struct Told {
     /// The object that the Events are about.
     pub about: ObjectRef,
     /// Reason and message of success (Normal); an empty reason says nothing.
-    pub done: (&'static str, &'static str),
+    pub done: (&'static str, Cow<'static, str>),
     /// Reason and message of failure (Warning); an empty reason says nothing.
-    pub failed: (&'static str, &'static str),
+    pub failed: (&'static str, Cow<'static, str>),
 }
 
 /// One thing to do to the API.

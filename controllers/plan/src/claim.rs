@@ -9,7 +9,7 @@ use k8s_openapi::{Metadata, Resource};
 use serde_json::json;
 
 use crate::action::{Action, ObjectRef};
-use crate::common::{Labels, controller_of};
+use crate::common::controller_of;
 
 /// Objects by what their controller does with them.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub struct Claimed<K> {
 /// deleted neither adopts nor releases.
 pub fn claim<K: Metadata<Ty = ObjectMeta>>(
     owner: &ObjectMeta,
-    selects: &dyn Fn(Option<&Labels>) -> bool,
+    selects: &dyn Fn(&ObjectMeta) -> bool,
     all: &[Arc<K>],
 ) -> Claimed<K> {
     let mut claimed = Claimed { own: Vec::new(), adopt: Vec::new(), release: Vec::new() };
     let leaving = owner.deletion_timestamp.is_some();
     for object in all {
         let meta = object.metadata();
-        let wanted = selects(meta.labels.as_ref());
+        let wanted = selects(meta);
         match controller_of(meta) {
             Some(other) if Some(&other.uid) != owner.uid.as_ref() => {}
             Some(_) if wanted => claimed.own.push(object.clone()),

@@ -282,8 +282,8 @@ impl Round<'_> {
             object: to_object(&job),
             told: Some(Told {
                 about: self.about.clone(),
-                done: ("SuccessfulCreate", "Created job {name}"),
-                failed: ("FailedCreate", "Error creating job: {error}"),
+                done: ("SuccessfulCreate", "Created job {name}".into()),
+                failed: ("FailedCreate", "Error creating job: {error}".into()),
             }),
         }
     }
@@ -295,8 +295,8 @@ impl Round<'_> {
             propagation: Propagation::Background,
             told: Some(Told {
                 about: self.about.clone(),
-                done: ("SuccessfulDelete", "Deleted job {name}"),
-                failed: ("FailedDelete", "Deleted job: {error}"),
+                done: ("SuccessfulDelete", "Deleted job {name}".into()),
+                failed: ("FailedDelete", "Deleted job: {error}".into()),
             }),
         }
     }

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use self::rollout::Rollout;
 use crate::action::{Action, ObjectRef, Told};
 use crate::claim::claim;
-use crate::common::{Labels, replacing, selects_some, status_of};
+use crate::common::{replacing, selects_some, status_of};
 use crate::report::{Report, Shown, Waiting};
 use crate::{Failure, Plan};
 
@@ -48,7 +49,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     let Some(spec) = &deployment.spec else { return Plan::default() };
     let about = ObjectRef::to(deployment.as_ref());
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
-    let selects = |labels: Option<&Labels>| selects_some(&spec.selector, labels);
+    let selects = |meta: &ObjectMeta| selects_some(&spec.selector, meta.labels.as_ref());
     let claimed = claim(&deployment.metadata, &selects, &seen.sets);
     plan.actions.extend(claimed.actions(&about));
     if !plan.actions.is_empty() {
@@ -78,8 +79,11 @@ fn act(rollout: &Rollout, about: &ObjectRef, seen: &Observed, plan: &mut Plan) {
                 object: set.object(),
                 told: Some(Told {
                     about: about.clone(),
-                    done: ("", ""),
-                    failed: (REFUSED, "Failed to create new replica set \"{name}\": {error}"),
+                    done: ("", "".into()),
+                    failed: (
+                        REFUSED,
+                        "Failed to create new replica set \"{name}\": {error}".into(),
+                    ),
                 }),
             });
         } else if let Some(patch) = set.patch() {

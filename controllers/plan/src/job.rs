@@ -12,14 +12,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::Plan;
 use crate::action::{Action, ObjectRef, Propagation};
 use crate::claim::claim;
 use crate::common::{
     after, annotation, controller_of, has_finalizer, selects, until, without_finalizer,
 };
-use crate::pods;
 use crate::report::{Report, Shown, Waiting};
+use crate::{Plan, pod_control, pods};
 
 mod backoff;
 mod indexes;
@@ -77,7 +76,8 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         return plan;
     }
     let selector = spec.selector.clone().unwrap_or_default();
-    let claimed = claim(&job.metadata, &|labels| selects(&selector, labels), &seen.pods);
+    let claimed =
+        claim(&job.metadata, &|meta| selects(&selector, meta.labels.as_ref()), &seen.pods);
     let changes: Vec<Action> = claimed.actions(&about).collect();
     if !changes.is_empty() {
         // What changes then wakes the controller again.
@@ -324,13 +324,13 @@ impl<'a> Round<'a> {
             plan.act(untrack(&pod));
         }
         for pod in &work.delete {
-            plan.act(manage::deletion(pod, &self.about));
+            plan.act(pod_control::deletion(pod, &self.about));
         }
         for pod in &work.drop {
             if is_tracked(pod) {
                 plan.act(untrack(pod));
             }
-            plan.act(manage::deletion(pod, &self.about));
+            plan.act(pod_control::deletion(pod, &self.about));
         }
         for index in work.create {
             self.create(index, plan);

@@ -6,22 +6,18 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::Resource;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use crate::action::{Action, ObjectRef, Propagation, Told, to_object};
+use crate::action::{Action, ObjectRef};
 use crate::claim::claim;
-use crate::common::{
-    Labels, after, annotation, controller_of, matches, replacing, time_text, until,
-};
-use crate::pods;
+use crate::common::{Labels, annotation, controller_of, matches, replacing, time_text};
 use crate::report::{Report, Shown, Waiting};
 use crate::{Failure, Plan};
+use crate::{pod_control, pods};
 
 /// Creates or deletes at most this many pods in one round.
 pub const BURST: usize = 500;
@@ -61,7 +57,8 @@ pub fn plan(wanted: &Wanted, pods: &[Arc<Pod>], now: Timestamp) -> Plan {
     let about = &wanted.about;
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
     let active: Vec<Arc<Pod>> = pods.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
-    let claimed = claim(wanted.meta, wanted.selects, &active);
+    let selects = |meta: &ObjectMeta| (wanted.selects)(meta.labels.as_ref());
+    let claimed = claim(wanted.meta, &selects, &active);
     plan.actions.extend(claimed.actions(about));
     let replicas = claimed.all();
     let status = status(wanted, &replicas, terminating(wanted, pods), now);
@@ -87,59 +84,23 @@ fn terminating(wanted: &Wanted, all: &[Arc<Pod>]) -> usize {
 }
 
 fn manage(wanted: &Wanted, replicas: &[Arc<Pod>], now: Timestamp, plan: &mut Plan) {
-    let told = |done, failed| {
-        let about = wanted.about.clone();
-        Some(Told { about, done, failed })
-    };
     match replicas.len().cmp(&wanted.count()) {
         Ordering::Equal => {}
         Ordering::Less => {
             let missing = (wanted.count() - replicas.len()).min(BURST);
-            let Some(pod) = new_pod(wanted) else { return };
-            let object = to_object(&pod);
+            let Some(template) = wanted.template else { return };
+            let pod = pod_control::pod_of(template, &wanted.about);
             for _ in 0..missing {
-                plan.act(Action::Create {
-                    object: object.clone(),
-                    told: told(
-                        ("SuccessfulCreate", "Created pod: {name}"),
-                        ("FailedCreate", "Error creating: {error}"),
-                    ),
-                });
+                plan.act(pod_control::creation(&pod, &wanted.about));
             }
         }
         Ordering::Greater => {
             let surplus = (replicas.len() - wanted.count()).min(BURST);
             for pod in ranked(replicas, wanted.related, now).into_iter().take(surplus) {
-                plan.act(Action::Delete {
-                    target: ObjectRef::to(pod.as_ref()).any_version(),
-                    grace: None,
-                    propagation: Propagation::Default,
-                    told: told(
-                        ("SuccessfulDelete", "Deleted pod: {name}"),
-                        ("FailedDelete", "Error deleting: {error}"),
-                    ),
-                });
+                plan.act(pod_control::deletion(&pod, &wanted.about));
             }
         }
     }
-}
-
-fn new_pod(wanted: &Wanted) -> Option<Pod> {
-    let template = wanted.template?;
-    let meta = template.metadata.clone().unwrap_or_default();
-    Some(Pod {
-        metadata: ObjectMeta {
-            generate_name: Some(format!("{}-", wanted.about.name)),
-            namespace: Some(wanted.about.namespace.clone()),
-            labels: meta.labels,
-            annotations: meta.annotations,
-            finalizers: meta.finalizers,
-            owner_references: Some(vec![wanted.about.controller_ref()]),
-            ..ObjectMeta::default()
-        },
-        spec: template.spec.clone(),
-        status: None,
-    })
 }
 
 /// The replicas, those to be deleted first at the front: unassigned, pending, not ready, cheap by annotation, crowded
@@ -223,29 +184,7 @@ fn conditions(wanted: &Wanted, now: Timestamp) -> Vec<Value> {
 }
 
 fn wait_for_replicas(wanted: &Wanted, replicas: &[Arc<Pod>], now: Timestamp, plan: &mut Plan) {
-    for pod in replicas {
-        let target = ObjectRef {
-            api_version: Pod::API_VERSION.to_owned(),
-            kind: Pod::KIND.to_owned(),
-            ..ObjectRef::to(pod.as_ref())
-        };
-        match pods::ready_since(pod) {
-            None => plan.wait(
-                Waiting::new(
-                    "PodNotReady",
-                    format!("pod {} is not ready", target.name),
-                    Shown::Status,
-                )
-                .on(target),
-            ),
-            Some(since) => {
-                let left = until(after(since, i64::from(wanted.min_ready)), now);
-                if wanted.min_ready > 0 && left > Duration::ZERO {
-                    plan.again_in(left);
-                }
-            }
-        }
-    }
+    pod_control::wait_for(replicas, wanted.min_ready, now, plan);
     if replicas.len() != wanted.count() {
         plan.wait(Waiting::new(
             "ReplicasDiffer",

@@ -21,6 +21,16 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     }
 }
 
+/// The first of the taints with such an effect that no toleration tolerates.
+pub fn untolerated<'a>(
+    taints: &'a [Taint],
+    tolerations: &[Toleration],
+    effects: &[&str],
+) -> Option<&'a Taint> {
+    let mut counting = taints.iter().filter(|taint| effects.contains(&taint.effect.as_str()));
+    counting.find(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+}
+
 /// When a pod has to leave a node for its NoExecute taints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {

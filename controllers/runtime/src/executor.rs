@@ -348,7 +348,8 @@ impl Executor {
         error: &str,
     ) {
         let Some(told) = told else { return };
-        let (reason, template) = if failed { told.failed } else { told.done };
+        let (reason, template) = if failed { &told.failed } else { &told.done };
+        let reason = *reason;
         if reason.is_empty() {
             return;
         }

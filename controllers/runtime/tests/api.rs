@@ -138,8 +138,8 @@ fn bench(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) -> Ben
 fn create(name: &str) -> Action {
     let told = Told {
         about: ObjectRef { name: "owner".to_owned(), ..ObjectRef::default() },
-        done: ("Made", "made {name}"),
-        failed: ("Failed", "not made: {error}"),
+        done: ("Made", "made {name}".into()),
+        failed: ("Failed", "not made: {error}".into()),
     };
     Action::Create { object: leme_plan::action::to_object(&map(name, 0)), told: Some(told) }
 }

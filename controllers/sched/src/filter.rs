@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint};
-use leme_plan::taints::tolerates;
+use k8s_openapi::api::core::v1::{NodeSelector, Taint};
+use leme_plan::placement::{self, Place};
+use leme_plan::taints::{self, tolerates};
 
 use crate::cluster::NodeState;
 use crate::pod::{HostPort, PodInfo};
@@ -118,12 +119,7 @@ fn schedulable(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
 }
 
 fn untolerated<'a>(node: &'a NodeState, pod: &PodInfo) -> Option<&'a Taint> {
-    let hard = node
-        .taints
-        .iter()
-        .filter(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
-    hard.into_iter()
-        .find(|taint| !pod.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+    taints::untolerated(&node.taints, &pod.tolerations, &["NoSchedule", "NoExecute"])
 }
 
 fn affine(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
@@ -131,41 +127,13 @@ fn affine(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
         && pod.required.as_ref().is_none_or(|selector| selector_matches(selector, node))
 }
 
-/// Whether any term matches.
 fn selector_matches(selector: &NodeSelector, node: &NodeState) -> bool {
-    selector.node_selector_terms.iter().any(|term| term_matches(term, node))
+    placement::selects(selector, place(node))
 }
 
-/// Whether all requirements of a term match; a term without any matches nothing.
-pub(crate) fn term_matches(term: &NodeSelectorTerm, node: &NodeState) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    !(expressions.is_empty() && fields.is_empty())
-        && expressions
-            .iter()
-            .all(|one| requirement_matches(one, node.labels.get(&one.key).map(String::as_str)))
-        && fields.iter().all(|one| {
-            requirement_matches(one, (one.key == "metadata.name").then_some(node.name.as_str()))
-        })
-}
-
-fn requirement_matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = value.is_some_and(|value| values.iter().any(|one| one == value));
-    let numbers = || {
-        let left: i64 = value?.parse().ok()?;
-        let right: i64 = values.first()?.parse().ok()?;
-        Some((left, right))
-    };
-    match requirement.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => numbers().is_some_and(|(left, right)| left > right),
-        "Lt" => numbers().is_some_and(|(left, right)| left < right),
-        _ => false,
-    }
+/// The node as terms see it.
+pub(crate) fn place(node: &NodeState) -> Place<'_> {
+    Place { name: &node.name, labels: Some(&node.labels) }
 }
 
 fn ports_free(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {

@@ -12,8 +12,8 @@ pub fn bind(pod: &Pod, node: &str) -> Plan {
     let about = ObjectRef::to(pod);
     let told = Told {
         about: about.clone(),
-        done: ("Scheduled", "Successfully assigned {namespace}/{name} to {node}"),
-        failed: ("FailedScheduling", "Binding rejected: {error}"),
+        done: ("Scheduled", "Successfully assigned {namespace}/{name} to {node}".into()),
+        failed: ("FailedScheduling", "Binding rejected: {error}".into()),
     };
     let action = Action::Bind { pod: about.clone(), node: node.to_owned(), told: Some(told) };
     Plan { actions: vec![action], report: Report::about(about), requeue: None }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use leme_plan::placement::term_matches;
 use leme_plan::taints::tolerates;
 
 use crate::cluster::NodeState;
-use crate::filter::term_matches;
+use crate::filter::place;
 use crate::pod::PodInfo;
 
 const FULL: f64 = 100.0;
@@ -69,6 +70,6 @@ fn soft_taints(node: &NodeState, pod: &PodInfo) -> i64 {
 }
 
 fn preference(node: &NodeState, pod: &PodInfo) -> i64 {
-    let matching = pod.preferred.iter().filter(|term| term_matches(&term.preference, node));
+    let matching = pod.preferred.iter().filter(|term| term_matches(&term.preference, place(node)));
     matching.map(|term| i64::from(term.weight)).sum()
 }

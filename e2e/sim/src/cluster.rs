@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use leme_kinds::by_kind;
+use leme_plan::daemon_set::Failures;
 use leme_plan::{Failure, Plan, pods};
 use leme_sched::{PodInfo, PodKey, Queue};
 use serde_json::json;
@@ -27,6 +28,8 @@ pub struct Cluster {
     pub(crate) notes: Vec<Note>,
     pub(crate) told: Per<String>,
     pub(crate) failures: Per<Failure>,
+    /// What daemon sets have seen fail, by their key.
+    pub(crate) daemons: BTreeMap<String, Failures>,
     /// Sign of life of each node and when it changed.
     pub(crate) heard: BTreeMap<String, (String, Timestamp)>,
     pub(crate) gone: BTreeMap<String, Timestamp>,
@@ -47,6 +50,7 @@ impl Cluster {
             notes: Vec::new(),
             told: Per::new(),
             failures: Per::new(),
+            daemons: BTreeMap::new(),
             heard: BTreeMap::new(),
             gone: BTreeMap::new(),
             scheduler: leme_sched::Cluster::default(),
@@ -107,6 +111,7 @@ impl Cluster {
         self.crash_after = None;
         self.told.clear();
         self.failures.clear();
+        self.daemons.clear();
         self.heard.clear();
         self.gone.clear();
         self.scheduler = leme_sched::Cluster::default();

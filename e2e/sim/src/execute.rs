@@ -160,7 +160,7 @@ impl Cluster {
             }
         };
         if let Some(told) = told {
-            let (reason, template) = if outcome.is_ok() { told.done } else { told.failed };
+            let (reason, template) = if outcome.is_ok() { &told.done } else { &told.failed };
             if reason.is_empty() {
                 return outcome;
             }

@@ -12,6 +12,7 @@ mod node;
 mod observe;
 mod replicas;
 mod script;
+mod sets;
 mod show;
 mod workloads;
 

@@ -37,6 +37,8 @@ impl Cluster {
         self.replication();
         self.deployments();
         self.replica_sets();
+        self.daemon_sets();
+        self.stateful_sets();
         self.workloads();
         self.services();
         self.volumes();

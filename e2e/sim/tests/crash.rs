@@ -40,6 +40,30 @@ delete deploy web
 tick 1s
 ";
 
+const DAEMONS: &str = "\
+add-node a
+add-node b
+apply agent-v1.yaml
+apply agent-v2.yaml
+tick 1s
+apply agent-v3.yaml
+tick 1s
+delete ds agent
+tick 1s
+";
+
+const STATEFUL: &str = "\
+add-node a
+apply disks.yaml
+apply db-v1.yaml
+apply db-v2.yaml
+tick 1s
+scale sts db 1
+tick 1s
+delete sts db
+tick 1s
+";
+
 /// What is left, kind by kind, and what was created and removed.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
@@ -96,4 +120,16 @@ fn any_crash_counts_pods_once() {
 #[test]
 fn any_crash_amidst_a_rollout_ends_the_same() {
     assert_eq!(check(DEPLOYMENT).left["Pod"].len(), 0);
+}
+
+#[test]
+fn any_crash_leaves_each_node_one_daemon() {
+    assert_eq!(check(DAEMONS).counts["Pod"], (6, 6));
+}
+
+#[test]
+fn any_crash_leaves_each_ordinal_one_pod_and_its_claim() {
+    let end = check(STATEFUL);
+    assert_eq!(end.left["PersistentVolumeClaim"].len(), 0);
+    assert_eq!(end.counts["ControllerRevision"], (2, 2));
 }

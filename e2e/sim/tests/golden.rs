@@ -59,6 +59,16 @@ fn jobs() {
 }
 
 #[test]
+fn daemon_set() {
+    check("daemon-set");
+}
+
+#[test]
+fn stateful_set() {
+    check("stateful-set");
+}
+
+#[test]
 fn every_script_has_a_test() {
     let mut names: Vec<String> = fs::read_dir(scenarios())
         .unwrap()
@@ -67,7 +77,16 @@ fn every_script_has_a_test() {
         })
         .collect();
     names.sort();
-    let known =
-        ["crash-loop", "cron-jobs", "deployment", "jobs", "node-lost", "replica-set", "scale"];
+    let known = [
+        "crash-loop",
+        "cron-jobs",
+        "daemon-set",
+        "deployment",
+        "jobs",
+        "node-lost",
+        "replica-set",
+        "scale",
+        "stateful-set",
+    ];
     assert_eq!(names, known);
 }

@@ -5,9 +5,9 @@
 use std::cmp::Reverse;
 
 use k8s_openapi::api::apps::v1::DeploymentSpec;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::rollout::Rollout;
+use crate::int_or_percent::amount;
 
 /// By how much a rolling update may differ from the size that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +34,6 @@ impl Limits {
         // Both can come to nothing by rounding: nothing would ever move.
         let missing = if surge == 0 && missing == 0 { 1 } else { missing };
         Limits { rolling: true, surge, unavailable: missing.min(replicas) }
-    }
-}
-
-/// A number, or a share of `all` rounded up or down.
-fn amount(value: Option<&IntOrString>, all: i32, up: bool) -> i32 {
-    match value {
-        None => 0,
-        Some(IntOrString::Int(number)) => *number,
-        Some(IntOrString::String(text)) => {
-            let percent = text.strip_suffix('%').and_then(|text| text.parse::<i32>().ok());
-            let hundredfold = i64::from(percent.unwrap_or(0)) * i64::from(all);
-            let share = if up { (hundredfold + 99).div_euclid(100) } else { hundredfold / 100 };
-            i32::try_from(share).unwrap_or(i32::MAX)
-        }
     }
 }
 

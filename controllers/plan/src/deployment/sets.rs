@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::action::{ObjectRef, to_object};
 use crate::common::Labels;
+use crate::hashes;
 
 /// The annotation that numbers rollouts.
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -247,15 +248,7 @@ fn name(deployment: &Deployment, hash: &str) -> String {
     format!("{owner}-{hash}")
 }
 
-/// FNV-1a of the template and of how often such a name was taken, in the letters of generated names.
 fn hash(deployment: &Deployment, spec: &DeploymentSpec) -> String {
-    const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
-    let text = to_object(&spec.template).0.to_string();
-    let salt = collisions.map(i32::to_le_bytes);
-    let bytes = text.bytes().chain(salt.into_iter().flatten());
-    let hash = bytes
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let letter = |digit: u8| char::from(LETTERS[usize::from(digit) % LETTERS.len()]);
-    hash.to_string().bytes().map(letter).collect()
+    hashes::of_template(&to_object(&spec.template).0.to_string(), collisions)
 }

@@ -13,9 +13,8 @@ use super::{
     INDEX, INDEX_FAILURES, INDEX_IGNORED, Round, TRACKING, backoff, count, failures, index_of,
     is_terminating, number,
 };
-use crate::Plan;
-use crate::action::{Action, ObjectRef, Propagation, Told, to_object};
-use crate::pods;
+use crate::pod_control::creation;
+use crate::{Plan, pods};
 
 /// Creates or deletes at most this many pods in one round.
 const BURST: usize = 500;
@@ -156,14 +155,7 @@ impl Round<'_> {
         if let Some(index) = index {
             self.indexed_pod(&mut pod, index);
         }
-        plan.act(Action::Create {
-            object: to_object(&pod),
-            told: Some(Told {
-                about: self.about.clone(),
-                done: ("SuccessfulCreate", "Created pod: {name}"),
-                failed: ("FailedCreate", "Error creating: {error}"),
-            }),
-        });
+        plan.act(creation(&pod, &self.about));
     }
 
     fn indexed_pod(&self, pod: &mut Pod, index: i32) {
@@ -226,18 +218,4 @@ fn sort(pods: &mut [Arc<Pod>]) {
             pod.metadata.uid.clone(),
         )
     });
-}
-
-/// Deletes a pod and tells of it.
-pub(super) fn deletion(pod: &Pod, about: &ObjectRef) -> Action {
-    Action::Delete {
-        target: ObjectRef::to(pod).any_version(),
-        grace: None,
-        propagation: Propagation::Default,
-        told: Some(Told {
-            about: about.clone(),
-            done: ("SuccessfulDelete", "Deleted pod: {name}"),
-            failed: ("FailedDelete", "Error deleting: {error}"),
-        }),
-    }
 }
