@@ -11,6 +11,7 @@ pub mod openapi;
 mod reading;
 mod rows;
 mod selectable;
+mod subresource;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use leme_meta::Gvr;
 use leme_meta::schema::Schemas;
 use leme_meta::structural::Structural;
 pub use reading::{Cell, Column, Reading, SelectableField};
+pub use subresource::Subresource;
 
 /// Whether objects live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,76 +30,6 @@ pub enum Scope {
     Cluster,
     /// A set of names per namespace.
     Namespaced,
-}
-
-/// What hangs below an object's own path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subresource {
-    /// `status`.
-    Status,
-    /// `scale`.
-    Scale,
-    /// `binding`.
-    Binding,
-    /// `log`.
-    Log,
-    /// `exec`, a connection.
-    Exec,
-    /// `attach`, a connection.
-    Attach,
-    /// `portforward`, a connection.
-    PortForward,
-    /// `proxy`, a connection by any method.
-    Proxy,
-    /// `eviction`.
-    Eviction,
-    /// `finalize` of a namespace.
-    Finalize,
-}
-
-impl Subresource {
-    /// The last segment of the path.
-    pub fn name(self) -> &'static str {
-        match self {
-            Subresource::Status => "status",
-            Subresource::Scale => "scale",
-            Subresource::Binding => "binding",
-            Subresource::Log => "log",
-            Subresource::Exec => "exec",
-            Subresource::Attach => "attach",
-            Subresource::PortForward => "portforward",
-            Subresource::Proxy => "proxy",
-            Subresource::Eviction => "eviction",
-            Subresource::Finalize => "finalize",
-        }
-    }
-
-    /// What can be done with it, in the words of discovery.
-    pub fn verbs(self) -> &'static [&'static str] {
-        match self {
-            Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
-            Subresource::Binding | Subresource::Eviction => &["create"],
-            Subresource::Log => &["get"],
-            Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
-                &["create", "get"]
-            }
-            Subresource::Proxy => &["create", "delete", "get", "patch", "update"],
-            Subresource::Finalize => &["update"],
-        }
-    }
-
-    /// The kind of the options of a subresource that is connected to.
-    pub fn options(self, row: &Kind) -> Option<&'static str> {
-        match (self, &*row.singular) {
-            (Subresource::Exec, _) => Some("PodExecOptions"),
-            (Subresource::Attach, _) => Some("PodAttachOptions"),
-            (Subresource::PortForward, _) => Some("PodPortForwardOptions"),
-            (Subresource::Proxy, "pod") => Some("PodProxyOptions"),
-            (Subresource::Proxy, "service") => Some("ServiceProxyOptions"),
-            (Subresource::Proxy, "node") => Some("NodeProxyOptions"),
-            _ => None,
-        }
-    }
 }
 
 /// Where the objects of a kind are.

@@ -155,6 +155,11 @@ impl FieldError {
         FieldError::build(FieldErrorKind::NotFound, path, Some(value.shown()), "")
     }
 
+    /// The server could not say whether the field is right.
+    pub fn internal(path: &Path, detail: &str) -> FieldError {
+        FieldError::build(FieldErrorKind::InternalError, path, None, detail)
+    }
+
     /// The value is longer than `max` bytes.
     pub fn too_long(path: &Path, max: usize) -> FieldError {
         FieldError::build(

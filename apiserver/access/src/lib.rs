@@ -16,4 +16,4 @@ mod tests;
 pub use admission::{Admission, NamespaceState, admit};
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
 pub use identity::Identity;
-pub use rules::{Allowed, Rules, rules};
+pub use rules::{Allowed, Rules, rules, who_may};

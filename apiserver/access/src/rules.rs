@@ -2,6 +2,7 @@
 //!
 //! Knows: how the tables read as rules. Refuses to know: single requests.
 
+use crate::authorize::Attributes;
 use crate::identity::{AUTHENTICATED, Identity, MASTERS};
 use crate::tables::{self, Rule};
 
@@ -48,9 +49,37 @@ pub fn rules(who: &Identity) -> Rules {
     }
 }
 
+/// Those who may do something, as far as the tables name them: users, and groups. Nodes are not among them: what one may do
+/// depends on which it is.
+pub fn who_may(what: &Attributes) -> (Vec<&'static str>, Vec<&'static str>) {
+    let by = |rules: &[Rule]| rules.iter().any(|rule| rule.allows(what));
+    let users = tables::USERS.iter().filter(|(_, rules)| by(rules)).map(|(user, _)| *user);
+    let mut groups = vec![MASTERS];
+    if by(tables::AUTHENTICATED_RULES) {
+        groups.insert(0, AUTHENTICATED);
+    }
+    (users.collect(), groups)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_who_may_are_named() {
+        let asked = |verb: &str, group: &str, resource: &str| {
+            who_may(&Attributes {
+                verb: verb.to_owned(),
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                ..Attributes::default()
+            })
+        };
+        assert_eq!(asked("create", "route.openshift.io", "nothing"), (vec![], vec![MASTERS]));
+        let everybody = asked("create", "authorization.k8s.io", "selfsubjectaccessreviews");
+        assert_eq!(everybody.1, [AUTHENTICATED, MASTERS]);
+        assert!(asked("list", "", "pods").0.contains(&"system:kube-scheduler"));
+    }
 
     #[test]
     fn who_may_do_everything_is_told_so_and_who_may_not_is_told_what() {

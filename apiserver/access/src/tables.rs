@@ -138,7 +138,7 @@ pub(crate) const AUTHENTICATED_RULES: &[Rule] = &[
 ];
 
 /// Identities by user name.
-const USERS: &[(&str, &[Rule])] =
+pub(crate) const USERS: &[(&str, &[Rule])] =
     &[("system:kube-controller-manager", CONTROLLERS), ("system:kube-scheduler", SCHEDULER)];
 
 /// The rules of a user, none for those who have no table.

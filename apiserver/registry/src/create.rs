@@ -61,7 +61,7 @@ pub fn create_by(
     errors.extend(custom::validate(ctx, &new, None));
     if errors.is_empty() {
         denied(ctx, &new, None)?;
-        errors.extend((ctx.strategy.allocate)(&mut new, None, alloc));
+        errors.extend((ctx.strategy.allocate)(&mut new, None, ctx, alloc));
     }
     if errors.is_empty() {
         Ok(new)

@@ -32,7 +32,7 @@ pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
 pub use owners::{Applied, Writer, applied};
 pub use scale::{Scale, scale_of, scale_shown};
-pub use strategy::{Bind, Strategy};
+pub use strategy::{Allocate, Bind, Strategy};
 pub use update::{Target, Write, bind, patched, patched_by, update, update_by};
 
 /// What a request is about, and all that the outside world adds to it.
@@ -71,10 +71,14 @@ impl Context<'_> {
     }
 }
 
-/// The stateful part of a write: numbers that are handed out once. The server keeps what is taken.
+/// The stateful part of a write: numbers that are handed out once, and other objects. The server keeps what is taken.
 pub trait Allocator {
     /// Takes a cluster address: the requested one, or any free one. The error is the detail of a field error.
     fn cluster_ip(&mut self, requested: Option<&str>) -> Result<String, String>;
     /// Takes a node port: the requested one, or any free one.
     fn node_port(&mut self, requested: Option<i64>) -> Result<i64, String>;
+    /// An object of a kind, of which group and plural resource are given, as the server knows it now.
+    fn object(&self, _: (&str, &str), _namespace: &str, _name: &str) -> Option<Value> {
+        None
+    }
 }

@@ -11,6 +11,10 @@ use crate::{Allocator, Context, json, meta};
 /// Carries a Binding out: what the object becomes, given the binding and what is stored.
 pub type Bind = fn(&Context, binding: &Value, stored: &Value) -> Result<Value, Status>;
 
+/// Completes an object that has passed validation with what only the server knows.
+pub type Allocate =
+    fn(new: &mut Value, old: Option<&Value>, &Context, &mut dyn Allocator) -> Vec<FieldError>;
+
 /// What a kind adds to the write path. Every function is pure; [`Strategy::PLAIN`] holds the usual ones.
 #[derive(Clone, Copy)]
 pub struct Strategy {
@@ -30,8 +34,8 @@ pub struct Strategy {
     pub kept_by_status: &'static [&'static [&'static str]],
     /// Sets what a finalize update may change, starting from `old`; absent where there is no such subresource.
     pub finalize: Option<fn(new: &Value, old: &Value) -> Value>,
-    /// Takes numbers for what has passed validation; `None` as `old` on create.
-    pub allocate: fn(new: &mut Value, old: Option<&Value>, &mut dyn Allocator) -> Vec<FieldError>,
+    /// Takes numbers for what has passed validation, and looks up what it names; `None` as `old` on create.
+    pub allocate: Allocate,
     /// All that is wrong with an object by itself, metadata excepted.
     pub validate: fn(&Value) -> Vec<FieldError>,
     /// What is wrong with an object only when it is new: fields that a later write by another way may set.
@@ -74,6 +78,13 @@ pub struct Strategy {
     pub bind: Option<Bind>,
 }
 
+impl std::fmt::Debug for Strategy {
+    /// Functions say nothing.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Strategy").finish_non_exhaustive()
+    }
+}
+
 impl Strategy {
     /// A kind with a DNS subdomain as name, nothing to default or to check, a status kept apart from the main
     /// resource, and immediate deletion.
@@ -86,7 +97,7 @@ impl Strategy {
         prepare_status: |_, _, _| {},
         kept_by_status: &[&["spec"]],
         finalize: None,
-        allocate: |_, _, _| Vec::new(),
+        allocate: |_, _, _, _| Vec::new(),
         validate: |_| Vec::new(),
         validate_create: |_| Vec::new(),
         validate_update: |_, _| Vec::new(),

@@ -410,7 +410,7 @@ fn delete_options_come_from_bodies_and_queries() {
 #[test]
 fn a_kind_that_refuses_numbers_is_not_stored() {
     let strict = Strategy {
-        allocate: |_, _, alloc| match alloc.node_port(Some(1)) {
+        allocate: |_, _, _, alloc| match alloc.node_port(Some(1)) {
             Ok(_) => Vec::new(),
             Err(why) => vec![FieldError::invalid(&Path::new("spec"), 1, &why)],
         },

@@ -153,7 +153,7 @@ fn main(
     errors.extend(custom::validate(ctx, new, Some(old)));
     if errors.is_empty() {
         denied(ctx, new, Some(old))?;
-        errors.extend((ctx.strategy.allocate)(new, Some(old), alloc));
+        errors.extend((ctx.strategy.allocate)(new, Some(old), ctx, alloc));
     }
     Ok(errors)
 }

@@ -227,6 +227,12 @@ fn scattered(count: u32) -> impl Iterator<Item = u32> {
 }
 
 impl Allocator for Reservation<'_> {
+    fn object(&self, (group, plural): (&str, &str), namespace: &str, name: &str) -> Option<Value> {
+        let kind = leme_kinds::by_resource(group, "v1", plural)?;
+        let object = self.cache.get(&kind.prefix(None), &kind.key(namespace, name))?;
+        serde_json::from_slice(&object.json).ok()
+    }
+
     fn cluster_ip(&mut self, requested: Option<&str>) -> Result<String, String> {
         let (first, last) = network(self.pools.cidr);
         if let Some(text) = requested {

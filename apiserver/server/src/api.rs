@@ -31,6 +31,7 @@ use crate::inflight::{Class, InFlight, Seat};
 use crate::metrics::{Counted, Metrics, Running};
 use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
+use crate::openshift;
 use crate::present;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
@@ -192,6 +193,12 @@ impl Api {
         incoming: Incoming<'a>,
     ) -> BoxFuture<'a, Result<Answer, Status>> {
         match (request.verb, request.subresource) {
+            (_, Some(Subresource::InstantiateBinary)) => {
+                Box::pin(async move { Err(openshift::build::no_binary_builds(&request)) })
+            }
+            (_, Some(Subresource::Log)) if &*request.kind.plural != "pods" => {
+                Box::pin(async move { self.openshift_log(&request, streaming(incoming)).await })
+            }
             (_, Some(Subresource::Log)) => {
                 Box::pin(async move { self.log(&request, streaming(incoming)).await })
             }
@@ -202,6 +209,10 @@ impl Api {
                 let body = std::mem::replace(incoming.body, crate::body::nothing());
                 let parts = streaming(incoming);
                 Box::pin(async move { self.proxy(&request, parts, body).await })
+            }
+            (Verb::Get | Verb::List, _) if openshift::answers(&request) => {
+                let (who, headers) = (incoming.who, incoming.parts.headers);
+                Box::pin(async move { self.openshift_read(&request, &who, &headers).await })
             }
             (Verb::Get, _) => {
                 let headers = incoming.parts.headers;
@@ -235,6 +246,7 @@ impl Api {
         let write = self.lifetime.spawn_whole(async move {
             let _seat = seat;
             match request.verb {
+                _ if openshift::answers(&request) => api.openshift_write(&request, input).await,
                 Verb::Create => api.create(&request, input).await,
                 Verb::Update => api.update(&request, input).await,
                 Verb::Patch => api.patch(&request, input).await,

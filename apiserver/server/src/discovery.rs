@@ -243,9 +243,7 @@ fn spoken<'a>(
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             ("", "v1", sub.options(row).unwrap_or(&row.kind))
         }
-        Subresource::Status | Subresource::Log | Subresource::Finalize => {
-            (&row.group, &row.version, &row.kind)
-        }
+        other => (&row.group, &row.version, other.kind(row).unwrap_or(&row.kind)),
     }
 }
 

@@ -32,6 +32,7 @@ mod negotiate;
 mod node_proxy;
 mod openapi;
 mod openapi_v2;
+mod openshift;
 mod ordered;
 mod pages;
 pub mod pki;

@@ -22,8 +22,9 @@ pub(crate) fn offer(request: &ResourceRequest) -> Offer<'_> {
         _ => Form::Object,
     };
     // What is only carried out has no rows.
-    let carried_out =
-        matches!(request.subresource, Some(Subresource::Binding | Subresource::Eviction));
+    let carried_out = request.subresource.is_some_and(|sub| {
+        !matches!(sub, Subresource::Status | Subresource::Scale | Subresource::Finalize)
+    });
     Offer {
         form,
         kind: &request.kind.kind,

@@ -91,11 +91,6 @@ impl Api {
         if request.kind.storage == Storage::Virtual && request.kind.plural == "componentstatuses" {
             return self.components(request, headers).await;
         }
-        if request.kind.storage == Storage::Virtual {
-            // Of what is asked for nothing is kept; that it may be asked for is what the client wants to know.
-            let may = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
-            return present::document(wanted.encoding, 200, &may);
-        }
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.

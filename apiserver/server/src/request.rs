@@ -51,11 +51,14 @@ pub(crate) struct ResourceRequest {
     pub kind: Arc<Kind>,
     pub kept: Kept,
     pub subresource: Option<Subresource>,
+    /// What is done in place of what the kind adds to the write path: for writes of the server itself.
+    pub instead: Option<&'static Strategy>,
     /// Empty for cluster-scoped kinds and for all namespaces.
     pub namespace: String,
     /// Empty for collections.
     pub name: String,
-    /// Of a proxied request: the path at the backend as it was sent, empty or with a slash before it.
+    /// Of a proxied request: the path at the backend as it was sent, empty or with a slash before it; of a web hook what
+    /// follows its subresource.
     pub rest: String,
     pub query: Query,
 }
@@ -111,6 +114,7 @@ impl ResourceRequest {
             kind: Arc::clone(kind),
             kept: Kept::of(kind, Kinds::builtin()),
             subresource: None,
+            instead: None,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             rest: String::new(),
@@ -120,7 +124,7 @@ impl ResourceRequest {
 
     /// What the kind adds to the write path.
     pub fn strategy(&self) -> &'static Strategy {
-        leme_strategy::of(&self.kind)
+        self.instead.unwrap_or_else(|| leme_strategy::of(&self.kind))
     }
 
     /// Storage key of the object named.
@@ -283,23 +287,20 @@ fn resource(
         }
         parts => (None, parts),
     };
-    let (plural, name, sub) = match parts {
-        [plural] => (*plural, "", None),
-        [plural, name] => (*plural, *name, None),
-        [plural, name, sub] => (*plural, *name, Some(*sub)),
-        _ => return Err(Status::no_such_path()),
+    let (plural, name, sub, more) = match parts {
+        [plural] => (*plural, "", None, &[][..]),
+        [plural, name] => (*plural, *name, None, &[][..]),
+        [plural, name, sub, more @ ..] => (*plural, *name, Some(*sub), more),
+        [] => return Err(Status::no_such_path()),
     };
+    // Of all that hangs below an object only a web hook has a path of its own.
+    if !more.is_empty() && sub != Some(Subresource::Webhooks.name()) {
+        return Err(Status::no_such_path());
+    }
+    let rest = if more.is_empty() { rest.to_owned() } else { more.join("/") };
     let kind = kinds.by_resource(group, version, plural).ok_or_else(Status::no_such_path)?;
-    let subresource = match sub {
-        None => None,
-        Some(word) => Some(
-            *kind
-                .subresources
-                .iter()
-                .find(|sub| sub.name() == word)
-                .ok_or_else(Status::no_such_path)?,
-        ),
-    };
+    let known = |word| kind.subresources.iter().copied().find(|sub| sub.name() == word);
+    let subresource = sub.map(|word| known(word).ok_or_else(Status::no_such_path)).transpose()?;
     let scoped = match (kind.namespaced(), namespace) {
         (true, None) => name.is_empty(),
         (true, Some(_)) | (false, None) => true,
@@ -309,7 +310,7 @@ fn resource(
         return Err(Status::no_such_path());
     }
     let verb = match verb(method, kind, name, subresource, &query)? {
-        verb if subresource == Some(Subresource::Proxy) => proxied(kind, rest, verb)?,
+        verb if subresource == Some(Subresource::Proxy) => proxied(kind, &rest, verb)?,
         verb => verb,
     };
     // A namespaced object is created in a namespace; the path of all namespaces can only be read.
@@ -322,9 +323,10 @@ fn resource(
         kind: Arc::clone(kind),
         kept: Kept::of(kind, kinds),
         subresource,
+        instead: None,
         namespace: namespace.unwrap_or("").to_owned(),
         name: name.to_owned(),
-        rest: rest.to_owned(),
+        rest,
         query,
     })
 }
@@ -409,6 +411,11 @@ mod tests {
             ("GET", "/api/v1/nodes/n/proxy/pods", "get nodes [] [n] proxy"),
             ("POST", "/api/v1/namespaces/a/pods/b/binding", "create pods [a] [b] binding"),
             ("POST", "/api/v1/namespaces/a/pods/b/eviction", "create pods [a] [b] eviction"),
+            (
+                "POST",
+                "/apis/build.openshift.io/v1/namespaces/a/buildconfigs/b/webhooks/s/github",
+                "create buildconfigs [a] [b] webhooks",
+            ),
             ("POST", "/api/v1/namespaces", "create namespaces [] [] -"),
             ("PUT", "/api/v1/namespaces/a/finalize", "update namespaces [] [a] finalize"),
             ("PATCH", "/api/v1/namespaces/a/status", "patch namespaces [] [a] status"),

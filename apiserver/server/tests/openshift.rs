@@ -93,3 +93,90 @@ async fn roles_have_an_older_name() {
         "authorization.openshift.io/v1"
     );
 }
+
+#[tokio::test]
+async fn everybody_is_a_user() {
+    let api = Harness::start().await;
+    let users = "/apis/user.openshift.io/v1/users";
+    let me = api.get(&format!("{users}/~")).await.ok();
+    assert_eq!(
+        (&me["kind"], &me["metadata"]["name"]),
+        (&json!("User"), &json!("kubernetes-admin"))
+    );
+    assert_eq!(me["groups"], json!(["system:authenticated", "system:masters"]));
+    api.post(users, &json!({ "metadata": { "name": "kubernetes-admin" }, "fullName": "A" }))
+        .await
+        .ok();
+    let me = api.get(&format!("{users}/~")).await.ok();
+    assert_eq!((&me["fullName"], &me["groups"][0]), (&json!("A"), &json!("system:authenticated")));
+    assert_eq!(api.delete(&format!("{users}/~")).await.code, 404);
+}
+
+#[tokio::test]
+async fn access_is_reviewed_in_older_kinds() {
+    let api = Harness::start().await;
+    let path = "/apis/authorization.openshift.io/v1";
+    let local = format!("{path}/namespaces/default");
+    let may = json!({ "kind": "SubjectAccessReview", "apiVersion": "authorization.openshift.io/v1",
+                      "verb": "create", "resource": "projectrequests" });
+    let answer = api.post(&format!("{path}/subjectaccessreviews"), &may).await;
+    assert_eq!(
+        (answer.code, answer.ok()),
+        (
+            201,
+            json!({ "kind": "SubjectAccessReviewResponse", "apiVersion": "authorization.openshift.io/v1",
+                    "allowed": true })
+        )
+    );
+    let other = json!({ "verb": "get", "resource": "pods/log", "user": "u" });
+    let answer = api.post(&format!("{local}/localsubjectaccessreviews"), &other).await.ok();
+    assert_eq!((&answer["allowed"], &answer["namespace"]), (&json!(false), &json!("default")));
+    let who = json!({ "verb": "list", "resource": "pods" });
+    let answer = api.post(&format!("{local}/localresourceaccessreviews"), &who).await.ok();
+    assert_eq!(answer["kind"], "ResourceAccessReviewResponse");
+    assert_eq!(answer["groups"], json!(["system:masters"]));
+    assert!(answer["users"].as_array().unwrap().contains(&json!("system:kube-scheduler")));
+    let answer = api.post(&format!("{path}/resourceaccessreviews"), &who).await.ok();
+    assert_eq!(answer.get("namespace"), None);
+    let mine = api.post(&format!("{local}/selfsubjectrulesreviews"), &json!({})).await.ok();
+    assert_eq!(mine["status"]["rules"][0]["verbs"], json!(["*"]));
+    let theirs = json!({ "spec": { "user": "u" } });
+    let theirs = api.post(&format!("{local}/subjectrulesreviews"), &theirs).await.ok();
+    assert_eq!(theirs["status"]["rules"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        api.post(
+            &format!("{path}/subjectaccessreviews"),
+            &json!({ "isNonResourceURL": true, "resource": "x" })
+        )
+        .await
+        .refused()
+        .2,
+        "SubjectAccessReview.authorization.openshift.io \"\" is invalid: [verb: Required value, path: Required value, resource: Invalid value: \"x\": resource may not be specified with non resource URLs]"
+    );
+}
+
+#[tokio::test]
+async fn quotas_are_seen_where_they_apply() {
+    let api = Harness::start().await;
+    let quota = |name: &str, selector: serde_json::Value| {
+        json!({ "metadata": { "name": name },
+                "spec": { "selector": selector, "quota": { "hard": { "pods": "10" } } } })
+    };
+    let quotas = "/apis/quota.openshift.io/v1/clusterresourcequotas";
+    let here = json!({ "labels": { "matchLabels": { "kubernetes.io/metadata.name": "default" } } });
+    api.post(quotas, &quota("here", here)).await.ok();
+    api.post(quotas, &quota("there", json!({ "annotations": { "a": "b" } }))).await.ok();
+    let path = "/apis/quota.openshift.io/v1/namespaces/default/appliedclusterresourcequotas";
+    let list = api.get(path).await.ok();
+    assert_eq!(list["kind"], "AppliedClusterResourceQuotaList");
+    let names: Vec<_> =
+        list["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(names, ["here"]);
+    assert_eq!(api.get(&format!("{path}/here")).await.ok()["kind"], "AppliedClusterResourceQuota");
+    assert_eq!(
+        api.get(&format!("{path}/there")).await.refused().2,
+        "appliedclusterresourcequota.quota.openshift.io \"there\" not found"
+    );
+    let everywhere = "/apis/quota.openshift.io/v1/appliedclusterresourcequotas";
+    assert_eq!(api.get(everywhere).await.refused().2, "namespace is required");
+}

@@ -137,7 +137,8 @@ fn is_media_type(text: &str) -> bool {
     parts.is_some_and(|(kind, subtype)| name(kind, b"") && name(subtype, b".+"))
 }
 
-fn signature(signature: &Value, path: &Path, errors: &mut Errors) {
+/// All that is wrong with a signature.
+pub(crate) fn signature(signature: &Value, path: &Path, errors: &mut Errors) {
     let at = path.child("metadata");
     let name = json::text(signature, &["metadata", "name"]);
     if name.is_empty() {

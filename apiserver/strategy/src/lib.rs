@@ -17,19 +17,20 @@ mod apps;
 pub mod authorization;
 pub mod autoscaling;
 mod batch;
-mod build;
+pub mod build;
 mod check;
 mod cluster_quota;
 mod component_status;
 mod conditions;
 mod config_map;
-mod deployment_config;
+pub mod deployment_config;
 mod endpoints;
 mod event;
 mod flowcontrol;
 mod image;
 mod image_reference;
 mod image_stream;
+pub mod image_tag;
 mod int_or_percent;
 mod ip;
 mod limit_range;
@@ -63,6 +64,7 @@ mod volume;
 const OLDER_RBAC: &str = "authorization.openshift.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
+pub use image_stream::INTERNAL as IMAGE_STREAM_INTERNAL;
 pub use view::{View, view};
 
 /// Kinds by group and name.
@@ -111,7 +113,12 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("image.openshift.io", "Image", &image::STRATEGY),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema", &flowcontrol::schema::STRATEGY),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", &flowcontrol::level::STRATEGY),
-    ("image.openshift.io", "ImageStream", &image_stream::STRATEGY),
+    ("image.openshift.io", "ImageSignature", &image_tag::SIGNATURE),
+    ("image.openshift.io", "ImageStream", &image_stream::SERVED),
+    ("image.openshift.io", "ImageStreamImport", &image_tag::IMPORT),
+    ("image.openshift.io", "ImageStreamMapping", &image_tag::MAPPING),
+    ("image.openshift.io", "ImageStreamTag", &image_tag::STREAM_TAG),
+    ("image.openshift.io", "ImageTag", &image_tag::TAG),
     ("networking.k8s.io", "IPAddress", &networking::addresses::ADDRESS),
     ("networking.k8s.io", "Ingress", &networking::ingress::STRATEGY),
     ("networking.k8s.io", "IngressClass", &networking::class::STRATEGY),

@@ -76,6 +76,15 @@ pub(crate) const fn truth(name: &'static str, cell: fn(&Value, Timestamp) -> Val
     column(name, "boolean", 0, cell)
 }
 
+/// A column of another type that is always shown.
+pub(crate) const fn typed(
+    name: &'static str,
+    type_: &'static str,
+    cell: fn(&Value, Timestamp) -> Value,
+) -> Column {
+    column(name, type_, 0, cell)
+}
+
 const fn column(
     name: &'static str,
     type_: &'static str,

@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{int, list, shown, text};
+use super::{NONE, int, list, selector, shown, text};
 use crate::Column;
 
 pub(crate) use build::{BUILD, BUILD_CONFIG};
-pub(crate) use image::{IMAGE, IMAGE_STREAM};
+pub(crate) use image::{IMAGE, IMAGE_STREAM, IMAGE_STREAM_IMAGE, IMAGE_STREAM_TAG, IMAGE_TAG};
 pub(crate) use oauth::{OAUTH_AUTHORIZATION, OAUTH_CLIENT, OAUTH_TOKEN};
 pub(crate) use route::ROUTE;
 pub(crate) use security::{RANGE_ALLOCATION, SECURITY_CONTEXT_CONSTRAINTS};
@@ -36,6 +36,19 @@ pub(crate) const DEPLOYMENT_CONFIG: &[Column] = &[
     shown("Desired", |config, _| desired(config).into()),
     shown("Current", |config, _| int(config, "/status/updatedReplicas").into()),
     shown("Triggered By", |config, _| triggers(config).into()),
+];
+
+pub(crate) const APPLIED_QUOTA: &[Column] = &[
+    shown("Labels Selector", |quota, _| selector(quota.pointer("/spec/selector/labels")).into()),
+    shown("Annotations Selector", |quota, _| {
+        let annotations = quota.pointer("/spec/selector/annotations").and_then(Value::as_object);
+        let pairs = annotations.into_iter().flatten();
+        let pairs = pairs.map(|(key, text)| format!("{key}={}", text.as_str().unwrap_or("")));
+        match pairs.collect::<Vec<_>>().join(",") {
+            none if none.is_empty() => NONE.into(),
+            all => all.into(),
+        }
+    }),
 ];
 
 /// The texts of a list, joined.

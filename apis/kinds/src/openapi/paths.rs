@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, reference};
+use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, below, reference};
 use super::{group_version_kind, root};
 use crate::{Kind, Storage, Subresource};
 
@@ -260,6 +260,7 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
 
 fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
     let subject = format!("{}{}", row.kind, camel(subresource.name()));
+    let own: String;
     let (kind, schema) = match subresource {
         // A deployment config is scaled by the kind that was current when it was made.
         Subresource::Scale if row.group == "apps.openshift.io" => {
@@ -272,8 +273,10 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
             let options = subresource.options(row).unwrap_or(&row.kind);
             (group_version_kind("", "v1", options), &*row.schema)
         }
-        Subresource::Status | Subresource::Log | Subresource::Finalize => {
-            (group_version_kind(&row.group, &row.version, &row.kind), &*row.schema)
+        other => {
+            let kind = other.kind(row).unwrap_or(&row.kind);
+            own = below(row, other).unwrap_or_else(|| row.schema.to_string());
+            (group_version_kind(&row.group, &row.version, kind), &*own)
         }
     };
     let operation = |method, action, parameters, body| Operation {
@@ -293,10 +296,18 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
             operation("put", "put", WRITE, Some(schema)),
             operation("patch", "patch", PATCHING, Some(PATCH)),
         ],
-        Subresource::Binding | Subresource::Eviction => {
+        Subresource::Binding
+        | Subresource::Eviction
+        | Subresource::Instantiate
+        | Subresource::Rollback
+        | Subresource::Clone => {
             vec![operation("post", "post", WRITE, Some(schema))]
         }
-        Subresource::Finalize => vec![operation("put", "put", WRITE, Some(schema))],
+        Subresource::InstantiateBinary | Subresource::Webhooks => connect(&["post"], &[]),
+        Subresource::Layers | Subresource::Secrets => vec![operation("get", "get", READ, None)],
+        Subresource::Finalize | Subresource::Details => {
+            vec![operation("put", "put", WRITE, Some(schema))]
+        }
         Subresource::Log => vec![operation("get", "get", LOG, None)],
         Subresource::Exec => connect(&["get", "post"], EXEC),
         Subresource::Attach => connect(&["get", "post"], ATTACH),

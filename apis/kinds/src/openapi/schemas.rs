@@ -7,7 +7,7 @@ use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
 use serde_json::{Map, Value, json};
 
 use super::{group_version_kind, words};
-use crate::{Kind, Kinds};
+use crate::{Kind, Kinds, Subresource};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
@@ -33,6 +33,7 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
         .collect();
     for row in rows {
         wanted.extend([row.schema.to_string(), format!("{}List", row.schema)]);
+        wanted.extend(row.subresources.iter().filter_map(|sub| below(row, *sub)));
     }
     let mut seen = BTreeSet::new();
     while let Some(name) = wanted.pop() {
@@ -47,6 +48,13 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
         }
     }
     Value::Object(out)
+}
+
+/// The type that a subresource speaks in place of the kind's own, if the table has it.
+pub(super) fn below(row: &Kind, subresource: Subresource) -> Option<String> {
+    let package = row.schema.strip_suffix(&*row.kind)?;
+    let name = format!("{package}{}", subresource.kind(row)?);
+    crate::schemas().get(&name).is_some().then_some(name)
 }
 
 /// A reference to a type.

@@ -2,7 +2,10 @@
 
 use super::Row;
 use crate::Scope::Cluster;
-use crate::Subresource::{Scale, Status};
+use crate::Subresource::{
+    Clone, Details, Instantiate, InstantiateBinary, Layers, Log, Rollback, Scale, Secrets, Status,
+    Webhooks,
+};
 use crate::columns::{AGE, openshift, rbac};
 use crate::Storage::{As, Virtual};
 use crate::{SINGLY, selectable};
@@ -33,6 +36,12 @@ const USER: Row = Row {
     ..Row::of("user.openshift.io", "v1", "com.github.openshift.api.user.v1")
 };
 
+/// A question that is answered at once.
+const ASKED: Row = Row { storage: Virtual, verbs: &["create"], ..AUTHORIZATION };
+
+/// What can be done with the tags of streams: they are not watched.
+const TAG_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update"];
+
 /// An older name of a kind of rbac.
 const fn rbac_view(plural: &'static str) -> Row {
     Row { storage: As("rbac.authorization.k8s.io", "v1", plural), ..AUTHORIZATION }
@@ -44,7 +53,7 @@ pub(super) const ROWS: &[Row] = &[
         plural: "deploymentconfigs",
         short_names: &["dc"],
         categories: &["all"],
-        subresources: &[Status, Scale],
+        subresources: &[Instantiate, Log, Rollback, Scale, Status],
         columns: openshift::DEPLOYMENT_CONFIG,
         ..APPS
     },
@@ -68,6 +77,18 @@ pub(super) const ROWS: &[Row] = &[
         columns: rbac::BINDING,
         ..rbac_view("rolebindings")
     },
+    Row {
+        kind: "LocalResourceAccessReview",
+        plural: "localresourceaccessreviews",
+        ..ASKED
+    },
+    Row { kind: "LocalSubjectAccessReview", plural: "localsubjectaccessreviews", ..ASKED },
+    Row {
+        kind: "ResourceAccessReview",
+        plural: "resourceaccessreviews",
+        scope: Cluster,
+        ..ASKED
+    },
     Row { kind: "Role", plural: "roles", columns: rbac::ROLE, ..rbac_view("roles") },
     Row {
         kind: "RoleBindingRestriction",
@@ -75,11 +96,20 @@ pub(super) const ROWS: &[Row] = &[
         columns: &[AGE],
         ..AUTHORIZATION
     },
+    Row { kind: "SelfSubjectRulesReview", plural: "selfsubjectrulesreviews", ..ASKED },
+    Row {
+        kind: "SubjectAccessReview",
+        plural: "subjectaccessreviews",
+        scope: Cluster,
+        ..ASKED
+    },
+    Row { kind: "SubjectRulesReview", plural: "subjectrulesreviews", ..ASKED },
     Row {
         kind: "BuildConfig",
         plural: "buildconfigs",
         short_names: &["bc"],
         categories: &["all"],
+        subresources: &[Instantiate, InstantiateBinary, Webhooks],
         columns: openshift::BUILD_CONFIG,
         ..BUILD
     },
@@ -87,19 +117,69 @@ pub(super) const ROWS: &[Row] = &[
         kind: "Build",
         plural: "builds",
         categories: &["all"],
+        subresources: &[Clone, Details, Log],
         columns: openshift::BUILD,
         selectable: selectable::BUILD,
         ..BUILD
     },
     Row { kind: "Image", plural: "images", scope: Cluster, columns: openshift::IMAGE, ..IMAGE },
     Row {
+        kind: "ImageSignature",
+        plural: "imagesignatures",
+        scope: Cluster,
+        storage: Virtual,
+        verbs: &["create", "delete"],
+        ..IMAGE
+    },
+    Row {
+        kind: "ImageStreamImage",
+        plural: "imagestreamimages",
+        short_names: &["isimage"],
+        storage: Virtual,
+        verbs: &["get"],
+        columns: openshift::IMAGE_STREAM_IMAGE,
+        ..IMAGE
+    },
+    Row {
+        kind: "ImageStreamImport",
+        plural: "imagestreamimports",
+        storage: Virtual,
+        verbs: &["create"],
+        ..IMAGE
+    },
+    Row {
+        kind: "ImageStreamMapping",
+        plural: "imagestreammappings",
+        storage: Virtual,
+        verbs: &["create"],
+        ..IMAGE
+    },
+    Row {
         kind: "ImageStream",
         plural: "imagestreams",
         short_names: &["is"],
         categories: &["all"],
-        subresources: &[Status],
+        subresources: &[Layers, Secrets, Status],
         columns: openshift::IMAGE_STREAM,
         selectable: selectable::IMAGE_STREAM,
+        ..IMAGE
+    },
+    Row {
+        kind: "ImageStreamTag",
+        plural: "imagestreamtags",
+        short_names: &["istag"],
+        storage: Virtual,
+        verbs: TAG_VERBS,
+        columns: openshift::IMAGE_STREAM_TAG,
+        ..IMAGE
+    },
+    Row {
+        kind: "ImageTag",
+        plural: "imagetags",
+        short_names: &["itag"],
+        storage: Virtual,
+        verbs: TAG_VERBS,
+        columns: openshift::IMAGE_TAG,
         ..IMAGE
     },
     Row {
@@ -124,6 +204,14 @@ pub(super) const ROWS: &[Row] = &[
         ..OAUTH
     },
     Row { kind: "OAuthClient", plural: "oauthclients", columns: openshift::OAUTH_CLIENT, ..OAUTH },
+    Row {
+        kind: "AppliedClusterResourceQuota",
+        plural: "appliedclusterresourcequotas",
+        storage: Virtual,
+        verbs: &["get", "list"],
+        columns: openshift::APPLIED_QUOTA,
+        ..QUOTA
+    },
     Row {
         kind: "ClusterResourceQuota",
         plural: "clusterresourcequotas",

@@ -35,11 +35,7 @@ impl Api {
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
         if request.kind.storage == Storage::Virtual {
-            return match &*request.kind.plural {
-                "processedtemplates" => self.process_template(request, input, &options),
-                "projectrequests" => self.request_project(request, input, &options).await,
-                _ => self.review(request, input, &options),
-            };
+            return self.review(request, input, &options);
         }
         match request.subresource {
             Some(Subresource::Binding) => return self.bind(request, input, &options).await,

@@ -19,7 +19,7 @@ use crate::request::ResourceRequest;
 use crate::{body, present};
 
 /// The options of a delete: its body, or without one its query.
-pub(super) fn delete_options(
+pub(crate) fn delete_options(
     request: &ResourceRequest,
     headers: &HeaderMap,
     bytes: Bytes,

@@ -5,11 +5,10 @@
 
 mod collection;
 mod create;
-mod delete;
+pub(crate) mod delete;
 mod evict;
-mod openshift;
-mod options;
-mod patch;
+pub(crate) mod options;
+pub(crate) mod patch;
 mod review;
 mod update;
 

@@ -130,7 +130,7 @@ pub(crate) fn object(
 }
 
 /// The same for a kind of which no object is kept: one that says what it is, for the answer is made of it.
-pub(super) fn question(
+pub(crate) fn question(
     kind: &Kind,
     headers: &HeaderMap,
     bytes: Bytes,

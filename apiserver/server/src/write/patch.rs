@@ -161,6 +161,36 @@ impl Api {
     }
 }
 
+/// A patch of what is no stored object.
+pub(crate) struct OfView {
+    patch: Patch,
+    odd: Vec<String>,
+    options: WriteOptions,
+}
+
+impl OfView {
+    /// Reads the patch of a request.
+    pub fn read(headers: &HeaderMap, body: Bytes, options: WriteOptions) -> Result<OfView, Status> {
+        let (patch, odd) = Patch::read(headers, body, options.validation)?;
+        Ok(OfView { patch, odd, options })
+    }
+
+    /// Makes of what is there what shall be, with warnings.
+    pub fn apply(
+        &self,
+        request: &ResourceRequest,
+        base: &Value,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let patched = self.patch.apply(request, base)?;
+        let checked = schema::check(&request.kind, &request.kind.schema, patched)
+            .map_err(|wrong| self.patch.mistyped(&wrong))?;
+        let odd = self.odd.iter().cloned().chain(checked.problems).collect();
+        let refused = |error: String| self.patch.refused(&checked.value, &error);
+        let warnings = self.options.met(odd).map_err(refused)?;
+        Ok((checked.value, warnings))
+    }
+}
+
 /// What the patch is applied to.
 fn base<'a>(
     request: &ResourceRequest,

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
 
+pub mod generate;
+pub mod hook;
+mod images;
 mod source;
 mod triggers;
 mod validate;
@@ -29,11 +32,40 @@ const TRIGGERS: [&str; 6] =
 const TRIGGER_ALIASES: [(&str, &str); 3] =
     [("github", "GitHub"), ("generic", "Generic"), ("imageChange", "ImageChange")];
 
-pub(crate) static BUILD: Strategy = Strategy {
+/// What a build says that nothing has begun yet.
+const NOT_RUN: &str = "nothing in this cluster runs builds yet";
+
+pub(crate) static BUILD: Strategy = SERVED;
+
+/// The same for what a build says of itself by `details`.
+pub static DETAILS: Strategy = Strategy {
+    prepare_update: details,
+    validate_update: |new, old| {
+        let at = Path::new("spec").child("revision");
+        let (now, before) =
+            (json::at(new, &["spec", "revision"]), json::at(old, &["spec", "revision"]));
+        match (now, before) {
+            (None, Some(_)) => {
+                let why = "cannot set an empty revision in build spec";
+                let shown = before.unwrap_or(&Value::Null);
+                vec![FieldError::invalid(&at, &Value::Null, why), FieldError::duplicate(&at, shown)]
+            }
+            (Some(now), Some(before)) if now != before => vec![FieldError::duplicate(&at, before)],
+            _ => Vec::new(),
+        }
+    },
+    unconditional_update: true,
+    ..SERVED
+};
+
+const SERVED: Strategy = Strategy {
     default: |build| default_common(json::child(build, "spec")),
     prepare_create: |build, ctx| {
         let status = json::child(build, "status");
         json::default(status, "phase", "New");
+        if json::text(status, &["phase"]) == "New" {
+            json::default(status, "message", NOT_RUN);
+        }
         conditions(build, ctx);
     },
     prepare_update: |new, old, ctx| {
@@ -102,6 +134,35 @@ fn default_common(spec: &mut Value) {
         }
     }
     typed(json::child(spec, "source"), &SOURCES, "None");
+}
+
+/// Takes over of an update what a build may say of itself: an end, what it is made of, what it made and why it failed.
+fn details(new: &mut Value, old: &Value, ctx: &Context) {
+    let said = std::mem::replace(new, old.clone());
+    let of = |field: &str| json::at(&said, &["status", field]).cloned();
+    let ended = TERMINAL.contains(&json::text(&said, &["status", "phase"]));
+    let status = json::child(new, "status");
+    for field in ["stages", "message", "reason"] {
+        json::remove(status, field);
+        if let Some(content) = of(field) {
+            json::set(status, field, content);
+        }
+    }
+    if let Some(phase) = of("phase").filter(|_| ended) {
+        json::set(status, "phase", phase);
+    }
+    let made = json::at(&said, &["status", "output", "to"]).cloned();
+    let output = json::child(status, "output");
+    json::remove(output, "to");
+    if let Some(made) = made {
+        json::set(output, "to", made);
+    }
+    let spec = json::child(new, "spec");
+    json::remove(spec, "revision");
+    if let Some(revision) = json::at(&said, &["spec", "revision"]) {
+        json::set(spec, "revision", revision.clone());
+    }
+    conditions(new, ctx);
 }
 
 /// Sets `type` to what is there, whatever it said: the first of the fields that are set decides.

@@ -12,9 +12,12 @@ use crate::check::{self, Errors};
 use crate::pod_spec::{defaults, resources};
 use crate::replication_controller;
 
+pub mod request;
 mod rollout;
 
-pub(crate) static STRATEGY: Strategy = Strategy {
+pub(crate) static STRATEGY: Strategy = SERVED;
+
+const SERVED: Strategy = Strategy {
     decode: |config| {
         resources::decode_pod_spec(
             json::at(config, &["spec", "template", "spec"]).unwrap_or(&Value::Null),
@@ -41,6 +44,18 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         label_selector: false,
     }),
     ..Strategy::PLAIN
+};
+
+/// The same for the request of a rollout, which is the server's to count and to explain.
+pub static INSTANTIATE: Strategy = Strategy {
+    prepare_update: |new, old, _| {
+        let asked = new.get("status").cloned().unwrap_or_default();
+        json::keep(new, old, "status");
+        for field in ["latestVersion", "details"] {
+            json::keep(json::child(new, "status"), &asked, field);
+        }
+    },
+    ..SERVED
 };
 
 fn default(config: &mut Value) {

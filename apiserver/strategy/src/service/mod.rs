@@ -26,7 +26,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         addresses::follow(json::child(new, "spec"), None);
     },
     prepare_update,
-    allocate: allocate::allocate,
+    allocate: |new, old, _, alloc| allocate::allocate(new, old, alloc),
     validate,
     validate_update,
     deny,

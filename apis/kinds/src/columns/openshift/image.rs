@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use leme_meta::time;
 use serde_json::Value;
 
-use super::super::{list, shown, text};
+use super::super::{flag, int, list, shown, text, typed, wide};
 use super::build::ago;
 use crate::Column;
 
@@ -18,6 +18,89 @@ pub(crate) const IMAGE_STREAM: &[Column] = &[
     shown("Tags", |stream, _| tags(stream).into()),
     shown("Updated", |stream, now| updated(stream, now).into()),
 ];
+
+pub(crate) const IMAGE_STREAM_TAG: &[Column] = &[
+    shown("Image Reference", |tag, _| text(tag, "/image/dockerImageReference").into()),
+    shown("Updated", made),
+    wide("Image Name", |tag, _| text(tag, "/image/metadata/name").into()),
+];
+
+pub(crate) const IMAGE_STREAM_IMAGE: &[Column] = &[
+    shown("Updated", made),
+    wide("Image Reference", |image, _| text(image, "/image/dockerImageReference").into()),
+    wide("Image Name", |image, _| text(image, "/image/metadata/name").into()),
+];
+
+pub(crate) const IMAGE_TAG: &[Column] = &[
+    shown("Spec", |tag, _| spec_and_status(tag).0.into()),
+    shown("Status", |tag, _| spec_and_status(tag).1.into()),
+    typed("History", "number", |tag, _| match list(tag, "/status/items").len() {
+        0 => Value::Null,
+        count => count.into(),
+    }),
+    shown("Updated", |tag, now| {
+        let item = text(tag, "/status/items/0/created");
+        let conditions = list(tag, "/status/conditions").iter();
+        let times = conditions.map(|condition| text(condition, "/lastTransitionTime"));
+        let newest = times.chain([item]).max_by_key(|time| time::parse(time));
+        newest.map(|newest| ago(newest, now)).unwrap_or_default().into()
+    }),
+];
+
+fn made(object: &Value, now: Timestamp) -> Value {
+    ago(text(object, "/metadata/creationTimestamp"), now).into()
+}
+
+/// How a tag came to be, and what it names or waits for.
+fn spec_and_status(tag: &Value) -> (&'static str, String) {
+    let name = text(tag, "/spec/from/name");
+    let stream = name.split_once(':');
+    let mut spec = match () {
+        () if tag.pointer("/spec/from").is_none_or(Value::is_null) => "",
+        // Tags that follow another of their stream.
+        () if text(tag, "/spec/from/kind") == "ImageStreamTag" && stream.is_none() => "Track",
+        () if flag(tag, "/spec/importPolicy/scheduled") => "Scheduled",
+        () if flag(tag, "/spec/reference") => "Ref",
+        () => "Tag",
+    };
+    let (mut source, mut status) = (String::new(), String::new());
+    match text(tag, "/spec/from/kind") {
+        _ if spec.is_empty() => {}
+        "DockerImage" => source = name.to_owned(),
+        "ImageStreamImage" => match name.split_once('@') {
+            Some((_, id)) => source = format!("image/{id}"),
+            None => status = "InvalidRefName".to_owned(),
+        },
+        "ImageStreamTag" => {
+            source = match text(tag, "/spec/from/namespace") {
+                "" => format!("istag/{name}"),
+                namespace => format!("istag {namespace}/{name}"),
+            }
+        }
+        _ => status = "InvalidRefKind".to_owned(),
+    }
+    if let Some(item) = tag.pointer("/status/items/0") {
+        let (wanted, seen) = (int(tag, "/spec/generation"), int(item, "/generation"));
+        if wanted > 0 && seen > 0 && seen < wanted {
+            status = "Importing".to_owned();
+        } else if !text(item, "/image").is_empty() {
+            source = format!("image/{}", text(item, "/image"));
+        } else if !text(item, "/dockerImageReference").is_empty() {
+            source = text(item, "/dockerImageReference").to_owned();
+        }
+        let pushed = !source.is_empty() && spec.is_empty();
+        if pushed || spec != "Track" && wanted > 0 && seen > wanted {
+            spec = "Push";
+        }
+    }
+    let failed = |condition: &&Value| {
+        text(condition, "/type") == "ImportSuccess" && text(condition, "/status") == "False"
+    };
+    if let Some(condition) = list(tag, "/status/conditions").iter().rev().find(failed) {
+        status = format!("ImportFailed ({})", text(condition, "/reason"));
+    }
+    (spec, if status.is_empty() { source } else { status })
+}
 
 /// Room for the list of tags.
 const WIDTH: usize = 40;

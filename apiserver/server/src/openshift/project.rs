@@ -7,10 +7,10 @@ use leme_meta::Status;
 use leme_registry::json;
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, options, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};
+use crate::write::{Input, WriteOptions, options, written};
 
 /// Names that nobody may ask for, and beginnings of such.
 const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
@@ -18,7 +18,7 @@ const RESERVED_PREFIXES: [&str; 3] = ["openshift-", "kubernetes-", "kube-"];
 
 impl Api {
     /// A Template with its parameters filled in; nothing is kept.
-    pub(super) fn process_template(
+    pub(crate) fn process_template(
         &self,
         request: &ResourceRequest,
         input: Input,
@@ -40,7 +40,7 @@ impl Api {
     }
 
     /// A project for whoever asks for one.
-    pub(super) async fn request_project(
+    pub(crate) async fn request_project(
         &self,
         request: &ResourceRequest,
         input: Input,

@@ -1,6 +1,6 @@
 //! ImageStreams.
 //!
-//! Knows: tags of the spec and their generations. Refuses to know: what images they name today.
+//! Knows: tags of the spec and their generations, and which images they name by now. Refuses to know: remote registries.
 
 use std::collections::HashSet;
 
@@ -11,16 +11,22 @@ use serde_json::{Value, json};
 use crate::check::Errors;
 use crate::image_reference;
 
-pub(crate) static STRATEGY: Strategy = Strategy {
+mod follow;
+pub(crate) mod history;
+
+pub(crate) const STRATEGY: Strategy = Strategy {
     name,
     default,
     prepare_create: |stream, _: &Context| {
-        json::set(stream, "status", json!({ "dockerImageRepository": "" }));
-        for tag in json::list_mut(json::child(stream, "spec"), &["tags"]) {
-            json::set(tag, "generation", 1);
-        }
+        json::set(stream, "status", json!({}));
+        prepare_new(stream);
     },
-    prepare_update,
+    prepare_update: |new, old, _| {
+        json::keep(new, old, "status");
+        prepare_update(new, old);
+    },
+    prepare_status: |new, old, _| follow::observed(new, old),
+    allocate: follow::resolve,
     validate,
     validate_status,
     generation: Some(Strategy::spec_changed),
@@ -28,42 +34,59 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
+pub(crate) static SERVED: Strategy = STRATEGY;
+
+/// The same for the server itself, which writes spec and status at once.
+pub static INTERNAL: Strategy = Strategy {
+    prepare_create: |stream, _| prepare_new(stream),
+    prepare_update: |new, old, _| prepare_update(new, old),
+    unconditional_update: true,
+    ..STRATEGY
+};
+
+fn prepare_new(stream: &mut Value) {
+    repository_of(stream);
+    for tag in json::list_mut(json::child(stream, "spec"), &["tags"]) {
+        json::set(tag, "generation", 1);
+    }
+}
+
+fn prepare_update(new: &mut Value, old: &Value) {
+    repository_of(new);
+    let mut tags = json::list(new, &["status", "tags"]).to_vec();
+    let before = tags.len();
+    tags.retain(|tag| !json::unset(tag, "items") || !json::unset(tag, "conditions"));
+    if tags.len() < before {
+        json::set(json::child(new, "status"), "tags", tags);
+    }
+    follow::generations(new, old);
+}
+
+/// Where there is no registry of the cluster's own, a stream stands for the repository it names.
+fn repository_of(stream: &mut Value) {
+    let repository = json::text(stream, &["spec", "dockerImageRepository"]).to_owned();
+    json::set(json::child(stream, "status"), "dockerImageRepository", repository);
+}
+
 fn default(stream: &mut Value) {
     let spec = json::child(stream, "spec");
     let lookup = json::child(spec, "lookupPolicy");
     json::default(lookup, "local", false);
-    for tag in json::list_mut(spec, &["tags"]) {
-        json::default(json::child(tag, "referencePolicy"), "type", "Source");
-        let policy = json::child(tag, "importPolicy");
-        json::default(policy, "importMode", "Legacy");
-        if let Some(from) = tag.get_mut("from").filter(|from| from.is_object()) {
-            json::default(from, "kind", "DockerImage");
-        }
-    }
+    json::list_mut(spec, &["tags"]).iter_mut().for_each(default_tag);
 }
 
-/// A tag that changed, or whose generation was set to 0, gets the stream's next generation.
-fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
-    json::keep(new, old, "status");
-    let next = json::int(old, &["metadata", "generation"]).unwrap_or(0) + 1;
-    let before = json::first_by_name(json::list(old, &["spec", "tags"]));
-    let bare = |tag: &Value| {
-        let mut tag = tag.clone();
-        json::remove(&mut tag, "generation");
-        tag
-    };
-    for tag in json::list_mut(json::child(new, "spec"), &["tags"]) {
-        let same = before.get(json::text(tag, &["name"]));
-        let again = json::int(tag, &["generation"]) == Some(0);
-        match same {
-            Some(&old) if bare(old) == bare(tag) && !again => json::keep(tag, old, "generation"),
-            _ => json::set(tag, "generation", next),
-        }
+/// Fills what a tag leaves out.
+pub(crate) fn default_tag(tag: &mut Value) {
+    json::default(json::child(tag, "referencePolicy"), "type", "Source");
+    let policy = json::child(tag, "importPolicy");
+    json::default(policy, "importMode", "Legacy");
+    if let Some(from) = tag.get_mut("from").filter(|from| from.is_object()) {
+        json::default(from, "kind", "DockerImage");
     }
 }
 
 /// A name is a component of the repository that the stream stands for.
-fn name(name: &str, prefix: bool) -> Vec<String> {
+pub(crate) fn name(name: &str, prefix: bool) -> Vec<String> {
     let mut wrong = meta::segment_name(name, prefix);
     // What is generated follows the dash that a prefix may end with.
     let whole = name.strip_suffix('-').filter(|_| prefix).unwrap_or(name);
@@ -144,7 +167,8 @@ fn repository(stream: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn tag(tag: &Value, path: &Path, errors: &mut Errors) {
+/// All that is wrong with a tag.
+pub(crate) fn tag(tag: &Value, path: &Path, errors: &mut Errors) {
     if let Some(from) = json::at(tag, &["from"]) {
         source(from, json::flag(tag, &["importPolicy", "scheduled"]), path, errors);
     }
@@ -153,7 +177,12 @@ fn tag(tag: &Value, path: &Path, errors: &mut Errors) {
         let at = path.child("referencePolicy").child("type");
         errors.push(FieldError::invalid(&at, policy, r#"valid values are "Source", "Local""#));
     }
-    let mode = json::text(tag, &["importPolicy", "importMode"]);
+    import_mode(tag, path, errors);
+}
+
+/// What is wrong with the way in which something is imported.
+pub(crate) fn import_mode(of: &Value, path: &Path, errors: &mut Errors) {
+    let mode = json::text(of, &["importPolicy", "importMode"]);
     if !["", "Legacy", "PreserveOriginal"].contains(&mode) {
         let at = path.child("importPolicy").child("importMode");
         let why = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'";

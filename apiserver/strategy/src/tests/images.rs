@@ -1,0 +1,263 @@
+//! Tags of image streams: their history, what they follow, and the objects that stand for them.
+
+use leme_registry::Context;
+
+use super::*;
+use crate::image_stream::history;
+use crate::image_tag;
+
+const SHA: &str = "sha256:0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
+
+fn stream(tags: Value, status: Value) -> Value {
+    json!({
+        "apiVersion": "image.openshift.io/v1", "kind": "ImageStream",
+        "metadata": { "name": "s", "namespace": "ns", "generation": 3 },
+        "spec": { "tags": tags, "lookupPolicy": { "local": false } }, "status": { "tags": status },
+    })
+}
+
+fn event(reference: &str, image: &str, generation: i64) -> Value {
+    json!({ "created": "2026-01-02T03:04:05Z", "dockerImageReference": reference, "image": image,
+            "generation": generation })
+}
+
+#[test]
+fn a_new_event_is_told_from_the_same_said_again() {
+    let cases = [
+        (event("r:1", "i1", 1), false, vec![("r:1", "i1", 1)]),
+        (event("r:1", "i1", 2), true, vec![("r:1", "i1", 2)]),
+        (event("r:1", "i2", 2), true, vec![("r:1", "i2", 2)]),
+        (event("r:2", "i1", 2), true, vec![("r:2", "i1", 2)]),
+        (event("r:2", "i2", 2), true, vec![("r:2", "i2", 2), ("r:1", "i1", 1)]),
+    ];
+    for (next, changed, items) in cases {
+        let before = json!([{ "tag": "t", "items": [event("r:1", "i1", 1)], "conditions": [{}] }]);
+        let mut stream = stream(json!([]), before);
+        assert_eq!(history::add(&mut stream, "t", &next), changed, "{next}");
+        let of = history::of(&stream, "t").expect("history");
+        assert_eq!(of.get("conditions").is_none(), changed);
+        let seen: Vec<(&str, &str, i64)> = of["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|item| {
+                let text = |field: &str| item[field].as_str().expect("text");
+                (
+                    text("dockerImageReference"),
+                    text("image"),
+                    item["generation"].as_i64().expect("number"),
+                )
+            })
+            .collect();
+        assert_eq!(seen, items, "{next}");
+    }
+}
+
+#[test]
+fn images_are_found_by_the_beginning_of_their_id() {
+    let other = SHA.replace("0a0a0a", "0a0b0b");
+    let all = json!([{ "tag": "a", "items": [event("r", SHA, 1)] },
+                     { "tag": "b", "items": [event("q", &other, 1), event("r", SHA, 1)] }]);
+    let stream = stream(json!([]), all);
+    for (id, found) in [
+        (SHA, Ok("r")),
+        ("0a0a", Ok("r")),
+        ("sha256:0a0b", Ok("q")),
+        ("ff", Err("imagestreamimage.image.openshift.io \"ff\" not found")),
+    ] {
+        let seen = history::by_id(&stream, id);
+        let seen =
+            seen.map(|event| event["dockerImageReference"].as_str().expect("text").to_owned());
+        assert_eq!(seen.as_deref().map_err(String::as_str), found, "{id}");
+    }
+    let many = history::by_id(&stream, "0a0").expect_err("two");
+    assert!(many.contains("multiple images match the prefix \"0a0\": sha256:0a0a"), "{many}");
+}
+
+#[test]
+fn a_pull_goes_where_the_tag_wishes() {
+    let spec = |policy: &str| json!([{ "name": "t", "referencePolicy": { "type": policy } }]);
+    for (tags, repository, expected) in [
+        (spec("Source"), "reg/ns/s", "r:1".to_owned()),
+        (spec("Local"), "reg/ns/s", format!("reg/ns/s@{SHA}")),
+        (spec("Local"), "", "r:1".to_owned()),
+        (json!([]), "reg/ns/s", "r:1".to_owned()),
+    ] {
+        let mut stream = stream(tags, json!([]));
+        stream["status"]["dockerImageRepository"] = repository.into();
+        assert_eq!(history::pull_spec(&stream, "t", &event("r:1", SHA, 1)), expected);
+    }
+}
+
+/// Knows one other stream.
+struct Other;
+
+impl Allocator for Other {
+    fn cluster_ip(&mut self, _: Option<&str>) -> Result<String, String> {
+        Err(String::new())
+    }
+
+    fn node_port(&mut self, _: Option<i64>) -> Result<i64, String> {
+        Err(String::new())
+    }
+
+    fn object(&self, kind: (&str, &str), namespace: &str, name: &str) -> Option<Value> {
+        let known =
+            (kind, namespace, name) == (("image.openshift.io", "imagestreams"), "far", "source");
+        known.then(|| stream(json!([]), json!([{ "tag": "1", "items": [event("far:1", SHA, 7)] }])))
+    }
+}
+
+fn made(tags: Value) -> Result<Value, Status> {
+    let body = json!({ "apiVersion": "image.openshift.io/v1", "kind": "ImageStream",
+                       "metadata": { "name": "s" }, "spec": { "tags": tags } });
+    leme_registry::create(&context(row(&body), ""), body, &mut Other)
+}
+
+#[test]
+fn tags_name_what_they_point_to_as_they_are_written() {
+    let from = |kind: &str, namespace: &str, name: &str| json!({ "name": "t", "from": { "kind": kind, "namespace": namespace, "name": name } });
+    for tag in
+        [from("ImageStreamTag", "far", "source:1"), from("ImageStreamImage", "far", "source@0a0a")]
+    {
+        let new =
+            made(json!([tag, { "name": "u", "from": { "kind": "ImageStreamTag", "name": "t" } }]))
+                .expect("made");
+        for name in ["t", "u"] {
+            let latest = history::latest(&new, name).expect("event");
+            assert_eq!(
+                (&latest["image"], &latest["generation"]),
+                (&json!(SHA), &json!(1)),
+                "{name}"
+            );
+        }
+    }
+    // A tag that is not there yet is waited for; an image to import is left to whoever imports.
+    for tag in [
+        from("ImageStreamTag", "far", "source:none"),
+        json!({ "name": "t", "from": { "kind": "DockerImage", "name": "q.test/a:1" } }),
+    ] {
+        assert!(history::latest(&made(json!([tag])).expect("made"), "t").is_none());
+    }
+    for (tag, why) in [
+        (from("ImageStreamTag", "far", "none:1"), "spec.tags[t].from.name: Not found: \"none:1\""),
+        (
+            from("ImageStreamTag", "", "a:b:c"),
+            "spec.tags[t].from.name: Invalid value: \"a:b:c\": must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>",
+        ),
+        (
+            from("ImageStreamImage", "far", "source@ff"),
+            "spec.tags[t].from.name: Invalid value: \"source@ff\": error generating tag event: imagestreamimage.image.openshift.io \"ff\" not found",
+        ),
+    ] {
+        check(
+            made(json!([tag])),
+            &[&format!(": Internal error: imagestreams \"s\" is invalid: {why}")],
+        );
+    }
+}
+
+#[test]
+fn a_tag_is_imported_again_when_its_generation_is_set_to_nothing() {
+    let docker = json!({ "name": "t", "from": { "kind": "DockerImage", "name": "a:1" } });
+    let old = made(json!([docker.clone(), { "name": "u" }])).expect("made");
+    let same = update(Target::Main, &old, |new| new["spec"]["tags"][0]["generation"] = 9.into());
+    assert_eq!(same, Ok(Write::Unchanged));
+    let again = updated(&old, |new| new["spec"]["tags"][0]["generation"] = 0.into());
+    let generations = |stream: &Value| {
+        (
+            stream["metadata"]["generation"].as_i64(),
+            stream["spec"]["tags"][0]["generation"].as_i64(),
+            stream["spec"]["tags"][1]["generation"].as_i64(),
+        )
+    };
+    assert_eq!(generations(&again), (Some(2), Some(2), Some(1)));
+    // What only says more about a tag does not change what it names.
+    let told = updated(&again, |new| new["spec"]["tags"][0]["annotations"] = json!({ "a": "b" }));
+    assert_eq!(generations(&told), (Some(3), Some(2), Some(1)));
+}
+
+#[test]
+fn a_tag_is_seen_as_an_object() {
+    let tags = json!([{ "name": "t", "annotations": { "a": "b" }, "generation": 2 }]);
+    let stream = stream(tags, json!([{ "tag": "t", "items": [event("r:1", SHA, 2)] }]));
+    let image = json!({ "kind": "Image", "metadata": { "name": SHA }, "dockerImageManifest": "x",
+                        "dockerImageReference": "other" });
+    let seen = image_tag::stream_tag(&stream, "t", Some(&image), false).expect("seen");
+    assert_eq!(seen["metadata"]["name"], "s:t");
+    assert_eq!(seen["metadata"]["annotations"], json!({ "a": "b" }));
+    assert_eq!(
+        (&seen["image"]["dockerImageReference"], seen["image"].get("dockerImageManifest")),
+        (&json!("r:1"), None)
+    );
+    assert_eq!((&seen["generation"], &seen["tag"]["name"]), (&json!(2), &json!("t")));
+    let gone = image_tag::stream_tag(&stream, "u", None, false).expect_err("gone");
+    assert_eq!(
+        (gone.code, gone.message.as_str()),
+        (404, "imagestreamtags.image.openshift.io \"s:u\" not found")
+    );
+    let gone = image_tag::tag(&stream, "u", None, false).expect_err("gone");
+    assert_eq!(gone.message, "imagetags.image.openshift.io \"s:u\" not found");
+    let seen = image_tag::tag(&stream, "t", None, false).expect("seen");
+    assert_eq!((&seen["status"]["tag"], &seen["image"]), (&json!("t"), &Value::Null));
+    assert!(image_tag::deleted(&stream, "u").is_none());
+    let without = image_tag::deleted(&stream, "t").expect("there");
+    assert_eq!((&without["spec"]["tags"], &without["status"]["tags"]), (&json!([]), &json!([])));
+}
+
+#[test]
+fn images_and_mappings_are_checked_like_what_they_make() {
+    let object = |kind: &str, fields: Value| {
+        let mut object = json!({ "apiVersion": "image.openshift.io/v1", "kind": kind, "metadata": { "name": "x" } });
+        object.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        object
+    };
+    check(
+        create(object("ImageStreamMapping", json!({ "image": {} }))),
+        &[
+            "tag: Required value",
+            "image.metadata.name: Required value: name or generateName is required",
+            "image.dockerImageReference: Required value",
+        ],
+    );
+    check(
+        create(object(
+            "ImageStreamImport",
+            json!({ "spec": { "images": [{ "from": { "kind": "ImageStreamTag", "name": "a" } }] } }),
+        )),
+        &[
+            "spec.images[0].from.kind: Invalid value: \"ImageStreamTag\": only DockerImage is supported",
+        ],
+    );
+    check(
+        create(object(
+            "ImageStreamImport",
+            json!({ "spec": { "repository": { "from": { "kind": "DockerImage", "name": "a:1" } } } }),
+        )),
+        &[
+            "spec.repository.from.name: Invalid value: \"a:1\": you must specify an image repository, not a tag or ID",
+        ],
+    );
+    let fine = created(object(
+        "ImageStreamImport",
+        json!({ "spec": { "images": [{ "from": { "kind": "DockerImage", "name": "a:1" } }] } }),
+    ));
+    assert_eq!(fine["spec"]["images"][0]["to"], json!({ "name": "1" }));
+    check(
+        create(object("ImageSignature", json!({ "type": "t", "content": "AA==" }))),
+        &[
+            "metadata.name: Invalid value: \"x\": name must be of format <imageName>@<signatureName>",
+        ],
+    );
+}
+
+#[test]
+fn the_context_of_views_is_that_of_their_kind() {
+    let body = json!({ "apiVersion": "image.openshift.io/v1", "kind": "ImageTag",
+                       "metadata": { "name": "s:t" }, "spec": { "name": "u" } });
+    let context: Context = context(row(&body), "");
+    check(
+        leme_registry::create(&context, body, &mut Other),
+        &["spec.name: Invalid value: \"u\": must match image tag name"],
+    );
+}
