@@ -3,17 +3,20 @@
 //! Knows: what a definition says of names, columns and subresources. Refuses to know: whether the definition is valid
 //! (strategy), and whether its names are taken (`naming`).
 
+use std::fmt;
 use std::sync::Arc;
 
 use leme_meta::structural::{self, Structural};
 use leme_meta::{Path, gvk, jsonpath, schema};
 use serde_json::Value;
 
-use crate::{
-    Cell, Column, Kind, Name, Reading, Scope, SelectableField, Storage, Subresource, VERBS,
-};
+use crate::{Cell, Column, Kind, Name, Reading, Scope, SelectableField, Storage, Subresource};
 
-/// Everything that can be done with objects of a kind that is going: they may lose their finalizers, but none comes.
+/// Everything that can be done with objects, in upstream's order.
+const VERBS: &[&str] =
+    &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
+/// The same of a kind that is going: its objects may lose their finalizers, but none comes.
 const GOING: &[&str] = &["delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// Where an object keeps what its `scale` subresource shows.
@@ -38,6 +41,98 @@ pub struct Custom {
     pub embeds: bool,
     /// The warning that every request for a deprecated version is answered with.
     pub deprecated: Option<String>,
+    /// The version that its objects are kept in.
+    pub kept_version: Name,
+    /// The name of its definition.
+    pub definition: Name,
+    /// What the text of an object of this very kind and version begins with.
+    pub head: Box<str>,
+    /// Where the schema is to be had as its definition states it, descriptions and all.
+    pub stated: Stated,
+}
+
+/// Where something that few ask for is to be had, so that nobody keeps it twice.
+#[derive(Clone, Default)]
+pub struct Stated(pub Option<Arc<dyn Fn() -> Option<Value> + Send + Sync>>);
+
+impl Stated {
+    /// It, if it is to be had.
+    pub fn get(&self) -> Option<Value> {
+        self.0.as_ref()?()
+    }
+}
+
+impl fmt::Debug for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stated")
+    }
+}
+
+/// How the objects of a definition are kept, whatever versions are served.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    /// Where their keys lie.
+    pub prefix: String,
+    /// The schema of the version that they are kept in.
+    pub structural: Arc<Structural>,
+    /// What they can be selected by, in one version or another.
+    pub selectable: Vec<SelectableField>,
+}
+
+impl Objects {
+    /// Gives an object that was kept the shape that it is read in: what the schema has come to drop goes, what it has come
+    /// to fill in is there.
+    pub fn read(&self, object: &mut Value) {
+        structural::prune(&self.structural, object);
+        self.structural.complete(object);
+    }
+}
+
+/// How the objects of a definition are kept, given the kinds that it serves; none if it is not established.
+pub fn objects<'a>(
+    definition: &Value,
+    kinds: impl IntoIterator<Item = &'a Kind>,
+) -> Option<Objects> {
+    let spec = definition.get("spec").unwrap_or(&Value::Null);
+    let names = names(definition, spec);
+    if !established(definition) || text(names, "plural").is_empty() {
+        return None;
+    }
+    let kept = kept_version(spec)?;
+    let served = kinds.into_iter().find(|kind| kind.version == text(kept, "name"));
+    let custom = served.and_then(|kind| kind.custom.as_ref());
+    let mut selectable: Vec<SelectableField> = Vec::new();
+    for version in list(spec, "versions") {
+        for field in list(version, "selectableFields").filter_map(self::selectable) {
+            if !selectable.iter().any(|known| known.path == field.path) {
+                selectable.push(field);
+            }
+        }
+    }
+    Some(Objects {
+        prefix: format!("/registry/{}/{}/", text(spec, "group"), text(names, "plural")),
+        structural: custom
+            .map_or_else(|| Arc::new(structural(kept)), |custom| Arc::clone(&custom.structural)),
+        selectable,
+    })
+}
+
+/// The schema of a version as its definition states it.
+pub fn stated<'a>(definition: &'a Value, version: &str) -> Option<&'a Value> {
+    let mut versions = list(definition.get("spec")?, "versions");
+    versions.find(|stated| text(stated, "name") == version)?.pointer("/schema/openAPIV3Schema")
+}
+
+fn kept_version(spec: &Value) -> Option<&Value> {
+    list(spec, "versions").find(|version| version["storage"] == Value::Bool(true))
+}
+
+/// The names that have been accepted: these are served.
+fn names<'a>(definition: &'a Value, spec: &'a Value) -> &'a Value {
+    let accepted = definition
+        .pointer("/status/acceptedNames")
+        .filter(|names| !text(names, "plural").is_empty());
+    accepted.or_else(|| spec.get("names")).unwrap_or(&Value::Null)
 }
 
 /// The type of metadata in the field table.
@@ -98,6 +193,12 @@ pub fn kinds(definition: &Value) -> Vec<Kind> {
     served.map(|version| kind(definition, spec, version)).collect()
 }
 
+/// The kind of the objects of a definition in the version that they are kept in, whether that is served or not.
+pub fn kept_kind(definition: &Value) -> Option<Kind> {
+    let spec = definition.get("spec")?;
+    Some(kind(definition, spec, kept_version(spec)?))
+}
+
 /// Whether the kinds of a definition are served.
 pub fn established(definition: &Value) -> bool {
     condition(definition, "Established")
@@ -111,11 +212,7 @@ pub(crate) fn condition(definition: &Value, type_: &str) -> bool {
 }
 
 fn kind(definition: &Value, spec: &Value, version: &Value) -> Kind {
-    // What is served are the names that have been accepted.
-    let accepted = definition
-        .pointer("/status/acceptedNames")
-        .filter(|names| !text(names, "plural").is_empty());
-    let names = accepted.or_else(|| spec.get("names")).unwrap_or(&Value::Null);
+    let names = names(definition, spec);
     let name = |field: &str| -> Name { text(names, field).to_owned().into() };
     let all = |field: &str| -> Vec<Name> {
         list(names, field).filter_map(|name| Some(name.as_str()?.to_owned().into())).collect()
@@ -127,6 +224,8 @@ fn kind(definition: &Value, spec: &Value, version: &Value) -> Kind {
     let status = subresources.get("status").filter(|status| status.is_object());
     let subresources = [status.map(|_| Subresource::Status), scale.map(|_| Subresource::Scale)];
     let structural = structural(version);
+    let group_version = gvk::api_version(text(spec, "group"), text(version, "name"));
+    let head = |field: &str, text: &str| format!("{}:{}", Value::from(field), Value::from(text));
     Kind {
         group: text(spec, "group").to_owned().into(),
         version: text(version, "name").to_owned().into(),
@@ -156,6 +255,15 @@ fn kind(definition: &Value, spec: &Value, version: &Value) -> Kind {
                     .map(split),
             }),
             deprecated: deprecation(spec, version),
+            kept_version: text(kept_version(spec).unwrap_or(version), "name").to_owned().into(),
+            definition: format!("{}.{}", text(names, "plural"), text(spec, "group")).into(),
+            head: format!(
+                "{{{},{},",
+                head("kind", text(names, "kind")),
+                head("apiVersion", &group_version)
+            )
+            .into(),
+            stated: Stated::default(),
         }),
     }
 }

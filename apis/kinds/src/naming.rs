@@ -13,26 +13,33 @@ use crate::custom::condition;
 pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// A condition that is about to be set.
-struct Condition {
-    type_: &'static str,
-    status: bool,
-    reason: String,
-    message: String,
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Its type.
+    pub type_: &'static str,
+    /// Whether it is true.
+    pub status: bool,
+    /// Its reason.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
 }
 
 impl Condition {
-    fn new(type_: &'static str, status: bool, reason: &str, message: &str) -> Condition {
+    /// A condition of these words.
+    pub fn new(type_: &'static str, status: bool, reason: &str, message: &str) -> Condition {
         Condition { type_, status, reason: reason.to_owned(), message: message.to_owned() }
     }
 }
 
 /// The status that a definition should have, given all definitions and the kinds that the program brings along: names
 /// are accepted where nobody else in the group has them, and then the definition is established. None if it has that
-/// status. `now` is the time as it is written.
+/// status. `more` is what else is to be said of it, `now` the time as it is written.
 pub fn accepted<'a>(
     definition: &Value,
     others: impl IntoIterator<Item = &'a Value>,
     builtin: impl IntoIterator<Item = &'a Kind>,
+    more: Option<Condition>,
     now: &str,
 ) -> Option<Value> {
     let group = text(&definition["spec"], "group");
@@ -55,8 +62,8 @@ pub fn accepted<'a>(
     let mut status = object(&definition["status"]);
     status.insert("acceptedNames".to_owned(), names);
     set(&mut status, &named, now);
-    if let Some(established) = established {
-        set(&mut status, &established, now);
+    for condition in established.into_iter().chain(more) {
+        set(&mut status, &condition, now);
     }
     changed(definition, status)
 }
@@ -78,6 +85,18 @@ pub fn deletion_failed(definition: &Value, why: &str, now: &str) -> Option<Value
     terminating(definition, true, "InstanceDeletionFailed", &message, now)
 }
 
+/// The status of a definition of whose objects some cannot be read.
+pub fn not_listed(definition: &Value, why: &str, now: &str) -> Option<Value> {
+    let message = format!("could not list instances: {why}");
+    terminating(definition, true, "InstanceDeletionFailed", &message, now)
+}
+
+/// The status of a definition whose objects take their time to go.
+pub fn unconfirmed(definition: &Value, now: &str) -> Option<Value> {
+    let message = "could not confirm zero CustomResources remaining: context deadline exceeded";
+    terminating(definition, true, "InstanceDeletionCheck", message, now)
+}
+
 /// The status of a definition whose objects are gone, or that never had any.
 pub fn gone(definition: &Value, now: &str) -> Option<Value> {
     if condition(definition, "Established") {
@@ -95,6 +114,11 @@ pub fn mark(definition: &mut Value, now: &str) {
     if let (Some(status), Some(map)) = (status, definition.as_object_mut()) {
         map.insert("status".to_owned(), status);
     }
+}
+
+/// Whether a definition has all the names that it asks for.
+pub fn is_accepted(definition: &Value) -> bool {
+    condition(definition, "NamesAccepted")
 }
 
 /// Whether a definition is going and still waits for its objects.

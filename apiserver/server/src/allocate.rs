@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     async fn cache(store: &Arc<MemoryStore>) -> Arc<Cache> {
-        let resource = Resource { prefix: SERVICES.to_owned(), index: |_| Vec::new() };
+        let resource = Resource { prefix: SERVICES.to_owned(), reader: Arc::new(()) };
         Cache::start(Arc::clone(store) as Arc<dyn Store>, vec![resource]).await.unwrap()
     }
 

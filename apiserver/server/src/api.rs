@@ -171,13 +171,13 @@ impl Api {
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let seat = self.in_flight.enter(&identity, class, running)?;
         crate::admit::authorize(&identity, &request, request.verb)?;
-        let deprecated = Api::strategy(&request.kind).deprecated;
+        let deprecated = deprecated(&request.kind);
         let payer = payer.clone();
         let compress = gzip::accepted(&parts.headers);
         let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
         let mut answer = self.dispatch(request, incoming).await?;
         if !deprecated.is_empty() {
-            answer::warn(&mut answer, &[deprecated.to_owned()]);
+            answer::warn(&mut answer, &[deprecated]);
         }
         if compress {
             answer = gzip::answer(answer);
@@ -239,6 +239,9 @@ impl Api {
     ) -> Result<Answer, Status> {
         // What cannot be shown is not done.
         let wanted = present::wanted(&request, &parts.headers)?;
+        if request.kind.custom.is_some() && matches!(request.verb, Verb::Create | Verb::Update) {
+            crate::body::without_protobuf(&parts.headers)?;
+        }
         let body = crate::body::read(&parts.headers, body, &payer).await?;
         let api = Arc::clone(&self);
         let what = What { method: parts.method, uri: parts.uri };
@@ -261,6 +264,14 @@ impl Api {
     /// The strategy of a kind; every row of the table has one.
     pub fn strategy(kind: &Kind) -> &'static leme_registry::Strategy {
         leme_strategy::of(kind)
+    }
+}
+
+/// What every request for a kind is answered with, if the kind goes some day.
+fn deprecated(kind: &Kind) -> String {
+    match &kind.custom {
+        Some(custom) => custom.deprecated.clone().unwrap_or_default(),
+        None => Api::strategy(kind).deprecated.to_owned(),
     }
 }
 

@@ -261,6 +261,17 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     if text.is_empty() { "application/json".to_owned() } else { text }
 }
 
+/// Refuses a body in protobuf: kinds that definitions define have none.
+pub(crate) fn without_protobuf(headers: &HeaderMap) -> Result<(), Status> {
+    if media_type(headers) != protobuf::MEDIA_TYPE {
+        return Ok(());
+    }
+    Err(Status::unsupported_media_type(
+        "the body of the request was in an unknown format - accepted media types include: \
+         application/json, application/yaml",
+    ))
+}
+
 /// The body of an object as JSON text: YAML and protobuf are converted, every other media type refused.
 pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
     match media_type {

@@ -223,7 +223,8 @@ fn rows<'a>(kinds: &'a Kinds, group: &'a str, version: &'a str) -> impl Iterator
 
 /// What changes when a kind comes to be stored in another version.
 fn storage_version_hash(row: &Kind) -> String {
-    let digest = Sha256::digest(format!("{}/{}/{}", row.group, row.version, row.kind));
+    let version = row.custom.as_ref().map_or(&row.version, |custom| &custom.kept_version);
+    let digest = Sha256::digest(format!("{}/{version}/{}", row.group, row.kind));
     STANDARD.encode(&digest[..8])
 }
 

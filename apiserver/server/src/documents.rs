@@ -47,7 +47,7 @@ pub(crate) async fn answer(
         ["openapi", rest @ ..] => api.served.load().openapi(rest, headers, query),
         [] => Ok(for_people(&json!({ "paths": paths(api) }))),
         other => {
-            let found = api.served.load().discovery.at(other, headers, query);
+            let found = api.served.load().discovery().at(other, headers, query);
             found.unwrap_or_else(|| Err(Status::no_such_path()))
         }
     }
@@ -59,7 +59,7 @@ fn for_people(value: &Value) -> Answer {
 }
 
 fn paths(api: &Api) -> Vec<String> {
-    let mut paths = api.served.load().discovery.paths();
+    let mut paths = api.served.load().discovery().paths();
     let fixed = ["/metrics", "/openapi/v2", "/openapi/v3", "/version"];
     paths.extend(fixed.iter().map(ToString::to_string));
     paths.extend(health::paths());

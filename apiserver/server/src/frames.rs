@@ -117,7 +117,8 @@ impl Frames {
     }
 
     fn shared(&mut self, event: &Event) -> Bytes {
-        let shared = self.wanted.encoding == Encoding::Json && self.kept.as_served();
+        let shared =
+            self.wanted.encoding == Encoding::Json && self.kept.as_served(&event.object.json);
         let slot = match (self.wanted.shape, self.include) {
             (Shape::Plain, _) if shared => return event.frame(),
             (Shape::Metadata(V1), _) if shared => 0,
@@ -132,7 +133,7 @@ impl Frames {
 
     fn encode(&mut self, change: Change, object: &Cached) -> Bytes {
         if self.wanted == (Representation { encoding: Encoding::Json, shape: Shape::Plain })
-            && self.kept.as_served()
+            && self.kept.as_served(&object.json)
         {
             return frame(change.word(), &object.json);
         }

@@ -18,6 +18,7 @@ mod body;
 mod bootstrap;
 mod budget;
 mod components;
+mod definitions;
 mod discovery;
 mod documents;
 mod frames;
@@ -43,6 +44,7 @@ mod proxy;
 mod query;
 mod read;
 mod request;
+mod resources;
 mod schema;
 mod selection;
 mod served;
@@ -59,11 +61,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use leme_kinds::Kinds;
 use leme_serve::{Guard, Lifetime, Limits};
-use leme_store::cache::{Cache, Resource};
+use leme_store::cache::Cache;
 use leme_store::{Store, StoreError};
-use serde_json::Value;
 use tokio::net::TcpListener;
 
 pub use answer::Answer;
@@ -78,6 +78,7 @@ use allocate::Pools;
 use api::Api;
 use bootstrap::Front;
 use budget::Budget;
+use definitions::Definitions;
 use inflight::InFlight;
 use served::Served;
 
@@ -210,7 +211,10 @@ impl Server {
         let tls = listen::tls(&pki)?;
         let lifetime = Lifetime::default();
         let guard = Guard(lifetime.clone());
-        let cache = Cache::start(Arc::clone(&config.store), resources()).await?;
+        let found = definitions::stored(&*config.store).await?;
+        let resources = resources::of(found.iter().map(|found| &found.objects));
+        let cache = Cache::start(Arc::clone(&config.store), resources).await?;
+        let mut definitions = Definitions::new(&cache, found);
         let front = Front {
             cluster_ip,
             address: reachable(&config.advertise, &addresses),
@@ -222,7 +226,7 @@ impl Server {
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
             served: ArcSwap::from_pointee(Served::new(
-                Arc::clone(Kinds::builtin()),
+                definitions.kinds(),
                 &front.told(&addresses),
             )),
             nodes: node_proxy::NodeClient::new(&pki)?,
@@ -233,6 +237,9 @@ impl Server {
             build: config.build,
         });
         api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
+        // What was left to do is done, or begun, before anybody is served.
+        definitions.settle(&api).await;
+        lifetime.spawn(definitions.run(Arc::clone(&api)));
         let limits = config.connections;
         let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
         lifetime.spawn(served);
@@ -308,20 +315,4 @@ fn reachable(advertise: &[String], listened: &[SocketAddr]) -> Option<IpAddr> {
     let advertised = advertise.iter().filter_map(|text| text.parse().ok());
     let usable = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
     advertised.chain(listened.iter().map(SocketAddr::ip)).find(usable)
-}
-
-fn resources() -> Vec<Resource> {
-    let mut prefixes: Vec<String> =
-        leme_kinds::builtin().filter(|kind| kind.is_kept()).map(|kind| kind.prefix(None)).collect();
-    prefixes.sort();
-    prefixes.dedup();
-    prefixes.into_iter().map(|prefix| Resource { prefix, index }).collect()
-}
-
-/// The selectable fields of any object, by the row of the kind that it says it is.
-fn index(object: &Value) -> Vec<(&'static str, String)> {
-    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or("");
-    let (group, version) = leme_meta::gvk::split_api_version(text("apiVersion"));
-    let Some(kind) = leme_kinds::by_kind(group, version, text("kind")) else { return Vec::new() };
-    kind.selectable.iter().map(|field| (&*field.path, field.read(object))).collect()
 }

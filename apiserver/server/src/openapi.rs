@@ -1,4 +1,4 @@
-//! The OpenAPI v3 documents: an index, and a document per group and version, made all at once.
+//! The OpenAPI v3 documents: an index, and a document per group and version, made when first asked for.
 //!
 //! Knows: hashes, entity tags, compression. Refuses to know: what the documents say; that is the kind table's.
 //!
@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use leme_kinds::Kinds;
+use leme_kinds::{Kind, Kinds};
 use leme_meta::Status;
 use serde_json::{Map, Value, json};
 
@@ -56,44 +57,79 @@ impl Document {
     }
 }
 
+/// The document of a group and version, made when first asked for.
+struct Entry {
+    group: String,
+    version: String,
+    kinds: Vec<Arc<Kind>>,
+    made: Arc<OnceLock<Document>>,
+}
+
+impl Entry {
+    fn document(&self, kinds: &Kinds) -> &Document {
+        self.made.get_or_init(|| {
+            Document::new(&leme_kinds::openapi::v3_document(kinds, &self.group, &self.version))
+        })
+    }
+
+    /// Whether both are of the very same kinds.
+    fn is_like(&self, other: &Entry) -> bool {
+        self.kinds.len() == other.kinds.len()
+            && self.kinds.iter().zip(&other.kinds).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
 /// The documents of a set of kinds.
 pub(crate) struct Documents {
-    index: Document,
-    by_path: BTreeMap<String, Document>,
+    index: OnceLock<Document>,
+    by_path: BTreeMap<String, Entry>,
 }
 
 impl Documents {
-    /// Makes them all, which takes a while.
-    pub fn new(kinds: &Kinds) -> Documents {
-        let mut by_path = BTreeMap::new();
-        let mut paths = Map::new();
-        for path in leme_kinds::openapi::v3_index(kinds) {
-            let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
-                ["api", version] => ("", *version),
-                ["apis", group, version] => (*group, *version),
-                _ => continue,
-            };
-            let document = Document::new(&leme_kinds::openapi::v3_document(kinds, group, version));
-            let url = format!("/openapi/v3/{path}?hash={}", document.hash());
-            paths.insert(path.clone(), json!({ "serverRelativeURL": url }));
-            by_path.insert(path.clone(), document);
+    /// Those of the kinds; what has been made before of kinds that stay is made already.
+    pub fn new(kinds: &Kinds, before: Option<&Documents>) -> Documents {
+        let mut by_path: BTreeMap<String, Entry> = BTreeMap::new();
+        for kind in kinds.iter() {
+            let path = leme_kinds::openapi::path(&kind.group, &kind.version);
+            let entry = by_path.entry(path).or_insert_with(|| Entry {
+                group: kind.group.to_string(),
+                version: kind.version.to_string(),
+                kinds: Vec::new(),
+                made: Arc::default(),
+            });
+            entry.kinds.push(Arc::clone(kind));
         }
-        Documents { index: Document::new(&json!({ "paths": paths })), by_path }
+        for (path, entry) in &mut by_path {
+            let known = before.and_then(|before| before.by_path.get(path));
+            if let Some(known) = known.filter(|known| known.is_like(entry)) {
+                entry.made = Arc::clone(&known.made);
+            }
+        }
+        Documents { index: OnceLock::new(), by_path }
     }
 
-    /// The list of documents.
-    pub fn index(&self, headers: &HeaderMap) -> Answer {
-        self.index.answer(headers)
+    /// The list of documents. It tells the hash of each, so that all are made.
+    pub fn index(&self, kinds: &Kinds, headers: &HeaderMap) -> Answer {
+        let index = self.index.get_or_init(|| {
+            let paths = self.by_path.iter().map(|(path, entry)| {
+                let hash = entry.document(kinds).hash();
+                let url = format!("/openapi/v3/{path}?hash={hash}");
+                (path.clone(), json!({ "serverRelativeURL": url }))
+            });
+            Document::new(&json!({ "paths": paths.collect::<Map<String, Value>>() }))
+        });
+        index.answer(headers)
     }
 
     /// A document. Under the hash that the index names it may be kept for ever; a stale hash is sent on to the present one.
     pub fn document(
         &self,
+        kinds: &Kinds,
         headers: &HeaderMap,
         path: &str,
         query: &Query,
     ) -> Result<Answer, Status> {
-        let found = self.by_path.get(path).ok_or_else(Status::no_such_path)?;
+        let found = self.by_path.get(path).ok_or_else(Status::no_such_path)?.document(kinds);
         let hash = query.get("hash").unwrap_or("");
         if !hash.is_empty() && hash != found.hash() {
             let mut answer = answer::with_body(301, "application/json", Body::empty());

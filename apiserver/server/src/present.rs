@@ -73,7 +73,7 @@ pub(crate) fn object(
     object: impl Into<Object>,
 ) -> Result<Answer, Status> {
     let Object { value, json } = object.into();
-    let json = json.filter(|_| request.kept.as_served());
+    let json = json.filter(|json| request.kept.as_served(json));
     if let (Shape::Plain, Encoding::Json, Some(json)) = (wanted.shape, wanted.encoding, json) {
         return Ok(answer::json(code, json));
     }

@@ -64,7 +64,7 @@ impl Api {
                 leme_registry::scale_shown(&request.kind, &scale, &table::decoded(&object)?)?;
             return present::object(request, wanted, 200, value);
         }
-        if is_as_kept(request, wanted) {
+        if is_as_kept(request, wanted, [&*object]) {
             return Ok(answer::json(200, object.json.clone()));
         }
         present::object(request, wanted, 200, table::decoded(&object)?)
@@ -94,7 +94,8 @@ impl Api {
         match self.page(request).await? {
             Ok(page) => {
                 // One that is decoded is in memory as a whole, and larger than its bytes.
-                let bytes = if is_as_kept(request, wanted) { 0 } else { 4 * page.bytes() };
+                let as_kept = is_as_kept(request, wanted, page.objects());
+                let bytes = if as_kept { 0 } else { 4 * page.bytes() };
                 let _room = budget::room(payer, bytes).await;
                 page.shown(request, wanted)
             }
@@ -174,9 +175,13 @@ impl Api {
 const STORED_FORM: Representation =
     Representation { encoding: Encoding::Json, shape: Shape::Plain };
 
-/// Whether what a request wants is what the cache holds.
-fn is_as_kept(request: &ResourceRequest, wanted: Representation) -> bool {
-    wanted == STORED_FORM && request.kept.as_served()
+/// Whether what a request wants of these objects is what the cache holds.
+fn is_as_kept<'a>(
+    request: &ResourceRequest,
+    wanted: Representation,
+    objects: impl IntoIterator<Item = &'a Cached>,
+) -> bool {
+    wanted == STORED_FORM && objects.into_iter().all(|object| request.kept.as_served(&object.json))
 }
 
 /// One page of a list.
@@ -226,7 +231,7 @@ impl Page {
         request: &ResourceRequest,
         wanted: Representation,
     ) -> Result<Answer, Status> {
-        if is_as_kept(request, wanted) {
+        if is_as_kept(request, wanted, self.objects()) {
             return Ok(self.answer(request));
         }
         let document = self.decoded(request, wanted.shape)?;

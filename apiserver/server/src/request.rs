@@ -4,15 +4,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Uri};
 use leme_kinds::{Kind, Kinds, Storage, Subresource};
+use leme_meta::gvk::api_version;
 use leme_meta::selector::FieldRequirement;
+use leme_meta::status::Details;
 use leme_meta::{FieldSelector, Gvr, Status};
-
-use leme_registry::Strategy;
+use leme_registry::{Strategy, json};
 use leme_strategy::View;
 use serde_json::Value;
 
+use crate::ordered;
 use crate::query::Query;
 
 /// What is done to a resource, in the words of RBAC.
@@ -78,9 +81,41 @@ impl Kept {
         Kept { kind: Arc::clone(kinds.kept(kind)), view }
     }
 
-    /// Whether what is kept is what is served.
-    pub fn as_served(&self) -> bool {
-        self.view.is_none()
+    /// Whether objects are kept as another kind than is served.
+    pub fn is_view(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// Whether the text of a kept object is what is served: objects of a defined kind are kept in one version or another.
+    pub fn as_served(&self, kept: &[u8]) -> bool {
+        match &self.kind.custom {
+            Some(custom) => kept.starts_with(custom.head.as_bytes()),
+            None => self.view.is_none(),
+        }
+    }
+
+    /// An object of the store as one that is read: of a defined kind in the version asked for, whole by its schema.
+    pub fn loaded(&self, mut kept: Value) -> Value {
+        if let Some(custom) = &self.kind.custom {
+            leme_meta::structural::prune(&custom.structural, &mut kept);
+            custom.structural.complete(&mut kept);
+            json::set(&mut kept, "apiVersion", self.kind.api_version());
+        }
+        kept
+    }
+
+    /// The text that is stored, in the order in which it is read: without resourceVersion, which is the store's own
+    /// revision.
+    pub fn text(&self, object: &Value) -> Bytes {
+        match &self.kind.custom {
+            Some(custom) if custom.kept_version != self.kind.version => {
+                let mut kept = object.clone();
+                let version = api_version(&self.kind.group, &custom.kept_version);
+                json::set(&mut kept, "apiVersion", version);
+                ordered::object("", &kept)
+            }
+            _ => ordered::object(&self.kind.schema, object),
+        }
     }
 
     /// An object of a client as it is kept.
@@ -95,6 +130,8 @@ impl Kept {
     pub fn to_served(&self, mut kept: Value) -> Value {
         if let Some(view) = self.view {
             (view.to_served)(&mut kept);
+        } else if self.kind.custom.is_some() {
+            json::set(&mut kept, "apiVersion", self.kind.api_version());
         }
         kept
     }
@@ -300,7 +337,8 @@ fn resource(
     let rest = if more.is_empty() { rest.to_owned() } else { more.join("/") };
     let kind = kinds.by_resource(group, version, plural).ok_or_else(Status::no_such_path)?;
     let known = |word| kind.subresources.iter().copied().find(|sub| sub.name() == word);
-    let subresource = sub.map(|word| known(word).ok_or_else(Status::no_such_path)).transpose()?;
+    let subresource =
+        sub.map(|word| known(word).ok_or_else(|| no_subresource(kind, name))).transpose()?;
     let scoped = match (kind.namespaced(), namespace) {
         (true, None) => name.is_empty(),
         (true, Some(_)) | (false, None) => true,
@@ -359,12 +397,36 @@ fn verb(
     );
     let served = subresource.map_or(kind.verbs, Subresource::verbs).contains(&verb.name());
     match (served, connects) {
+        (false, _) if verb == Verb::Create && kind.custom.is_some() && subresource.is_none() => {
+            Err(none_comes(kind))
+        }
         (false, _) => Err(Status::method_not_allowed()),
         (true, true) if method == Method::HEAD => Err(Status::method_not_allowed()),
         // A WebSocket opens with GET; running a command is never mere reading.
         (true, true) => Ok(Verb::Create),
         (true, false) => Ok(verb),
     }
+}
+
+/// Of a kind that a definition defines it is the object that is not found.
+fn no_subresource(kind: &Kind, name: &str) -> Status {
+    match kind.custom {
+        Some(_) => Status::not_found(&kind.gvr(), name),
+        None => Status::no_such_path(),
+    }
+}
+
+/// The 405 of a create of a kind whose definition is going.
+pub(crate) fn none_comes(kind: &Kind) -> Status {
+    let why = "create not allowed while custom resource definition is terminating";
+    let mut status = Status::method_not_allowed();
+    status.message = why.to_owned();
+    status.details = Some(Box::new(Details {
+        group: kind.group.to_string(),
+        kind: kind.plural.to_string(),
+        ..Details::default()
+    }));
+    status
 }
 
 #[cfg(test)]

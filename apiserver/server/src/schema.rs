@@ -4,6 +4,7 @@
 //! Knows: which schema a kind has. Refuses to know: how the walk is done.
 
 use leme_kinds::Kind;
+use leme_kinds::custom::Custom;
 use leme_meta::schema::TypeError;
 use leme_meta::{Status, schema};
 use leme_registry::json;
@@ -31,13 +32,39 @@ impl Mistyped {
     }
 }
 
-/// Holds a body against a schema; an empty schema name takes everything.
-pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked, Box<Mistyped>> {
+/// What a body is held against.
+#[derive(Clone, Copy)]
+pub(crate) enum Shape<'a> {
+    /// A type of the field table.
+    Type(&'a str),
+    /// What a definition says of its objects.
+    Defined(&'a Custom),
+    /// Nothing: it is read by whoever knows it.
+    Any,
+}
+
+impl<'a> Shape<'a> {
+    /// The shape of a kind's objects.
+    pub fn of(kind: &'a Kind) -> Shape<'a> {
+        kind.custom.as_ref().map_or(Shape::Type(&kind.schema), Shape::Defined)
+    }
+}
+
+/// Holds a body against its shape.
+pub(crate) fn check(
+    kind: &Kind,
+    shape: Shape<'_>,
+    mut value: Value,
+) -> Result<Checked, Box<Mistyped>> {
     // A body of another kind is refused by the registry, for being that and not for its fields.
     let claimed = json::text(&value, &["kind"]);
-    if name.is_empty() || !(claimed.is_empty() || claimed == kind.kind) {
-        return Ok(Checked { value, problems: Vec::new() });
-    }
+    let other = !(claimed.is_empty() || claimed == kind.kind);
+    let name = match shape {
+        _ if other => return Ok(Checked { value, problems: Vec::new() }),
+        Shape::Type(name) => name,
+        Shape::Defined(custom) => return defined(custom, value),
+        Shape::Any => return Ok(Checked { value, problems: Vec::new() }),
+    };
     let schemas = leme_kinds::schemas();
     let findings = schema::check(schemas, name, &value);
     if let Some(error) = findings.type_errors.into_iter().next() {
@@ -46,4 +73,14 @@ pub(crate) fn check(kind: &Kind, name: &str, mut value: Value) -> Result<Checked
     // Nulls, and quantities that are not canonical, go even where no field is unknown.
     schema::prune(schemas, name, &mut value);
     Ok(Checked { value, problems: findings.unknown })
+}
+
+fn defined(custom: &Custom, mut value: Value) -> Result<Checked, Box<Mistyped>> {
+    match custom.shape(&mut value) {
+        Ok(problems) => Ok(Checked { value, problems }),
+        Err(why) => {
+            let error = TypeError { decoded: why.clone(), converted: why };
+            Err(Box::new(Mistyped { value, error }))
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use leme_kinds::Kinds;
+use leme_kinds::{Kind, Kinds};
 use leme_meta::Status;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::answer::Answer;
 use crate::api::Api;
@@ -15,26 +16,55 @@ use crate::discovery::Discovery;
 use crate::query::Query;
 use crate::{openapi, openapi_v2};
 
-/// A set of kinds, with its documents. Those that take long are made when first asked for.
+/// A set of kinds, with its documents. They are made when first asked for.
 pub(crate) struct Served {
     pub kinds: Arc<Kinds>,
-    pub discovery: Discovery,
-    openapi: OnceLock<openapi::Documents>,
+    /// Where the server is, as discovery tells it.
+    address: String,
+    discovery: OnceLock<Discovery>,
+    openapi: openapi::Documents,
     openapi_v2: OnceLock<(Bytes, Bytes)>,
+    over: CancellationToken,
+    _over: DropGuard,
 }
 
 impl Served {
     /// `address` is where the server is, as discovery tells it.
     pub fn new(kinds: Arc<Kinds>, address: &str) -> Served {
-        let scale = |kind: &_| {
-            Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
-        };
+        Served::with(kinds, address, None)
+    }
+
+    /// What is served of these kinds after this set: the documents of kinds that stay are made once.
+    pub fn after(&self, kinds: Arc<Kinds>) -> Served {
+        Served::with(kinds, &self.address, Some(&self.openapi))
+    }
+
+    fn with(kinds: Arc<Kinds>, address: &str, before: Option<&openapi::Documents>) -> Served {
+        let over = CancellationToken::new();
         Served {
-            discovery: Discovery::new(&kinds, scale, address),
+            address: address.to_owned(),
+            discovery: OnceLock::new(),
+            openapi: openapi::Documents::new(&kinds, before),
             kinds,
-            openapi: OnceLock::new(),
             openapi_v2: OnceLock::new(),
+            _over: over.clone().drop_guard(),
+            over,
         }
+    }
+
+    /// Cancelled as soon as nobody holds the set any more.
+    pub fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+
+    /// The documents of discovery.
+    pub fn discovery(&self) -> &Discovery {
+        self.discovery.get_or_init(|| {
+            let scale = |kind: &Kind| {
+                Api::strategy(kind).scale.map_or("autoscaling/v1", |scale| scale.api_version)
+            };
+            Discovery::new(&self.kinds, scale, &self.address)
+        })
     }
 
     /// A document of `/openapi`, by the segments after it.
@@ -44,14 +74,15 @@ impl Served {
         headers: &HeaderMap,
         query: &Query,
     ) -> Result<Answer, Status> {
-        let documents = || self.openapi.get_or_init(|| openapi::Documents::new(&self.kinds));
         match segments {
             ["v2"] => {
                 let made = self.openapi_v2.get_or_init(|| openapi_v2::documents(&self.kinds));
                 Ok(openapi_v2::document(made, headers))
             }
-            ["v3"] => Ok(documents().index(headers)),
-            ["v3", path @ ..] => documents().document(headers, &path.join("/"), query),
+            ["v3"] => Ok(self.openapi.index(&self.kinds, headers)),
+            ["v3", path @ ..] => {
+                self.openapi.document(&self.kinds, headers, &path.join("/"), query)
+            }
             _ => Err(Status::no_such_path()),
         }
     }

@@ -102,6 +102,10 @@ impl Api {
                 wanted.version.revision.filter(|from| *from > 0).unwrap_or(self.cache.revision());
             self.cache.watch(&prefix, from).map(|sub| (sub, VecDeque::new(), from))
         };
+        // Where the kind has changed since the request was parsed, what ends the watches of before has been missed.
+        if request.kind.custom.is_some() && !self.is_current(&request.kind) {
+            return Ok(answer::with_body(200, media_type, Body::empty()));
+        }
         let (subscription, initial, revision) = match opened {
             Ok(opened) => opened,
             // The watch is opened all the same: its only event is the error, as client libraries expect it.

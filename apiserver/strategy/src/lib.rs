@@ -64,6 +64,7 @@ mod volume;
 const OLDER_RBAC: &str = "authorization.openshift.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
+pub use apiextensions::conformant;
 pub use image_stream::INTERNAL as IMAGE_STREAM_INTERNAL;
 pub use view::{View, view};
 

@@ -23,6 +23,8 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::kinds::Kinds;
+
 /// An object of which only the metadata is kept.
 #[derive(Debug)]
 pub(crate) struct Meta(pub(crate) ObjectMeta);
@@ -117,6 +119,8 @@ pub(crate) struct Cache {
     pub(crate) claims: Arc<Informer<PersistentVolumeClaim>>,
     /// Every other kind, metadata only.
     pub(crate) others: Vec<Arc<Informer<Meta>>>,
+    /// Kinds that come and go.
+    pub(crate) kinds: Arc<Kinds>,
 }
 
 /// Kinds that nothing owns and that come in great numbers.
@@ -124,7 +128,8 @@ fn is_cached(kind: &Kind) -> bool {
     kind.kind != "Event"
 }
 
-fn resource(kind: &Kind) -> Resource {
+/// The resource of a kind that the program brings along.
+pub(crate) fn resource(kind: &Kind) -> Resource {
     Resource {
         api_version: kind.api_version(),
         kind: kind.kind.to_string(),
@@ -154,7 +159,7 @@ struct Headed {
     metadata: ObjectMeta,
 }
 
-fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
+pub(crate) fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
     let Headed { mut metadata } = serde_json::from_str(json)?;
     (metadata.managed_fields, metadata.annotations, metadata.labels) = (None, None, None);
     Ok(Meta(metadata))
@@ -249,6 +254,7 @@ impl Cache {
             volumes: informer(false, &[]),
             claims: informer(true, &[]),
             others: Vec::new(),
+            kinds: Arc::default(),
         };
         let known: Vec<Resource> = cache.all().iter().map(|one| one.resource().clone()).collect();
         cache.others = builtin()
@@ -283,6 +289,11 @@ impl Cache {
         ];
         all.extend(self.others.iter().map(|one| one.clone() as Arc<dyn Metadata>));
         all
+    }
+
+    /// The resource of any kind that is served.
+    pub(crate) fn resolve(&self, api_version: &str, kind: &str) -> Option<Resource> {
+        resolve(api_version, kind).or_else(|| self.kinds.resolve(api_version, kind))
     }
 
     /// The cache of another kind.

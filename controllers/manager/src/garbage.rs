@@ -11,10 +11,26 @@ use leme_plan::gc::{self, Graph, Owner, Place};
 use leme_plan::{ObjectRef, Plan};
 use serde_json::Value;
 
-use crate::cache::{Metadata, resolve};
+use crate::cache::Metadata;
 use crate::{Start, Wiring, controller};
 
-type Kinds = Arc<Vec<Arc<dyn Metadata>>>;
+/// The caches of all kinds, by number: first those of the program's.
+#[derive(Clone)]
+struct Kinds {
+    own: Arc<Vec<Arc<dyn Metadata>>>,
+    others: Arc<crate::kinds::Kinds>,
+}
+
+impl Kinds {
+    fn numbered(&self, number: usize) -> Option<Arc<dyn Metadata>> {
+        self.own.get(number).cloned().or_else(|| self.others.numbered(number))
+    }
+
+    fn of(&self, resource: &Resource) -> Option<Arc<dyn Metadata>> {
+        let own = self.own.iter().find(|cache| cache.resource() == resource).cloned();
+        own.or_else(|| self.others.of(resource))
+    }
+}
 
 fn lock(graph: &Mutex<Graph>) -> MutexGuard<'_, Graph> {
     graph.lock().unwrap_or_else(PoisonError::into_inner)
@@ -32,15 +48,25 @@ fn place_of(key: &Key) -> Option<Place> {
 pub(crate) fn start(wiring: &Wiring) -> Start {
     let queue = Arc::new(Queue::default());
     let graph = Arc::new(Mutex::new(Graph::default()));
-    let kinds: Kinds = Arc::new(wiring.cache.all());
-    for (number, cache) in kinds.iter().enumerate() {
-        let (waker, graph) = (queue.clone(), graph.clone());
+    let kinds = Kinds { own: Arc::new(wiring.cache.all()), others: wiring.cache.kinds.clone() };
+    let (waker, seen) = (queue.clone(), graph.clone());
+    let watch = move |number: usize, cache: &dyn Metadata| {
+        let (waker, graph) = (waker.clone(), seen.clone());
         cache.on_meta(Arc::new(move |key, old, new| {
             let place = (number, key.0.clone(), key.1.clone());
             let wake = lock(&graph).observe(place, old, new);
             wake.iter().for_each(|place| waker.add(key_of(place)));
         }));
+    };
+    for (number, cache) in kinds.own.iter().enumerate() {
+        watch(number, &**cache);
     }
+    wiring.cache.kinds.on_come(Box::new(move |number, cache| watch(number, &**cache)));
+    // Owners of kinds that were not known may be now.
+    let (waker, owned) = (queue.clone(), graph.clone());
+    wiring.cache.kinds.on_change(Box::new(move || {
+        lock(&owned).owned().for_each(|place| waker.add(key_of(place)));
+    }));
     let brake = Some(Brake::new(200, 50));
     controller(wiring, "garbage-collector-controller", queue, brake, move |wiring, key, _| {
         let (kinds, graph) = (kinds.clone(), graph.clone());
@@ -86,7 +112,7 @@ async fn observe(
 }
 
 fn find(kinds: &Kinds, place: &Place) -> Option<(ObjectRef, ObjectMeta)> {
-    let cache = kinds.get(place.0)?;
+    let cache = kinds.numbered(place.0)?;
     let meta = cache.meta(&(place.1.clone(), place.2.clone()))?;
     let resource = cache.resource();
     Some((ObjectRef::of_meta(&resource.api_version, &resource.kind, &meta), meta))
@@ -99,7 +125,8 @@ async fn owner(
     dependent: &ObjectRef,
     reference: &OwnerReference,
 ) -> Owner {
-    let Some(resource) = resolve(&reference.api_version, &reference.kind) else {
+    let resource = wiring.cache.resolve(&reference.api_version, &reference.kind);
+    let Some(resource) = resource else {
         return Owner::Unknown(format!(
             "no kind {} in {} is served",
             reference.kind, reference.api_version
@@ -109,10 +136,8 @@ async fn owner(
         return Owner::Unknown("a cluster-scoped object names a namespaced owner".to_owned());
     }
     let namespace = if resource.namespaced { dependent.namespace.clone() } else { String::new() };
-    let cached = kinds
-        .iter()
-        .find(|cache| *cache.resource() == resource)
-        .and_then(|cache| cache.meta(&(namespace.clone(), reference.name.clone())));
+    let key = (namespace.clone(), reference.name.clone());
+    let cached = kinds.of(&resource).and_then(|cache| cache.meta(&key));
     match cached.filter(|meta| meta.uid.as_deref() == Some(&reference.uid)) {
         Some(meta) => present(&meta),
         None => ask(wiring, &resource, &namespace, reference).await,

@@ -7,6 +7,7 @@ mod cache;
 mod daemons;
 mod deployments;
 mod garbage;
+mod kinds;
 mod namespaces;
 mod nodes;
 mod replication;
@@ -87,8 +88,9 @@ async fn lead(
     let (recorder, record) = Recorder::new(caller.clone(), token.clone());
     tasks.spawn(record);
     let cache = Arc::new(Cache::new());
-    let executor =
-        Executor::new(caller.clone(), Box::new(cache::resolve), recorder, cache.sights());
+    let resolver = cache.clone();
+    let resolve = move |api_version: &str, kind: &str| resolver.resolve(api_version, kind);
+    let executor = Executor::new(caller.clone(), Box::new(resolve), recorder, cache.sights());
     let context =
         Wiring { cache: cache.clone(), executor: Arc::new(executor), config: Arc::new(config) };
 
@@ -114,6 +116,8 @@ async fn lead(
         garbage::start(&context),
     ];
     cache.spawn(&caller, &token, &mut tasks);
+    let follow = cache.kinds.clone().follow(cache.clone(), caller.clone(), token.clone());
+    tasks.spawn(follow);
     cache.synced(&token).await;
     info!(controllers = starts.len(), "caches are filled, controllers start");
     for start in starts {

@@ -5,35 +5,42 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::client::Refused;
-use leme_controller_runtime::{Caller, Queue};
-use leme_kinds::{Kind, builtin};
+use leme_controller_runtime::{Caller, Queue, Resource};
+use leme_kinds::builtin;
 use leme_plan::{ObjectRef, namespace, service_account};
 use serde_json::Value;
 
-use crate::cache::resolve;
-use crate::{Start, Wiring, controller};
+use crate::cache::{MetaHandler, Metadata, resolve, resource};
+use crate::{Start, Wiring, controller, kinds};
 
 pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
     let queue = Arc::new(Queue::default());
     let waker = queue.clone();
     wiring.cache.namespaces.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
+    let (waker, namespaces) = (queue.clone(), wiring.cache.namespaces.clone());
+    let wake: MetaHandler = Arc::new(move |key, _, new| {
+        let gone_or_going = new.is_none_or(|meta| meta.deletion_timestamp.is_some());
+        let ending =
+            || namespaces.get("", &key.0).is_some_and(|one| namespace::needs_content(&one));
+        if gone_or_going && ending() {
+            waker.add((String::new(), key.0.clone()));
+        }
+    });
     for cache in wiring.cache.all().into_iter().filter(|cache| cache.resource().namespaced) {
-        let (waker, namespaces) = (queue.clone(), wiring.cache.namespaces.clone());
-        cache.on_meta(Arc::new(move |key, _, new| {
-            let gone_or_going = new.is_none_or(|meta| meta.deletion_timestamp.is_some());
-            let ending =
-                || namespaces.get("", &key.0).is_some_and(|one| namespace::needs_content(&one));
-            if gone_or_going && ending() {
-                waker.add((String::new(), key.0.clone()));
-            }
-        }));
+        cache.on_meta(wake.clone());
     }
+    wiring.cache.kinds.on_come(Box::new(move |_, cache| cache.on_meta(wake.clone())));
     controller(wiring, "namespace-controller", queue, None, |wiring, key, _| async move {
         let found = wiring.cache.namespaces.get("", &key.1);
         let mut content = Vec::new();
         if found.as_ref().is_some_and(|one| namespace::needs_content(one)) {
-            for kind in builtin().filter(|kind| kind.namespaced() && kind.is_kept()) {
-                content.push(look(wiring.executor.caller(), kind, &key.1).await);
+            let caller = wiring.executor.caller();
+            // Asked now: a kind that is not known of would keep its objects for good.
+            let found = kinds::found(caller).await.map_err(|error| error.message().to_owned())?;
+            let kept = builtin().filter(|kind| kind.namespaced() && kind.is_kept());
+            let others = found.best.into_iter().filter(|one| one.namespaced);
+            for resource in kept.map(|kind| resource(kind)).chain(others) {
+                content.push(look(caller, &resource, &key.1).await);
             }
         }
         let seen = namespace::Observed { namespace: found, content };
@@ -42,17 +49,16 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
 }
 
 /// What is left of a kind, asked at the API itself: a cache could be behind, and what it misses would be lost for good.
-async fn look(caller: &Caller, kind: &Kind, namespace: &str) -> namespace::Content {
-    let resource = resolve(&kind.api_version(), &kind.kind);
-    let path = resource.map(|resource| resource.collection(namespace)).unwrap_or_default();
-    let objects = match caller.get(&path).await {
+async fn look(caller: &Caller, resource: &Resource, namespace: &str) -> namespace::Content {
+    let group = resource.api_version.split_once('/').map_or("", |(group, _)| group);
+    let objects = match caller.get(&resource.collection(namespace)).await {
         Ok(mut list) => metas(list["items"].take()).map_err(|error| error.to_string()),
         Err(refused) => Err(refused.message().to_owned()),
     };
     namespace::Content {
-        api_version: kind.api_version(),
-        kind: kind.kind.to_string(),
-        resource: format!("{}.{}", kind.plural, kind.group),
+        api_version: resource.api_version.clone(),
+        kind: resource.kind.clone(),
+        resource: format!("{}.{group}", resource.plural),
         objects,
     }
 }

@@ -269,6 +269,11 @@ impl Graph {
         false
     }
 
+    /// The places of all objects that have an owner.
+    pub fn owned(&self) -> impl Iterator<Item = &Place> {
+        self.owning.keys()
+    }
+
     /// The dependents of a uid.
     pub fn dependents(&self, uid: &str) -> impl Iterator<Item = &Place> {
         self.dependents.get(uid).into_iter().flatten()

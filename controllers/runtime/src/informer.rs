@@ -214,6 +214,13 @@ impl<T: Send + Sync + 'static> Informer<T> {
             .collect()
     }
 
+    /// Forgets every object, as if all had gone: for a kind that is not served any more, once nobody keeps the cache.
+    pub fn clear(&self) {
+        for key in self.keys() {
+            self.change(key, None);
+        }
+    }
+
     fn items(&self) -> RwLockReadGuard<'_, Items<T>> {
         self.items.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 //! Knows: what clients read in them: types with their merge keys, operations with their kinds and parameters. Refuses to
 //! know: how the documents are served and cached.
 
+mod defined;
 mod paths;
 mod schemas;
 mod v2;
@@ -10,21 +11,16 @@ mod words;
 
 pub use v2::v2_document;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::{Kind, Kinds};
 
-/// The groups and versions that have a document, as paths below `/openapi/v3/`: `api/v1`, `apis/apps.openshift.io/v1`.
-pub fn v3_index(kinds: &Kinds) -> Vec<String> {
-    let mut index: Vec<String> = kinds
-        .iter()
-        .map(|kind| root(&kind.group, &kind.version).trim_start_matches('/').to_owned())
-        .collect();
-    index.sort();
-    index.dedup();
-    index
+/// The path of the document of a group and version below `/openapi/v3/`.
+pub fn path(group: &str, version: &str) -> String {
+    root(group, version).trim_start_matches('/').to_owned()
 }
 
 /// The document of a group and version; one of no rows has no paths. Making it costs milliseconds: keep it.
@@ -49,6 +45,15 @@ fn root(group: &str, version: &str) -> String {
     if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
 }
 
+/// The name of the type of a kind's objects: of a defined one its group the other way round, its version and its name.
+fn type_name(kind: &Kind) -> Cow<'_, str> {
+    if kind.custom.is_none() {
+        return Cow::Borrowed(&kind.schema);
+    }
+    let group = kind.group.split('.').rev().collect::<Vec<_>>().join(".");
+    Cow::Owned(format!("{group}.{}.{}", kind.version, kind.kind))
+}
+
 /// The kind of an operation or type, as the extension names it.
 fn group_version_kind(group: &str, version: &str, kind: &str) -> Value {
     json!({"group": group, "kind": kind, "version": version})
@@ -59,15 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_group_has_a_document() {
-        let paths: std::collections::BTreeSet<String> = Kinds::builtin()
-            .iter()
-            .map(|kind| match (&*kind.group, &*kind.version) {
-                ("", version) => format!("api/{version}"),
-                (group, version) => format!("apis/{group}/{version}"),
-            })
-            .collect();
-        assert_eq!(v3_index(Kinds::builtin()), Vec::from_iter(paths));
+    fn documents_have_the_paths_of_their_groups() {
+        assert_eq!((path("", "v1"), path("apps", "v1")), ("api/v1".into(), "apis/apps/v1".into()));
         assert_eq!(v3_document(Kinds::builtin(), "none", "v1")["paths"], json!({}));
     }
 

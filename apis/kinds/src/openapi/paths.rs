@@ -5,14 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, below, reference};
-use super::{group_version_kind, root};
+use super::{group_version_kind, root, type_name};
 use crate::{Kind, Storage, Subresource};
 
-const PATCHES: &[&str] = &[
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-];
+const PATCHES: &[&str] =
+    &["application/json-patch+json", "application/merge-patch+json", STRATEGIC];
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// A query parameter: its name and JSON type.
 type Parameter = (&'static str, &'static str);
@@ -166,8 +164,11 @@ impl Item<'_> {
         });
         if let Some(body) = operation.body {
             let types: &[&str] = if body == PATCH { PATCHES } else { &["*/*"] };
+            // Of objects of defined kinds nobody knows how their lists are merged.
+            let known = |media: &&&str| self.row.custom.is_none() || **media != STRATEGIC;
             let content: Map<String, Value> = types
                 .iter()
+                .filter(known)
                 .map(|media| ((*media).to_owned(), json!({"schema": reference(body)})))
                 .collect();
             let required = body != DELETE_OPTIONS;
@@ -207,7 +208,8 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
     let root = root(&row.group, &row.version);
     let plural = &row.plural;
     let kind = group_version_kind(&row.group, &row.version, &row.kind);
-    let list = format!("{}List", row.schema);
+    let schema = &*type_name(row);
+    let list = format!("{schema}List");
     let everywhere = format!("{}ForAllNamespaces", row.kind);
     let listing = |subject| Operation {
         method: "get",
@@ -239,14 +241,14 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
     };
     let collection = vec![
         listing(&row.kind),
-        operation("post", "post", WRITE, Some(&row.schema), &row.schema),
+        operation("post", "post", WRITE, Some(schema), schema),
         operation("delete", "deletecollection", DELETE_MANY, Some(DELETE_OPTIONS), STATUS),
     ];
     paths.extend(item(scope).write_served(collection).map(|item| (base.clone(), item)));
     let one = vec![
-        operation("get", "get", READ, None, &row.schema),
-        operation("put", "put", WRITE, Some(&row.schema), &row.schema),
-        operation("patch", "patch", PATCHING, Some(PATCH), &row.schema),
+        operation("get", "get", READ, None, schema),
+        operation("put", "put", WRITE, Some(schema), schema),
+        operation("patch", "patch", PATCHING, Some(PATCH), schema),
         operation("delete", "delete", DELETE, Some(DELETE_OPTIONS), STATUS),
     ];
     let named: Vec<&str> = ["name"].into_iter().chain(scope.iter().copied()).collect();
@@ -261,6 +263,7 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
 fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
     let subject = format!("{}{}", row.kind, camel(subresource.name()));
     let own: String;
+    let whole = type_name(row);
     let (kind, schema) = match subresource {
         // A deployment config is scaled by the kind that was current when it was made.
         Subresource::Scale if row.group == "apps.openshift.io" => {
@@ -271,11 +274,11 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             let options = subresource.options(row).unwrap_or(&row.kind);
-            (group_version_kind("", "v1", options), &*row.schema)
+            (group_version_kind("", "v1", options), &*whole)
         }
         other => {
             let kind = other.kind(row).unwrap_or(&row.kind);
-            own = below(row, other).unwrap_or_else(|| row.schema.to_string());
+            own = below(row, other).unwrap_or_else(|| whole.to_string());
             (group_version_kind(&row.group, &row.version, kind), &*own)
         }
     };

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
 use serde_json::{Map, Value, json};
 
-use super::{group_version_kind, words};
+use super::{defined, group_version_kind, words};
 use crate::{Kind, Kinds, Subresource};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
@@ -32,7 +34,12 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
         .map(ToString::to_string)
         .collect();
     for row in rows {
-        wanted.extend([row.schema.to_string(), format!("{}List", row.schema)]);
+        if row.custom.is_some() {
+            out.extend(defined::types(row));
+            wanted.extend([OBJECT_META, LIST_META].map(str::to_owned));
+        } else {
+            wanted.extend([row.schema.to_string(), format!("{}List", row.schema)]);
+        }
         wanted.extend(row.subresources.iter().filter_map(|sub| below(row, *sub)));
     }
     let mut seen = BTreeSet::new();

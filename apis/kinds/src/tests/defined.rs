@@ -27,7 +27,7 @@ fn definition(plural: &str, kind: &str) -> Value {
 
 fn accepted(mut definition: Value, others: &[Value]) -> Value {
     let builtin = Kinds::builtin().iter().map(|kind| &**kind);
-    if let Some(status) = naming::accepted(&definition, others, builtin, NOW) {
+    if let Some(status) = naming::accepted(&definition, others, builtin, None, NOW) {
         definition["status"] = status;
     }
     definition
@@ -117,7 +117,7 @@ fn free_names_are_accepted() {
     assert_eq!(conditions(&first), fine);
     let builtin = || Kinds::builtin().iter().map(|kind| &**kind);
     assert_eq!(
-        naming::accepted(&first, std::slice::from_ref(&first), builtin(), "later"),
+        naming::accepted(&first, std::slice::from_ref(&first), builtin(), None, "later"),
         None,
         "settled"
     );
@@ -181,7 +181,7 @@ fn a_definition_goes_after_its_objects() {
         let _ = (
             custom::kinds(&odd),
             naming::gone(&odd, NOW),
-            naming::accepted(&odd, [&json!(null)], [], NOW),
+            naming::accepted(&odd, [&json!(null)], [], None, NOW),
         );
     }
 }

@@ -7,6 +7,7 @@ use leme_registry::json;
 use serde_json::Value;
 
 use crate::request::ResourceRequest;
+use crate::schema::Shape;
 use crate::write::options::{self, Decoded};
 use crate::write::{Input, WriteOptions};
 
@@ -21,7 +22,8 @@ pub(super) fn decoded(
     let kind = request.subresource.and_then(|sub| sub.kind(row)).unwrap_or(&row.kind);
     let package = row.schema.strip_suffix(&*row.kind).unwrap_or("");
     let schema = format!("{package}{kind}");
-    let decoded = options::object(row, &schema, &input.headers, input.body.clone(), options)?;
+    let decoded =
+        options::object(row, Shape::Type(&schema), &input.headers, input.body.clone(), options)?;
     let said = json::text(&decoded.value, &["kind"]);
     let version = json::text(&decoded.value, &["apiVersion"]);
     if !said.is_empty() && said != kind || !version.is_empty() && version != row.api_version() {

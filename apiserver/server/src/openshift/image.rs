@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present;
 use crate::request::{ResourceRequest, Verb};
+use crate::schema::Shape;
 use crate::write::{Done, Input, WriteOptions, options, written};
 
 const GROUP: &str = "image.openshift.io";
@@ -93,7 +94,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let row = &request.kind;
-        let decoded = options::object(row, &row.schema, &input.headers, input.body, options)?;
+        let decoded = options::object(row, Shape::of(row), &input.headers, input.body, options)?;
         let mapping = self.mapping(request, decoded.value, options)?;
         let name = self.mapped_stream(request, &mapping)?;
         let tag = json::text(&mapping, &["tag"]);
@@ -180,7 +181,8 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let row = &request.kind;
-        let mut decoded = options::object(row, &row.schema, &input.headers, input.body, options)?;
+        let mut decoded =
+            options::object(row, Shape::of(row), &input.headers, input.body, options)?;
         let of = |field: &str| json::text(&decoded.value, &["metadata", field]).to_owned();
         let (version, uid) = (of("resourceVersion"), of("uid"));
         json::remove(json::child(&mut decoded.value, "metadata"), "resourceVersion");
@@ -213,7 +215,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let row = &request.kind;
-        let decoded = options::object(row, &row.schema, &input.headers, input.body, options)?;
+        let decoded = options::object(row, Shape::of(row), &input.headers, input.body, options)?;
         let mut signature = self.new_view(request, decoded.value, options)?;
         for field in ["kind", "apiVersion"] {
             json::remove(&mut signature, field);

@@ -2,19 +2,23 @@
 //!
 //! Knows: generated names are tried again, doubled ones refused. Refuses to know: what makes an object valid.
 
-use leme_kinds::{Storage, Subresource};
+use std::sync::Arc;
+
+use leme_kinds::{Kind, Storage, Subresource};
 use leme_meta::Status;
 use leme_registry::{Context, Target};
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, canonical, options, stored_as, suffix, written};
+use super::{Input, WriteOptions, options, stored_as, suffix, written};
 use crate::admit;
 use crate::answer::{Answer, write_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present::{self, Object};
-use crate::request::ResourceRequest;
+use crate::request::{ResourceRequest, none_comes};
+use crate::schema::Shape;
+use crate::served::Served;
 
 /// Generated names are random: that so many in a row are taken does not happen by chance.
 const NAME_TRIES: usize = 8;
@@ -43,8 +47,8 @@ impl Api {
             _ => {}
         }
         let Input { headers, body, wanted, .. } = input;
-        let schema = &request.kind.schema;
-        let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
+        let shape = Shape::of(&request.kind);
+        let decoded = options::object(&request.kind, shape, &headers, body, &options)?;
         let (object, mut warnings) = self
             .create_object(request, kept(request, Target::Main, decoded.value)?, &options)
             .await?;
@@ -59,6 +63,8 @@ impl Api {
         mut body: Value,
         options: &WriteOptions,
     ) -> Result<(Object, Vec<String>), Status> {
+        // As long as somebody holds the set of kinds, a kind that is going has not gone.
+        let _served = self.comes(&request.kind)?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         admit::lifecycle(self, request, "create", shown_name(request, &body)).await?;
         let generated = given.is_empty() && request.name.is_empty();
@@ -84,7 +90,7 @@ impl Api {
                 return Ok((new.into(), warnings));
             }
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            let bytes = canonical(&request.kept.kind, &new);
+            let bytes = request.kept.text(&new);
             match self.write_as(class, &key, bytes.clone(), Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
                     reservation.written(&self.cache, revision).await;
@@ -101,6 +107,19 @@ impl Api {
             }
         }
         Err(Status::already_exists(&request.gvr(), &given))
+    }
+
+    /// The set of kinds in which objects of a kind may come to be; of a kind that the program brings along, always.
+    fn comes(&self, kind: &Kind) -> Result<Option<Arc<Served>>, Status> {
+        if kind.custom.is_none() {
+            return Ok(None);
+        }
+        let served = self.served.load_full();
+        match served.kinds.by_resource(&kind.group, &kind.version, &kind.plural) {
+            None => Err(Status::no_such_path()),
+            Some(now) if !now.verbs.contains(&"create") => Err(none_comes(now)),
+            Some(_) => Ok(Some(served)),
+        }
     }
 
     async fn bind(
@@ -128,7 +147,7 @@ pub(super) fn kept(
     target: Target,
     body: Value,
 ) -> Result<Value, Status> {
-    if request.kept.as_served() || target == Target::Scale {
+    if !request.kept.is_view() || target == Target::Scale {
         return Ok(body);
     }
     leme_registry::check_type(&request.kind, &body)?;

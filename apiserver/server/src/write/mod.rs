@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_access::Identity;
-use leme_kinds::{Kind, Subresource};
+use leme_kinds::Subresource;
 use leme_meta::Status;
 use leme_registry::{Context, Strategy, Target, Write};
 use leme_store::cache::splice_resource_version;
@@ -28,9 +28,8 @@ use crate::allocate::Reservation;
 use crate::answer::{self, Answer, read_failed, write_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
-use crate::ordered;
 use crate::present::{self, Object};
-use crate::request::ResourceRequest;
+use crate::request::{Kept, ResourceRequest};
 
 pub(crate) use options::WriteOptions;
 
@@ -64,6 +63,11 @@ impl Stored {
         };
         set_revision(&mut value, revision);
         Ok(Stored { value, revision })
+    }
+
+    /// The same as one of its kind that is read.
+    fn loaded(self, kept: &Kept) -> Stored {
+        Stored { value: kept.loaded(self.value), ..self }
     }
 
     fn of(entry: &Entry) -> Result<Stored, Status> {
@@ -144,12 +148,6 @@ pub(crate) fn stored_as(mut value: Value, bytes: &[u8], revision: u64) -> Object
     Object { value, json: splice_resource_version(bytes, revision).map(Bytes::from) }
 }
 
-/// The bytes that are stored, in the order in which they are read: without resourceVersion, which is the store's own
-/// revision.
-pub(crate) fn canonical(kind: &Kind, value: &Value) -> Bytes {
-    ordered::object(&kind.schema, value)
-}
-
 impl Api {
     /// What the registry needs to know of the world for one request that makes no object: it has no uid and no suffix.
     pub(crate) fn context<'a>(
@@ -178,9 +176,10 @@ impl Api {
         entry.as_ref().map(Stored::of).transpose()
     }
 
-    fn cached(&self, kind: &Kind, key: &str) -> Result<Option<Stored>, Status> {
-        let object = self.cache.get(&kind.prefix(None), key);
-        object.map(|object| Stored::read(&object.json, object.mod_revision, key)).transpose()
+    fn cached(&self, kept: &Kept, key: &str) -> Result<Option<Stored>, Status> {
+        let object = self.cache.get(&kept.kind.prefix(None), key);
+        let read = object.map(|object| Stored::read(&object.json, object.mod_revision, key));
+        Ok(read.transpose()?.map(|stored| stored.loaded(kept)))
     }
 
     /// Changes an object as `decide` says, again and again until nobody else was faster: each failure is another's
@@ -193,7 +192,8 @@ impl Api {
         mut decide: impl FnMut(&Stored, &mut Reservation<'_>) -> Result<Change, Status> + Send,
     ) -> Result<Option<Done>, Status> {
         let key = request.key();
-        let mut current = self.cached(&request.kept.kind, &key)?;
+        let kept = &request.kept;
+        let mut current = self.cached(kept, &key)?;
         let mut certain = false;
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -203,7 +203,7 @@ impl Api {
                 None => {
                     certain = true;
                     match self.stored(&key).await? {
-                        Some(stored) => stored,
+                        Some(stored) => stored.loaded(kept),
                         None => return Ok(None),
                     }
                 }
@@ -212,7 +212,7 @@ impl Api {
             let decided = decide(&stored, &mut reservation);
             if !certain && matches!(decided, Err(_) | Ok(Change::Unchanged)) {
                 certain = true;
-                current = self.stored(&key).await?;
+                current = self.stored(&key).await?.map(|stored| stored.loaded(kept));
                 // The same state gives the same decision.
                 if current.as_ref().is_none_or(|now| now.revision != stored.revision) {
                     continue;
@@ -227,7 +227,7 @@ impl Api {
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
                 Change::Put(new) => {
                     let class = class(request, &stored.value, &new);
-                    let bytes = canonical(&request.kept.kind, &new);
+                    let bytes = kept.text(&new);
                     self.put(&key, new, bytes, stored.revision, class, reservation).await?
                 }
                 Change::Remove => self.remove(&key, stored).await?,
@@ -236,7 +236,8 @@ impl Api {
                 Ok(done) => return Ok(Some(done)),
                 Err(entry) => {
                     certain = true;
-                    current = entry.as_ref().map(Stored::of).transpose()?;
+                    let stored = entry.as_ref().map(Stored::of).transpose()?;
+                    current = stored.map(|stored| stored.loaded(kept));
                 }
             }
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::body;
 use crate::request::{ResourceRequest, Verb};
+use crate::schema::{self, Shape};
 
 /// How fields that the schema does not have are met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ pub(crate) struct Decoded {
 /// Decodes an object of a kind from a request body.
 pub(crate) fn object(
     kind: &Kind,
-    schema: &str,
+    shape: Shape<'_>,
     headers: &HeaderMap,
     bytes: Bytes,
     options: &WriteOptions,
@@ -118,7 +119,7 @@ pub(crate) fn object(
     let json = body::to_json(&body::media_type(headers), bytes)?;
     let (value, mut problems) =
         parsed(&json).map_err(|error| decode::unrecognized(&kind.kind, &error, &json))?;
-    let checked = crate::schema::check(kind, schema, value).map_err(|wrong| wrong.refused(kind))?;
+    let checked = schema::check(kind, shape, value).map_err(|wrong| wrong.refused(kind))?;
     problems.extend(checked.problems);
     let warnings = options.met(problems).map_err(|error| {
         let Kind { kind, version, .. } = kind;
@@ -136,7 +137,7 @@ pub(crate) fn question(
     bytes: Bytes,
     options: &WriteOptions,
 ) -> Result<Decoded, Status> {
-    let mut decoded = object(kind, &kind.schema, headers, bytes, options)?;
+    let mut decoded = object(kind, Shape::of(kind), headers, bytes, options)?;
     leme_registry::check_type(kind, &decoded.value)?;
     json::set(&mut decoded.value, "kind", &*kind.kind);
     json::set(&mut decoded.value, "apiVersion", kind.api_version());

@@ -17,7 +17,7 @@ use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
 use crate::request::ResourceRequest;
-use crate::schema::{self, Mistyped};
+use crate::schema::{self, Mistyped, Shape};
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -36,8 +36,9 @@ enum Patch {
 }
 
 impl Patch {
-    /// Reads a patch, with what is odd about it. What is none is refused in the words of the decoder that meets it first.
+    /// Reads a patch, with what is odd about it. `strategic` ones are for kinds whose lists it is known how to merge. What is none is refused in the words of the decoder that meets it first.
     fn read(
+        strategic: bool,
         headers: &HeaderMap,
         bytes: Bytes,
         validation: Validation,
@@ -64,7 +65,7 @@ impl Patch {
                 }
                 Ok((Patch::Merge(document.value), document.duplicates))
             }
-            STRATEGIC => {
+            STRATEGIC if strategic => {
                 let document = decode::document(&bytes).map_err(Status::bad_request)?;
                 Ok((Patch::Strategic(document.value), document.duplicates))
             }
@@ -72,10 +73,14 @@ impl Patch {
                 "server-side apply is not supported by this server: use client-side apply, a merge patch or a \
                  strategic merge patch",
             )),
-            _ => Err(Status::unsupported_media_type(format!(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 {JSON}, {MERGE}, {STRATEGIC}"
-            ))),
+            _ => {
+                let strategic = strategic.then_some(STRATEGIC);
+                let known: Vec<&str> = [JSON, MERGE].into_iter().chain(strategic).collect();
+                Err(Status::unsupported_media_type(format!(
+                    "the body of the request was in an unknown format - accepted media types include: {}",
+                    known.join(", ")
+                )))
+            }
         }
     }
 
@@ -127,7 +132,12 @@ impl Api {
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request)?;
         let target = target(request);
-        let (patch, odd) = Patch::read(&input.headers, input.body, options.validation)?;
+        let (patch, odd) = Patch::read(
+            request.kind.custom.is_none(),
+            &input.headers,
+            input.body,
+            options.validation,
+        )?;
         let strategy = request.strategy();
         let context = self.context(request, &options);
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
@@ -135,8 +145,9 @@ impl Api {
             .change(request, options.dry_run, |stored, reservation| {
                 let current = base(request, target, stored)?;
                 let patched = patch.apply(request, &current)?;
-                let name = if target == Target::Scale { "" } else { &request.kind.schema };
-                let checked = schema::check(&request.kind, name, patched)
+                let shape =
+                    if target == Target::Scale { Shape::Any } else { Shape::of(&request.kind) };
+                let checked = schema::check(&request.kind, shape, patched)
                     .map_err(|wrong| patch.mistyped(&wrong))?;
                 warnings = options
                     .met(odd.iter().cloned().chain(checked.problems).collect())
@@ -171,7 +182,7 @@ pub(crate) struct OfView {
 impl OfView {
     /// Reads the patch of a request.
     pub fn read(headers: &HeaderMap, body: Bytes, options: WriteOptions) -> Result<OfView, Status> {
-        let (patch, odd) = Patch::read(headers, body, options.validation)?;
+        let (patch, odd) = Patch::read(true, headers, body, options.validation)?;
         Ok(OfView { patch, odd, options })
     }
 
@@ -182,7 +193,7 @@ impl OfView {
         base: &Value,
     ) -> Result<(Value, Vec<String>), Status> {
         let patched = self.patch.apply(request, base)?;
-        let checked = schema::check(&request.kind, &request.kind.schema, patched)
+        let checked = schema::check(&request.kind, Shape::of(&request.kind), patched)
             .map_err(|wrong| self.patch.mistyped(&wrong))?;
         let odd = self.odd.iter().cloned().chain(checked.problems).collect();
         let refused = |error: String| self.patch.refused(&checked.value, &error);
@@ -202,7 +213,7 @@ fn base<'a>(
             leme_registry::scale_shown(&request.kind, &scale, &stored.value).map(Cow::Owned)
         }
         (Target::Scale, None) => Err(Status::no_such_path()),
-        _ if request.kept.as_served() => Ok(Cow::Borrowed(&stored.value)),
+        _ if !request.kept.is_view() => Ok(Cow::Borrowed(&stored.value)),
         _ => Ok(Cow::Owned(request.kept.to_served(stored.value.clone()))),
     }
 }

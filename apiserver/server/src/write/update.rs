@@ -11,6 +11,7 @@ use crate::answer::Answer;
 use crate::api::Api;
 use crate::present::Object;
 use crate::request::{ResourceRequest, Verb};
+use crate::schema::Shape;
 
 impl Api {
     /// PUT of an object or a subresource.
@@ -22,8 +23,8 @@ impl Api {
         let Input { who, headers, body, wanted } = input;
         let options = WriteOptions::of(request)?;
         let target = target(request);
-        let schema = if target == Target::Scale { "" } else { &request.kind.schema };
-        let decoded = options::object(&request.kind, schema, &headers, body, &options)?;
+        let shape = if target == Target::Scale { Shape::Any } else { Shape::of(&request.kind) };
+        let decoded = options::object(&request.kind, shape, &headers, body, &options)?;
         let body = create::kept(request, target, decoded.value)?;
         let strategy = request.strategy();
         let context = self.context(request, &options);

@@ -16,23 +16,22 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use event::{ENCODINGS, Event, Kind, frame};
-pub use object::{Cached, Index, IndexFn};
+pub use object::{Cached, Index, Reader};
 pub use snapshot::Snapshot;
 pub use splice::splice_resource_version;
 pub use subscription::{SubEvent, Subscription};
 
 use crate::{Store, StoreError};
-use feed::Feed;
+use feed::{Feed, Order, Shelves, Task};
 use shelf::Shelf;
 
 /// How long a read waits for the cache to catch up.
@@ -42,12 +41,12 @@ const NUDGE_FIRST: Duration = Duration::from_millis(50);
 const NUDGE_AGAIN: Duration = Duration::from_millis(500);
 
 /// A resource the cache keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Resource {
-    /// Where its keys lie, such as `/registry/pods/`.
+    /// Where its keys lie, such as `/registry/pods/`. No other resource's lie below.
     pub prefix: String,
-    /// Its selectable fields beyond `metadata.name` and `metadata.namespace`, of the object without the lists in its spec.
-    pub index: fn(&Value) -> Vec<(&'static str, String)>,
+    /// How its objects are read.
+    pub reader: Arc<dyn Reader>,
 }
 
 /// A key whose object cannot be read: no list shows it, and nothing but an unsafe deletion gets rid of it.
@@ -64,6 +63,7 @@ pub struct Unreadable {
 /// The watch cache over one store. Dropping it ends its subscriptions.
 pub struct Cache {
     feed: Arc<Feed>,
+    orders: mpsc::UnboundedSender<Order>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -74,15 +74,17 @@ impl Cache {
         resources: Vec<Resource>,
     ) -> Result<Arc<Cache>, StoreError> {
         let reached = Arc::new(AtomicU64::new(0));
-        let shelves: BTreeMap<_, _> = resources
+        let shelves: Shelves = resources
             .into_iter()
-            .map(|r| (r.prefix.clone(), Arc::new(Shelf::new(r.prefix, r.index, reached.clone()))))
+            .map(|r| (r.prefix.clone(), Arc::new(Shelf::new(r.prefix, r.reader, reached.clone()))))
             .collect();
         let (progress, distrust) = (watch::channel(0).0, Notify::new());
+        let shelves = ArcSwap::from_pointee(shelves);
         let feed = Arc::new(Feed { store, shelves, reached, progress, distrust });
         feed.load().await?;
-        let task = Mutex::new(Some(tokio::spawn(feed.clone().run())));
-        let cache = Arc::new(Cache { feed, task });
+        let (orders, taken) = mpsc::unbounded_channel();
+        let task = Mutex::new(Some(tokio::spawn(feed.clone().run(taken))));
+        let cache = Arc::new(Cache { feed, orders, task });
         cache.fresh().await?;
         Ok(cache)
     }
@@ -132,26 +134,53 @@ impl Cache {
         self.feed.reached.load(Ordering::Acquire)
     }
 
+    /// Keeps one more resource, or one that is kept in another way: what there is of it is there when this returns, and
+    /// its watches end, for they were of the way before.
+    ///
+    /// # Errors
+    /// What the store said; nothing has changed then.
+    pub async fn keep(&self, resource: Resource) -> Result<(), StoreError> {
+        // What the store still has of it is listed as of where the cache is.
+        self.fresh().await?;
+        self.order(Task::Keep(resource)).await
+    }
+
+    /// Keeps a resource no longer; its watches end. What the store has of it stays there.
+    ///
+    /// # Errors
+    /// Only of a cache that has been stopped.
+    pub async fn forget(&self, prefix: &str) -> Result<(), StoreError> {
+        self.order(Task::Forget(prefix.to_owned())).await
+    }
+
+    async fn order(&self, task: Task) -> Result<(), StoreError> {
+        let stopped = || late("the cache has stopped");
+        let (done, answer) = oneshot::channel();
+        self.orders.send(Order { task, done }).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
     /// The object with this full key, of the resource with this prefix.
     pub fn get(&self, prefix: &str, key: &str) -> Option<Arc<Cached>> {
-        self.feed.shelves.get(prefix)?.get(key)
+        self.feed.shelves.load().get(prefix)?.get(key)
     }
 
     /// Why there is no object with this full key although the store has something there, if that is so.
     pub fn unreadable_at(&self, prefix: &str, key: &str) -> Option<Arc<str>> {
-        self.feed.shelves.get(prefix)?.skipped(key)
+        self.feed.shelves.load().get(prefix)?.skipped(key)
     }
 
     /// All keys whose objects cannot be read, in order.
     pub fn unreadable(&self) -> Vec<Unreadable> {
-        let mut all: Vec<_> = self.feed.shelves.values().flat_map(|s| s.unreadable()).collect();
+        let shelves = self.feed.shelves.load();
+        let mut all: Vec<_> = shelves.values().flat_map(|shelf| shelf.unreadable()).collect();
         all.sort();
         all
     }
 
     /// All objects of a resource; `None` if the cache does not keep it.
     pub fn snapshot(&self, prefix: &str) -> Option<Snapshot> {
-        Some(self.feed.shelves.get(prefix)?.snapshot())
+        Some(self.feed.shelves.load().get(prefix)?.snapshot())
     }
 
     /// All objects of a resource as of exactly `revision`.
@@ -162,7 +191,7 @@ impl Cache {
     /// The events of a resource after revision `from`: first those that happened, then those to come. A `from` in the
     /// future waits for its successor.
     pub fn watch(&self, prefix: &str, from: u64) -> Result<Subscription, StoreError> {
-        let shelf = self.known(prefix)?.clone();
+        let shelf = self.known(prefix)?;
         let next = shelf.read().position(from)?;
         Ok(Subscription::new(shelf, next, from))
     }
@@ -179,7 +208,7 @@ impl Cache {
     fn halt(&self) -> Option<JoinHandle<()>> {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         task.abort();
-        self.feed.shelves.values().for_each(|shelf| shelf.close());
+        self.feed.shelves.load().values().for_each(|shelf| shelf.close());
         Some(task)
     }
 
@@ -190,12 +219,12 @@ impl Cache {
 
     /// The prefixes of all resources kept.
     pub fn prefixes(&self) -> Vec<String> {
-        self.feed.shelves.keys().cloned().collect()
+        self.feed.shelves.load().keys().cloned().collect()
     }
 
-    fn known(&self, prefix: &str) -> Result<&Arc<Shelf>, StoreError> {
+    fn known(&self, prefix: &str) -> Result<Arc<Shelf>, StoreError> {
         let missing = || StoreError::Unavailable(format!("the cache does not keep {prefix}"));
-        self.feed.shelves.get(prefix).ok_or_else(missing)
+        self.feed.shelves.load().get(prefix).cloned().ok_or_else(missing)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One object in the cache: its bytes as clients see them, and the little that selectors ask for.
 //!
-//! Knows: `metadata`. Refuses to know: kinds; what else is selectable comes from the resource's own function.
+//! Knows: `metadata`. Refuses to know: kinds; what else is selectable comes from the resource's own reader.
 
 use std::sync::Arc;
 
@@ -12,8 +12,21 @@ use super::outline::outline;
 use super::splice::splice_between;
 use crate::Entry;
 
-/// Selectable fields of an object, beyond its name and namespace. It gets the object without the lists in its spec.
-pub type IndexFn = fn(&Value) -> Vec<(&'static str, String)>;
+/// How the objects of a resource are read.
+pub trait Reader: Send + Sync + 'static {
+    /// Selectable fields of an object, beyond its name and namespace. It gets the object without the lists in its spec.
+    fn index(&self, _object: &Value) -> Vec<(Arc<str>, String)> {
+        Vec::new()
+    }
+
+    /// The object as it is to be read, if that is not how it was written.
+    fn shown(&self, _written: &Bytes) -> Option<Bytes> {
+        None
+    }
+}
+
+/// Of what is read as it was written, and selected by name and namespace alone.
+impl Reader for () {}
 
 /// An object as of one revision.
 #[derive(Debug)]
@@ -45,8 +58,8 @@ pub struct Index {
     pub deleting: bool,
     /// `metadata.labels`, sorted by key.
     pub labels: Box<[(Box<str>, Box<str>)]>,
-    /// Selectable fields in the order the resource's function gave them.
-    pub fields: Box<[(&'static str, Box<str>)]>,
+    /// Selectable fields in the order the resource's reader gave them.
+    pub fields: Box<[(Arc<str>, Box<str>)]>,
 }
 
 impl Index {
@@ -61,7 +74,7 @@ impl Index {
         match path {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),
-            _ => self.fields.iter().find(|(p, _)| *p == path).map(|(_, value)| &**value),
+            _ => self.fields.iter().find(|(p, _)| **p == *path).map(|(_, value)| &**value),
         }
     }
 }
@@ -70,19 +83,21 @@ impl Cached {
     /// The object of a store entry, or why it is none; with the frame of the change that made it so, if there was one.
     pub(super) fn decode(
         entry: &Entry,
-        index: IndexFn,
+        reader: &dyn Reader,
         kind: Option<Kind>,
     ) -> Result<Self, String> {
-        let value = outline(&entry.value).map_err(|e| e.to_string())?;
-        let (json, frame) = framed(&entry.value, entry.mod_revision, kind)
-            .ok_or("it is not an object with metadata")?;
+        let other = reader.shown(&entry.value);
+        let shown = other.as_ref().unwrap_or(&entry.value);
+        let value = outline(shown).map_err(|e| e.to_string())?;
+        let (json, frame) =
+            framed(shown, entry.mod_revision, kind).ok_or("it is not an object with metadata")?;
         Ok(Self {
             key: entry.key.clone(),
             json,
             frame,
             create_revision: entry.create_revision,
             mod_revision: entry.mod_revision,
-            index: Arc::new(index_of(&value, index)),
+            index: Arc::new(index_of(&value, reader)),
         })
     }
 
@@ -127,7 +142,7 @@ fn framed(
     Some((json, Some((kind, whole))))
 }
 
-fn index_of(value: &Value, fields: IndexFn) -> Index {
+fn index_of(value: &Value, reader: &dyn Reader) -> Index {
     let metadata = &value["metadata"];
     let text = |key: &str| Box::from(metadata[key].as_str().unwrap_or_default());
     let mut labels: Vec<(Box<str>, Box<str>)> = metadata["labels"]
@@ -143,6 +158,10 @@ fn index_of(value: &Value, fields: IndexFn) -> Index {
         uid: text("uid"),
         deleting: !metadata["deletionTimestamp"].is_null(),
         labels: labels.into_boxed_slice(),
-        fields: fields(value).into_iter().map(|(path, v)| (path, v.into_boxed_str())).collect(),
+        fields: reader
+            .index(value)
+            .into_iter()
+            .map(|(path, v)| (path, v.into_boxed_str()))
+            .collect(),
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::Unreadable;
 use super::event::{Event, Kind};
 use super::gap::{Gap, Now, Skipped, gap};
-use super::object::{Cached, IndexFn};
+use super::object::{Cached, Reader};
 use super::snapshot::{Map, Snapshot};
 use crate::queue::shrink;
 use crate::{Change, Entry, StoreError};
@@ -30,7 +30,7 @@ const OLD_SNAPSHOTS: usize = 8;
 /// The objects of one resource.
 pub(super) struct Shelf {
     pub(super) prefix: String,
-    index: IndexFn,
+    pub(super) reader: Arc<dyn Reader>,
     /// The revision the whole cache has reached.
     reached: Arc<AtomicU64>,
     state: RwLock<State>,
@@ -83,7 +83,7 @@ struct Slot {
 }
 
 impl Shelf {
-    pub(super) fn new(prefix: String, index: IndexFn, reached: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(prefix: String, reader: Arc<dyn Reader>, reached: Arc<AtomicU64>) -> Self {
         let state = State {
             map: Map::new_sync(),
             changed: 0,
@@ -96,7 +96,7 @@ impl Shelf {
             ticked: 0,
             closed: false,
         };
-        Self { prefix, index, reached, state: RwLock::new(state), bell: watch::channel(()).0 }
+        Self { prefix, reader, reached, state: RwLock::new(state), bell: watch::channel(()).0 }
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -179,8 +179,11 @@ impl Shelf {
     /// Decodes an entry that is there, or came to be by a change; what cannot be decoded is named in the log.
     fn decode(&self, entry: &Entry, kind: Option<Kind>) -> Result<Arc<Cached>, Skipped> {
         let lost = || Err("its value is lost".to_owned());
-        let decoded =
-            if entry.value.is_empty() { lost() } else { Cached::decode(entry, self.index, kind) };
+        let decoded = if entry.value.is_empty() {
+            lost()
+        } else {
+            Cached::decode(entry, &*self.reader, kind)
+        };
         decoded.map(Arc::new).map_err(|why| {
             let revision = entry.mod_revision;
             tracing::error!(key = %entry.key, revision, %why, "skipped an undecodable object");
@@ -373,7 +376,7 @@ mod tests {
     /// Red when only the object after a change counts: the frames and what was deleted come to four times the bound.
     #[test]
     fn the_ring_keeps_no_more_than_it_says() {
-        let shelf = Shelf::new("/registry/things/".into(), |_| Vec::new(), Arc::default());
+        let shelf = Shelf::new("/registry/things/".into(), Arc::new(()), Arc::default());
         for n in 1..=4000 {
             let (entry, revision) = (entry(2 * n), 2 * n + 1);
             let put = Change::Put { entry: entry.clone(), previous: None };

@@ -75,10 +75,6 @@ impl Subscription {
 
     fn take(&mut self, max: usize) -> Vec<SubEvent> {
         let state = self.shelf.read();
-        if state.closed {
-            self.ended = true;
-            return Vec::new();
-        }
         let mut taken = Vec::new();
         while taken.is_empty() && self.next < state.next() {
             let Some(events) = state.since(self.next, max) else { break };
@@ -93,6 +89,11 @@ impl Subscription {
         if taken.is_empty() && state.since(self.next, 1).is_none() {
             self.ended = true;
             return vec![SubEvent::Expired];
+        }
+        // What happened before the end is told first.
+        if taken.is_empty() && state.closed {
+            self.ended = true;
+            return taken;
         }
         if taken.is_empty() && state.ticked > self.told {
             self.told = state.ticked;

@@ -1,5 +1,7 @@
 //! The cache over the memory engine.
 
+mod shelves;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,13 +14,18 @@ use crate::{Expect, Outcome};
 
 const PODS: &str = "/registry/pods/";
 
+struct Node;
+
+impl Reader for Node {
+    fn index(&self, pod: &Value) -> Vec<(Arc<str>, String)> {
+        vec![("spec.nodeName".into(), pod["spec"]["nodeName"].as_str().unwrap_or("").to_owned())]
+    }
+}
+
 fn resources() -> Vec<Resource> {
-    let node = |v: &Value| {
-        vec![("spec.nodeName", v["spec"]["nodeName"].as_str().unwrap_or("").to_owned())]
-    };
     vec![
-        Resource { prefix: PODS.into(), index: node },
-        Resource { prefix: "/registry/secrets/".into(), index: |_| Vec::new() },
+        Resource { prefix: PODS.into(), reader: Arc::new(Node) },
+        Resource { prefix: "/registry/secrets/".into(), reader: Arc::new(()) },
     ]
 }
 
@@ -134,7 +141,7 @@ async fn progress_is_never_behind_the_events() {
     let secret = r#"{"metadata":{"name":"s"}}"#;
     store.put("/registry/secrets/d/s", secret.into(), Expect::Absent).await.unwrap();
     let announced = cache.fresh().await.unwrap();
-    cache.feed.shelves[PODS].tick();
+    cache.feed.shelves.load()[PODS].tick();
     let last = put(&*store, "one", "n1").await;
     cache.fresh().await.unwrap();
     let Some(SubEvent::Event(event)) = watch.next().await else { panic!() };

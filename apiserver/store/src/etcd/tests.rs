@@ -130,7 +130,7 @@ async fn conforms() {
 async fn the_cache_keeps_up_with_what_others_write() {
     let etcd = Etcd::start();
     let store = Arc::new(etcd.connect("").await);
-    let things = Resource { prefix: "/registry/things/".into(), index: |_| Vec::new() };
+    let things = Resource { prefix: "/registry/things/".into(), reader: Arc::new(()) };
     let cache = Cache::start(store.clone(), vec![things]).await.unwrap();
     // A change elsewhere moves the revision, and no event tells of it.
     let elsewhere = etcd.connect("/other").await;

@@ -16,6 +16,7 @@ use leme_registry::{Strategy, json, names};
 use serde_json::{Map, Value, json};
 
 use crate::check::Errors;
+pub use spec::conformant;
 use view::View;
 
 pub(crate) static STRATEGY: Strategy = Strategy {

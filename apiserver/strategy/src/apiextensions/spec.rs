@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use leme_kinds::custom;
+use leme_kinds::naming::Condition;
 use leme_meta::structural::GoJson;
 use leme_meta::{FieldError, Path};
 use leme_registry::meta::{self, Raw};
@@ -190,6 +191,7 @@ pub(super) fn immutable(new: &Value, old: &Value) -> Errors {
 }
 
 /// Whether a definition in a group of the community says who has approved it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Approval {
     Missing,
     Bypassed,
@@ -197,8 +199,51 @@ enum Approval {
     Invalid,
 }
 
+impl Approval {
+    fn why(self, stated: &str) -> String {
+        let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+        match self {
+            Approval::Missing => {
+                format!("protected groups must have approval annotation {APPROVED:?}, {see}")
+            }
+            Approval::Bypassed => format!("not approved: {stated:?}"),
+            Approval::Approved => format!("approved in {stated}"),
+            Approval::Invalid => format!(
+                "protected groups must have approval annotation {APPROVED:?} with either a URL or a reason starting with \"unapproved\", {see}"
+            ),
+        }
+    }
+}
+
+fn is_community(definition: &Value) -> bool {
+    let group = json::text(definition, &["spec", "group"]);
+    ["k8s.io", "kubernetes.io"].iter().any(|domain| {
+        group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
+fn stated(definition: &Value) -> &str {
+    json::text(definition, &["metadata", "annotations", APPROVED])
+}
+
+/// The condition of a definition in a group of the community.
+pub fn conformant(definition: &Value) -> Option<Condition> {
+    if !is_community(definition) {
+        return None;
+    }
+    let state = approval_of(definition);
+    let reason = match state {
+        Approval::Missing => "MissingAnnotation",
+        Approval::Bypassed => "UnapprovedAnnotation",
+        Approval::Approved => "ApprovedAnnotation",
+        Approval::Invalid => "InvalidAnnotation",
+    };
+    let (type_, fine) = ("KubernetesAPIApprovalPolicyConformant", state == Approval::Approved);
+    Some(Condition::new(type_, fine, reason, &state.why(stated(definition))))
+}
+
 fn approval_of(definition: &Value) -> Approval {
-    let annotation = json::text(definition, &["metadata", "annotations", APPROVED]);
+    let annotation = stated(definition);
     let url =
         url::parse(annotation).is_ok_and(|url| !url.host.is_empty() && !url.scheme.is_empty());
     match annotation {
@@ -210,29 +255,15 @@ fn approval_of(definition: &Value) -> Approval {
 }
 
 pub(super) fn approval(new: &Value, old: Option<&Value>) -> Option<FieldError> {
-    let group = json::text(new, &["spec", "group"]);
-    let community = ["k8s.io", "kubernetes.io"].iter().any(|domain| {
-        group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
     let state = approval_of(new);
-    let same = |old| std::mem::discriminant(&approval_of(old)) == std::mem::discriminant(&state);
-    if !community || old.is_some_and(same) {
+    if !is_community(new) || old.is_some_and(|old| approval_of(old) == state) {
         return None;
     }
     let path = Path::new("metadata").child("annotations").key(APPROVED);
-    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let why = state.why(stated(new));
     match state {
-        Approval::Missing => {
-            let why = format!("protected groups must have approval annotation {APPROVED:?}, {see}");
-            Some(FieldError::required(&path, &why))
-        }
-        Approval::Invalid => {
-            let why = format!(
-                "protected groups must have approval annotation {APPROVED:?} with either a URL or a reason starting with \"unapproved\", {see}"
-            );
-            let stated = json::text(new, &["metadata", "annotations", APPROVED]);
-            Some(FieldError::invalid(&path, stated, &why))
-        }
+        Approval::Missing => Some(FieldError::required(&path, &why)),
+        Approval::Invalid => Some(FieldError::invalid(&path, stated(new), &why)),
         Approval::Bypassed | Approval::Approved => None,
     }
 }

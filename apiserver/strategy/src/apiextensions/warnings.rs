@@ -8,16 +8,12 @@ use serde_json::Value;
 
 use crate::check;
 
-/// Told until there are objects of defined kinds.
-const NOT_SERVED: &str =
-    "CustomResourceDefinition is stored, but the kind that it defines is not served yet";
-
 pub(super) fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     let before = old.map(formats).unwrap_or_default();
     let mut unknown = formats(new);
     unknown.retain(|format| !before.contains(format));
-    let mut warnings = vec![NOT_SERVED.to_owned()];
-    warnings.extend(unknown.iter().map(|format| format!("unrecognized format {format:?}")));
+    let told = unknown.iter().map(|format| format!("unrecognized format {format:?}"));
+    let mut warnings: Vec<String> = told.collect();
     if schemas(new).any(|schema| {
         any(schema, &mut |map| !json::list(map, &["x-kubernetes-validations"]).is_empty())
     }) {
