@@ -25,6 +25,8 @@ const RULES: &[(&str, Rule)] = &[
     ("ReplicationController", replicated),
     ("ReplicaSet", replicated),
     ("Deployment", deployment),
+    ("StatefulSet", stateful),
+    ("DaemonSet", daemon),
     ("PersistentVolumeClaim", claim),
     ("Namespace", namespace),
     ("Node", node),
@@ -188,6 +190,43 @@ fn deployment(object: &Object, picture: &Picture) -> State {
         .or_else(|| late(object))
         .unwrap_or_default();
     State::Waits(join(&rollout, &why))
+}
+
+/// Works when every pod is ready, and of the newest template as far as that is to reach.
+fn stateful(object: &Object, picture: &Picture) -> State {
+    let wanted = wanted(object);
+    let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
+    let target = if waits_for_deletes(object) { 0 } else { wanted - partition };
+    let updated = number(object, &["status", "updatedReplicas"]);
+    match replicated(object, picture) {
+        State::Works(count) if updated < target => {
+            let pods = picture.owned("", "pods", object.uid());
+            let why = waiting(&pods, picture).unwrap_or_default();
+            State::Waits(join(&format!("{count}, {updated} up to date"), &why))
+        }
+        state => state,
+    }
+}
+
+/// Works when every node that should have a pod has one that is available and of the newest template.
+fn daemon(object: &Object, picture: &Picture) -> State {
+    let counted = |field: &str| number(object, &["status", field]);
+    let pods = picture.owned("", "pods", object.uid());
+    let (wanted, updated) = (counted("desiredNumberScheduled"), counted("updatedNumberScheduled"));
+    let available = believed(counted("numberAvailable"), &pods);
+    let count = format!("{available}/{wanted} available");
+    let is_new = updated >= wanted || waits_for_deletes(object);
+    if is_seen(object) && available >= wanted && is_new {
+        return State::Works(count);
+    }
+    let rollout = if is_new { count } else { format!("{count}, {updated} up to date") };
+    let why = waiting(&pods, picture).or_else(|| last_warning(object, picture)).unwrap_or_default();
+    State::Waits(join(&rollout, &why))
+}
+
+/// Whether pods get a new template only when somebody deletes them.
+fn waits_for_deletes(object: &Object) -> bool {
+    object.text(&["spec", "updateStrategy", "type"]) == "OnDelete"
 }
 
 fn paused(object: &Object) -> Option<String> {
@@ -400,5 +439,38 @@ mod tests {
         check(json!({}), status(1, 1, 1), "True", waits("1/1 available"));
         let paused = json!({"paused": true});
         check(paused, status(1, 0, 2), "True", waits("1/1 available, 0 up to date: it is paused"));
+    }
+
+    #[test]
+    fn sets_work_when_their_pods_are_of_the_newest_template() {
+        let check = |kind: &str, spec: Value, status: Value, ready: &str, expected: State| {
+            let pod = json!({"kind": "Pod", "metadata": {"name": "s-0", "namespace": "n", "uid": "p",
+                    "ownerReferences": [{"uid": "s"}]},
+                "status": {"phase": "Running", "conditions": [
+                    {"type": "Ready", "status": ready, "message": "not yet"}]}});
+            let picture = Picture::still([(("", "pods"), pod)]);
+            let mut object = json!({"kind": kind, "spec": spec, "status": status,
+                "metadata": {"name": "s", "namespace": "n", "uid": "s", "generation": 2}});
+            object["status"]["observedGeneration"] = 2.into();
+            assert_eq!(state(&Object(object), &picture), expected);
+        };
+        let works = |text: &str| State::Works(text.to_owned());
+        let waits = |text: &str| State::Waits(text.to_owned());
+        let counted =
+            |updated: i64| json!({"replicas": 1, "readyReplicas": 1, "updatedReplicas": updated});
+        let rolling = json!({"replicas": 1, "updateStrategy": {"type": "RollingUpdate"}});
+        let held = json!({"replicas": 1, "updateStrategy": {"rollingUpdate": {"partition": 1}}});
+        let kind = "StatefulSet";
+        check(kind, rolling.clone(), counted(1), "True", works("1/1 ready"));
+        check(kind, rolling.clone(), counted(0), "True", waits("1/1 ready, 0 up to date"));
+        check(kind, rolling, counted(1), "False", waits("0/1 ready: pod s-0: not yet"));
+        check(kind, held, counted(0), "True", works("1/1 ready"));
+        let counted = |updated: i64| json!({"desiredNumberScheduled": 1, "numberAvailable": 1, "updatedNumberScheduled": updated});
+        let deletes = json!({"updateStrategy": {"type": "OnDelete"}});
+        let kind = "DaemonSet";
+        check(kind, json!({}), counted(1), "True", works("1/1 available"));
+        check(kind, json!({}), counted(0), "True", waits("1/1 available, 0 up to date"));
+        check(kind, json!({}), counted(1), "False", waits("0/1 available: pod s-0: not yet"));
+        check(kind, deletes, counted(0), "True", works("1/1 available"));
     }
 }
