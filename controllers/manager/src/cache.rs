@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
 };
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -64,6 +65,7 @@ has_meta!(
     DaemonSet,
     StatefulSet,
     ControllerRevision,
+    HorizontalPodAutoscaler,
     Job,
     CronJob,
     Lease,
@@ -112,6 +114,7 @@ pub(crate) struct Cache {
     pub(crate) daemon_sets: Arc<Informer<DaemonSet>>,
     pub(crate) stateful_sets: Arc<Informer<StatefulSet>>,
     pub(crate) revisions: Arc<Informer<ControllerRevision>>,
+    pub(crate) autoscalers: Arc<Informer<HorizontalPodAutoscaler>>,
     pub(crate) jobs: Arc<Informer<Job>>,
     pub(crate) cron_jobs: Arc<Informer<CronJob>>,
     pub(crate) leases: Arc<Informer<Lease>>,
@@ -248,6 +251,7 @@ impl Cache {
             daemon_sets: informer(true, &[]),
             stateful_sets: informer(true, &[]),
             revisions: informer(true, REVISIONS),
+            autoscalers: informer(true, &[]),
             jobs: informer(true, JOBS),
             cron_jobs: informer(true, &[]),
             leases: informer(true, &[]),
@@ -281,6 +285,7 @@ impl Cache {
             self.daemon_sets.clone(),
             self.stateful_sets.clone(),
             self.revisions.clone(),
+            self.autoscalers.clone(),
             self.jobs.clone(),
             self.cron_jobs.clone(),
             self.leases.clone(),
@@ -318,6 +323,7 @@ impl Cache {
             (self.daemon_sets.resource().clone(), self.daemon_sets.clone()),
             (self.stateful_sets.resource().clone(), self.stateful_sets.clone()),
             (self.revisions.resource().clone(), self.revisions.clone()),
+            (self.autoscalers.resource().clone(), self.autoscalers.clone()),
             (self.jobs.resource().clone(), self.jobs.clone()),
             (self.cron_jobs.resource().clone(), self.cron_jobs.clone()),
             (self.leases.resource().clone(), self.leases.clone()),
@@ -356,6 +362,7 @@ impl Cache {
             self.daemon_sets,
             self.stateful_sets,
             self.revisions,
+            self.autoscalers,
             self.jobs,
             self.cron_jobs,
             self.leases,
@@ -382,6 +389,7 @@ impl Cache {
             self.daemon_sets.synced().await;
             self.stateful_sets.synced().await;
             self.revisions.synced().await;
+            self.autoscalers.synced().await;
             self.jobs.synced().await;
             self.cron_jobs.synced().await;
             self.leases.synced().await;

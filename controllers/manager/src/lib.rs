@@ -3,6 +3,7 @@
 //! Knows: the kinds and their caches, one per kind and shared. Refuses to know: how plans decide (plan, sched) and how
 //! actions are carried out (runtime).
 
+mod autoscalers;
 mod cache;
 mod daemons;
 mod deployments;
@@ -102,6 +103,7 @@ async fn lead(
         deployments::start(&context),
         daemons::start(&context),
         stateful::start(&context),
+        autoscalers::start(&context),
         workloads::jobs(&context),
         workloads::cron_jobs(&context),
         services::endpoints(&context),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod autoscaler;
 pub mod claim;
 pub mod common;
 pub mod cron_job;
