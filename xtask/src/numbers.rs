@@ -16,6 +16,9 @@ use crate::packages::PACKAGES;
 const HEADER: &str = "# The protobuf number of every field of the types in the field table, in Go's order; `*`: a pointer, which tells zero\n\
                       # from nothing; `+type` stands for its fields, inlined.\n";
 
+/// Packages whose structs have no numbers: OpenShift defines those kinds by CustomResourceDefinitions.
+const UNNUMBERED: &[&str] = &["og"];
+
 /// The fields of a type, by the type's short name.
 type Fields = BTreeMap<String, BTreeSet<String>>;
 
@@ -87,7 +90,7 @@ pub(crate) fn table(fields: &str, directory: &Path) -> Result<String> {
 /// The structs of all packages, from the files under `directory`, which is laid out by import path.
 pub(crate) fn structs(directory: &Path) -> Result<Structs> {
     let mut structs = Structs::new();
-    for (alias, prefix, _) in PACKAGES {
+    for (alias, prefix, _) in PACKAGES.iter().filter(|(alias, ..)| !UNNUMBERED.contains(alias)) {
         let (host, package) = match prefix.strip_prefix("com.github.") {
             Some(package) => ("github.com", package),
             None => ("k8s.io", prefix.trim_start_matches("io.k8s.")),

@@ -62,6 +62,9 @@ pub(crate) const EVENTS: &[SelectableField] = texts!(
     "type" => "/type",
 );
 
+pub(crate) const CERTIFICATE_SIGNING_REQUEST: &[SelectableField] =
+    texts!("spec.signerName" => "/spec/signerName");
+
 pub(crate) const NODE: &[SelectableField] =
     &[field("spec.unschedulable", |node| flag(node, "/spec/unschedulable").to_string())];
 
@@ -84,6 +87,9 @@ pub(crate) const PERSISTENT_VOLUME_CLAIM: &[SelectableField] = texts!("name" => 
 
 pub(crate) const SERVICE: &[SelectableField] =
     texts!("spec.clusterIP" => "/spec/clusterIP", "spec.type" => "/spec/type");
+
+pub(crate) const RESOURCE_SLICE: &[SelectableField] =
+    texts!("spec.nodeName" => "/spec/nodeName", "spec.driver" => "/spec/driver");
 
 pub(crate) const ROUTE: &[SelectableField] = texts!(
     "spec.host" => "/spec/host",

@@ -11,6 +11,8 @@ pub enum Subresource {
     Status,
     /// `scale`.
     Scale,
+    /// `approval` of a request for a certificate.
+    Approval,
     /// `binding`.
     Binding,
     /// `log`.
@@ -51,6 +53,7 @@ impl Subresource {
         match self {
             Subresource::Status => "status",
             Subresource::Scale => "scale",
+            Subresource::Approval => "approval",
             Subresource::Binding => "binding",
             Subresource::Log => "log",
             Subresource::Exec => "exec",
@@ -73,7 +76,9 @@ impl Subresource {
     /// What can be done with it, in the words of discovery.
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
-            Subresource::Status | Subresource::Scale => &["get", "patch", "update"],
+            Subresource::Status | Subresource::Scale | Subresource::Approval => {
+                &["get", "patch", "update"]
+            }
             Subresource::Binding
             | Subresource::Eviction
             | Subresource::Instantiate

@@ -6,6 +6,7 @@
 //! owns which of their fields is kept where the writer has a name.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use leme_kinds::Kind;
@@ -32,8 +33,21 @@ pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
 pub use owners::{Applied, Writer, applied};
 pub use scale::{Scale, scale_of, scale_shown};
-pub use strategy::{Allocate, Bind, Strategy};
+pub use strategy::{Allocate, Approval, Bind, Strategy};
 pub use update::{Target, Write, bind, patched, patched_by, update, update_by};
+
+/// Who asks, as far as objects tell of it.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Stable identifier, often empty.
+    pub uid: &'a str,
+    /// Groups.
+    pub groups: &'a [String],
+    /// What else is known.
+    pub extra: &'a BTreeMap<String, Vec<String>>,
+}
 
 /// What a request is about, and all that the outside world adds to it.
 pub struct Context<'a> {
@@ -45,6 +59,8 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// Name in the URL, empty for a create of a collection.
     pub name: &'a str,
+    /// Who asks; nobody, if the server itself does.
+    pub user: Option<User<'a>>,
     /// The time now.
     pub now: jiff::Timestamp,
     /// A fresh uid, used by a create.

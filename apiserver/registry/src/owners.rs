@@ -38,6 +38,7 @@ fn subresource(target: Target) -> &'static str {
         Target::Status => "status",
         Target::Scale => "scale",
         Target::Finalize => "finalize",
+        Target::Approval => "approval",
     }
 }
 
@@ -45,7 +46,7 @@ fn subresource(target: Target) -> &'static str {
 fn out_of_reach(ctx: &Context, target: Target) -> &'static [&'static [&'static str]] {
     let has_status = || ctx.kind.subresources.iter().any(|sub| sub.name() == "status");
     match target {
-        Target::Status => ctx.strategy.kept_by_status,
+        Target::Status | Target::Approval => ctx.strategy.kept_by_status,
         Target::Main | Target::Finalize if has_status() => &[&["status"]],
         Target::Main | Target::Finalize | Target::Scale => &[],
     }

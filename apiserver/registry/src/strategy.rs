@@ -15,6 +15,15 @@ pub type Bind = fn(&Context, binding: &Value, stored: &Value) -> Result<Value, S
 pub type Allocate =
     fn(new: &mut Value, old: Option<&Value>, &Context, &mut dyn Allocator) -> Vec<FieldError>;
 
+/// How a part of the status is written that is not everybody's.
+#[derive(Clone, Copy)]
+pub struct Approval {
+    /// Resets in `new` what such an update may not change. All but metadata and status has been reset already.
+    pub prepare: fn(new: &mut Value, old: &Value, &Context),
+    /// All that is wrong with such a change.
+    pub validate: fn(new: &Value, old: &Value) -> Vec<FieldError>,
+}
+
 /// What a kind adds to the write path. Every function is pure; [`Strategy::PLAIN`] holds the usual ones.
 #[derive(Clone, Copy)]
 pub struct Strategy {
@@ -76,6 +85,8 @@ pub struct Strategy {
     pub scale: Option<Scale>,
     /// Carries a Binding out on the object; the error is the reason of a 409.
     pub bind: Option<Bind>,
+    /// How the approval subresource is written.
+    pub approval: Option<Approval>,
 }
 
 impl std::fmt::Debug for Strategy {
@@ -117,6 +128,7 @@ impl Strategy {
         is_heartbeat: false,
         scale: None,
         bind: None,
+        approval: None,
     };
 
     /// The usual rule for `generation`: the change touches more than metadata and status.

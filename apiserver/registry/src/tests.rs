@@ -34,6 +34,7 @@ fn context<'a>(strategy: &'a Strategy, name: &'a str) -> Context<'a> {
         strategy,
         namespace: "ns",
         name,
+        user: None,
         now: "2026-01-02T03:04:05.678Z".parse().expect("time"),
         uid: "fresh".to_owned(),
         suffix: "abcde".to_owned(),

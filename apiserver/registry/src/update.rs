@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
 use crate::meta;
 use crate::owners::{self, Writer};
-use crate::{Allocator, Context, custom, json, scale};
+use crate::{Allocator, Approval, Context, custom, json, scale};
 
 /// Which part of an object an update is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Target {
     Scale,
     /// Its `finalize` subresource.
     Finalize,
+    /// Its `approval` subresource.
+    Approval,
 }
 
 /// What becomes of the stored object.
@@ -111,7 +113,14 @@ pub(crate) fn write_by(
     let declared = declared_deletion(&mut new, &old);
     let mut errors = match target {
         Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc)?,
-        Target::Status => status(ctx, &mut new, &old),
+        Target::Status => {
+            let (prepare, validate) = (ctx.strategy.prepare_status, ctx.strategy.validate_status);
+            status(ctx, &mut new, &old, Approval { prepare, validate })
+        }
+        Target::Approval => match ctx.strategy.approval {
+            Some(approval) => status(ctx, &mut new, &old, approval),
+            None => return Err(Status::no_such_path()),
+        },
         Target::Finalize => match ctx.strategy.finalize {
             Some(finalize) => {
                 let mut finalized = finalize(&new, &old);
@@ -158,7 +167,8 @@ fn main(
     Ok(errors)
 }
 
-fn status(ctx: &Context, new: &mut Value, old: &Value) -> Vec<FieldError> {
+/// A change of the status by whoever may make it: of what is not its, nothing.
+fn status(ctx: &Context, new: &mut Value, old: &Value, part: Approval) -> Vec<FieldError> {
     let mut fields: Vec<String> = Vec::new();
     for object in [&*new, old] {
         fields.extend(object.as_object().into_iter().flat_map(|map| map.keys().cloned()));
@@ -166,10 +176,10 @@ fn status(ctx: &Context, new: &mut Value, old: &Value) -> Vec<FieldError> {
     for field in fields.iter().filter(|field| !matches!(field.as_str(), "metadata" | "status")) {
         json::keep(new, old, field);
     }
-    (ctx.strategy.prepare_status)(new, old, ctx);
+    (part.prepare)(new, old, ctx);
     let mut errors = meta::validate(ctx, new);
     errors.extend(meta::validate_update(new, old));
-    errors.extend((ctx.strategy.validate_status)(new, old));
+    errors.extend((part.validate)(new, old));
     errors.extend(custom::validate_status(ctx, new, old));
     errors
 }

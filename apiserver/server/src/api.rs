@@ -163,7 +163,7 @@ impl Api {
     /// Answers a request for a resource.
     async fn resource(
         self: Arc<Self>,
-        request: ResourceRequest,
+        mut request: ResourceRequest,
         (identity, payer, parts, body): (Identity, &Payer, Parts, &mut RequestBody),
         counted: &Counted,
     ) -> Result<Answer, Status> {
@@ -171,6 +171,7 @@ impl Api {
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let seat = self.in_flight.enter(&identity, class, running)?;
         crate::admit::authorize(&identity, &request, request.verb)?;
+        request.who = (class == Class::Mutating).then(|| identity.clone());
         let deprecated = deprecated(&request.kind);
         let payer = payer.clone();
         let compress = gzip::accepted(&parts.headers);

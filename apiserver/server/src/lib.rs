@@ -48,6 +48,7 @@ mod resources;
 mod schema;
 mod selection;
 mod served;
+mod signer;
 mod sweep;
 mod table;
 mod tunnel;
@@ -247,6 +248,7 @@ impl Server {
         lifetime.spawn(async move { kept.keep_up(&front).await });
         lifetime.spawn(sweep::run(Arc::clone(&api), config.events));
         lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
+        lifetime.spawn(signer::run(Arc::clone(&api), Arc::clone(&pki)));
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
         lifetime.spawn(async move {
             tokio::select! {

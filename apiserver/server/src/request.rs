@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Uri};
+use leme_access::Identity;
 use leme_kinds::{Kind, Kinds, Storage, Subresource};
 use leme_meta::gvk::api_version;
 use leme_meta::selector::FieldRequirement;
@@ -64,6 +65,8 @@ pub(crate) struct ResourceRequest {
     /// follows its subresource.
     pub rest: String,
     pub query: Query,
+    /// Who asks, of a write; nobody, if the server itself writes.
+    pub who: Option<Identity>,
 }
 
 /// How the objects of a kind are kept.
@@ -156,6 +159,7 @@ impl ResourceRequest {
             name: name.to_owned(),
             rest: String::new(),
             query: Query::default(),
+            who: None,
         }
     }
 
@@ -366,6 +370,7 @@ fn resource(
         name: name.to_owned(),
         rest,
         query,
+        who: None,
     })
 }
 

@@ -282,3 +282,17 @@ async fn large_answers_are_compressed_for_who_takes_it() {
         small.ok();
     }
 }
+
+/// As upstream's default is: CBOR is behind a gate that is closed.
+#[tokio::test]
+async fn cbor_is_refused() {
+    let api = Harness::start().await;
+    for accept in ["application/cbor", "application/cbor-seq"] {
+        let refused = api.raw("GET", CONFIG_MAPS, &[("accept", accept)], b"").await;
+        assert_eq!(refused.refused().0, 406, "{accept}");
+        let both = format!("{accept},application/json;q=0.9");
+        assert_eq!(api.raw("GET", CONFIG_MAPS, &[("accept", &both)], b"").await.code, 200);
+    }
+    let sent = api.raw("POST", CONFIG_MAPS, &[("content-type", "application/cbor")], b"\xa0").await;
+    assert_eq!(sent.refused().0, 415);
+}

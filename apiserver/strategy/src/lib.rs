@@ -18,10 +18,12 @@ pub mod authorization;
 pub mod autoscaling;
 mod batch;
 pub mod build;
+mod certificates;
 mod check;
 mod cluster_quota;
 mod component_status;
 mod conditions;
+mod config;
 mod config_map;
 pub mod deployment_config;
 mod endpoints;
@@ -46,6 +48,7 @@ mod priority_class;
 pub mod project;
 mod rbac;
 mod replication_controller;
+mod resource;
 mod resource_quota;
 mod route;
 mod runtime_class;
@@ -60,6 +63,7 @@ mod user;
 mod view;
 mod volume;
 
+const CONFIG: &str = "config.openshift.io";
 /// The older name of rbac.
 const OLDER_RBAC: &str = "authorization.openshift.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
@@ -108,6 +112,25 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     (OLDER_RBAC, "RoleBindingRestriction", &authorization::RESTRICTION),
     ("build.openshift.io", "Build", &build::BUILD),
     ("build.openshift.io", "BuildConfig", &build::CONFIG),
+    ("certificates.k8s.io", "CertificateSigningRequest", &certificates::STRATEGY),
+    (CONFIG, "APIServer", &config::SINGLE),
+    (CONFIG, "Authentication", &config::SINGLE),
+    (CONFIG, "Build", &config::PLAIN),
+    (CONFIG, "ClusterOperator", &config::PLAIN),
+    (CONFIG, "ClusterVersion", &config::PLAIN),
+    (CONFIG, "Console", &config::SINGLE),
+    (CONFIG, "DNS", &config::SINGLE),
+    (CONFIG, "FeatureGate", &config::SINGLE),
+    (CONFIG, "Image", &config::SINGLE),
+    (CONFIG, "Infrastructure", &config::PLAIN),
+    (CONFIG, "Ingress", &config::PLAIN),
+    (CONFIG, "Network", &config::WHOLE),
+    (CONFIG, "Node", &config::SINGLE),
+    (CONFIG, "OAuth", &config::SINGLE),
+    (CONFIG, "OperatorHub", &config::PLAIN),
+    (CONFIG, "Project", &config::SINGLE),
+    (CONFIG, "Proxy", &config::PLAIN),
+    (CONFIG, "Scheduler", &config::SINGLE),
     ("coordination.k8s.io", "Lease", &node::LEASE),
     ("events.k8s.io", "Event", &event::NEWER),
     ("discovery.k8s.io", "EndpointSlice", &endpoints::SLICE),
@@ -137,6 +160,10 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
     ("rbac.authorization.k8s.io", "RoleBinding", &rbac::ROLE_BINDING),
+    ("resource.k8s.io", "DeviceClass", &resource::claim::CLASS),
+    ("resource.k8s.io", "ResourceClaim", &resource::claim::CLAIM),
+    ("resource.k8s.io", "ResourceClaimTemplate", &resource::claim::TEMPLATE),
+    ("resource.k8s.io", "ResourceSlice", &resource::slice::STRATEGY),
     ("route.openshift.io", "Route", &route::STRATEGY),
     ("scheduling.k8s.io", "PriorityClass", &priority_class::STRATEGY),
     ("storage.k8s.io", "CSIDriver", &storage::driver::DRIVER),

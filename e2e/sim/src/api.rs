@@ -90,6 +90,7 @@ impl Api {
             strategy: leme_strategy::of(kind),
             namespace,
             name,
+            user: None,
             now: self.now,
             uid,
             suffix,

@@ -6,6 +6,7 @@ pub(crate) mod admission;
 pub(crate) mod apps;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
+pub(crate) mod certificates;
 pub(crate) mod class;
 pub(crate) mod core;
 pub(crate) mod custom;
@@ -19,6 +20,7 @@ pub(crate) mod openshift;
 pub(crate) mod pod;
 pub(crate) mod policy;
 pub(crate) mod rbac;
+pub(crate) mod resource;
 pub(crate) mod storage;
 
 use std::borrow::Cow;

@@ -1,6 +1,7 @@
 //! Columns of the OpenShift kinds.
 
 mod build;
+pub(crate) mod config;
 mod image;
 mod oauth;
 mod route;

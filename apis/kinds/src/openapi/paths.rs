@@ -294,7 +294,7 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         methods.iter().map(|method| operation(*method, "connect", parameters, None)).collect()
     };
     let operations: Vec<Operation<'_>> = match subresource {
-        Subresource::Status | Subresource::Scale => vec![
+        Subresource::Status | Subresource::Scale | Subresource::Approval => vec![
             operation("get", "get", READ, None),
             operation("put", "put", WRITE, Some(schema)),
             operation("patch", "patch", PATCHING, Some(PATCH)),

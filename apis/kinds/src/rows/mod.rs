@@ -19,6 +19,7 @@ groups! {
     authorization
     autoscaling
     batch
+    certificates
     networking
     policy
     rbac
@@ -30,7 +31,9 @@ groups! {
     node
     discovery
     flowcontrol
+    resource
     openshift
+    config
 }
 
 /// A built-in kind as its table states it. What follows from the rest is not stated: the singular is the kind in small

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -22,7 +22,7 @@ const CA_LIFE: Duration = Duration::days(3650);
 pub(super) const LEAF_LIFE: Duration = Duration::days(365);
 const RENEW_BEFORE: Duration = Duration::days(30);
 /// Clocks of other machines may be behind, and this one may be set back.
-const BACKDATE: Duration = Duration::days(1);
+pub(super) const BACKDATE: Duration = Duration::days(1);
 /// The authority is good from the year 2000 on: it may have been made when the clock was wrong, and what trusts it can
 /// not be told of another one.
 const CA_FROM: i64 = 946_684_800;
@@ -153,6 +153,14 @@ impl Authority {
             && known.public_key == key.subject_public_key_info()
             && known.not_before <= now
             && known.not_after - RENEW_BEFORE > now
+    }
+
+    /// A certificate of what a request asks for, PEM.
+    pub(super) fn signed(
+        &self,
+        request: &CertificateSigningRequestParams,
+    ) -> Result<String, rcgen::Error> {
+        Ok(request.signed_by(&self.issuer)?.pem())
     }
 
     fn sign(&self, wanted: &Wanted, now: OffsetDateTime) -> Result<Leaf, rcgen::Error> {

@@ -11,6 +11,7 @@
 mod authority;
 mod files;
 mod renewing;
+mod requested;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 pub use renewing::Renewing;
+pub(crate) use requested::Requested;
 
 use authority::{Authority, Wanted};
 

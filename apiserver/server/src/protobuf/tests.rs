@@ -304,6 +304,7 @@ fn stored(body: Value) -> Value {
         strategy: leme_strategy::of(kind),
         namespace: if kind.namespaced() { "ns" } else { "" },
         name: "",
+        user: None,
         now: "2026-01-02T03:04:05Z".parse().unwrap(),
         uid: "u".to_owned(),
         suffix: "abcde".to_owned(),

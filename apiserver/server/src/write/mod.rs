@@ -19,7 +19,7 @@ use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::Subresource;
 use leme_meta::Status;
-use leme_registry::{Context, Strategy, Target, Write};
+use leme_registry::{Context, Strategy, Target, User, Write};
 use leme_store::cache::splice_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
@@ -115,6 +115,7 @@ pub(crate) fn target(request: &ResourceRequest) -> Target {
         Some(Subresource::Status) => Target::Status,
         Some(Subresource::Scale) => Target::Scale,
         Some(Subresource::Finalize) => Target::Finalize,
+        Some(Subresource::Approval) => Target::Approval,
         _ => Target::Main,
     }
 }
@@ -160,6 +161,12 @@ impl Api {
             strategy: request.strategy(),
             namespace: &request.namespace,
             name: &request.name,
+            user: request.who.as_ref().map(|who| User {
+                name: &who.user,
+                uid: &who.uid,
+                groups: &who.groups,
+                extra: &who.extra,
+            }),
             now: jiff::Timestamp::now(),
             uid: String::new(),
             suffix: String::new(),
@@ -306,7 +313,7 @@ impl Api {
 fn class(request: &ResourceRequest, old: &Value, new: &Value) -> Class {
     let going =
         |value| leme_registry::json::at(value, &["metadata", "deletionTimestamp"]).is_some();
-    let reserved = matches!(target(request), Target::Status | Target::Finalize)
+    let reserved = matches!(target(request), Target::Status | Target::Finalize | Target::Approval)
         || request.strategy().is_heartbeat
         || going(old)
         || going(new);

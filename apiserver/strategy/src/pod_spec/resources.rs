@@ -133,7 +133,7 @@ fn is_huge(name: &str) -> bool {
 }
 
 /// Whether a resource is one that somebody besides Kubernetes gives out.
-fn is_extended(name: &str) -> bool {
+pub(crate) fn is_extended(name: &str) -> bool {
     !is_native(name)
         && !name.starts_with("requests.")
         && names::qualified_name(&format!("requests.{name}")).is_empty()

@@ -20,7 +20,7 @@ const MAX_SIZE: usize = 256 << 10;
 const MAX_DRIVER: usize = 63;
 
 /// The name of a CSI driver, which may have capitals.
-fn driver_name(name: &str, path: &Path, errors: &mut Errors) {
+pub(crate) fn driver_name(name: &str, path: &Path, errors: &mut Errors) {
     if name.is_empty() {
         errors.push(FieldError::required(path, ""));
     }

@@ -1,16 +1,21 @@
 //! Behaviour of the kinds through the write path.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use leme_kinds::{Kind, by_kind};
 use leme_meta::Status;
 use leme_meta::gvk::split_api_version;
-use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write};
+use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, User, Write};
 use serde_json::{Value, json};
 
 mod admission;
 mod apps;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod data;
+mod devices;
 mod extensions;
 mod flowcontrol;
 mod images;
@@ -68,12 +73,20 @@ fn row(body: &Value) -> &'static Kind {
     by_kind(group, version, body["kind"].as_str().expect("kind")).expect("row")
 }
 
+/// Who asks in these tests.
+fn jo() -> User<'static> {
+    static GROUPS: LazyLock<Vec<String>> = LazyLock::new(|| vec!["dev".to_owned()]);
+    static EXTRA: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    User { name: "jo", uid: "7", groups: &GROUPS, extra: &EXTRA }
+}
+
 fn context<'a>(kind: &'a Kind, name: &'a str) -> Context<'a> {
     Context {
         kind,
         strategy: crate::of(kind),
         namespace: if kind.namespaced() { "ns" } else { "" },
         name,
+        user: Some(jo()),
         now: "2026-01-02T03:04:05Z".parse().expect("time"),
         uid: "u".to_owned(),
         suffix: "abcde".to_owned(),

@@ -41,7 +41,35 @@ fn samples() -> Vec<Value> {
         object.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
         object
     };
+    let devices = json!({
+        "requests": [
+            { "name": "r", "exactly": { "deviceClassName": "c", "selectors": [{ "cel": { "expression": "true" } }],
+              "tolerations": [{ "key": "k", "operator": "Exists" }], "capacity": { "requests": { "m": "1" } } } },
+            { "name": "s", "firstAvailable": [{ "name": "t", "deviceClassName": "c" }] },
+        ],
+        "constraints": [{ "requests": ["r"], "matchAttribute": "a.b/c" }],
+        "config": [{ "requests": ["r"], "opaque": { "driver": "d", "parameters": { "a": 1 } } }],
+    });
+    let slice = json!({
+        "driver": "d", "pool": { "name": "p", "resourceSliceCount": 1 }, "perDeviceNodeSelection": true,
+        "devices": [{
+            "name": "x", "nodeName": "n", "allowMultipleAllocations": true,
+            "attributes": { "a": { "strings": ["x"] }, "b": { "version": "1.2.3" } },
+            "capacity": { "m": { "value": "4", "requestPolicy": { "default": "2", "validRange": { "min": "2", "step": "2" } } } },
+            "taints": [{ "key": "k", "effect": "NoSchedule" }],
+            "bindingConditions": ["a"], "bindingFailureConditions": ["b"],
+            "consumesCounters": [{ "counterSet": "c", "counters": { "a": { "value": "1" } } }],
+        }],
+    });
     vec![
+        object(
+            "certificates.k8s.io/v1",
+            "CertificateSigningRequest",
+            super::certificates::spec("kubernetes.io/kube-apiserver-client"),
+        ),
+        object("resource.k8s.io/v1", "ResourceClaim", json!({ "spec": { "devices": devices } })),
+        object("resource.k8s.io/v1", "ResourceSlice", json!({ "spec": slice })),
+        object("config.openshift.io/v1", "ClusterVersion", json!({ "spec": { "clusterID": "x" } })),
         object("v1", "Pod", json!({ "spec": template["spec"] })),
         object(
             "v1",
