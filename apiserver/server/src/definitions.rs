@@ -7,6 +7,8 @@
 //! A definition says that it is established only when its kinds are served: whoever has read that may use them.
 
 mod ending;
+mod made;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -16,9 +18,9 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
-use leme_kinds::custom::{self, Objects, Stated};
+use leme_kinds::custom::{self, Objects};
 use leme_kinds::{Kind, Kinds, naming};
-use leme_meta::{Status, gvk, time};
+use leme_meta::{gvk, time};
 use leme_registry::json;
 use leme_store::cache::{Cache, Cached, Subscription};
 use leme_store::{Store, StoreError};
@@ -27,10 +29,10 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::request::{ResourceRequest, Verb};
 use crate::resources;
-use crate::write::Change;
 use ending::Ending;
+use made::made;
+use told::{Told, tell};
 
 /// Where definitions are.
 pub(crate) const GROUP: [&str; 3] = ["apiextensions.k8s.io", "v1", "customresourcedefinitions"];
@@ -102,13 +104,6 @@ pub(crate) struct Definitions {
     ending: FuturesUnordered<BoxFuture<'static, Arc<str>>>,
     /// Definitions of which the end is under way.
     ends: BTreeSet<Arc<str>>,
-}
-
-/// A definition that is to have another status, decided on as of a revision.
-struct Told {
-    name: String,
-    revision: u64,
-    status: Value,
 }
 
 /// What has to be done for the definitions to be as they say.
@@ -183,7 +178,7 @@ impl Definitions {
         stop.run_until_cancelled(carried).await;
     }
 
-    /// Does what is to be done; whether all of it could be.
+    /// Does what is to be done; whether all of it could be. At the start before anybody is served.
     pub async fn settle(&mut self, api: &Arc<Api>) -> bool {
         self.look(&api.cache);
         let work = std::mem::take(&mut self.work);
@@ -304,26 +299,28 @@ impl Definitions {
         }
     }
 
+    /// Gives a definition the names that are free for it, and the status that says so.
+    fn name(&mut self, object: &Arc<Cached>, definition: &mut Value) {
+        let others = self.known.iter().filter(|(key, _)| **key != object.key);
+        let status = naming::accepted(
+            definition,
+            others.map(|(_, known)| &known.names),
+            Kinds::builtin().iter().map(|kind| &**kind),
+            leme_strategy::conformant(definition),
+            &time::seconds(Timestamp::now()),
+        );
+        if let Some(status) = status {
+            let (name, revision) = (object.index.name.to_string(), object.mod_revision);
+            self.work.told.push(Told { name, revision, status: status.clone() });
+            json::set(definition, "status", status);
+        }
+    }
+
     /// Takes a definition as it is now.
     fn take(&mut self, object: &Arc<Cached>, mut definition: Value) {
-        let now = time::seconds(Timestamp::now());
-        if !object.index.deleting {
-            let others = self.known.iter().filter(|(key, _)| **key != object.key);
-            let status = naming::accepted(
-                &definition,
-                others.map(|(_, known)| &known.names),
-                Kinds::builtin().iter().map(|kind| &**kind),
-                leme_strategy::conformant(&definition),
-                &now,
-            );
-            if let Some(status) = status {
-                self.work.told.push(Told {
-                    name: object.index.name.to_string(),
-                    revision: object.mod_revision,
-                    status: status.clone(),
-                });
-                json::set(&mut definition, "status", status);
-            }
+        let going = object.index.deleting;
+        if !going {
+            self.name(object, &mut definition);
         }
         let of = json!([
             object.index.uid.as_ref(),
@@ -332,7 +329,6 @@ impl Definitions {
             definition["status"]["acceptedNames"],
             custom::established(&definition),
         ]);
-        let going = object.index.deleting;
         let names = json!({
             "metadata": { "name": object.index.name.as_ref() },
             "spec": { "group": definition["spec"]["group"] },
@@ -353,7 +349,7 @@ impl Definitions {
                     Some(found) => found.kinds,
                     None => custom::kinds(&definition),
                 };
-                let kinds = self.made(object, kinds);
+                let kinds = made(&self.cache, object, kinds);
                 let objects = custom::objects(&definition, kinds.iter().map(|kind| &**kind));
                 let prefix = objects.as_ref().map(|objects| objects.prefix.clone());
                 self.work.changed |= !kinds.is_empty();
@@ -369,23 +365,6 @@ impl Definitions {
         let known = Known { revision: object.mod_revision, of, names, waits, kinds, prefix };
         self.known.insert(Arc::clone(&object.key), known);
     }
-
-    /// The kinds of a definition, which know where to look its schema up.
-    fn made(&self, object: &Arc<Cached>, kinds: Vec<Kind>) -> Vec<Arc<Kind>> {
-        let with = |mut kind: Kind| {
-            if let Some(custom) = &mut kind.custom {
-                let (cache, key) = (Weak::clone(&self.cache), Arc::clone(&object.key));
-                let version = kind.version.clone();
-                custom.stated = Stated(Some(Arc::new(move || {
-                    let definition = cache.upgrade()?.get(&own_prefix(), &key)?;
-                    let definition: Value = serde_json::from_slice(&definition.json).ok()?;
-                    custom::stated(&definition, &version).cloned()
-                })));
-            }
-            Arc::new(kind)
-        };
-        kinds.into_iter().map(with).collect()
-    }
 }
 
 /// Waits for changes; whether there will be no more of them.
@@ -399,37 +378,13 @@ async fn next_of(changes: &mut Option<Subscription>) -> bool {
     }
 }
 
-/// Gives a definition the status decided on, unless it has changed since; then it is looked at again anyway.
-async fn tell(api: &Api, told: &Told) -> Result<(), Status> {
-    change(api, &told.name, |definition, revision| {
-        if revision != told.revision {
-            return Change::Unchanged;
-        }
-        json::set(definition, "status", told.status.clone());
-        Change::Put(definition.take())
-    })
-    .await
-}
-
-/// Changes a definition as `decide` says, which gets it without its resourceVersion, and its revision.
-async fn change(
-    api: &Api,
-    name: &str,
-    mut decide: impl FnMut(&mut Value, u64) -> Change + Send,
-) -> Result<(), Status> {
-    let Some(kind) = own_kind() else { return Ok(()) };
-    let request = ResourceRequest::of(Verb::Update, kind, "", name);
-    let changed = api.change(&request, false, |stored, _| {
-        let mut definition = stored.value.clone();
-        json::remove(json::child(&mut definition, "metadata"), "resourceVersion");
-        Ok(decide(&mut definition, stored.revision))
-    });
-    changed.await.map(drop)
-}
-
 impl Api {
-    /// Whether a kind is served as it was when a request for it was parsed.
+    /// Whether a kind is served as it was when a request for it was parsed. A watch that is opened later than its kind has
+    /// changed has missed what ends the watches of before.
     pub(crate) fn is_current(&self, kind: &Arc<Kind>) -> bool {
+        if kind.custom.is_none() {
+            return true;
+        }
         let served = self.served.load();
         let now = served.kinds.by_resource(&kind.group, &kind.version, &kind.plural);
         now.is_some_and(|now| Arc::ptr_eq(now, kind))

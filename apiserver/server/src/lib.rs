@@ -26,6 +26,7 @@ mod gzip;
 mod health;
 mod identity;
 mod inflight;
+mod kept;
 mod listen;
 mod local;
 mod metrics;
@@ -221,15 +222,13 @@ impl Server {
             address: reachable(&config.advertise, &addresses),
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
+        let told = front.told(&addresses);
         let api = Arc::new(Api {
             store: config.store,
             cache,
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
-            served: ArcSwap::from_pointee(Served::new(
-                definitions.kinds(),
-                &front.told(&addresses),
-            )),
+            served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
             nodes: node_proxy::NodeClient::new(&pki)?,
             in_flight: InFlight::new(config.in_flight),
             metrics: metrics::Metrics::default(),
@@ -238,7 +237,6 @@ impl Server {
             build: config.build,
         });
         api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
-        // What was left to do is done, or begun, before anybody is served.
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));
         let limits = config.connections;

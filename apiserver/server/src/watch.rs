@@ -93,17 +93,15 @@ impl Api {
             let selected =
                 snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object));
             let objects: VecDeque<Arc<Cached>> = selected.cloned().collect();
-            self.cache
-                .watch(&prefix, snapshot.revision())
-                .map(|sub| (sub, objects, snapshot.revision()))
+            let from = snapshot.revision();
+            self.cache.watch(&prefix, from).map(|sub| (sub, objects, from))
         } else {
             // No initial events and no revision: from now on.
             let from =
                 wanted.version.revision.filter(|from| *from > 0).unwrap_or(self.cache.revision());
             self.cache.watch(&prefix, from).map(|sub| (sub, VecDeque::new(), from))
         };
-        // Where the kind has changed since the request was parsed, what ends the watches of before has been missed.
-        if request.kind.custom.is_some() && !self.is_current(&request.kind) {
+        if !self.is_current(&request.kind) {
             return Ok(answer::with_body(200, media_type, Body::empty()));
         }
         let (subscription, initial, revision) = match opened {

@@ -198,8 +198,7 @@ impl Api {
         dry_run: bool,
         mut decide: impl FnMut(&Stored, &mut Reservation<'_>) -> Result<Change, Status> + Send,
     ) -> Result<Option<Done>, Status> {
-        let key = request.key();
-        let kept = &request.kept;
+        let (key, kept) = (request.key(), &request.kept);
         let mut current = self.cached(kept, &key)?;
         let mut certain = false;
         let began = Instant::now();
@@ -243,8 +242,8 @@ impl Api {
                 Ok(done) => return Ok(Some(done)),
                 Err(entry) => {
                     certain = true;
-                    let stored = entry.as_ref().map(Stored::of).transpose()?;
-                    current = stored.map(|stored| stored.loaded(kept));
+                    current =
+                        entry.as_ref().map(Stored::of).transpose()?.map(|one| one.loaded(kept));
                 }
             }
         }

@@ -1,0 +1,47 @@
+//! What definitions are told about themselves: the writes of their statuses.
+//!
+//! Knows: that a definition which has changed is looked at again, and not written over. Refuses to know: what is told.
+
+use leme_meta::Status;
+use leme_registry::json;
+use serde_json::Value;
+
+use super::own_kind;
+use crate::api::Api;
+use crate::request::{ResourceRequest, Verb};
+use crate::write::Change;
+
+/// A definition that is to have another status, decided on as of a revision.
+pub(super) struct Told {
+    pub name: String,
+    pub revision: u64,
+    pub status: Value,
+}
+
+/// Gives a definition the status decided on, unless it has changed since; then it is looked at again anyway.
+pub(super) async fn tell(api: &Api, told: &Told) -> Result<(), Status> {
+    change(api, &told.name, |definition, revision| {
+        if revision != told.revision {
+            return Change::Unchanged;
+        }
+        json::set(definition, "status", told.status.clone());
+        Change::Put(definition.take())
+    })
+    .await
+}
+
+/// Changes a definition as `decide` says, which gets it without its resourceVersion, and its revision.
+pub(super) async fn change(
+    api: &Api,
+    name: &str,
+    mut decide: impl FnMut(&mut Value, u64) -> Change + Send,
+) -> Result<(), Status> {
+    let Some(kind) = own_kind() else { return Ok(()) };
+    let request = ResourceRequest::of(Verb::Update, kind, "", name);
+    let changed = api.change(&request, false, |stored, _| {
+        let mut definition = stored.value.clone();
+        json::remove(json::child(&mut definition, "metadata"), "resourceVersion");
+        Ok(decide(&mut definition, stored.revision))
+    });
+    changed.await.map(drop)
+}
