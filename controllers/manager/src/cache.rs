@@ -296,11 +296,6 @@ impl Cache {
         all
     }
 
-    /// The resource of any kind that is served.
-    pub(crate) fn resolve(&self, api_version: &str, kind: &str) -> Option<Resource> {
-        resolve(api_version, kind).or_else(|| self.kinds.resolve(api_version, kind))
-    }
-
     /// The cache of another kind.
     pub(crate) fn other(&self, api_version: &str, kind: &str) -> Option<&Arc<Informer<Meta>>> {
         self.others

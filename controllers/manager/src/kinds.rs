@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use crate::cache::{Cache, Meta, Metadata, meta_only};
+use crate::cache::{Cache, Meta, Metadata, meta_only, resolve};
 
 /// What is done about a kind that has come, given the number and the cache of it.
 pub(crate) type Come = Box<dyn Fn(usize, &Arc<Informer<Meta>>) + Send + Sync>;
@@ -191,6 +191,13 @@ impl Kinds {
         for changed in self.changed.read().unwrap_or_else(PoisonError::into_inner).iter() {
             changed();
         }
+    }
+}
+
+impl Cache {
+    /// The resource of any kind that is served.
+    pub(crate) fn resolve(&self, api_version: &str, kind: &str) -> Option<Resource> {
+        resolve(api_version, kind).or_else(|| self.kinds.resolve(api_version, kind))
     }
 }
 
