@@ -1,3 +1,5 @@
+//! What an autoscaler does to its target, and what it says of metrics that nobody measures.
+
 use super::*;
 use serde_json::{Value, from_value};
 
