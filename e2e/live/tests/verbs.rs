@@ -230,16 +230,23 @@ fn objects_are_created_labelled_and_annotated() {
     let raw = host.leme("get --raw /version").run().ok();
     assert!(raw.contains("gitVersion"), "{raw}");
     let mut watcher = host.leme("get cm --watch-only --no-headers").spawn();
-    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let (sender, seen) = std::sync::mpsc::sync_channel(1024);
+    let lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let reader = std::thread::spawn(move || {
+        lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    // Changed until it is seen: what is changed before the watch begins is not.
     until("a change is seen", || {
         host.leme("annotate cm sail --overwrite")
             .arg(format!("at={:?}", std::time::Instant::now()))
             .run()
             .ok();
-        lines.next().unwrap().unwrap().starts_with("sail ")
+        seen.try_recv().is_ok_and(|line| line.starts_with("sail "))
     });
     watcher.kill().unwrap();
     watcher.wait().unwrap();
+    // It ends with the pipe.
+    let _ = reader.join().unwrap();
     host.leme("down").run().ok();
 }
 
