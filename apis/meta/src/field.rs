@@ -102,6 +102,26 @@ impl FieldErrorKind {
     }
 }
 
+/// How many errors are told of one object, and how many bytes of them: more help nobody, and each may show a whole list.
+const MOST: usize = 1_000;
+const MOST_BYTES: usize = 1 << 20;
+
+/// Whether so much is wrong already that what else is need not be looked for.
+pub fn enough(errors: &[FieldError]) -> bool {
+    told(errors).len() < errors.len()
+}
+
+/// The errors that are told: the first always.
+pub(crate) fn told(errors: &[FieldError]) -> &[FieldError] {
+    let mut bytes = 0;
+    let fits = |error: &&FieldError| {
+        let before = bytes;
+        bytes += error.body.len();
+        before < MOST_BYTES
+    };
+    &errors[..errors.iter().take(MOST).take_while(fits).count()]
+}
+
 /// One thing wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {

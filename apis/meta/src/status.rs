@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::field::FieldError;
+use crate::field::{FieldError, told};
 use crate::gvk::{Gvk, Gvr};
 
 /// One cause of a Status.
@@ -135,6 +135,7 @@ impl Status {
 
     /// 422: the object is invalid; one cause per field.
     pub fn invalid(kind: &Gvk, name: &str, errors: &[FieldError]) -> Status {
+        let errors = told(errors);
         let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
         let what = if kind.group.is_empty() {
             kind.kind.clone()

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 
-use leme_meta::field::Shown;
+use leme_meta::field::{self, Shown};
 use leme_meta::{FieldError, Path, managed, names};
 use serde_json::Value;
 
@@ -112,6 +112,9 @@ pub(crate) fn common(object: &Value, path: &Path, qualified: bool) -> Vec<FieldE
 pub fn labels(map: Option<&Value>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (key, value) in json::pairs(map.unwrap_or(&Value::Null)) {
+        if field::enough(&errors) {
+            break;
+        }
         errors.extend(
             names::qualified_name(key).iter().map(|why| FieldError::invalid(path, key, why)),
         );
@@ -127,6 +130,9 @@ pub fn annotations(map: Option<&Value>, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut size = 0;
     for (key, value) in json::pairs(map.unwrap_or(&Value::Null)) {
+        if field::enough(&errors) {
+            break;
+        }
         let wrong = names::qualified_name(&key.to_lowercase());
         errors.extend(wrong.iter().map(|why| FieldError::invalid(path, key, why)));
         size += key.len() + value.len();
@@ -141,6 +147,9 @@ fn owners(list: &[Value], path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controller: Option<String> = None;
     for owner in list {
+        if field::enough(&errors) {
+            break;
+        }
         let field = |name: &str| json::text(owner, &[name]).to_owned();
         let (api_version, kind, name) = (field("apiVersion"), field("kind"), field("name"));
         if api_version.is_empty() || api_version.ends_with('/') {
@@ -182,6 +191,9 @@ fn finalizer_names(object: &Value, path: &Path, qualified: bool) -> Vec<FieldErr
     let present = finalizers(object);
     let mut errors = Vec::new();
     for finalizer in &present {
+        if field::enough(&errors) {
+            break;
+        }
         let wrong = names::qualified_name(finalizer);
         errors.extend(wrong.iter().map(|why| FieldError::invalid(path, *finalizer, why)));
     }
@@ -190,6 +202,9 @@ fn finalizer_names(object: &Value, path: &Path, qualified: bool) -> Vec<FieldErr
         errors.push(FieldError::invalid(path, &Value::from(present.clone()), why));
     }
     for (index, finalizer) in present.iter().enumerate().filter(|_| qualified) {
+        if field::enough(&errors) {
+            break;
+        }
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(&path.index(index), *finalizer, why));

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::body::Body;
 use crate::negotiate::Encoding;
-use crate::{ordered, present};
+use crate::{ordered, present, warnings};
 
 /// The answer to any request.
 pub type Answer = Response<Body>;
@@ -74,14 +74,24 @@ pub(crate) fn without_body(answer: Answer) -> Answer {
     Response::from_parts(parts, Body::empty())
 }
 
-/// Adds a `Warning` header per text, as clients show them to people.
+/// Adds a `Warning` header per text, each once, as clients show them to people. What is too much in all is cut, as
+/// upstream does.
 pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
-    for warning in warnings {
-        let clean: String = warning.chars().filter(|c| !c.is_control()).collect();
-        let quoted = clean.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
-            answer.headers_mut().append(header::WARNING, value);
+    if warnings.is_empty() {
+        return;
+    }
+    let mut headers: Vec<HeaderValue> =
+        answer.headers().get_all(header::WARNING).iter().cloned().collect();
+    for warning in warnings::fitting(warnings) {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        match HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            Ok(value) if !headers.contains(&value) => headers.push(value),
+            _ => {}
         }
+    }
+    answer.headers_mut().remove(header::WARNING);
+    for value in headers {
+        answer.headers_mut().append(header::WARNING, value);
     }
 }
 

@@ -53,6 +53,7 @@ mod signer;
 mod sweep;
 mod table;
 mod tunnel;
+mod warnings;
 mod watch;
 mod write;
 

@@ -5,6 +5,8 @@
 use leme_registry::json;
 use serde_json::Value;
 
+use super::warnings::MOST;
+
 /// A file of a volume, with the source it comes from where a volume has several.
 struct File {
     path: String,
@@ -68,7 +70,10 @@ fn warn(
         if file.path.is_empty() {
             continue;
         }
-        for other in all.iter().filter(|other| file.meets(other)) {
+        if out.len() >= MOST {
+            return;
+        }
+        for other in all.iter().take(MOST).filter(|other| file.meets(other)) {
             out.push(format!(
                 "volume {volume:?} ({described}): overlapping paths: {} with {}",
                 file.shown(),

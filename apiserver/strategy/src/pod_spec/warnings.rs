@@ -309,6 +309,9 @@ fn hidden(container: &Value, at: &Path, out: &mut Vec<String>) {
     }
 }
 
+/// How many warnings are looked for among pairs, and with how many others each is compared: clients are shown 4 KiB.
+pub(super) const MOST: usize = 1_000;
+
 /// A port of a container, as far as warnings look at it.
 struct Port<'a> {
     at: Path,
@@ -337,8 +340,11 @@ fn ports(spec: &Value, path: &Path, out: &mut Vec<String>) {
                 "{at}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} Protocol:{protocol} HostIP:{host_ip}}}"
             ));
         }
+        if out.len() >= MOST {
+            break;
+        }
         let others = by_number.entry((number, protocol)).or_default();
-        for other in others.iter() {
+        for other in others.iter().take(MOST) {
             let sort = if (host_ip, host_port) == (other.host_ip, other.host_port) {
                 "duplicate"
             } else if host_port == 0 || other.host_port == 0 {

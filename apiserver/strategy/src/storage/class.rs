@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leme_meta::field::enough;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Strategy, json, meta, names};
 use serde_json::Value;
@@ -114,6 +115,9 @@ fn topologies(class: &Value, errors: &mut Errors) {
     // Upstream's list starts with as many empty terms as there are terms, so that an empty one is always one too many.
     let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = vec![BTreeMap::new(); terms.len()];
     for (index, term) in terms.iter().enumerate() {
+        if enough(errors) {
+            return;
+        }
         let mut keys = BTreeMap::new();
         for (at, requirement) in json::list(term, &["matchLabelExpressions"]).iter().enumerate() {
             let path = expressions(index).index(at);

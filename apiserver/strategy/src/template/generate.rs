@@ -6,18 +6,25 @@ const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const DIGITS: &str = "0123456789";
 const SYMBOLS: &str = "~!@#$%^&*()-_+={}[]\\|<,>.?/\"';:`";
 
+/// Characters that are made up for one template at most.
+pub(super) const MOST: usize = 1 << 20;
+
 /// The text with every expression in it replaced by characters of its ranges. `random` gives a number below the one it
-/// is given.
+/// is given; `room` is how many may still be made.
 pub(super) fn generate(
     from: &str,
+    room: &mut usize,
     random: &mut dyn FnMut(usize) -> usize,
 ) -> Result<String, String> {
     let (mut made, mut rest) = (String::new(), from);
     while let Some((start, close, end)) = find(rest) {
         made.push_str(&rest[..start]);
         let (class, count) = (&rest[start..=close], &rest[close + 2..end - 1]);
-        let alphabet = alphabet(class)?;
-        for _ in 0..length(count)? {
+        let (alphabet, length) = (alphabet(class)?, length(count)?);
+        *room = room.checked_sub(length).ok_or_else(|| {
+            format!("generated values must have at most {MOST} characters in all")
+        })?;
+        for _ in 0..length {
             made.push(alphabet[random(alphabet.len()) % alphabet.len()]);
         }
         rest = &rest[end..];
@@ -125,7 +132,7 @@ mod tests {
     /// Takes the characters of an alphabet in turn.
     fn made(from: &str) -> Result<String, String> {
         let mut next = 0;
-        generate(from, &mut |_| {
+        generate(from, &mut 4096, &mut |_| {
             next += 1;
             next - 1
         })
@@ -147,6 +154,14 @@ mod tests {
             assert_eq!(made(from).as_deref(), Ok(want), "{from}");
         }
         assert_eq!(made("[a-zA-Z0-9]{255}").map(|text| text.len()), Ok(255));
+    }
+
+    // Red when what is made up has no bound: two requests kept a server busy for a minute.
+    #[test]
+    fn what_is_made_up_is_bounded_in_all() {
+        let why = format!("generated values must have at most {MOST} characters in all");
+        assert_eq!(made(&"[a-z]{255}".repeat(17)), Err(why));
+        assert_eq!(made(&"[a-z]{255}".repeat(16)).map(|text| text.len()), Ok(16 * 255));
     }
 
     #[test]

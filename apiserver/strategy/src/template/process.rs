@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use leme_meta::field::enough;
 use leme_meta::object::map_mut;
 use leme_meta::{FieldError, Path};
 use leme_registry::{json, meta};
@@ -53,8 +54,11 @@ pub fn process(
 
 /// Makes up the values that are to be, and misses those that must be given.
 fn give_values(template: &mut Value, random: &mut dyn FnMut(usize) -> usize) -> Errors {
-    let mut errors = Vec::new();
+    let (mut errors, mut room) = (Vec::new(), generate::MOST);
     for (index, parameter) in json::list_mut(template, &["parameters"]).iter_mut().enumerate() {
+        if enough(&errors) {
+            break;
+        }
         if !json::text(parameter, &["value"]).is_empty() {
             continue;
         }
@@ -63,7 +67,7 @@ fn give_values(template: &mut Value, random: &mut dyn FnMut(usize) -> usize) -> 
         match json::text(parameter, &["generate"]) {
             "" => {}
             "expression" => {
-                match generate::generate(json::text(parameter, &["from"]), random) {
+                match generate::generate(json::text(parameter, &["from"]), &mut room, random) {
                     Ok(value) => json::set(parameter, "value", value),
                     Err(why) => {
                         let shown = meta::Raw(shown(parameter));

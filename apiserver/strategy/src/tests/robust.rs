@@ -293,3 +293,47 @@ fn a_wrong_value_anywhere_is_an_answer() {
         }
     }
 }
+
+/// A list of copies of one element: as much as a body of 64 KiB holds.
+fn crowd(element: &Value) -> Value {
+    let each = element.to_string().len() + 1;
+    Value::Array(vec![element.clone(); (64 << 10) / each + 1])
+}
+
+// Red when each of many alike says which others it is like, or shows the whole list: a body of 100 KB brought a server
+// down with an answer of hundreds of megabytes.
+#[test]
+fn what_is_said_does_not_grow_with_the_square_of_what_is_sent() {
+    const MOST: usize = 16 << 20;
+    let mut wrong = Vec::new();
+    for sample in samples() {
+        let row = row(&sample);
+        let stored = created(sample);
+        let mut found = Vec::new();
+        pointers(&stored, "", &mut found);
+        for pointer in found {
+            let Some(first) = stored.pointer(&pointer).and_then(|list| list.get(0)) else {
+                continue;
+            };
+            let mut crowded = stored.clone();
+            *crowded.pointer_mut(&pointer).expect("found") = crowd(first);
+            let ctx = context(row, "");
+            let errors = (ctx.strategy.validate)(&crowded);
+            let told: usize = errors.iter().map(|error| error.body.len() + error.field.len()).sum();
+            let warnings: usize = (ctx.strategy.warn)(&crowded, None).iter().map(String::len).sum();
+            if told.max(warnings) > MOST {
+                wrong.push(format!(
+                    "{} {pointer}: {told} bytes of errors, {warnings} of warnings",
+                    row.kind
+                ));
+            }
+        }
+    }
+    let owner =
+        json!({ "apiVersion": "v1", "kind": "A", "name": "a", "uid": "u", "controller": true });
+    let crowded = json!({ "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "a", "ownerReferences": crowd(&owner) } });
+    let status = create(crowded).expect_err("many controllers");
+    let said = status.message.len();
+    assert!(said < MOST / 4, "{said} bytes");
+}
