@@ -109,7 +109,13 @@ impl Executor {
                 (Action::Delete { .. }, Some(brake)) => match brake.take_up_to(at_once) {
                     Ok(granted) => granted,
                     Err(wait) => {
-                        warn!(component, "mass-delete brake: waiting {} ms", wait.as_millis());
+                        if brake.tells() {
+                            let wait = wait.as_millis();
+                            warn!(
+                                component,
+                                "mass-delete brake: deletions wait, this one {wait} ms"
+                            );
+                        }
                         outcome.braked = Some(wait);
                         return outcome;
                     }

@@ -4,6 +4,7 @@ pub mod data;
 pub mod detach;
 pub mod down;
 pub mod kubeconfig;
+mod log;
 mod memory;
 pub mod node;
 pub mod parts;

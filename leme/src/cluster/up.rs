@@ -1,6 +1,6 @@
 //! `leme up`: starts or resumes a cluster, applies files, waits until they are served, stays until it is told to stop.
 
-use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::api::Api;
 use crate::args::UpArgs;
 use crate::cluster::data::DataDir;
+use crate::cluster::log::Log;
 use crate::cluster::parts::Cluster;
 use crate::cluster::plan::Plan;
 use crate::cluster::reach;
@@ -83,8 +84,7 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
 /// Sends what the parts log to the data directory, warnings and worse unless LEME_LOG says otherwise.
 fn log_to(data: &DataDir) -> Result<()> {
     let path = data.log();
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    let file = file.with_context(|| format!("open {}", path.display()))?;
+    let log = Log::open(&path).with_context(|| format!("open {}", path.display()))?;
     let filter = match std::env::var("LEME_LOG") {
         Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("LEME_LOG={text}"))?,
         Err(_) => EnvFilter::new("warn"),
@@ -94,7 +94,7 @@ fn log_to(data: &DataDir) -> Result<()> {
         .with_ansi(false)
         // It would say so on standard error, which is this very file when detached, and panic.
         .log_internal_errors(false)
-        .with_writer(Arc::new(file))
+        .with_writer(Mutex::new(log))
         .init();
     Ok(())
 }

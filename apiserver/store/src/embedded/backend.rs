@@ -45,6 +45,27 @@ pub(super) struct DataFile {
     spare: Arc<AtomicBool>,
 }
 
+/// Refuses to begin anew where there was a database: its reserve is made after the first file, which then has a name
+/// of its own until there is a database in it.
+fn not_lost(path: &Path) -> Result<(), StoreError> {
+    let shown = path.display();
+    let what = match std::fs::metadata(path) {
+        Ok(found) if found.len() == 0 => "is empty",
+        Ok(_) => return Ok(()),
+        Err(_) if !Reserve::path(path).exists() || unfinished(path).exists() => return Ok(()),
+        Err(_) => "is gone",
+    };
+    let folder = folder(path).display();
+    Err(StoreError::Format(format!(
+        "{shown} {what}, and there was a store: `leme store restore` brings a backup back; to begin with nothing, remove {folder}"
+    )))
+}
+
+/// The name of a new file until there is a database in it.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
+}
+
 impl std::fmt::Debug for DataFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "DataFile({})", self.path.display())
@@ -54,6 +75,7 @@ impl std::fmt::Debug for DataFile {
 impl DataFile {
     /// Opens or creates the file and locks it.
     pub(super) fn open(path: &Path, fatal: Fatal, hooks: Hooks) -> Result<Self, StoreError> {
+        not_lost(path)?;
         Self::open_file(path, fatal, hooks, Reserve::open)
     }
 
@@ -74,7 +96,7 @@ impl DataFile {
         };
         std::fs::create_dir_all(folder(path)).map_err(failed)?;
         // A crash while the first database is made must not leave half of one under the final name.
-        let unfinished = (!path.exists()).then(|| path.with_added_extension("new"));
+        let unfinished = (!path.exists()).then(|| unfinished(path));
         let at = unfinished.as_deref().unwrap_or(path);
         let file = OpenOptions::new()
             .read(true)

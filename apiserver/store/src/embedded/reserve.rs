@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
@@ -23,9 +23,14 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
+    /// Where the file of a database lies.
+    pub(super) fn path(database: &Path) -> PathBuf {
+        database.with_added_extension("reserve")
+    }
+
     /// Opens or creates the file of a database and takes what is missing in it, if that can be had.
     pub(super) fn open(database: &Path) -> io::Result<Self> {
-        let path = database.with_added_extension("reserve");
+        let path = Reserve::path(database);
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         let disk = fstatvfs(&file).map_or(u64::MAX, |fs| fs.f_blocks.saturating_mul(fs.f_frsize));
         let wanted = (MOST.min(disk / PART) / PIECE * PIECE).max(PIECE);

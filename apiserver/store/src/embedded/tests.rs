@@ -279,6 +279,26 @@ async fn a_page_of_zeros_is_an_error_with_a_way_out() {
     assert!(refused > 10, "{refused} pages matter");
 }
 
+// Red when a file that is gone or empty is made anew: the cluster began with nothing, and said nothing.
+#[tokio::test]
+async fn a_store_that_is_gone_is_not_begun_anew() {
+    let (_dir, path) = temp();
+    let store = EmbeddedStore::open(&path).unwrap();
+    put(&store, "/registry/things/a", "a", Expect::Absent).await;
+    drop(store);
+    std::fs::write(&path, b"").unwrap();
+    let refused = |what: &str| match EmbeddedStore::open(&path) {
+        Err(StoreError::Format(why)) => assert!(why.contains(what), "{why}"),
+        other => panic!("{:?}", other.map(|_| "opened")),
+    };
+    refused("is empty, and there was a store");
+    std::fs::remove_file(&path).unwrap();
+    refused("is gone, and there was a store");
+    // What a crash leaves of the very first start is begun anew.
+    std::fs::write(path.with_added_extension("new"), b"half").unwrap();
+    EmbeddedStore::open(&path).unwrap();
+}
+
 #[tokio::test]
 async fn one_bad_page_after_a_crash_leaves_the_rest_to_be_salvaged() {
     let (dir, path) = temp();
