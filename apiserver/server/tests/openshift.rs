@@ -33,11 +33,24 @@ async fn a_project_is_asked_for_and_is_a_namespace() {
     let (code, reason, message) =
         api.post(&format!("{PROJECTS}/projectrequests"), &wish).await.refused();
     assert_eq!((code, reason.as_str()), (409, "AlreadyExists"), "{message}");
-    assert!(message.starts_with("projects.project.openshift.io \"shop\""), "{message}");
+    assert_eq!(message, "project.project.openshift.io \"shop\" already exists");
+    let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/admin";
+    assert_eq!(api.get(binding).await.ok()["subjects"][0]["name"], "kubernetes-admin");
     let own = json!({ "metadata": { "name": "kube-mine" } });
     let (code, _, message) = api.post(&format!("{PROJECTS}/projectrequests"), &own).await.refused();
     assert_eq!(code, 403);
-    assert!(message.contains("cannot request a project starting with \"kube-\""), "{message}");
+    assert_eq!(
+        message,
+        "project.project.openshift.io \"kube-mine\" is forbidden: cannot request a project starting with \"kube-\""
+    );
+    let short = json!({ "metadata": { "name": "a" } });
+    let (code, _, message) =
+        api.post(&format!("{PROJECTS}/projectrequests"), &short).await.refused();
+    assert_eq!(code, 422);
+    assert_eq!(
+        message,
+        "ProjectRequest.project.openshift.io \"a\" is invalid: metadata.name: Invalid value: \"a\": must be at least 2 characters long"
+    );
     let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let rows = api.raw("GET", &format!("{PROJECTS}/projects/shop"), &table, b"").await.ok();
     assert_eq!(rows["rows"][0]["cells"], json!(["shop", "The shop", "Active"]));
@@ -179,4 +192,51 @@ async fn quotas_are_seen_where_they_apply() {
     );
     let everywhere = "/apis/quota.openshift.io/v1/appliedclusterresourcequotas";
     assert_eq!(api.get(everywhere).await.refused().2, "namespace is required");
+}
+
+#[tokio::test]
+async fn an_identity_is_of_one_user() {
+    let api = Harness::start().await;
+    let path = |plural: &str| format!("/apis/user.openshift.io/v1/{plural}");
+    for name in ["bob", "eve"] {
+        api.post(&path("users"), &json!({ "metadata": { "name": name } })).await.ok();
+    }
+    let identity =
+        json!({ "metadata": { "name": "p:1" }, "providerName": "p", "providerUserName": "1" });
+    api.post(&path("identities"), &identity).await.ok();
+    let mappings = path("useridentitymappings");
+    let of = |user: &str| json!({ "identity": { "name": "p:1" }, "user": { "name": user } });
+    let made = api.post(&mappings, &of("bob")).await;
+    assert_eq!((made.code, &made.ok()["metadata"]["name"]), (201, &json!("p:1")));
+    let bob = api.get(&format!("{}/bob", path("users"))).await.ok();
+    let known = api.get(&format!("{}/p:1", path("identities"))).await.ok();
+    assert_eq!(bob["identities"], json!(["p:1"]));
+    assert_eq!(known["user"], json!({ "name": "bob", "uid": bob["metadata"]["uid"] }));
+    assert_eq!(
+        api.post(&mappings, &of("eve")).await.refused().2,
+        "useridentitymapping.user.openshift.io \"p:1\" already exists"
+    );
+    let mut moved = of("eve");
+    moved["metadata"] = json!({ "name": "p:1" });
+    let put = api.put(&format!("{mappings}/p:1"), &moved).await;
+    assert_eq!((put.code, &put.ok()["user"]["name"]), (200, &json!("eve")));
+    let bob = api.get(&format!("{}/bob", path("users"))).await.ok();
+    assert_eq!(bob["identities"], json!([]));
+    moved["user"]["name"] = "none".into();
+    assert_eq!(
+        api.put(&format!("{mappings}/p:1"), &moved).await.refused().2,
+        "UserIdentityMapping.user.openshift.io \"p:1\" is invalid: user.name: Invalid value: \"none\": referenced user does not exist"
+    );
+    api.delete(&format!("{mappings}/p:1")).await.ok();
+    assert_eq!(
+        api.get(&format!("{mappings}/p:1")).await.refused().2,
+        "useridentitymapping.user.openshift.io \"p:1\" not found"
+    );
+    let other = json!({ "metadata": { "name": "p:2" }, "identity": { "name": "p:1" }, "user": {} });
+    let (code, _, message) = api.post(&mappings, &other).await.refused();
+    assert_eq!(code, 422);
+    assert!(
+        message.contains("identity.name: Invalid value: \"p:1\": must match metadata.name"),
+        "{message}"
+    );
 }

@@ -156,6 +156,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("quota.openshift.io", "ClusterResourceQuota", &cluster_quota::STRATEGY),
     ("policy", "PodDisruptionBudget", &pod_disruption_budget::STRATEGY),
     ("project.openshift.io", "Project", &namespace::PROJECT),
+    ("project.openshift.io", "ProjectRequest", &namespace::PROJECT_REQUEST),
     ("rbac.authorization.k8s.io", "ClusterRole", &rbac::CLUSTER_ROLE),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", &rbac::CLUSTER_ROLE_BINDING),
     ("rbac.authorization.k8s.io", "Role", &rbac::ROLE),
@@ -180,6 +181,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("user.openshift.io", "Group", &user::GROUP),
     ("user.openshift.io", "Identity", &user::IDENTITY),
     ("user.openshift.io", "User", &user::USER),
+    ("user.openshift.io", "UserIdentityMapping", &user::MAPPING),
 ];
 
 /// The table by group and name: every request looks here, some several times.

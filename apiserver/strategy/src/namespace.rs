@@ -22,6 +22,9 @@ pub(crate) static PROJECT: Strategy = Strategy {
     ..KEPT
 };
 
+pub(crate) static PROJECT_REQUEST: Strategy =
+    Strategy { name: project::name, validate: project::validate, ..Strategy::PLAIN };
+
 pub(crate) static NAMESPACE: Strategy = KEPT;
 
 const KEPT: Strategy = Strategy {

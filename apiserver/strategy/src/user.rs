@@ -67,6 +67,31 @@ pub(crate) static IDENTITY: Strategy = Strategy {
     ..PLAIN
 };
 
+pub(crate) static MAPPING: Strategy = Strategy {
+    name: |name, _| identity_name(name),
+    prepare_create: |mapping, _| {
+        for (part, fields) in
+            [("identity", &["namespace", "kind"][..]), ("user", &["namespace", "kind", "uid"])]
+        {
+            let part = json::child(mapping, part);
+            fields.iter().for_each(|field| json::remove(part, field));
+        }
+    },
+    validate: |mapping| {
+        let (mut errors, none) = (Vec::new(), Value::Null);
+        let (identity, user) =
+            (mapping.get("identity").unwrap_or(&none), mapping.get("user").unwrap_or(&none));
+        let at = Path::new("identity");
+        let own = check::required(identity, "name", &at, &mut errors);
+        if own != json::text(mapping, &["metadata", "name"]) {
+            errors.push(FieldError::invalid(&at.child("name"), own, "must match metadata.name"));
+        }
+        check::required(user, "name", &Path::new("user"), &mut errors);
+        errors
+    },
+    ..PLAIN
+};
+
 /// One error for all that is wrong with a name.
 pub(crate) fn joined(path: &Path, value: &str, wrong: &[String], errors: &mut Errors) {
     if !wrong.is_empty() {

@@ -288,5 +288,12 @@ pub(super) const ROWS: &[Row] = &[
         selectable: selectable::IDENTITY,
         ..USER
     },
+    Row {
+        kind: "UserIdentityMapping",
+        plural: "useridentitymappings",
+        storage: Virtual,
+        verbs: &["create", "delete", "get", "patch", "update"],
+        ..USER
+    },
     Row { kind: "User", plural: "users", columns: openshift::USER, ..USER },
 ];

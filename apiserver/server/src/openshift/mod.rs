@@ -8,6 +8,7 @@ mod access;
 mod apps;
 mod below;
 pub(crate) mod build;
+mod identity;
 mod image;
 mod list;
 mod logs;
@@ -82,6 +83,7 @@ impl Api {
             (STREAM_TAGS | TAGS, _, Verb::Get) => self.get_tag(request, wanted),
             (STREAM_TAGS | TAGS, _, Verb::List) => self.list_tags(request, wanted),
             ("appliedclusterresourcequotas", ..) => self.applied_quotas(request, wanted),
+            ("useridentitymappings", ..) => self.get_mapping(request, wanted),
             ("imagestreamimages", ..) => self.image_of_stream(request, wanted),
             ("projectrequests", _, Verb::List) => {
                 // Of what is asked for nothing is kept; that it may be asked for is what the client wants to know.
@@ -103,6 +105,7 @@ impl Api {
             return match kind {
                 STREAM_TAGS | TAGS => self.delete_tag(request, input).await,
                 "imagesignatures" => self.delete_signature(request, input).await,
+                "useridentitymappings" => self.delete_mapping(request, input).await,
                 _ => Err(Status::no_such_path()),
             };
         }
@@ -130,6 +133,7 @@ impl Api {
             ("imagesignatures", _) => self.create_signature(request, input, &options).await,
             ("imagestreamimports", _) => self.import_images(request, input, &options).await,
             ("imagestreammappings", _) => self.map_image(request, input, &options).await,
+            ("useridentitymappings", _) => self.write_mapping(request, input, &options).await,
             ("processedtemplates", _) => self.process_template(request, input, &options),
             ("projectrequests", _) => self.request_project(request, input, &options).await,
             _ => self.asked_for_access(request, input, &options),

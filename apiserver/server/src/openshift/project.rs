@@ -3,7 +3,7 @@
 //!
 //! Knows: what each is answered with. Refuses to know: how templates are processed, what makes a namespace valid.
 
-use leme_meta::Status;
+use leme_meta::{Gvr, Status};
 use leme_registry::json;
 use serde_json::{Value, json};
 
@@ -49,15 +49,36 @@ impl Api {
         let kind = &request.kind;
         let Input { who, headers, body, wanted } = input;
         let decoded = options::question(kind, &headers, body, options)?;
-        let projects = leme_kinds::by_kind(&kind.group, &kind.version, "Project")
-            .ok_or_else(Status::no_such_path)?;
-        let name = json::text(&decoded.value, &["metadata", "name"]);
-        reserved(name).map_err(|why| Status::forbidden(&projects.gvr(), name, &why))?;
+        let wish = self.new_view(request, decoded.value, options)?;
+        let projects = super::kind(&kind.group, "projects")?;
+        let one = Gvr { resource: "project".to_owned(), ..projects.gvr() };
+        let name = json::text(&wish, &["metadata", "name"]);
+        reserved(name).map_err(|why| Status::forbidden(&one, name, &why))?;
+        self.catch_up(None).await?;
+        if self.known(super::kind("", "namespaces")?, "", name)?.is_some() {
+            return Err(Status::already_exists(&one, name));
+        }
         let project = ResourceRequest::of(Verb::Create, projects, "", "");
-        let wished = namespace(&decoded.value, &who.user);
+        let wished = namespace(&wish, &who.user);
         let (made, warnings) = self.create_object(&project, wished, options).await?;
+        if !options.dry_run {
+            let bindings = super::kind("rbac.authorization.k8s.io", "rolebindings")?;
+            let binding = ResourceRequest::of(Verb::Create, bindings, name, "");
+            // What a role does not enforce yet is told to who writes one, not to who asks for a project.
+            self.create_object(&binding, admin(name, &who.user), options).await?;
+        }
         written(&project, wanted, 201, made, &[decoded.warnings, warnings].concat())
     }
+}
+
+/// Who asks for a project administers it.
+fn admin(project: &str, user: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "admin", "namespace": project },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }],
+    })
 }
 
 fn reserved(name: &str) -> Result<(), String> {

@@ -109,8 +109,9 @@ pub fn tag(stream: &Value, tag: &str, image: Option<&Value>, empty: bool) -> Res
         "metadata": json::at(stream, &["metadata"]).cloned().unwrap_or(json!({})),
         "spec": spec, "status": status, "image": null,
     });
-    json::remove(json::child(&mut shown, "metadata"), "managedFields");
-    shown["metadata"]["name"] = name_of(stream, tag).into();
+    let metadata = json::child(&mut shown, "metadata");
+    json::remove(metadata, "managedFields");
+    json::set(metadata, "name", name_of(stream, tag));
     if let (Some(image), Some(event)) = (image, history::latest(stream, tag)) {
         shown["image"] = shown_image(Some(image));
         shown["image"]["dockerImageReference"] = history::pull_spec(stream, tag, event).into();

@@ -261,3 +261,33 @@ fn the_context_of_views_is_that_of_their_kind() {
         &["spec.name: Invalid value: \"u\": must match image tag name"],
     );
 }
+
+#[test]
+fn a_wrong_value_anywhere_in_a_stream_is_an_answer() {
+    let tags = json!([{ "name": "t", "annotations": { "a": "b" }, "generation": 2,
+        "referencePolicy": { "type": "Local" }, "from": { "kind": "ImageStreamTag", "name": "u" } }]);
+    let status = json!([{ "tag": "t", "items": [event("r:1", SHA, 2)], "conditions": [{}] }]);
+    let image = json!({ "metadata": { "name": SHA, "annotations": { "a": "b" } },
+        "dockerImageManifestMediaType": "application/vnd.oci.image.manifest.v1+json",
+        "dockerImageLayers": [{ "name": "l", "size": 1 }], "dockerImageManifests": [{ "digest": "d" }] });
+    let import = json!({ "spec": { "import": true, "repository": { "from": { "name": "r" } },
+        "images": [{ "from": { "kind": "DockerImage", "name": "a:1" }, "to": { "name": "t" } }] } });
+    let whole = json!({ "stream": stream(tags, status), "image": image, "import": import });
+    for broken in robust::broken(&whole) {
+        let of = |part: &str| broken.get(part).cloned().unwrap_or_default();
+        let (stream, image, mut import) = (of("stream"), of("image"), of("import"));
+        for empty in [true, false] {
+            let _ = image_tag::stream_tag(&stream, "t", Some(&image), empty);
+            let _ = image_tag::tag(&stream, "t", Some(&image), empty);
+        }
+        let _ = image_tag::image_of_stream(&stream, "0a", &image);
+        let _ = image_tag::layers(&stream, &|_| Some(image.clone()));
+        let _ = image_tag::created(&stream, "u", Some(&image), "imagetags");
+        let _ = image_tag::updated(&stream, "t", &image);
+        let _ = image_tag::deleted(&stream, "t");
+        let _ = image_tag::pushed(&stream, "u", SHA, "r", "now");
+        image_tag::import_failed(&mut import, &|_| Status::no_such_path());
+        let _ = image_tag::import_recorded(&stream, &import, "now");
+        let _ = history::by_id(&stream, "0a");
+    }
+}

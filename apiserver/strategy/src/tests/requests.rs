@@ -377,3 +377,47 @@ fn hooks_take_any_of_their_secrets() {
         "unexpected hook subpath a/b/github"
     );
 }
+
+#[test]
+fn a_wrong_value_anywhere_in_a_request_is_an_answer() {
+    let old = config(json!([image_trigger("app:latest", true, "x")]), 2);
+    let asked = json!({ "name": "d", "latest": true, "spec": { "revision": 1, "includeTemplate": true, "includeTriggers": true },
+        "updatedAnnotations": { "a": "b" } });
+    for broken in robust::broken(&json!({ "config": old, "asked": asked })) {
+        let of = |part: &str| broken.get(part).cloned().unwrap_or_default();
+        let (config, asked) = (of("config"), of("asked"));
+        let rollouts = |_: &str, _: &str| Some(rollout_of(&config));
+        let _ = request::instantiate(&config, &asked, &app_stream, &rollouts);
+        let _ = request::rollback(Some(&config), &asked, &rollouts);
+    }
+    let trigger = json!([{ "type": "ImageChange", "imageChange": {} }, { "type": "Generic", "generic": { "secret": "s" } }]);
+    let asked = json!({ "metadata": { "labels": { "a": "b" } }, "binary": { "asFile": "x" },
+        "env": [{ "name": "A" }], "from": { "kind": "ImageStreamTag", "name": "app:latest" }, "triggeredByImage": { "name": "i" },
+        "sourceStrategyOptions": { "incremental": true } });
+    let event = json!({ "ref": "master", "head_commit": { "id": "1", "author": {} }, "commits": [{ "id": "1" }],
+        "push": { "changes": [{ "old": { "name": "master" }, "commits": [{ "hash": "1" }] }] },
+        "changes": [{ "ref": { "displayId": "master" } }], "git": { "refs": [{ "ref": "master" }] }, "env": [1] });
+    let whole = json!({ "config": build_config(&[("spec.triggers", trigger)]), "asked": asked, "event": event });
+    for broken in robust::broken(&whole) {
+        let of = |part: &str| broken.get(part).cloned().unwrap_or_default();
+        let (config, asked, body) = (of("config"), of("asked"), of("event").to_string());
+        if let Ok(made) = generate::instantiate(&config, &asked, &app_stream, NOW) {
+            let _ = generate::again(&made.build, made.config.as_ref(), &asked, "1");
+        }
+        for (service, name) in [
+            ("github", "push"),
+            ("gitlab", "Push Hook"),
+            ("bitbucket", "repo:push"),
+            ("bitbucket", "repo:refs_changed"),
+            ("generic", ""),
+        ] {
+            let header = |field: &str| match field {
+                "content-type" => "application/json".to_owned(),
+                _ => name.to_owned(),
+            };
+            let event = hook::Event { header: &header, body: body.as_bytes() };
+            let _ = hook::extract(&config, &asked, service, &event);
+            let _ = hook::trigger(&config, service, "s", &|_| None);
+        }
+    }
+}

@@ -250,6 +250,21 @@ fn pointers(value: &Value, base: &str, found: &mut Vec<String>) {
     }
 }
 
+/// What becomes of a value when something else stands in any one place of it.
+pub(super) fn broken(whole: &Value) -> Vec<Value> {
+    let wrong = [json!(null), json!(-5), json!("x"), json!([null, 1]), json!({ "a": 1 })];
+    let mut found = vec![String::new()];
+    pointers(whole, "", &mut found);
+    let places = found.iter().flat_map(|pointer| wrong.iter().map(move |value| (pointer, value)));
+    places
+        .map(|(pointer, value)| {
+            let mut broken = whole.clone();
+            *broken.pointer_mut(pointer).expect("found") = value.clone();
+            broken
+        })
+        .collect()
+}
+
 #[test]
 fn the_samples_are_accepted_and_settle() {
     for sample in samples() {
