@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use leme_kinds::{Kind, Kinds, Storage};
 use leme_meta::Status;
-use leme_meta::gvk::api_version;
+use leme_meta::gvk::{api_version, split_api_version};
 use leme_registry::json;
 use leme_strategy::View;
 use serde_json::Value;
@@ -78,10 +78,15 @@ impl Kept {
     pub fn to_served(&self, mut kept: Value) -> Value {
         if let Some(view) = self.view {
             (view.to_served)(&mut kept);
-        } else if self.kind.custom.is_some() {
+        } else if self.kind.custom.is_some() && self.is_of_group(&kept) {
             json::set(&mut kept, "apiVersion", self.kind.api_version());
         }
         kept
+    }
+
+    /// Whether it is an object of the kind's group, and not what a subresource shows in its place.
+    fn is_of_group(&self, shown: &Value) -> bool {
+        split_api_version(json::text(shown, &["apiVersion"])).0 == self.kind.group
     }
 
     /// The name under which a selectable field is kept.

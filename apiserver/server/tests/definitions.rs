@@ -267,6 +267,7 @@ async fn status_and_scale_are_apart() {
     assert_eq!((&told["status"]["replicas"], &told["spec"]["replicas"]), (&json!(1), &json!(2)));
     assert_eq!(told["metadata"]["generation"], 1);
     let scale = api.get(&format!("{path}/scale")).await.ok();
+    assert_eq!((&scale["kind"], &scale["apiVersion"]), (&json!("Scale"), &json!("autoscaling/v1")));
     assert_eq!(scale["spec"], json!({ "replicas": 2 }));
     assert_eq!(scale["status"], json!({ "replicas": 1, "selector": "a=b" }));
     let more = json!({ "spec": { "replicas": 5 } });
