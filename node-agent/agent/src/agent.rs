@@ -47,6 +47,8 @@ pub struct Entry {
     pub early: Vec<ContainerStatus>,
     pub references: BTreeSet<Key>,
     pub written: Option<PodStatus>,
+    /// Why the API did not take the last status that it was told.
+    pub refused: Option<String>,
     pub writing: bool,
     /// When to call the API again after a failure; writes and deletes wait for it.
     pub api_again: Option<Timestamp>,
@@ -206,9 +208,12 @@ impl Agent {
         Duration::try_from(wait).unwrap_or(RELIST)
     }
 
-    /// Says once that the API has the present state of everything that was in it when this agent began.
+    /// Says once that the API was told the present state of everything that was in it when this agent began. One pod
+    /// whose status it does not take keeps no node from starting.
     fn tell_caught_up(&self) {
-        let told = |e: &Entry| e.orphan || e.written.is_some() || e.machine.is_finished();
+        let told = |e: &Entry| {
+            e.orphan || e.written.is_some() || e.refused.is_some() || e.machine.is_finished()
+        };
         let caught_up = self.synced && self.node.is_registered() && self.pods.values().all(told);
         if caught_up {
             self.config.caught_up.send_if_modified(|known| !std::mem::replace(known, true));

@@ -13,6 +13,8 @@ use leme_node_core::lookup::{Content, Key};
 use leme_node_core::pod;
 use leme_node_core::storage::Usage;
 
+use crate::publish::Failed;
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {
@@ -33,7 +35,7 @@ pub enum Event {
     /// All that the runtime has.
     Listed(Result<(Vec<SandboxStatus>, Vec<ContainerStatus>), String>),
     /// A status was written, or why not.
-    Written(String, Box<PodStatus>, Result<(), String>),
+    Written(String, Box<PodStatus>, Result<(), Failed>),
     /// A pod was deleted in the API, or why not.
     Deleted(String, Result<(), String>),
     /// What was left of a pod is removed, or why not.

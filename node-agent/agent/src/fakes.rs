@@ -227,6 +227,8 @@ pub struct FakeApi {
     objects: Arc<Mutex<BTreeMap<String, Value>>>,
     changes: broadcast::Sender<(String, Value)>,
     pub deletes: Arc<Mutex<Vec<Value>>>,
+    /// The object whose status it refuses, whatever it says.
+    pub refuses: Arc<Mutex<String>>,
 }
 
 type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
@@ -242,6 +244,7 @@ impl FakeApi {
             objects: Arc::default(),
             changes: broadcast::channel(1000).0,
             deletes: Arc::default(),
+            refuses: Arc::default(),
         }
     }
 
@@ -313,6 +316,11 @@ impl FakeApi {
                 self.remove(object);
                 answer(200, &known)
             }
+            Method::PATCH if *self.refuses.lock().unwrap() == object => answer(
+                422,
+                &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                    "reason": "Invalid", "message": "not so", "code": 422}),
+            ),
             Method::PATCH => {
                 let mut value = known;
                 merge(&mut value, sent);

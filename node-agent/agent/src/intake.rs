@@ -81,6 +81,7 @@ impl Agent {
             early: Vec::new(),
             references: BTreeSet::new(),
             written: None,
+            refused: None,
             writing: false,
             api_again: None,
             delete: false,

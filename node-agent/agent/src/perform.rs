@@ -18,6 +18,7 @@ use leme_node_core::{spec, volumes as plan};
 
 use crate::agent::{Agent, Entry, after, now};
 use crate::event::Event;
+use crate::publish::Failed;
 use crate::volumes::{self, Plans};
 use crate::worker::{self, Hooks};
 use crate::{probe, publish};
@@ -272,13 +273,14 @@ impl Agent {
         let pod = entry.machine.pod().clone();
         let (client, to, uid) = (self.config.client.clone(), self.to.clone(), uid.to_owned());
         let limit = Duration::from_secs(30);
-        let late = |_| Err("timed out".to_owned());
+        let late = || "timed out".to_owned();
         if entry.written.as_ref() != Some(&status) {
             entry.writing = true;
             entry.api_again = None;
             tokio::spawn(async move {
                 let call = publish::write(client, &pod, &status);
-                let result = tokio::time::timeout(limit, call).await.unwrap_or_else(late);
+                let result = tokio::time::timeout(limit, call).await;
+                let result = result.unwrap_or_else(|_| Err(Failed::Unreachable(late())));
                 let _ = to.send(Event::Written(uid, Box::new(status), result));
             });
         } else if std::mem::take(&mut entry.delete) {
@@ -286,19 +288,32 @@ impl Agent {
             entry.api_again = None;
             tokio::spawn(async move {
                 let call = publish::delete(client, &pod);
-                let result = tokio::time::timeout(limit, call).await.unwrap_or_else(late);
+                let result = tokio::time::timeout(limit, call).await;
+                let result = result.unwrap_or_else(|_| Err(late()));
                 let _ = to.send(Event::Deleted(uid, result));
             });
         }
     }
 
     /// A status was written, or not.
-    pub fn handle_written(&mut self, uid: &str, status: PodStatus, result: Result<(), String>) {
+    pub fn handle_written(&mut self, uid: &str, status: PodStatus, result: Result<(), Failed>) {
         let Some(entry) = self.pods.get_mut(uid) else { return };
         entry.writing = false;
         match result {
-            Ok(()) => entry.written = Some(status),
-            Err(error) => {
+            Ok(()) => {
+                entry.written = Some(status);
+                entry.refused = None;
+            }
+            Err(Failed::Refused(error)) => {
+                // Each fault once, not at every try.
+                if entry.refused.as_ref() != Some(&error) {
+                    let pod = spec::label(entry.machine.pod());
+                    tracing::warn!(%pod, %error, "the API refuses the pod's status, trying again");
+                }
+                entry.refused = Some(error);
+                entry.api_again = Some(after(Duration::from_secs(1)));
+            }
+            Err(Failed::Unreachable(error)) => {
                 tracing::debug!(pod = %uid, %error, "status not written, trying again");
                 entry.api_again = Some(after(Duration::from_secs(1)));
             }

@@ -24,13 +24,22 @@ const FIELDS: &[&str] = &[
     "containerStatuses",
 ];
 
+/// Why a status was not written.
+#[derive(Debug)]
+pub enum Failed {
+    /// The API does not take what it says, and will not when it is told again.
+    Refused(String),
+    /// It could not be asked.
+    Unreachable(String),
+}
+
 /// Writes the status of the pod with this UID. A pod that is gone or replaced needs none.
-pub async fn write(client: Client, pod: &Pod, status: &PodStatus) -> Result<(), String> {
+pub async fn write(client: Client, pod: &Pod, status: &PodStatus) -> Result<(), Failed> {
     let id = spec::identity(pod);
     let mut fields = match serde_json::to_value(status) {
         Ok(serde_json::Value::Object(fields)) => fields,
-        Ok(_) => return Err("status is not an object".to_owned()),
-        Err(error) => return Err(error.to_string()),
+        Ok(_) => return Err(Failed::Refused("status is not an object".to_owned())),
+        Err(error) => return Err(Failed::Refused(error.to_string())),
     };
     for field in FIELDS {
         fields.entry(*field).or_insert(serde_json::Value::Null);
@@ -48,7 +57,10 @@ pub async fn write(client: Client, pod: &Pod, status: &PodStatus) -> Result<(), 
     match result {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(kube::Error::Api(answer)) if answer.code == 422 => {
+            Err(Failed::Refused(answer.message.clone()))
+        }
+        Err(error) => Err(Failed::Unreachable(error.to_string())),
     }
 }
 

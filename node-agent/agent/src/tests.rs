@@ -333,6 +333,24 @@ async fn catches_up_with_what_an_earlier_agent_left() {
     node.stop().await;
 }
 
+/// Red when a node waits for ever for the API to take the status of one pod.
+#[tokio::test]
+async fn catches_up_with_a_pod_whose_status_is_refused() {
+    let api = FakeApi::new();
+    api.put(POD, pod(json!({"containers": [{"name": "c", "image": "absent"}]})));
+    *api.refuses.lock().unwrap() = POD.to_owned();
+    let node = Node::start(api, FakeRuntime::new(&[]), tempfile::tempdir().unwrap());
+    let mut told = node.caught_up.clone();
+    tokio::time::timeout(Duration::from_secs(10), told.wait_for(|told| *told))
+        .await
+        .unwrap()
+        .unwrap();
+    // What it would not take is told again.
+    node.api.refuses.lock().unwrap().clear();
+    node.until("told", |n| n.phase() == "Pending").await;
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_refused_pod_fails_with_the_reason() {
     let node = fresh();

@@ -272,6 +272,8 @@ pub struct PodMachine {
     teardown_failures: u32,
     /// Seconds that the stop under way was given.
     stop_grace: i64,
+    /// The turn of the ordinary containers has come in this sandbox.
+    begun: bool,
 }
 
 impl PodMachine {

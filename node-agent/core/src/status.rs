@@ -121,7 +121,10 @@ impl PodMachine {
         let slot = self.slots.iter().find(|s| s.name == container.name)?;
         // kubectl shows "Init:0/2" only for this reason, and upstream gives it to every container of such a pod.
         let initializing = self.slots.iter().any(|s| s.role != Role::Main);
-        let (state, current) = describe(slot, &self.pod, initializing);
+        let (state, current) = match self.repeats(slot) {
+            Some(ended) => (ended_state(ended), Some(Shown::ended(ended))),
+            None => describe(slot, &self.pod, initializing),
+        };
         let last = match &slot.state {
             // Waiting to start again: the run that just ended is the last one.
             State::Ended { ended, again: Again::At(_, Some(_)) } => Some(ended),
@@ -153,6 +156,14 @@ impl PodMachine {
             container_id: Some(id).filter(|id| !id.is_empty()).map(|id| container_id(&id)),
             ..ContainerStatus::default()
         })
+    }
+
+    /// The good end of an init container that runs again in a new sandbox, where the API lets none leave such an end.
+    fn repeats<'s>(&self, slot: &'s Slot) -> Option<&'s Ended> {
+        let onfailure = spec::restart_policy(&self.pod, Role::Main) == RestartPolicy::OnFailure;
+        let ended = matches!(slot.state, State::Ended { .. });
+        let last = slot.last.as_ref().filter(|last| !last.failed());
+        last.filter(|_| slot.role == Role::Init && onfailure && !ended)
     }
 
     /// Whether init containers are done and sidecars have started.
@@ -343,13 +354,13 @@ fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Opti
             );
             (waiting("CrashLoopBackOff", &message), None)
         }
-        (None, State::Ended { ended, .. }) => {
-            let state =
-                ContainerState { terminated: Some(terminated(ended)), ..ContainerState::default() };
-            (state, Some(Shown::ended(ended)))
-        }
+        (None, State::Ended { ended, .. }) => (ended_state(ended), Some(Shown::ended(ended))),
         (None, _) => (waiting(idle, ""), None),
     }
+}
+
+fn ended_state(ended: &Ended) -> ContainerState {
+    ContainerState { terminated: Some(terminated(ended)), ..ContainerState::default() }
 }
 
 fn terminated(ended: &Ended) -> ContainerStateTerminated {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
 use crate::refuse::{self, Policy};
-use crate::spec::{self, Role};
+use crate::spec::{self, RestartPolicy, Role};
 
 impl PodMachine {
     /// The machine of a pod that the API has; `observed` is what the runtime has of it. A pod that asks for what this
@@ -48,12 +48,15 @@ impl PodMachine {
             volume_failures: 0,
             teardown_failures: 0,
             stop_grace: i64::MAX,
+            begun: false,
             pod,
         };
         let current = machine.adopt_sandbox(observed);
         for index in 0..machine.slots.len() {
             machine.adopt_slot(index, observed, current.as_deref(), now);
         }
+        let begun = |s: &Slot| s.role == Role::Main && s.state != State::Waiting;
+        machine.begun = current.is_some() && machine.slots.iter().any(begun);
         if spec::is_terminal(&machine.pod) {
             machine.adopt_ended(current);
         }
@@ -112,7 +115,11 @@ impl PodMachine {
         });
         let next = found.last().map_or(0, |c| c.attempt + 1).max(known);
         self.slots[index].next = next;
-        let Some(newest) = found.pop() else { return };
+        let Some(newest) = found.pop() else {
+            self.remember_slot(index, api.as_ref(), now);
+            self.redo_init(index, current);
+            return;
+        };
         let before = found.iter().rev().find(|c| c.state == ContainerState::Exited);
         self.slots[index].last = before.map(|c| Ended::from_status(c));
         let container = spec::container(&self.pod, &name).map(|(c, _)| c);
@@ -143,16 +150,33 @@ impl PodMachine {
                 State::Ended { ended, again }
             }
         };
-        if self.slots[index].role == Role::Init
-            && current.is_none()
-            && !spec::is_terminal(&self.pod)
-        {
+        self.redo_init(index, current);
+    }
+
+    /// A container that the runtime has no record of is as the API knew it, so that what came to its end does not run
+    /// again where the restart policy says so.
+    fn remember_slot(&mut self, index: usize, api: Option<&ApiStatus>, now: Timestamp) {
+        let Some(api) = api else { return };
+        self.slots[index].last = Ended::remembered_last(api);
+        if let Some(ended) = Ended::remembered(api, now) {
+            let again = self.again(index, &ended, now);
+            self.slots[index].state = State::Ended { ended, again };
+        }
+    }
+
+    /// Without a sandbox, an init container runs again if the pod does.
+    fn redo_init(&mut self, index: usize, current: Option<&str>) {
+        let init = self.slots[index].role == Role::Init;
+        if init && current.is_none() && !spec::is_terminal(&self.pod) {
             self.rerun_init(index);
         }
     }
 
-    /// An init container runs again in a new sandbox.
+    /// An init container runs again in a new sandbox, unless nothing of the pod ever runs again.
     pub(super) fn rerun_init(&mut self, index: usize) {
+        if spec::restart_policy(&self.pod, Role::Main) == RestartPolicy::Never {
+            return;
+        }
         let slot = &mut self.slots[index];
         if let State::Ended { ended, .. } = &slot.state {
             slot.last = Some(ended.clone());

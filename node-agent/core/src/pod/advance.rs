@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Again, Effect, Ended, Notice, PodMachine, Stage, State, StopCause, Volumes, Why};
+use super::{
+    Again, Effect, Ended, Notice, PodMachine, Slot, Stage, State, StopCause, Volumes, Why,
+};
 use crate::backoff::BackOff;
 use crate::refuse::Refusal;
 use crate::spec::{self, RestartPolicy, Role};
@@ -78,8 +80,9 @@ impl PodMachine {
             self.tear_down(None, why, out);
             return;
         }
+        let failed = |s: &Slot| s.role == Role::Init && s.done().is_some_and(Ended::failed);
         let mut mains = self.slots.iter().filter(|s| s.role == Role::Main);
-        if mains.all(|s| s.done().is_some()) {
+        if self.slots.iter().any(failed) || mains.all(|s| s.done().is_some()) {
             self.tear_down(None, Why::Completed, out);
             return;
         }
@@ -129,10 +132,10 @@ impl PodMachine {
             return;
         }
         let volumes = self.ask_volumes(now, out);
-        let mains_begun =
-            self.slots.iter().any(|s| s.role == Role::Main && s.state != State::Waiting);
+        let mains_begun = self.begun;
         for index in 0..self.slots.len() {
             let role = self.slots[index].role;
+            self.begun |= role == Role::Main;
             if role == Role::Init && (mains_begun || self.slots[index].succeeded()) {
                 continue;
             }

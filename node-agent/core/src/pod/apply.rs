@@ -100,6 +100,7 @@ impl PodMachine {
             Ok((sandbox, ip)) => {
                 self.ip = ip;
                 self.sandbox_attempt += 1;
+                self.begun = false;
                 Stage::Up { sandbox }
             }
             Err(message) => {

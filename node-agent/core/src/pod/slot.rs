@@ -3,7 +3,9 @@
 //! Knows: where the container is in its life and what the one before it came to. Refuses to know: the other containers.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerStateTerminated, ContainerStatus as ApiStatus,
+};
 
 use crate::backoff::BackOff;
 use crate::cri::ContainerStatus;
@@ -156,6 +158,12 @@ pub fn time(nanos: i64) -> Option<Timestamp> {
     (nanos != 0).then(|| Timestamp::from_nanosecond(i128::from(nanos)).ok()).flatten()
 }
 
+/// The runtime's id in a container id of the API.
+fn bare_id(id: Option<&str>) -> String {
+    let id = id.unwrap_or_default();
+    id.split_once("://").map_or(id, |(_, bare)| bare).to_owned()
+}
+
 fn spec_image(status: &ContainerStatus) -> String {
     status.annotations.get(crate::config::IMAGE).unwrap_or(&status.image).clone()
 }
@@ -198,6 +206,44 @@ impl Ended {
             finished_at: Some(now),
             image: running.image.clone(),
             image_id: running.image_id.clone(),
+        }
+    }
+
+    /// The end of a container that the runtime has no record of, by what the API knows: one that it saw running is
+    /// lost. `None` for one that waited.
+    pub(super) fn remembered(status: &ApiStatus, now: Timestamp) -> Option<Self> {
+        let state = status.state.as_ref()?;
+        if let Some(terminated) = &state.terminated {
+            return Some(Self::from_api(status, terminated));
+        }
+        let running = state.running.as_ref()?;
+        let running = Running {
+            id: bare_id(status.container_id.as_deref()),
+            started_at: running.started_at.as_ref().map_or(now, |t| t.0),
+            image: status.image.clone(),
+            image_id: status.image_id.clone(),
+            probes: Vec::new(),
+            hooking: false,
+        };
+        Some(Self::lost(&running, now))
+    }
+
+    /// The end before the present state, as the API knows it.
+    pub(super) fn remembered_last(status: &ApiStatus) -> Option<Self> {
+        let last = status.last_state.as_ref()?.terminated.as_ref()?;
+        Some(Self::from_api(status, last))
+    }
+
+    fn from_api(status: &ApiStatus, terminated: &ContainerStateTerminated) -> Self {
+        Self {
+            id: bare_id(terminated.container_id.as_deref()),
+            exit_code: terminated.exit_code,
+            reason: terminated.reason.clone().unwrap_or_default(),
+            message: terminated.message.clone().unwrap_or_default(),
+            started_at: terminated.started_at.as_ref().map(|t| t.0),
+            finished_at: terminated.finished_at.as_ref().map(|t| t.0),
+            image: status.image.clone(),
+            image_id: status.image_id.clone(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Transcripts of the pod machine: events on the left, effects on the right, no clock.
 
+mod lost;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
