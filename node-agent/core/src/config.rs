@@ -235,11 +235,10 @@ pub struct Built {
 /// Builds a container's configuration.
 pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
     let Build { pod, container, attempt, facts, .. } = build;
-    let env = env::of_container(pod, container, facts, build.sources)?;
+    let (env, mut size) = env::of_container(pod, container, facts, build.sources)?;
     let get = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    let words = |list: &Option<Vec<String>>| -> Vec<String> {
-        list.iter().flatten().map(|word| env::expand(word, get)).collect()
-    };
+    let command = size.words("command", container.command.as_deref().unwrap_or_default(), get)?;
+    let args = size.words("args", container.args.as_deref().unwrap_or_default(), get)?;
     let (mut mounts, sub_paths) = mounts(build, get)?;
     let message_path =
         container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
@@ -263,8 +262,8 @@ pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
         name: container.name.clone(),
         attempt,
         image,
-        command: words(&container.command),
-        args: words(&container.args),
+        command,
+        args,
         working_dir: container.working_dir.clone().unwrap_or_default(),
         mounts,
         stdin: container.stdin.unwrap_or(false),
@@ -293,7 +292,10 @@ fn mounts<'e>(
         })?;
         let expr = mount.sub_path_expr.as_deref().filter(|e| !e.is_empty());
         let sub = match (expr, mount.sub_path.as_deref()) {
-            (Some(expr), _) => Some(env::expand(expr, get)),
+            (Some(expr), _) => Some(env::expand(expr, get).ok_or_else(|| {
+                let message = format!("subPathExpr of volume {:?} is too long", mount.name);
+                Trouble::Message(message)
+            })?),
             (None, Some(path)) if !path.is_empty() => Some(path.to_owned()),
             _ => None,
         };
@@ -301,8 +303,10 @@ fn mounts<'e>(
             if expr.is_some() && sub.contains("$(") {
                 return Err(Trouble::Message(format!("missing value for {sub:?}")));
             }
-            let path = volumes::relative(&sub).map_err(Trouble::Message)?;
-            sub_paths.push(SubPath { mount: mounts.len(), volume: mount.name.clone(), path });
+            let path = volumes::descending(&sub).map_err(Trouble::Message)?;
+            if !path.is_empty() {
+                sub_paths.push(SubPath { mount: mounts.len(), volume: mount.name.clone(), path });
+            }
         }
         mounts.push(Mount {
             host_path: volume.path.clone(),

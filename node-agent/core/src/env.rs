@@ -8,32 +8,95 @@ use crate::fields::{self, Facts};
 use crate::lookup::{Key, Kind, MASTER_NAMESPACE, MASTER_SERVICE, ServiceFacts, Sources, Trouble};
 use crate::spec;
 
-/// Variables in the order in which they were first set.
-#[derive(Debug, Default)]
-struct Vars(Vec<(String, String)>);
+/// The longest string that Linux hands to a program, its closing zero byte not counted.
+const MAX_STRING: usize = 128 * 1024 - 1;
+/// The most that environment and arguments of a program are together: a quarter of the usual limit on its stack.
+const MAX_TOTAL: usize = 2 * 1024 * 1024;
 
-impl Vars {
-    fn set(&mut self, name: &str, value: String) {
-        match self.0.iter_mut().find(|(n, _)| n == name) {
-            Some(entry) => entry.1 = value,
-            None => self.0.push((name.to_owned(), value)),
+/// Counts what a program is to be given. Short texts refer to each other, so what comes of them has no bound of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Size(usize);
+
+impl Size {
+    /// Adds a string of that length; `what` names it.
+    fn add(&mut self, length: usize, what: impl Fn() -> String) -> Result<(), Trouble> {
+        if length > MAX_STRING {
+            return Err(too_long(what()));
         }
+        self.0 += length + 1;
+        if self.0 > MAX_TOTAL {
+            return Err(Trouble::Message(format!(
+                "{} makes environment and arguments longer than {MAX_TOTAL} bytes together",
+                what()
+            )));
+        }
+        Ok(())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    /// The words of a command, expanded, beside what was counted before.
+    pub fn words<'a>(
+        &mut self,
+        field: &str,
+        list: &[String],
+        get: impl Fn(&str) -> Option<&'a str> + Copy,
+    ) -> Result<Vec<String>, Trouble> {
+        let mut words = Vec::with_capacity(list.len());
+        for (index, word) in list.iter().enumerate() {
+            let what = || format!("{field}[{index}]");
+            let word = expand(word, get).ok_or_else(|| too_long(what()))?;
+            self.add(word.len(), what)?;
+            words.push(word);
+        }
+        Ok(words)
     }
 }
 
-/// The variables of a container, service variables first.
+fn too_long(what: String) -> Trouble {
+    Trouble::Message(format!("{what} is longer than {MAX_STRING} bytes"))
+}
+
+fn variable(name: &str) -> String {
+    let shown: String = name.chars().take(128).collect();
+    format!("environment variable {shown:?}")
+}
+
+/// Variables in the order in which they were first set.
+#[derive(Debug, Default)]
+struct Vars {
+    list: Vec<(String, String)>,
+    size: Size,
+}
+
+impl Vars {
+    fn set(&mut self, name: &str, value: String) -> Result<(), Trouble> {
+        let found = self.list.iter().position(|(n, _)| n == name);
+        let length = |value: &str| name.len() + 1 + value.len();
+        if let Some(at) = found {
+            self.size.0 -= length(&self.list[at].1) + 1;
+        }
+        self.size.add(length(&value), || variable(name))?;
+        match found {
+            Some(at) => self.list[at].1 = value,
+            None => self.list.push((name.to_owned(), value)),
+        }
+        Ok(())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.list.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// The variables of a container, service variables first, and how much they are. Larger ones than Linux takes are
+/// refused, and never made.
 pub fn of_container(
     pod: &Pod,
     container: &Container,
     facts: &Facts,
     sources: &Sources,
-) -> Result<Vec<(String, String)>, Trouble> {
+) -> Result<(Vec<(String, String)>, Size), Trouble> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let mut vars = Vars(service_variables(pod, namespace, sources)?);
+    let mut vars = service_variables(pod, namespace, sources)?;
     for from in container.env_from.as_deref().unwrap_or_default() {
         let (kind, name, optional) = match (&from.config_map_ref, &from.secret_ref) {
             (Some(map), _) => (Kind::ConfigMap, &map.name, map.optional),
@@ -45,21 +108,24 @@ pub fn of_container(
         for (name, value) in sources.data(&key, optional.unwrap_or(false))?.into_iter().flatten() {
             let name = format!("{prefix}{name}");
             if !name.is_empty() && !name.contains(['=', '\0']) {
-                vars.set(&name, text(value));
+                vars.set(&name, text(value))?;
             }
         }
     }
     for var in container.env.as_deref().unwrap_or_default() {
         let value = match (&var.value, &var.value_from) {
-            (Some(value), _) if !value.is_empty() => Some(expand(value, |n| vars.get(n))),
+            (Some(value), _) if !value.is_empty() => {
+                let value = expand(value, |n| vars.get(n));
+                Some(value.ok_or_else(|| too_long(variable(&var.name)))?)
+            }
             (_, Some(from)) => from_source(pod, container, namespace, from, facts, sources)?,
             _ => Some(String::new()),
         };
         if let Some(value) = value {
-            vars.set(&var.name, value);
+            vars.set(&var.name, value)?;
         }
     }
-    Ok(vars.0)
+    Ok((vars.list, vars.size))
 }
 
 fn text(value: &[u8]) -> String {
@@ -100,9 +166,10 @@ fn from_source(
     }
 }
 
-/// Replaces `$(NAME)` by the variable's value; `$$` is a `$`; an unknown name stays as it is.
-pub fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a str>) -> String {
-    let mut out = String::with_capacity(text.len());
+/// Replaces `$(NAME)` by the variable's value; `$$` is a `$`; an unknown name stays as it is. `None` if the outcome is
+/// longer than a program can be given.
+pub fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
@@ -114,6 +181,7 @@ pub fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a str>) -> String {
             after.strip_prefix('(').and_then(|inner| inner.split_once(')'))
         {
             match get(name) {
+                Some(value) if out.len() + value.len() > MAX_STRING => return None,
                 Some(value) => out.push_str(value),
                 None => out.extend(["$(", name, ")"]),
             }
@@ -124,50 +192,47 @@ pub fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a str>) -> String {
         }
     }
     out.push_str(rest);
-    out
+    Some(out).filter(|out| out.len() <= MAX_STRING)
 }
 
 /// Variables for the API server's service and, unless the pod declines, those of its namespace.
-fn service_variables(
-    pod: &Pod,
-    namespace: &str,
-    sources: &Sources,
-) -> Result<Vec<(String, String)>, Trouble> {
+fn service_variables(pod: &Pod, namespace: &str, sources: &Sources) -> Result<Vars, Trouble> {
     let mut vars = Vars::default();
     for service in sources.services(MASTER_NAMESPACE, MASTER_SERVICE)? {
-        of_service(service, &mut vars);
+        of_service(service, &mut vars)?;
     }
     if spec::of(pod).enable_service_links.unwrap_or(true) {
         for service in sources.services(namespace, "")? {
-            of_service(service, &mut vars);
+            of_service(service, &mut vars)?;
         }
     }
-    Ok(vars.0)
+    Ok(vars)
 }
 
-fn of_service(service: &ServiceFacts, vars: &mut Vars) {
-    let Some(first) = service.ports.first() else { return };
+fn of_service(service: &ServiceFacts, vars: &mut Vars) -> Result<(), Trouble> {
+    let Some(first) = service.ports.first() else { return Ok(()) };
     let upper = |s: &str| s.to_ascii_uppercase().replace(['-', '.'], "_");
     let name = upper(&service.name);
     let host =
         if service.ip.contains(':') { format!("[{}]", service.ip) } else { service.ip.clone() };
-    vars.set(&format!("{name}_SERVICE_HOST"), service.ip.clone());
-    vars.set(&format!("{name}_SERVICE_PORT"), first.port.to_string());
+    vars.set(&format!("{name}_SERVICE_HOST"), service.ip.clone())?;
+    vars.set(&format!("{name}_SERVICE_PORT"), first.port.to_string())?;
     for port in service.ports.iter().filter(|p| !p.name.is_empty()) {
-        vars.set(&format!("{name}_SERVICE_PORT_{}", upper(&port.name)), port.port.to_string());
+        vars.set(&format!("{name}_SERVICE_PORT_{}", upper(&port.name)), port.port.to_string())?;
     }
     for (n, port) in service.ports.iter().enumerate() {
         let protocol = port.protocol.to_ascii_lowercase();
         let url = format!("{protocol}://{host}:{}", port.port);
         if n == 0 {
-            vars.set(&format!("{name}_PORT"), url.clone());
+            vars.set(&format!("{name}_PORT"), url.clone())?;
         }
         let prefix = format!("{name}_PORT_{}_{}", port.port, protocol.to_ascii_uppercase());
-        vars.set(&prefix, url);
-        vars.set(&format!("{prefix}_PROTO"), protocol);
-        vars.set(&format!("{prefix}_PORT"), port.port.to_string());
-        vars.set(&format!("{prefix}_ADDR"), service.ip.clone());
+        vars.set(&prefix, url)?;
+        vars.set(&format!("{prefix}_PROTO"), protocol)?;
+        vars.set(&format!("{prefix}_PORT"), port.port.to_string())?;
+        vars.set(&format!("{prefix}_ADDR"), service.ip.clone())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -179,7 +244,7 @@ mod tests {
     fn expands() {
         let check = |text, want| {
             let get = |n: &str| (n == "A").then_some("1");
-            assert_eq!(expand(text, get), want);
+            assert_eq!(expand(text, get).as_deref(), Some(want));
         };
         check("x$(A)y$(B)$$(A)$", "x1y$(B)$(A)$");
         check("$(A", "$(A");
@@ -210,7 +275,7 @@ mod tests {
             "metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [container]}}))
         .unwrap();
         let container = &pod.spec.as_ref().unwrap().containers[0];
-        of_container(&pod, container, &Facts::default(), &sources())
+        of_container(&pod, container, &Facts::default(), &sources()).map(|(vars, _)| vars)
     }
 
     #[test]
@@ -250,5 +315,50 @@ mod tests {
         let unread =
             env(serde_json::json!({"name": "c", "envFrom": [{"configMapRef": {"name": "?"}}]}));
         assert!(matches!(unread, Err(Trouble::Loading(_))));
+    }
+    /// Red when only the texts of the pod are bounded: 24 of them make gigabytes.
+    #[test]
+    fn what_comes_of_expansion_is_bounded() {
+        let refused = |json, want: &str| match env(json) {
+            Err(Trouble::Message(message)) => assert_eq!(message, want),
+            other => panic!("{:?}", other.map(|vars| vars.len())),
+        };
+        let mut doubling = vec![serde_json::json!({"name": "E0", "value": "x".repeat(1024)})];
+        doubling.extend((1..25).map(|n| {
+            let half = format!("$(E{})", n - 1);
+            serde_json::json!({"name": format!("E{n}"), "value": format!("{half}{half}")})
+        }));
+        refused(
+            serde_json::json!({"name": "c", "env": doubling}),
+            "environment variable \"E7\" is longer than 131071 bytes",
+        );
+        // Red when each of them is bounded and all together are not.
+        let mut many = vec![serde_json::json!({"name": "E", "value": "x".repeat(100_000)})];
+        many.extend(
+            (0..100).map(|n| serde_json::json!({"name": format!("N{n}"), "value": "$(E)"})),
+        );
+        refused(
+            serde_json::json!({"name": "c", "env": many}),
+            "environment variable \"N19\" makes environment and arguments longer than 2097152 \
+             bytes together",
+        );
+        // The longest that Linux takes, and a variable that is set again and again.
+        let longest = serde_json::json!({"name": "A", "value": "x".repeat(131_069)});
+        assert!(env(serde_json::json!({"name": "c", "env": vec![longest; 100]})).is_ok());
+    }
+
+    #[test]
+    fn the_words_of_a_command_are_bounded() {
+        let long = "x".repeat(100_000);
+        let get = |_: &str| Some(long.as_str());
+        let mut size = Size::default();
+        let words = size.words("command", &["$(A)".to_owned()], get).unwrap();
+        assert_eq!(words[0].len(), 100_000);
+        let twice = size.words("args", &["a".to_owned(), "$(A)$(A)".to_owned()], get);
+        let want = Trouble::Message("args[1] is longer than 131071 bytes".to_owned());
+        assert_eq!(twice, Err(want));
+        let many = size.words("args", &vec!["$(A)".to_owned(); 30], get);
+        let want = "args[19] makes environment and arguments longer than 2097152 bytes together";
+        assert_eq!(many, Err(Trouble::Message(want.to_owned())));
     }
 }

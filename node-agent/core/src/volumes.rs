@@ -266,14 +266,23 @@ impl Payload<'_> {
     }
 }
 
-/// A clean relative path that cannot leave the directory it is joined to.
-pub fn relative(path: &str) -> Result<String, String> {
+/// A clean relative path of a file in a volume that the node writes: its own files there begin with `..`.
+fn relative(path: &str) -> Result<String, String> {
+    let clean = descending(path)?;
+    if clean.is_empty() || clean.starts_with("..") {
+        return Err(format!("path {path:?} must not be empty or start with '..'"));
+    }
+    Ok(clean)
+}
+
+/// A clean relative path that cannot leave the directory it is joined to; empty for that directory.
+pub fn descending(path: &str) -> Result<String, String> {
     if path.starts_with('/') || path.contains('\0') {
         return Err(format!("path {path:?} must be relative"));
     }
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-    if parts.is_empty() || parts.contains(&"..") || parts[0].starts_with("..") {
-        return Err(format!("path {path:?} must not be empty or contain '..'"));
+    if parts.contains(&"..") {
+        return Err(format!("path {path:?} must not contain '..'"));
     }
     Ok(parts.join("/"))
 }
@@ -401,5 +410,13 @@ mod tests {
         }
         assert_eq!(relative("a//./b").unwrap(), "a/b");
         assert_eq!(relative("a..b").unwrap(), "a..b");
+        for bad in ["/", "/a", "..", "a/..", "../a", "a/../../b", "a\0"] {
+            assert!(descending(bad).is_err(), "{bad}");
+        }
+        // Red when any name that begins with two dots leads upwards.
+        for (path, clean) in [(".", ""), ("", ""), ("...", "..."), ("..a/b", "..a/b"), ("./a", "a")]
+        {
+            assert_eq!(descending(path).as_deref(), Ok(clean));
+        }
     }
 }
