@@ -19,6 +19,7 @@ use rustix::mount::MountPropagationFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::executor::Launch;
+use super::points;
 use super::protocol::{ContainerRequest, Failure};
 use crate::cgroup::{self, Cgroup, Layout};
 use crate::files;
@@ -147,6 +148,7 @@ fn write_spec(
     rootfs: &Path,
     cgroups: Option<&Path>,
 ) -> Result<Spec, SpecError> {
+    points::prepare(rootfs, &request.spec.mounts)?;
     let identity = users::resolve(&request.spec.process, rootfs)?;
     let spec = spec::build(&request.spec, rootfs, cgroups, &identity)?;
     make_working_directory(rootfs, &request.spec.process.cwd)?;

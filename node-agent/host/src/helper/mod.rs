@@ -12,6 +12,7 @@ mod executor;
 pub mod logs;
 mod mirror;
 mod pause;
+mod points;
 pub mod protocol;
 mod shim;
 
