@@ -264,6 +264,23 @@ fn refuses_what_does_not_match_and_keeps_nothing_of_it() {
     }
 }
 
+/// Red when only the limits of any archive hold while it is copied: the copy takes the disk's last byte.
+#[test]
+fn an_archive_leaves_the_last_of_the_disk() {
+    use nix::sched::{CloneFlags, unshare};
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    unshare(CloneFlags::CLONE_NEWNS).expect("root is needed to mount");
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    mount("tmpfs", directory.path(), "tmpfs", MountFlags::empty(), Some(c"size=4m")).unwrap();
+    let store = ImageStore::open(&directory.path().join("images")).unwrap();
+    // Fits the disk, but for its last part.
+    let large = "x".repeat(4_100_000);
+    let error = store.load_reader(&*tar_of(&[file("a", &large)])).unwrap_err().to_string();
+    assert!(error.contains("free some space on the disk of"), "{error}");
+    assert!(names_in(&store.root().join("staging")).is_empty());
+}
+
 /// Red when what was taken in before the failure stays: a disk that is full keeps a layer that nobody can use.
 #[test]
 fn a_load_that_fails_half_way_leaves_nothing() {

@@ -50,22 +50,25 @@ impl Source {
         Source { root: root.to_owned(), names: HashMap::new(), base }
     }
 
-    /// Copies an archive's files into `staging`.
+    /// Copies an archive's files into `staging`, where there is so much room.
     pub(super) fn stage(
         archive: impl Read,
         staging: &Path,
         base: Option<String>,
         limits: Limits,
+        room: Limits,
     ) -> Result<Source, ImageError> {
         let mut names = HashMap::new();
         let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
         let mut archive = tar::Archive::new(Guard::new(decompress(archive, limits.bytes)?));
+        let most = room.entries.min(MAX_FILES as u64);
+        let mut left = room.bytes;
         for entry in archive.entries()? {
             let mut entry = entry?;
             let name = plain(&entry.path()?)
                 .ok_or_else(|| ImageError::Invalid("an archive entry leaves the archive".into()))?;
             let kind = entry.header().entry_type();
-            if names.len() + links.len() >= MAX_FILES {
+            if (names.len() + links.len()) as u64 >= most {
                 return Err(ImageError::Invalid("the archive holds too many files".into()));
             }
             if kind.is_symlink() || kind.is_hard_link() {
@@ -74,6 +77,16 @@ impl Source {
                 links.push((name.clone(), fold(&above.join(target))));
             } else if kind.is_file() {
                 let stored = PathBuf::from(names.len().to_string());
+                // Before it is written: what is refused afterwards has filled the disk.
+                left = left.checked_sub(entry.size()).ok_or_else(|| {
+                    let mega = room.bytes as f64 / 1e6;
+                    let why =
+                        format!("the archive holds more than the {mega:.1} MB there is room for");
+                    ImageError::Invalid(format!(
+                        "{why}: free some space on the disk of {}",
+                        staging.display()
+                    ))
+                })?;
                 let mut file = File::create_new(staging.join(&stored))?;
                 io::copy(&mut entry, &mut file)?;
                 names.insert(name, stored);

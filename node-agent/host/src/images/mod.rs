@@ -106,9 +106,10 @@ impl ImageStore {
         base: Option<String>,
     ) -> Result<Vec<String>, ImageError> {
         let lock = self.lock()?;
+        let room = self.room()?;
         let staging = self.root.join("staging").join(files::random_hex(8)?);
         fs::create_dir_all(&staging)?;
-        let loaded = Source::stage(archive, &staging, base, self.limits)
+        let loaded = Source::stage(archive, &staging, base, self.limits, room)
             .and_then(|source| self.import(&lock, &source));
         let _ = files::remove_tree(&staging);
         loaded
