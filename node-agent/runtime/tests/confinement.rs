@@ -472,3 +472,24 @@ async fn no_link_of_an_image_leads_a_volume_into_proc() {
     }
     node.finish().await;
 }
+
+/// Red when the runtime is left alone with an image whose links lead to nothing yet: the container is not made.
+#[tokio::test]
+async fn what_an_image_s_link_leads_to_is_made_inside_of_it() {
+    let node = Node::new();
+    let stub = "../run/of-an-image/stub-resolv.conf";
+    linked(&node, "dangling:test", &[], &[("etc/resolv.conf", stub)]);
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("masks")).await.unwrap();
+    let mut config = shell("dangling", "cat /etc/resolv.conf");
+    config.image = "dangling:test".into();
+    let printed = printed(&node, &runtime, &sandbox, &config).await;
+    assert!(printed.as_deref().is_some_and(|text| text.contains("10.0.0.10")), "{printed:?}");
+    assert!(!std::path::Path::new("/run/of-an-image").exists());
+    let (_, mount) = volume(&node, "on-a-file", "/etc/passwd");
+    let mut config = shell("on-a-file", "echo ran");
+    config.mounts.push(mount);
+    let refused = runtime.create_container(&sandbox, &config).await.unwrap_err().to_string();
+    assert!(refused.contains("the image has a file there"), "{refused}");
+    node.finish().await;
+}
