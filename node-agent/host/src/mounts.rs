@@ -190,6 +190,22 @@ pub(crate) fn mount_points(table: &Path, directory: &Path) -> io::Result<Vec<Pat
     Ok(points.collect())
 }
 
+/// The mount point that a path is in, if mounts there do not spread to other namespaces; `table` is a mount table.
+pub(crate) fn not_shared(table: &[u8], path: &Path) -> Option<PathBuf> {
+    let mut innermost: Option<(PathBuf, bool)> = None;
+    for line in table.split(|byte| *byte == b'\n') {
+        let mut fields = line.split(|byte| *byte == b' ').skip(4);
+        let Some(point) = fields.next() else { continue };
+        let point = PathBuf::from(OsString::from_vec(unescape(point)));
+        let deeper = innermost.as_ref().is_none_or(|(before, _)| point.starts_with(before));
+        if path.starts_with(&point) && deeper {
+            let mut optional = fields.skip(1).take_while(|field| *field != b"-");
+            innermost = Some((point, optional.any(|field| field.starts_with(b"shared:"))));
+        }
+    }
+    innermost.filter(|(_, shared)| !shared).map(|(point, _)| point)
+}
+
 /// Undoes the octal escapes of the mount table.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());

@@ -14,6 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::mounts;
 use crate::spec::{BindMount, SpecError};
 
 /// As many as the kernel follows.
@@ -27,19 +28,20 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 ///
 /// # Errors
 /// When the image has something there that the mount cannot take the place of.
-pub(super) fn prepare(rootfs: &Path, mounts: &[BindMount]) -> Result<(), SpecError> {
+pub(super) fn prepare(rootfs: &Path, binds: &[BindMount]) -> Result<(), SpecError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(rootfs, flags, Mode::empty()).map_err(std::io::Error::from)?;
-    for mount in mounts {
+    for mount in binds {
         // A source that is not there is told of later.
         let Ok(source) = std::fs::metadata(&mount.source) else { continue };
         let wrong =
             |why: String| SpecError::Invalid(format!("mount path {:?}: {why}", mount.destination));
-        if let Some(why) = clash(mount, source.is_dir(), mounts) {
+        let private = unshared(mount).map_err(|error| wrong(error.to_string()))?;
+        if let Some(why) = private.or_else(|| clash(mount, source.is_dir(), binds)) {
             return Err(wrong(why));
         }
         let elsewhere = |path: &Path| {
-            let others = mounts.iter().filter(|other| other.destination != mount.destination);
+            let others = binds.iter().filter(|other| other.destination != mount.destination);
             let standard = MOUNTED.iter().any(|mounted| path.starts_with(mounted));
             standard || others.into_iter().any(|other| path.starts_with(&other.destination))
         };
@@ -49,6 +51,17 @@ pub(super) fn prepare(rootfs: &Path, mounts: &[BindMount]) -> Result<(), SpecErr
         make(&root, &mount.destination, source.is_dir(), elsewhere).map_err(wrong)?;
     }
     Ok(())
+}
+
+/// Why the container's mounts would not show on the host as they are to.
+fn unshared(mount: &BindMount) -> std::io::Result<Option<String>> {
+    if mount.propagation != "rshared" {
+        return Ok(None);
+    }
+    let path = std::fs::canonicalize(&mount.source)?;
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let why = |point| format!("path {path:?} is mounted on {point:?} but it is not a shared mount");
+    Ok(mounts::not_shared(&table, &path).map(why))
 }
 
 /// What a mount cannot be together with.
@@ -278,5 +291,25 @@ mod tests {
             .prepare(&[("d", "/data"), ("f", "/data/in/x"), ("f", "/dev/termination-log")])
             .unwrap();
         assert!(!image.root().join("data/in").exists() && !image.root().join("dev").exists());
+    }
+
+    /// Red when mounts that are to show on the host are made where none do.
+    #[test]
+    fn what_is_not_shared_is_told() {
+        let table = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+            30 27 0:9 / /mnt/a\\040b rw shared:7 - tmpfs t rw\n\
+            31 30 0:9 / /mnt/a\\040b/in rw master:7 - tmpfs t rw\n\
+            32 27 0:9 / /mnt/c rw master:3 shared:8 - tmpfs t rw\n";
+        for (path, point) in [
+            ("/data", Some("/")),
+            ("/mnt/a b", None),
+            ("/mnt/a b/x", None),
+            ("/mnt/a b/in/x", Some("/mnt/a b/in")),
+            ("/mnt/c/x", None),
+            ("/mnt/cc", Some("/")),
+        ] {
+            let found = mounts::not_shared(table, Path::new(path));
+            assert_eq!(found.as_deref(), point.map(Path::new), "{path}");
+        }
     }
 }
