@@ -51,7 +51,8 @@ const FORBIDDEN: &[(&str, &str)] =
     &[("remove_dir_all", "it walks through mounts: leme_host::removal stays on one file system")];
 
 /// Crates in which no kind may be named: they work for kinds that come and go.
-const KINDLESS: &[&str] = &["leme-registry", "leme-store", "leme-controller-runtime"];
+const KINDLESS: &[&str] =
+    &["leme-client", "leme-registry", "leme-store", "leme-controller-runtime"];
 
 /// Where the names of kinds are read from: each has a list type.
 const KINDS: &str = "apis/kinds/src/fields.txt";

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use leme_controller_runtime::client::Refused;
 use leme_controller_runtime::{Brake, Key, Queue, Resource};
 use leme_plan::gc::{self, Graph, Owner, Place};
 use leme_plan::{ObjectRef, Plan};
@@ -158,7 +157,7 @@ async fn ask(
     let path = resource.object(namespace, &reference.name, "");
     match wiring.executor.caller().get(&path).await {
         Ok(mut live) => read(live["metadata"].take(), reference),
-        Err(Refused::NotFound(_)) => Owner::Absent,
+        Err(error) if error.is_not_found() => Owner::Absent,
         Err(other) => Owner::Unknown(other.message().to_owned()),
     }
 }

@@ -43,6 +43,8 @@ pub struct ManagerConfig {
     pub root_ca: Option<String>,
 }
 
+/// How many Events are written side by side.
+const EVENTS_AT_ONCE: usize = 16;
 const LEASE: (&str, &str) = ("kube-system", "leme-controllers");
 
 /// What every controller is given.
@@ -86,7 +88,7 @@ async fn lead(
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
-    let (recorder, record) = Recorder::new(caller.clone(), token.clone());
+    let (recorder, record) = Recorder::new(caller.clone(), EVENTS_AT_ONCE, token.clone());
     tasks.spawn(record);
     let cache = Arc::new(Cache::new());
     let resolver = cache.clone();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_controller_runtime::client::Refused;
 use leme_controller_runtime::{Caller, Queue, Resource};
 use leme_kinds::builtin;
 use leme_plan::{ObjectRef, namespace, service_account};
@@ -105,7 +104,7 @@ pub(crate) fn accounts(wiring: &Wiring) -> Start {
                 .unwrap_or_default();
             published = match wiring.executor.caller().get(&path).await {
                 Ok(live) => Some((target, live["data"]["ca.crt"] == wanted.as_str())),
-                Err(Refused::NotFound(_)) => None,
+                Err(error) if error.is_not_found() => None,
                 Err(other) => return Err(other.message().to_owned()),
             };
         }

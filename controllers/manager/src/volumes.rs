@@ -88,13 +88,12 @@ async fn live_claim(
     wiring: &Wiring,
     key: &Key,
 ) -> Result<Option<Arc<PersistentVolumeClaim>>, String> {
-    use leme_controller_runtime::client::Refused;
     let path = wiring.cache.claims.resource().object(&key.0, &key.1, "");
     match wiring.executor.caller().get(&path).await {
         Ok(value) => serde_json::from_value(value)
             .map(|claim| Some(Arc::new(claim)))
             .map_err(|error| error.to_string()),
-        Err(Refused::NotFound(_)) => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(other) => Err(other.message().to_owned()),
     }
 }

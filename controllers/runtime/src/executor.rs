@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
+use leme_client::{About, Caller, Error, JSON, Meaning, Note, Recorder, Resource};
 use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Shown, Told};
 use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use crate::brake::Brake;
-use crate::client::{Caller, Refused};
 use crate::informer::Sight;
 use crate::queue::Key;
-use crate::recorder::{Note, Recorder};
-use crate::resource::Resource;
 
 const DELETES_AT_ONCE: usize = 16;
 const SIGHT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -169,16 +167,14 @@ impl Executor {
                 Shown::Event => false,
                 Shown::Warning => true,
             };
-            let (about, message) = (about.clone(), waiting.message.clone());
-            self.recorder.wait(Note { component, about, warning, reason: waiting.reason, message });
+            self.recorder.wait(note(component, about, warning, waiting.reason, &waiting.message));
         }
     }
 
     async fn act(&self, component: &'static str, action: &Action) -> Done {
         match action {
             Action::Event { about, warning, reason, message } => {
-                let (about, message) = (about.clone(), message.clone());
-                self.recorder.tell(Note { component, about, warning: *warning, reason, message });
+                self.recorder.tell(note(component, about, *warning, reason, message));
                 Done::Nothing
             }
             Action::Create { object, told } => {
@@ -221,13 +217,13 @@ impl Executor {
         }
     }
 
-    fn path(&self, target: &ObjectRef, subresource: &str) -> Result<String, Refused> {
+    fn path(&self, target: &ObjectRef, subresource: &str) -> Result<String, Error> {
         let resource =
             self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
         Ok(resource.object(&target.namespace, &target.name, subresource))
     }
 
-    async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Value, Refused> {
+    async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Value, Error> {
         let resource =
             self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
         self.caller.post(&resource.collection(&target.namespace), object).await
@@ -238,7 +234,7 @@ impl Executor {
         target: &ObjectRef,
         subresource: &str,
         object: &Value,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Value, Error> {
         self.caller.put(&self.path(target, subresource)?, object).await
     }
 
@@ -248,11 +244,11 @@ impl Executor {
         subresource: &str,
         patch: &Value,
         only_if: Option<&ObjectRef>,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Value, Error> {
         if let Some(guard) = only_if
             && !self.caller.is_live(&self.path(guard, "")?, &guard.uid).await?
         {
-            return Err(Refused::Conflict(format!("{} {} is gone", guard.kind, guard.name)));
+            return Err(gone(guard));
         }
         let mut patch = patch.clone();
         for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)]
@@ -269,7 +265,7 @@ impl Executor {
         target: &ObjectRef,
         grace: Option<u32>,
         propagation: Propagation,
-    ) -> Result<Value, Refused> {
+    ) -> Result<Value, Error> {
         let mut preconditions = json!({});
         for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)]
         {
@@ -292,10 +288,10 @@ impl Executor {
             options["propagationPolicy"] = policy.into();
         }
         let path = self.path(target, "")?;
-        self.caller.call(Method::DELETE, &path, "application/json", Some(&options)).await
+        self.caller.call(Method::DELETE, &path, JSON, Some(&options)).await
     }
 
-    async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Value, Refused> {
+    async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Value, Error> {
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding",
             "metadata": { "name": pod.name, "namespace": pod.namespace, "uid": pod.uid },
@@ -311,10 +307,10 @@ impl Executor {
         target: &ObjectRef,
         told: Option<&Told>,
         node: &str,
-        result: Result<Value, Refused>,
+        result: Result<Value, Error>,
         must_exist: bool,
     ) -> Done {
-        let refused = match result {
+        let error = match result {
             Ok(value) => {
                 let written = ObjectRef::of_value(&value);
                 let name = if written.name.is_empty() { &target.name } else { &written.name };
@@ -323,20 +319,21 @@ impl Executor {
                 let kind = (target.api_version.clone(), target.kind.clone());
                 return Done::Wrote(Written::Put { kind, revision });
             }
-            Err(refused) => refused,
+            Err(error) => error,
         };
         debug!(
             component,
             kind = target.kind,
             name = target.name,
-            error = refused.message(),
+            error = error.message(),
             "refused"
         );
-        match refused {
-            Refused::NotFound(_) if !must_exist => Done::Nothing,
-            Refused::Conflict(_) | Refused::Gone => Done::Stale,
-            Refused::Terminating(_) => Done::Nothing,
-            Refused::NotFound(message) | Refused::Other(message) => {
+        match error.meaning() {
+            Meaning::NotFound if !must_exist => Done::Nothing,
+            Meaning::Conflict | Meaning::Expired => Done::Stale,
+            Meaning::Terminating => Done::Nothing,
+            Meaning::NotFound | Meaning::Refused | Meaning::Other => {
+                let message = error.message().to_owned();
                 self.tell(component, told, true, &target.name, node, &message);
                 let reason = told.map_or("", |told| told.failed.0).to_owned();
                 Done::Failed(Failure { reason, message })
@@ -364,14 +361,21 @@ impl Executor {
             .replace("{name}", name)
             .replace("{node}", node)
             .replace("{error}", error);
-        self.recorder.tell(Note {
-            component,
-            about: told.about.clone(),
-            warning: failed,
-            reason,
-            message,
-        });
+        self.recorder.tell(note(component, &told.about, failed, reason, &message));
     }
+}
+
+fn note(
+    component: &'static str,
+    about: &ObjectRef,
+    warning: bool,
+    reason: &'static str,
+    message: &str,
+) -> Note {
+    let ObjectRef { api_version, kind, namespace, name, uid, resource_version } = about.clone();
+    let field_path = String::new();
+    let about = About { api_version, kind, namespace, name, uid, resource_version, field_path };
+    Note { component, about, warning, reason, message: message.to_owned(), host: String::new() }
 }
 
 fn side_by_side(first: &Action, other: &Action) -> bool {
@@ -382,6 +386,16 @@ fn side_by_side(first: &Action, other: &Action) -> bool {
     )
 }
 
-fn unserved(target: &ObjectRef) -> Refused {
-    Refused::Other(format!("no kind {} in {} is served", target.kind, target.api_version))
+fn unserved(target: &ObjectRef) -> Error {
+    Error::Transport(format!("no kind {} in {} is served", target.kind, target.api_version))
+}
+
+/// As the server would say it of an object whose uid is another's.
+fn gone(object: &ObjectRef) -> Error {
+    Error::Status {
+        code: 409,
+        reason: "Conflict".to_owned(),
+        message: format!("{} {} is gone", object.kind, object.name),
+        causes: Vec::new(),
+    }
 }

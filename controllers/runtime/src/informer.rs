@@ -1,28 +1,21 @@
-//! A cache of all objects of a kind, kept by LIST and WATCH, that resumes where it was after any interruption.
+//! A cache of all objects of a kind, kept by what happens to them.
 //!
 //! Invariant: `seen` is a revision such that the cache holds every change of its kind up to it; it never goes back.
 //! An object that cannot be read is named in the log and left out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
 
-use futures::TryStreamExt;
-use kube::core::WatchEvent;
+use futures::StreamExt;
+use leme_client::{Caller, Event, Head, Resource, Scope, follow};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
-mod text;
-
-use text::{Head, HeadMeta, Page};
-
-use crate::client::{Caller, Refused};
 use crate::queue::Key;
-use crate::resource::Resource;
 
 /// Called after the cache has changed: key, object before, object now.
 pub type Handler<T> = Box<dyn Fn(&Key, Option<&Arc<T>>, Option<&Arc<T>>) + Send + Sync>;
@@ -32,11 +25,6 @@ pub type Decode<T> = fn(&str) -> Result<T, serde_json::Error>;
 
 /// What objects can be found by besides their names: a name for it, and an object's value, if it has one.
 pub type Index<T> = (&'static str, fn(&T) -> Option<String>);
-
-const PAGE: u32 = 500;
-const WATCH_SECONDS: u32 = 290;
-const FIRST_DELAY: Duration = Duration::from_millis(20);
-const LAST_DELAY: Duration = Duration::from_secs(5);
 
 struct Item<T> {
     uid: String,
@@ -84,13 +72,6 @@ impl<T: Send + Sync + 'static> Sight for Informer<T> {
     fn is_live(&self, key: &Key, uid: &str) -> bool {
         self.items().by_key.get(key).is_some_and(|item| item.uid == uid && !item.deleting)
     }
-}
-
-enum Broken {
-    /// The revision is too old: list again.
-    Expired,
-    /// Try again from where it was.
-    Other(String),
 }
 
 impl<T> Items<T> {
@@ -234,112 +215,47 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 
     async fn keep(&self, caller: &Caller) {
-        let mut revision: Option<String> = None;
-        let mut delay = FIRST_DELAY;
-        loop {
-            let known = match revision.take() {
-                Some(known) => Ok(known),
-                None => self.relist(caller).await,
-            };
-            let mut at = match known {
-                Ok(at) => at,
-                Err(error) => {
-                    debug!(resource = self.resource.plural, error, "cannot list");
-                    tokio::time::sleep(delay).await;
-                    delay = (delay * 2).min(LAST_DELAY);
-                    continue;
-                }
-            };
-            let before = at.clone();
-            match self.follow(caller, &mut at).await {
-                Err(Broken::Expired) => continue,
-                Ok(()) if before != at => delay = FIRST_DELAY,
-                Ok(()) => tokio::time::sleep(FIRST_DELAY).await,
-                Err(Broken::Other(error)) => {
-                    debug!(resource = self.resource.plural, error, "watch broke");
-                    delay = if before == at { (delay * 2).min(LAST_DELAY) } else { FIRST_DELAY };
-                    tokio::time::sleep(delay).await;
-                }
-            }
-            revision = Some(at);
-        }
-    }
-
-    async fn relist(&self, caller: &Caller) -> Result<String, String> {
-        let mut fresh = BTreeMap::new();
-        let mut next = String::new();
-        let revision = loop {
-            let mut query = format!("{}?limit={PAGE}", self.resource.collection(""));
-            if !next.is_empty() {
-                query.push_str("&continue=");
-                query.push_str(&escape(&next));
-            }
-            let page: Page =
-                caller.read(&query).await.map_err(|refused| refused.message().to_owned())?;
-            let items = page.items.iter().flatten();
-            fresh.extend(items.filter_map(|object| self.read(object, Head::of(object))));
-            next = page.metadata.r#continue.unwrap_or_default();
-            if next.is_empty() {
-                break page.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
-            }
-        };
-        let gone: Vec<Key> =
-            self.keys().into_iter().filter(|key| !fresh.contains_key(key)).collect();
-        for (key, item) in fresh {
-            self.change(key, Some(item));
-        }
-        for key in gone {
-            self.change(key, None);
-        }
-        self.advance(&revision);
-        self.synced.send_replace(true);
-        Ok(revision)
-    }
-
-    async fn follow(&self, caller: &Caller, revision: &mut String) -> Result<(), Broken> {
-        let path = format!(
-            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}",
-            self.resource.collection(""),
-            escape(revision)
-        );
-        let request = http::Request::get(path)
-            .header(http::header::ACCEPT, "application/json")
-            .body(Vec::new())
-            .map_err(|error| Broken::Other(error.to_string()))?;
-        let broken = |error: kube::Error| match Refused::from(error) {
-            Refused::Gone => Broken::Expired,
-            other => Broken::Other(other.message().to_owned()),
-        };
-        let events =
-            caller.client().request_events::<Box<RawValue>>(request).await.map_err(broken)?;
-        futures::pin_mut!(events);
-        while let Some(event) = events.try_next().await.map_err(broken)? {
+        let scope = Scope::all(self.resource.clone());
+        let mut events = follow(caller.client().clone(), scope);
+        // The keys of a list that is not complete yet.
+        let mut listed = HashSet::new();
+        while let Some(event) = events.next().await {
+            // What fails is told where it fails, and tried again there.
+            let Ok(event) = event else { continue };
             match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    let head = Head::of(&object);
-                    *revision = head.revision();
+                Event::Begin => listed.clear(),
+                Event::Listed(head, object) => {
                     if let Some((key, item)) = self.read(&object, head) {
+                        listed.insert(key.clone());
                         self.change(key, Some(item));
                     }
                 }
-                WatchEvent::Deleted(object) => {
-                    let mut head = Head::of(&object);
-                    *revision = head.revision();
-                    self.change(head.key(), None);
+                Event::Complete(revision) => {
+                    let listed = std::mem::take(&mut listed);
+                    for key in self.keys().into_iter().filter(|key| !listed.contains(key)) {
+                        self.change(key, None);
+                    }
+                    self.advance(&revision);
+                    self.synced.send_replace(true);
                 }
-                WatchEvent::Bookmark(bookmark) => *revision = bookmark.metadata.resource_version,
-                WatchEvent::Error(status) if status.code == 410 => return Err(Broken::Expired),
-                WatchEvent::Error(status) => return Err(Broken::Other(status.message)),
+                Event::Changed(head, object) => {
+                    let revision = head.revision.clone();
+                    if let Some((key, item)) = self.read(&object, head) {
+                        self.change(key, Some(item));
+                    }
+                    self.advance(&revision);
+                }
+                Event::Gone(head) => {
+                    self.change(head.key, None);
+                    self.advance(&head.revision);
+                }
+                Event::Seen(revision) => self.advance(&revision),
             }
-            self.advance(revision);
         }
-        Ok(())
     }
 
-    fn read(&self, object: &RawValue, mut head: HeadMeta) -> Option<(Key, Item<T>)> {
-        let key = head.key();
-        let (revision, deleting) = (head.revision(), head.deletion_timestamp.is_some());
-        let uid = head.uid.unwrap_or_default();
+    fn read(&self, object: &RawValue, head: Head) -> Option<(Key, Item<T>)> {
+        let Head { key, uid, revision, deleting } = head;
         match (self.decode)(object.get()) {
             Ok(object) => Some((key, Item { uid, deleting, revision, object: Arc::new(object) })),
             Err(error) => {
@@ -379,19 +295,6 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 }
 
-/// A query value with everything but unreserved characters escaped.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,12 +305,7 @@ mod tests {
     /// Red when the old value's key is left in its set.
     #[test]
     fn an_index_follows_every_change() {
-        let resource = Resource {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            plural: "pods".to_owned(),
-            namespaced: true,
-        };
+        let resource = Resource::namespaced("v1", "Pod", "pods");
         let cache = Informer::indexed(resource, |json| serde_json::from_str(json), BY_NODE);
         let set = |name: &str, revision: u32, node: Value| {
             let pod = json!({"metadata": {"namespace": "n", "name": name, "uid": name,

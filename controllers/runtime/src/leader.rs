@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use leme_client::{Caller, Error, Resource};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use crate::client::{Caller, Refused};
-use crate::resource::Resource;
 
 const DURATION_SECONDS: i64 = 15;
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
@@ -33,12 +31,7 @@ struct Seen {
 
 impl Candidate {
     fn resource() -> Resource {
-        Resource {
-            api_version: "coordination.k8s.io/v1".to_owned(),
-            kind: "Lease".to_owned(),
-            plural: "leases".to_owned(),
-            namespaced: true,
-        }
+        Resource::namespaced("coordination.k8s.io/v1", "Lease", "leases")
     }
 
     /// Waits until this candidate leads; false if cancelled before.
@@ -88,12 +81,12 @@ impl Candidate {
         }
     }
 
-    async fn attempt(&self, caller: &Caller, seen: &mut Option<Seen>) -> Result<bool, Refused> {
+    async fn attempt(&self, caller: &Caller, seen: &mut Option<Seen>) -> Result<bool, Error> {
         let resource = Candidate::resource();
         let path = resource.object(&self.namespace, &self.name, "");
         let mut lease = match caller.get(&path).await {
             Ok(lease) => lease,
-            Err(Refused::NotFound(_)) => {
+            Err(error) if error.is_not_found() => {
                 let fresh = json!({
                     "apiVersion": resource.api_version, "kind": resource.kind,
                     "metadata": { "name": self.name, "namespace": self.namespace },
@@ -120,7 +113,7 @@ impl Candidate {
         lease["spec"] = self.spec(Some(&lease["spec"]));
         match caller.put(&path, &lease).await {
             Ok(_) => Ok(true),
-            Err(Refused::Conflict(_)) => Ok(false),
+            Err(error) if error.is_conflict() => Ok(false),
             Err(other) => Err(other),
         }
     }

@@ -7,20 +7,15 @@
 //! of its last plan; nothing is asked again on a timer unless a plan or a back-off says so.
 
 pub mod brake;
-pub mod client;
 pub mod controller;
 pub mod executor;
 pub mod informer;
 pub mod leader;
 pub mod queue;
-pub mod recorder;
-pub mod resource;
 
 pub use brake::Brake;
-pub use client::Caller;
 pub use controller::Controller;
 pub use executor::{Executor, Outcome};
 pub use informer::{Index, Informer, Sight};
+pub use leme_client::{Caller, Recorder, Resource};
 pub use queue::{Key, Queue};
-pub use recorder::Recorder;
-pub use resource::Resource;

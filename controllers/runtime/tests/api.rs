@@ -128,7 +128,7 @@ struct Bench {
 fn bench(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) -> Bench {
     let (client, calls) = client(answer);
     let token = CancellationToken::new();
-    let (recorder, record) = Recorder::new(Caller::new(client.clone()), token.clone());
+    let (recorder, record) = Recorder::new(Caller::new(client.clone()), 16, token.clone());
     tokio::spawn(record);
     let resolve = Box::new(|_: &str, kind: &str| (kind == "ConfigMap").then(maps));
     let executor = Executor::new(Caller::new(client), resolve, recorder, HashMap::new());

@@ -8,7 +8,6 @@
 pub mod check;
 mod conntrack;
 pub mod dns;
-mod follow;
 mod model;
 mod nft;
 pub mod pods;

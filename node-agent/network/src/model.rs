@@ -1,13 +1,12 @@
 //! What this crate needs of Services and EndpointSlices, kept current by watches. Knows how to reduce the API's objects to a
 //! few fields and which services a change touched; refuses to know what rules, names or routes are made of them.
 
-use crate::follow::{Follow, Key, Step, Watch, watch};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client};
+use kube::Client;
+use leme_client::{Error, Event, Events, Key, Known, Resource, Scope, Step, follow_as};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -258,21 +257,23 @@ impl Model {
 /// A [`Model`] kept current.
 pub(crate) struct Feed {
     pub(crate) model: Model,
-    services: Watch<Service>,
-    slices: Watch<EndpointSlice>,
-    follow_services: Follow,
-    follow_slices: Follow,
+    services: Events<Service>,
+    slices: Events<EndpointSlice>,
+    known_services: Known,
+    known_slices: Known,
     delivered: bool,
 }
 
 impl Feed {
     pub(crate) fn new(client: &Client) -> Feed {
+        let services = Resource::namespaced("v1", "Service", "services");
+        let slices = Resource::namespaced("discovery.k8s.io/v1", "EndpointSlice", "endpointslices");
         Feed {
             model: Model::default(),
-            services: watch(Api::all(client.clone())),
-            slices: watch(Api::all(client.clone())),
-            follow_services: Follow::default(),
-            follow_slices: Follow::default(),
+            services: follow_as(client.clone(), Scope::all(services)),
+            slices: follow_as(client.clone(), Scope::all(slices)),
+            known_services: Known::default(),
+            known_slices: Known::default(),
             delivered: false,
         }
     }
@@ -293,7 +294,7 @@ impl Feed {
     }
 
     fn synced(&self) -> bool {
-        self.follow_services.synced && self.follow_slices.synced
+        self.known_services.is_complete() && self.known_slices.is_complete()
     }
 
     async fn one(&mut self) {
@@ -305,8 +306,8 @@ impl Feed {
         }
     }
 
-    fn service_event(&mut self, event: watcher::Result<Event<Service>>) {
-        match event.map(|event| self.follow_services.step(event)) {
+    fn service_event(&mut self, event: Result<Event<Service>, Error>) {
+        match event.map(|event| self.known_services.step(event)) {
             Ok(Step::Put(key, service)) => self.model.put_service(key, ServiceInfo::of(&service)),
             Ok(Step::Gone(keys)) => keys.iter().for_each(|key| self.model.remove_service(key)),
             Ok(Step::Nothing) => {}
@@ -314,8 +315,8 @@ impl Feed {
         }
     }
 
-    fn slice_event(&mut self, event: watcher::Result<Event<EndpointSlice>>) {
-        match event.map(|event| self.follow_slices.step(event)) {
+    fn slice_event(&mut self, event: Result<Event<EndpointSlice>, Error>) {
+        match event.map(|event| self.known_slices.step(event)) {
             Ok(Step::Put(key, slice)) => {
                 let labels = slice.metadata.labels.as_ref();
                 let owner = labels.and_then(|labels| labels.get("kubernetes.io/service-name"));

@@ -8,7 +8,6 @@ mod zone;
 pub use forward::Upstreams;
 
 use crate::Cidr;
-use crate::follow::{Follow, Step, Watch, watch};
 use crate::model::Feed;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -21,8 +20,8 @@ use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client};
+use kube::Client;
+use leme_client::{Error, Event, Events, Known, Resource, Scope, Step, follow_as};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -61,8 +60,9 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
     }
     over_tcp.close();
     let mut feed = Feed::new(&client);
-    let mut namespaces: Watch<Namespace> = watch(Api::all(client));
-    let mut follow = Follow::default();
+    let namespaces = Resource::cluster("v1", "Namespace", "namespaces");
+    let mut namespaces: Events<Namespace> = follow_as(client, Scope::all(namespaces));
+    let mut known = Known::default();
     let mut fed = false;
     loop {
         tokio::select! {
@@ -77,10 +77,10 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
             }
             Some(event) = namespaces.next() => {
                 let mut zone = zone.write().unwrap_or_else(PoisonError::into_inner);
-                namespace_event(&mut zone, &mut follow, event);
+                namespace_event(&mut zone, &mut known, event);
             }
         };
-        if fed && follow.synced {
+        if fed && known.is_complete() {
             zone.write().unwrap_or_else(PoisonError::into_inner).complete = true;
         }
     }
@@ -88,8 +88,8 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
     server.shutdown_gracefully().await.context("stop the DNS server")
 }
 
-fn namespace_event(zone: &mut Zone, follow: &mut Follow, event: watcher::Result<Event<Namespace>>) {
-    match event.map(|event| follow.step(event)) {
+fn namespace_event(zone: &mut Zone, known: &mut Known, event: Result<Event<Namespace>, Error>) {
+    match event.map(|event| known.step(event)) {
         Ok(Step::Put((_, name), _)) => zone.add_namespace(name),
         Ok(Step::Gone(keys)) => keys.iter().for_each(|(_, name)| zone.remove_namespace(name)),
         Ok(Step::Nothing) => {}

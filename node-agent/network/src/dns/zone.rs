@@ -4,11 +4,11 @@
 //! Under the cluster domain: `SERVICE.NAMESPACE.svc`, `HOST.SERVICE.NAMESPACE.svc`, `_PORT._PROTOCOL.SERVICE.NAMESPACE.svc`,
 //! `A-B-C-D.NAMESPACE.pod`, `dns-version`; and reverse names of service and endpoint addresses.
 
-use crate::follow::Key;
 use crate::model::{Model, Protocol};
 use crate::{Cidr, contains};
 use hickory_proto::rr::rdata::{A, CNAME, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use leme_client::Key;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 

@@ -1,7 +1,7 @@
 //! Which address and port leads to which endpoints. Pure: knows services and slices, refuses to know nftables.
 
-use crate::follow::Key;
 use crate::model::{EndpointInfo, Model, Protocol, ServiceInfo, ServicePort, serving};
+use leme_client::Key;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 

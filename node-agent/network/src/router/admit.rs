@@ -2,7 +2,7 @@
 //! with a reason rather than half served.
 
 use super::route::RouteInfo;
-use crate::follow::Key;
+use leme_client::Key;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the router allows.

@@ -17,7 +17,6 @@ mod status;
 mod sticky;
 mod table;
 
-use crate::follow::{Follow, Key, Step, Watch, watch};
 use crate::model::Feed;
 use admit::{Policy, Verdicts, judge};
 use anyhow::{Context, Result};
@@ -25,8 +24,8 @@ use arc_swap::ArcSwap;
 use forward::Forwarder;
 use futures::{FutureExt, StreamExt};
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
+use leme_client::{Error, Event, Events, Key, Known, Resource, Scope, Step, follow_as};
 use route::{RouteInfo, api_resource};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,8 +96,8 @@ struct Router {
     feed: Feed,
     /// Services and slices are complete.
     fed: bool,
-    watch: Watch<DynamicObject>,
-    follow: Follow,
+    watch: Events<DynamicObject>,
+    known: Known,
     routes: BTreeMap<Key, RouteInfo>,
     verdicts: Verdicts,
     pools: Pools,
@@ -120,7 +119,7 @@ impl Router {
             feed: Feed::new(&client),
             fed: false,
             watch: routes_of(&client),
-            follow: Follow::default(),
+            known: Known::default(),
             routes: BTreeMap::new(),
             verdicts: Verdicts::new(),
             pools: Pools::default(),
@@ -153,7 +152,7 @@ impl Router {
     }
 
     /// Takes this event and those that are waiting, then replaces the table once.
-    fn routes_changed(&mut self, event: watcher::Result<Event<DynamicObject>>) {
+    fn routes_changed(&mut self, event: Result<Event<DynamicObject>, Error>) {
         let mut changed = self.route_event(event);
         while let Some(Some(event)) = self.watch.next().now_or_never() {
             changed |= self.route_event(event);
@@ -163,7 +162,7 @@ impl Router {
         }
     }
 
-    fn route_event(&mut self, event: watcher::Result<Event<DynamicObject>>) -> bool {
+    fn route_event(&mut self, event: Result<Event<DynamicObject>, Error>) -> bool {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
@@ -171,8 +170,8 @@ impl Router {
                 return false;
             }
         };
-        let before = self.follow.synced;
-        let changed = match self.follow.step(event) {
+        let before = self.known.is_complete();
+        let changed = match self.known.step(event) {
             Step::Put(key, object) => {
                 let route = RouteInfo::of(&object, &self.config.domain);
                 let same = self.routes.get(&key).is_some_and(|old| equal_for_serving(old, &route));
@@ -184,12 +183,12 @@ impl Router {
             }
             Step::Nothing => false,
         };
-        changed || before != self.follow.synced
+        changed || before != self.known.is_complete()
     }
 
     /// Judges the Routes and serves those that are admitted. Not before all are known: an older one may be among the rest.
     fn serve_routes(&mut self) {
-        if !self.follow.synced || !self.fed {
+        if !self.known.is_complete() || !self.fed {
             return;
         }
         self.verdicts = judge(&self.routes, &self.policy);
@@ -272,7 +271,8 @@ fn equal_for_serving(old: &RouteInfo, new: &RouteInfo) -> bool {
     stripped(old) == stripped(new)
 }
 
-fn routes_of(client: &Client) -> Watch<DynamicObject> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &api_resource());
-    watch(api)
+fn routes_of(client: &Client) -> Events<DynamicObject> {
+    let names = api_resource();
+    let routes = Resource::namespaced(&names.api_version, &names.kind, &names.plural);
+    follow_as(client.clone(), Scope::all(routes))
 }

@@ -2,10 +2,10 @@
 
 use super::actions::{Actions, HttpHeaders};
 use super::annotations::{self, Options};
-use crate::follow::Key;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use kube::api::{ApiResource, DynamicObject};
+use leme_client::Key;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -155,7 +155,8 @@ impl Api {
 
 impl State {
     fn publish(&mut self, plural: &str, kind: &str, object: &Value) {
-        let line = Bytes::from(json!({"type": kind, "object": object}).to_string() + "\n");
+        // As servers write it: the type comes first.
+        let line = Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"));
         self.log.push((self.version, plural.to_owned(), line.clone()));
         self.watchers.retain_mut(|(watched, sender)| {
             watched != plural || sender.try_send(line.clone()).is_ok()

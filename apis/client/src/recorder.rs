@@ -9,30 +9,49 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use leme_plan::ObjectRef;
-use leme_plan::common::time_text;
-use serde_json::{Value, json};
+use leme_meta::time;
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::client::{Caller, Refused};
+use crate::caller::Caller;
 use crate::resource::Resource;
 use correlate::{Correlator, Mark, Marks};
 
 const QUEUE: usize = 4096;
-const AT_ONCE: usize = 16;
 /// A wait that has not changed is told again after this long.
 const WAIT_AGAIN: Duration = Duration::from_secs(300);
 
+/// What is told of. What is empty is not written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// `apiVersion`.
+    pub api_version: String,
+    /// `kind`.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Version of the object that was looked at.
+    pub resource_version: String,
+    /// The part of it, such as `spec.containers{web}`.
+    pub field_path: String,
+}
+
 /// One thing to tell.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Note {
     /// Who speaks, such as `replication-controller`.
     pub component: &'static str,
+    /// On which node; empty if it does not matter.
+    pub host: String,
     /// What it is about.
-    pub about: ObjectRef,
+    pub about: About,
     /// Warning rather than Normal.
     pub warning: bool,
     /// Reason.
@@ -68,7 +87,7 @@ impl Written {
         // Events that were combined are one Event, whatever it says at the moment.
         let message =
             if note.message.starts_with(correlate::COMBINED) { "" } else { &note.message };
-        self.marks.of(&[note.who(), note.reason, message])
+        self.marks.of(&[note.who(), &note.about.field_path, note.reason, message])
     }
 
     /// Counts a note, and tells the name of its Event and how often it was told.
@@ -92,9 +111,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// The recorder and the task that has to run for it.
+    /// The recorder and the task that has to run for it; `at_once` are written side by side, one by one in their order.
     pub fn new(
         caller: Caller,
+        at_once: usize,
         token: CancellationToken,
     ) -> (Recorder, impl Future<Output = ()> + Send) {
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -103,7 +123,7 @@ impl Recorder {
         let notes = futures::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|note| (note, receiver))
         });
-        let work = notes.for_each_concurrent(AT_ONCE, move |note| {
+        let work = notes.for_each_concurrent(at_once, move |note| {
             let (caller, written) = (caller.clone(), written.clone());
             async move { write(&caller, &written, note).await }
         });
@@ -142,12 +162,7 @@ impl Recorder {
 }
 
 fn resource() -> Resource {
-    Resource {
-        api_version: "v1".to_owned(),
-        kind: "Event".to_owned(),
-        plural: "events".to_owned(),
-        namespaced: true,
-    }
+    Resource::namespaced("v1", "Event", "events")
 }
 
 fn namespace(note: &Note) -> &str {
@@ -164,27 +179,36 @@ async fn write(caller: &Caller, written: &Mutex<Written>, note: Note) {
     if count > 1 {
         let path = resource.object(namespace(&note), &name, "");
         let patch =
-            json!({ "count": count, "lastTimestamp": time_text(now), "message": note.message });
+            json!({ "count": count, "lastTimestamp": time::seconds(now), "message": note.message });
         match caller.merge(&path, &patch).await {
             Ok(_) => return,
-            Err(Refused::NotFound(_)) => {}
-            Err(refused) => return debug!(error = refused.message(), "cannot count an event up"),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return debug!(error = error.message(), "cannot count an event up"),
         }
     }
     let path = resource.collection(namespace(&note));
-    if let Err(refused) = caller.post(&path, &event(&note, &name, count, now)).await {
-        debug!(error = refused.message(), reason = note.reason, "cannot write an event");
+    if let Err(error) = caller.post(&path, &event(&note, &name, count, now)).await {
+        debug!(error = error.message(), reason = note.reason, "cannot write an event");
     }
 }
 
 fn event(note: &Note, name: &str, count: u32, now: Timestamp) -> Value {
     let about = &note.about;
-    let mut involved = json!({
-        "apiVersion": about.api_version, "kind": about.kind, "name": about.name, "uid": about.uid,
-        "resourceVersion": about.resource_version,
-    });
-    if !about.namespace.is_empty() {
-        involved["namespace"] = about.namespace.as_str().into();
+    let fields = [
+        ("apiVersion", &about.api_version),
+        ("kind", &about.kind),
+        ("namespace", &about.namespace),
+        ("name", &about.name),
+        ("uid", &about.uid),
+        ("resourceVersion", &about.resource_version),
+        ("fieldPath", &about.field_path),
+    ];
+    let told = fields.into_iter().filter(|(_, text)| !text.is_empty());
+    let involved: Map<String, Value> =
+        told.map(|(field, text)| (field.to_owned(), text.as_str().into())).collect();
+    let mut source = json!({ "component": note.component });
+    if !note.host.is_empty() {
+        source["host"] = note.host.as_str().into();
     }
     json!({
         "apiVersion": "v1",
@@ -193,12 +217,28 @@ fn event(note: &Note, name: &str, count: u32, now: Timestamp) -> Value {
         "involvedObject": involved,
         "reason": note.reason,
         "message": note.message,
-        "source": { "component": note.component },
+        "source": source,
         "reportingComponent": note.component,
-        "reportingInstance": "",
-        "firstTimestamp": time_text(now),
-        "lastTimestamp": time_text(now),
+        "reportingInstance": note.host,
+        "firstTimestamp": time::seconds(now),
+        "lastTimestamp": time::seconds(now),
         "count": count,
         "type": if note.warning { "Warning" } else { "Normal" },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_holds_what_is_known() {
+        let about = About { kind: "Node".to_owned(), name: "a".to_owned(), ..About::default() };
+        let note = Note { component: "kubelet", host: "a".to_owned(), about, ..Note::default() };
+        let told = event(&note, "a.1", 1, Timestamp::UNIX_EPOCH);
+        assert_eq!(told["involvedObject"], json!({"kind": "Node", "name": "a"}));
+        assert_eq!(told["source"], json!({"component": "kubelet", "host": "a"}));
+        assert_eq!((&told["reportingInstance"], &told["type"]), (&json!("a"), &json!("Normal")));
+        assert_eq!(told["metadata"]["namespace"], "default");
+    }
 }

@@ -96,7 +96,7 @@ pub(super) fn forget<T>(known: &mut HashMap<Mark, T>, age: impl Fn(&T) -> Durati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leme_plan::ObjectRef;
+    use crate::recorder::About;
 
     #[test]
     fn many_alike_become_one_and_too_many_are_dropped() {
@@ -106,10 +106,10 @@ mod tests {
         for number in 0..40 {
             let note = Note {
                 component: "c",
-                about: ObjectRef { uid: "u".to_owned(), ..ObjectRef::default() },
-                warning: false,
+                about: About { uid: "u".to_owned(), ..About::default() },
                 reason: "Created",
                 message: format!("pod {number}"),
+                ..Note::default()
             };
             told.extend(correlator.pass(note, now).map(|note| note.message));
         }
@@ -123,9 +123,9 @@ mod tests {
         let mut correlator = Correlator::default();
         let now = Instant::now();
         for number in 0..3 * KNOWN {
-            let about = ObjectRef { uid: number.to_string(), ..ObjectRef::default() };
+            let about = About { uid: number.to_string(), ..About::default() };
             let message = "m".to_owned();
-            let note = Note { component: "c", about, warning: false, reason: "r", message };
+            let note = Note { component: "c", about, reason: "r", message, ..Note::default() };
             assert!(correlator.pass(note, now).is_some());
             assert!(correlator.alike.len() <= KNOWN && correlator.budgets.len() <= KNOWN);
         }

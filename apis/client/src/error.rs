@@ -1,0 +1,213 @@
+//! Why a request was not answered with what was asked for.
+
+use std::fmt::{self, Write as _};
+
+use http::StatusCode;
+use serde_json::Value;
+
+/// One of the reasons that a server gives for a refusal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// Machine-readable.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// The field that it is about.
+    pub field: String,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The server said no.
+    Status {
+        /// HTTP code.
+        code: u16,
+        /// Machine-readable reason.
+        reason: String,
+        /// What the server said.
+        message: String,
+        /// What it said in particular.
+        causes: Vec<Cause>,
+    },
+    /// The server was not reached, or not understood.
+    Transport(String),
+}
+
+/// What an error means to whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It is not there.
+    NotFound,
+    /// It exists already, or is not as it was.
+    Conflict,
+    /// The revision asked for is too old.
+    Expired,
+    /// The namespace is being deleted.
+    Terminating,
+    /// The same would be refused again: it is not allowed, or not served.
+    Refused,
+    /// Anything else; trying again may help.
+    Other,
+}
+
+impl Error {
+    /// What is wrong on this side of the wire.
+    pub fn transport(error: &dyn std::error::Error) -> Error {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(inner) = source {
+            let words = inner.to_string();
+            // Many errors repeat what is inside of them.
+            if !text.contains(&words) {
+                let _ = write!(text, ": {words}");
+            }
+            source = inner.source();
+        }
+        Error::Transport(text)
+    }
+
+    /// What an answer that is no success says.
+    pub fn of_answer(status: StatusCode, body: &[u8]) -> Error {
+        let said: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        match Error::of_status(&said) {
+            Some(error) => error,
+            None => Error::Status {
+                code: status.as_u16(),
+                reason: String::new(),
+                message: format!("{status}: {}", String::from_utf8_lossy(body).trim()),
+                causes: Vec::new(),
+            },
+        }
+    }
+
+    /// What a Status says, if it is one.
+    pub fn of_status(said: &Value) -> Option<Error> {
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let cause = |cause: &Value| Cause {
+            reason: text(&cause["reason"]),
+            message: text(&cause["message"]),
+            field: text(&cause["field"]),
+        };
+        let causes = said["details"]["causes"].as_array();
+        Some(Error::Status {
+            message: said["message"].as_str()?.to_owned(),
+            code: said["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500),
+            reason: text(&said["reason"]),
+            causes: causes.into_iter().flatten().map(cause).collect(),
+        })
+    }
+
+    /// What it means.
+    pub fn meaning(&self) -> Meaning {
+        let Error::Status { code, message, causes, .. } = self else { return Meaning::Other };
+        let terminating = || {
+            causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
+                || message.contains("being terminated")
+        };
+        match code {
+            404 => Meaning::NotFound,
+            409 => Meaning::Conflict,
+            410 => Meaning::Expired,
+            403 if terminating() => Meaning::Terminating,
+            401 | 403 | 405 => Meaning::Refused,
+            _ => Meaning::Other,
+        }
+    }
+
+    /// The words of the server, or of what kept it from being reached.
+    pub fn message(&self) -> &str {
+        match self {
+            Error::Status { message, .. } | Error::Transport(message) => message,
+        }
+    }
+
+    /// Whether the server said that it is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.meaning() == Meaning::NotFound
+    }
+
+    /// Whether the object changed meanwhile, or already exists.
+    pub fn is_conflict(&self) -> bool {
+        self.meaning() == Meaning::Conflict
+    }
+
+    /// Whether the same request would be refused again: it is not allowed, or not served.
+    pub fn is_final(&self) -> bool {
+        matches!(self.meaning(), Meaning::NotFound | Meaning::Refused | Meaning::Terminating)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Status { reason, message, .. } if reason.is_empty() => f.write_str(message),
+            Error::Status { reason, message, .. } => {
+                write!(f, "Error from server ({reason}): {message}")
+            }
+            Error::Transport(message) => {
+                write!(f, "the API server does not answer: {message}; is the cluster up?")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Error {
+        let kube::Error::Api(status) = error else { return Error::transport(&error) };
+        Error::from(*status)
+    }
+}
+
+impl From<kube::core::Status> for Error {
+    fn from(status: kube::core::Status) -> Error {
+        let causes = status.details.into_iter().flat_map(|details| details.causes);
+        let cause = |cause: kube::core::response::StatusCause| Cause {
+            reason: cause.reason,
+            message: cause.message,
+            field: cause.field,
+        };
+        Error::Status {
+            code: status.code,
+            reason: status.reason,
+            message: status.message,
+            causes: causes.map(cause).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_no_status_is_told_as_it_is() {
+        let error = Error::of_answer(StatusCode::BAD_GATEWAY, b"no one home\n");
+        assert_eq!(error.to_string(), "502 Bad Gateway: no one home");
+        assert_eq!(error.meaning(), Meaning::Other);
+    }
+
+    #[test]
+    fn a_status_says_what_it_means() {
+        let check = |code: u16, message: &str, causes: Value| {
+            let said = json!({"kind": "Status", "code": code, "reason": "R", "message": message,
+                "details": {"causes": causes}});
+            Error::of_status(&said).map(|error| error.meaning())
+        };
+        assert_eq!(check(404, "", json!([])), Some(Meaning::NotFound));
+        assert_eq!(check(409, "", json!([])), Some(Meaning::Conflict));
+        assert_eq!(check(410, "", json!([])), Some(Meaning::Expired));
+        assert_eq!(check(403, "no", Value::Null), Some(Meaning::Refused));
+        let ending = json!([{"reason": "NamespaceTerminating", "message": "m", "field": "f"}]);
+        assert_eq!(check(403, "no", ending), Some(Meaning::Terminating));
+        assert_eq!(
+            check(403, "namespace n is being terminated", Value::Null),
+            Some(Meaning::Terminating)
+        );
+        assert_eq!(check(500, "", json!(7)), Some(Meaning::Other));
+        assert_eq!(Error::of_status(&json!({"kind": "Pod"})), None);
+    }
+}
