@@ -31,9 +31,11 @@ pub async fn connect_with(path: &Path) -> Result<Api> {
         }
         read => read.with_context(|| format!("read {shown}"))?,
     };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .with_context(|| format!("use {shown}"))?;
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .with_context(|| format!("use {shown}"))?;
+    config.headers.push((http::header::USER_AGENT, leme_client::user_agent("leme")));
     let namespace = config.default_namespace.clone();
     let client = kube::Client::try_from(config).with_context(|| format!("use {shown}"))?;
     Ok(Api::new(client, namespace))

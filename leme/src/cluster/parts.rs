@@ -91,7 +91,7 @@ impl Cluster {
         })
         .await
         .map_err(start_hint)?;
-        let admin = client(&server, identity("kubernetes-admin", &["system:masters"]));
+        let admin = client(&server, identity("kubernetes-admin", &["system:masters"]), "leme");
         let api = Api::with_kinds(admin, "default".to_owned(), Served::builtin());
         let mut cluster = Cluster {
             api,
@@ -136,7 +136,8 @@ impl Cluster {
             leader_elect: false,
             root_ca: Some(pki.ca_pem().to_owned()),
         };
-        let client = self.client_of("leme-controllers", &["system:masters"]);
+        let client =
+            self.client_of("leme-controllers", &["system:masters"], "kube-controller-manager");
         let token = self.controllers.clone();
         self.tasks
             .get_mut()
@@ -169,7 +170,7 @@ impl Cluster {
         let (caught_up, told) = watch::channel(false);
         let config = AgentConfig {
             node_name: name.clone(),
-            client: self.client_of(&format!("system:node:{name}"), &["system:nodes"]),
+            client: self.client_of(&format!("system:node:{name}"), &["system:nodes"], "leme-agent"),
             runtime: runtime.clone(),
             data_dir: data.node(&name),
             listen: SocketAddr::new(gateway.into(), 10250),
@@ -203,7 +204,7 @@ impl Cluster {
             reverse_cidrs: vec![CLUSTER_CIDR, SERVICE_CIDR],
             upstreams: Upstreams::ResolvConf(PathBuf::from("/etc/resolv.conf")),
         };
-        let client = self.client_of("leme-dns", &["system:masters"]);
+        let client = self.client_of("leme-dns", &["system:masters"], "leme-dns");
         let token = self.agents.clone();
         self.tasks
             .get_mut()
@@ -219,7 +220,7 @@ impl Cluster {
                 service_cidr: Some(SERVICE_CIDR),
                 local_addresses: Vec::new(),
             };
-            let client = self.client_of("leme-proxy", &["system:masters"]);
+            let client = self.client_of("leme-proxy", &["system:masters"], "kube-proxy");
             let token = self.agents.clone();
             self.tasks.get_mut().spawn(async move {
                 ("service rules", run_service_proxy(client, proxy, token).await)
@@ -236,7 +237,7 @@ impl Cluster {
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             allow_wildcards: false,
         };
-        let client = self.client_of("leme-router", &["system:masters"]);
+        let client = self.client_of("leme-router", &["system:masters"], "leme-router");
         let token = self.agents.clone();
         self.tasks
             .get_mut()
@@ -245,8 +246,8 @@ impl Cluster {
     }
 
     /// A client with the rights of a part, over the server's own service.
-    fn client_of(&self, user: &str, groups: &[&str]) -> kube::Client {
-        client(&self.server, identity(user, groups))
+    fn client_of(&self, user: &str, groups: &[&str], component: &'static str) -> kube::Client {
+        client(&self.server, identity(user, groups), component)
     }
 
     /// The administrator's view.
@@ -351,8 +352,8 @@ fn start_hint(error: StartError) -> anyhow::Error {
     anyhow!("{error}{hint}")
 }
 
-fn client(server: &Server, identity: Identity) -> kube::Client {
-    kube::Client::new(server.local_service(identity), "default")
+fn client(server: &Server, identity: Identity, component: &'static str) -> kube::Client {
+    kube::Client::new(leme_client::named(server.local_service(identity), component), "default")
 }
 
 async fn open_store(plan: &Plan, data: &DataDir) -> Result<Arc<dyn Store>> {

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use kube::Api;
-use kube::runtime::{WatchStreamExt, watcher};
+use k8s_openapi::api::core::v1::PodStatus;
+use leme_client::{Resource, Scope, follow_as};
 use leme_node_core::config::{Dns, Mounted};
 use leme_node_core::cri::{ContainerStatus, PodIdentity};
 use leme_node_core::fields::Facts;
@@ -299,12 +298,13 @@ impl Agent {
 
     /// Starts the watch of this node's pods: after the runtime has been listed, so that what runs is adopted.
     pub fn watch_pods(&mut self) {
-        let api: Api<Pod> = Api::all(self.config.client.clone());
-        let selector = format!("spec.nodeName={}", self.config.node_name);
+        let scope = Scope {
+            fields: format!("spec.nodeName={}", self.config.node_name),
+            ..Scope::all(Resource::namespaced("v1", "Pod", "pods"))
+        };
+        let mut events = follow_as(self.config.client.clone(), scope);
         let to = self.to.clone();
         let task = tokio::spawn(async move {
-            let config = watcher::Config::default().fields(&selector);
-            let mut events = watcher(api, config).default_backoff().boxed();
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
@@ -313,8 +313,7 @@ impl Agent {
                         }
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "watch of pods failed, trying again");
-                        if to.send(Event::PodsFailed(error.to_string())).is_err() {
+                        if to.send(Event::PodsFailed(error.message().to_owned())).is_err() {
                             return;
                         }
                     }

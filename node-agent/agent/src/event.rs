@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
-use kube::runtime::watcher;
 use leme_cri::RuntimeEvent;
 use leme_node_core::config::Mounted;
 use leme_node_core::cri::{ContainerStatus, SandboxStatus};
@@ -19,7 +18,7 @@ use crate::publish::Failed;
 #[derive(Debug)]
 pub enum Event {
     /// The watch of this node's pods.
-    Pods(Box<watcher::Event<Pod>>),
+    Pods(Box<leme_client::Event<Pod>>),
     /// The watch of this node's pods does not get on; why.
     PodsFailed(String),
     /// An object that pods refer to was read; `None` if it does not exist.

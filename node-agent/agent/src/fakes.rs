@@ -225,7 +225,7 @@ impl Runtime for FakeRuntime {
 #[derive(Clone, Debug)]
 pub struct FakeApi {
     objects: Arc<Mutex<BTreeMap<String, Value>>>,
-    changes: broadcast::Sender<(String, Value)>,
+    changes: broadcast::Sender<(String, &'static str, Value)>,
     pub deletes: Arc<Mutex<Vec<Value>>>,
     /// The object whose status it refuses, whatever it says.
     pub refuses: Arc<Mutex<String>>,
@@ -264,7 +264,7 @@ impl FakeApi {
         let mut value = value;
         value["metadata"]["resourceVersion"] = (objects.len() + 1).to_string().into();
         objects.insert(path.to_owned(), value.clone());
-        let _ = self.changes.send((path.to_owned(), json!({"type": kind, "object": value})));
+        let _ = self.changes.send((path.to_owned(), kind, value));
     }
 
     pub fn get(&self, path: &str) -> Value {
@@ -279,8 +279,7 @@ impl FakeApi {
 
     pub fn remove(&self, path: &str) {
         if let Some(value) = self.objects.lock().unwrap().remove(path) {
-            let _ =
-                self.changes.send((path.to_owned(), json!({"type": "DELETED", "object": value})));
+            let _ = self.changes.send((path.to_owned(), "DELETED", value));
         }
     }
 
@@ -352,9 +351,11 @@ impl FakeApi {
         let (path, query) = (path.to_owned(), query.to_owned());
         let changes = tokio_stream::wrappers::BroadcastStream::new(self.changes.subscribe());
         let frames = changes.filter_map(move |change| {
-            let line = change.ok().filter(|(p, _)| matches(&path, &query, p));
-            let frame = line.map(|(_, event)| {
-                Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(format!("{event}\n"))))
+            let change = change.ok().filter(|(p, _, _)| matches(&path, &query, p));
+            let frame = change.map(|(_, kind, object)| {
+                // As servers write it: the type comes first.
+                let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+                Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(line)))
             });
             async move { frame }
         });

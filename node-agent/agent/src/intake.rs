@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::runtime::watcher;
+use leme_client::Event as Seen;
 use leme_cri::RuntimeEvent;
 use leme_node_core::config::POD_UID;
 use leme_node_core::cri::{ContainerStatus, PodIdentity, SandboxStatus};
@@ -95,20 +95,17 @@ impl Agent {
         self.step(&uid, pod::Event::Wake);
     }
 
-    pub fn handle_pods(&mut self, event: watcher::Event<Pod>) {
+    pub fn handle_pods(&mut self, event: Seen<Pod>) {
         match event {
-            watcher::Event::Init => self.listing.clear(),
-            watcher::Event::InitApply(pod) => {
+            Seen::Begin => self.listing.clear(),
+            Seen::Listed(_, pod) => {
                 self.listing.extend(pod.metadata.uid.clone());
                 self.apply(pod);
             }
-            watcher::Event::Apply(pod) => self.apply(pod),
-            watcher::Event::Delete(pod) => {
-                if let Some(uid) = pod.metadata.uid {
-                    self.step(&uid, pod::Event::Gone);
-                }
-            }
-            watcher::Event::InitDone => {
+            Seen::Changed(_, pod) => self.apply(pod),
+            Seen::Gone(head) => self.step(&head.uid, pod::Event::Gone),
+            Seen::Seen(_) => {}
+            Seen::Complete(_) => {
                 let listing = std::mem::take(&mut self.listing);
                 let gone: Vec<String> =
                     self.pods.keys().filter(|uid| !listing.contains(*uid)).cloned().collect();

@@ -3,14 +3,13 @@
 //! Knows: which part of each kind is kept. Refuses to know: what it is used for.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service,
 };
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::Client;
+use leme_client::{Event as Seen, Resource, Scope, follow_as};
 use leme_node_core::lookup::{Content, Key, Kind, PersistentSource, ServiceFacts, ServicePort};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,54 +23,61 @@ pub type Watch = AbortOnDropHandle<()>;
 /// Starts the watch of one key.
 pub fn watch(client: &Client, key: Key, to: UnboundedSender<Event>) -> Watch {
     let client = client.clone();
+    let namespaced = |kind: &str, plural: &str| Resource::namespaced("v1", kind, plural);
     let task = async move {
-        let namespace = key.namespace.clone();
         match key.kind {
             Kind::ConfigMap => {
-                follow(Api::<ConfigMap>::namespaced(client, &namespace), key, to, config_map).await;
+                one(client, namespaced("ConfigMap", "configmaps"), key, to, config_map).await;
             }
-            Kind::Secret => {
-                follow(Api::<Secret>::namespaced(client, &namespace), key, to, secret).await;
-            }
+            Kind::Secret => one(client, namespaced("Secret", "secrets"), key, to, secret).await,
             Kind::Claim => {
-                let api = Api::<PersistentVolumeClaim>::namespaced(client, &namespace);
-                follow(api, key, to, claim).await;
+                let claims = namespaced("PersistentVolumeClaim", "persistentvolumeclaims");
+                one(client, claims, key, to, claim).await;
             }
             Kind::Volume => {
-                follow(Api::<PersistentVolume>::all(client), key, to, volume).await;
+                let volumes = Resource::cluster("v1", "PersistentVolume", "persistentvolumes");
+                one(client, volumes, key, to, volume).await;
             }
-            Kind::Services => services(Api::namespaced(client, &namespace), key, to).await,
+            Kind::Services => {
+                services(client, namespaced("Service", "services"), key, to).await;
+            }
         }
     };
     AbortOnDropHandle::new(tokio::spawn(task))
 }
 
+/// What a key is about: one object, or all of a namespace if it has no name.
+fn scope(resource: Resource, key: &Key) -> Scope {
+    let named = Some(&key.name).filter(|name| !name.is_empty());
+    let fields = named.map(|name| format!("metadata.name={name}")).unwrap_or_default();
+    Scope { namespace: key.namespace.clone(), fields, ..Scope::all(resource) }
+}
+
 /// Follows one object by name.
-async fn follow<K>(api: Api<K>, key: Key, to: UnboundedSender<Event>, keep: fn(K) -> Content)
-where
-    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let selector = format!("metadata.name={}", key.name);
-    let config = watcher::Config::default().fields(&selector);
-    let mut stream = watcher(api, config).default_backoff().boxed();
+async fn one<K: DeserializeOwned + Send + 'static>(
+    client: Client,
+    resource: Resource,
+    key: Key,
+    to: UnboundedSender<Event>,
+    keep: fn(K) -> Content,
+) {
+    let mut events = follow_as::<K>(client, scope(resource, &key));
     let mut found = false;
-    while let Some(event) = stream.next().await {
+    while let Some(event) = events.next().await {
+        // What fails is told where it fails, and tried again there.
+        let Ok(event) = event else { continue };
         let content = match event {
-            Ok(watcher::Event::Init) => {
+            Seen::Begin => {
                 found = false;
                 continue;
             }
-            Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
+            Seen::Listed(_, object) | Seen::Changed(_, object) => {
                 found = true;
                 Some(keep(object))
             }
-            Ok(watcher::Event::Delete(_)) => None,
-            Ok(watcher::Event::InitDone) if !found => None,
-            Ok(watcher::Event::InitDone) => continue,
-            Err(error) => {
-                tracing::debug!(object = %key.describe(), %error, "watch failed, trying again");
-                continue;
-            }
+            Seen::Gone(_) => None,
+            Seen::Complete(_) if !found => None,
+            Seen::Complete(_) | Seen::Seen(_) => continue,
         };
         if to.send(Event::Source(key.clone(), content)).is_err() {
             return;
@@ -80,35 +86,28 @@ where
 }
 
 /// Follows the services of a namespace, or the one that is named.
-async fn services(api: Api<Service>, key: Key, to: UnboundedSender<Event>) {
-    let mut config = watcher::Config::default();
-    if !key.name.is_empty() {
-        config = config.fields(&format!("metadata.name={}", key.name));
-    }
-    let mut stream = watcher(api, config).default_backoff().boxed();
+async fn services(client: Client, resource: Resource, key: Key, to: UnboundedSender<Event>) {
+    let mut events = follow_as::<Service>(client, scope(resource, &key));
     let mut known: BTreeMap<String, ServiceFacts> = BTreeMap::new();
     let mut listing = true;
-    while let Some(event) = stream.next().await {
+    while let Some(event) = events.next().await {
+        let Ok(event) = event else { continue };
         match event {
-            Ok(watcher::Event::Init) => {
+            Seen::Begin => {
                 listing = true;
                 known.clear();
             }
-            Ok(watcher::Event::InitApply(service) | watcher::Event::Apply(service)) => {
-                let name = service.metadata.name.clone().unwrap_or_default();
+            Seen::Listed(head, service) | Seen::Changed(head, service) => {
                 match service_facts(&service) {
-                    Some(facts) => known.insert(name, facts),
-                    None => known.remove(&name),
+                    Some(facts) => known.insert(head.key.1, facts),
+                    None => known.remove(&head.key.1),
                 };
             }
-            Ok(watcher::Event::Delete(service)) => {
-                known.remove(service.metadata.name.as_deref().unwrap_or_default());
+            Seen::Gone(head) => {
+                known.remove(&head.key.1);
             }
-            Ok(watcher::Event::InitDone) => listing = false,
-            Err(error) => {
-                tracing::debug!(namespace = %key.namespace, %error, "watch of services failed, trying again");
-                continue;
-            }
+            Seen::Complete(_) => listing = false,
+            Seen::Seen(_) => continue,
         }
         if !listing {
             let content = Content::Services(known.values().cloned().collect());
