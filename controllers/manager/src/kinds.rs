@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use leme_controller_runtime::client::Refused;
-use leme_controller_runtime::{Caller, Informer, Resource};
+use leme_controller_runtime::{Caller, Error, Informer, Resource};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -202,7 +201,7 @@ impl Cache {
 }
 
 /// The kinds that the API serves now and the program does not bring along.
-pub(crate) async fn found(caller: &Caller) -> Result<Found, Refused> {
+pub(crate) async fn found(caller: &Caller) -> Result<Found, Error> {
     let groups = caller.get("/apis").await?;
     let mut found = Found::default();
     for group in groups["groups"].as_array().into_iter().flatten() {
@@ -211,7 +210,7 @@ pub(crate) async fn found(caller: &Caller) -> Result<Found, Refused> {
             let Some(api_version) = version["groupVersion"].as_str() else { continue };
             let list = match caller.get(&format!("/apis/{api_version}")).await {
                 // It has gone since the groups were told.
-                Err(Refused::NotFound(_)) => continue,
+                Err(error) if error.is_not_found() => continue,
                 list => list?,
             };
             read(api_version, &list, &mut seen, &mut found);
