@@ -108,11 +108,7 @@ impl Executor {
                     Ok(granted) => granted,
                     Err(wait) => {
                         if brake.tells() {
-                            let wait = wait.as_millis();
-                            warn!(
-                                component,
-                                "mass-delete brake: deletions wait, this one {wait} ms"
-                            );
+                            warn!(component, ?wait, "mass-delete brake: deletions wait");
                         }
                         outcome.braked = Some(wait);
                         return outcome;

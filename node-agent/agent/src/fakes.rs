@@ -335,16 +335,12 @@ impl FakeApi {
 
     fn list(&self, path: &str, query: &str) -> Response<Body> {
         let objects = self.objects.lock().unwrap();
-        let items: Vec<_> = objects
-            .iter()
-            .filter(|(p, _)| matches(path, query, p))
-            .map(|(_, v)| v.clone())
-            .collect();
-        answer(
-            200,
-            &json!({"kind": "List", "apiVersion": "v1",
-            "metadata": {"resourceVersion": "1"}, "items": items}),
-        )
+        let listed = objects.iter().filter(|(p, _)| matches(path, query, p));
+        let items: Vec<_> = listed.map(|(_, v)| v.clone()).collect();
+        let metadata = json!({ "resourceVersion": "1" });
+        let list =
+            json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items });
+        answer(200, &list)
     }
 
     fn watch(&self, path: &str, query: &str) -> Response<Body> {
@@ -352,11 +348,7 @@ impl FakeApi {
         let changes = tokio_stream::wrappers::BroadcastStream::new(self.changes.subscribe());
         let frames = changes.filter_map(move |change| {
             let change = change.ok().filter(|(p, _, _)| matches(&path, &query, p));
-            let frame = change.map(|(_, kind, object)| {
-                // As servers write it: the type comes first.
-                let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
-                Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(line)))
-            });
+            let frame = change.map(|(_, kind, object)| Ok::<_, Infallible>(frame(kind, &object)));
             async move { frame }
         });
         let body = StreamBody::new(frames).boxed_unsync();
@@ -400,4 +392,9 @@ fn merge(into: &mut Value, patch: Value) {
             merge(&mut into[&key], value);
         }
     }
+}
+
+/// An event of a watch as servers write it: the type comes first.
+fn frame(kind: &str, object: &Value) -> http_body::Frame<Bytes> {
+    http_body::Frame::data(Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n")))
 }
