@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "leme-registry",
     "leme-strategy",
     "leme-access",
+    "leme-admission",
     "leme-plan",
     "leme-sched",
     "leme-node-core",

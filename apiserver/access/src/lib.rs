@@ -1,10 +1,9 @@
-//! Who may do what: identity claims, authorisation and admission verdicts. What no rule allows is denied.
+//! Who may do what: identity claims and authorisation verdicts. What no rule allows is denied.
 //!
 //! Knows: the identities that the system itself uses and what each needs. Refuses to know: sockets, certificates, what
 //! is stored; the request and the few facts a verdict needs come in as arguments.
 #![forbid(unsafe_code)]
 
-mod admission;
 mod authorize;
 mod identity;
 mod node;
@@ -13,7 +12,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use admission::{Admission, NamespaceState, admit};
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
 pub use identity::Identity;
 pub use rules::{Allowed, Rules, rules, who_may};

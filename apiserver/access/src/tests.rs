@@ -1,10 +1,6 @@
 //! Who may do what, a sentence each.
 
-use leme_meta::Gvr;
-
-use crate::{
-    Admission, Attributes, Identity, NamespaceState, Verdict, admit, authorize, forbidden,
-};
+use crate::{Attributes, Identity, Verdict, authorize, forbidden};
 
 fn member(user: &str, group: &str) -> Identity {
     Identity::of_certificate(user, [group.to_owned()])
@@ -149,52 +145,4 @@ fn a_refusal_says_who_what_and_where() {
         "nodes \"a\" is forbidden: User \"jo\" cannot delete resource \"nodes\" in API group \"\" at the cluster scope"
     );
     assert_eq!(say("get /metrics"), "forbidden: User \"jo\" cannot get path \"/metrics\"");
-}
-
-fn admission<'a>(verb: &'a str, resource: &'a Gvr, state: NamespaceState) -> Admission<'a> {
-    Admission { verb, resource, subresource: "", namespace: "ns", name: "p", state }
-}
-
-#[test]
-fn nothing_is_made_where_there_is_no_namespace_or_one_that_goes() {
-    let pods = Gvr { group: String::new(), version: "v1".to_owned(), resource: "pods".to_owned() };
-    assert_eq!(admit(&admission("create", &pods, NamespaceState::Active)), Ok(()));
-    assert_eq!(admit(&admission("update", &pods, NamespaceState::Terminating)), Ok(()));
-    assert_eq!(admit(&admission("delete", &pods, NamespaceState::Missing)), Ok(()));
-    let missing = admit(&admission("create", &pods, NamespaceState::Missing)).expect_err("refused");
-    assert_eq!((missing.code, missing.message.as_str()), (404, "namespaces \"ns\" not found"));
-    let going =
-        admit(&admission("create", &pods, NamespaceState::Terminating)).expect_err("refused");
-    assert_eq!(going.code, 403);
-    assert_eq!(
-        going.message,
-        "pods \"p\" is forbidden: unable to create new content in namespace ns because it is being terminated"
-    );
-    let causes = &going.details.as_ref().expect("details").causes;
-    assert_eq!(
-        (causes[0].reason.as_str(), causes[0].field.as_str()),
-        ("NamespaceTerminating", "metadata.namespace")
-    );
-}
-
-#[test]
-fn some_namespaces_stay() {
-    let namespaces =
-        Gvr { group: String::new(), version: "v1".to_owned(), resource: "namespaces".to_owned() };
-    let delete = |name| {
-        let request = Admission {
-            verb: "delete",
-            resource: &namespaces,
-            subresource: "",
-            namespace: "",
-            name,
-            state: NamespaceState::Active,
-        };
-        admit(&request).map_err(|status| status.message)
-    };
-    assert_eq!(delete("mine"), Ok(()));
-    assert_eq!(
-        delete("kube-system"),
-        Err("namespaces \"kube-system\" is forbidden: this namespace may not be deleted".to_owned())
-    );
 }

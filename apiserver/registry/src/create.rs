@@ -7,6 +7,7 @@ use leme_meta::gvk::split_api_version;
 use leme_meta::{Status, schema};
 use serde_json::Value;
 
+use crate::admission::{Operation, shown_name};
 use crate::owners::{self, Writer};
 use crate::{Allocator, Context, Target, custom, json, meta};
 
@@ -34,6 +35,7 @@ pub fn create_by(
         ));
     }
     namespace_of_request(ctx, &mut new)?;
+    let called = shown_name(ctx.name, &new).to_owned();
     name_it(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
     custom::complete(ctx, &mut new);
@@ -42,6 +44,7 @@ pub fn create_by(
         complete(ctx, &mut new);
     }
     owners::record(ctx, Target::Main, writer, None, &mut new);
+    ctx.admission.mutate(&ctx.asked(Operation::Create, Target::Main, &called), &mut new, None)?;
     let metadata = json::child(&mut new, "metadata");
     for field in
         ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"]
@@ -64,6 +67,8 @@ pub fn create_by(
         errors.extend((ctx.strategy.allocate)(&mut new, None, ctx, alloc));
     }
     if errors.is_empty() {
+        let asked = ctx.asked(Operation::Create, Target::Main, name_of(ctx, &new));
+        ctx.admission.validate(&asked, Some(&new), None)?;
         Ok(new)
     } else {
         Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors))

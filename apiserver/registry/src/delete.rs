@@ -7,7 +7,7 @@ use leme_meta::{Gvr, Status};
 use serde_json::Value;
 
 use crate::create::{deleting, finalizers, name_of, without_revision};
-use crate::{Context, DeleteOptions, Propagation, json};
+use crate::{Context, DeleteOptions, Operation, Propagation, Target, json};
 
 /// Finalizer that leaves dependents alone.
 const ORPHAN: &str = "orphan";
@@ -33,6 +33,8 @@ pub fn delete(
     stored_revision: u64,
 ) -> Result<Deletion, Status> {
     check_preconditions(ctx, options, stored, stored_revision)?;
+    let about = ctx.asked(Operation::Delete, Target::Main, name_of(ctx, stored));
+    ctx.admission.validate(&about, None, Some(stored))?;
     let old = without_revision(stored.clone());
     let asked = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
     let Some((mut new, grace)) = graceful(ctx, asked, &old) else {

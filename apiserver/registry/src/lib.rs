@@ -13,6 +13,7 @@ use leme_kinds::Kind;
 use leme_meta::{FieldError, Status};
 use serde_json::Value;
 
+mod admission;
 mod create;
 mod custom;
 mod delete;
@@ -27,6 +28,7 @@ mod strategy;
 mod tests;
 mod update;
 
+pub use admission::{Admission, AdmitAll, Asked, Operation, shown_name};
 pub use create::{check_type, create, create_by};
 pub use delete::{Deletion, delete};
 pub use leme_meta::names;
@@ -73,6 +75,8 @@ pub struct Context<'a> {
     pub route_domain: &'a str,
     /// Network that cluster addresses come from: an address of it and the length of the prefix.
     pub service_network: (Ipv4Addr, u8),
+    /// Who may change or refuse the write besides the kind.
+    pub admission: &'a dyn Admission,
 }
 
 impl Context<'_> {

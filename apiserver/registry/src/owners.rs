@@ -31,17 +31,6 @@ pub enum Applied {
     Written(Write),
 }
 
-/// The subresource of a target, as lists name it.
-fn subresource(target: Target) -> &'static str {
-    match target {
-        Target::Main => "",
-        Target::Status => "status",
-        Target::Scale => "scale",
-        Target::Finalize => "finalize",
-        Target::Approval => "approval",
-    }
-}
-
 /// The fields that a write of a target leaves as they are.
 fn out_of_reach(ctx: &Context, target: Target) -> &'static [&'static [&'static str]] {
     let has_status = || ctx.kind.subresources.iter().any(|sub| sub.name() == "status");
@@ -63,7 +52,7 @@ fn with_request<T>(
         manager,
         api_version: &ctx.kind.api_version(),
         kind: &ctx.kind.kind,
-        subresource: subresource(target),
+        subresource: target.subresource(),
         // Upstream makes such an entry out of one of a Scale, which has no time.
         now: (target != Target::Scale).then_some(ctx.now),
         reset: out_of_reach(ctx, target),

@@ -7,8 +7,8 @@ use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};
 
 use crate::{
-    Allocator, Context, DeleteOptions, Deletion, Propagation, Scale, Strategy, Target, Write,
-    create, delete, patched, scale_of, update,
+    AdmitAll, Allocator, Context, DeleteOptions, Deletion, Propagation, Scale, Strategy, Target,
+    Write, create, delete, patched, scale_of, update,
 };
 
 struct NoNumbers;
@@ -41,6 +41,7 @@ fn context<'a>(strategy: &'a Strategy, name: &'a str) -> Context<'a> {
         dry_run: false,
         route_domain: "apps.test",
         service_network: ([10, 96, 0, 0].into(), 16),
+        admission: &AdmitAll,
     }
 }
 

@@ -6,6 +6,7 @@
 use leme_meta::{FieldError, Gvk, Path, Status, managed};
 use serde_json::Value;
 
+use crate::admission::Operation;
 use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
 use crate::meta;
 use crate::owners::{self, Writer};
@@ -24,6 +25,19 @@ pub enum Target {
     Finalize,
     /// Its `approval` subresource.
     Approval,
+}
+
+impl Target {
+    /// Its name as a subresource, empty for the object itself.
+    pub fn subresource(self) -> &'static str {
+        match self {
+            Target::Main => "",
+            Target::Status => "status",
+            Target::Scale => "scale",
+            Target::Finalize => "finalize",
+            Target::Approval => "approval",
+        }
+    }
 }
 
 /// What becomes of the stored object.
@@ -109,6 +123,8 @@ pub(crate) fn write_by(
     check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
     owners::record(ctx, target, writer, Some(&old), &mut new);
+    let asked = ctx.asked(Operation::Update, target, ctx.name);
+    ctx.admission.mutate(&asked, &mut new, Some(&old))?;
     keep_system_fields(&mut new, &old);
     let declared = declared_deletion(&mut new, &old);
     let mut errors = match target {
@@ -136,6 +152,7 @@ pub(crate) fn write_by(
     if !errors.is_empty() {
         return Err(ctx.invalid(name_of(ctx, &old), &errors));
     }
+    ctx.admission.validate(&asked, Some(&new), Some(&old))?;
     let mut new = without_revision(new);
     managed::settle(&old, &mut new);
     if deleting(&new) && finished(ctx, &new, &old) {

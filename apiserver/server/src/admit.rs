@@ -1,16 +1,17 @@
 //! Who may pass: the verdicts of access, asked about one parsed request.
 //!
-//! Knows: how a request reads as attributes, and where the state of a namespace is found. Refuses to know: the rules.
+//! Knows: how a request reads as attributes. Refuses to know: the rules.
+
+use std::time::Duration;
 
 use http::Method;
-use leme_access::{Admission, Attributes, Identity, NamespaceState, Verdict};
+use leme_access::{Attributes, Identity, Verdict};
 use leme_meta::Status;
-use leme_registry::json;
-use leme_store::cache::Index;
+use leme_registry::{Admission, Asked, Operation};
+use serde_json::Value;
 
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};
-use crate::write::Stored;
 
 /// Refuses what the identity may not do to a resource: 401 for strangers, 403 for everybody else. The verb is the
 /// request's, but where an update turns out to be a create.
@@ -84,45 +85,56 @@ pub(crate) fn is_stranger(identity: &Identity) -> bool {
     identity.in_group("system:unauthenticated") || identity.user.is_empty()
 }
 
-/// Refuses a create or delete of the object of a name that the state of its namespace, or its being one that stays, forbids.
-pub(crate) async fn lifecycle(
-    api: &Api,
-    request: &ResourceRequest,
-    verb: &str,
-    name: &str,
-) -> Result<(), Status> {
-    let state = if request.namespace.is_empty() || verb != "create" {
-        NamespaceState::Active
-    } else {
-        namespace(api, &request.namespace).await?
-    };
-    leme_access::admit(&Admission {
-        verb,
-        resource: &request.gvr(),
+/// What admission is asked about a request before anybody looks at an object.
+pub(crate) fn asked<'a>(
+    request: &'a ResourceRequest,
+    operation: Operation,
+    dry_run: bool,
+) -> Asked<'a> {
+    Asked {
+        operation,
+        kind: &request.kept.kind,
         subresource: request.subresource.map_or("", |sub| sub.name()),
         namespace: &request.namespace,
-        name,
-        state,
-    })
+        name: &request.name,
+        dry_run,
+    }
 }
 
-/// The state of a namespace: the cache's, and if that has none the store's.
-async fn namespace(api: &Api, name: &str) -> Result<NamespaceState, Status> {
-    let row = leme_kinds::by_resource("", "v1", "namespaces").ok_or_else(Status::no_such_path)?;
-    let key = row.key("", name);
-    let state_of = |deleting: bool, phase: &str| match deleting || phase == "Terminating" {
-        true => NamespaceState::Terminating,
-        false => NamespaceState::Active,
-    };
-    if let Some(namespace) = api.cache.get(&row.prefix(None), &key) {
-        let Index { deleting, .. } = *namespace.index;
-        return Ok(state_of(deleting, namespace.index.field("status.phase").unwrap_or("")));
-    }
-    let Some(Stored { value, .. }) = api.stored(&key).await? else {
-        return Ok(NamespaceState::Missing);
-    };
-    let deleting = json::at(&value, &["metadata", "deletionTimestamp"]).is_some();
-    Ok(state_of(deleting, json::text(&value, &["status", "phase"])))
+/// Refuses what is posted to an object, before anybody looks at it.
+pub(crate) fn post(
+    api: &Api,
+    request: &ResourceRequest,
+    dry_run: bool,
+    body: &mut Value,
+) -> Result<(), Status> {
+    let asked = asked(request, Operation::Create, dry_run);
+    api.admission.mutate(&asked, body, None)?;
+    api.admission.validate(&asked, Some(body), None)
+}
+
+/// Refuses the removal of an object that cannot be looked at.
+pub(crate) fn removal(api: &Api, request: &ResourceRequest) -> Result<(), Status> {
+    api.admission.validate(&asked(request, Operation::Delete, false), None, None)
+}
+
+/// How long a write waits for what controllers are about to make, as upstream has it.
+const SOON: Duration = Duration::from_millis(1500);
+/// Changes taken from the cache at a time.
+const BATCH: usize = 64;
+
+/// Waits a little while for what admission will look for in vain otherwise: the account of pods in a new namespace.
+pub(crate) async fn wait(api: &Api, request: &ResourceRequest, body: &Value) {
+    let asked = asked(request, Operation::Create, false);
+    let awaited = || api.admission.awaited(&asked, body);
+    let from = api.cache.revision();
+    let Some((of, _)) = awaited() else { return };
+    let Some(row) = leme_kinds::by_resource(of.group, of.version, of.plural) else { return };
+    let Ok(mut changes) = api.cache.watch(&row.prefix(None), from) else { return };
+    let came =
+        async { while awaited().is_some() && !changes.next_batch(BATCH).await.is_empty() {} };
+    // Whether it came is for admission to say.
+    let _ = tokio::time::timeout(SOON, came).await;
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use leme_access::Identity;
+use leme_admission::Chain;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
 use leme_serve::Lifetime;
@@ -26,6 +27,7 @@ use crate::answer::{self, Answer};
 use crate::body::RequestBody;
 use crate::budget::{Budget, Payer};
 use crate::documents;
+use crate::facts::CacheFacts;
 use crate::gzip;
 use crate::inflight::{Class, InFlight, Seat};
 use crate::metrics::{Counted, Metrics, Running};
@@ -34,6 +36,7 @@ use crate::node_proxy::NodeClient;
 use crate::openshift;
 use crate::present;
 use crate::query::Query;
+use crate::quota::Quotas;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::served::Served;
 use crate::write::Input;
@@ -42,6 +45,8 @@ use crate::write::Input;
 pub(crate) struct Api {
     pub store: Arc<dyn Store>,
     pub cache: Arc<Cache>,
+    pub admission: Chain<CacheFacts>,
+    pub quotas: Quotas,
     pub pools: Pools,
     pub route_domain: String,
     pub served: ArcSwap<Served>,

@@ -1,4 +1,5 @@
-//! What every cluster has from its first moment: the system namespaces, and the Service by which pods reach the API.
+//! What every cluster has from its first moment: the system namespaces, the classes of what is needed most, and the
+//! Service by which pods reach the API.
 //!
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
@@ -20,6 +21,19 @@ use crate::request::{RequestInfo, ResourceRequest, parse};
 use crate::write::{Change, WriteOptions};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// The classes of what a cluster needs most: name, priority, what for.
+const CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
 /// The Service of the API, and the objects behind it.
 const NAME: &str = "kubernetes";
 
@@ -54,6 +68,10 @@ fn wanted(front: &Front) -> Vec<Wanted> {
         |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
     let spaces = NAMESPACES.iter().map(|name| ("/api/v1/namespaces", *name, namespace(name)));
     let mut all: Vec<Wanted> = spaces.collect();
+    all.extend(CLASSES.iter().map(|(name, value, description)| {
+        let class = priority_class(name, *value, description);
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
+    }));
     all.push(("/api/v1/namespaces/default/services", NAME, service(front)));
     if let Some(address) = front.address {
         let points = endpoints(address, front.port);
@@ -71,15 +89,26 @@ impl Api {
         if front.address.is_none() {
             tracing::warn!("the server listens on loopback only: pods cannot reach the API");
         }
-        for (collection, name, wanted) in wanted(front) {
-            match self.make_so(collection, name, wanted).await {
-                Err(status) if status.code == 507 => {
-                    tracing::warn!(collection, name, error = %status, "stays as it is for want of space");
-                }
-                other => other?,
-            }
+        // First what others are in; the rest is synced to disk together.
+        let (within, first): (Vec<Wanted>, _) = wanted(front)
+            .into_iter()
+            .partition(|(collection, ..)| collection.contains("/namespaces/"));
+        for some in [first, within] {
+            let made = some.into_iter().map(|one| self.make_so_if_there_is_space(one));
+            futures::future::try_join_all(made).await?;
         }
         Ok(())
+    }
+
+    async fn make_so_if_there_is_space(&self, wanted: Wanted) -> Result<(), Status> {
+        let (collection, name, wanted) = wanted;
+        match self.make_so(collection, name, wanted).await {
+            Err(status) if status.code == 507 => {
+                tracing::warn!(collection, name, error = %status, "stays as it is for want of space");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Makes again what somebody has deleted or changed, until the server stops.
@@ -186,6 +215,17 @@ fn request(method: &Method, path: &str) -> Result<ResourceRequest, Status> {
 fn merged(stored: &Value, wanted: &Value) -> Option<Value> {
     let new = leme_meta::patch::merge(stored, wanted);
     (new != *stored).then_some(new)
+}
+
+fn priority_class(name: &str, value: i64, description: &str) -> Value {
+    json!({
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": { "name": name },
+        "value": value,
+        "description": description,
+        "preemptionPolicy": "PreemptLowerPriority",
+    })
 }
 
 fn service(front: &Front) -> Value {

@@ -21,6 +21,7 @@ mod components;
 mod definitions;
 mod discovery;
 mod documents;
+mod facts;
 mod frames;
 mod gzip;
 mod health;
@@ -43,6 +44,7 @@ mod present;
 mod protobuf;
 mod proxy;
 mod query;
+mod quota;
 mod read;
 mod request;
 mod resources;
@@ -64,6 +66,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use leme_admission::Chain;
 use leme_serve::{Guard, Lifetime, Limits};
 use leme_store::cache::Cache;
 use leme_store::{Store, StoreError};
@@ -82,6 +85,7 @@ use api::Api;
 use bootstrap::Front;
 use budget::Budget;
 use definitions::Definitions;
+use facts::CacheFacts;
 use inflight::InFlight;
 use served::Served;
 
@@ -130,6 +134,8 @@ pub struct ServerConfig {
     pub buffered_bytes: usize,
     /// How many connections there may be, and how long each may take.
     pub connections: Limits,
+    /// Admission plug-ins that are not asked, by name.
+    pub admission_off: Vec<&'static str>,
 }
 
 impl ServerConfig {
@@ -148,6 +154,7 @@ impl ServerConfig {
             events: EventLimits::default(),
             buffered_bytes: BUFFERED_BYTES,
             connections: Limits::default(),
+            admission_off: Vec::new(),
         }
     }
 }
@@ -225,8 +232,10 @@ impl Server {
         };
         let told = front.told(&addresses);
         let api = Arc::new(Api {
+            admission: Chain::new(CacheFacts(Arc::clone(&cache)), &config.admission_off),
             store: config.store,
             cache,
+            quotas: quota::Quotas::default(),
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
             served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
@@ -246,6 +255,7 @@ impl Server {
         let kept = Arc::clone(&api);
         lifetime.spawn(async move { kept.keep_up(&front).await });
         lifetime.spawn(sweep::run(Arc::clone(&api), config.events));
+        lifetime.spawn(quota::run(Arc::clone(&api)));
         lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
         lifetime.spawn(signer::run(Arc::clone(&api), Arc::clone(&pki)));
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());

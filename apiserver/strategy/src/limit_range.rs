@@ -52,7 +52,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         }
         errors
     },
-    warn: |_, _| check::unenforced("LimitRange"),
     create_on_update: true,
     ..Strategy::PLAIN
 };

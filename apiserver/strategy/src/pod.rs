@@ -1,7 +1,7 @@
 //! Pods.
 //!
-//! Knows: what admission adds to a pod, what an update may change, how a pod is bound and deleted. Refuses to know: how
-//! it runs.
+//! Knows: what an update may change, how a pod is bound and deleted. Refuses to know: what admission adds to it, how it
+//! runs.
 
 use std::collections::HashSet;
 
@@ -20,14 +20,12 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         defaults::fill(spec);
     },
     prepare_create,
-    prepare_update,
     prepare_status,
     kept_by_status: &[&["spec"], &["metadata", "ownerReferences"]],
     validate,
     validate_create,
     validate_update,
     validate_status,
-    deny,
     warn,
     grace,
     evicted: |pod, ctx| {
@@ -42,27 +40,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-/// Classes of priority that stand without being created.
-const PRIORITIES: [(&str, i64); 2] =
-    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
-
-/// What a pod does to others when there is no room for it, whichever its class.
-const PREEMPTION: &str = "PreemptLowerPriority";
-
 fn prepare_create(pod: &mut Value, _: &Context) {
-    let mirror =
-        json::at(pod, &["metadata", "annotations", "kubernetes.io/config.mirror"]).is_some();
-    let spec = json::child(pod, "spec");
-    if !mirror {
-        json::default(spec, "serviceAccountName", "default");
-        json::default(spec, "serviceAccount", "default");
-    }
-    let class = json::text(spec, &["priorityClassName"]);
-    let priority =
-        PRIORITIES.iter().find(|(name, _)| *name == class).map_or(0, |(_, priority)| *priority);
-    json::default(spec, "priority", priority);
-    json::default(spec, "preemptionPolicy", PREEMPTION);
-    tolerate_lost_nodes(spec);
     let class = qos_class(&pod["spec"]);
     let mut status = json!({ "phase": "Pending", "qosClass": class });
     if !json::list(pod, &["spec", "schedulingGates"]).is_empty() {
@@ -74,40 +52,6 @@ fn prepare_create(pod: &mut Value, _: &Context) {
         json::drop_nulls(&mut status);
     }
     json::set(pod, "status", status);
-}
-
-/// Keeps the status, and gives back what admission had added and the client left out.
-fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
-    json::keep(new, old, "status");
-    let before = old.get("spec").unwrap_or(&Value::Null);
-    let spec = json::child(new, "spec");
-    for field in ["priority", "preemptionPolicy"] {
-        if json::unset(spec, field) {
-            json::keep(spec, before, field);
-        }
-    }
-    tolerate_lost_nodes(spec);
-}
-
-/// Lets a pod stay for a while on a node that is not ready or not reachable, where it does not say.
-fn tolerate_lost_nodes(spec: &mut Value) {
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        tolerate(spec, key);
-    }
-}
-
-fn tolerate(spec: &mut Value, key: &str) {
-    let tolerated = json::list(spec, &["tolerations"]).iter().any(|toleration| {
-        let own = json::text(toleration, &["key"]);
-        (own.is_empty() || own == key)
-            && matches!(json::text(toleration, &["effect"]), "" | "NoExecute")
-    });
-    if tolerated {
-        return;
-    }
-    let mut list = json::list(spec, &["tolerations"]).to_vec();
-    list.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 }));
-    json::set(spec, "tolerations", list);
 }
 
 /// The class of service that the resources of a pod earn.
@@ -151,37 +95,6 @@ fn validate(pod: &Value) -> Errors {
     let mut errors = pod_spec::annotations::validate(annotations, spec, &at);
     errors.extend(pod_spec::validate(spec, &Path::new("spec"), true));
     errors
-}
-
-/// A new pod does not choose its priority but by a class, nor what its runtime costs.
-fn deny(pod: &Value, old: Option<&Value>, _: &Context) -> Option<String> {
-    if old.is_some() {
-        return None;
-    }
-    let spec = pod.get("spec").unwrap_or(&Value::Null);
-    let class = json::text(spec, &["priorityClassName"]);
-    let computed = match PRIORITIES.iter().find(|(name, _)| *name == class) {
-        Some((_, priority)) => *priority,
-        None if class.is_empty() => 0,
-        None => return Some(format!("no PriorityClass with name {class} was found")),
-    };
-    let given = "priority admission controller computed";
-    let from = "from the given PriorityClass name";
-    let priority = json::int(spec, &["priority"]).unwrap_or(computed);
-    if priority != computed {
-        return Some(format!(
-            "the integer value of priority ({priority}) must not be provided in pod spec; {given} {computed} {from}"
-        ));
-    }
-    let policy = json::text(spec, &["preemptionPolicy"]);
-    if policy != PREEMPTION {
-        return Some(format!(
-            "the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; {given} {PREEMPTION} {from}"
-        ));
-    }
-    let overhead =
-        "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
-    (!json::unset(spec, "overhead")).then(|| overhead.to_owned())
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {

@@ -73,7 +73,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         }
         errors
     },
-    warn: |_, _| check::unenforced("ResourceQuota"),
     ..Strategy::PLAIN
 };
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::Resource;
-use leme_kinds::{Kind, by_kind};
+use leme_admission::{Chain, Facts, Seen};
+use leme_kinds::{Kind, by_kind, by_resource};
 use leme_meta::{Status, patch};
 use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write};
 use serde::de::DeserializeOwned;
@@ -35,6 +36,31 @@ impl Allocator for Numbers<'_> {
     fn node_port(&mut self, requested: Option<i64>) -> Result<i64, String> {
         *self.0 += 1;
         Ok(requested.unwrap_or(30000 + i64::from(*self.0)))
+    }
+}
+
+/// The objects that admission looks at.
+struct Known<'a>(&'a BTreeMap<String, Stored>);
+
+impl Known<'_> {
+    fn row(of: &Seen) -> Result<&'static Kind, Status> {
+        by_resource(of.group, of.version, of.plural)
+            .map(|kind| &**kind)
+            .ok_or_else(Status::no_such_path)
+    }
+}
+
+impl Facts for Known<'_> {
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+        let key = Known::row(of)?.key(namespace, name);
+        Ok(self.0.get(&key).map(|stored| stored.value.clone()))
+    }
+
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status> {
+        let within = (!namespace.is_empty()).then_some(namespace);
+        let prefix = Known::row(of)?.prefix(within);
+        let found = self.0.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        Ok(found.map(|(_, stored)| stored.value.clone()).collect())
     }
 }
 
@@ -97,7 +123,12 @@ impl Api {
             dry_run: false,
             route_domain: ROUTE_DOMAIN,
             service_network: ([10, 96, 0, 0].into(), 16),
+            admission: &leme_registry::AdmitAll,
         }
+    }
+
+    fn admission(&self) -> Chain<Known<'_>> {
+        Chain::new(Known(&self.objects), &[])
     }
 
     fn put(&mut self, key: String, mut value: Value) -> Value {
@@ -151,10 +182,9 @@ impl Api {
         namespace: &str,
         body: Value,
     ) -> Result<Value, Status> {
-        if kind.namespaced() {
-            self.check_namespace(kind, namespace)?;
-        }
         let context = self.context(kind, namespace, "");
+        let chain = self.admission();
+        let context = Context { admission: &chain, ..context };
         let mut numbers = self.numbers;
         let new = leme_registry::create(&context, body, &mut Numbers(&mut numbers))?;
         self.numbers = numbers;
@@ -165,18 +195,6 @@ impl Api {
         }
         self.counts.entry(&kind.kind).or_default().0 += 1;
         Ok(self.put(key, new))
-    }
-
-    fn check_namespace(&self, kind: &'static Kind, namespace: &str) -> Result<(), Status> {
-        let Some(row) = by_kind("", "v1", "Namespace") else { return Ok(()) };
-        let found = self.stored(row, "", namespace)?;
-        if found.value["metadata"]["deletionTimestamp"].is_null() {
-            return Ok(());
-        }
-        let why = format!(
-            "unable to create new content in namespace {namespace} because it is being terminated"
-        );
-        Err(Status::forbidden(&kind.gvr(), "", &why))
     }
 
     /// Replaces an object or a part of it.
@@ -191,6 +209,8 @@ impl Api {
         let stored = self.stored(kind, namespace, name)?;
         let (old, revision) = (stored.value.clone(), stored.revision);
         let context = self.context(kind, namespace, name);
+        let chain = self.admission();
+        let context = Context { admission: &chain, ..context };
         let mut numbers = self.numbers;
         let write = leme_registry::update(
             &context,
@@ -243,6 +263,8 @@ impl Api {
         let stored = self.stored(kind, namespace, name)?;
         let (old, revision) = (stored.value.clone(), stored.revision);
         let context = self.context(kind, namespace, name);
+        let chain = self.admission();
+        let context = Context { admission: &chain, ..context };
         let key = kind.key(namespace, name);
         Ok(match leme_registry::delete(&context, options, &old, revision)? {
             Deletion::Remove => self.remove(kind, &key, old),

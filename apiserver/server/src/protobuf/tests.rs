@@ -311,6 +311,7 @@ fn stored(body: Value) -> Value {
         dry_run: false,
         route_domain: "apps.test",
         service_network: ([10, 96, 0, 0].into(), 16),
+        admission: &leme_registry::AdmitAll,
     };
     let mut body = body;
     leme_meta::schema::prune(leme_kinds::schemas(), &kind.schema, &mut body);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use leme_kinds::{Kind, Storage, Subresource};
 use leme_meta::Status;
-use leme_registry::{Context, Target};
+use leme_registry::{Asked, Context, Operation, Target};
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
@@ -16,19 +16,13 @@ use crate::answer::{Answer, write_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present::{self, Object};
+use crate::quota::Charge;
 use crate::request::{ResourceRequest, none_comes};
 use crate::schema::Shape;
 use crate::served::Served;
 
 /// Generated names are random: that so many in a row are taken does not happen by chance.
 const NAME_TRIES: usize = 8;
-
-/// The name by which a refusal calls an object that has no name yet, as upstream's admission does.
-fn shown_name<'a>(request: &'a ResourceRequest, body: &'a Value) -> &'a str {
-    let text = |field| leme_registry::json::text(body, &["metadata", field]);
-    let names = [request.name.as_str(), text("name"), text("generateName")];
-    names.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown")
-}
 
 impl Api {
     /// POST of an object to its collection, or of a Binding to an object.
@@ -63,10 +57,10 @@ impl Api {
         mut body: Value,
         options: &WriteOptions,
     ) -> Result<(Object, Vec<String>), Status> {
+        admit::wait(self, request, &body).await;
         // As long as somebody holds the set of kinds, a kind that is going has not gone.
         let _served = self.comes(&request.kind)?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
-        admit::lifecycle(self, request, "create", shown_name(request, &body)).await?;
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
         let strategy = request.strategy();
@@ -89,11 +83,15 @@ impl Api {
                 }
                 return Ok((new.into(), warnings));
             }
+            let asked = Asked { name, ..admit::asked(request, Operation::Create, false) };
+            let charge = self.charge(&asked, &new, None).await?;
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
             let bytes = request.kept.text(&new);
             match self.write_as(class, &key, bytes.clone(), Expect::Absent).await {
                 Ok(Outcome::Done(revision)) => {
+                    Charge::used(charge);
                     reservation.written(&self.cache, revision).await;
+                    self.seen(&request.kept.kind, revision).await;
                     return Ok((stored_as(new, &bytes, revision), warnings));
                 }
                 Ok(Outcome::Conflict(_)) if generated => {}
@@ -129,7 +127,8 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let json = crate::body::to_json(&crate::body::media_type(&input.headers), input.body)?;
-        let (binding, _) = options::parsed(&json)?;
+        let (mut binding, _) = options::parsed(&json)?;
+        admit::post(self, request, options.dry_run, &mut binding)?;
         let context = self.context(request, options);
         self.change(request, options.dry_run, |stored, _| {
             leme_registry::bind(&context, binding.clone(), &stored.value).map(Into::into)

@@ -64,7 +64,7 @@ impl Api {
         request: &ResourceRequest,
         wanted: Representation,
     ) -> Result<Answer, Status> {
-        admit::lifecycle(self, request, "delete", &request.name).await?;
+        admit::removal(self, request)?;
         let key = request.key();
         loop {
             let asked = self.metrics.asked("get", &key);
@@ -78,7 +78,8 @@ impl Api {
             tracing::warn!(%key, revision = entry.mod_revision, "removing an object that cannot be read");
             let asked = self.metrics.asked("delete", &key);
             let deleted = asked.done(self.store.delete(&key, entry.mod_revision).await);
-            if let Outcome::Done(_) = deleted.map_err(write_failed)? {
+            if let Outcome::Done(revision) = deleted.map_err(write_failed)? {
+                self.seen(&request.kept.kind, revision).await;
                 return present::object(request, wanted, 200, gone(request, &Value::Null));
             }
         }
@@ -108,7 +109,6 @@ impl Api {
         options: &DeleteOptions,
         told: fn(&mut Value, &Context),
     ) -> Result<Option<Done>, Status> {
-        admit::lifecycle(self, request, "delete", &request.name).await?;
         let write = WriteOptions { dry_run: options.dry_run, validation: Validation::Ignore };
         let context = self.context(request, &write);
         self.change(request, options.dry_run, |stored, _| {

@@ -1,19 +1,25 @@
 //! POST of an Eviction: a pod is deleted at the wish of somebody who empties its node.
 //!
-//! Knows: what the body asks for. Refuses to know: budgets; there are none that could forbid it.
+//! Knows: what the body asks for, and that a budget is charged before the pod goes. Refuses to know: what a budget allows.
 
+use leme_admission::Facts;
+use leme_admission::eviction::{self, Ground};
+use leme_kinds::Subresource;
 use leme_meta::Status;
 use leme_registry::{DeleteOptions, json};
 use serde_json::Value;
 
 use super::create::carried_out;
 use super::options;
-use super::{Input, WriteOptions};
+use super::{Change, Input, WriteOptions};
+use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
-use crate::request::ResourceRequest;
+use crate::request::{ResourceRequest, Verb};
 
+/// How often a pod is looked at that changes meanwhile, as upstream has it.
+const TRIES: usize = 20;
 /// The type of the body.
 const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 
@@ -26,14 +32,66 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let bytes = body::to_json(&body::media_type(&input.headers), input.body)?;
-        let (value, _) = options::parsed(&bytes)?;
+        let (mut value, _) = options::parsed(&bytes)?;
         let mut delete = asked(request, &value)?;
         // A dry run must not become a real one because the client said so in one place only.
         delete.dry_run |= options.dry_run;
-        self.evict_object(request, &delete)
+        admit::post(self, request, delete.dry_run, &mut value)?;
+        let gone = || Status::not_found(&request.gvr(), &request.name);
+        for _ in 1..TRIES {
+            let (options, ground) = self.disrupt(request, &delete).await?;
+            match self.evict_object(request, &options).await {
+                // It has changed since: its budget is asked anew.
+                Err(status) if status.code == 409 && ground == Ground::AsSeen => {}
+                done => {
+                    done?.ok_or_else(gone)?;
+                    return carried_out(request, &input.wanted);
+                }
+            }
+        }
+        self.evict_object(request, &self.disrupt(request, &delete).await?.0)
             .await?
-            .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+            .ok_or_else(gone)?;
         carried_out(request, &input.wanted)
+    }
+
+    /// Takes a disruption of the budget of a pod, if it has one: the options that the pod may be deleted by, and on what
+    /// ground.
+    async fn disrupt(
+        &self,
+        request: &ResourceRequest,
+        delete: &DeleteOptions,
+    ) -> Result<(DeleteOptions, Ground), Status> {
+        let mut options = delete.clone();
+        let budgets = self.admission.facts().list(&eviction::BUDGETS, &request.namespace)?;
+        let Some(pod) = self.stored(&request.key()).await? else {
+            return Ok((options, Ground::Nothing));
+        };
+        let ground = eviction::ground(&pod.value, &budgets)?;
+        match &ground {
+            Ground::Nothing => {}
+            Ground::AsSeen => {
+                options.resource_version.get_or_insert(pod.revision.to_string());
+            }
+            Ground::Budget(name) => {
+                let of = eviction::BUDGETS;
+                let row = leme_kinds::by_resource(of.group, of.version, of.plural)
+                    .ok_or_else(Status::no_such_path)?;
+                let mut update = ResourceRequest::of(Verb::Update, row, &request.namespace, name);
+                update.subresource = Some(Subresource::Status);
+                let now = jiff::Timestamp::now();
+                // A budget that is gone forbids nothing.
+                self.change(&update, delete.dry_run, |stored, _| {
+                    let status = eviction::disrupted(&stored.value, &request.name, now)?;
+                    let mut budget = stored.value.clone();
+                    json::remove(json::child(&mut budget, "metadata"), "resourceVersion");
+                    json::set(&mut budget, "status", status);
+                    Ok(Change::Put(budget))
+                })
+                .await?;
+            }
+        }
+        Ok((options, ground))
     }
 }
 

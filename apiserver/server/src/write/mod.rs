@@ -17,18 +17,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_access::Identity;
-use leme_kinds::Subresource;
+use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
-use leme_registry::{Context, Strategy, Target, User, Write};
+use leme_registry::{Context, Operation, Strategy, Target, User, Write};
 use leme_store::cache::splice_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
 
+use crate::admit;
 use crate::allocate::Reservation;
 use crate::answer::{self, Answer, read_failed, write_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present::{self, Object};
+use crate::quota::Charge;
 use crate::request::{Kept, ResourceRequest};
 
 pub(crate) use options::WriteOptions;
@@ -173,6 +175,7 @@ impl Api {
             dry_run: options.dry_run,
             route_domain: &self.route_domain,
             service_network: self.pools.network(),
+            admission: &self.admission,
         }
     }
 
@@ -187,6 +190,16 @@ impl Api {
         let object = self.cache.get(&kept.kind.prefix(None), key);
         let read = object.map(|object| Stored::read(&object.json, object.mod_revision, key));
         Ok(read.transpose()?.map(|stored| stored.loaded(kept)))
+    }
+
+    /// Waits until the cache shows a write of what admission looks at, so that it counts for whatever comes after it.
+    pub(crate) async fn seen(&self, kind: &Kind, revision: u64) {
+        if !leme_admission::is_seen(&kind.group, &kind.plural) {
+            return;
+        }
+        if let Err(error) = self.cache.at_least(revision).await {
+            tracing::warn!(%error, resource = %kind.plural, "admission does not see a write yet");
+        }
     }
 
     /// Changes an object as `decide` says, again and again until nobody else was faster: each failure is another's
@@ -232,14 +245,24 @@ impl Api {
                 }
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
                 Change::Put(new) => {
+                    let asked = admit::asked(request, Operation::Update, dry_run);
+                    let charge = self.charge(&asked, &new, Some(&stored.value)).await?;
                     let class = class(request, &stored.value, &new);
                     let bytes = kept.text(&new);
-                    self.put(&key, new, bytes, stored.revision, class, reservation).await?
+                    let put = self.put(&key, new, bytes, stored.revision, class, reservation);
+                    let put = put.await?;
+                    if put.is_ok() {
+                        Charge::used(charge);
+                    }
+                    put
                 }
                 Change::Remove => self.remove(&key, stored).await?,
             };
             match attempt {
-                Ok(done) => return Ok(Some(done)),
+                Ok((done, revision)) => {
+                    self.seen(&request.kept.kind, revision).await;
+                    return Ok(Some(done));
+                }
                 Err(entry) => {
                     certain = true;
                     current =
@@ -261,11 +284,11 @@ impl Api {
         revision: u64,
         class: Class,
         reservation: Reservation<'_>,
-    ) -> Result<Result<Done, Option<Entry>>, Status> {
+    ) -> Result<Result<(Done, u64), Option<Entry>>, Status> {
         match self.write_as(class, key, bytes.clone(), Expect::Revision(revision)).await {
             Ok(Outcome::Done(revision)) => {
                 reservation.written(&self.cache, revision).await;
-                Ok(Ok(Done::Is(stored_as(new, &bytes, revision))))
+                Ok(Ok((Done::Is(stored_as(new, &bytes, revision)), revision)))
             }
             Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
             Err(error) => {
@@ -275,7 +298,7 @@ impl Api {
         }
     }
 
-    async fn write_as(
+    pub(crate) async fn write_as(
         &self,
         class: Class,
         key: &str,
@@ -294,14 +317,14 @@ impl Api {
         &self,
         key: &str,
         stored: Stored,
-    ) -> Result<Result<Done, Option<Entry>>, Status> {
+    ) -> Result<Result<(Done, u64), Option<Entry>>, Status> {
         let asked = self.metrics.asked("delete", key);
         let deleted = asked.done(self.store.delete(key, stored.revision).await);
         match deleted.map_err(write_failed)? {
             Outcome::Done(revision) => {
                 let mut last = stored.value;
                 set_revision(&mut last, revision);
-                Ok(Ok(Done::Gone(last)))
+                Ok(Ok((Done::Gone(last), revision)))
             }
             Outcome::Conflict(entry) => Ok(Err(entry)),
         }

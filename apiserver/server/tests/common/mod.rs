@@ -84,6 +84,8 @@ impl Harness {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = ServerConfig::new(listen, dir.path().join("pki"), store);
         config.advertise = vec!["192.0.2.1".to_owned()];
+        // No controller makes the accounts of pods here.
+        config.admission_off = vec!["ServiceAccount"];
         change(&mut config);
         let server = Server::start(config).await.unwrap();
         Harness { server, _dir: dir }

@@ -63,12 +63,6 @@ fn gates_and_names_are_checked() {
                     "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared",
                 ],
             ),
-            (
-                json!({ "preemptionPolicy": "Foo" }),
-                &[
-                    "spec.preemptionPolicy: Unsupported value: \"Foo\": supported values: \"PreemptLowerPriority\", \"Never\"",
-                ],
-            ),
             // It is told of, not refused.
             (json!({ "imagePullSecrets": [{ "name": "" }] }), &[]),
         ],

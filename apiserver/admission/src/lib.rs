@@ -1,0 +1,201 @@
+//! Admission plug-ins: what may change or refuse a write besides the rules of its kind.
+//!
+//! Knows: a file per plug-in, which writes each is about, and which other objects it looks at. Refuses to know: where
+//! those objects come from, who asks, and what is stored.
+#![forbid(unsafe_code)]
+
+mod classes;
+pub mod eviction;
+mod lifecycle;
+mod limits;
+mod node_taint;
+mod priority;
+pub mod quota;
+mod resources;
+mod runtime_class;
+mod service_account;
+#[cfg(test)]
+mod tests;
+mod tolerations;
+mod volumes;
+
+use leme_meta::Status;
+use leme_registry::{Admission, Asked, Operation, json};
+use serde_json::Value;
+
+/// A kind whose objects a plug-in looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// API group.
+    pub group: &'static str,
+    /// Version.
+    pub version: &'static str,
+    /// Plural resource.
+    pub plural: &'static str,
+}
+
+/// The objects that plug-ins look at, with every write that was answered before. What cannot be read is an error, not an
+/// absence.
+pub trait Facts: Send + Sync {
+    /// An object by its name; the namespace is empty for cluster-scoped kinds.
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status>;
+    /// All objects of a namespace, or of the cluster if it is empty.
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status>;
+    /// Whether an object is on its way out; nothing if there is none.
+    fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {
+        let going = |object: &Value| {
+            json::at(object, &["metadata", "deletionTimestamp"]).is_some()
+                || json::text(object, &["status", "phase"]) == "Terminating"
+        };
+        Ok(self.get(of, namespace, name)?.as_ref().map(going))
+    }
+}
+
+/// Changes an object that has its defaults, or refuses it.
+type Mutate = fn(&Asked, &mut Value, Option<&Value>, &dyn Facts) -> Result<(), Status>;
+/// Refuses a write that is valid. `None` as the new object on delete, as the old one on create.
+type Validate = fn(&Asked, Option<&Value>, Option<&Value>, &dyn Facts) -> Result<(), Status>;
+
+/// One rule of admission.
+pub struct PlugIn {
+    /// Its name, upstream's.
+    pub name: &'static str,
+    /// Which writes it is asked about.
+    about: fn(&Asked) -> bool,
+    /// The kinds whose objects it looks at.
+    sees: &'static [Seen],
+    /// What a write waits for a little while, for it will be there soon.
+    awaits: fn(&Asked, &Value) -> Option<(Seen, &'static str)>,
+    mutate: Mutate,
+    validate: Validate,
+}
+
+impl PlugIn {
+    /// A plug-in that is about nothing.
+    const NONE: PlugIn = PlugIn {
+        name: "",
+        about: |_| false,
+        sees: &[],
+        awaits: |_, _| None,
+        mutate: |_, _, _, _| Ok(()),
+        validate: |_, _, _, _| Ok(()),
+    };
+}
+
+/// All plug-ins, in the order in which they are asked.
+static PLUG_INS: &[PlugIn] = &[
+    lifecycle::PLUG_IN,
+    limits::PLUG_IN,
+    service_account::PLUG_IN,
+    node_taint::PLUG_IN,
+    priority::PLUG_IN,
+    tolerations::PLUG_IN,
+    classes::DEFAULT_STORAGE,
+    volumes::IN_USE,
+    volumes::RESIZE,
+    runtime_class::PLUG_IN,
+    classes::DEFAULT_INGRESS,
+    quota::PLUG_IN,
+];
+
+/// Whether a write makes a pod.
+fn creates_pod(asked: &Asked) -> bool {
+    asked.operation == Operation::Create && asked.is_of("", "pods")
+}
+
+/// Whether plug-ins look at the objects of a resource, so that a write of one has to be seen by those after it.
+pub fn is_seen(group: &str, plural: &str) -> bool {
+    let mut seen = PLUG_INS.iter().flat_map(|plug_in| plug_in.sees).chain([&eviction::BUDGETS]);
+    seen.any(|seen| seen.plural == plural && seen.group == group)
+}
+
+/// The plug-ins of a server, over what it knows.
+pub struct Chain<F> {
+    plug_ins: Vec<&'static PlugIn>,
+    facts: F,
+}
+
+impl<F: Facts> Chain<F> {
+    /// All plug-ins but those named.
+    pub fn new(facts: F, disabled: &[&str]) -> Chain<F> {
+        let plug_ins = PLUG_INS.iter().filter(|plug_in| !disabled.contains(&plug_in.name));
+        Chain { plug_ins: plug_ins.collect(), facts }
+    }
+
+    /// Whether a write is charged on quotas.
+    pub fn is_charged(&self, asked: &Asked) -> bool {
+        self.about(asked).any(|plug_in| plug_in.name == quota::PLUG_IN.name)
+    }
+
+    /// What plug-ins look at.
+    pub fn facts(&self) -> &F {
+        &self.facts
+    }
+
+    /// An object that is not there yet and that a write waits for: its resource and its name in the namespace.
+    pub fn awaited(&self, asked: &Asked, new: &Value) -> Option<(Seen, &'static str)> {
+        let alive = |namespace| self.facts.is_going(&lifecycle::NAMESPACES, "", namespace);
+        self.about(asked).find_map(|plug_in| {
+            let (of, name) = (plug_in.awaits)(asked, new)?;
+            let missing = matches!(self.facts.get(&of, asked.namespace, name), Ok(None));
+            (missing && matches!(alive(asked.namespace), Ok(Some(false)))).then_some((of, name))
+        })
+    }
+
+    fn about<'a>(&'a self, asked: &'a Asked) -> impl Iterator<Item = &'static PlugIn> + 'a {
+        self.plug_ins.iter().copied().filter(|plug_in| (plug_in.about)(asked))
+    }
+}
+
+impl<F: Facts> Admission for Chain<F> {
+    fn mutate(&self, asked: &Asked, new: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+        self.about(asked).try_for_each(|plug_in| {
+            let facts = Declared { facts: &self.facts, sees: plug_in.sees };
+            (plug_in.mutate)(asked, new, old, &facts)
+        })
+    }
+
+    fn validate(
+        &self,
+        asked: &Asked,
+        new: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        self.about(asked).try_for_each(|plug_in| {
+            let facts = Declared { facts: &self.facts, sees: plug_in.sees };
+            (plug_in.validate)(asked, new, old, &facts)
+        })
+    }
+}
+
+/// The facts that a plug-in has declared to look at.
+struct Declared<'a> {
+    facts: &'a dyn Facts,
+    sees: &'static [Seen],
+}
+
+impl Declared<'_> {
+    fn check(&self, of: &Seen) -> Result<(), Status> {
+        match self.sees.contains(of) {
+            true => Ok(()),
+            false => Err(Status::internal(format!("{} are none of its facts", of.plural))),
+        }
+    }
+}
+
+impl Facts for Declared<'_> {
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+        self.check(of)?;
+        self.facts.get(of, namespace, name)
+    }
+
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status> {
+        self.check(of)?;
+        self.facts.list(of, namespace)
+    }
+
+    fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {
+        self.check(of)?;
+        self.facts.is_going(of, namespace, name)
+    }
+}
