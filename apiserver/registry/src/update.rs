@@ -123,16 +123,13 @@ pub(crate) fn write_by(
     check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
     owners::record(ctx, target, writer, Some(&old), &mut new);
-    let asked = ctx.asked(Operation::Update, target, ctx.name);
-    ctx.admission.mutate(&asked, &mut new, Some(&old))?;
+    let (asked, admission) = (ctx.asked(Operation::Update, target, ctx.name), ctx.admission);
+    admission.mutate(&asked, &mut new, Some(&old))?;
     keep_system_fields(&mut new, &old);
     let declared = declared_deletion(&mut new, &old);
     let mut errors = match target {
         Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc)?,
-        Target::Status => {
-            let (prepare, validate) = (ctx.strategy.prepare_status, ctx.strategy.validate_status);
-            status(ctx, &mut new, &old, Approval { prepare, validate })
-        }
+        Target::Status => status(ctx, &mut new, &old, of_status(ctx)),
         Target::Approval => match ctx.strategy.approval {
             Some(approval) => status(ctx, &mut new, &old, approval),
             None => return Err(Status::no_such_path()),
@@ -152,13 +149,18 @@ pub(crate) fn write_by(
     if !errors.is_empty() {
         return Err(ctx.invalid(name_of(ctx, &old), &errors));
     }
-    ctx.admission.validate(&asked, Some(&new), Some(&old))?;
-    let mut new = without_revision(new);
+    admission.validate(&asked, Some(&new), Some(&old))?;
+    new = without_revision(new);
     managed::settle(&old, &mut new);
     if deleting(&new) && finished(ctx, &new, &old) {
         return Ok(Write::Remove);
     }
     Ok(if new == old { Write::Unchanged } else { Write::Put(new) })
+}
+
+/// How the status is prepared and validated.
+fn of_status(ctx: &Context) -> Approval {
+    Approval { prepare: ctx.strategy.prepare_status, validate: ctx.strategy.validate_status }
 }
 
 fn main(

@@ -252,12 +252,7 @@ impl Server {
         let limits = config.connections;
         let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
         lifetime.spawn(served);
-        let kept = Arc::clone(&api);
-        lifetime.spawn(async move { kept.keep_up(&front).await });
-        lifetime.spawn(sweep::run(Arc::clone(&api), config.events));
-        lifetime.spawn(quota::run(Arc::clone(&api)));
-        lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
-        lifetime.spawn(signer::run(Arc::clone(&api), Arc::clone(&pki)));
+        spawn_keepers(&api, &pki, front, config.events);
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
         lifetime.spawn(async move {
             tokio::select! {
@@ -299,6 +294,16 @@ impl Server {
             Err(_) => tracing::warn!("cannot give the store up in time"),
         }
     }
+}
+
+/// Starts what looks after the objects of the server itself and of everybody.
+fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, front: Front, events: EventLimits) {
+    let (kept, lifetime) = (Arc::clone(api), &api.lifetime);
+    lifetime.spawn(async move { kept.keep_up(&front).await });
+    lifetime.spawn(sweep::run(Arc::clone(api), events));
+    lifetime.spawn(quota::run(Arc::clone(api)));
+    lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
+    lifetime.spawn(signer::run(Arc::clone(api), Arc::clone(pki)));
 }
 
 fn check(config: &ServerConfig) -> Result<()> {

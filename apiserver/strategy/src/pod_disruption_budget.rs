@@ -13,7 +13,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     name: meta::segment_name,
     validate,
     validate_status,
-    warn: |_, _| check::unenforced("PodDisruptionBudget"),
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN

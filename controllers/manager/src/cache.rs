@@ -14,16 +14,17 @@ use k8s_openapi::api::core::v1::{
     ReplicationController, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::{Caller, Index, Informer, Key, Resource, Sight};
 use leme_kinds::{Kind, builtin};
-use leme_plan::common::{controller_of, has_finalizer};
-use leme_plan::{endpointslice, job, pods};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::indices::{CONTROLLER, NODE, SERVICE, TRACKED, of_service, uncontrolled};
+use crate::indices::{JOBS, PODS, REVISIONS, SETS, SLICES};
 use crate::kinds::Kinds;
 
 /// An object of which only the metadata is kept.
@@ -70,7 +71,8 @@ has_meta!(
     CronJob,
     Lease,
     PersistentVolume,
-    PersistentVolumeClaim
+    PersistentVolumeClaim,
+    PodDisruptionBudget
 );
 
 /// Called with an object's key and its metadata before and now.
@@ -120,6 +122,7 @@ pub(crate) struct Cache {
     pub(crate) leases: Arc<Informer<Lease>>,
     pub(crate) volumes: Arc<Informer<PersistentVolume>>,
     pub(crate) claims: Arc<Informer<PersistentVolumeClaim>>,
+    pub(crate) budgets: Arc<Informer<PodDisruptionBudget>>,
     /// Every other kind, metadata only.
     pub(crate) others: Vec<Arc<Informer<Meta>>>,
     /// Kinds that come and go.
@@ -168,56 +171,6 @@ pub(crate) fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
     Ok(Meta(metadata))
 }
 
-/// Pods by the name of their node; those without one by the empty name.
-pub(crate) const NODE: &str = "node";
-/// Pods, ReplicaSets, ControllerRevisions and jobs by the uid of their controller; all but jobs also without one, by
-/// [`uncontrolled`].
-pub(crate) const CONTROLLER: &str = "controller";
-/// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
-pub(crate) const TRACKED: &str = "tracked";
-/// EndpointSlices by [`of_service`].
-pub(crate) const SERVICE: &str = "service";
-
-const PODS: &[Index<Pod>] = &[
-    (NODE, |pod| Some(pods::node_name(pod).to_owned())),
-    (CONTROLLER, |pod| Some(controller_or_none(&pod.metadata))),
-    (TRACKED, |pod| {
-        let owner = controller_of(&pod.metadata).filter(|owner| owner.kind == "Job")?;
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
-        has_finalizer(&pod.metadata, job::TRACKING).then(|| format!("{namespace}/{}", owner.name))
-    }),
-];
-
-const JOBS: &[Index<Job>] =
-    &[(CONTROLLER, |job| controller_of(&job.metadata).map(|owner| owner.uid.clone()))];
-
-const REVISIONS: &[Index<ControllerRevision>] =
-    &[(CONTROLLER, |revision| Some(controller_or_none(&revision.metadata)))];
-
-const SETS: &[Index<ReplicaSet>] = &[(CONTROLLER, |set| Some(controller_or_none(&set.metadata)))];
-
-fn controller_or_none(meta: &ObjectMeta) -> String {
-    match controller_of(meta) {
-        Some(owner) => owner.uid.clone(),
-        None => uncontrolled(meta.namespace.as_deref().unwrap_or("")),
-    }
-}
-
-const SLICES: &[Index<EndpointSlice>] = &[(SERVICE, |slice| {
-    let name = slice.metadata.labels.as_ref()?.get(endpointslice::SERVICE_NAME)?;
-    Some(of_service(slice.metadata.namespace.as_deref().unwrap_or(""), name))
-})];
-
-/// The value in [`CONTROLLER`] of what nobody controls in a namespace; no uid has a slash.
-pub(crate) fn uncontrolled(namespace: &str) -> String {
-    format!("{namespace}/")
-}
-
-/// The value in [`SERVICE`] of the slices of a Service, whoever wrote them.
-pub(crate) fn of_service(namespace: &str, name: &str) -> String {
-    format!("{namespace}/{name}")
-}
-
 fn informer<K>(namespaced: bool, indices: &'static [Index<K>]) -> Arc<Informer<K>>
 where
     K: k8s_openapi::Resource
@@ -257,6 +210,7 @@ impl Cache {
             leases: informer(true, &[]),
             volumes: informer(false, &[]),
             claims: informer(true, &[]),
+            budgets: informer(true, &[]),
             others: Vec::new(),
             kinds: Arc::default(),
         };
@@ -291,6 +245,7 @@ impl Cache {
             self.leases.clone(),
             self.volumes.clone(),
             self.claims.clone(),
+            self.budgets.clone(),
         ];
         all.extend(self.others.iter().map(|one| one.clone() as Arc<dyn Metadata>));
         all
@@ -324,6 +279,7 @@ impl Cache {
             (self.leases.resource().clone(), self.leases.clone()),
             (self.volumes.resource().clone(), self.volumes.clone()),
             (self.claims.resource().clone(), self.claims.clone()),
+            (self.budgets.resource().clone(), self.budgets.clone()),
         ];
         sights.extend(
             self.others.iter().map(|one| (one.resource().clone(), one.clone() as Arc<dyn Sight>)),
@@ -362,7 +318,8 @@ impl Cache {
             self.cron_jobs,
             self.leases,
             self.volumes,
-            self.claims
+            self.claims,
+            self.budgets
         );
         for other in &self.others {
             tasks.spawn(other.clone().run(caller.clone(), token.clone()));
@@ -390,6 +347,7 @@ impl Cache {
             self.leases.synced().await;
             self.volumes.synced().await;
             self.claims.synced().await;
+            self.budgets.synced().await;
         };
         tokio::select! {
             () = token.cancelled() => {}

@@ -7,7 +7,9 @@ mod autoscalers;
 mod cache;
 mod daemons;
 mod deployments;
+mod disruption;
 mod garbage;
+mod indices;
 mod kinds;
 mod namespaces;
 mod nodes;
@@ -106,6 +108,7 @@ async fn lead(
         daemons::start(&context),
         stateful::start(&context),
         autoscalers::start(&context),
+        disruption::start(&context),
         workloads::jobs(&context),
         workloads::cron_jobs(&context),
         services::endpoints(&context),

@@ -93,14 +93,9 @@ pub fn charged(
     }
     let mut charged = BTreeMap::new();
     for (index, quota) in interesting {
-        let before = old.filter(|old| evaluator.in_scopes(quota, old));
         let mut delta = whole.clone();
-        for (name, amount) in before.map(|old| evaluator.usage(old, None)).unwrap_or_default() {
-            let left = delta.get(&name).and_then(|now| now.checked_sub(&amount));
-            match left.filter(|left| !left.is_negative()) {
-                Some(left) => delta.insert(name, left),
-                None => delta.remove(&name),
-            };
+        if let Some(old) = old.filter(|old| evaluator.in_scopes(quota, old)) {
+            subtract(&mut delta, &evaluator.usage(old, None));
         }
         let hard = hard(quota);
         delta.retain(|name, amount| !amount.is_zero() && hard.contains_key(name));
@@ -109,6 +104,17 @@ pub fn charged(
         }
     }
     Ok(charged)
+}
+
+/// Takes amounts away; what does not exceed them is left out.
+fn subtract(from: &mut Amounts, less: &Amounts) {
+    for (name, amount) in less {
+        let left = from.get(name).and_then(|now| now.checked_sub(amount));
+        match left.filter(|left| !left.is_negative()) {
+            Some(left) => from.insert(name.clone(), left),
+            None => from.remove(name),
+        };
+    }
 }
 
 /// What a quota is used to with so much more, unless that is too much.

@@ -244,25 +244,11 @@ impl Api {
                     return Ok(Some(Done::Is(new.into())));
                 }
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
-                Change::Put(new) => {
-                    let asked = admit::asked(request, Operation::Update, dry_run);
-                    let charge = self.charge(&asked, &new, Some(&stored.value)).await?;
-                    let class = class(request, &stored.value, &new);
-                    let bytes = kept.text(&new);
-                    let put = self.put(&key, new, bytes, stored.revision, class, reservation);
-                    let put = put.await?;
-                    if put.is_ok() {
-                        Charge::used(charge);
-                    }
-                    put
-                }
-                Change::Remove => self.remove(&key, stored).await?,
+                Change::Put(new) => self.put(request, &key, &stored, new, reservation).await?,
+                Change::Remove => self.remove(request, &key, stored).await?,
             };
             match attempt {
-                Ok((done, revision)) => {
-                    self.seen(&request.kept.kind, revision).await;
-                    return Ok(Some(done));
-                }
+                Ok(done) => return Ok(Some(done)),
                 Err(entry) => {
                     certain = true;
                     current =
@@ -276,19 +262,26 @@ impl Api {
         ))
     }
 
+    /// Replaces what is stored, charged on quotas; the other's object if somebody was faster.
     async fn put(
         &self,
+        request: &ResourceRequest,
         key: &str,
+        stored: &Stored,
         new: Value,
-        bytes: Bytes,
-        revision: u64,
-        class: Class,
         reservation: Reservation<'_>,
-    ) -> Result<Result<(Done, u64), Option<Entry>>, Status> {
-        match self.write_as(class, key, bytes.clone(), Expect::Revision(revision)).await {
+    ) -> Result<Result<Done, Option<Entry>>, Status> {
+        let asked = admit::asked(request, Operation::Update, false);
+        let charge = self.charge(&asked, &new, Some(&stored.value)).await?;
+        let class = class(request, &stored.value, &new);
+        let bytes = request.kept.text(&new);
+        let expect = Expect::Revision(stored.revision);
+        match self.write_as(class, key, bytes.clone(), expect).await {
             Ok(Outcome::Done(revision)) => {
+                Charge::used(charge);
                 reservation.written(&self.cache, revision).await;
-                Ok(Ok((Done::Is(stored_as(new, &bytes, revision)), revision)))
+                self.seen(&request.kept.kind, revision).await;
+                Ok(Ok(Done::Is(stored_as(new, &bytes, revision))))
             }
             Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
             Err(error) => {
@@ -315,16 +308,18 @@ impl Api {
 
     async fn remove(
         &self,
+        request: &ResourceRequest,
         key: &str,
         stored: Stored,
-    ) -> Result<Result<(Done, u64), Option<Entry>>, Status> {
+    ) -> Result<Result<Done, Option<Entry>>, Status> {
         let asked = self.metrics.asked("delete", key);
         let deleted = asked.done(self.store.delete(key, stored.revision).await);
         match deleted.map_err(write_failed)? {
             Outcome::Done(revision) => {
+                self.seen(&request.kept.kind, revision).await;
                 let mut last = stored.value;
                 set_revision(&mut last, revision);
-                Ok(Ok((Done::Gone(last), revision)))
+                Ok(Ok(Done::Gone(last)))
             }
             Outcome::Conflict(entry) => Ok(Err(entry)),
         }

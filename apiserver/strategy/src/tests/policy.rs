@@ -67,11 +67,6 @@ fn budgets_may_change_and_have_a_status() {
     assert_eq!((&old["status"], &old["metadata"]["generation"]), (&none, &json!(1)));
     let new = updated(&old, |budget| budget["spec"] = json!({ "maxUnavailable": "50%" }));
     assert_eq!(new["metadata"]["generation"], 2);
-    let told = (crate::of(row(&old)).warn)(&old, None);
-    assert_eq!(
-        told,
-        ["PodDisruptionBudget is stored, but nothing in this cluster enforces it yet"]
-    );
     check(
         update(Target::Status, &old, |budget| {
             budget["status"]["disruptionsAllowed"] = (-1).into();
