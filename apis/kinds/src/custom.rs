@@ -135,8 +135,8 @@ fn names<'a>(definition: &'a Value, spec: &'a Value) -> &'a Value {
     accepted.or_else(|| spec.get("names")).unwrap_or(&Value::Null)
 }
 
-/// The type of metadata in the field table.
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+/// The type of the metadata of any object in the field table.
+pub const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 impl Custom {
     /// Gives an object the shape that the schema knows: unknown fields go, and nulls that stand for nothing. Gives what
@@ -165,7 +165,7 @@ impl Custom {
 /// Drops what no metadata has, and names it.
 fn shape_metadata(object: &mut Value, at: &str, unknown: &mut Vec<String>) -> Result<(), String> {
     let Some(metadata) = object.get_mut("metadata") else { return Ok(()) };
-    let findings = schema::check(crate::schemas(), META, metadata);
+    let findings = schema::check(crate::schemas(), METADATA, metadata);
     if let Some(error) = findings.type_errors.into_iter().next() {
         return Err(error.decoded);
     }
@@ -174,7 +174,7 @@ fn shape_metadata(object: &mut Value, at: &str, unknown: &mut Vec<String>) -> Re
         path.map(|path| format!("{at}.{path}"))
     };
     unknown.extend(findings.unknown.into_iter().filter_map(field));
-    schema::prune(crate::schemas(), META, metadata);
+    schema::prune(crate::schemas(), METADATA, metadata);
     Ok(())
 }
 

@@ -86,7 +86,8 @@ fn the_field_table_knows_what_patches_need() {
     let volumes = field("io.k8s.api.core.v1.PodSpec", "volumes");
     assert!(volumes.patch.merge && volumes.patch.retain_keys);
     let template = field("com.github.openshift.api.apps.v1.DeploymentConfigSpec", "template");
-    assert_eq!(template.type_.element_ref(), Some("io.k8s.api.core.v1.PodTemplateSpec"));
+    let type_ = template.type_.element_ref().map(|name| &**name);
+    assert_eq!(type_, Some("io.k8s.api.core.v1.PodTemplateSpec"));
 }
 
 #[test]

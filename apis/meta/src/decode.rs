@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fmt::{self, Write};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::status::Status;
@@ -218,12 +219,20 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
-                self.state.duplicate(&key);
-            }
             let state = self.state;
-            let value = state.below(&key, || entries.next_value_seed(Node { state }))?;
-            map.insert(key, value);
+            let entry = map.entry(key);
+            if let Entry::Occupied(entry) = &entry {
+                state.duplicate(entry.key());
+            }
+            let value = state.below(entry.key(), || entries.next_value_seed(Node { state }))?;
+            match entry {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    entry.insert(value);
+                }
+            }
         }
         Ok(Value::Object(map))
     }

@@ -14,13 +14,9 @@ use crate::{Allocator, Context, Target, custom, json, meta};
 /// Longest name that generation makes.
 const GENERATED_NAME: usize = 63;
 
-/// The object to store for a body: defaulted, prepared, validated, without resourceVersion. Nobody owns its fields.
-pub fn create(ctx: &Context, body: Value, alloc: &mut dyn Allocator) -> Result<Value, Status> {
-    create_by(ctx, Writer::Nobody, body, alloc)
-}
-
-/// The same, with a list of who owns its fields.
-pub fn create_by(
+/// The object to store for a body: defaulted, prepared, validated, without resourceVersion, with a list of who owns its
+/// fields.
+pub fn create(
     ctx: &Context,
     writer: Writer,
     body: Value,
@@ -39,10 +35,8 @@ pub fn create_by(
     name_it(ctx, &mut new)?;
     (ctx.strategy.default)(&mut new);
     custom::complete(ctx, &mut new);
-    if writer != Writer::Nobody {
-        // What a client leaves out of a struct, Go's decoder has made: its manager owns that as well.
-        complete(ctx, &mut new);
-    }
+    // What a client leaves out of a struct, Go's decoder has made: its manager owns that as well.
+    complete(ctx, &mut new);
     owners::record(ctx, Target::Main, writer, None, &mut new);
     ctx.admission.mutate(&ctx.asked(Operation::Create, Target::Main, &called), &mut new, None)?;
     let metadata = json::child(&mut new, "metadata");
@@ -177,6 +171,9 @@ fn namespace_of_request(ctx: &Context, new: &mut Value) -> Result<(), Status> {
 fn name_it(ctx: &Context, new: &mut Value) -> Result<(), Status> {
     let metadata = json::child(new, "metadata");
     let name = json::text(metadata, &["name"]);
+    if !ctx.name.is_empty() && name.is_empty() {
+        return Err(unnamed(ctx));
+    }
     if !ctx.name.is_empty() && name != ctx.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -190,6 +187,14 @@ fn name_it(ctx: &Context, new: &mut Value) -> Result<(), Status> {
         json::set(metadata, "name", format!("{kept}{}", ctx.suffix));
     }
     Ok(())
+}
+
+/// The 400 for an object that does not say the name that its URL does.
+pub(crate) fn unnamed(ctx: &Context) -> Status {
+    Status::bad_request(format!(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided",
+        ctx.name
+    ))
 }
 
 /// The finalizers of an object.

@@ -121,7 +121,10 @@ pub fn keep(new: &mut Value, old: &Value, field: &str) {
 pub fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.retain(|_, content| !content.is_null());
+            // Most objects have none.
+            if map.values().any(Value::is_null) {
+                map.retain(|_, content| !content.is_null());
+            }
             map.values_mut().for_each(drop_nulls);
         }
         Value::Array(list) => list.iter_mut().for_each(drop_nulls),

@@ -2,8 +2,8 @@
 //! Status.
 //!
 //! Knows: uid, generation, resourceVersion, finalizers, deletion, metadata. Refuses to know: any kind by name, where
-//! bytes are kept, what time it is. Bodies come in parsed and checked against the kind's schema; who
-//! owns which of their fields is kept where the writer has a name.
+//! bytes are kept, what time it is. Bodies come in parsed and checked against the kind's schema, and with the name of
+//! whoever owns what the write changes.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -29,14 +29,14 @@ mod tests;
 mod update;
 
 pub use admission::{Admission, AdmitAll, Asked, Operation, shown_name};
-pub use create::{check_type, create, create_by};
+pub use create::{check_type, create};
 pub use delete::{Deletion, delete};
 pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
-pub use owners::{Applied, Writer, applied};
+pub use owners::{Writer, apply, check_configuration};
 pub use scale::{Scale, scale_of, scale_shown};
 pub use strategy::{Allocate, Approval, Bind, Strategy};
-pub use update::{Target, Write, bind, patched, patched_by, update, update_by};
+pub use update::{Target, Write, bind, patched, update};
 
 /// Who asks, as far as objects tell of it.
 #[derive(Clone, Copy, Debug)]

@@ -2,33 +2,20 @@
 //!
 //! Knows: who writes, and which fields a target does not reach. Refuses to know: the rules of ownership, kinds.
 
-use leme_kinds::schemas;
-use leme_meta::Status;
-use leme_meta::managed::{self, Request, Typed};
+use leme_kinds::{Kind, custom, schemas};
+use leme_meta::managed::{self, Place, Request, Typed};
+use leme_meta::{Status, schema};
 use serde_json::Value;
 
-use crate::create::create_by;
-use crate::update::write_by;
-use crate::{Allocator, Context, Target, Write, json};
+use crate::{Context, Target, json, scale};
 
 /// Who a write is by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer<'a> {
-    /// Nobody who owns anything: the list stays as it is stored.
-    Nobody,
     /// A manager, by its name: what it changes becomes its own.
     Manager(&'a str),
     /// What came out of an apply: the list says already who owns what.
     Applied,
-}
-
-/// What an apply comes to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Applied {
-    /// There was nothing: this is to be created.
-    Created(Value),
-    /// What there was is written so.
-    Written(Write),
 }
 
 /// The fields that a write of a target leaves as they are.
@@ -41,14 +28,24 @@ fn out_of_reach(ctx: &Context, target: Target) -> &'static [&'static [&'static s
     }
 }
 
+/// What ownership needs to know of a kind.
+fn place(kind: &Kind) -> Place<'_> {
+    match &kind.custom {
+        Some(defined) => {
+            Place::defined(&defined.structural, Typed::new(schemas(), custom::METADATA))
+        }
+        None => Place::Typed(Typed::new(schemas(), &kind.schema)),
+    }
+}
+
 fn with_request<T>(
     ctx: &Context,
     target: Target,
     manager: &str,
-    act: impl FnOnce(&Request<Typed>) -> T,
+    act: impl FnOnce(&Request<Place>) -> T,
 ) -> T {
     act(&Request {
-        schema: Typed::new(schemas(), &ctx.kind.schema),
+        schema: place(ctx.kind),
         manager,
         api_version: &ctx.kind.api_version(),
         kind: &ctx.kind.kind,
@@ -67,44 +64,63 @@ pub(crate) fn record(
     old: Option<&Value>,
     new: &mut Value,
 ) {
-    match writer {
-        Writer::Applied => {}
-        Writer::Manager(manager) => with_request(ctx, target, manager, |request| {
-            managed::update(request, old, new);
-        }),
-        Writer::Nobody => {
-            let metadata = json::child(new, "metadata");
-            json::remove(metadata, "managedFields");
-            if let Some(old) = old.and_then(|old| old.get("metadata")) {
-                json::keep(metadata, old, "managedFields");
-            }
-        }
+    if let Writer::Manager(manager) = writer {
+        with_request(ctx, target, manager, |request| managed::update(request, old, new));
     }
 }
 
-/// What a configuration, applied by a manager, comes to. `force` takes fields from others.
-pub fn applied(
+/// What is wrong with a configuration by itself, said in the words of the kind as which it is applied: for one that is
+/// kept as another.
+///
+/// # Errors
+/// As [`apply`] has them.
+pub fn check_configuration(kind: &Kind, config: &Value) -> Result<(), Status> {
+    let request = Request {
+        schema: place(kind),
+        manager: "",
+        api_version: &kind.api_version(),
+        kind: &kind.kind,
+        subresource: "",
+        now: None,
+        reset: &[],
+    };
+    managed::check(&request, config)
+}
+
+/// What a configuration, applied by a manager, makes of an object, with its list: to be created if there was none, or
+/// written as patched. `force` takes fields from others.
+///
+/// # Errors
+/// It is none of this kind, others own what it says, or what comes out is none of the kind.
+pub fn apply(
     ctx: &Context,
     target: Target,
     config: &Value,
-    stored: Option<(&Value, u64)>,
+    live: Option<&Value>,
     (manager, force): (&str, bool),
-    alloc: &mut dyn Allocator,
-) -> Result<Applied, Status> {
-    let live = stored.map(|(stored, _)| stored);
+) -> Result<Value, Status> {
+    if target == Target::Scale {
+        return scale::applied(ctx, config, live, (manager, force));
+    }
     let merged =
         with_request(ctx, target, manager, |request| managed::apply(request, live, config, force))?;
-    let Some((stored, revision)) = stored else {
-        let uid = json::text(config, &["metadata", "uid"]);
-        if !uid.is_empty() {
-            let why = format!(
-                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-            );
-            return Err(Status::conflict(&ctx.kind.gvr(), ctx.name, &why));
-        }
-        return create_by(ctx, Writer::Applied, merged, alloc).map(Applied::Created);
-    };
-    let writer = Writer::Applied;
-    write_by(ctx, target, writer, merged, (stored, revision), alloc, |_, _, _| Ok(()))
-        .map(Applied::Written)
+    let uid = json::text(config, &["metadata", "uid"]);
+    if live.is_none() && !uid.is_empty() {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        );
+        return Err(Status::conflict(&ctx.kind.gvr(), ctx.name, &why));
+    }
+    converted(ctx.kind, merged)
+}
+
+/// What was merged by what ownership knows of the schema, held against all of it.
+fn converted(kind: &Kind, mut merged: Value) -> Result<Value, Status> {
+    if let Some(wrong) = schema::check(schemas(), &kind.schema, &merged).type_errors.first() {
+        let why = &wrong.converted;
+        let message = format!("failed to convert new typed object to object: {why}");
+        return Err(Status::new(500, "", message));
+    }
+    schema::prune(schemas(), &kind.schema, &mut merged);
+    Ok(merged)
 }

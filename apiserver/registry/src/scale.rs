@@ -2,12 +2,13 @@
 //!
 //! Knows: where replicas and selectors stand. Refuses to know: which kinds can be scaled.
 
-use leme_kinds::Kind;
+use leme_kinds::{Kind, schemas};
+use leme_meta::managed::{self, Element, Entries, FieldSet, Request, Typed};
 use leme_meta::selector::LabelSelector;
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::{Map, Value, json};
 
-use crate::{custom, json};
+use crate::{Context, custom, json};
 
 /// How a kind shows its scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,4 +135,114 @@ pub(crate) fn apply(
         }
     }
     Ok(new)
+}
+
+/// The steps from an object to the replicas that its Scale states.
+fn replicas(kind: &Kind) -> Vec<&str> {
+    match kind.custom.as_ref().and_then(|custom| custom.scale.as_ref()) {
+        Some(paths) => paths.spec.iter().map(String::as_str).collect(),
+        None => REPLICAS.to_vec(),
+    }
+}
+
+/// The steps from a Scale to its replicas.
+const REPLICAS: &[&str] = &["spec", "replicas"];
+
+/// A list of owners on the way between an object and its Scale; each step leads to one field only.
+fn set_of(path: &[&str]) -> FieldSet<'static> {
+    let steps: Vec<Element> = path.iter().map(|step| Element::field((*step).to_owned())).collect();
+    let mut set = FieldSet::default();
+    set.insert(&steps);
+    set
+}
+
+/// Whether an entry has a field.
+fn owns(entry: &Value, path: &[&str]) -> bool {
+    let mut fields = entry.get("fieldsV1");
+    for step in path {
+        fields = fields.and_then(|fields| fields.get(format!("f:{step}")));
+    }
+    fields.is_some()
+}
+
+fn with_fields(entry: &Value, api_version: &str, fields: Value) -> Value {
+    let mut entry = entry.clone();
+    json::set(&mut entry, "apiVersion", api_version);
+    json::set(&mut entry, "fieldsV1", fields);
+    entry
+}
+
+/// The Scale that a configuration makes of an object's, with the list of the object as it is then.
+pub(crate) fn applied(
+    ctx: &Context,
+    config: &Value,
+    live: Option<&Value>,
+    (manager, force): (&str, bool),
+) -> Result<Value, Status> {
+    let scale = ctx.strategy.scale.ok_or_else(Status::no_such_path)?;
+    let live = live.ok_or_else(|| Status::not_found(&ctx.kind.gvr(), ctx.name))?;
+    let mut shown = scale_shown(ctx.kind, &scale, live)?;
+    let list = json::list(live, &["metadata", "managedFields"]);
+    let path = replicas(ctx.kind);
+    let of_scale = set_of(REPLICAS).to_value();
+    let seen = list.iter().filter(|entry| owns(entry, &path));
+    let seen: Vec<Value> =
+        seen.map(|entry| with_fields(entry, scale.api_version, of_scale.clone())).collect();
+    json::set(json::child(&mut shown, "metadata"), "managedFields", seen);
+    let (group, version) = leme_meta::gvk::split_api_version(scale.api_version);
+    let request = Request {
+        schema: Typed::new(schemas(), &format!("io.k8s.api.{group}.{version}.Scale")),
+        manager,
+        api_version: scale.api_version,
+        kind: "Scale",
+        subresource: "scale",
+        now: Some(ctx.now),
+        reset: &[],
+    };
+    let mut merged = managed::apply(&request, Some(&shown), config, force)?;
+    let list = of_object(list, json::list(&merged, &["metadata", "managedFields"]), &path, ctx);
+    let list = list.map_err(|why| Status::new(500, "", why))?;
+    let metadata = json::child(&mut merged, "metadata");
+    match list {
+        Some(list) => json::set(metadata, "managedFields", list),
+        None => json::remove(metadata, "managedFields"),
+    }
+    Ok(merged)
+}
+
+/// The list of an object after that of its Scale: who has lost the replicas there has lost them here.
+fn of_object(
+    list: &[Value],
+    scales: &[Value],
+    path: &[&str],
+    ctx: &Context,
+) -> Result<Option<Value>, String> {
+    let is_one = |one: &Value, other: &Value| {
+        ["manager", "operation", "subresource"]
+            .iter()
+            .all(|field| one.get(field) == other.get(field))
+    };
+    let replicas = set_of(path);
+    let mut all = Vec::with_capacity(list.len() + 1);
+    for entry in list {
+        if !owns(entry, path) || scales.iter().any(|scale| is_one(scale, entry)) {
+            all.push(entry.clone());
+            continue;
+        }
+        let fields = entry.get("fieldsV1").unwrap_or(&Value::Null);
+        let left = FieldSet::from_value(fields)?.difference(&replicas);
+        if !left.is_empty() {
+            let left = left.to_value();
+            all.push(with_fields(entry, json::text(entry, &["apiVersion"]), left));
+        }
+    }
+    for scale in scales.iter().filter(|scale| owns(scale, REPLICAS)) {
+        if !list.iter().any(|entry| owns(entry, path) && is_one(scale, entry)) {
+            // Upstream knows no time of an entry that is not the object's.
+            let mut entry = with_fields(scale, &ctx.kind.api_version(), replicas.to_value());
+            json::remove(&mut entry, "time");
+            all.push(entry);
+        }
+    }
+    Ok(Entries::stored(Value::Array(all))?.write())
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AdmitAll, Allocator, Context, DeleteOptions, Deletion, Propagation, Scale, Strategy, Target,
-    Write, create, delete, patched, scale_of, update,
+    Write, Writer, create, delete, json as read, patched, scale_of, update,
 };
 
 struct NoNumbers;
@@ -45,8 +45,16 @@ fn context<'a>(strategy: &'a Strategy, name: &'a str) -> Context<'a> {
     }
 }
 
+/// An object without the list of who owns its fields.
+fn unowned(mut object: Value) -> Value {
+    read::remove(read::child(&mut object, "metadata"), "managedFields");
+    object
+}
+
+const TESTER: Writer = Writer::Manager("tester");
+
 fn created(body: Value) -> Result<Value, Status> {
-    create(&context(&PLAIN, ""), body, &mut NoNumbers)
+    create(&context(&PLAIN, ""), TESTER, body, &mut NoNumbers).map(unowned)
 }
 
 fn stored() -> Value {
@@ -72,7 +80,7 @@ fn updated_with(
     body: Value,
     old: &Value,
 ) -> Result<Write, Status> {
-    update(&context(strategy, "x"), target, body, old, 7, &mut NoNumbers)
+    update(&context(strategy, "x"), target, TESTER, body, (old, 7), &mut NoNumbers)
 }
 
 fn updated(body: Value) -> Result<Write, Status> {
@@ -420,7 +428,7 @@ fn a_kind_that_refuses_numbers_is_not_stored() {
     };
     let body = json!({ "metadata": { "name": "x" } });
     check(
-        create(&context(&strict, ""), body, &mut NoNumbers),
+        create(&context(&strict, ""), TESTER, body, &mut NoNumbers),
         422,
         "ReplicationController \"x\" is invalid: spec: Invalid value: 1: none",
     );
@@ -430,7 +438,7 @@ fn a_kind_that_refuses_numbers_is_not_stored() {
 fn a_patch_changes_no_field_that_is_the_servers() {
     let patch = |old: &Value, change: fn(&mut Value)| {
         let new = with(old.clone(), |new| change(&mut new["metadata"]));
-        patched(&context(&PLAIN, "x"), Target::Main, new, old, 7, &mut NoNumbers)
+        patched(&context(&PLAIN, "x"), Target::Main, TESTER, new, (old, 7), &mut NoNumbers)
     };
     let refused = |old: &Value, change: fn(&mut Value)| {
         let status = patch(old, change).expect_err("refused");

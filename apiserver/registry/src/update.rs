@@ -7,7 +7,9 @@ use leme_meta::{FieldError, Gvk, Path, Status, managed};
 use serde_json::Value;
 
 use crate::admission::Operation;
-use crate::create::{complete, decoded, deleting, denied, finalizers, name_of, without_revision};
+use crate::create::{
+    complete, decoded, deleting, denied, finalizers, name_of, unnamed, without_revision,
+};
 use crate::meta;
 use crate::owners::{self, Writer};
 use crate::{Allocator, Approval, Context, custom, json, scale};
@@ -51,55 +53,31 @@ pub enum Write {
     Remove,
 }
 
-/// The write that an update asks for.
+/// The write that an update asks for, with a list of who owns its fields.
 pub fn update(
     ctx: &Context,
     target: Target,
-    body: Value,
-    stored: &Value,
-    stored_revision: u64,
-    alloc: &mut dyn Allocator,
-) -> Result<Write, Status> {
-    update_by(ctx, target, Writer::Nobody, body, (stored, stored_revision), alloc)
-}
-
-/// The same, with a list of who owns its fields.
-pub fn update_by(
-    ctx: &Context,
-    target: Target,
     writer: Writer,
     body: Value,
     stored: (&Value, u64),
     alloc: &mut dyn Allocator,
 ) -> Result<Write, Status> {
-    write_by(ctx, target, writer, body, stored, alloc, check_uid)
+    write(ctx, target, writer, body, stored, alloc, check_uid)
 }
 
-/// The write that a patch asks for, of which the body is what it made. Its uid is a field like others, no precondition.
+/// The same of a patch, of which the body is what it made. Its uid is a field like others, no precondition.
 pub fn patched(
     ctx: &Context,
     target: Target,
-    body: Value,
-    stored: &Value,
-    stored_revision: u64,
-    alloc: &mut dyn Allocator,
-) -> Result<Write, Status> {
-    patched_by(ctx, target, Writer::Nobody, body, (stored, stored_revision), alloc)
-}
-
-/// The same, with a list of who owns its fields.
-pub fn patched_by(
-    ctx: &Context,
-    target: Target,
     writer: Writer,
     body: Value,
     stored: (&Value, u64),
     alloc: &mut dyn Allocator,
 ) -> Result<Write, Status> {
-    write_by(ctx, target, writer, body, stored, alloc, |_, _, _| Ok(()))
+    write(ctx, target, writer, body, stored, alloc, |_, _, _| Ok(()))
 }
 
-pub(crate) fn write_by(
+fn write(
     ctx: &Context,
     target: Target,
     writer: Writer,
@@ -108,10 +86,13 @@ pub(crate) fn write_by(
     alloc: &mut dyn Allocator,
     check_uid: fn(&Context, &Value, &Value) -> Result<(), Status>,
 ) -> Result<Write, Status> {
-    let old = without_revision(stored.clone());
     let mut new = match (target, ctx.strategy.scale) {
         (Target::Scale, Some(scale)) => {
-            scale::apply(ctx.kind, &scale, name_of(ctx, stored), &body, stored)?
+            let mut new = scale::apply(ctx.kind, &scale, name_of(ctx, stored), &body, stored)?;
+            if let (Writer::Applied, Some(metadata)) = (writer, body.get("metadata")) {
+                json::keep(json::child(&mut new, "metadata"), metadata, "managedFields");
+            }
+            new
         }
         (Target::Scale, None) => return Err(Status::no_such_path()),
         _ => decoded(ctx, body)?,
@@ -122,21 +103,21 @@ pub(crate) fn write_by(
     complete(ctx, &mut new);
     check_uid(ctx, &new, stored)?;
     check_preconditions(ctx, target, &new, stored, stored_revision)?;
-    owners::record(ctx, target, writer, Some(&old), &mut new);
+    keep_system_fields(&mut new, stored);
+    owners::record(ctx, target, writer, Some(stored), &mut new);
     let (asked, admission) = (ctx.asked(Operation::Update, target, ctx.name), ctx.admission);
-    admission.mutate(&asked, &mut new, Some(&old))?;
-    keep_system_fields(&mut new, &old);
-    let declared = declared_deletion(&mut new, &old);
+    admission.mutate(&asked, &mut new, Some(stored))?;
+    let declared = declared_deletion(&mut new, stored);
     let mut errors = match target {
-        Target::Main | Target::Scale => main(ctx, &mut new, &old, alloc)?,
-        Target::Status => status(ctx, &mut new, &old, of_status(ctx)),
+        Target::Main | Target::Scale => main(ctx, &mut new, stored, alloc)?,
+        Target::Status => status(ctx, &mut new, stored, of_status(ctx)),
         Target::Approval => match ctx.strategy.approval {
-            Some(approval) => status(ctx, &mut new, &old, approval),
+            Some(approval) => status(ctx, &mut new, stored, approval),
             None => return Err(Status::no_such_path()),
         },
         Target::Finalize => match ctx.strategy.finalize {
             Some(finalize) => {
-                let mut finalized = finalize(&new, &old);
+                let mut finalized = finalize(&new, stored);
                 let (kept, metadata) = (&new["metadata"], json::child(&mut finalized, "metadata"));
                 json::keep(metadata, kept, "managedFields");
                 new = finalized;
@@ -147,15 +128,14 @@ pub(crate) fn write_by(
     };
     errors.extend(declared);
     if !errors.is_empty() {
-        return Err(ctx.invalid(name_of(ctx, &old), &errors));
+        return Err(ctx.invalid(name_of(ctx, stored), &errors));
     }
-    admission.validate(&asked, Some(&new), Some(&old))?;
-    new = without_revision(new);
-    managed::settle(&old, &mut new);
-    if deleting(&new) && finished(ctx, &new, &old) {
+    admission.validate(&asked, Some(&new), Some(stored))?;
+    managed::settle(stored, &mut new);
+    if deleting(&new) && finished(ctx, &new, stored) {
         return Ok(Write::Remove);
     }
-    Ok(if new == old { Write::Unchanged } else { Write::Put(new) })
+    Ok(if new == *stored { Write::Unchanged } else { Write::Put(without_revision(new)) })
 }
 
 /// How the status is prepared and validated.
@@ -207,10 +187,7 @@ fn check_name(ctx: &Context, new: &mut Value) -> Result<(), Status> {
     let metadata = json::child(new, "metadata");
     let name = json::text(metadata, &["name"]);
     if name.is_empty() {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({} based on URL) was undeterminable: name must be provided",
-            ctx.name
-        )));
+        return Err(unnamed(ctx));
     }
     if name != ctx.name {
         return Err(Status::bad_request(format!(
@@ -285,11 +262,11 @@ fn revision_required(ctx: &Context, name: &str) -> Status {
     )
 }
 
-/// Fields that no update decides on: some it cannot change, others it may leave out.
+/// Fields that no update decides on: some it cannot change, others it may leave out. The version has been looked at.
 fn keep_system_fields(new: &mut Value, old: &Value) {
     let Some(old) = old.get("metadata") else { return };
     let metadata = json::child(new, "metadata");
-    for field in ["creationTimestamp", "generation"] {
+    for field in ["creationTimestamp", "generation", "resourceVersion"] {
         json::keep(metadata, old, field);
     }
     if old.get("deletionTimestamp").is_some() {

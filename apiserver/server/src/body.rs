@@ -15,6 +15,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use leme_meta::Status;
+use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::budget::{self, Payer, Room};
 use crate::gzip::{self, Compressed};
@@ -289,15 +290,23 @@ pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
 }
 
 fn yaml_to_json(bytes: &[u8]) -> Result<Vec<u8>, Status> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Status::bad_request(format!("error converting YAML to JSON: {error}"))
-    };
-    let text = std::str::from_utf8(bytes).map_err(|error| wrong(&error))?;
+    let value = yaml(bytes, DuplicateKeyPolicy::Error)
+        .map_err(|error| Status::bad_request(format!("{UNCONVERTED}: {error}")))?;
+    serde_json::to_vec(&value).map_err(Status::internal)
+}
+
+/// What Go's library says before what is wrong with YAML.
+pub(crate) const UNCONVERTED: &str = "error converting YAML to JSON";
+
+/// A document of YAML, or of the JSON that it contains.
+pub(crate) fn yaml(
+    bytes: &[u8],
+    duplicate_keys: DuplicateKeyPolicy,
+) -> Result<serde_json::Value, serde_saphyr::Error> {
     // As Go's decoder reads it: `0644` is a file mode.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let value: serde_json::Value =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| wrong(&error))?;
-    serde_json::to_vec(&value).map_err(|error| wrong(&error))
+    let options =
+        serde_saphyr::options! { legacy_octal_numbers: true, duplicate_keys: duplicate_keys };
+    serde_saphyr::from_slice_with_options(bytes, options)
 }
 
 #[cfg(test)]

@@ -159,13 +159,12 @@ impl Api {
                     let Some(new) = merged(&stored.value, &wanted) else {
                         return Ok(Change::Unchanged);
                     };
-                    let revision = stored.revision;
                     leme_registry::update(
                         &context,
                         Target::Main,
+                        options.writer(),
                         new,
-                        &stored.value,
-                        revision,
+                        (&stored.value, stored.revision),
                         reservation,
                     )
                     .map(Into::into)
@@ -174,7 +173,7 @@ impl Api {
             if changed.is_some() {
                 return Ok(());
             }
-            match self.create_object(&create, wanted.clone(), &options).await {
+            match self.create_object(&create, options.writer(), wanted.clone(), &options).await {
                 // Another server was faster: its object is looked at again.
                 Err(status) if status.reason == "AlreadyExists" => {}
                 done => return done.map(drop),

@@ -4,11 +4,10 @@
 //! Knows: the order of fields by type. Refuses to know: what is in them. Objects are put in order once, on the way into
 //! the store; reads pass bytes on.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use leme_meta::schema::{FieldType, TypeDef};
+use leme_meta::schema::{Field, FieldType, TypeDef};
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
@@ -19,6 +18,8 @@ use crate::protobuf::table::{self, Numbered};
 /// What leads an object whose struct is not known; the rest follows by the alphabet.
 const FIRST: [&str; 5] = ["kind", "apiVersion", "metadata", "spec", "status"];
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+/// The entry of a list of owners.
+const OWNERS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry";
 
 /// An object of a type as text.
 pub(crate) fn object(type_: &str, value: &Value) -> Bytes {
@@ -49,7 +50,8 @@ fn bytes(ordered: &Ordered<'_>) -> Bytes {
 enum Shape {
     /// Nothing, unless it says its kind.
     Unknown,
-    Struct(&'static TypeDef, &'static [u16]),
+    /// A struct, by its place in the table.
+    Struct(usize),
     List(&'static FieldType),
     Map(&'static FieldType),
     /// Nothing that has an order.
@@ -58,15 +60,14 @@ enum Shape {
 
 impl Shape {
     fn of_type(name: &str) -> Shape {
-        match ranks().get(name) {
-            Some((def, ranks)) => Shape::Struct(def, ranks),
-            None => Shape::Unknown,
-        }
+        leme_kinds::schemas().place(name).map_or(Shape::Unknown, Shape::Struct)
     }
 
     fn of(type_: &'static FieldType) -> Shape {
         match type_ {
-            FieldType::Ref(name) => Shape::of_type(name),
+            FieldType::Ref(name) => {
+                leme_kinds::schemas().place_of(name).map_or(Shape::Unknown, Shape::Struct)
+            }
             FieldType::List(element) => Shape::List(element),
             FieldType::Map(element) => Shape::Map(element),
             // Content of any kind: an object in an object.
@@ -87,14 +88,27 @@ impl Shape {
     }
 }
 
-type Ranks = HashMap<&'static str, (&'static TypeDef, Vec<u16>)>;
+/// A type of the table, with the place and the shape of each of its fields.
+struct Ranked {
+    def: &'static TypeDef,
+    fields: Vec<(u16, Shape)>,
+}
 
-/// For each type the place of each of its fields, beside the fields as the type has them.
-fn ranks() -> &'static Ranks {
-    static RANKS: OnceLock<Ranks> = OnceLock::new();
-    RANKS.get_or_init(|| {
+/// The types of the table, each in its place.
+fn ranked() -> &'static [Ranked] {
+    static RANKED: OnceLock<Vec<Ranked>> = OnceLock::new();
+    RANKED.get_or_init(|| {
+        let shape = |def: &TypeDef, field: &'static Field| match field.type_ {
+            // Sets of fields are no objects, whatever their fields are called.
+            FieldType::Raw if def.name == OWNERS => Shape::Plain,
+            _ => Shape::of(&field.type_),
+        };
+        let fields = |def: &'static TypeDef| {
+            let shapes = def.fields.iter().map(|field| shape(def, field));
+            ranks_of(def).into_iter().zip(shapes).collect()
+        };
         let types = leme_kinds::schemas().types();
-        types.map(|def| (def.name.as_str(), (def, ranks_of(def)))).collect()
+        types.map(|def| Ranked { def, fields: fields(def) }).collect()
     })
 }
 
@@ -132,7 +146,7 @@ impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.value {
             Value::Object(map) => match self.shape {
-                Shape::Struct(def, ranks) => structured(map, def, ranks, to),
+                Shape::Struct(at) => structured(map, at, to),
                 Shape::Map(element) => {
                     let shape = Shape::of(element);
                     entries(
@@ -143,7 +157,7 @@ impl Serialize for Ordered<'_> {
                 }
                 Shape::Plain | Shape::List(_) => self.value.serialize(to),
                 Shape::Unknown => match Shape::said(map) {
-                    Shape::Struct(def, ranks) => structured(map, def, ranks, to),
+                    Shape::Struct(at) => structured(map, at, to),
                     _ => unknown(map, to),
                 },
             },
@@ -178,16 +192,14 @@ fn entries<'a, S: Serializer>(
 
 fn structured<S: Serializer>(
     map: &Map<String, Value>,
-    def: &'static TypeDef,
-    ranks: &'static [u16],
+    at: usize,
     to: S,
 ) -> Result<S::Ok, S::Error> {
+    let Some(Ranked { def, fields }) = ranked().get(at) else { return unknown(map, to) };
     let mut found: Vec<(u16, &String, Ordered<'_>)> = Vec::with_capacity(map.len());
     for (name, value) in map {
-        let at = def.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok();
-        let known = at.and_then(|at| Some((ranks.get(at)?, def.fields.get(at)?)));
-        let (rank, shape) = known
-            .map_or((u16::MAX, Shape::Unknown), |(rank, field)| (*rank, Shape::of(&field.type_)));
+        let known = def.place(name).and_then(|at| fields.get(at));
+        let (rank, shape) = known.copied().unwrap_or((u16::MAX, Shape::Unknown));
         found.push((rank, name, Ordered { value, shape }));
     }
     // Fields of one rank stay in the alphabet's order.

@@ -156,9 +156,8 @@ async fn sign(api: &Api, pki: &Pki, kind: &Arc<Kind>, name: &str) -> Result<(), 
         }
         let mut new = stored.value.clone();
         signed(&mut new, pki);
-        let revision = stored.revision;
-        let old = &stored.value;
-        leme_registry::update(&context, Target::Status, new, old, revision, reservation)
+        let (writer, old) = (options.writer(), (&stored.value, stored.revision));
+        leme_registry::update(&context, Target::Status, writer, new, old, reservation)
             .map(Into::into)
     });
     done.await.map(drop)

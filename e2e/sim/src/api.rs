@@ -8,12 +8,14 @@ use k8s_openapi::Resource;
 use leme_admission::{Chain, Facts, Seen};
 use leme_kinds::{Kind, by_kind, by_resource};
 use leme_meta::{Status, patch};
-use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write};
+use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write, Writer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Letters and digits of generated names, as upstream picks them.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Everybody in the simulation has one name.
+const WRITER: Writer = Writer::Manager("simulation");
 const ROUTE_DOMAIN: &str = "apps.localhost";
 
 struct Stored {
@@ -186,7 +188,7 @@ impl Api {
         let chain = self.admission();
         let context = Context { admission: &chain, ..context };
         let mut numbers = self.numbers;
-        let new = leme_registry::create(&context, body, &mut Numbers(&mut numbers))?;
+        let new = leme_registry::create(&context, WRITER, body, &mut Numbers(&mut numbers))?;
         self.numbers = numbers;
         let name = new["metadata"]["name"].as_str().unwrap_or("").to_owned();
         let key = kind.key(namespace, &name);
@@ -215,9 +217,9 @@ impl Api {
         let write = leme_registry::update(
             &context,
             target,
+            WRITER,
             body,
-            &old,
-            revision,
+            (&old, revision),
             &mut Numbers(&mut numbers),
         )?;
         self.numbers = numbers;

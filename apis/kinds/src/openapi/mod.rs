@@ -116,6 +116,7 @@ mod tests {
         assert!(named("dryRun") && named("fieldValidation"));
         let body = &patch["requestBody"]["content"];
         assert!(body.get("application/strategic-merge-patch+json").is_some());
+        assert!(body.get("application/apply-patch+yaml").is_some());
         let scale = v3_document(Kinds::builtin(), "apps.openshift.io", "v1");
         let path =
             "/apis/apps.openshift.io/v1/namespaces/{namespace}/deploymentconfigs/{name}/scale";

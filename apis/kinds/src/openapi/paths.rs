@@ -8,8 +8,12 @@ use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, be
 use super::{group_version_kind, root, type_name};
 use crate::{Kind, Storage, Subresource};
 
-const PATCHES: &[&str] =
-    &["application/json-patch+json", "application/merge-patch+json", STRATEGIC];
+const PATCHES: &[&str] = &[
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    STRATEGIC,
+];
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// A query parameter: its name and JSON type.

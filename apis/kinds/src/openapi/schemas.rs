@@ -49,7 +49,9 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
         }
         if let Some(def) = table.get(&name) {
             wanted.extend(
-                def.fields.iter().filter_map(|field| field.type_.element_ref().map(str::to_owned)),
+                def.fields
+                    .iter()
+                    .filter_map(|field| field.type_.element_ref().map(|name| name.to_string())),
             );
             out.insert(name, object(def, kinds));
         }

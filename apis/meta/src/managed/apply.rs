@@ -76,8 +76,11 @@ fn failed(message: String) -> Status {
     Status::new(500, "", message)
 }
 
-/// What is wrong with a configuration by itself.
-fn check<'s, S: Schema<'s>>(request: &Request<'_, S>, config: &Value) -> Result<(), Status> {
+/// What is wrong with a configuration by itself: [`apply`] asks it first.
+///
+/// # Errors
+/// It is of another kind or version, has a list, or does not fit the schema.
+pub fn check<'s, S: Schema<'s>>(request: &Request<'_, S>, config: &Value) -> Result<(), Status> {
     let text = |field: &str| config.get(field).and_then(Value::as_str).unwrap_or("");
     let kind = |api_version: &str, kind: &str| {
         let (group, version) = split_api_version(api_version);

@@ -16,6 +16,7 @@ mod entries;
 mod go;
 mod last_applied;
 mod merge;
+mod place;
 mod schema;
 mod set;
 mod walk;
@@ -25,12 +26,13 @@ use serde_json::Value;
 
 use crate::{object, time};
 
-pub use apply::apply;
+pub use apply::{apply, check};
 pub use check::{check_list, check_manager, manager_of};
 pub use compare::{Changes, compare};
 pub use element::{Element, NotAnElement};
 pub use entries::{Entries, Entry, MAX_UPDATE_MANAGERS, Manager, Operation, is_reset};
 pub use merge::merge;
+pub use place::{Defined, Place};
 pub use schema::{Declared, Deduced, Scalar, Schema, Shape, Typed, Zero};
 pub use set::{FieldSet, Node, path_text};
 pub use walk::{fields, misfits, reconciled, without};

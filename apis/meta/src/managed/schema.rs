@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::schema::{Field, FieldType, ListType, Schemas, TypeDef};
+use crate::schema::{Field, FieldType, ListType, Schemas, TypeDef, TypeName};
 
 /// What a scalar takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +147,8 @@ impl<'a> Typed<'a> {
         Typed { schemas: self.schemas, at }
     }
 
-    fn object(self, name: &str, atomic: bool) -> At<'a> {
-        self.schemas.get(name).map_or(At::Open, |def| At::Object(def, def.atomic || atomic))
+    fn object(self, name: &TypeName, atomic: bool) -> At<'a> {
+        self.schemas.of(name).map_or(At::Open, |def| At::Object(def, def.atomic || atomic))
     }
 
     fn type_(self) -> Option<&'a FieldType> {

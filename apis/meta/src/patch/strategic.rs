@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
             other => other,
         };
         let place = match type_ {
-            Some(FieldType::Ref(name)) => self.schemas.get(name).map(Place::Type),
+            Some(FieldType::Ref(name)) => self.schemas.of(name).map(Place::Type),
             Some(FieldType::Map(element)) => Some(Place::MapTo(element)),
             _ => None,
         };

@@ -75,7 +75,7 @@ impl Differ<'_> {
             None | Some(FieldType::Map(_)) => None,
             Some(type_) => type_.element_ref(),
         };
-        let type_ = name.and_then(|name| self.schemas.get(name));
+        let type_ = name.and_then(|name| self.schemas.of(name));
         match (modified, current) {
             (Value::Object(_), Value::Object(_)) if !strategy.replace => {
                 let mut inner = self.object(type_, original, modified, current);

@@ -35,7 +35,7 @@ pub fn check(schemas: &Schemas, type_name: &str, document: &Value) -> Findings {
             Value::Object(map) => walk.object(def, map),
             Value::Null => {}
             other => {
-                let type_ = FieldType::Ref(def.name.clone());
+                let type_ = FieldType::Ref(def.name.as_str().into());
                 let (found, name) = (decode::go_name(other), value::go_name(&type_));
                 walk.findings.type_errors.push(TypeError {
                     decoded: format!("json: cannot unmarshal {found} into Go value of type {name}"),
@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
         match (type_, value) {
             (_, Value::Null) => {}
             (FieldType::Ref(name), Value::Object(map)) => {
-                if let Some(def) = self.schemas.get(name) {
+                if let Some(def) = self.schemas.of(name) {
                     self.object(def, map);
                 }
             }

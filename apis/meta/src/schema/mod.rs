@@ -10,11 +10,42 @@ mod shape;
 mod value;
 
 use std::collections::HashMap;
+use std::ops::Deref;
 
 use serde_json::Value;
 
 pub use check::{Findings, TypeError, check};
 pub use shape::{apply_defaults, prune};
+
+/// The name of a type, which knows its place in the table that it is from: walks ask for types all the time.
+#[derive(Clone, Debug)]
+pub struct TypeName {
+    name: Box<str>,
+    at: usize,
+}
+
+impl From<&str> for TypeName {
+    /// A name that is looked up each time.
+    fn from(name: &str) -> TypeName {
+        TypeName { name: name.into(), at: usize::MAX }
+    }
+}
+
+impl Deref for TypeName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
+
+impl PartialEq for TypeName {
+    fn eq(&self, other: &TypeName) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for TypeName {}
 
 /// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +73,7 @@ pub enum FieldType {
     /// Anything.
     Raw,
     /// An object of the named type.
-    Ref(String),
+    Ref(TypeName),
     /// A list.
     List(Box<FieldType>),
     /// A map from text.
@@ -51,7 +82,7 @@ pub enum FieldType {
 
 impl FieldType {
     /// The type of the objects in it: its own, or that of its elements.
-    pub fn element_ref(&self) -> Option<&str> {
+    pub fn element_ref(&self) -> Option<&TypeName> {
         match self {
             FieldType::Ref(name) => Some(name),
             FieldType::List(element) | FieldType::Map(element) => element.element_ref(),
@@ -114,36 +145,64 @@ pub struct TypeDef {
     pub atomic: bool,
     /// Its fields, sorted by name.
     pub fields: Vec<Field>,
+    /// Which of them are filled in where they are absent.
+    filled: Vec<usize>,
 }
 
 impl TypeDef {
     /// The field of a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        let at = self.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok()?;
-        self.fields.get(at)
+        self.fields.get(self.place(name)?)
+    }
+
+    /// Where among the fields that of a name is.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok()
+    }
+
+    /// The fields that are filled in where they are absent, with what.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let fields = self.filled.iter().filter_map(|at| self.fields.get(*at));
+        fields.filter_map(|field| Some((field.name.as_str(), field.default.as_ref()?)))
     }
 }
 
 /// All types.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas {
-    types: HashMap<String, TypeDef>,
+    types: Vec<TypeDef>,
+    names: HashMap<String, usize>,
 }
 
 impl Schemas {
     /// Reads the text form of the table; the error names the line.
     pub fn parse(text: &str) -> Result<Schemas, String> {
-        parse::table(text).map(|types| Schemas { types })
+        parse::table(text)
     }
 
     /// The type of a name.
     pub fn get(&self, name: &str) -> Option<&TypeDef> {
-        self.types.get(name)
+        self.place(name).and_then(|at| self.types.get(at))
     }
 
-    /// Every type, in no order.
+    /// Where among the types that of a name is.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    /// The type that a field of this table names.
+    pub fn of(&self, name: &TypeName) -> Option<&TypeDef> {
+        self.types.get(self.place_of(name)?)
+    }
+
+    /// Where among the types that is which a field of this table names.
+    pub fn place_of(&self, name: &TypeName) -> Option<usize> {
+        if name.at < self.types.len() { Some(name.at) } else { self.place(name) }
+    }
+
+    /// Every type, in order.
     pub fn types(&self) -> impl Iterator<Item = &TypeDef> {
-        self.types.values()
+        self.types.iter()
     }
 }
 

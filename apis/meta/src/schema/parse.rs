@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use super::{Field, FieldType, ListType, PatchStrategy, TypeDef};
+use super::{Field, FieldType, ListType, PatchStrategy, Schemas, TypeDef, TypeName};
 
 const SCALARS: &[(&str, FieldType)] = &[
     ("string", FieldType::String),
@@ -28,9 +28,9 @@ const SCALARS: &[(&str, FieldType)] = &[
     ("raw", FieldType::Raw),
 ];
 
-type Types = HashMap<String, TypeDef>;
+type Types = Vec<TypeDef>;
 
-pub(super) fn table(text: &str) -> Result<Types, String> {
+pub(super) fn table(text: &str) -> Result<Schemas, String> {
     let mut prefixes = HashMap::new();
     let mut types = Types::new();
     let mut open: Option<TypeDef> = None;
@@ -47,41 +47,50 @@ pub(super) fn table(text: &str) -> Result<Types, String> {
                 prefixes.insert(*alias, *prefix);
             }
             ["type", name, flags @ ..] => {
-                close(open.take(), &mut types).map_err(at)?;
+                close(open.take(), &mut types);
                 let name = full_name(name, &prefixes).map_err(at)?;
-                open =
-                    Some(TypeDef { name, atomic: flags.contains(&"atomic"), fields: Vec::new() });
+                let (atomic, fields, filled) = (flags.contains(&"atomic"), Vec::new(), Vec::new());
+                open = Some(TypeDef { name, atomic, fields, filled });
             }
             [] => {}
             [word, ..] if word.starts_with('#') => {}
             _ => return Err(at(format!("neither a prefix nor a type: {line}"))),
         }
     }
-    close(open, &mut types)?;
-    dangling(&types)?;
-    Ok(types)
-}
-
-fn close(open: Option<TypeDef>, types: &mut Types) -> Result<(), String> {
-    let Some(mut open) = open else { return Ok(()) };
-    open.fields.sort_by(|one, other| one.name.cmp(&other.name));
-    match types.insert(open.name.clone(), open) {
-        Some(earlier) => Err(format!("{} is defined twice", earlier.name)),
-        None => Ok(()),
-    }
-}
-
-fn dangling(types: &Types) -> Result<(), String> {
-    for (name, def) in types {
-        for field in &def.fields {
-            if let Some(target) =
-                field.type_.element_ref().filter(|name| !types.contains_key(*name))
-            {
-                return Err(format!("{name}.{}: no type {target}", field.name));
-            }
+    close(open, &mut types);
+    let mut names = HashMap::with_capacity(types.len());
+    for (at, def) in types.iter().enumerate() {
+        if names.insert(def.name.clone(), at).is_some() {
+            return Err(format!("{} is defined twice", def.name));
         }
     }
-    Ok(())
+    for def in &mut types {
+        for field in &mut def.fields {
+            place(&mut field.type_, &names)
+                .map_err(|target| format!("{}.{}: no type {target}", def.name, field.name))?;
+        }
+    }
+    Ok(Schemas { types, names })
+}
+
+fn close(open: Option<TypeDef>, types: &mut Types) {
+    let Some(mut open) = open else { return };
+    open.fields.sort_by(|one, other| one.name.cmp(&other.name));
+    let filled = open.fields.iter().enumerate().filter(|(_, field)| field.default.is_some());
+    open.filled = filled.map(|(at, _)| at).collect();
+    types.push(open);
+}
+
+/// Tells the names in a type where their types are; the error is a name that has none.
+fn place(type_: &mut FieldType, names: &HashMap<String, usize>) -> Result<(), String> {
+    match type_ {
+        FieldType::Ref(name) => {
+            name.at = *names.get(&**name).ok_or_else(|| name.to_string())?;
+            Ok(())
+        }
+        FieldType::List(element) | FieldType::Map(element) => place(element, names),
+        _ => Ok(()),
+    }
 }
 
 fn full_name(name: &str, prefixes: &HashMap<&str, &str>) -> Result<String, String> {
@@ -99,7 +108,7 @@ fn field_type(text: &str, prefixes: &HashMap<&str, &str>) -> Result<FieldType, S
     }
     match SCALARS.iter().find(|(name, _)| *name == text) {
         Some((_, scalar)) => Ok(scalar.clone()),
-        None => full_name(text, prefixes).map(FieldType::Ref),
+        None => full_name(text, prefixes).map(|name| FieldType::Ref(TypeName::from(name.as_str()))),
     }
 }
 

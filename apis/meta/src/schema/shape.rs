@@ -17,15 +17,27 @@ pub fn prune(schemas: &Schemas, type_name: &str, document: &mut Value) {
 }
 
 fn prune_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) {
-    map.retain(|name, value| match def.field(name) {
-        Some(field) if !value.is_null() => {
+    let mut complete = true;
+    for (name, value) in map.iter_mut() {
+        let field = def.field(name);
+        if let Some(field) = field.filter(|_| !value.is_null()) {
             prune_value(schemas, &field.type_, value);
-            !value.is_null() && !is_omitted(field, value)
         }
+        complete &= stays(field, value);
+    }
+    // Most objects lose nothing.
+    if !complete {
+        map.retain(|name, value| stays(def.field(name), value));
+    }
+}
+
+fn stays(field: Option<&Field>, value: &Value) -> bool {
+    match field {
         // What is null in a field of any content is content.
-        Some(field) => field.type_ == FieldType::Raw,
+        Some(field) if value.is_null() => field.type_ == FieldType::Raw,
+        Some(field) => !is_omitted(field, value),
         None => false,
-    });
+    }
 }
 
 /// Whether Go's encoder leaves the value out. An empty list it leaves out too, but some are told from none before that.
@@ -37,7 +49,7 @@ fn is_omitted(field: &Field, value: &Value) -> bool {
 fn prune_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
     match (type_, value) {
         (FieldType::Ref(name), Value::Object(map)) => {
-            if let Some(def) = schemas.get(name) {
+            if let Some(def) = schemas.of(name) {
                 prune_object(schemas, def, map);
             }
         }
@@ -106,22 +118,26 @@ pub fn apply_defaults(schemas: &Schemas, type_name: &str, document: &mut Value) 
 }
 
 fn default_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) {
-    for field in &def.fields {
-        if let Some(default) = &field.default
-            && map.get(&field.name).is_none_or(Value::is_null)
-        {
-            map.insert(field.name.clone(), default.clone());
+    for (name, default) in def.filled() {
+        if map.get(name).is_none_or(Value::is_null) {
+            map.insert(name.to_owned(), default.clone());
         }
-        if let (Some(_), Some(value)) = (field.type_.element_ref(), map.get_mut(&field.name)) {
+    }
+    for (name, value) in map.iter_mut() {
+        if let (Value::Object(_) | Value::Array(_), Some(field)) = (&*value, def.field(name)) {
             default_value(schemas, &field.type_, value);
         }
     }
 }
 
 fn default_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
+    // Where there are no objects with fields, there is nothing to fill in.
+    if type_.element_ref().is_none() {
+        return;
+    }
     match (type_, value) {
         (FieldType::Ref(name), Value::Object(map)) => {
-            if let Some(def) = schemas.get(name) {
+            if let Some(def) = schemas.of(name) {
                 default_object(schemas, def, map);
             }
         }

@@ -30,7 +30,7 @@ fn owned(object: &Value, manager: &str) -> Value {
 }
 
 fn created() -> Value {
-    create_by(&context(&OWNED, ""), Writer::Manager("creator"), body(1), &mut NoNumbers).unwrap()
+    create(&context(&OWNED, ""), Writer::Manager("creator"), body(1), &mut NoNumbers).unwrap()
 }
 
 fn put(write: Result<Write, Status>) -> Value {
@@ -42,7 +42,7 @@ fn put(write: Result<Write, Status>) -> Value {
 
 fn updated(target: Target, manager: &str, new: Value, old: &Value) -> Result<Write, Status> {
     let writer = Writer::Manager(manager);
-    update_by(&context(&OWNED, "x"), target, writer, new, (old, 7), &mut NoNumbers)
+    update(&context(&OWNED, "x"), target, writer, new, (old, 7), &mut NoNumbers)
 }
 
 #[test]
@@ -79,50 +79,39 @@ fn nothing_changes_without_a_change() {
 }
 
 #[test]
-fn a_writer_without_a_name_leaves_the_list() {
-    let live = created();
-    let mut new = body(3);
-    new["metadata"]["managedFields"] = json!([]);
-    let new = put(update(&context(&OWNED, "x"), Target::Main, new, &live, 7, &mut NoNumbers));
-    assert_eq!(new["metadata"]["managedFields"], live["metadata"]["managedFields"]);
-    assert_eq!(new["spec"]["replicas"], 3);
-}
-
-#[test]
 fn a_configuration_is_created_and_written() {
     let config = json!({
         "apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "x"},
         "spec": {"replicas": 4}, "status": {"replicas": 4},
     });
     let ctx = context(&OWNED, "x");
-    let apply = |config: &Value, stored: Option<&Value>, manager, force| {
-        let stored = stored.map(|stored| (stored, 7));
-        applied(&ctx, Target::Main, config, stored, (manager, force), &mut NoNumbers)
+    let merged = |config: &Value, live: Option<&Value>, manager, force| {
+        apply(&ctx, Target::Main, config, live, (manager, force))
     };
-    let Ok(Applied::Created(live)) = apply(&config, None, "applier", false) else { panic!() };
+    let written = |config: &Value, live: &Value, manager, force| {
+        let merged = merged(config, Some(live), manager, force)?;
+        patched(&ctx, Target::Main, Writer::Applied, merged, (live, 7), &mut NoNumbers)
+    };
+    let live = merged(&config, None, "applier", false).unwrap();
+    let live = create(&ctx, Writer::Applied, live, &mut NoNumbers).unwrap();
     // Defaults are nobody's.
     assert_eq!(owned(&live, "applier"), json!({"f:spec": {"f:replicas": {}}}));
     assert_eq!(live["spec"]["minReadySeconds"], 5);
     assert_eq!(live["metadata"]["uid"], "fresh");
-    assert_eq!(
-        apply(&config, Some(&live), "applier", false),
-        Ok(Applied::Written(Write::Unchanged))
-    );
+    assert_eq!(written(&config, &live, "applier", false), Ok(Write::Unchanged));
     let mut other = config.clone();
     other["spec"]["replicas"] = 5.into();
-    let refused = apply(&other, Some(&live), "other", false).unwrap_err();
+    let refused = written(&other, &live, "other", false).unwrap_err();
     assert_eq!(
         (refused.code, refused.message.as_str()),
         (409, "Apply failed with 1 conflict: conflict with \"applier\": .spec.replicas")
     );
-    let Ok(Applied::Written(Write::Put(new))) = apply(&other, Some(&live), "other", true) else {
-        panic!()
-    };
+    let new = put(written(&other, &live, "other", true));
     assert_eq!((&new["spec"]["replicas"], &new["metadata"]["generation"]), (&5.into(), &2.into()));
     assert_eq!(owned(&new, "applier"), Value::Null);
     let mut unknown = config.clone();
     unknown["metadata"]["uid"] = "other".into();
-    assert_eq!(apply(&unknown, None, "applier", false).unwrap_err().code, 409);
+    assert_eq!(merged(&unknown, None, "applier", false).unwrap_err().code, 409);
 }
 
 #[test]

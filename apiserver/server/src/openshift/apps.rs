@@ -49,7 +49,7 @@ impl Api {
                 match asked::instantiate(&stored.value, body, &streams, &rollouts)? {
                     Some(new) => {
                         asked_for = true;
-                        put(&context, Target::Main, new, stored, reservation)
+                        put(&context, (Target::Main, options.writer()), new, stored, reservation)
                     }
                     None => {
                         asked_for = false;

@@ -60,7 +60,7 @@ impl Api {
             let next = generate::instantiate(&stored.value, asked, &streams, &now)?;
             *made.lock().unwrap_or_else(PoisonError::into_inner) = next.build;
             let new = next.config.unwrap_or_else(|| stored.value.clone());
-            put(&context, Target::Main, new, stored, reservation)
+            put(&context, (Target::Main, options.writer()), new, stored, reservation)
         })
         .await?
         .ok_or_else(|| Status::not_found(&config.gvr(), &config.name))?;
@@ -75,7 +75,8 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<(Value, Vec<String>), Status> {
         let builds = ResourceRequest::of(Verb::Create, kind(GROUP, "builds")?, namespace, "");
-        let (object, warnings) = self.create_object(&builds, build, options).await?;
+        let (object, warnings) =
+            self.create_object(&builds, options.writer(), build, options).await?;
         Ok((object.value, warnings))
     }
 
@@ -104,7 +105,7 @@ impl Api {
                     let next = generate::again(&build, config, &decoded.value, &stamp)?;
                     *made.lock().unwrap_or_else(PoisonError::into_inner) = next.build;
                     let new = next.config.unwrap_or_else(|| stored.value.clone());
-                    put(&context, Target::Main, new, stored, reservation)
+                    put(&context, (Target::Main, options.writer()), new, stored, reservation)
                 })
                 .await?;
         }

@@ -97,7 +97,7 @@ impl Api {
         let row = &request.kind;
         let (body, warnings) = if request.verb == Verb::Patch {
             let old = self.mapping_of(request, &request.name)?;
-            patch::OfView::read(&input.headers, input.body, *options)?.apply(request, &old)?
+            patch::OfView::read(&input.headers, input.body, options)?.apply(request, &old)?
         } else {
             let decoded =
                 options::object(row, Shape::of(row), &input.headers, input.body, options)?;
@@ -215,7 +215,7 @@ impl Api {
                 }
                 let mut new = stored.value.clone();
                 json::set(&mut new, "identities", all);
-                put(&context, Target::Main, new, stored, reservation)
+                put(&context, (Target::Main, options.writer()), new, stored, reservation)
             })
             .await?;
         Ok(done.map(|done| done.object().value))
@@ -232,7 +232,7 @@ impl Api {
         self.change(&request, options.dry_run, |stored, reservation| {
             let mut new = stored.value.clone();
             json::set(&mut new, "user", user.clone());
-            put(&context, Target::Main, new, stored, reservation)
+            put(&context, (Target::Main, options.writer()), new, stored, reservation)
         })
         .await?
         .map(|done| done.object().value)

@@ -109,7 +109,7 @@ impl Api {
         let streams = kind(GROUP, STREAMS)?;
         let mut status = ResourceRequest::of(Verb::Update, streams, &request.namespace, &name);
         status.subresource = Some(leme_kinds::Subresource::Status);
-        match self.create_object(&create, image, options).await {
+        match self.create_object(&create, options.writer(), image, options).await {
             Ok(_) => {}
             Err(refused) if refused.reason == "AlreadyExists" => {
                 let stream = self.must(streams, &request.namespace, &name)?;
@@ -126,7 +126,7 @@ impl Api {
         let now = leme_meta::time::seconds(jiff::Timestamp::now());
         self.change(&status, options.dry_run, |stored, reservation| {
             let new = image_tag::pushed(&stored.value, tag, &image_name, &reference, &now);
-            put(&context, Target::Status, new, stored, reservation)
+            put(&context, (Target::Status, options.writer()), new, stored, reservation)
         })
         .await?
         .ok_or_else(|| Status::not_found(&streams.gvr(), &name))?;
@@ -283,7 +283,7 @@ impl Api {
         self.change(&request, options.dry_run, |stored, reservation| {
             let mut new = stored.value.clone();
             json::set(&mut new, "signatures", signatures(&stored.value)?);
-            put(&context, Target::Main, new, stored, reservation)
+            put(&context, (Target::Main, options.writer()), new, stored, reservation)
         })
         .await?
         .ok_or_else(|| Status::not_found(&request.gvr(), name))

@@ -21,7 +21,7 @@ use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::{Kind, Storage, Subresource};
 use leme_meta::Status;
-use leme_registry::{Context, Target, Write};
+use leme_registry::{Context, Target, Write, Writer};
 use leme_strategy::image_tag::{STREAM_TAGS, TAGS};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use crate::api::Api;
 use crate::present;
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
+use crate::write::options::PatchKind;
 use crate::write::{Change, Input, Stored, WriteOptions};
 
 /// Paths below an object that are answered here.
@@ -109,7 +110,10 @@ impl Api {
                 _ => Err(Status::no_such_path()),
             };
         }
-        let options = WriteOptions::of(request)?;
+        let options = match request.verb {
+            Verb::Patch => WriteOptions::of_patch(request, &input.headers, PatchKind::Change)?,
+            _ => WriteOptions::of(request, &input.headers)?,
+        };
         match (request.subresource, kind) {
             (Some(Subresource::Instantiate), "deploymentconfigs") => {
                 return self.instantiate_rollout(request, input, &options).await;
@@ -161,13 +165,13 @@ fn kind(group: &str, plural: &str) -> Result<&'static Arc<Kind>, Status> {
 /// The update of a stored object to another state of it.
 fn put(
     context: &Context<'_>,
-    target: Target,
+    (target, writer): (Target, Writer<'_>),
     new: Value,
     stored: &Stored,
     reservation: &mut Reservation<'_>,
 ) -> Result<Change, Status> {
-    leme_registry::update(context, target, new, &stored.value, stored.revision, reservation)
-        .map(Into::into)
+    let old = (&stored.value, stored.revision);
+    leme_registry::update(context, target, writer, new, old, reservation).map(Into::into)
 }
 
 /// What a write of a view makes of it.

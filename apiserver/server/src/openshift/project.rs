@@ -60,12 +60,13 @@ impl Api {
         }
         let project = ResourceRequest::of(Verb::Create, projects, "", "");
         let wished = namespace(&wish, &who.user);
-        let (made, warnings) = self.create_object(&project, wished, options).await?;
+        let writer = options.writer();
+        let (made, warnings) = self.create_object(&project, writer, wished, options).await?;
         if !options.dry_run {
             let bindings = super::kind("rbac.authorization.k8s.io", "rolebindings")?;
             let binding = ResourceRequest::of(Verb::Create, bindings, name, "");
             // What a role does not enforce yet is told to who writes one, not to who asks for a project.
-            self.create_object(&binding, admin(name, &who.user), options).await?;
+            self.create_object(&binding, writer, admin(name, &who.user), options).await?;
         }
         written(&project, wanted, 201, made, &[decoded.warnings, warnings].concat())
     }

@@ -18,7 +18,7 @@ use crate::present;
 use crate::request::{ResourceRequest, Verb};
 use crate::schema::Shape;
 use crate::write::delete::delete_options;
-use crate::write::{Input, WriteOptions, options, patch, suffix, written};
+use crate::write::{Input, WriteOptions, options, patch, suffix, without_owners, written};
 
 /// How often a stream is looked at again that somebody else makes at the same time.
 const TRIES: usize = 10;
@@ -147,7 +147,11 @@ impl Api {
             suffix: suffix(),
             ..self.context(request, options)
         };
-        leme_registry::create(&context, body, &mut self.pools.reserve(&self.cache, ""))
+        let mut numbers = self.pools.reserve(&self.cache, "");
+        let mut view = leme_registry::create(&context, options.writer(), body, &mut numbers)?;
+        // Nobody owns what is kept nowhere.
+        without_owners(&mut view);
+        Ok(view)
     }
 
     /// Writes a stream as `make` says of what it is; one that is not there is made.
@@ -164,7 +168,7 @@ impl Api {
             let done = self
                 .change(&request, options.dry_run, |stored, reservation| {
                     let new = make(&stored.value)?;
-                    put(&context, Target::Main, new, stored, reservation)
+                    put(&context, (Target::Main, options.writer()), new, stored, reservation)
                 })
                 .await?;
             if let Some(done) = done {
@@ -172,7 +176,7 @@ impl Api {
             }
             let body = make(&new_stream(namespace, name))?;
             let create = of_stream(Verb::Create, namespace, "")?;
-            match self.create_object(&create, body, options).await {
+            match self.create_object(&create, options.writer(), body, options).await {
                 Ok((object, _)) => return Ok(object.value),
                 Err(status) if status.reason == "AlreadyExists" => {}
                 Err(status) => return Err(status),
@@ -192,7 +196,7 @@ impl Api {
         let (name, tag) = image_tag::stream_and_tag(&kind.kind, &request.name)?;
         let wanted = input.wanted;
         let wish: Wish<'_> = if request.verb == Verb::Patch {
-            let patch = patch::OfView::read(&input.headers, input.body, *options)?;
+            let patch = patch::OfView::read(&input.headers, input.body, options)?;
             Box::new(move |old| patch.apply(request, old))
         } else {
             let decoded =
@@ -258,7 +262,8 @@ impl Api {
         let context = self.context(request, options);
         let mut reservation: Reservation<'_> = self.pools.reserve(&self.cache, "");
         let revision = now.parse().unwrap_or(0);
-        leme_registry::update(&context, Target::Main, body, &old, revision, &mut reservation)
+        let (writer, stored) = (options.writer(), (&old, revision));
+        leme_registry::update(&context, Target::Main, writer, body, stored, &mut reservation)
             .map(|write| made(write, old))
     }
 
@@ -281,7 +286,7 @@ impl Api {
             }
             let new = image_tag::deleted(&stored.value, tag)
                 .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
-            put(&context, Target::Main, new, stored, reservation)
+            put(&context, (Target::Main, write.writer()), new, stored, reservation)
         })
         .await?
         .ok_or_else(|| Status::not_found(&stream.gvr(), name))?;

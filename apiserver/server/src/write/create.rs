@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use leme_kinds::{Kind, Storage, Subresource};
 use leme_meta::Status;
-use leme_registry::{Asked, Context, Operation, Target};
-use leme_store::{Class, Expect, Outcome};
+use leme_registry::{Asked, Context, Operation, Target, Writer};
+use leme_store::{Class, Expect, Outcome, StoreError};
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, options, stored_as, suffix, written};
+use super::{Input, WriteOptions, options, stored_as, suffix, without_owners, written};
 use crate::admit;
 use crate::answer::{Answer, write_failed};
 use crate::api::Api;
@@ -31,7 +31,7 @@ impl Api {
         request: &ResourceRequest,
         input: Input,
     ) -> Result<Answer, Status> {
-        let options = WriteOptions::of(request)?;
+        let options = WriteOptions::of(request, &input.headers)?;
         if request.kind.storage == Storage::Virtual {
             return self.review(request, input, &options);
         }
@@ -43,9 +43,9 @@ impl Api {
         let Input { headers, body, wanted, .. } = input;
         let shape = Shape::of(&request.kind);
         let decoded = options::object(&request.kind, shape, &headers, body, &options)?;
-        let (object, mut warnings) = self
-            .create_object(request, kept(request, Target::Main, decoded.value)?, &options)
-            .await?;
+        let body = kept(request, Target::Main, decoded.value)?;
+        let (object, mut warnings) =
+            self.create_object(request, options.writer(), body, &options).await?;
         warnings.splice(0..0, decoded.warnings);
         written(request, wanted, 201, object, &warnings)
     }
@@ -54,6 +54,7 @@ impl Api {
     pub(crate) async fn create_object(
         &self,
         request: &ResourceRequest,
+        writer: Writer<'_>,
         mut body: Value,
         options: &WriteOptions,
     ) -> Result<(Object, Vec<String>), Status> {
@@ -73,21 +74,27 @@ impl Api {
             };
             let mut reservation = self.pools.reserve(&self.cache, &asked);
             let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
-            let new = leme_registry::create(&context, attempt, &mut reservation)?;
+            let mut new = leme_registry::create(&context, writer, attempt, &mut reservation)?;
             let warnings = (strategy.warn)(&new, None);
-            let name = leme_registry::json::text(&new, &["metadata", "name"]);
-            let key = request.kind.key(&request.namespace, name);
+            let name = leme_registry::json::text(&new, &["metadata", "name"]).to_owned();
+            let key = request.kind.key(&request.namespace, &name);
             if options.dry_run {
                 if self.stored(&key).await?.is_some() {
-                    return Err(Status::already_exists(&request.gvr(), name));
+                    return Err(Status::already_exists(&request.gvr(), &name));
                 }
                 return Ok((new.into(), warnings));
             }
-            let asked = Asked { name, ..admit::asked(request, Operation::Create, false) };
+            let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
             let charge = self.charge(&asked, &new, None).await?;
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            let bytes = request.kept.text(&new);
-            match self.write_as(class, &key, bytes.clone(), Expect::Absent).await {
+            let mut bytes = request.kept.text(&new);
+            let mut done = self.write_as(class, &key, bytes.clone(), Expect::Absent).await;
+            let too_large = matches!(done, Err(StoreError::TooLarge(_)));
+            if too_large && writer != Writer::Applied && without_owners(&mut new) {
+                bytes = request.kept.text(&new);
+                done = self.write_as(class, &key, bytes.clone(), Expect::Absent).await;
+            }
+            match done {
                 Ok(Outcome::Done(revision)) => {
                     Charge::used(charge);
                     reservation.written(&self.cache, revision).await;
@@ -96,7 +103,7 @@ impl Api {
                 }
                 Ok(Outcome::Conflict(_)) if generated => {}
                 Ok(Outcome::Conflict(_)) => {
-                    return Err(Status::already_exists(&request.gvr(), name));
+                    return Err(Status::already_exists(&request.gvr(), &name));
                 }
                 Err(error) => {
                     reservation.unknown();

@@ -9,7 +9,7 @@ use leme_registry::{Context, DeleteOptions, Deletion};
 use leme_store::Outcome;
 use serde_json::{Value, json};
 
-use super::options::{self, Validation};
+use super::options;
 use super::{Change, Done, Input, Stored, WriteOptions};
 use crate::admit;
 use crate::answer::{Answer, read_failed, write_failed};
@@ -109,7 +109,7 @@ impl Api {
         options: &DeleteOptions,
         told: fn(&mut Value, &Context),
     ) -> Result<Option<Done>, Status> {
-        let write = WriteOptions { dry_run: options.dry_run, validation: Validation::Ignore };
+        let write = WriteOptions { dry_run: options.dry_run, ..WriteOptions::plain() };
         let context = self.context(request, &write);
         self.change(request, options.dry_run, |stored, _| {
             Ok(match leme_registry::delete(&context, options, &stored.value, stored.revision)? {

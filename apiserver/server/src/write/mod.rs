@@ -1,8 +1,9 @@
-//! The writes: create, update, patch, delete. One optimistic loop carries each of them out.
+//! The writes: create, update, patch, apply, delete. One optimistic loop carries each of them out.
 //!
 //! Knows: how a pure decision of the registry becomes a compare-and-put, and what happens when somebody was faster.
 //! Refuses to know: what is decided. An answer is a success only if the store said so.
 
+mod apply;
 mod collection;
 mod create;
 pub(crate) mod delete;
@@ -81,7 +82,19 @@ impl Stored {
 pub(crate) enum Change {
     Unchanged,
     Put(Value),
+    /// The same, but not without its list of owners if it is too large with it.
+    PutWhole(Value),
     Remove,
+}
+
+impl Change {
+    /// The same change, of which nothing may be left out.
+    fn whole(self) -> Change {
+        match self {
+            Change::Put(value) => Change::PutWhole(value),
+            other => other,
+        }
+    }
 }
 
 impl From<Write> for Change {
@@ -239,12 +252,17 @@ impl Api {
             }
             let attempt = match decided? {
                 Change::Unchanged => return Ok(Some(Done::Is(stored.value.into()))),
-                Change::Put(mut new) if dry_run => {
+                Change::Put(mut new) | Change::PutWhole(mut new) if dry_run => {
                     set_revision(&mut new, stored.revision);
                     return Ok(Some(Done::Is(new.into())));
                 }
                 Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
-                Change::Put(new) => self.put(request, &key, &stored, new, reservation).await?,
+                Change::Put(new) => {
+                    self.put(request, &key, (new, false), &stored, reservation).await?
+                }
+                Change::PutWhole(new) => {
+                    self.put(request, &key, (new, true), &stored, reservation).await?
+                }
                 Change::Remove => self.remove(request, &key, stored).await?,
             };
             match attempt {
@@ -267,26 +285,29 @@ impl Api {
         &self,
         request: &ResourceRequest,
         key: &str,
+        (mut new, mut whole): (Value, bool),
         stored: &Stored,
-        new: Value,
         reservation: Reservation<'_>,
     ) -> Result<Result<Done, Option<Entry>>, Status> {
         let asked = admit::asked(request, Operation::Update, false);
         let charge = self.charge(&asked, &new, Some(&stored.value)).await?;
         let class = class(request, &stored.value, &new);
-        let bytes = request.kept.text(&new);
-        let expect = Expect::Revision(stored.revision);
-        match self.write_as(class, key, bytes.clone(), expect).await {
-            Ok(Outcome::Done(revision)) => {
-                Charge::used(charge);
-                reservation.written(&self.cache, revision).await;
-                self.seen(&request.kept.kind, revision).await;
-                Ok(Ok(Done::Is(stored_as(new, &bytes, revision))))
-            }
-            Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
-            Err(error) => {
-                reservation.unknown();
-                Err(write_failed(error))
+        loop {
+            let bytes = request.kept.text(&new);
+            let expect = Expect::Revision(stored.revision);
+            match self.write_as(class, key, bytes.clone(), expect).await {
+                Ok(Outcome::Done(revision)) => {
+                    Charge::used(charge);
+                    reservation.written(&self.cache, revision).await;
+                    self.seen(&request.kept.kind, revision).await;
+                    return Ok(Ok(Done::Is(stored_as(new, &bytes, revision))));
+                }
+                Ok(Outcome::Conflict(entry)) => return Ok(Err(entry)),
+                Err(StoreError::TooLarge(_)) if !whole && without_owners(&mut new) => whole = true,
+                Err(error) => {
+                    reservation.unknown();
+                    return Err(write_failed(error));
+                }
             }
         }
     }
@@ -335,6 +356,12 @@ fn class(request: &ResourceRequest, old: &Value, new: &Value) -> Class {
         || going(old)
         || going(new);
     if reserved { Class::Reserved } else { Class::Ordinary }
+}
+
+/// Takes the list of owners out of an object, if it has one: who owns what is worth less than the object.
+pub(crate) fn without_owners(object: &mut Value) -> bool {
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    metadata.is_some_and(|metadata| metadata.remove("managedFields").is_some())
 }
 
 /// The object that a write came to, as the client wants to see it.

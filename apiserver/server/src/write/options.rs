@@ -1,12 +1,12 @@
-//! What a write's query asks for besides the write: dry run, how unknown fields are met.
+//! What a write's query asks for besides the write: dry run, how unknown fields are met, who comes to own what it writes.
 //!
 //! Knows: those parameters, and the decoding of bodies under them. Refuses to know: what the write does.
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use leme_kinds::Kind;
-use leme_meta::{FieldError, Gvk, Path, Status, decode};
-use leme_registry::json;
+use leme_meta::{FieldError, Gvk, Path, Status, decode, managed};
+use leme_registry::{Writer, json};
 use serde_json::Value;
 
 use crate::body;
@@ -22,27 +22,80 @@ pub(crate) enum Validation {
 }
 
 /// What a write's query asks for besides the write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct WriteOptions {
     pub dry_run: bool,
     pub validation: Validation,
+    /// Who comes to own what is written.
+    pub manager: String,
+    /// Whether an apply takes fields from others.
+    pub force: bool,
+}
+
+/// What a PATCH is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PatchKind {
+    /// A configuration to apply.
+    Apply,
+    /// Anything else.
+    Change,
 }
 
 impl WriteOptions {
     /// A write of the server itself.
     pub fn plain() -> WriteOptions {
-        WriteOptions { dry_run: false, validation: Validation::Ignore }
+        WriteOptions {
+            dry_run: false,
+            validation: Validation::Ignore,
+            manager: "kube-apiserver".to_owned(),
+            force: false,
+        }
     }
 
-    /// Reads the query. Of what is wrong with it, all is told.
-    pub fn of(request: &ResourceRequest) -> Result<WriteOptions, Status> {
+    /// Who writes, for what is no apply.
+    pub fn writer(&self) -> Writer<'_> {
+        Writer::Manager(&self.manager)
+    }
+
+    /// Reads the query of a create or an update. Of what is wrong with it, all is told.
+    pub fn of(request: &ResourceRequest, headers: &HeaderMap) -> Result<WriteOptions, Status> {
         let kind = match request.verb {
             Verb::Create => "CreateOptions",
-            Verb::Patch => "PatchOptions",
             _ => "UpdateOptions",
         };
+        WriteOptions::read(request, headers, kind, Vec::new())
+    }
+
+    /// The same of a PATCH.
+    pub fn of_patch(
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        patch: PatchKind,
+    ) -> Result<WriteOptions, Status> {
         let mut errors = Vec::new();
-        manager(request.query.get("fieldManager").unwrap_or(""), &mut errors);
+        let unnamed = request.query.get("fieldManager").is_none();
+        match patch {
+            PatchKind::Apply if unnamed => {
+                let path = Path::new("fieldManager");
+                errors.push(FieldError::required(&path, "is required for apply patch"));
+            }
+            PatchKind::Change if request.query.has("force") => {
+                let why = "may not be specified for non-apply patch";
+                errors.push(FieldError::forbidden(&Path::new("force"), why));
+            }
+            _ => {}
+        }
+        WriteOptions::read(request, headers, "PatchOptions", errors)
+    }
+
+    fn read(
+        request: &ResourceRequest,
+        headers: &HeaderMap,
+        kind: &str,
+        mut errors: Vec<FieldError>,
+    ) -> Result<WriteOptions, Status> {
+        let manager = request.query.get("fieldManager").unwrap_or("");
+        errors.extend(managed::check_manager(manager, &Path::new("fieldManager")));
         let mut dry_run = false;
         for value in request.query.all("dryRun") {
             if value != "All" {
@@ -65,7 +118,11 @@ impl WriteOptions {
             }
         };
         if errors.is_empty() {
-            return Ok(WriteOptions { dry_run, validation });
+            let agent = headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes);
+            let agent = String::from_utf8_lossy(agent.unwrap_or_default());
+            let manager = managed::manager_of(manager, &agent);
+            let force = request.query.flag("force");
+            return Ok(WriteOptions { dry_run, validation, manager, force });
         }
         let kind = Gvk {
             group: "meta.k8s.io".to_owned(),
@@ -83,22 +140,6 @@ impl WriteOptions {
             Validation::Warn => Ok(problems),
             Validation::Strict => Err(format!("strict decoding error: {}", problems.join(", "))),
         }
-    }
-}
-
-/// Longest name of who manages fields.
-const MAX_MANAGER: usize = 128;
-
-/// Checks who says to manage fields, although nobody's are kept apart.
-fn manager(name: &str, errors: &mut Vec<FieldError>) {
-    let path = Path::new("fieldManager");
-    if name.len() > MAX_MANAGER {
-        errors.push(FieldError::too_long(&path, MAX_MANAGER));
-    }
-    let blank = |letter: char| letter.is_control() || letter.is_whitespace() && letter != ' ';
-    for (at, letter) in name.char_indices().filter(|(_, letter)| blank(*letter)) {
-        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(letter));
-        errors.push(FieldError::invalid(&path, name, &why));
     }
 }
 

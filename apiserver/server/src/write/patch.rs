@@ -1,4 +1,5 @@
-//! PATCH: a JSON patch, merge patch or strategic merge patch applied to whatever is stored at the moment of the write.
+//! PATCH: a JSON patch, merge patch or strategic merge patch applied to whatever is stored at the moment of the write;
+//! a configuration goes to `apply`.
 //!
 //! Knows: the media types, and that a patch is applied again when somebody was faster. Refuses to know: how patches
 //! work, and which fields may change.
@@ -11,7 +12,7 @@ use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
 use leme_registry::Target;
 use serde_json::Value;
 
-use super::options::Validation;
+use super::options::{PatchKind, Validation};
 use super::{Input, Stored, WriteOptions, create, target, warnings_about, written};
 use crate::answer::Answer;
 use crate::api::Api;
@@ -23,6 +24,11 @@ const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
+/// What objects of built-in kinds take, those of defined ones, of which nothing says how strategic patches merge, and
+/// views that are kept nowhere.
+const MEDIA: &[&str] = &[JSON, MERGE, STRATEGIC, APPLY];
+const MEDIA_OF_DEFINED: &[&str] = &[JSON, MERGE, APPLY];
+const MEDIA_OF_VIEWS: &[&str] = &[JSON, MERGE, STRATEGIC];
 
 /// What upstream's library says of a merge patch that is none.
 const NO_PATCH: &str = "Invalid JSON Patch";
@@ -36,21 +42,24 @@ enum Patch {
 }
 
 impl Patch {
-    /// Reads a patch, with what is odd about it. `strategic` ones are for kinds whose lists it is known how to merge. What is none is refused in the words of the decoder that meets it first.
+    /// Reads a patch, with what is odd about it. What is none is refused in the words of the decoder that meets it first.
     fn read(
-        strategic: bool,
-        headers: &HeaderMap,
+        media: &str,
         bytes: Bytes,
         validation: Validation,
     ) -> Result<(Patch, Vec<String>), Status> {
         let strict = validation != Validation::Ignore;
-        match body::media_type(headers).as_str() {
+        match media {
             JSON if strict => {
                 let odd = patch::oddities(&bytes).map_err(|why| undecodable(&why))?;
                 Ok((Patch::Json(bytes), odd))
             }
             JSON => Ok((Patch::Json(bytes), Vec::new())),
-            MERGE => {
+            STRATEGIC => {
+                let document = decode::document(&bytes).map_err(Status::bad_request)?;
+                Ok((Patch::Strategic(document.value), document.duplicates))
+            }
+            _ => {
                 let document = match decode::document(&bytes) {
                     Ok(document) => document,
                     Err(why) if strict => return Err(undecodable(&why)),
@@ -64,22 +73,6 @@ impl Patch {
                     _ => return Err(Status::bad_request(NO_PATCH)),
                 }
                 Ok((Patch::Merge(document.value), document.duplicates))
-            }
-            STRATEGIC if strategic => {
-                let document = decode::document(&bytes).map_err(Status::bad_request)?;
-                Ok((Patch::Strategic(document.value), document.duplicates))
-            }
-            APPLY => Err(Status::unsupported_media_type(
-                "server-side apply is not supported by this server: use client-side apply, a merge patch or a \
-                 strategic merge patch",
-            )),
-            _ => {
-                let strategic = strategic.then_some(STRATEGIC);
-                let known: Vec<&str> = [JSON, MERGE].into_iter().chain(strategic).collect();
-                Err(Status::unsupported_media_type(format!(
-                    "the body of the request was in an unknown format - accepted media types include: {}",
-                    known.join(", ")
-                )))
             }
         }
     }
@@ -119,6 +112,17 @@ impl Patch {
     }
 }
 
+/// The media type of a patch, of those that are taken.
+fn media(headers: &HeaderMap, taken: &[&'static str]) -> Result<&'static str, Status> {
+    let said = body::media_type(headers);
+    taken.iter().copied().find(|media| *media == said).ok_or_else(|| {
+        Status::unsupported_media_type(format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            taken.join(", ")
+        ))
+    })
+}
+
 fn undecodable(why: &str) -> Status {
     Status::bad_request(format!("error decoding patch: {why}"))
 }
@@ -130,14 +134,15 @@ impl Api {
         request: &ResourceRequest,
         input: Input,
     ) -> Result<Answer, Status> {
-        let options = WriteOptions::of(request)?;
+        let defined = request.kind.custom.is_some();
+        let media = media(&input.headers, if defined { MEDIA_OF_DEFINED } else { MEDIA })?;
+        let kind = if media == APPLY { PatchKind::Apply } else { PatchKind::Change };
+        let options = WriteOptions::of_patch(request, &input.headers, kind)?;
+        if kind == PatchKind::Apply {
+            return self.apply(request, input, &options).await;
+        }
         let target = target(request);
-        let (patch, odd) = Patch::read(
-            request.kind.custom.is_none(),
-            &input.headers,
-            input.body,
-            options.validation,
-        )?;
+        let (patch, odd) = Patch::read(media, input.body, options.validation)?;
         let strategy = request.strategy();
         let context = self.context(request, &options);
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
@@ -156,9 +161,9 @@ impl Api {
                 let write = leme_registry::patched(
                     &context,
                     target,
+                    options.writer(),
                     patched,
-                    &stored.value,
-                    stored.revision,
+                    (&stored.value, stored.revision),
                     reservation,
                 )?;
                 told = warnings_about(strategy, target, &write, &stored.value);
@@ -181,9 +186,14 @@ pub(crate) struct OfView {
 
 impl OfView {
     /// Reads the patch of a request.
-    pub fn read(headers: &HeaderMap, body: Bytes, options: WriteOptions) -> Result<OfView, Status> {
-        let (patch, odd) = Patch::read(true, headers, body, options.validation)?;
-        Ok(OfView { patch, odd, options })
+    pub fn read(
+        headers: &HeaderMap,
+        body: Bytes,
+        options: &WriteOptions,
+    ) -> Result<OfView, Status> {
+        let media = media(headers, MEDIA_OF_VIEWS)?;
+        let (patch, odd) = Patch::read(media, body, options.validation)?;
+        Ok(OfView { patch, odd, options: options.clone() })
     }
 
     /// Makes of what is there what shall be, with warnings.

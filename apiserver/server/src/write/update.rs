@@ -21,7 +21,7 @@ impl Api {
         input: Input,
     ) -> Result<Answer, Status> {
         let Input { who, headers, body, wanted } = input;
-        let options = WriteOptions::of(request)?;
+        let options = WriteOptions::of(request, &headers)?;
         let target = target(request);
         let shape = if target == Target::Scale { Shape::Any } else { Shape::of(&request.kind) };
         let decoded = options::object(&request.kind, shape, &headers, body, &options)?;
@@ -35,9 +35,9 @@ impl Api {
                 let write = leme_registry::update(
                     &context,
                     target,
+                    options.writer(),
                     body,
-                    &stored.value,
-                    stored.revision,
+                    (&stored.value, stored.revision),
                     reservation,
                 )?;
                 told = warnings_about(strategy, target, &write, &stored.value);
@@ -53,7 +53,8 @@ impl Api {
             }
             None if strategy.create_on_update && target == Target::Main => {
                 admit::authorize(&who, request, Verb::Create)?;
-                let (object, more) = self.create_object(request, body, &options).await?;
+                let (object, more) =
+                    self.create_object(request, options.writer(), body, &options).await?;
                 warnings.extend(more);
                 written(request, wanted, 201, object, &warnings)
             }

@@ -23,6 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const MERGE: &str = "application/merge-patch+json";
 pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
 pub const JSON_PATCH: &str = "application/json-patch+json";
+pub const APPLY: &str = "application/apply-patch+yaml";
 pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 pub struct Harness {
@@ -148,6 +149,12 @@ impl Harness {
         self.raw("DELETE", path, &[], b"").await
     }
 
+    /// Applies a configuration as a manager; `query` is what else is asked for, such as `force=true`.
+    pub async fn apply(&self, path: &str, manager: &str, query: &str, config: &Value) -> Read {
+        let path = format!("{path}?fieldManager={manager}&{query}");
+        self.send("PATCH", &path, APPLY, config).await
+    }
+
     /// A TLS connection as the administrator, or as a stranger, that speaks one protocol.
     pub async fn connect(&self, admin: bool, protocol: &[u8]) -> TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
@@ -206,6 +213,22 @@ impl Watch {
 
 pub fn config_map(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "k": "v" } })
+}
+
+/// Who owns what of an object: `manager operation subresource` and the fields.
+pub fn owners(object: &Value) -> Vec<(String, Value)> {
+    let list = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or("").to_owned();
+    let shown = |entry: &Value| {
+        let who = ["manager", "operation", "subresource"].map(|field| text(entry, field));
+        (who.join(" ").trim_end().to_owned(), entry["fieldsV1"].clone())
+    };
+    list.iter().map(shown).collect()
+}
+
+/// The fields that one of them owns.
+pub fn owned(object: &Value, who: &str) -> Value {
+    owners(object).into_iter().find(|(owner, _)| owner == who).map_or(Value::Null, |(_, set)| set)
 }
 
 pub fn pair(kind: &str, name: &str) -> (String, String) {

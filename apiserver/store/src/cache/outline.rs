@@ -1,13 +1,14 @@
 //! An object read for its index: all of it is checked, and what nothing is selected by is not kept.
 //!
-//! Knows: that selectable fields are never in lists of the spec, which are most of a pod. Refuses to know: kinds.
+//! Knows: that selectable fields are never in lists of the spec, which are most of a pod, nor in that of who owns what.
+//! Refuses to know: kinds.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The document without the lists in its `spec`; an error for whatever is not JSON.
+/// The document without the lists in its `spec` and without who owns its fields; an error for whatever is not JSON.
 pub(super) fn outline(json: &[u8]) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let value = Outline(Part::Document).deserialize(&mut reader)?;
@@ -20,6 +21,8 @@ pub(super) fn outline(json: &[u8]) -> Result<Value, serde_json::Error> {
 enum Part {
     /// It is the whole.
     Document,
+    Metadata,
+    /// A part whose lists are left out.
     Spec,
     Other,
 }
@@ -83,7 +86,9 @@ impl<'de> Visitor<'de> for Outline {
         while let Some(key) = entries.next_key::<String>()? {
             let part = match self.0 {
                 Part::Document if key == "spec" => Part::Spec,
-                Part::Document => Part::Other,
+                Part::Document if key == "metadata" => Part::Metadata,
+                Part::Metadata if key == "managedFields" => Part::Spec,
+                Part::Document | Part::Metadata => Part::Other,
                 part => part,
             };
             let value = entries.next_value_seed(Outline(part))?;
@@ -164,14 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn only_lists_of_the_spec_are_left_out() {
+    fn only_lists_of_the_spec_and_of_owners_are_left_out() {
         let document = json!({
-            "metadata": { "finalizers": ["a"], "spec": ["b"] },
+            "metadata": { "finalizers": ["a"], "spec": ["b"], "managedFields": [{ "manager": "m" }] },
             "spec": { "nodeName": "n", "containers": [{ "name": "c" }], "to": { "name": "t", "of": [1] } },
             "status": { "podIPs": [{ "ip": "1.2.3.4" }], "spec": [1] },
         });
         let mut expected = document.clone();
         emptied(&mut expected["spec"]);
+        emptied(&mut expected["metadata"]["managedFields"]);
         assert_eq!(outline(document.to_string().as_bytes()).unwrap(), expected);
     }
 

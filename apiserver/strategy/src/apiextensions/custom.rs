@@ -20,12 +20,11 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     },
     prepare_status: |new, old, _| {
         // Who wrote the status is told all the same.
-        let managers = json::at(new, &["metadata", "managedFields"]).cloned();
+        let written = new["metadata"].take();
         json::keep(new, old, "metadata");
-        if let Some(managers) = managers {
-            json::set(json::child(new, "metadata"), "managedFields", managers);
-        }
+        json::keep(json::child(new, "metadata"), &written, "managedFields");
     },
+    kept_by_status: &[&["apiVersion"], &["kind"], &["metadata"], &["spec"]],
     warn,
     generation: Some(|new, old| {
         let rest = |object: &Value| {

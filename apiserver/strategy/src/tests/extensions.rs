@@ -72,14 +72,15 @@ impl Path {
     }
 
     fn create(&self, body: Value) -> Result<Value, Status> {
-        leme_registry::create(&context(&self.kind, ""), body, &mut Numbers::default())
+        leme_registry::create(&context(&self.kind, ""), TESTER, body, &mut Numbers::default())
+            .map(unowned)
     }
 
     fn write(&self, target: Target, old: &Value, body: Value) -> Result<Write, Status> {
         let mut body = body;
         body["metadata"]["resourceVersion"] = "7".into();
         let ctx = context(&self.kind, "x");
-        leme_registry::update(&ctx, target, body, old, 7, &mut Numbers::default())
+        leme_registry::update(&ctx, target, TESTER, body, (old, 7), &mut Numbers::default())
     }
 
     #[track_caller]
@@ -480,4 +481,65 @@ fn columns_lead_where_the_definition_says() {
     assert!(path.kind.columns.iter().all(|column| matches!(column.cell, Cell::JsonPath(_))));
     assert_eq!(path.kind.selectable[0].path, "spec.image");
     assert_eq!(path.kind.selectable[0].read(&stored), "busybox");
+}
+
+#[test]
+fn who_owns_what_of_a_defined_kind_is_its_schemas_to_say() {
+    let version = versioned(&[(
+        "schema.openAPIV3Schema.properties.spec.properties.ports",
+        json!({
+            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+            "items": { "type": "object", "required": ["name"], "properties": {
+                "name": { "type": "string" }, "port": { "type": "integer" },
+            } },
+        }),
+    )]);
+    let mut stored = created(version);
+    stored["status"] = leme_kinds::naming::accepted(&stored, [], [], None, "2026-01-02T03:04:05Z")
+        .expect("changed");
+    let kind = Path::of(&stored).kind;
+    let ctx = context(&kind, "x");
+    let apply = |target, manager, live: Option<&Value>, spec: Value| {
+        let mut config = crontab();
+        config["spec"] = spec;
+        let numbers = &mut Numbers::default();
+        let merged = leme_registry::apply(&ctx, target, &config, live, (manager, false))?;
+        match live {
+            None => leme_registry::create(&ctx, Writer::Applied, merged, numbers),
+            Some(live) => {
+                leme_registry::patched(&ctx, target, Writer::Applied, merged, (live, 7), numbers)
+                    .map(|write| match write {
+                        Write::Put(new) => new,
+                        other => panic!("not a put: {other:?}"),
+                    })
+            }
+        }
+    };
+    let port = |name: &str, port: u64| json!({ "name": name, "port": port });
+    let cron = "* * * * */5";
+    let spec = json!({ "cronSpec": cron, "ports": [port("a", 1)] });
+    let mut live = apply(Target::Main, "one", None, spec).expect("created");
+    live["metadata"]["resourceVersion"] = "7".into();
+    assert_eq!(
+        live["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({ "f:spec": { "f:cronSpec": {}, "f:ports": {
+            "k:{\"name\":\"a\"}": { ".": {}, "f:name": {}, "f:port": {} },
+        } } })
+    );
+    assert_eq!(live["spec"]["image"], "busybox");
+    let both = apply(Target::Main, "two", Some(&live), json!({ "ports": [port("b", 2)] }));
+    let mut both = both.expect("merged");
+    both["metadata"]["resourceVersion"] = "7".into();
+    assert_eq!(both["spec"]["ports"], json!([port("a", 1), port("b", 2)]));
+    let taken = apply(Target::Main, "two", Some(&both), json!({ "ports": [port("a", 3)] }));
+    assert_eq!(
+        taken.map_err(|status| status.message),
+        Err("Apply failed with 1 conflict: conflict with \"one\": .spec.ports[name=\"a\"].port"
+            .to_owned())
+    );
+    let unknown = apply(Target::Main, "two", Some(&both), json!({ "port": 1 }));
+    assert_eq!(
+        unknown.map_err(|status| status.message),
+        Err("failed to create typed patch object (/x; stable.example.com/v1, Kind=CronTab): .spec.port: field not declared in schema".to_owned())
+    );
 }

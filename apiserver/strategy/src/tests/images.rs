@@ -111,7 +111,7 @@ impl Allocator for Other {
 fn made(tags: Value) -> Result<Value, Status> {
     let body = json!({ "apiVersion": "image.openshift.io/v1", "kind": "ImageStream",
                        "metadata": { "name": "s" }, "spec": { "tags": tags } });
-    leme_registry::create(&context(row(&body), ""), body, &mut Other)
+    leme_registry::create(&context(row(&body), ""), TESTER, body, &mut Other).map(unowned)
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn the_context_of_views_is_that_of_their_kind() {
                        "metadata": { "name": "s:t" }, "spec": { "name": "u" } });
     let context: Context = context(row(&body), "");
     check(
-        leme_registry::create(&context, body, &mut Other),
+        leme_registry::create(&context, TESTER, body, &mut Other),
         &["spec.name: Invalid value: \"u\": must match image tag name"],
     );
 }

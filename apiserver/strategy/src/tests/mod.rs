@@ -7,7 +7,9 @@ use leme_admission::{Chain, Facts, Seen};
 use leme_kinds::{Kind, by_kind};
 use leme_meta::Status;
 use leme_meta::gvk::split_api_version;
-use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, User, Write};
+use leme_registry::{
+    Allocator, Context, DeleteOptions, Deletion, Target, User, Write, Writer, json as read,
+};
 use serde_json::{Value, json};
 
 mod admission;
@@ -123,9 +125,18 @@ fn context<'a>(kind: &'a Kind, name: &'a str) -> Context<'a> {
     }
 }
 
-/// What a create stores.
+const TESTER: Writer = Writer::Manager("tester");
+
+/// An object without the list of who owns its fields.
+fn unowned(mut object: Value) -> Value {
+    read::remove(read::child(&mut object, "metadata"), "managedFields");
+    object
+}
+
+/// What a create stores, but for who owns what.
 fn create(body: Value) -> Result<Value, Status> {
-    leme_registry::create(&context(row(&body), ""), body, &mut Numbers::default())
+    let context = context(row(&body), "");
+    leme_registry::create(&context, TESTER, body, &mut Numbers::default()).map(unowned)
 }
 
 #[track_caller]
@@ -139,7 +150,8 @@ fn update(target: Target, old: &Value, change: impl FnOnce(&mut Value)) -> Resul
     change(&mut new);
     new["metadata"]["resourceVersion"] = "7".into();
     let name = old["metadata"]["name"].as_str().unwrap_or("");
-    leme_registry::update(&context(row(old), name), target, new, old, 7, &mut Numbers { given: 50 })
+    let context = context(row(old), name);
+    leme_registry::update(&context, target, TESTER, new, (old, 7), &mut Numbers { given: 50 })
 }
 
 #[track_caller]

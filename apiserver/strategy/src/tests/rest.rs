@@ -192,9 +192,9 @@ fn a_lease_is_written_by_version_alone() {
     let blind = leme_registry::update(
         &context(row(&old), "x"),
         Target::Main,
+        TESTER,
         old.clone(),
-        &old,
-        7,
+        (&old, 7),
         &mut Numbers::default(),
     );
     assert_eq!(blind.map_err(|status| status.code), Err(422));

@@ -293,12 +293,23 @@ fn a_wrong_value_anywhere_is_an_answer() {
                 if let Some(metadata) = fresh["metadata"].as_object_mut() {
                     metadata.remove("resourceVersion");
                 }
-                let _ = leme_registry::create(&context(row, ""), fresh, &mut Numbers::default());
+                let _ = leme_registry::create(
+                    &context(row, ""),
+                    TESTER,
+                    fresh,
+                    &mut Numbers::default(),
+                );
                 for target in [Target::Main, Target::Status] {
                     let ctx = context(row, name);
                     let numbers = &mut Numbers::default();
-                    let _ =
-                        leme_registry::update(&ctx, target, broken.clone(), &stored, 7, numbers);
+                    let _ = leme_registry::update(
+                        &ctx,
+                        target,
+                        TESTER,
+                        broken.clone(),
+                        (&stored, 7),
+                        numbers,
+                    );
                 }
                 let ctx = context(row, name);
                 let _ = leme_registry::delete(&ctx, &DeleteOptions::default(), &broken, 7);

@@ -1,5 +1,6 @@
 //! What upstream's tests of structured merges and of managed fields hold to, case by case.
 
+mod defined;
 mod histories;
 mod lists;
 mod properties;

@@ -167,9 +167,9 @@ fn scales_name_the_selector() {
         let written = leme_registry::update(
             &context(row(&old), "w"),
             Target::Scale,
+            TESTER,
             document,
-            &old,
-            7,
+            (&old, 7),
             numbers,
         );
         let Ok(Write::Put(new)) = written else { panic!("{kind}: {written:?}") };

@@ -1,0 +1,147 @@
+//! PATCH that applies a configuration: server-side apply. It creates what is not there.
+//!
+//! Knows: how a configuration is read, that a create has to be allowed as one. Refuses to know: who owns what, and what
+//! becomes of an object.
+
+use bytes::Bytes;
+use leme_meta::{Status, decode, patch};
+use leme_registry::{Context, Target, Writer, json};
+use serde_json::{Map, Value};
+use serde_saphyr::{DuplicateKeyPolicy, Error};
+
+use super::options::Validation;
+use super::{Change, Input, WriteOptions, create, target, warnings_about, written};
+use crate::admit;
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::body::{self, UNCONVERTED};
+use crate::request::{ResourceRequest, Verb};
+
+/// How often an object is found to be neither there nor not there before that is given up.
+const TRIES: usize = 5;
+
+/// A configuration as it was sent.
+struct Configuration {
+    /// As it is kept.
+    value: Value,
+    /// What is said of keys that it has twice.
+    twice: Option<String>,
+}
+
+impl Configuration {
+    fn read(bytes: &Bytes, validation: Validation) -> Result<Configuration, Status> {
+        let wrong = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+        // Programs send JSON, which is read faster.
+        if bytes.first() == Some(&b'{')
+            && let Ok(document) = decode::document(bytes)
+            && document.duplicates.is_empty()
+        {
+            return Ok(Configuration { value: document.value, twice: None });
+        }
+        let value = match body::yaml(bytes, DuplicateKeyPolicy::LastWins) {
+            Ok(Value::Null) => Value::Object(Map::new()),
+            Ok(value) if value.is_object() => value,
+            Ok(other) => {
+                let why = patch::no_map(&other);
+                return Err(wrong(format!("error unmarshaling JSON: while decoding JSON: {why}")));
+            }
+            Err(error) => return Err(wrong(format!("{UNCONVERTED}: {error}"))),
+        };
+        let twice = match validation {
+            Validation::Ignore => None,
+            _ => body::yaml(bytes, DuplicateKeyPolicy::Error).err().map(|error| doubled(&error)),
+        };
+        Ok(Configuration { value, twice })
+    }
+
+    /// The same as it is kept, of a kind that is kept as another.
+    fn kept(self, request: &ResourceRequest, target: Target) -> Result<Configuration, Status> {
+        if !request.kept.is_view() || target == Target::Scale {
+            return Ok(self);
+        }
+        leme_registry::check_configuration(&request.kind, &self.value)?;
+        Ok(Configuration { value: create::kept(request, target, self.value)?, ..self })
+    }
+}
+
+/// What Go's library says of a key that is there twice.
+fn doubled(error: &Error) -> String {
+    match error.without_snippet() {
+        Error::DuplicateMappingKey { key: Some(key), location } => format!(
+            "{UNCONVERTED}: yaml: unmarshal errors:\n  line {}: key {key:?} already set in map",
+            location.line()
+        ),
+        other => format!("{UNCONVERTED}: {other}"),
+    }
+}
+
+/// What a configuration makes of what there is, and what is said of the configuration.
+fn merged(
+    context: &Context,
+    target: Target,
+    configuration: &Configuration,
+    live: Option<&Value>,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let asked = (options.manager.as_str(), options.force);
+    let merged = leme_registry::apply(context, target, &configuration.value, live, asked)?;
+    match &configuration.twice {
+        Some(twice) if options.validation == Validation::Strict => {
+            Err(Status::bad_request(format!("error strict decoding YAML: {twice}")))
+        }
+        _ => Ok(merged),
+    }
+}
+
+impl Api {
+    /// PATCH of an object or a subresource by a configuration.
+    pub(super) async fn apply(
+        &self,
+        request: &ResourceRequest,
+        input: Input,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let Input { who, body, wanted, .. } = input;
+        let target = target(request);
+        let configuration =
+            Configuration::read(&body, options.validation)?.kept(request, target)?;
+        let strategy = request.strategy();
+        let context = self.context(request, options);
+        let mut warnings: Vec<String> = configuration.twice.iter().cloned().collect();
+        for _ in 0..TRIES {
+            let mut told = Vec::new();
+            let changed = self
+                .change(request, options.dry_run, |stored, numbers| {
+                    let (live, revision) = (&stored.value, stored.revision);
+                    let new = merged(&context, target, &configuration, Some(live), options)?;
+                    let (writer, old) = (Writer::Applied, (live, revision));
+                    let write =
+                        leme_registry::patched(&context, target, writer, new, old, numbers)?;
+                    told = warnings_about(strategy, target, &write, live);
+                    Ok(Change::from(write).whole())
+                })
+                .await?;
+            if let Some(done) = changed {
+                let object = self.shown_target(request, target, done)?;
+                warnings.extend(told);
+                return written(request, wanted, 200, object, &warnings);
+            }
+            if target != Target::Main {
+                return Err(Status::not_found(&request.gvr(), &request.name));
+            }
+            let mut new = merged(&context, target, &configuration, None, options)?;
+            json::remove(json::child(&mut new, "metadata"), "resourceVersion");
+            admit::authorize(&who, request, Verb::Create)?;
+            match self.create_object(request, Writer::Applied, new, options).await {
+                // Somebody was faster: their object is applied to.
+                Err(status) if status.reason == "AlreadyExists" => {}
+                Err(status) => return Err(status),
+                Ok((object, told)) => {
+                    warnings.extend(told);
+                    return written(request, wanted, 201, object, &warnings);
+                }
+            }
+        }
+        Err(Status::stale(&request.gvr(), &request.name))
+    }
+}
