@@ -63,10 +63,8 @@ impl Api {
         let _served = self.comes(&request.kind)?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         let generated = given.is_empty() && request.name.is_empty();
-        let tries = if generated { NAME_TRIES } else { 1 };
-        let strategy = request.strategy();
-        let asked = request.kind.key(&request.namespace, &given);
-        for _ in 0..tries {
+        let (strategy, asked) = (request.strategy(), request.kind.key(&request.namespace, &given));
+        for _ in 0..if generated { NAME_TRIES } else { 1 } {
             let context = Context {
                 uid: uuid::Uuid::new_v4().to_string(),
                 suffix: if generated { suffix() } else { String::new() },
@@ -75,9 +73,9 @@ impl Api {
             let mut reservation = self.pools.reserve(&self.cache, &asked);
             let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
             let mut new = leme_registry::create(&context, writer, attempt, &mut reservation)?;
-            let warnings = (strategy.warn)(&new, None);
             let name = leme_registry::json::text(&new, &["metadata", "name"]).to_owned();
             let key = request.kind.key(&request.namespace, &name);
+            let warnings = (strategy.warn)(&new, None);
             if options.dry_run {
                 if self.stored(&key).await?.is_some() {
                     return Err(Status::already_exists(&request.gvr(), &name));
@@ -89,8 +87,8 @@ impl Api {
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
             let mut bytes = request.kept.text(&new);
             let mut done = self.write_as(class, &key, bytes.clone(), Expect::Absent).await;
-            let too_large = matches!(done, Err(StoreError::TooLarge(_)));
-            if too_large && writer != Writer::Applied && without_owners(&mut new) {
+            let large = matches!(done, Err(StoreError::TooLarge(_)));
+            if large && writer != Writer::Applied && without_owners(&mut new) {
                 bytes = request.kept.text(&new);
                 done = self.write_as(class, &key, bytes.clone(), Expect::Absent).await;
             }

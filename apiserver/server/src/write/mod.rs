@@ -226,8 +226,7 @@ impl Api {
     ) -> Result<Option<Done>, Status> {
         let (key, kept) = (request.key(), &request.kept);
         let mut current = self.cached(kept, &key)?;
-        let mut certain = false;
-        let began = Instant::now();
+        let (mut certain, began) = (false, Instant::now());
         while began.elapsed() < PATIENCE {
             let stored = match current.take() {
                 Some(stored) => stored,

@@ -89,8 +89,7 @@ fn make(
     let mut left = parts(place);
     // Without links, relative to the root.
     let mut at = PathBuf::new();
-    let mut links = 0;
-    let mut ends_in_directory = true;
+    let (mut links, mut ends_in_directory) = (0, true);
     while let Some(part) = left.pop_front() {
         let shown = |at: &Path| Path::new("/").join(at).join(&part);
         let fault = |error: Errno| format!("{:?}: {}", shown(&at), std::io::Error::from(error));
@@ -100,19 +99,13 @@ fn make(
             continue;
         }
         let above = open_plain(root, &at).map_err(fault)?;
-        let found = match statat(&above, &part, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(FileType::from_raw_mode(stat.st_mode)),
-            Err(Errno::NOENT) => None,
-            Err(error) => return Err(fault(error)),
-        };
-        match found {
+        match kind_of(&above, &part).map_err(fault)? {
             Some(FileType::Symlink) => {
                 links += 1;
                 if links > LINKS {
                     return Err(fault(Errno::LOOP));
                 }
-                let target = readlinkat(&above, &part, Vec::new()).map_err(fault)?;
-                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                let target = link(&above, &part).map_err(fault)?;
                 if target.is_absolute() {
                     at.clear();
                     ends_in_directory = true;
@@ -146,6 +139,21 @@ fn make(
         (false, true) => Err("the image has a file there and the volume is a directory".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// What is there, not followed.
+fn kind_of(above: &OwnedFd, part: &OsStr) -> Result<Option<FileType>, Errno> {
+    match statat(above, part, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a link leads.
+fn link(above: &OwnedFd, part: &OsStr) -> Result<PathBuf, Errno> {
+    let target = readlinkat(above, part, Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
 /// Names and `..`, nothing else.

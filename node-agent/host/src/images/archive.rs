@@ -78,15 +78,8 @@ impl Source {
             } else if kind.is_file() {
                 let stored = PathBuf::from(names.len().to_string());
                 // Before it is written: what is refused afterwards has filled the disk.
-                left = left.checked_sub(entry.size()).ok_or_else(|| {
-                    let mega = room.bytes as f64 / 1e6;
-                    let why =
-                        format!("the archive holds more than the {mega:.1} MB there is room for");
-                    ImageError::Invalid(format!(
-                        "{why}: free some space on the disk of {}",
-                        staging.display()
-                    ))
-                })?;
+                let full = || room.exceeded("archive", staging);
+                left = left.checked_sub(entry.size()).ok_or_else(full)?;
                 let mut file = File::create_new(staging.join(&stored))?;
                 io::copy(&mut entry, &mut file)?;
                 names.insert(name, stored);

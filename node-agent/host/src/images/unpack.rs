@@ -31,6 +31,15 @@ pub struct Limits {
     pub depth: usize,
 }
 
+impl Limits {
+    /// The error of something that holds more bytes than a disk has room for.
+    pub(super) fn exceeded(&self, what: &str, disk: &Path) -> ImageError {
+        let mega = self.bytes as f64 / 1e6;
+        let why = format!("the {what} holds more than the {mega:.1} MB there is room for");
+        ImageError::Invalid(format!("{why}: free some space on the disk of {}", disk.display()))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits { bytes: 64 << 30, entries: 2_000_000, depth: 256 }
