@@ -33,10 +33,13 @@ pub struct Limits {
 
 impl Limits {
     /// The error of something that holds more bytes than a disk has room for.
-    pub(super) fn exceeded(&self, what: &str, disk: &Path) -> ImageError {
+    pub(super) fn exceeded(&self, what: &str, disk: &Path) -> super::ImageError {
         let mega = self.bytes as f64 / 1e6;
         let why = format!("the {what} holds more than the {mega:.1} MB there is room for");
-        ImageError::Invalid(format!("{why}: free some space on the disk of {}", disk.display()))
+        super::ImageError::Invalid(format!(
+            "{why}: free some space on the disk of {}",
+            disk.display()
+        ))
     }
 }
 
