@@ -22,8 +22,6 @@ fn wrong_usage_is_two_and_says_what() {
     let flag = Program::new(leme()).words("up --wrong").run().fails(2);
     assert!(flag.contains("--wrong"), "{flag}");
     Program::new(leme()).words("frobnicate").run().fails(2);
-    let kind = Program::new(leme()).words("get cats").run().fails(1);
-    assert_eq!(line(&kind), r#"leme: the server doesn't have a resource type "cats""#);
     let runtime =
         Program::new(leme()).words("up --runtime lxc --data-dir /tmp/leme-none").run().fails(1);
     assert!(line(&runtime).contains("embedded"), "{runtime}");
