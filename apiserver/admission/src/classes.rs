@@ -3,7 +3,7 @@
 //! Knows: the marks of a default, and which of several counts. Refuses to know: what classes stand for.
 
 use leme_meta::Status;
-use leme_registry::{Operation, json};
+use leme_registry::json;
 use serde_json::Value;
 
 use crate::{Facts, PlugIn, Seen};
@@ -20,9 +20,7 @@ const INGRESS_MARKS: &[&str] = &["ingressclass.kubernetes.io/is-default-class"];
 
 pub(crate) const DEFAULT_STORAGE: PlugIn = PlugIn {
     name: "DefaultStorageClass",
-    about: |asked| {
-        asked.operation == Operation::Create && asked.is_of("", "persistentvolumeclaims")
-    },
+    about: |asked| asked.creates("", "persistentvolumeclaims"),
     sees: &[STORAGE],
     mutate: |_, claim, _, facts| {
         let old = "volume.beta.kubernetes.io/storage-class";
@@ -33,9 +31,7 @@ pub(crate) const DEFAULT_STORAGE: PlugIn = PlugIn {
 
 pub(crate) const DEFAULT_INGRESS: PlugIn = PlugIn {
     name: "DefaultIngressClass",
-    about: |asked| {
-        asked.operation == Operation::Create && asked.is_of("networking.k8s.io", "ingresses")
-    },
+    about: |asked| asked.creates("networking.k8s.io", "ingresses"),
     sees: &[INGRESS],
     mutate: |_, ingress, _, facts| {
         let old = "kubernetes.io/ingress.class";

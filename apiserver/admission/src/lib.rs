@@ -20,7 +20,7 @@ mod tolerations;
 mod volumes;
 
 use leme_meta::Status;
-use leme_registry::{Admission, Asked, Operation, json};
+use leme_registry::{Admission, Asked, json};
 use serde_json::Value;
 
 /// A kind whose objects a plug-in looks at.
@@ -100,7 +100,7 @@ static PLUG_INS: &[PlugIn] = &[
 
 /// Whether a write makes a pod.
 fn creates_pod(asked: &Asked) -> bool {
-    asked.operation == Operation::Create && asked.is_of("", "pods")
+    asked.creates("", "pods")
 }
 
 /// Whether plug-ins look at the objects of a resource, so that a write of one has to be seen by those after it.

@@ -2,7 +2,7 @@
 //!
 //! Knows: the taint. Refuses to know: who takes it away.
 
-use leme_registry::{Operation, json};
+use leme_registry::json;
 use serde_json::json;
 
 use crate::PlugIn;
@@ -11,7 +11,7 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 pub(crate) const PLUG_IN: PlugIn = PlugIn {
     name: "TaintNodesByCondition",
-    about: |asked| asked.operation == Operation::Create && asked.is_of("", "nodes"),
+    about: |asked| asked.creates("", "nodes"),
     mutate: |_, node, _, _| {
         let mut taints = json::list(node, &["spec", "taints"]).to_vec();
         let has = taints.iter().any(|taint| {

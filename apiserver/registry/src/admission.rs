@@ -42,6 +42,11 @@ impl Asked<'_> {
         self.subresource.is_empty() && self.kind.group == group && self.kind.plural == plural
     }
 
+    /// Whether an object of a resource is made.
+    pub fn creates(&self, group: &str, plural: &str) -> bool {
+        self.operation == Operation::Create && self.is_of(group, plural)
+    }
+
     /// The 403 with a reason.
     pub fn forbidden(&self, why: &str) -> Status {
         Status::forbidden(&self.kind.gvr(), self.name, why)

@@ -106,24 +106,34 @@ fn row() -> Result<&'static Arc<Kind>, Status> {
 
 impl Api {
     /// Charges a write on the quotas of its namespace, or refuses it. The charge is held until the write is stored.
-    pub(crate) fn charge<'a, 'b: 'a>(
+    pub(crate) async fn charge(
+        &self,
+        asked: &Asked<'_>,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<Option<Charge<'_>>, Status> {
+        if asked.dry_run || !self.admission.is_charged(asked) {
+            return Ok(None);
+        }
+        self.charged(asked, new, old).await
+    }
+
+    /// A charge is a write itself, hence the box.
+    fn charged<'a, 'b: 'a>(
         &'b self,
         asked: &'a Asked<'a>,
         new: &'a Value,
         old: Option<&'a Value>,
     ) -> BoxFuture<'a, Result<Option<Charge<'b>>, Status>> {
-        Box::pin(self.charged(asked, new, old))
+        Box::pin(self.charge_all(asked, new, old))
     }
 
-    async fn charged<'b>(
+    async fn charge_all<'b>(
         &'b self,
         asked: &Asked<'_>,
         new: &Value,
         old: Option<&Value>,
     ) -> Result<Option<Charge<'b>>, Status> {
-        if asked.dry_run || !self.admission.is_charged(asked) {
-            return Ok(None);
-        }
         let quotas = self.admission.facts().list(&quota::QUOTAS, asked.namespace)?;
         let charged = quota::charged(asked, new, old, &quotas)?;
         if charged.is_empty() {
@@ -139,7 +149,7 @@ impl Api {
                 let quota = std::slice::from_ref(&stored.value);
                 let mut charged = quota::charged(asked, new, old, quota)?;
                 let Some(used) = charged.remove(&0) else { return Ok(Change::Unchanged) };
-                let mut quota = without_revision(&stored.value);
+                let mut quota = stored.value.clone();
                 json::set(json::child(&mut quota, "status"), "used", used);
                 Ok(Change::Put(quota))
             })
@@ -179,7 +189,8 @@ impl Api {
         if stored.value.get("status") == Some(&status) {
             return Ok(true);
         }
-        let mut quota = without_revision(&stored.value);
+        let mut quota = stored.value;
+        json::remove(json::child(&mut quota, "metadata"), "resourceVersion");
         json::set(&mut quota, "status", status);
         let bytes = ordered::object(&row()?.schema, &quota);
         let expect = Expect::Revision(stored.revision);
@@ -188,12 +199,6 @@ impl Api {
             Outcome::Conflict(_) => Ok(false),
         }
     }
-}
-
-fn without_revision(quota: &Value) -> Value {
-    let mut quota = quota.clone();
-    json::remove(json::child(&mut quota, "metadata"), "resourceVersion");
-    quota
 }
 
 /// What there is in a namespace.

@@ -13,29 +13,22 @@ const EACH: usize = 256;
 /// cut, as many as come to the bound.
 pub(crate) fn fitting(warnings: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
-    let mut different = warnings.iter().filter(|text| !text.is_empty() && seen.insert(*text));
-    let mut told: Vec<String> = Vec::new();
-    let mut written = 0;
-    while written <= ALL
-        && let Some(text) = different.next()
-    {
-        let clean: String = text.chars().filter(|character| !character.is_control()).collect();
-        written += clean.chars().count();
-        told.push(clean);
-    }
-    if written <= ALL {
+    let different = warnings.iter().filter(|text| !text.is_empty() && seen.insert(*text));
+    let clean = |text: &String| text.chars().filter(|letter| !letter.is_control()).collect();
+    // More than these are too much, whatever they say.
+    let mut told: Vec<String> = different.map(clean).take(ALL + 1).collect();
+    let length = |text: &String| text.chars().count();
+    if told.iter().map(length).sum::<usize>() <= ALL {
         return told;
     }
-    let rest = different.map(|text| text.chars().filter(|c| !c.is_control()).collect());
     let mut written = 0;
-    let cut =
-        told.iter().cloned().chain(rest).map(|text: String| text.chars().take(EACH).collect());
-    cut.take_while(|text: &String| {
+    told.retain_mut(|text| {
         let room = written < ALL;
-        written += text.chars().count();
+        *text = text.chars().take(EACH).collect();
+        written += length(text);
         room
-    })
-    .collect()
+    });
+    told
 }
 
 #[cfg(test)]

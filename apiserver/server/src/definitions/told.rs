@@ -30,7 +30,7 @@ pub(super) async fn tell(api: &Api, told: &Told) -> Result<(), Status> {
     .await
 }
 
-/// Changes a definition as `decide` says, which gets it without its resourceVersion, and its revision.
+/// Changes a definition as `decide` says, which gets it and its revision.
 pub(super) async fn change(
     api: &Api,
     name: &str,
@@ -39,9 +39,7 @@ pub(super) async fn change(
     let Some(kind) = own_kind() else { return Ok(()) };
     let request = ResourceRequest::of(Verb::Update, kind, "", name);
     let changed = api.change(&request, false, |stored, _| {
-        let mut definition = stored.value.clone();
-        json::remove(json::child(&mut definition, "metadata"), "resourceVersion");
-        Ok(decide(&mut definition, stored.revision))
+        Ok(decide(&mut stored.value.clone(), stored.revision))
     });
     changed.await.map(drop)
 }

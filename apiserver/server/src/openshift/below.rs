@@ -23,7 +23,7 @@ pub(super) fn decoded(
     let package = row.schema.strip_suffix(&*row.kind).unwrap_or("");
     let schema = format!("{package}{kind}");
     let decoded =
-        options::object(row, Shape::Type(&schema), &input.headers, input.body.clone(), options)?;
+        options::shaped(row, Shape::Type(&schema), &input.headers, input.body.clone(), options)?;
     let said = json::text(&decoded.value, &["kind"]);
     let version = json::text(&decoded.value, &["apiVersion"]);
     if !said.is_empty() && said != kind || !version.is_empty() && version != row.api_version() {

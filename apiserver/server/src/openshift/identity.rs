@@ -12,7 +12,6 @@ use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present;
 use crate::request::{ResourceRequest, Verb};
-use crate::schema::Shape;
 use crate::write::{Change, Input, WriteOptions, options, patch, written};
 
 const GROUP: &str = "user.openshift.io";
@@ -99,8 +98,7 @@ impl Api {
             let old = self.mapping_of(request, &request.name)?;
             patch::OfView::read(&input.headers, input.body, options)?.apply(request, &old)?
         } else {
-            let decoded =
-                options::object(row, Shape::of(row), &input.headers, input.body, options)?;
+            let decoded = options::object(row, &input.headers, input.body, options)?;
             (decoded.value, decoded.warnings)
         };
         let said = json::text(&body, &["metadata", "resourceVersion"]).to_owned();

@@ -13,7 +13,6 @@ use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present;
 use crate::request::{ResourceRequest, Verb};
-use crate::schema::Shape;
 use crate::write::{Done, Input, WriteOptions, options, written};
 
 const GROUP: &str = "image.openshift.io";
@@ -94,7 +93,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let row = &request.kind;
-        let decoded = options::object(row, Shape::of(row), &input.headers, input.body, options)?;
+        let decoded = options::object(row, &input.headers, input.body, options)?;
         let mapping = self.mapping(request, decoded.value, options)?;
         let name = self.mapped_stream(request, &mapping)?;
         let tag = json::text(&mapping, &["tag"]);
@@ -181,8 +180,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let row = &request.kind;
-        let mut decoded =
-            options::object(row, Shape::of(row), &input.headers, input.body, options)?;
+        let mut decoded = options::object(row, &input.headers, input.body, options)?;
         let of = |field: &str| json::text(&decoded.value, &["metadata", field]).to_owned();
         let (version, uid) = (of("resourceVersion"), of("uid"));
         json::remove(json::child(&mut decoded.value, "metadata"), "resourceVersion");
@@ -215,7 +213,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let row = &request.kind;
-        let decoded = options::object(row, Shape::of(row), &input.headers, input.body, options)?;
+        let decoded = options::object(row, &input.headers, input.body, options)?;
         let mut signature = self.new_view(request, decoded.value, options)?;
         for field in ["kind", "apiVersion"] {
             json::remove(&mut signature, field);

@@ -16,7 +16,6 @@ use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present;
 use crate::request::{ResourceRequest, Verb};
-use crate::schema::Shape;
 use crate::write::delete::delete_options;
 use crate::write::{Input, WriteOptions, options, patch, suffix, without_owners, written};
 
@@ -116,7 +115,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<Answer, Status> {
         let kind = &request.kind;
-        let decoded = options::object(kind, Shape::of(kind), &input.headers, input.body, options)?;
+        let decoded = options::object(kind, &input.headers, input.body, options)?;
         let object = self.new_view(request, decoded.value, options)?;
         let full = json::text(&object, &["metadata", "name"]).to_owned();
         let Some((name, tag)) = full.split_once(':') else {
@@ -199,8 +198,7 @@ impl Api {
             let patch = patch::OfView::read(&input.headers, input.body, options)?;
             Box::new(move |old| patch.apply(request, old))
         } else {
-            let decoded =
-                options::object(kind, Shape::of(kind), &input.headers, input.body, options)?;
+            let decoded = options::object(kind, &input.headers, input.body, options)?;
             Box::new(move |_| Ok((decoded.value.clone(), decoded.warnings.clone())))
         };
         let (told, existed) = (std::sync::Mutex::new(Vec::new()), std::sync::Mutex::new(false));

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use leme_kinds::{Kind, Storage, Subresource};
 use leme_meta::Status;
 use leme_registry::{Asked, Context, Operation, Target, Writer};
-use leme_store::{Class, Expect, Outcome, StoreError};
+use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, options, stored_as, suffix, without_owners, written};
+use super::{Input, WriteOptions, options, stored_as, suffix, written};
 use crate::admit;
 use crate::answer::{Answer, write_failed};
 use crate::api::Api;
@@ -18,7 +18,6 @@ use crate::negotiate::Representation;
 use crate::present::{self, Object};
 use crate::quota::Charge;
 use crate::request::{ResourceRequest, none_comes};
-use crate::schema::Shape;
 use crate::served::Served;
 
 /// Generated names are random: that so many in a row are taken does not happen by chance.
@@ -41,8 +40,7 @@ impl Api {
             _ => {}
         }
         let Input { headers, body, wanted, .. } = input;
-        let shape = Shape::of(&request.kind);
-        let decoded = options::object(&request.kind, shape, &headers, body, &options)?;
+        let decoded = options::object(&request.kind, &headers, body, &options)?;
         let body = kept(request, Target::Main, decoded.value)?;
         let (object, mut warnings) =
             self.create_object(request, options.writer(), body, &options).await?;
@@ -63,8 +61,9 @@ impl Api {
         let _served = self.comes(&request.kind)?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         let generated = given.is_empty() && request.name.is_empty();
+        let tries = if generated { NAME_TRIES } else { 1 };
         let (strategy, asked) = (request.strategy(), request.kind.key(&request.namespace, &given));
-        for _ in 0..if generated { NAME_TRIES } else { 1 } {
+        for _ in 0..tries {
             let context = Context {
                 uid: uuid::Uuid::new_v4().to_string(),
                 suffix: if generated { suffix() } else { String::new() },
@@ -85,13 +84,9 @@ impl Api {
             let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
             let charge = self.charge(&asked, &new, None).await?;
             let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            let mut bytes = request.kept.text(&new);
-            let mut done = self.write_as(class, &key, bytes.clone(), Expect::Absent).await;
-            let large = matches!(done, Err(StoreError::TooLarge(_)));
-            if large && writer != Writer::Applied && without_owners(&mut new) {
-                bytes = request.kept.text(&new);
-                done = self.write_as(class, &key, bytes.clone(), Expect::Absent).await;
-            }
+            let object = (&mut new, writer == Writer::Applied);
+            let (done, bytes) =
+                self.write_object(request, class, &key, object, Expect::Absent).await;
             match done {
                 Ok(Outcome::Done(revision)) => {
                     Charge::used(charge);

@@ -84,7 +84,6 @@ impl Api {
                 self.change(&update, delete.dry_run, |stored, _| {
                     let status = eviction::disrupted(&stored.value, &request.name, now)?;
                     let mut budget = stored.value.clone();
-                    json::remove(json::child(&mut budget, "metadata"), "resourceVersion");
                     json::set(&mut budget, "status", status);
                     Ok(Change::Put(budget))
                 })

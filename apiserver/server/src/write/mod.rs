@@ -20,7 +20,7 @@ use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::{Kind, Subresource};
 use leme_meta::Status;
-use leme_registry::{Context, Operation, Strategy, Target, User, Write};
+use leme_registry::{Context, Operation, Strategy, Target, User, Write, json};
 use leme_store::cache::splice_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
@@ -151,11 +151,7 @@ pub(crate) fn warnings_about(
 
 /// Sets `metadata.resourceVersion`.
 pub(crate) fn set_revision(value: &mut Value, revision: u64) {
-    leme_registry::json::set(
-        leme_registry::json::child(value, "metadata"),
-        "resourceVersion",
-        revision.to_string(),
-    );
+    json::set(json::child(value, "metadata"), "resourceVersion", revision.to_string());
 }
 
 /// An object that was stored as these bytes at a revision.
@@ -284,31 +280,49 @@ impl Api {
         &self,
         request: &ResourceRequest,
         key: &str,
-        (mut new, mut whole): (Value, bool),
+        (mut new, whole): (Value, bool),
         stored: &Stored,
         reservation: Reservation<'_>,
     ) -> Result<Result<Done, Option<Entry>>, Status> {
+        // It is the store's own, wherever the object comes from.
+        json::remove(json::child(&mut new, "metadata"), "resourceVersion");
         let asked = admit::asked(request, Operation::Update, false);
         let charge = self.charge(&asked, &new, Some(&stored.value)).await?;
         let class = class(request, &stored.value, &new);
-        loop {
-            let bytes = request.kept.text(&new);
-            let expect = Expect::Revision(stored.revision);
-            match self.write_as(class, key, bytes.clone(), expect).await {
-                Ok(Outcome::Done(revision)) => {
-                    Charge::used(charge);
-                    reservation.written(&self.cache, revision).await;
-                    self.seen(&request.kept.kind, revision).await;
-                    return Ok(Ok(Done::Is(stored_as(new, &bytes, revision))));
-                }
-                Ok(Outcome::Conflict(entry)) => return Ok(Err(entry)),
-                Err(StoreError::TooLarge(_)) if !whole && without_owners(&mut new) => whole = true,
-                Err(error) => {
-                    reservation.unknown();
-                    return Err(write_failed(error));
-                }
+        let expect = Expect::Revision(stored.revision);
+        let (done, bytes) = self.write_object(request, class, key, (&mut new, whole), expect).await;
+        match done {
+            Ok(Outcome::Done(revision)) => {
+                Charge::used(charge);
+                reservation.written(&self.cache, revision).await;
+                self.seen(&request.kept.kind, revision).await;
+                Ok(Ok(Done::Is(stored_as(new, &bytes, revision))))
+            }
+            Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
+            Err(error) => {
+                reservation.unknown();
+                Err(write_failed(error))
             }
         }
+    }
+
+    /// Writes an object, and once more without its list of owners if it is too large with it, unless it is to be kept
+    /// whole. Gives the text that was written as well.
+    async fn write_object(
+        &self,
+        request: &ResourceRequest,
+        class: Class,
+        key: &str,
+        (object, whole): (&mut Value, bool),
+        expect: Expect,
+    ) -> (Result<Outcome, StoreError>, Bytes) {
+        let bytes = request.kept.text(object);
+        let done = self.write_as(class, key, bytes.clone(), expect).await;
+        if whole || !matches!(done, Err(StoreError::TooLarge(_))) || !without_owners(object) {
+            return (done, bytes);
+        }
+        let bytes = request.kept.text(object);
+        (self.write_as(class, key, bytes.clone(), expect).await, bytes)
     }
 
     pub(crate) async fn write_as(

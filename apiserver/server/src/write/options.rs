@@ -152,6 +152,16 @@ pub(crate) struct Decoded {
 /// Decodes an object of a kind from a request body.
 pub(crate) fn object(
     kind: &Kind,
+    headers: &HeaderMap,
+    bytes: Bytes,
+    options: &WriteOptions,
+) -> Result<Decoded, Status> {
+    shaped(kind, Shape::of(kind), headers, bytes, options)
+}
+
+/// The same of a body that has another shape than the kind.
+pub(crate) fn shaped(
+    kind: &Kind,
     shape: Shape<'_>,
     headers: &HeaderMap,
     bytes: Bytes,
@@ -178,7 +188,7 @@ pub(crate) fn question(
     bytes: Bytes,
     options: &WriteOptions,
 ) -> Result<Decoded, Status> {
-    let mut decoded = object(kind, Shape::of(kind), headers, bytes, options)?;
+    let mut decoded = object(kind, headers, bytes, options)?;
     leme_registry::check_type(kind, &decoded.value)?;
     json::set(&mut decoded.value, "kind", &*kind.kind);
     json::set(&mut decoded.value, "apiVersion", kind.api_version());

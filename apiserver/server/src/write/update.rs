@@ -24,7 +24,7 @@ impl Api {
         let options = WriteOptions::of(request, &headers)?;
         let target = target(request);
         let shape = if target == Target::Scale { Shape::Any } else { Shape::of(&request.kind) };
-        let decoded = options::object(&request.kind, shape, &headers, body, &options)?;
+        let decoded = options::shaped(&request.kind, shape, &headers, body, &options)?;
         let body = create::kept(request, target, decoded.value)?;
         let strategy = request.strategy();
         let context = self.context(request, &options);
