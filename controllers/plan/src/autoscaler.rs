@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::Plan;
 use crate::action::{Action, ObjectRef};
-use crate::common::{replacing, status_of};
+use crate::common::status_of;
 use crate::report::{Report, Shown, Waiting};
 
 /// Looks at the target this often.
@@ -52,10 +52,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
             plan.wait(Waiting::new("FailedGetScale", why.clone(), Shown::Warning));
         }
     }
-    let old = status_of(scaler.status.as_ref());
-    if let Some(patch) = replacing(&old, status_of(Some(&status))) {
-        plan.act(Action::status(about.any_version(), patch));
-    }
+    plan.tell_status(&about, &status_of(scaler.status.as_ref()), status_of(Some(&status)));
     plan
 }
 

@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::json;
 
 use self::nodes::{Runs, bind_to, node_of, runs, tolerations};
 use crate::action::{Action, ObjectRef, to_object};
@@ -61,8 +60,11 @@ fn name(set: &DaemonSet, hash: &str) -> String {
 }
 
 fn hash(set: &DaemonSet, spec: &DaemonSetSpec) -> String {
-    let collisions = set.status.as_ref().and_then(|status| status.collision_count);
-    hashes::of_template(&to_object(&spec.template).0.to_string(), collisions)
+    hashes::of_template(&to_object(&spec.template).0.to_string(), collisions(set))
+}
+
+fn collisions(set: &DaemonSet) -> Option<i32> {
+    set.status.as_ref()?.collision_count
 }
 
 /// What to do for one daemon set. One that is being deleted leaves what it has to the garbage collector.
@@ -88,9 +90,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     let label = (HASH, hash.clone());
     let made = history::make(&about, annotations, &spec.template, name(set, &hash), label);
     let Some(present) = Present::of(&revisions, made, seen.namesake.as_ref()) else {
-        let known = set.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
-        let count = json!({ "collisionCount": known.saturating_add(1) });
-        plan.act(Action::status(about.any_version(), count));
+        plan.act(history::collided(&about, collisions(set)));
         return plan;
     };
     plan.actions.extend(present.action.clone());

@@ -110,6 +110,13 @@ pub fn make(
     }
 }
 
+/// Says in the status of an owner that another revision than its own has the name that it wanted for one: the next name is
+/// another.
+pub fn collided(about: &ObjectRef, collisions: Option<i32>) -> Action {
+    let count = collisions.unwrap_or(0).saturating_add(1);
+    Action::status(about.clone().any_version(), json!({ "collisionCount": count }))
+}
+
 /// Deletes what is beyond the limit of `old`, oldest first, but for what is alive. A negative limit is none.
 pub fn surplus<'a>(
     old: &'a [Arc<ControllerRevision>],

@@ -43,6 +43,7 @@ use std::time::Duration;
 
 pub use action::{Action, ObjectRef, Propagation, Told};
 pub use report::{Report, Shown, Waiting};
+use serde_json::Value;
 
 /// What to do now, why not more, and when to look again without being woken.
 #[must_use]
@@ -60,6 +61,13 @@ impl Plan {
     /// Adds an action.
     pub fn act(&mut self, action: Action) {
         self.actions.push(action);
+    }
+
+    /// Writes a status in place of the old one, if it is another; whatever its version is by then.
+    pub fn tell_status(&mut self, about: &ObjectRef, old: &Value, new: Value) {
+        if let Some(patch) = common::replacing(old, new) {
+            self.act(Action::status(about.clone().any_version(), patch));
+        }
     }
 
     /// Adds what is being waited for.

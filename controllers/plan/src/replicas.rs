@@ -12,9 +12,9 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use crate::action::{Action, ObjectRef};
+use crate::action::ObjectRef;
 use crate::claim::claim;
-use crate::common::{Labels, annotation, controller_of, matches, replacing, time_text};
+use crate::common::{Labels, annotation, controller_of, matches, time_text};
 use crate::report::{Report, Shown, Waiting};
 use crate::{Failure, Plan};
 use crate::{pod_control, pods};
@@ -62,9 +62,7 @@ pub fn plan(wanted: &Wanted, pods: &[Arc<Pod>], now: Timestamp) -> Plan {
     plan.actions.extend(claimed.actions(about));
     let replicas = claimed.all();
     let status = status(wanted, &replicas, terminating(wanted, pods), now);
-    if let Some(patch) = replacing(&wanted.status, status) {
-        plan.act(Action::status(about.clone().any_version(), patch));
-    }
+    plan.tell_status(about, &wanted.status, status);
     if wanted.meta.deletion_timestamp.is_none() {
         manage(wanted, &replicas, now, &mut plan);
     }

@@ -17,7 +17,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::json;
 
 use self::identity::ordinal_of;
 use crate::action::{Action, ObjectRef, Propagation, Told, to_object};
@@ -96,8 +95,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     let label = (CONTENT, hash.clone());
     let made = history::make(&about, annotations, &spec.template, name(set, &hash), label);
     let Some(present) = Present::of(&revisions, made, seen.namesake.as_ref()) else {
-        let count = json!({ "collisionCount": collisions(set).saturating_add(1) });
-        plan.act(Action::status(about.any_version(), count));
+        plan.act(history::collided(&about, Some(collisions(set))));
         return plan;
     };
     plan.actions.extend(present.action.clone());

@@ -4,8 +4,7 @@ use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Round, collisions, is_ready, revision_of};
-use crate::action::Action;
-use crate::common::{replacing, status_of};
+use crate::common::status_of;
 use crate::{Plan, pods};
 
 impl Round<'_> {
@@ -13,9 +12,7 @@ impl Round<'_> {
     pub(super) fn tell_status(&self, plan: &mut Plan) {
         let known = self.set.status.as_ref();
         let status = self.counted(known.cloned().unwrap_or_default());
-        if let Some(patch) = replacing(&status_of(known), status_of(Some(&status))) {
-            plan.act(Action::status(self.about.clone().any_version(), patch));
-        }
+        plan.tell_status(&self.about, &status_of(known), status_of(Some(&status)));
     }
 
     fn counted(&self, known: StatefulSetStatus) -> StatefulSetStatus {
