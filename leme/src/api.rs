@@ -11,6 +11,8 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::client::Body;
+pub use leme_client::query::query;
+pub use leme_client::{JSON, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -20,15 +22,6 @@ use crate::say;
 
 /// What kubectl asks for when it prints.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-/// Plain objects.
-pub const JSON: &str = "application/json";
-/// A list of operations.
-pub const JSON_PATCH: &str = "application/json-patch+json";
-/// An object that is laid over another.
-pub const MERGE_PATCH: &str = "application/merge-patch+json";
-/// The same where the server knows how lists are merged.
-pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
-
 /// A connection and the namespace that is meant when none is said.
 #[derive(Clone)]
 pub struct Api {
@@ -126,25 +119,6 @@ pub fn path(
         path.push_str(part);
     }
     path
-}
-
-/// A query string of the pairs that have a value, with its question mark.
-pub fn query(pairs: &[(&str, Option<&str>)]) -> String {
-    let mut text = String::new();
-    for (key, value) in pairs.iter().filter_map(|(key, value)| Some((key, (*value)?))) {
-        text.push(if text.is_empty() { '?' } else { '&' });
-        text.push_str(key);
-        text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    text.push(byte as char);
-                }
-                other => text.push_str(&format!("%{other:02X}")),
-            }
-        }
-    }
-    text
 }
 
 impl Api {
@@ -311,15 +285,6 @@ fn refusal(status: StatusCode, body: &[u8]) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn queries_are_escaped() {
-        assert_eq!(
-            query(&[("a", Some("x=y,z")), ("b", None), ("c", Some("1"))]),
-            "?a=x%3Dy%2Cz&c=1"
-        );
-        assert_eq!(query(&[("a", None)]), "");
-    }
 
     #[test]
     fn warnings_are_read_as_they_were_meant() {
