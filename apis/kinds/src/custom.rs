@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use leme_meta::structural::{self, Structural};
-use leme_meta::{Path, gvk, jsonpath, schema};
+use leme_meta::{FieldError, Path, gvk, jsonpath, schema};
 use serde_json::Value;
 
 use crate::{Cell, Column, Kind, Name, Reading, Scope, SelectableField, Storage, Subresource};
@@ -47,8 +47,16 @@ pub struct Custom {
     pub definition: Name,
     /// What the text of an object of this very kind and version begins with.
     pub head: Box<str>,
+    /// What the schema's rules in CEL say of its objects, if it has any.
+    pub rules: Option<Arc<dyn Validator>>,
     /// Where the schema is to be had as its definition states it, descriptions and all.
     pub stated: Stated,
+}
+
+/// Rules that objects are held against, besides their schema.
+pub trait Validator: fmt::Debug + Send + Sync {
+    /// All that is wrong with an object, given what it was before, if it was.
+    fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError>;
 }
 
 /// Where something that few ask for is to be had, so that nobody keeps it twice.
@@ -263,6 +271,7 @@ fn kind(definition: &Value, spec: &Value, version: &Value) -> Kind {
                 head("apiVersion", &group_version)
             )
             .into(),
+            rules: None,
             stated: Stated::default(),
         }),
     }

@@ -116,6 +116,11 @@ impl Quantity {
         Quantity { nanos: i128::from(units) * NANOS, format: Format::Decimal }
     }
 
+    /// Billionths of a unit.
+    pub fn nanos(&self) -> i128 {
+        self.nanos
+    }
+
     /// Thousandths of a unit, rounded up.
     pub fn milli(&self) -> i128 {
         ceil(self.nanos, 1_000_000)

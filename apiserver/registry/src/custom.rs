@@ -5,6 +5,7 @@
 
 use leme_kinds::Kind;
 use leme_kinds::custom::{Custom, ScalePaths};
+use leme_meta::field::FieldErrorKind;
 use leme_meta::structural::{self, Old};
 use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};
@@ -49,7 +50,32 @@ pub(crate) fn validate(ctx: &Context, new: &Value, old: Option<&Value>) -> Vec<F
     errors.extend(scale_status(custom, new));
     errors.extend(embedded(custom, new));
     errors.extend(unique(custom, new, old));
+    errors.extend(by_rules(custom, new, old, &errors));
     errors
+}
+
+/// What rules say of an object whose shape they can rely on.
+fn by_rules(
+    custom: &Custom,
+    new: &Value,
+    old: Option<&Value>,
+    errors: &[FieldError],
+) -> Vec<FieldError> {
+    let Some(rules) = &custom.rules else { return Vec::new() };
+    let blocks = |error: &FieldError| {
+        matches!(
+            error.kind,
+            FieldErrorKind::Required
+                | FieldErrorKind::TooLong
+                | FieldErrorKind::TooMany
+                | FieldErrorKind::TypeInvalid
+        )
+    };
+    if errors.iter().any(blocks) {
+        let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+        return vec![FieldError::invalid(&Path::new("<nil>"), "null", why)];
+    }
+    rules.validate(new, old)
 }
 
 /// The same for a change of status.
@@ -63,6 +89,7 @@ pub(crate) fn validate_status(ctx: &Context, new: &Value, old: &Value) -> Vec<Fi
     }
     errors.extend(scale_status(custom, new));
     errors.extend(unique(custom, new, Some(old)));
+    errors.extend(by_rules(custom, new, Some(old), &errors));
     errors
 }
 

@@ -349,7 +349,7 @@ impl Definitions {
                     Some(found) => found.kinds,
                     None => custom::kinds(&definition),
                 };
-                let kinds = made(&self.cache, object, kinds);
+                let kinds = made(&self.cache, object, &definition, kinds);
                 let objects = custom::objects(&definition, kinds.iter().map(|kind| &**kind));
                 let prefix = objects.as_ref().map(|objects| objects.prefix.clone());
                 self.work.changed |= !kinds.is_empty();

@@ -159,6 +159,11 @@ pub struct Rules {
     pub not: Option<Box<Structural>>,
 }
 
+/// Whether a text has a format; one that is not known takes every text.
+pub fn has_format(format: &str, text: &str) -> bool {
+    format::fits(format, text)
+}
+
 /// Whether texts or numbers of a type are held against a format.
 pub fn recognized_format(type_: &str, format: &str) -> bool {
     format::recognized(Some(Type::of(type_)), format)

@@ -28,6 +28,17 @@ impl Pattern {
         Pattern { text: text.to_owned(), compiled: OnceLock::new() }
     }
 
+    /// An expression made for one use, which may be smaller than those of a schema.
+    ///
+    /// # Errors
+    /// What Go says of a text that is none.
+    pub fn compiled(text: &str) -> Result<Regex, String> {
+        compile(text, SIZES[1]).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
+            error => error_of(&error),
+        })
+    }
+
     /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
