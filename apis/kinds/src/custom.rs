@@ -197,7 +197,13 @@ pub fn kinds(definition: &Value) -> Vec<Kind> {
     if !established(definition) {
         return Vec::new();
     }
-    let served = list(spec, "versions").filter(|version| version["served"] == Value::Bool(true));
+    // Nobody calls webhooks to convert objects: what is kept in another version cannot be shown in this one.
+    let unconverted =
+        spec.get("conversion").is_some_and(|conversion| text(conversion, "strategy") == "Webhook");
+    let served = list(spec, "versions").filter(|version| {
+        version["served"] == Value::Bool(true)
+            && (!unconverted || version["storage"] == Value::Bool(true))
+    });
     served.map(|version| kind(definition, spec, version)).collect()
 }
 

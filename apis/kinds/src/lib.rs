@@ -213,6 +213,21 @@ impl Kinds {
         &BUILTIN
     }
 
+    /// The same and those of older versions, named as `group/version`; the error names one that there is not.
+    pub fn with_older(versions: &[String]) -> Result<Arc<Kinds>, String> {
+        let older: Vec<Arc<Kind>> = rows::older().map(Arc::new).collect();
+        let known = |version: &String| older.iter().any(|kind| kind.api_version() == *version);
+        if let Some(unknown) = versions.iter().find(|version| !known(version)) {
+            let known: Vec<String> = older.iter().map(|kind| kind.api_version()).collect();
+            return Err(format!("{unknown}: of older versions there are {}", known.join(", ")));
+        }
+        if versions.is_empty() {
+            return Ok(Arc::clone(Kinds::builtin()));
+        }
+        let wanted = older.iter().filter(|kind| versions.contains(&kind.api_version()));
+        Ok(Arc::new(Kinds::new(Kinds::builtin().iter().chain(wanted).cloned().collect())))
+    }
+
     /// Every kind, in the order of discovery.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> + Clone {
         self.list.iter()

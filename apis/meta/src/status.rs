@@ -117,6 +117,17 @@ impl Status {
         .about(resource, name)
     }
 
+    /// 409: no name that the server made up was free.
+    pub fn no_free_name(resource: &Gvr, name: &str) -> Status {
+        let message = format!(
+            "{} {name:?} already exists, the server was not able to generate a unique name for the object",
+            qualified(resource)
+        );
+        let mut status = Status::new(409, "AlreadyExists", message).about(resource, name);
+        status.details.get_or_insert_default().retry_after_seconds = 1;
+        status
+    }
+
     /// 409: optimistic concurrency or a precondition failed.
     pub fn conflict(resource: &Gvr, name: &str, why: &str) -> Status {
         let message =
@@ -136,7 +147,10 @@ impl Status {
     /// 422: the object is invalid; one cause per field.
     pub fn invalid(kind: &Gvk, name: &str, errors: &[FieldError]) -> Status {
         let errors = told(errors);
-        let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut list: Vec<String> = Vec::with_capacity(errors.len());
+        let mut said = std::collections::HashSet::new();
+        // What is wrong twice in the same words is said once; its causes stay.
+        list.extend(errors.iter().map(ToString::to_string).filter(|one| said.insert(one.clone())));
         let what = if kind.group.is_empty() {
             kind.kind.clone()
         } else {
@@ -261,3 +275,24 @@ impl fmt::Display for Status {
 }
 
 impl std::error::Error for Status {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Path;
+
+    // Red with the same words twice in the message.
+    #[test]
+    fn what_is_wrong_twice_in_the_same_words_is_said_once() {
+        let kind = Gvk { group: String::new(), version: "v1".into(), kind: "ResourceQuota".into() };
+        let wrong = |name| FieldError::invalid(&Path::new(name), "x", "unsupported");
+        let said = |errors: &[FieldError]| {
+            let status = Status::invalid(&kind, "q", errors);
+            (status.message.clone(), status.details.map_or(0, |details| details.causes.len()))
+        };
+        let one = "ResourceQuota \"q\" is invalid: a: Invalid value: \"x\": unsupported";
+        assert_eq!(said(&[wrong("a"), wrong("a")]), (one.to_owned(), 2));
+        let two = "ResourceQuota \"q\" is invalid: [a: Invalid value: \"x\": unsupported, b: Invalid value: \"x\": unsupported]";
+        assert_eq!(said(&[wrong("a"), wrong("b"), wrong("a")]), (two.to_owned(), 3));
+    }
+}

@@ -56,6 +56,8 @@ pub(crate) struct Api {
     pub budget: Arc<Budget>,
     pub lifetime: Lifetime,
     pub build: Build,
+    /// Whether controllers and scheduler run in this process.
+    pub controllers_within: bool,
 }
 
 /// A request with its body still to be read, as handlers get it.
@@ -277,7 +279,9 @@ impl Api {
 fn deprecated(kind: &Kind) -> String {
     match &kind.custom {
         Some(custom) => custom.deprecated.clone().unwrap_or_default(),
-        None => Api::strategy(kind).deprecated.to_owned(),
+        None => leme_strategy::view(kind)
+            .map_or(Api::strategy(kind).deprecated, |view| view.deprecated)
+            .to_owned(),
     }
 }
 

@@ -15,12 +15,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use leme_meta::Status;
-use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::budget::{self, Payer, Room};
 use crate::gzip::{self, Compressed};
 use crate::inflight::Seat;
-use crate::protobuf;
+use crate::{protobuf, yaml};
 
 /// Any error of a body, as hyper and tower pass it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -262,6 +261,9 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     if text.is_empty() { "application/json".to_owned() } else { text }
 }
 
+/// The media type of YAML.
+pub(crate) const YAML: &str = "application/yaml";
+
 /// Refuses a body in protobuf: kinds that definitions define have none.
 pub(crate) fn without_protobuf(headers: &HeaderMap) -> Result<(), Status> {
     if media_type(headers) != protobuf::MEDIA_TYPE {
@@ -277,7 +279,7 @@ pub(crate) fn without_protobuf(headers: &HeaderMap) -> Result<(), Status> {
 pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
     match media_type {
         "application/json" => Ok(bytes),
-        "application/yaml" => yaml_to_json(&bytes).map(Bytes::from),
+        YAML => yaml_to_json(&bytes).map(Bytes::from),
         protobuf::MEDIA_TYPE => {
             protobuf::decode(&bytes).map(|value| Bytes::from(value.to_string()))
         }
@@ -290,23 +292,9 @@ pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
 }
 
 fn yaml_to_json(bytes: &[u8]) -> Result<Vec<u8>, Status> {
-    let value = yaml(bytes, DuplicateKeyPolicy::Error)
-        .map_err(|error| Status::bad_request(format!("{UNCONVERTED}: {error}")))?;
+    let value = yaml::value(bytes)
+        .map_err(|error| Status::bad_request(format!("{}: {error}", yaml::UNCONVERTED)))?;
     serde_json::to_vec(&value).map_err(Status::internal)
-}
-
-/// What Go's library says before what is wrong with YAML.
-pub(crate) const UNCONVERTED: &str = "error converting YAML to JSON";
-
-/// A document of YAML, or of the JSON that it contains.
-pub(crate) fn yaml(
-    bytes: &[u8],
-    duplicate_keys: DuplicateKeyPolicy,
-) -> Result<serde_json::Value, serde_saphyr::Error> {
-    // As Go's decoder reads it: `0644` is a file mode.
-    let options =
-        serde_saphyr::options! { legacy_octal_numbers: true, duplicate_keys: duplicate_keys };
-    serde_saphyr::from_slice_with_options(bytes, options)
 }
 
 #[cfg(test)]

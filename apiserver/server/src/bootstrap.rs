@@ -1,19 +1,24 @@
-//! What every cluster has from its first moment: the system namespaces, the classes of what is needed most, and the
-//! Service by which pods reach the API.
+//! What every cluster has from its first moment: the system namespaces, the classes of what is needed most, how requests
+//! are sorted, the network of Services, and the Service by which pods reach the API.
 //!
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
+mod flow;
+
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures::FutureExt;
 use http::Method;
+use jiff::Timestamp;
 use leme_kinds::Kinds;
 use leme_meta::Status;
-use leme_registry::Target;
+use leme_registry::{Target, json};
 use leme_store::cache::{SubEvent, Subscription};
 use serde_json::{Value, json};
 
+use crate::addresses;
 use crate::answer::read_failed;
 use crate::api::Api;
 use crate::query::Query;
@@ -44,6 +49,8 @@ const BATCH: usize = 64;
 
 /// Where the API is reached from pods.
 pub(crate) struct Front {
+    /// Network that cluster addresses of Services come from.
+    pub network: (Ipv4Addr, u8),
     /// Cluster address of the Service.
     pub cluster_ip: Ipv4Addr,
     /// Address of the server itself; `None` if it only listens on loopback, where no pod reaches it.
@@ -59,25 +66,54 @@ impl Front {
     }
 }
 
-/// An object that every cluster has: its collection, its name, and what it shall say.
-type Wanted = (&'static str, &'static str, Value);
+/// An object that every cluster has.
+struct Wanted {
+    collection: &'static str,
+    name: Cow<'static, str>,
+    /// What it shall say.
+    object: Value,
+    /// The condition that its status shall have.
+    condition: Option<Value>,
+    keep: Keep,
+}
+
+/// What becomes of changes to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// They are taken back.
+    Always,
+    /// They are taken back unless it says that it goes its own way.
+    WhileItFollows,
+    /// They stay.
+    Existence,
+}
+
+/// An object that is always as it shall be.
+fn always(collection: &'static str, name: impl Into<Cow<'static, str>>, object: Value) -> Wanted {
+    Wanted { collection, name: name.into(), object, condition: None, keep: Keep::Always }
+}
 
 /// Everything that every cluster has.
 fn wanted(front: &Front) -> Vec<Wanted> {
     let namespace =
         |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-    let spaces = NAMESPACES.iter().map(|name| ("/api/v1/namespaces", *name, namespace(name)));
+    let spaces = NAMESPACES.iter().map(|name| always("/api/v1/namespaces", *name, namespace(name)));
     let mut all: Vec<Wanted> = spaces.collect();
     all.extend(CLASSES.iter().map(|(name, value, description)| {
         let class = priority_class(name, *value, description);
-        ("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
+        always("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
     }));
-    all.push(("/api/v1/namespaces/default/services", NAME, service(front)));
+    all.extend(flow::wanted());
+    all.push(service_cidr(front.network));
+    let own = front.cluster_ip.into();
+    let address = addresses::object(own, "default", NAME);
+    all.push(always(addresses::COLLECTION, own.to_string(), address));
+    all.push(always("/api/v1/namespaces/default/services", NAME, service(front)));
     if let Some(address) = front.address {
         let points = endpoints(address, front.port);
-        all.push(("/api/v1/namespaces/default/endpoints", NAME, points));
+        all.push(always("/api/v1/namespaces/default/endpoints", NAME, points));
         let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-        all.push((slices, NAME, endpoint_slice(address, front.port)));
+        all.push(always(slices, NAME, endpoint_slice(address, front.port)));
     }
     all
 }
@@ -90,9 +126,8 @@ impl Api {
             tracing::warn!("the server listens on loopback only: pods cannot reach the API");
         }
         // First what others are in; the rest is synced to disk together.
-        let (within, first): (Vec<Wanted>, _) = wanted(front)
-            .into_iter()
-            .partition(|(collection, ..)| collection.contains("/namespaces/"));
+        let (within, first): (Vec<Wanted>, _) =
+            wanted(front).into_iter().partition(|one| one.collection.contains("/namespaces/"));
         for some in [first, within] {
             let made = some.into_iter().map(|one| self.make_so_if_there_is_space(one));
             futures::future::try_join_all(made).await?;
@@ -101,10 +136,10 @@ impl Api {
     }
 
     async fn make_so_if_there_is_space(&self, wanted: Wanted) -> Result<(), Status> {
-        let (collection, name, wanted) = wanted;
-        match self.make_so(collection, name, wanted).await {
+        match self.make_so(&wanted).await {
             Err(status) if status.code == 507 => {
-                tracing::warn!(collection, name, error = %status, "stays as it is for want of space");
+                let Wanted { collection, name, .. } = wanted;
+                tracing::warn!(collection, %name, error = %status, "stays as it is for want of space");
                 Ok(())
             }
             other => other,
@@ -129,7 +164,7 @@ impl Api {
     async fn keep_once(&self, front: &Front) -> Result<(), Status> {
         let wanted = wanted(front);
         let mut keys = Vec::with_capacity(wanted.len());
-        for (collection, name, _) in &wanted {
+        for Wanted { collection, name, .. } in &wanted {
             keys.push(request(&Method::GET, &format!("{collection}/{name}"))?);
         }
         let mut prefixes: Vec<String> = keys.iter().map(|key| key.kind.prefix(None)).collect();
@@ -140,46 +175,66 @@ impl Api {
         let watched = prefixes.iter().map(|prefix| self.cache.watch(prefix, from));
         let watched: Result<Vec<Subscription>, _> = watched.collect();
         let mut watched = watched.map_err(read_failed)?;
-        for (collection, name, wanted) in wanted {
-            self.make_so(collection, name, wanted).await?;
+        for one in &wanted {
+            self.make_so(one).await?;
         }
         let changes = watched.iter_mut().map(|changes| changed(changes, &keys).boxed());
         futures::future::select_all(changes).await;
         Ok(())
     }
 
-    async fn make_so(&self, collection: &str, name: &str, wanted: Value) -> Result<(), Status> {
+    async fn make_so(&self, wanted: &Wanted) -> Result<(), Status> {
+        let Wanted { collection, name, object, condition, keep } = wanted;
+        let path = format!("{collection}/{name}");
         let options = WriteOptions::plain();
         let create = request(&Method::POST, collection)?;
-        let update = request(&Method::PUT, &format!("{collection}/{name}"))?;
+        let keep = *keep;
         for _ in 0..2 {
-            let context = self.context(&update, &options);
-            let changed = self
-                .change(&update, false, |stored, reservation| {
-                    let Some(new) = merged(&stored.value, &wanted) else {
-                        return Ok(Change::Unchanged);
-                    };
-                    leme_registry::update(
-                        &context,
-                        Target::Main,
-                        options.writer(),
-                        new,
-                        (&stored.value, stored.revision),
-                        reservation,
-                    )
-                    .map(Into::into)
-                })
-                .await?;
-            if changed.is_some() {
-                return Ok(());
+            let new =
+                |stored: &Value| if keeps(keep, stored) { merged(stored, object) } else { None };
+            if self.bring(&path, Target::Main, new).await? {
+                break;
             }
-            match self.create_object(&create, options.writer(), wanted.clone(), &options).await {
+            match self.create_object(&create, options.writer(), object.clone(), &options).await {
                 // Another server was faster: its object is looked at again.
                 Err(status) if status.reason == "AlreadyExists" => {}
-                done => return done.map(drop),
+                done => {
+                    done?;
+                    break;
+                }
             }
         }
+        let Some(condition) = condition else { return Ok(()) };
+        let path = format!("{path}/status");
+        self.bring(&path, Target::Status, |stored| with_condition(stored, condition)).await?;
         Ok(())
+    }
+
+    /// Changes what is stored at a path to what is made of it, if anything is. Tells whether there is something.
+    async fn bring(
+        &self,
+        path: &str,
+        target: Target,
+        new: impl Fn(&Value) -> Option<Value> + Sync,
+    ) -> Result<bool, Status> {
+        let update = request(&Method::PUT, path)?;
+        let options = WriteOptions::plain();
+        let context = self.context(&update, &options);
+        let changed = self
+            .change(&update, false, |stored, reservation| {
+                let Some(new) = new(&stored.value) else { return Ok(Change::Unchanged) };
+                leme_registry::update(
+                    &context,
+                    target,
+                    options.writer(),
+                    new,
+                    (&stored.value, stored.revision),
+                    reservation,
+                )
+                .map(Into::into)
+            })
+            .await?;
+        Ok(changed.is_some())
     }
 }
 
@@ -214,6 +269,57 @@ fn request(method: &Method, path: &str) -> Result<ResourceRequest, Status> {
 fn merged(stored: &Value, wanted: &Value) -> Option<Value> {
     let new = leme_meta::patch::merge(stored, wanted);
     (new != *stored).then_some(new)
+}
+
+/// Whether a stored object is to say what is wanted of it.
+fn keeps(keep: Keep, stored: &Value) -> bool {
+    match keep {
+        Keep::Always => true,
+        Keep::WhileItFollows => {
+            json::text(stored, &["metadata", "annotations", flow::FOLLOWS]) != "false"
+        }
+        Keep::Existence => false,
+    }
+}
+
+/// The stored object with a condition in its status, `None` if it has it already.
+fn with_condition(stored: &Value, wanted: &Value) -> Option<Value> {
+    let conditions = json::list(stored, &["status", "conditions"]);
+    let same = |field: &str, one: &Value| one[field] == wanted[field];
+    let said = |one: &Value| ["type", "status", "message"].iter().all(|field| same(field, one));
+    if conditions.iter().any(said) {
+        return None;
+    }
+    let mut condition = wanted.clone();
+    condition["lastTransitionTime"] = leme_meta::time::seconds(Timestamp::now()).into();
+    let mut all: Vec<Value> = conditions.iter().filter(|one| !same("type", one)).cloned().collect();
+    all.push(condition);
+    let mut new = stored.clone();
+    new["status"]["conditions"] = all.into();
+    Some(new)
+}
+
+/// What tells of the network that addresses of Services come from. A cluster that has it keeps what it says.
+fn service_cidr((address, bits): (Ipv4Addr, u8)) -> Wanted {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": { "name": NAME },
+        "spec": { "cidrs": [format!("{address}/{bits}")] },
+    });
+    let condition = json!({
+        "type": "Ready",
+        "status": "True",
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+    });
+    Wanted {
+        collection: "/apis/networking.k8s.io/v1/servicecidrs",
+        name: NAME.into(),
+        object,
+        condition: Some(condition),
+        keep: Keep::Existence,
+    }
 }
 
 fn priority_class(name: &str, value: i64, description: &str) -> Value {

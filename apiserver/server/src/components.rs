@@ -14,7 +14,7 @@ use crate::api::Api;
 use crate::present;
 use crate::request::ResourceRequest;
 
-/// In the order in which they are listed. Controllers and scheduler run together, under one lease.
+/// In the order in which they are listed. Controllers and scheduler run together: in the server's process, or under one lease.
 const COMPONENTS: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
 
 /// Namespace and name of that lease.
@@ -76,8 +76,11 @@ impl Api {
         })
     }
 
-    /// Whether somebody holds the lease of the controllers.
+    /// Whether the controllers run within, or somebody holds their lease.
     fn controllers(&self, now: Timestamp) -> Result<(), String> {
+        if self.controllers_within {
+            return Ok(());
+        }
         let (namespace, name) = LEASE;
         let row = leme_kinds::by_resource("coordination.k8s.io", "v1", "leases");
         let lease = row.and_then(|row| {

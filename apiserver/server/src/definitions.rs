@@ -92,6 +92,8 @@ impl Known {
 
 /// All definitions as far as they have been carried out.
 pub(crate) struct Definitions {
+    /// The kinds of the program, which are served whatever is defined.
+    own: Arc<Kinds>,
     cache: Weak<Cache>,
     known: BTreeMap<Arc<str>, Known>,
     /// Resources that the cache keeps for definitions.
@@ -118,8 +120,9 @@ struct Work {
 
 impl Definitions {
     /// The definitions that a cache has, which has kept what was `found` from the start.
-    pub fn new(cache: &Arc<Cache>, found: Vec<Found>) -> Definitions {
+    pub fn new(cache: &Arc<Cache>, own: Arc<Kinds>, found: Vec<Found>) -> Definitions {
         let mut definitions = Definitions {
+            own,
             cache: Arc::downgrade(cache),
             known: BTreeMap::new(),
             kept: found.iter().map(|found| found.objects.prefix.clone()).collect(),
@@ -138,14 +141,14 @@ impl Definitions {
         let mut defined: Vec<&Arc<Kind>> =
             self.known.values().flat_map(|known| &known.kinds).collect();
         if defined.is_empty() {
-            return Arc::clone(Kinds::builtin());
+            return Arc::clone(&self.own);
         }
         defined.sort_by(|one, other| {
             let groups = one.group.cmp(&other.group);
             let versions = || gvk::version_order(&other.version, &one.version);
             groups.then_with(versions).then_with(|| one.plural.cmp(&other.plural))
         });
-        Arc::new(Kinds::new(Kinds::builtin().iter().chain(defined).cloned().collect()))
+        Arc::new(Kinds::new(self.own.iter().chain(defined).cloned().collect()))
     }
 
     /// Carries out what changes until the server stops.
@@ -305,7 +308,7 @@ impl Definitions {
         let status = naming::accepted(
             definition,
             others.map(|(_, known)| &known.names),
-            Kinds::builtin().iter().map(|kind| &**kind),
+            self.own.iter().map(|kind| &**kind),
             leme_strategy::conformant(definition),
             &time::seconds(Timestamp::now()),
         );

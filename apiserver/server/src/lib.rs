@@ -10,6 +10,7 @@
 //! - Reads never decode what they pass on; lists and watch frames are the cache's bytes.
 //! - No lock is held across an await.
 
+mod addresses;
 mod admit;
 mod allocate;
 mod answer;
@@ -58,6 +59,7 @@ mod tunnel;
 mod warnings;
 mod watch;
 mod write;
+mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -67,6 +69,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use leme_admission::Chain;
+use leme_kinds::Kinds;
 use leme_serve::{Guard, Lifetime, Limits};
 use leme_store::cache::Cache;
 use leme_store::{Store, StoreError};
@@ -136,6 +139,10 @@ pub struct ServerConfig {
     pub connections: Limits,
     /// Admission plug-ins that are not asked, by name.
     pub admission_off: Vec<&'static str>,
+    /// The kinds of the program that are served.
+    pub kinds: Arc<Kinds>,
+    /// Whether controllers and scheduler run in this process as long as it does: then they need no lease.
+    pub controllers_within: bool,
 }
 
 impl ServerConfig {
@@ -155,6 +162,8 @@ impl ServerConfig {
             buffered_bytes: BUFFERED_BYTES,
             connections: Limits::default(),
             admission_off: Vec::new(),
+            kinds: Arc::clone(Kinds::builtin()),
+            controllers_within: false,
         }
     }
 }
@@ -224,8 +233,9 @@ impl Server {
         let found = definitions::stored(&*config.store).await?;
         let resources = resources::of(found.iter().map(|found| &found.objects));
         let cache = Cache::start(Arc::clone(&config.store), resources).await?;
-        let mut definitions = Definitions::new(&cache, found);
+        let mut definitions = Definitions::new(&cache, config.kinds, found);
         let front = Front {
+            network: config.service_cidr,
             cluster_ip,
             address: reachable(&config.advertise, &addresses),
             port: addresses.first().map_or(6443, SocketAddr::port),
@@ -245,6 +255,7 @@ impl Server {
             budget: Budget::new(config.buffered_bytes),
             lifetime: lifetime.clone(),
             build: config.build,
+            controllers_within: config.controllers_within,
         });
         api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
@@ -302,6 +313,7 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, front: Front, events: EventLimi
     lifetime.spawn(async move { kept.keep_up(&front).await });
     lifetime.spawn(sweep::run(Arc::clone(api), events));
     lifetime.spawn(quota::run(Arc::clone(api)));
+    lifetime.spawn(addresses::run(Arc::clone(api)));
     lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
     lifetime.spawn(signer::run(Arc::clone(api), Arc::clone(pki)));
 }

@@ -1,4 +1,5 @@
-//! The OpenAPI v3 documents: an index, and a document per group and version, made when first asked for.
+//! The OpenAPI v3 documents: an index, and a document per group and version, made when first asked for; and how any
+//! document of OpenAPI is answered.
 //!
 //! Knows: hashes, entity tags, compression. Refuses to know: what the documents say; that is the kind table's.
 //!
@@ -21,7 +22,7 @@ use crate::discovery::etag;
 use crate::gzip;
 use crate::query::Query;
 
-struct Document {
+pub(crate) struct Document {
     plain: Bytes,
     gzip: Bytes,
     etag: HeaderValue,
@@ -29,7 +30,10 @@ struct Document {
 
 impl Document {
     fn new(value: &Value) -> Document {
-        let plain = Bytes::from(value.to_string());
+        Document::of(Bytes::from(value.to_string()))
+    }
+
+    pub fn of(plain: Bytes) -> Document {
         Document { gzip: compressed(&plain).into(), etag: etag(&plain), plain }
     }
 
@@ -39,15 +43,21 @@ impl Document {
     }
 
     fn answer(&self, headers: &HeaderMap) -> Answer {
+        self.answer_as("application/json", headers)
+    }
+
+    /// The document under its media type, unless the client has it.
+    pub fn answer_as(&self, media_type: &'static str, headers: &HeaderMap) -> Answer {
         let known = headers.get(header::IF_NONE_MATCH).is_some_and(|seen| *seen == self.etag);
+        let whole = |bytes: &Bytes| answer::with_body(200, media_type, Body::whole(bytes.clone()));
         let mut answer = if known {
-            answer::with_body(304, "application/json", Body::empty())
+            answer::with_body(304, media_type, Body::empty())
         } else if gzip::accepted(headers) {
-            let mut answer = answer::json(200, self.gzip.clone());
+            let mut answer = whole(&self.gzip);
             answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             answer
         } else {
-            answer::json(200, self.plain.clone())
+            whole(&self.plain)
         };
         answer.headers_mut().insert(header::ETAG, self.etag.clone());
         answer

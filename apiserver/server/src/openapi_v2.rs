@@ -3,13 +3,12 @@
 //! Knows: the messages of gnostic's `openapi.v2.Document` by their numbers (OpenAPIv2.proto). Refuses to know: what the
 //! document says.
 
-use bytes::Bytes;
 use http::{HeaderMap, header};
 use leme_kinds::Kinds;
 use serde_json::{Map, Value};
 
-use crate::answer::{self, Answer};
-use crate::body::Body;
+use crate::answer::Answer;
+use crate::openapi::Document;
 use crate::protobuf::{put_bytes, put_number};
 
 /// The media type of the protobuf form. Clients ask for it with an `@`, which is no media type that Go's own parser takes,
@@ -17,20 +16,20 @@ use crate::protobuf::{put_bytes, put_number};
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The document in JSON and in protobuf.
-pub(crate) fn documents(kinds: &Kinds) -> (Bytes, Bytes) {
+pub(crate) fn documents(kinds: &Kinds) -> (Document, Document) {
     let document = leme_kinds::openapi::v2_document(kinds);
-    (document.to_string().into(), encoded(&document).into())
+    (Document::of(document.to_string().into()), Document::of(encoded(&document).into()))
 }
 
 /// Answers in protobuf where the client lists it, else in JSON.
-pub(crate) fn document((json, protobuf): &(Bytes, Bytes), headers: &HeaderMap) -> Answer {
+pub(crate) fn document((json, protobuf): &(Document, Document), headers: &HeaderMap) -> Answer {
     let accepted = headers.get_all(header::ACCEPT);
     let wanted = accepted.iter().any(|value| {
         value.to_str().is_ok_and(|value| value.contains("com.github.proto-openapi.spec.v2"))
     });
     match wanted {
-        true => answer::with_body(200, PROTOBUF, Body::whole(protobuf.clone())),
-        false => answer::json(200, json.clone()),
+        true => protobuf.answer_as(PROTOBUF, headers),
+        false => json.answer_as("application/json", headers),
     }
 }
 

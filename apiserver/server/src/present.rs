@@ -84,7 +84,11 @@ pub(crate) fn object(
         Shape::Metadata(version) => table::partial(value, version),
         Shape::Table(version) => {
             let include = negotiate::include(request.query.get("includeObject"))?;
-            let metadata = json!({ "resourceVersion": value["metadata"]["resourceVersion"] });
+            // What is not kept, or only tried, has none.
+            let metadata = match &value["metadata"]["resourceVersion"] {
+                Value::Null => json!({}),
+                revision => json!({ "resourceVersion": revision }),
+            };
             let (kind, shown) = (&request.kind, request.subresource);
             let row =
                 table::row((kind, &request.kept), shown, value, include, Timestamp::now(), version);

@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use http::HeaderMap;
 use leme_kinds::{Kind, Kinds};
 use leme_meta::Status;
@@ -23,7 +22,7 @@ pub(crate) struct Served {
     address: String,
     discovery: OnceLock<Discovery>,
     openapi: openapi::Documents,
-    openapi_v2: OnceLock<(Bytes, Bytes)>,
+    openapi_v2: OnceLock<(openapi::Document, openapi::Document)>,
     over: CancellationToken,
     _over: DropGuard,
 }

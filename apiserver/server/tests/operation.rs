@@ -203,6 +203,11 @@ async fn components_tell_how_they_are_as_long_as_somebody_asks() {
     api.post("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", &lease).await.ok();
     assert_eq!(scheduler().await, healthy);
 
+    // Those that run with the server hold none.
+    let one = Harness::with(|config| config.controllers_within = true).await;
+    let shown = one.get(&format!("{path}/controller-manager")).await.ok();
+    assert_eq!(shown["conditions"], healthy);
+
     let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
     let accept = [("accept", table)];
     let query = "?fieldSelector=metadata.name%3Detcd-0";
@@ -212,4 +217,91 @@ async fn components_tell_how_they_are_as_long_as_somebody_asks() {
     assert_eq!(api.get(&format!("{path}?labelSelector=a")).await.ok()["items"], json!([]));
     assert_eq!(api.get(&format!("{path}/none")).await.refused().0, 404);
     assert_eq!(api.post(path, &json!({})).await.code, 405);
+}
+
+// Red without them: `kubectl get flowschemas,servicecidrs` showed nothing.
+#[tokio::test]
+async fn a_cluster_has_its_flow_schemas_and_the_network_of_services() {
+    let api = Harness::start().await;
+    let group = "/apis/flowcontrol.apiserver.k8s.io/v1";
+    let schemas = format!("{group}/flowschemas");
+    let list = api.get(&schemas).await.ok();
+    let list = list["items"].as_array().unwrap();
+    assert_eq!(list.len(), 11);
+    let levels = api.get(&format!("{group}/prioritylevelconfigurations")).await.ok();
+    let levels: Vec<&Value> =
+        levels["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(levels.len(), 8);
+    for schema in list {
+        assert!(levels.contains(&&schema["spec"]["priorityLevelConfiguration"]["name"]));
+        let condition = &schema["status"]["conditions"][0];
+        assert_eq!(
+            (&condition["type"], &condition["status"]),
+            (&json!("Dangling"), &json!("False"))
+        );
+    }
+    let probes = api.get(&format!("{schemas}/probes")).await.ok();
+    assert_eq!(
+        probes["spec"]["rules"][0]["nonResourceRules"],
+        json!([{ "verbs": ["get"], "nonResourceURLs": ["/healthz", "/readyz", "/livez"] }])
+    );
+
+    // What follows the program is put right; what says that it does not, stays.
+    let own = json!({
+        "metadata": { "annotations": { "apf.kubernetes.io/autoupdate-spec": "false" } },
+        "spec": { "matchingPrecedence": 7 },
+    });
+    api.send("PATCH", &format!("{schemas}/probes"), MERGE, &own).await.ok();
+    let other = json!({ "spec": { "matchingPrecedence": 7 } });
+    let name = format!("{schemas}/system-nodes");
+    let changed = api.send("PATCH", &name, MERGE, &other).await.ok();
+    let revision = changed["metadata"]["resourceVersion"].as_str().unwrap();
+    let query =
+        format!("?watch=1&fieldSelector=metadata.name%3Dsystem-nodes&resourceVersion={revision}");
+    let event = api.watch(&format!("{schemas}{query}")).await.next().await.unwrap();
+    assert_eq!(event["object"]["spec"]["matchingPrecedence"], 500);
+    let probes = api.get(&format!("{schemas}/probes")).await.ok();
+    assert_eq!(probes["spec"]["matchingPrecedence"], 7);
+
+    let networks = "/apis/networking.k8s.io/v1/servicecidrs";
+    let network = api.get(&format!("{networks}/kubernetes")).await.ok();
+    assert_eq!(network["spec"]["cidrs"], json!(["10.96.0.0/16"]));
+    let condition = &network["status"]["conditions"][0];
+    assert_eq!((&condition["type"], &condition["status"]), (&json!("Ready"), &json!("True")));
+}
+
+// Red without them: `kubectl get ipaddresses` showed nothing, whatever Services there were.
+#[tokio::test]
+async fn each_address_of_a_service_has_an_object() {
+    let api = Harness::start().await;
+    let addresses = "/apis/networking.k8s.io/v1/ipaddresses";
+    let mut watch = api.watch(&format!("{addresses}?watch=1&resourceVersion=0")).await;
+    assert_eq!(watch.named().await, ("ADDED".to_owned(), "10.96.0.1".to_owned()));
+    let services = "/api/v1/namespaces/default/services";
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "s" },
+        "spec": { "ports": [{ "port": 80 }] },
+    });
+    let made = api.post(services, &service).await.ok();
+    let ip = made["spec"]["clusterIP"].as_str().unwrap();
+    let added = watch.next().await.unwrap();
+    assert_eq!(
+        (&added["type"], &added["object"]["metadata"]["name"]),
+        (&json!("ADDED"), &json!(ip))
+    );
+    assert_eq!(
+        added["object"]["spec"],
+        json!({ "parentRef": { "group": "", "resource": "services", "namespace": "default", "name": "s" } })
+    );
+    assert_eq!(
+        added["object"]["metadata"]["labels"],
+        json!({ "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io" })
+    );
+    // One that is taken away comes again; one whose Service goes, goes.
+    api.delete(&format!("{addresses}/{ip}")).await.ok();
+    for word in ["DELETED", "ADDED"] {
+        assert_eq!(watch.named().await, (word.to_owned(), ip.to_owned()));
+    }
+    api.delete(&format!("{services}/s")).await.ok();
+    assert_eq!(watch.named().await, ("DELETED".to_owned(), ip.to_owned()));
 }

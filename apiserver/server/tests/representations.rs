@@ -73,6 +73,78 @@ async fn writes_are_answered_in_what_the_client_takes() {
     );
 }
 
+// Red with the resourceVersion that a try does not have: `null` was sent.
+#[tokio::test]
+async fn the_table_of_a_try_has_no_resource_version() {
+    let api = Harness::start().await;
+    let path = format!("{CONFIG_MAPS}?dryRun=All");
+    let table = send(&api, "POST", &path, JSON, TABLE, &config_map("m")).await.ok();
+    assert_eq!((&table["metadata"], &table["rows"][0]["cells"][0]), (&json!({}), &json!("m")));
+}
+
+// Red when doubled keys are an error of the parser: 400 in every mode.
+#[tokio::test]
+async fn keys_doubled_in_yaml_are_met_as_the_client_wishes() {
+    let api = Harness::start().await;
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  a: b\n  a: c\n  d: e\n  d: f\nx: 1\n";
+    let post = async |mode: &str| {
+        let path = format!("{CONFIG_MAPS}?dryRun=All&fieldValidation={mode}");
+        api.raw("POST", &path, &[("content-type", "application/yaml")], text.as_bytes()).await
+    };
+    for mode in ["Ignore", "Warn", ""] {
+        let made = post(mode).await;
+        assert_eq!(made.ok()["data"], json!({ "a": "c", "d": "f" }));
+        let told: Vec<&str> =
+            made.headers.get_all("warning").iter().filter_map(|one| one.to_str().ok()).collect();
+        let all = [
+            r#"299 - "line 6: key \"a\" already set in map""#,
+            r#"299 - "line 8: key \"d\" already set in map""#,
+            r#"299 - "unknown field \"x\"""#,
+        ];
+        assert_eq!(told, if mode == "Ignore" { &all[..0] } else { &all[..] }, "{mode}");
+    }
+    let refused = post("Strict").await.refused();
+    let why = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n  line 6: key \"a\" already set in map\n  line 8: key \"d\" already set in map, unknown field \"x\"";
+    assert_eq!((refused.0, refused.2.as_str()), (400, why));
+}
+
+// Red when a name is told to be taken as if the client had chosen it.
+#[tokio::test]
+async fn a_taken_name_with_a_beginning_is_to_be_tried_again() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("m")).await.ok();
+    let mut again = config_map("m");
+    again["metadata"]["generateName"] = json!("m");
+    for path in [CONFIG_MAPS.to_owned(), format!("{CONFIG_MAPS}?dryRun=All")] {
+        let refused = api.post(&path, &again).await;
+        let why = "configmaps \"m\" already exists, the server was not able to generate a unique name for the object";
+        assert_eq!(refused.refused(), (409, "AlreadyExists".to_owned(), why.to_owned()));
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert_eq!(refused.json()["details"]["retryAfterSeconds"], 1);
+    }
+    let plain = api.post(CONFIG_MAPS, &config_map("m")).await.refused();
+    assert_eq!(plain.2, "configmaps \"m\" already exists");
+}
+
+// Red when the older document is sent again and again: without a tag, and never compressed.
+#[tokio::test]
+async fn the_older_openapi_document_is_sent_once() {
+    let api = Harness::start().await;
+    let path = "/openapi/v2";
+    for accept in [JSON, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"] {
+        let whole = get(&api, path, accept).await;
+        let tag = whole.headers["etag"].to_str().unwrap().to_owned();
+        let again = [("accept", accept), ("if-none-match", tag.as_str())];
+        let known = api.raw("GET", path, &again, b"").await;
+        assert_eq!((known.code, known.body.len()), (304, 0), "{accept}");
+        let packing = [("accept", accept), ("accept-encoding", "gzip")];
+        let packed = api.raw("GET", path, &packing, b"").await;
+        assert_eq!(packed.headers["content-encoding"], "gzip");
+        assert_eq!(packed.headers["content-type"], whole.headers["content-type"]);
+        assert!(packed.body.len() * 4 < whole.body.len());
+    }
+}
+
 // Red when the answer is made after the write: the refusal came, and the object too.
 #[tokio::test]
 async fn what_cannot_be_shown_is_not_done() {

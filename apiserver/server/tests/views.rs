@@ -125,3 +125,45 @@ async fn a_scaler_of_version_1_is_kept_as_one_of_version_2() {
     let groups = api.get("/apis/autoscaling").await.ok();
     assert_eq!(groups["preferredVersion"]["version"], "v2");
 }
+
+// Red without the rows: stock tools of Debian's age found neither kind.
+#[tokio::test]
+async fn older_versions_are_served_where_they_are_switched_on() {
+    let jobs = "/apis/batch/v1beta1/namespaces/default/cronjobs";
+    let off = Harness::start().await;
+    assert_eq!(off.get(jobs).await.code, 404);
+    let versions = ["batch/v1beta1", "policy/v1beta1"].map(str::to_owned);
+    let kinds = leme_kinds::Kinds::with_older(&versions).unwrap();
+    let api = Harness::with(|config| config.kinds = kinds).await;
+    let groups = api.get("/apis/batch").await.ok();
+    assert_eq!(groups["preferredVersion"]["version"], "v1");
+    assert_eq!(groups["versions"][1]["groupVersion"], "batch/v1beta1");
+    let job = json!({
+        "apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": { "name": "c" },
+        "spec": { "schedule": "* * * * *", "jobTemplate": { "spec": { "template": { "spec": {
+            "restartPolicy": "Never", "containers": [{ "name": "c", "image": "i" }],
+        } } } } },
+    });
+    let made = api.post(jobs, &job).await;
+    let warned = "299 - \"batch/v1beta1 CronJob is deprecated in v1.21+, unavailable in v1.25+; use batch/v1 CronJob\"";
+    assert_eq!(made.headers["warning"], warned);
+    assert_eq!(made.ok()["apiVersion"], "batch/v1beta1");
+    let kept = api.get("/apis/batch/v1/namespaces/default/cronjobs/c").await;
+    assert!(!kept.headers.contains_key("warning"));
+    assert_eq!(kept.ok()["apiVersion"], "batch/v1");
+    let budgets = "/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets";
+    let budget = json!({
+        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": { "name": "p" },
+        "spec": { "minAvailable": 1, "selector": {} },
+    });
+    api.post(budgets, &budget).await.ok();
+    let shown = api.get(&format!("{budgets}/p")).await.ok();
+    assert_eq!(shown["spec"]["selector"], json!({}));
+    let kept = api.get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/p").await.ok();
+    assert_eq!(kept["spec"]["selector"]["matchExpressions"][0]["operator"], "Exists");
+    // kubectl of that age looks for the kind's schema by its version.
+    let document = api.get("/openapi/v2").await.ok();
+    let its =
+        &document["definitions"]["io.k8s.api.batch.v1.CronJob"]["x-kubernetes-group-version-kind"];
+    assert_eq!(its.as_array().map(Vec::len), Some(2), "{its}");
+}

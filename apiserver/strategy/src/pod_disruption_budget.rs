@@ -4,7 +4,7 @@
 
 use leme_meta::{FieldError, Path};
 use leme_registry::{Strategy, json, meta};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
 use crate::{conditions, int_or_percent, pod_spec};
@@ -62,4 +62,31 @@ fn validate_status(new: &Value, _: &Value) -> Errors {
     let counts = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
     check::not_negative(status, &counts, &path, &mut errors);
     errors
+}
+
+/// Says in a selector that it is empty in the beta, or not in the version that is kept: it is of no pod there, of all here.
+const EMPTY: &str = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match";
+
+/// A budget of the beta as it is kept.
+pub(crate) fn from_beta(budget: &mut Value) {
+    json::set(budget, "apiVersion", "policy/v1");
+    swap(budget, "Exists", "DoesNotExist");
+}
+
+/// A budget as the beta shows it.
+pub(crate) fn to_beta(budget: &mut Value) {
+    json::set(budget, "apiVersion", "policy/v1beta1");
+    swap(budget, "DoesNotExist", "Exists");
+}
+
+/// What an empty selector becomes, and what becomes one.
+fn swap(budget: &mut Value, of_empty: &str, to_empty: &str) {
+    let by =
+        |operator: &str| json!({ "matchExpressions": [{ "key": EMPTY, "operator": operator }] });
+    let Some(selector) = json::at_mut(budget, &["spec", "selector"]) else { return };
+    if *selector == json!({}) {
+        *selector = by(of_empty);
+    } else if *selector == by(to_empty) {
+        *selector = json!({});
+    }
 }

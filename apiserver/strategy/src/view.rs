@@ -7,7 +7,7 @@ use leme_registry::json;
 use serde_json::Value;
 
 use crate::authorization::convert;
-use crate::{OLDER_RBAC, autoscaling, project};
+use crate::{OLDER_RBAC, autoscaling, pod_disruption_budget, project};
 
 /// How objects of a kind are kept as those of another.
 #[derive(Debug)]
@@ -20,6 +20,15 @@ pub struct View {
     pub to_served: fn(&mut Value),
     /// Selectable fields by the names they are served and kept under, where these differ.
     pub fields: &'static [(&'static str, &'static str)],
+    /// What clients are told of a version that is on its way out.
+    pub deprecated: &'static str,
+}
+
+impl View {
+    /// A view whose objects differ in their version alone.
+    const fn of(served: (&'static str, &'static str, &'static str)) -> View {
+        View { served, to_kept: |_| Ok(()), to_served: |_| {}, fields: &[], deprecated: "" }
+    }
 }
 
 const VIEWS: &[View] = &[
@@ -28,16 +37,14 @@ const VIEWS: &[View] = &[
     rbac("Role"),
     rbac("RoleBinding"),
     View {
-        served: ("autoscaling", "v1", "HorizontalPodAutoscaler"),
         to_kept: |scaler| {
             autoscaling::convert::to_v2(scaler);
             Ok(())
         },
         to_served: autoscaling::convert::to_v1,
-        fields: &[],
+        ..View::of(("autoscaling", "v1", "HorizontalPodAutoscaler"))
     },
     View {
-        served: ("events.k8s.io", "v1", "Event"),
         to_kept: |event| {
             event_fields(event, "v1", |(served, kept)| (served, kept));
             Ok(())
@@ -53,24 +60,41 @@ const VIEWS: &[View] = &[
             ("regarding.fieldPath", "involvedObject.fieldPath"),
             ("reportingController", "reportingComponent"),
         ],
+        ..View::of(("events.k8s.io", "v1", "Event"))
     },
     View {
-        served: ("project.openshift.io", "v1", "Project"),
         to_kept: |project| {
             project::to_namespace(project);
             Ok(())
         },
         to_served: project::from_namespace,
-        fields: &[],
+        ..View::of(("project.openshift.io", "v1", "Project"))
+    },
+    View {
+        to_kept: |cron_job| {
+            json::set(cron_job, "apiVersion", "batch/v1");
+            Ok(())
+        },
+        to_served: |cron_job| json::set(cron_job, "apiVersion", "batch/v1beta1"),
+        deprecated: "batch/v1beta1 CronJob is deprecated in v1.21+, unavailable in v1.25+; use batch/v1 CronJob",
+        ..View::of(("batch", "v1beta1", "CronJob"))
+    },
+    View {
+        to_kept: |budget| {
+            pod_disruption_budget::from_beta(budget);
+            Ok(())
+        },
+        to_served: pod_disruption_budget::to_beta,
+        deprecated: "policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+, unavailable in v1.25+; use policy/v1 PodDisruptionBudget",
+        ..View::of(("policy", "v1beta1", "PodDisruptionBudget"))
     },
 ];
 
 const fn rbac(kind: &'static str) -> View {
     View {
-        served: (OLDER_RBAC, "v1", kind),
         to_kept: convert::to_rbac,
         to_served: convert::from_rbac,
-        fields: &[],
+        ..View::of((OLDER_RBAC, "v1", kind))
     }
 }
 
@@ -107,20 +131,45 @@ mod tests {
 
     use super::*;
 
+    fn with_older() -> std::sync::Arc<leme_kinds::Kinds> {
+        let versions = ["batch/v1beta1", "policy/v1beta1"].map(str::to_owned);
+        leme_kinds::Kinds::with_older(&versions).unwrap()
+    }
+
+    // Red with selectors as they are: an empty one was of no pod, and is of all.
+    #[test]
+    fn an_empty_selector_of_the_beta_is_of_no_pod() {
+        let kinds = with_older();
+        let kind = kinds.by_kind("policy", "v1beta1", "PodDisruptionBudget").unwrap();
+        let view = view(kind).unwrap();
+        let key = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match";
+        let by =
+            |operator: &str| json!({ "matchExpressions": [{ "key": key, "operator": operator }] });
+        let budget = |version: &str, selector: &Value| json!({ "apiVersion": version, "spec": { "selector": selector } });
+        for (served, kept) in [
+            (json!({}), by("Exists")),
+            (by("DoesNotExist"), json!({})),
+            (json!({ "matchLabels": { "a": "b" } }), json!({ "matchLabels": { "a": "b" } })),
+        ] {
+            let before = budget("policy/v1beta1", &served);
+            let mut one = before.clone();
+            (view.to_kept)(&mut one).unwrap();
+            assert_eq!(one, budget("policy/v1", &kept));
+            (view.to_served)(&mut one);
+            assert_eq!(one, before);
+        }
+    }
+
     #[test]
     fn every_view_has_its_conversion_and_comes_back_from_it() {
-        for kind in leme_kinds::builtin() {
+        let kinds = with_older();
+        for kind in kinds.iter() {
             let is_view = matches!(kind.storage, leme_kinds::Storage::As(..));
             assert_eq!(view(kind).is_some(), is_view, "{}", kind.plural);
         }
-        assert_eq!(
-            VIEWS.len(),
-            VIEWS
-                .iter()
-                .filter(|view| leme_kinds::by_kind(view.served.0, view.served.1, view.served.2)
-                    .is_some())
-                .count()
-        );
+        let of_a_kind =
+            |view: &&View| kinds.by_kind(view.served.0, view.served.1, view.served.2).is_some();
+        assert_eq!(VIEWS.iter().filter(of_a_kind).count(), VIEWS.len());
     }
 
     #[test]

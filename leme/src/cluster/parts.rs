@@ -87,6 +87,8 @@ impl Cluster {
             route_domain: ROUTE_DOMAIN.to_owned(),
             advertise: plan.advertised(node_configs(0, data).2.gateway()),
             build: BUILD,
+            kinds: Arc::clone(&plan.kinds),
+            controllers_within: true,
             ..ServerConfig::new(plan.listen, data.pki(), store)
         })
         .await

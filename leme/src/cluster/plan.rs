@@ -1,9 +1,11 @@
 //! What a cluster is to be made of: the command line of `leme up`, read and checked before anything is started.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use leme_agent::Policy;
+use leme_kinds::Kinds;
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::UpArgs;
@@ -24,6 +26,8 @@ pub struct Plan {
     pub policy: Policy,
     /// The etcd to use in place of the embedded store.
     pub etcd: Option<EtcdConfig>,
+    /// The kinds that are served.
+    pub kinds: Arc<Kinds>,
 }
 
 impl Plan {
@@ -60,6 +64,7 @@ impl Plan {
                     .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?
             },
             etcd: etcd(args)?,
+            kinds: kinds(args)?,
         })
     }
 
@@ -102,6 +107,12 @@ fn of_this_machine() -> Vec<IpAddr> {
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     };
     addresses.filter(usable).collect()
+}
+
+fn kinds(args: &UpArgs) -> Result<Arc<Kinds>> {
+    let version = |one: &String| one.strip_suffix("=true").unwrap_or(one).to_owned();
+    let versions: Vec<String> = args.runtime_config.iter().map(version).collect();
+    Kinds::with_older(&versions).map_err(|error| anyhow!("--runtime-config {error}"))
 }
 
 fn etcd(args: &UpArgs) -> Result<Option<EtcdConfig>> {

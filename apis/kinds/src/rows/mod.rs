@@ -98,6 +98,13 @@ impl Row {
     }
 }
 
+mod older;
+
+/// The kinds of older versions, which are served only where they are switched on.
+pub(crate) fn older() -> impl Iterator<Item = Kind> {
+    older::ROWS.iter().map(Row::kind)
+}
+
 /// Every built-in kind.
 pub(crate) fn kinds() -> impl Iterator<Item = Kind> {
     GROUPS.iter().copied().flatten().map(Row::kind)

@@ -65,6 +65,16 @@ fn served_versions_are_kinds() {
     assert_eq!(cells, [json!("w"), json!("5m")]);
 }
 
+// Red with every version: objects would be shown in one that nobody converted them to.
+#[test]
+fn where_a_webhook_converts_only_the_version_kept_is_served() {
+    let mut called = definition("widgets", "Widget");
+    called["spec"]["conversion"] = json!({ "strategy": "Webhook" });
+    let kinds = custom::kinds(&accepted(called, &[]));
+    let versions: Vec<&str> = kinds.iter().map(|kind| &*kind.version).collect();
+    assert_eq!(versions, ["v1"]);
+}
+
 #[test]
 fn cells_are_of_the_type_that_is_stated() {
     let mut definition = accepted(definition("widgets", "Widget"), &[]);

@@ -7,15 +7,14 @@ use bytes::Bytes;
 use leme_meta::{Status, decode, patch};
 use leme_registry::{Context, Target, Writer, json};
 use serde_json::{Map, Value};
-use serde_saphyr::{DuplicateKeyPolicy, Error};
 
 use super::options::Validation;
 use super::{Change, Input, WriteOptions, create, target, warnings_about, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
-use crate::body::{self, UNCONVERTED};
 use crate::request::{ResourceRequest, Verb};
+use crate::yaml::{self, UNCONVERTED};
 
 /// How often an object is found to be neither there nor not there before that is given up.
 const TRIES: usize = 5;
@@ -25,7 +24,7 @@ struct Configuration {
     /// As it is kept.
     value: Value,
     /// What is said of keys that it has twice.
-    twice: Option<String>,
+    twice: Vec<String>,
 }
 
 impl Configuration {
@@ -36,9 +35,9 @@ impl Configuration {
             && let Ok(document) = decode::document(bytes)
             && document.duplicates.is_empty()
         {
-            return Ok(Configuration { value: document.value, twice: None });
+            return Ok(Configuration { value: document.value, twice: Vec::new() });
         }
-        let value = match body::yaml(bytes, DuplicateKeyPolicy::LastWins) {
+        let value = match yaml::value(bytes) {
             Ok(Value::Null) => Value::Object(Map::new()),
             Ok(value) if value.is_object() => value,
             Ok(other) => {
@@ -48,8 +47,8 @@ impl Configuration {
             Err(error) => return Err(wrong(format!("{UNCONVERTED}: {error}"))),
         };
         let twice = match validation {
-            Validation::Ignore => None,
-            _ => body::yaml(bytes, DuplicateKeyPolicy::Error).err().map(|error| doubled(&error)),
+            Validation::Ignore => Vec::new(),
+            _ => yaml::doubled(bytes),
         };
         Ok(Configuration { value, twice })
     }
@@ -64,17 +63,6 @@ impl Configuration {
     }
 }
 
-/// What Go's library says of a key that is there twice.
-fn doubled(error: &Error) -> String {
-    match error.without_snippet() {
-        Error::DuplicateMappingKey { key: Some(key), location } => format!(
-            "{UNCONVERTED}: yaml: unmarshal errors:\n  line {}: key {key:?} already set in map",
-            location.line()
-        ),
-        other => format!("{UNCONVERTED}: {other}"),
-    }
-}
-
 /// What a configuration makes of what there is, and what is said of the configuration.
 fn merged(
     context: &Context,
@@ -85,12 +73,12 @@ fn merged(
 ) -> Result<Value, Status> {
     let asked = (options.manager.as_str(), options.force);
     let merged = leme_registry::apply(context, target, &configuration.value, live, asked)?;
-    match &configuration.twice {
-        Some(twice) if options.validation == Validation::Strict => {
-            Err(Status::bad_request(format!("error strict decoding YAML: {twice}")))
-        }
-        _ => Ok(merged),
+    let twice = &configuration.twice;
+    if options.validation != Validation::Strict || twice.is_empty() {
+        return Ok(merged);
     }
+    let why = yaml::error(twice);
+    Err(Status::bad_request(format!("error strict decoding YAML: {UNCONVERTED}: {why}")))
 }
 
 impl Api {
@@ -107,7 +95,7 @@ impl Api {
             Configuration::read(&body, options.validation)?.kept(request, target)?;
         let strategy = request.strategy();
         let context = self.context(request, options);
-        let mut warnings: Vec<String> = configuration.twice.iter().cloned().collect();
+        let mut warnings: Vec<String> = configuration.twice.clone();
         for _ in 0..TRIES {
             let mut told = Vec::new();
             let changed = self

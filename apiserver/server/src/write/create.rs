@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use leme_kinds::{Kind, Storage, Subresource};
-use leme_meta::Status;
+use leme_meta::{Gvr, Status};
 use leme_registry::{Asked, Context, Operation, Target, Writer};
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ impl Api {
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
+        let (taken, mut last) = (taken(&body), String::new());
         let (strategy, asked) = (request.strategy(), request.kind.key(&request.namespace, &given));
         for _ in 0..tries {
             let context = Context {
@@ -76,10 +77,13 @@ impl Api {
             let key = request.kind.key(&request.namespace, &name);
             let warnings = (strategy.warn)(&new, None);
             if options.dry_run {
-                if self.stored(&key).await?.is_some() {
-                    return Err(Status::already_exists(&request.gvr(), &name));
+                match self.stored(&key).await? {
+                    None => return Ok((new.into(), warnings)),
+                    Some(_) => {
+                        last = name;
+                        continue;
+                    }
                 }
-                return Ok((new.into(), warnings));
             }
             let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
             let charge = self.charge(&asked, &new, None).await?;
@@ -94,17 +98,14 @@ impl Api {
                     self.seen(&request.kept.kind, revision).await;
                     return Ok((stored_as(new, &bytes, revision), warnings));
                 }
-                Ok(Outcome::Conflict(_)) if generated => {}
-                Ok(Outcome::Conflict(_)) => {
-                    return Err(Status::already_exists(&request.gvr(), &name));
-                }
+                Ok(Outcome::Conflict(_)) => last = name,
                 Err(error) => {
                     reservation.unknown();
                     return Err(write_failed(error));
                 }
             }
         }
-        Err(Status::already_exists(&request.gvr(), &given))
+        Err(taken(&request.gvr(), &last))
     }
 
     /// The set of kinds in which objects of a kind may come to be; of a kind that the program brings along, always.
@@ -136,6 +137,14 @@ impl Api {
         .await?
         .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         carried_out(request, &input.wanted)
+    }
+}
+
+/// What is said when the name of an object is taken: one with a beginning for its name may have another.
+fn taken(body: &Value) -> fn(&Gvr, &str) -> Status {
+    match leme_registry::json::text(body, &["metadata", "generateName"]) {
+        "" => Status::already_exists,
+        _ => Status::no_free_name,
     }
 }
 

@@ -9,9 +9,9 @@ use leme_meta::{FieldError, Gvk, Path, Status, decode, managed};
 use leme_registry::{Writer, json};
 use serde_json::Value;
 
-use crate::body;
 use crate::request::{ResourceRequest, Verb};
 use crate::schema::{self, Shape};
+use crate::{body, yaml};
 
 /// How fields that the schema does not have are met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,9 +167,19 @@ pub(crate) fn shaped(
     bytes: Bytes,
     options: &WriteOptions,
 ) -> Result<Decoded, Status> {
-    let json = body::to_json(&body::media_type(headers), bytes)?;
+    let media_type = body::media_type(headers);
+    // What YAML says twice is not twice in the JSON that is made of it.
+    let twice = match options.validation {
+        Validation::Warn | Validation::Strict if media_type == body::YAML => yaml::doubled(&bytes),
+        _ => Vec::new(),
+    };
+    let json = body::to_json(&media_type, bytes)?;
     let (value, mut problems) =
         parsed(&json).map_err(|error| decode::unrecognized(&kind.kind, &error, &json))?;
+    match options.validation {
+        Validation::Strict if !twice.is_empty() => problems.insert(0, yaml::error(&twice)),
+        _ => problems.splice(0..0, twice).for_each(drop),
+    }
     let checked = schema::check(kind, shape, value).map_err(|wrong| wrong.refused(kind))?;
     problems.extend(checked.problems);
     let warnings = options.met(problems).map_err(|error| {

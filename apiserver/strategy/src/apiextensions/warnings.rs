@@ -11,7 +11,22 @@ pub(super) fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     let mut unknown = formats(new);
     unknown.retain(|format| !before.contains(format));
     let told = unknown.iter().map(|format| format!("unrecognized format {format:?}"));
-    told.collect()
+    told.chain(unserved(new)).collect()
+}
+
+/// That versions are not served because nobody converts objects to them.
+fn unserved(definition: &Value) -> Option<String> {
+    if json::text(definition, &["spec", "conversion", "strategy"]) != "Webhook" {
+        return None;
+    }
+    let versions = json::list(definition, &["spec", "versions"]).iter();
+    let of_no_use = versions
+        .filter(|version| json::flag(version, &["served"]) && !json::flag(version, &["storage"]));
+    let names: Vec<&str> = of_no_use.map(|version| json::text(version, &["name"])).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("conversion webhooks are not called by this cluster yet: not served: {names}")
+    })
 }
 
 fn schemas(definition: &Value) -> impl Iterator<Item = &Value> {

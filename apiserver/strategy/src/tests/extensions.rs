@@ -243,10 +243,22 @@ fn versions_are_told_apart() {
         "clientConfig": { "service": { "name": "s", "namespace": "n" } }, "conversionReviewVersions": ["v1"],
     } });
     created(with(definition(), &[("spec.conversion", webhook.clone())]));
+    // One version is served, and it stays the one that objects are kept in.
+    let called = created(with(two, &[("spec.conversion", webhook)]));
+    assert_eq!(
+        (crate::of(row(&called)).warn)(&called, None),
+        ["conversion webhooks are not called by this cluster yet: not served: v2"]
+    );
+    let mut kept = called;
+    kept["status"]["storedVersions"] = json!(["v1"]);
+    let other = |new: &mut Value| {
+        new["spec"]["versions"][0]["storage"] = false.into();
+        new["spec"]["versions"][1]["storage"] = true.into();
+    };
     check(
-        create(with(two, &[("spec.conversion", webhook)])),
+        update(Target::Main, &kept, other),
         &[
-            "spec.conversion.strategy: Invalid value: \"Webhook\": conversion webhooks are not called by this cluster yet: use None, or one version",
+            "spec.conversion.strategy: Invalid value: \"Webhook\": conversion webhooks are not called by this cluster yet, and there may be objects in version \"v1\"",
         ],
     );
 }
