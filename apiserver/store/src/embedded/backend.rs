@@ -5,13 +5,16 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::StorageBackend;
+use rustix::fs::{FallocateFlags, fallocate};
 
+use super::request::Need;
 use super::reserve::Reserve;
 use crate::StoreError;
 
@@ -41,9 +44,12 @@ pub(super) struct DataFile {
     fatal: Fatal,
     hooks: Hooks,
     reserve: Arc<Reserve>,
-    /// Set while what is written must leave the reserve alone.
-    spare: Arc<AtomicBool>,
+    /// How much of the reserve must stay with what is written now.
+    spare: Arc<AtomicU64>,
 }
+
+/// The part of the reserve that only removals may use: one in so many.
+const FOR_REMOVALS: u64 = 4;
 
 /// Refuses to begin anew where there was a database: its reserve is made after the first file, which then has a name
 /// of its own until there is a database in it.
@@ -149,9 +155,26 @@ impl DataFile {
         &self.reserve
     }
 
-    /// From now on, what is written may use the reserve or must not.
-    pub(super) fn use_reserve(&self, allowed: bool) {
-        self.spare.store(!allowed, Ordering::Release);
+    /// Gives a part of the file back to the disk; it reads as zeros then. Tells whether the file system can do that.
+    pub(super) fn give_back(&self, part: Range<u64>) -> io::Result<bool> {
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let len = part.end - part.start;
+        let punch = || fallocate(&*self.file, how, part.start, len).map_err(io::Error::from);
+        match self.with_reserve(punch) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// From now on, what is written may use as much of the reserve as this need allows.
+    pub(super) fn use_reserve(&self, need: Need) {
+        let spare = match need {
+            Need::Removal => 0,
+            Need::Reserved => self.reserve.wanted() / FOR_REMOVALS,
+            Need::Ordinary => u64::MAX,
+        };
+        self.spare.store(spare, Ordering::Release);
     }
 
     /// Tries again as long as there is no space and something can be given up for it.
@@ -160,8 +183,7 @@ impl DataFile {
             match write() {
                 Err(e)
                     if out_of_space(&e)
-                        && !self.spare.load(Ordering::Acquire)
-                        && self.reserve.give() => {}
+                        && self.reserve.give(self.spare.load(Ordering::Acquire)) => {}
                 other => return other,
             }
         }

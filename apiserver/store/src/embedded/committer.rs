@@ -12,12 +12,14 @@ use tokio::sync::mpsc;
 use tokio::time::error::Elapsed;
 
 use super::Shared;
-use super::disk::{Reader, Work};
+use super::disk::Work;
 use super::index::{Garbage, Version};
+use super::reader::Reader;
 use super::record::Record;
-use super::request::{Request, Write};
+use super::request::{Need, Request, Write};
+use super::space::{RETRY_AFTER, Space};
 use crate::queue::shrink;
-use crate::{Batch, Change, Class, Entry, Outcome, StoreError};
+use crate::{Batch, Change, Entry, Outcome, StoreError};
 
 /// Writes put into one commit at most.
 const BATCH_WRITES: usize = 512;
@@ -27,11 +29,8 @@ const STEP: usize = 256;
 const STEP_BESIDE: usize = 32;
 /// Into how many steps the age of history is divided.
 const AGE_STEPS: u32 = 64;
-/// While there is no space, a commit is tried when so much more is free, or so much time has passed.
-const FULL_RETRY_BYTES: u64 = 256 << 10;
-/// How much history is kept then, in revisions.
+/// How much history is kept while there is no space, in revisions.
 const FULL_REVISIONS: u64 = 16;
-const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How much history is kept; whichever bound comes first.
 #[derive(Clone, Copy, Debug)]
@@ -50,17 +49,7 @@ pub(super) struct Committer {
     garbage: VecDeque<Garbage>,
     /// When revisions were reached, oldest first.
     marks: VecDeque<(Instant, u64)>,
-    /// Set while writes fail for want of space: the ordinary ones, and the reserved ones as well.
-    full: Option<Full>,
-    spent: Option<Full>,
-}
-
-/// Since when, and what would have to change.
-struct Full {
-    since: Instant,
-    /// Free bytes when the last attempt failed.
-    free: u64,
-    why: StoreError,
+    space: Space,
 }
 
 /// A batch as decided, not yet committed.
@@ -82,9 +71,9 @@ impl Committer {
     ) -> std::io::Result<Self> {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let marks = VecDeque::from([(Instant::now(), shared.index().revision)]);
-        let (full, spent) = (None, None);
-        let mut committer = Self { shared, history, clock, garbage, marks, full, spent };
-        committer.mind_the_reserve();
+        let mut space = Space::new();
+        space.mind_the_reserve(&shared.disk);
+        let committer = Self { shared, history, clock, garbage, marks, space };
         Ok(committer)
     }
 
@@ -93,9 +82,9 @@ impl Committer {
         loop {
             let first = match queue.try_recv() {
                 Ok(request) => request,
-                Err(_) if self.removable() > 0 && self.spent.is_none() => {
+                Err(_) if self.removable() > 0 && self.space.refusal(Need::Removal).is_none() => {
                     // Without space it has to wait for the next write that succeeds.
-                    let removed = self.commit(Vec::new(), STEP, Class::Reserved);
+                    let removed = self.commit(Vec::new(), STEP, Need::Removal);
                     if removed.is_err_and(|e| !matches!(e, StoreError::Full(_))) {
                         return;
                     }
@@ -148,7 +137,7 @@ impl Committer {
     }
 
     fn write(&mut self, writes: Vec<Write>) {
-        self.try_again();
+        self.space.try_again(&self.shared.disk);
         let mut decided = Decided::default();
         let mut revision = self.shared.index().revision;
         for write in writes {
@@ -164,21 +153,22 @@ impl Committer {
         }
         // What a view shows is not freed by a commit.
         decided.reader = None;
+        // Also where nothing is written for want of space: time goes on.
+        self.grow_old();
         if decided.changes.is_empty() {
             decided.writes.into_iter().for_each(|(write, outcome)| write.answer(Ok(outcome)));
             return;
         }
-        self.grow_old();
         let step = 2 * decided.changes.len() + STEP_BESIDE;
-        // The whole batch shares one commit; only if there is no space for it the reserved writes get one of their own.
-        let reserved = decided.writes.iter().all(|(write, _)| write.class == Class::Reserved);
-        let class = if reserved { Class::Reserved } else { Class::Ordinary };
-        let Err((why, writes)) = self.commit_writes(decided, step, class) else { return };
-        let again = |write: &Write| {
-            matches!(why, StoreError::Full(_))
-                && class == Class::Ordinary
-                && write.class == Class::Reserved
-        };
+        // The whole batch shares one commit; only if there is no space for it, those that need less get one of their own.
+        let need = decided.writes.iter().map(|(write, _)| write.need).max();
+        let need = need.unwrap_or(Need::Ordinary);
+        let Err((why, writes)) = self.commit_writes(decided, step, need) else { return };
+        let full = matches!(why, StoreError::Full(_));
+        if full && need == Need::Ordinary && self.space.make_room(&self.shared.disk) {
+            return self.write(writes);
+        }
+        let again = |write: &Write| full && write.need < need;
         let (again, refused): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(again);
         refused.into_iter().for_each(|write| write.answer(Err(why.again())));
         if !again.is_empty() {
@@ -209,8 +199,8 @@ impl Committer {
         if !write.expect.holds(current.as_ref().map(|e| e.mod_revision)) {
             return Ok(Outcome::Conflict(current));
         }
-        if let Some(full) = self.refusal(write.class) {
-            return Err(full.why.again());
+        if let Some(why) = self.space.refusal(write.need) {
+            return Err(why);
         }
         let key = current.as_ref().map_or_else(|| write.key.clone(), |e| e.key.clone());
         let entry = write.value.clone().map(|value| Entry {
@@ -234,10 +224,10 @@ impl Committer {
         &mut self,
         decided: Decided,
         step: usize,
-        class: Class,
+        need: Need,
     ) -> Result<(), (StoreError, Vec<Write>)> {
         let Decided { changes, writes, .. } = decided;
-        match self.commit(changes, step, class) {
+        match self.commit(changes, step, need) {
             Ok(()) => {
                 writes.into_iter().for_each(|(write, outcome)| write.answer(Ok(outcome)));
                 Ok(())
@@ -247,12 +237,7 @@ impl Committer {
     }
 
     /// Commits changes and up to `step` removals, and publishes them.
-    fn commit(
-        &mut self,
-        changes: Vec<Change>,
-        step: usize,
-        class: Class,
-    ) -> Result<(), StoreError> {
+    fn commit(&mut self, changes: Vec<Change>, step: usize, need: Need) -> Result<(), StoreError> {
         let removals = step.min(self.removable());
         let remove: Vec<u64> = self.garbage.iter().take(removals).map(|g| g.revision).collect();
         let (revision, compacted) = {
@@ -260,19 +245,16 @@ impl Committer {
             (changes.last().map_or(index.revision, Change::revision), index.compacted)
         };
         let records: Vec<_> = changes.iter().map(Record::of).collect();
-        let work = Work { records: &records, remove: &remove, revision, compacted, class };
+        let work = Work { records: &records, remove: &remove, revision, compacted, need };
         if let Err(e) = self.shared.disk.commit(&work) {
             tracing::error!(error = %e, "a commit failed");
             if matches!(e, StoreError::Full(_)) {
-                self.remember(class, &e);
+                self.space.failed(&self.shared.disk, need, &e);
             }
             return Err(e);
         }
         drop(records);
-        if class == Class::Reserved {
-            self.spent = None;
-            self.mind_the_reserve();
-        }
+        self.space.found(&self.shared.disk, need, removals > 0);
         self.publish(changes, revision, removals);
         Ok(())
     }
@@ -318,7 +300,7 @@ impl Committer {
             }
             index.compacted = revision;
         }
-        self.commit(Vec::new(), STEP, Class::Reserved)
+        self.commit(Vec::new(), STEP, Need::Removal)
     }
 
     /// Moves the start of history on, by age and by count.
@@ -335,66 +317,13 @@ impl Committer {
             oldest = oldest.max(*revision);
             self.marks.pop_front();
         }
-        if self.full.is_some() {
-            // What was deleted shall make room now.
-            oldest = oldest.max(index.revision.saturating_sub(FULL_REVISIONS));
+        if self.space.short_since().is_some() {
+            // What was deleted shall make room now, or soon where it was the last that was written.
+            let lately = |(at, _): &&(Instant, u64)| now - *at >= RETRY_AFTER;
+            let aged = self.marks.iter().rev().find(lately).map_or(0, |(_, revision)| *revision);
+            oldest = oldest.max(index.revision.saturating_sub(FULL_REVISIONS)).max(aged);
         }
         index.compacted = index.compacted.max(oldest);
         index.forget_batches();
-    }
-
-    /// Why a write of this class need not even be tried.
-    fn refusal(&self, class: Class) -> Option<&Full> {
-        match class {
-            Class::Ordinary => self.full.as_ref(),
-            Class::Reserved => self.spent.as_ref(),
-        }
-    }
-
-    fn remember(&mut self, class: Class, why: &StoreError) {
-        let full = || Full {
-            since: Instant::now(),
-            free: self.shared.disk.file().free_space(),
-            why: why.again(),
-        };
-        match class {
-            Class::Ordinary => self.full = Some(full()),
-            Class::Reserved => {
-                let (ordinary, reserved) = (full(), full());
-                (self.full, self.spent) = (Some(ordinary), Some(reserved));
-            }
-        }
-    }
-
-    /// Forgets that there was no space where that may have changed. Ordinary writes wait until the reserve is whole.
-    fn try_again(&mut self) {
-        if self.spent.as_ref().is_some_and(|full| self.worth_a_try(full)) {
-            self.spent = None;
-        }
-        if self.full.as_ref().is_some_and(|full| self.worth_a_try(full)) {
-            self.full = None;
-            self.mind_the_reserve();
-        }
-    }
-
-    /// Refuses ordinary writes while a part of the reserve is used up and cannot be taken back, unless deletions have left
-    /// as much unused in the file itself.
-    fn mind_the_reserve(&mut self) {
-        let file = self.shared.disk.file();
-        if self.full.is_none()
-            && !file.reserve().take()
-            && self.shared.disk.unused() < file.reserve().wanted()
-        {
-            let path = file.path.display();
-            let why = format!(
-                "no space is left for {path} but what is kept back for deletions; free some space there"
-            );
-            self.remember(Class::Ordinary, &StoreError::Full(why));
-        }
-    }
-
-    fn worth_a_try(&self, full: &Full) -> bool {
-        full.since.elapsed() >= FULL_RETRY_AFTER
-            || self.shared.disk.file().free_space() >= full.free.saturating_add(FULL_RETRY_BYTES)
     }
 }

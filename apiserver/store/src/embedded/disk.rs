@@ -2,8 +2,7 @@
 //!
 //! Knows: tables, transactions, what an I/O error means. Refuses to know: which record is current; that is the index's.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,10 +12,13 @@ use redb::{
 };
 
 use super::backend::{DataFile, out_of_space};
-use super::index::Version;
+use super::damage::{damaged, foreign, guarded, newer};
 use super::pages::Pages;
-use super::record::{Record, Trust};
-use crate::{Class, Entry, StoreError};
+use super::reader::Reader;
+use super::record::Record;
+use super::request::Need;
+use super::views::Views;
+use crate::StoreError;
 
 const DATA: TableDefinition<u64, &[u8]> = TableDefinition::new("data");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -41,18 +43,23 @@ pub(super) struct Work<'a> {
     pub(super) remove: &'a [u64],
     pub(super) revision: u64,
     pub(super) compacted: u64,
-    pub(super) class: Class,
+    pub(super) need: Need,
+}
+
+/// What came of giving space back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    All,
+    /// Not now.
+    Nothing,
+    /// The file system cannot do that.
+    Never,
 }
 
 pub(super) struct Disk {
     file: DataFile,
     db: RwLock<Option<Database>>,
-}
-
-/// All records as of one moment.
-pub(super) struct Reader {
-    table: ReadOnlyTable<u64, &'static [u8]>,
-    path: Arc<PathBuf>,
+    views: Arc<Views>,
 }
 
 impl Disk {
@@ -62,7 +69,8 @@ impl Disk {
         let db = database(&file.path, file.clone())?;
         match guarded(&file.path, || prepare(&db, &file)) {
             Ok((revision, compacted)) => {
-                Ok((Self { file, db: RwLock::new(Some(db)) }, revision, compacted))
+                let (db, views) = (RwLock::new(Some(db)), Arc::default());
+                Ok((Self { file, db, views }, revision, compacted))
             }
             Err(e) => {
                 // What panicked once may do so again when it is closed, and there is nothing to be closed in order.
@@ -78,7 +86,10 @@ impl Disk {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             let Some(open) = db.as_ref() else { break };
             match guarded(&self.file.path, || Ok(begin_read(open)))? {
-                Ok(table) => return Ok(Reader { table, path: self.file.path.clone() }),
+                Ok(table) => {
+                    let (path, _view) = (self.file.path.clone(), self.views.view());
+                    return Ok(Reader { table, path, _view });
+                }
                 Err(redb::Error::PreviousIo) => {}
                 Err(e) => return Err(unavailable(&self.file, &e)),
             }
@@ -90,7 +101,7 @@ impl Disk {
 
     /// Does the work durably or not at all. After a failure the database has been opened anew, or is lost.
     pub(super) fn commit(&self, work: &Work<'_>) -> Result<(), StoreError> {
-        self.file.use_reserve(work.class == Class::Reserved);
+        self.file.use_reserve(work.need);
         let done = {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             match db.as_ref() {
@@ -98,7 +109,7 @@ impl Disk {
                 None => return Err(StoreError::Unavailable("the database is lost".into())),
             }
         };
-        self.file.use_reserve(true);
+        self.file.use_reserve(Need::Removal);
         match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(redb::Error::Io(e))) if out_of_space(&e) => {
@@ -118,6 +129,45 @@ impl Disk {
                 Err(e)
             }
         }
+    }
+
+    /// Gives back to the disk what no page of the file uses: what is deleted makes holes in it, and the next page may well
+    /// lie where there is none. Looks through the whole database, which is closed meanwhile, so that nothing but its last
+    /// commit is of use; not while somebody has a view of an older one.
+    pub(super) fn give_back(&self) -> Result<Given, StoreError> {
+        let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(db) = slot.take_if(|_| self.views.none()) else {
+            return Ok(Given::Nothing);
+        };
+        let given = close(&self.file, db).and_then(|()| self.punch());
+        let again = database(&self.file.path, self.file.clone());
+        match again {
+            Ok(db) => {
+                *slot = Some(db);
+                given
+            }
+            Err(e) => {
+                self.file.die(&format!("cannot open the database again: {e}"));
+                Err(e)
+            }
+        }
+    }
+
+    /// The same of the closed file.
+    fn punch(&self) -> Result<Given, StoreError> {
+        let failed = |e: std::io::Error| {
+            StoreError::Unavailable(format!(
+                "cannot give space back in {}: {e}",
+                self.file.path.display()
+            ))
+        };
+        let gaps = Pages::new(self.file.raw()).map_err(failed)?.gaps();
+        for gap in gaps.iter().flatten() {
+            if !self.file.give_back(gap.clone()).map_err(failed)? {
+                return Ok(Given::Never);
+            }
+        }
+        Ok(if gaps.is_some() { Given::All } else { Given::Nothing })
     }
 
     /// Bytes that the file has on disk and no page uses; looks through the whole database.
@@ -158,8 +208,8 @@ impl Disk {
                 .filter_map(|(revision, bytes)| Record::read(*revision, bytes))
                 .map(|(record, _)| record)
                 .collect();
-            let class = Class::Ordinary;
-            self.commit(&Work { records: &records, remove: &[], revision, compacted, class })?;
+            let need = Need::Ordinary;
+            self.commit(&Work { records: &records, remove: &[], revision, compacted, need })?;
         }
         Ok(())
     }
@@ -168,7 +218,10 @@ impl Disk {
     /// Tells whether that was the work that failed: it may have become durable before the error.
     fn reopen(&self, work: &Work<'_>) -> Result<bool, StoreError> {
         let mut slot = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        *slot = None;
+        if let Some(db) = slot.take() {
+            // What it cannot do in the end, the next one has to mend.
+            let _ = close(&self.file, db);
+        }
         let again = database(&self.file.path, self.file.clone()).and_then(|db| {
             let last = last_record(&db).map_err(|e| unavailable(&self.file, &e))?;
             Ok((db, last))
@@ -186,87 +239,20 @@ impl Disk {
     }
 }
 
-impl Reader {
-    /// The entry a version wrote to a key. A value that is lost is empty; each read of it is logged.
-    pub(super) fn entry(&self, key: &Arc<str>, version: Version) -> Result<Entry, StoreError> {
-        let Version { revision, created } = version;
-        let bytes = self.bytes(revision)?;
-        let read = bytes.as_deref().and_then(|bytes| Record::read(revision, bytes));
-        Ok(match read.filter(|(record, _)| *record.key == **key) {
-            Some((record, trust)) => {
-                if trust == Trust::ValueLost {
-                    tracing::error!(%key, revision, "the object's record is damaged: its value is lost");
-                }
-                record.entry(key.clone())
-            }
-            None => {
-                tracing::error!(%key, revision, "the object's record is damaged: it cannot be read");
-                let (key, value) = (key.clone(), bytes::Bytes::new());
-                Entry { key, value, create_revision: created, mod_revision: revision }
-            }
-        })
-    }
-
-    /// What lies in the database for a revision.
-    fn bytes(&self, revision: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(&self.path, || {
-            let found = self.table.get(revision).map_err(|e| storage(&e))?;
-            Ok(found.map(|bytes| bytes.value().to_vec()))
-        })
-    }
-
-    /// Calls `each` with the records after `from` up to `until`, in order, until it returns false. A record of which
-    /// nothing can be told is `None`.
-    pub(super) fn scan(
-        &self,
-        from: u64,
-        until: u64,
-        mut each: impl FnMut(u64, Option<(Record<'_>, Trust)>) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
-        let Some(first) = from.checked_add(1).filter(|first| *first <= until) else {
-            return Ok(());
-        };
-        guarded(&self.path, || {
-            for item in self.table.range(first..=until).map_err(|e| storage(&e))? {
-                let (revision, bytes) = item.map_err(|e| storage(&e))?;
-                let revision = revision.value();
-                if !each(revision, Record::read(revision, bytes.value()))? {
-                    break;
-                }
-            }
-            Ok(())
-        })
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let slot = self.db.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = slot.take().map(|db| close(&self.file, db)) {
+            tracing::error!(%error, "the store is not closed in order");
+        }
     }
 }
 
-/// The database takes its own pages at their word: what is not so would be a panic in it.
-pub(super) fn guarded<T>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(path, "its pages")))
-}
-
-/// A file that cannot be opened as it is.
-pub(super) fn damaged(path: &Path, what: &str) -> StoreError {
-    let shown = path.display();
-    StoreError::Format(format!(
-        "{shown} is damaged ({what}): `leme store salvage {shown}` brings back every record that is whole"
-    ))
-}
-
-pub(super) fn foreign(path: &Path) -> StoreError {
-    StoreError::Format(format!(
-        "{} is not a database of this program: move it away or choose another data directory",
-        path.display()
-    ))
-}
-
-pub(super) fn newer(path: &Path, format: u64) -> StoreError {
-    StoreError::Format(format!(
-        "{} was written by a newer version (format {format}, this one reads up to {CURRENT_FORMAT}): use that version or another data directory",
-        path.display()
-    ))
+fn close(file: &DataFile, db: Database) -> Result<(), StoreError> {
+    guarded(&file.path, move || {
+        drop(db);
+        Ok(())
+    })
 }
 
 /// Looks through a file that was closed in order, before the database does, which would not look: after a crash it does.
@@ -314,8 +300,8 @@ fn prepare(db: &Database, file: &DataFile) -> Result<(u64, u64), StoreError> {
         }
         Some((format, _, _)) => Err(newer(&file.path, format)),
         None => {
-            let class = Class::Reserved;
-            let work = Work { records: &[], remove: &[], revision: 1, compacted: 0, class };
+            let need = Need::Removal;
+            let work = Work { records: &[], remove: &[], revision: 1, compacted: 0, need };
             match write(db, &work) {
                 Ok(()) => Ok((1, 0)),
                 Err(redb::Error::Io(e)) if out_of_space(&e) => {
@@ -366,8 +352,4 @@ pub(super) fn write(db: &Database, work: &Work<'_>) -> Result<(), redb::Error> {
 
 fn unavailable(file: &DataFile, e: &redb::Error) -> StoreError {
     StoreError::Unavailable(format!("{}: {e}", file.path.display()))
-}
-
-fn storage(e: &StorageError) -> StoreError {
-    StoreError::Unavailable(format!("cannot read the database: {e}"))
 }

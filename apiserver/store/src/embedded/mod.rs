@@ -8,16 +8,20 @@
 
 mod backend;
 mod committer;
+mod damage;
 mod disk;
 mod index;
 mod offline;
 mod overlay;
 mod pages;
+mod reader;
 mod record;
 mod request;
 mod reserve;
+mod space;
 #[cfg(test)]
 mod tests;
+mod views;
 mod walk;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -36,13 +40,13 @@ pub use backend::{Fatal, Hook};
 pub use committer::History;
 pub use offline::{Report, backup, check, restore, salvage};
 
-use crate::{Batch, Change, Class, Entry, Expect, Outcome, Page, Store, StoreError};
+use crate::{Batch, Change, Entry, Expect, Outcome, Page, Store, StoreError};
 use backend::{DataFile, Hooks};
 use committer::Committer;
 use disk::Disk;
 use index::{Garbage, Index, Version};
 use record::Trust;
-use request::{Request, Write};
+use request::{Need, Request, Write};
 use walk::Walk;
 
 /// Writes that may wait for the committer; more wait for a place.
@@ -137,10 +141,10 @@ impl EmbeddedStore {
         key: &str,
         value: Option<Bytes>,
         expect: Expect,
-        class: Class,
+        need: Need,
     ) -> Result<Outcome, StoreError> {
         let key = Arc::from(key);
-        self.ask(|reply| Request::Write(Write { key, value, expect, class, reply })).await
+        self.ask(|reply| Request::Write(Write { key, value, expect, need, reply })).await
     }
 }
 
@@ -198,7 +202,7 @@ fn load(disk: &Disk, index: &mut Index) -> Result<Loaded, StoreError> {
     })?;
     match unknown.len() {
         0 => Ok(loaded),
-        n => Err(disk::damaged(&disk.file().path, &format!("{n} of its records"))),
+        n => Err(damage::damaged(&disk.file().path, &format!("{n} of its records"))),
     }
 }
 
@@ -269,7 +273,10 @@ impl Shared {
         let mut keys: HashMap<String, Arc<str>> = HashMap::new();
         reader.scan(from, until, |revision, read| {
             let Some((record, _)) = read else {
-                return Err(disk::damaged(&self.disk.file().path, &format!("revision {revision}")));
+                return Err(damage::damaged(
+                    &self.disk.file().path,
+                    &format!("revision {revision}"),
+                ));
             };
             if !record.key.starts_with(prefix) {
                 return Ok(true);
@@ -317,7 +324,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<Outcome, StoreError> {
-        self.write(key, Some(value), expect, Class::Ordinary).await
+        self.write(key, Some(value), expect, Need::Ordinary).await
     }
 
     async fn put_reserved(
@@ -326,11 +333,11 @@ impl Store for EmbeddedStore {
         value: Bytes,
         expect: Expect,
     ) -> Result<Outcome, StoreError> {
-        self.write(key, Some(value), expect, Class::Reserved).await
+        self.write(key, Some(value), expect, Need::Reserved).await
     }
 
     async fn delete(&self, key: &str, revision: u64) -> Result<Outcome, StoreError> {
-        self.write(key, None, Expect::Revision(revision), Class::Reserved).await
+        self.write(key, None, Expect::Revision(revision), Need::Removal).await
     }
 
     async fn watch(

@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::DataFile;
-use super::disk::{self, COMPACTED, CURRENT_FORMAT, Disk, FORMAT, REVISION, Work};
+use super::damage::{self, damaged, foreign};
+use super::disk::{COMPACTED, CURRENT_FORMAT, Disk, FORMAT, REVISION, Work};
 use super::overlay::{self, Overlay};
 use super::pages::{Lost, Pages, Place, Walk};
 use super::record::{HEAD, LONGEST_KEY, MAGIC, Record, Trust};
-use crate::{Class, StoreError};
+use super::request::Need;
+use crate::StoreError;
 
 /// How far the revision moves on when a store goes back to an older state: no client may have seen one that comes again.
 const BUMP: u64 = 1_000_000;
@@ -80,7 +82,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<Report, StoreError> {
     let survey = Survey::of(&pages, from, false)?;
     let report = survey.report();
     if !report.is_sound() {
-        return Err(disk::damaged(from, "so a backup would not be whole"));
+        return Err(damaged(from, "so a backup would not be whole"));
     }
     survey.write(&pages, to, survey.revision)?;
     Ok(report)
@@ -96,7 +98,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<(Report, Option<PathBuf>), Stor
     let survey = Survey::of(&pages, from, false)?;
     let mut report = survey.report();
     if !report.is_sound() {
-        return Err(disk::damaged(from, "so it cannot be put in the place of a store"));
+        return Err(damaged(from, "so it cannot be put in the place of a store"));
     }
     let present = to.exists().then(|| check(to)).transpose();
     let newest = present.ok().flatten().map_or(0, |present| present.revision);
@@ -153,13 +155,13 @@ impl Survey {
         let mut survey = newer.clone();
         let number = |name| walk.meta.as_ref().and_then(|meta| meta.get(name)).copied();
         if let Some(format) = number(FORMAT).filter(|format| *format > CURRENT_FORMAT) {
-            return Err(disk::newer(path, format));
+            return Err(damage::newer(path, format));
         }
         survey.compacted = number(COMPACTED).unwrap_or(u64::MAX);
         survey.lost.clone_from(&walk.lost);
         survey.search(pages, thorough);
         if !pages.is_database() && survey.keys.is_empty() {
-            return Err(disk::foreign(path));
+            return Err(foreign(path));
         }
         Ok(survey)
     }
@@ -306,11 +308,11 @@ impl Survey {
             if records.len() < some.len() {
                 return Err(StoreError::Unavailable("the file changed while it was read".into()));
             }
-            let (class, compacted) = (Class::Reserved, revision);
-            store.commit(&Work { records: &records, remove: &[], revision, compacted, class })?;
+            let (need, compacted) = (Need::Reserved, revision);
+            store.commit(&Work { records: &records, remove: &[], revision, compacted, need })?;
         }
-        let class = Class::Reserved;
-        store.commit(&Work { records: &[], remove: &[], revision, compacted: revision, class })?;
+        let need = Need::Reserved;
+        store.commit(&Work { records: &[], remove: &[], revision, compacted: revision, need })?;
         drop(store);
         file.finish()
     }

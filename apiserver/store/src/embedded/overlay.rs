@@ -11,8 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-use super::disk::{Work, database, guarded, last_record, read_meta, write};
-use crate::{Class, StoreError};
+use super::damage::guarded;
+use super::disk::{Work, database, last_record, read_meta, write};
+use super::request::Need;
+use crate::StoreError;
 
 /// What is kept as a whole once a part of it is written.
 const BLOCK: u64 = 4096;
@@ -67,9 +69,8 @@ pub(super) fn refusal(path: &Path, copy: Overlay) -> Option<String> {
             return Ok(());
         };
         let revision = revision.max(last_record(&db).map_err(unusable)?);
-        let class = Class::Reserved;
-        write(&db, &Work { records: &[], remove: &[], revision, compacted, class })
-            .map_err(unusable)
+        let need = Need::Reserved;
+        write(&db, &Work { records: &[], remove: &[], revision, compacted, need }).map_err(unusable)
     });
     match tried {
         Ok(()) => guarded(path, move || {

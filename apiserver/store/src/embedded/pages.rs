@@ -22,12 +22,18 @@ const PAGE: u64 = 4096;
 const REGION: u64 = PAGE << 20;
 const SLOT_AT: usize = 64;
 const SLOT: usize = 128;
-/// In a slot: whether there is a tree of tables, its root, and the number of the commit.
+/// In a slot: whether there is a tree of tables, its root, the same of the database's own tables, and the number of the
+/// commit.
 const HAS_TABLES: usize = 1;
+const HAS_OWN: usize = 2;
 const TABLES: usize = 8;
+const OWN: usize = 40;
 const COMMIT: usize = 104;
-/// A flag of the byte after the magic.
+/// Flags of the byte after the magic.
+const NEWEST: u8 = 1;
 const NOT_CLOSED: u8 = 2;
+/// What a table is that has one tree.
+const PLAIN: u8 = 3;
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 /// No tree is deeper: a branch has room for more than a hundred children.
@@ -100,6 +106,73 @@ impl<'f> Pages<'f> {
         Some(usize::from(number(1)? > number(0)?))
     }
 
+    /// What lies between the pages of a closed file: nothing that its newest commit can reach. `None` if that cannot be
+    /// told for certain.
+    pub(super) fn gaps(&self) -> Option<Vec<Range<u64>>> {
+        let newest = self.newest_if_closed()?;
+        if usize::from(self.flags()? & NEWEST) != newest {
+            return None;
+        }
+        let slot = self.slot(newest)?;
+        let mut used = BTreeMap::from([(0, PAGE)]);
+        for (there, root) in [(HAS_TABLES, TABLES), (HAS_OWN, OWN)] {
+            if *slot.get(there)? != 0 {
+                self.reach(long(&slot, root)?, true, &mut used, 0)?;
+            }
+        }
+        let mut gaps = Vec::new();
+        let mut free = 0;
+        for (offset, len) in used.into_iter().chain([(self.len, 0)]) {
+            // Pages never overlap.
+            if offset < free {
+                return None;
+            }
+            if offset > free {
+                gaps.push(free..offset);
+            }
+            free = offset + len;
+        }
+        Some(gaps)
+    }
+
+    /// Adds a page and all below it to what is used; in a tree of tables the trees of these as well.
+    fn reach(
+        &self,
+        number: u64,
+        tables: bool,
+        used: &mut BTreeMap<u64, u64>,
+        depth: usize,
+    ) -> Option<()> {
+        let place = place_of(number)?;
+        let end = place.offset + place.len as u64;
+        let twice = used.insert(place.offset, place.len as u64).is_some();
+        if twice || depth > DEEPEST || end > self.len {
+            return None;
+        }
+        let whole = || self.bytes(place).filter(|page| page.len() == place.len);
+        match *self.bytes(Place { len: 1, ..place })?.first()? {
+            BRANCH => {
+                let page = whole()?;
+                children(&page)?
+                    .into_iter()
+                    .try_for_each(|n| self.reach(n, tables, used, depth + 1))
+            }
+            LEAF if tables => {
+                let page = whole()?;
+                pairs(&page, None, None)?.into_iter().try_for_each(|(_, value)| {
+                    let table = page.get(value)?;
+                    match (*table.first()?, *table.get(9)?) {
+                        (PLAIN, 0) => Some(()),
+                        (PLAIN, _) => self.reach(long(table, 10)?, false, used, 0),
+                        _ => None,
+                    }
+                })
+            }
+            LEAF => Some(()),
+            _ => None,
+        }
+    }
+
     fn slot(&self, slot: usize) -> Option<Vec<u8>> {
         self.bytes(Place { offset: (SLOT_AT + slot * SLOT) as u64, len: SLOT })
     }
@@ -162,14 +235,7 @@ impl<'f> Pages<'f> {
 
     /// A page by its number, if the file has it.
     fn page(&self, number: u64) -> Option<(Place, Vec<u8>)> {
-        let order = number >> 59;
-        if order > LARGEST_ORDER {
-            return None;
-        }
-        let (index, region) = (number & (0xf_ffff >> order), number >> 20 & 0xf_ffff);
-        let len = PAGE << order;
-        let offset = PAGE + region * REGION + index * len;
-        let place = Place { offset, len: usize::try_from(len).ok()? };
+        let place = place_of(number)?;
         self.bytes(place).filter(|bytes| bytes.len() == place.len).map(|bytes| (place, bytes))
     }
 }
@@ -226,14 +292,12 @@ impl Walker<'_, '_> {
         within: &RangeInclusive<u64>,
         depth: usize,
     ) -> Option<()> {
-        let count = usize::from(u16::from_le_bytes(page[2..4].try_into().ok()?));
-        let numbers_at = 8 + 16 * (count + 1);
-        let keys_at = numbers_at + 8 * (count + 1);
-        let children: Option<Vec<u64>> =
-            (0..=count).map(|n| long(page, numbers_at + 8 * n)).collect();
+        let children = children(page)?;
+        let count = children.len() - 1;
+        let keys_at = 8 + 24 * children.len();
         let keys: Option<Vec<u64>> = (0..count).map(|n| long(page, keys_at + 8 * n)).collect();
-        let (children, keys) = (children?, keys?);
-        if count == 0 || !ascend(&keys, within) {
+        let keys = keys?;
+        if !ascend(&keys, within) {
             return None;
         }
         let mut from = *within.start();
@@ -244,6 +308,26 @@ impl Walker<'_, '_> {
         }
         Some(())
     }
+}
+
+/// Where a page lies by its number.
+fn place_of(number: u64) -> Option<Place> {
+    let order = number >> 59;
+    if order > LARGEST_ORDER {
+        return None;
+    }
+    let (index, region) = (number & (0xf_ffff >> order), number >> 20 & 0xf_ffff);
+    let len = PAGE << order;
+    let offset = PAGE + region * REGION + index * len;
+    Some(Place { offset, len: usize::try_from(len).ok()? })
+}
+
+/// The pages below a branch; more than one.
+fn children(page: &[u8]) -> Option<Vec<u64>> {
+    let count = usize::from(u16::from_le_bytes(page.get(2..4)?.try_into().ok()?));
+    let numbers_at = 8 + 16 * (count + 1);
+    let numbers = (0..=count).map(|n| long(page, numbers_at + 8 * n));
+    if count == 0 { None } else { numbers.collect() }
 }
 
 /// Whether numbers ascend and lie in a range.

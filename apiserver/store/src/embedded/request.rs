@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::{Class, Expect, Outcome, StoreError};
+use crate::{Expect, Outcome, StoreError};
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -18,12 +18,23 @@ pub(super) enum Request {
     Compact { revision: u64, reply: Reply<()> },
 }
 
+/// What a write may use where there is no other space; each may use less than those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// All that is kept back: nothing else makes room.
+    Removal,
+    /// What removals can spare of it.
+    Reserved,
+    /// None of it.
+    Ordinary,
+}
+
 /// A compare-and-put, or a compare-and-delete where there is no value.
 pub(super) struct Write {
     pub(super) key: Arc<str>,
     pub(super) value: Option<Bytes>,
     pub(super) expect: Expect,
-    pub(super) class: Class,
+    pub(super) need: Need,
     pub(super) reply: Reply<Outcome>,
 }
 

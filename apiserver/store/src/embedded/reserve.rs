@@ -77,10 +77,10 @@ impl Reserve {
         self.is_whole()
     }
 
-    /// Gives up a piece; tells whether there was one.
-    pub(super) fn give(&self) -> bool {
+    /// Gives up a piece of what is more than `spare`; tells whether there was one.
+    pub(super) fn give(&self, spare: u64) -> bool {
         let kept = self.kept.load(Ordering::Acquire);
-        let Some(file) = self.file.as_ref().filter(|_| kept > 0) else { return false };
+        let Some(file) = self.file.as_ref().filter(|_| kept > spare) else { return false };
         let left = kept.saturating_sub(PIECE);
         let given = file.set_len(left).is_ok();
         if given {

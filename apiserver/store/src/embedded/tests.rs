@@ -379,6 +379,9 @@ async fn a_write_without_space_happens_or_does_not_and_is_answered_so() {
             let expect = if last == 0 { Expect::Absent } else { Expect::Revision(last) };
             last = put(&store, "/registry/a", &i.to_string(), expect).await;
         }
+        // What was superseded is given back to the disk once, and the write done after all.
+        left.store(1, Ordering::SeqCst);
+        last = put(&store, "/registry/a", "newer", Expect::Revision(last)).await;
         left.store(n, Ordering::SeqCst);
         let written = store.put("/registry/a", "new".into(), Expect::Revision(last)).await;
         left.store(i64::MAX, Ordering::SeqCst);
@@ -402,4 +405,53 @@ async fn a_write_without_space_happens_or_does_not_and_is_answered_so() {
         assert!(!dead.load(Ordering::SeqCst), "write {n}");
     }
     assert!(full > 0, "no write failed");
+}
+
+/// Red when the database's own panics are printed, whether it is opened, read, written, checked or closed.
+#[test]
+fn a_damaged_file_is_said_in_errors_only() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["embedded::tests::each_page_damaged", "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+#[tokio::test]
+#[ignore = "run by another test, which reads what it prints"]
+async fn each_page_damaged() {
+    let (dir, path) = temp();
+    let store = EmbeddedStore::open(&path).unwrap();
+    for i in 0..200 {
+        put(&store, &format!("/registry/things/{i}"), &"x".repeat(300), Expect::Absent).await;
+    }
+    let crashed = std::fs::read(&path).unwrap();
+    drop(store);
+    let closed = std::fs::read(&path).unwrap();
+    let damaged = dir.path().join("damaged.db");
+    let options = || Options { fatal: Arc::new(|_| {}), ..Options::default() };
+    let mut refused = 0;
+    for (whole, fill) in [(&closed, 0), (&crashed, 0), (&closed, 0xa5), (&crashed, 0xa5)] {
+        for page in 0..whole.len().div_ceil(4096) {
+            let mut bytes = whole.clone();
+            let end = whole.len().min((page + 1) * 4096);
+            // The head of the file is what makes it one of the kind.
+            bytes[(page * 4096).max(16)..end].fill(fill);
+            std::fs::write(&damaged, &bytes).unwrap();
+            let _ = check(&damaged);
+            match EmbeddedStore::open_with(&damaged, options()) {
+                Ok(store) => {
+                    let _ = store.list("/registry/", "", 0, 0).await;
+                    let _ = store.put("/registry/a", "a".into(), Expect::Absent).await;
+                }
+                Err(e) => {
+                    assert_eq!(e.to_string().lines().count(), 1, "{e}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 10, "{refused} pages matter");
 }
