@@ -1,9 +1,10 @@
 //! Which objects a command is about: those that words name, those of files, those that a selector finds.
 
 use anyhow::{Result, bail, ensure};
+use leme_client::Error;
 use serde_json::Value;
 
-use crate::api::{self, Api, ApiError, JSON};
+use crate::api::{self, Api, JSON};
 use crate::args::{ChosenArgs, FilterArgs};
 use crate::documents;
 use crate::resource::Kind;
@@ -29,11 +30,11 @@ impl Chosen {
 
     /// Its path, or that of a subresource.
     pub fn path(&self, subresource: Option<&str>) -> String {
-        api::path(&self.kind, Some(&self.namespace), Some(&self.name), subresource)
+        self.kind.object(&self.namespace, &self.name, subresource.unwrap_or_default())
     }
 
     /// The object itself.
-    pub async fn get(&self, api: &Api) -> Result<Value, ApiError> {
+    pub async fn get(&self, api: &Api) -> Result<Value, Error> {
         api.get(&self.path(None), JSON).await
     }
 }

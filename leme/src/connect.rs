@@ -1,10 +1,9 @@
 //! From the command line's flags to a client and a namespace.
 
-use std::io::ErrorKind::PermissionDenied;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use anyhow::{Context as _, Result, bail};
+use leme_client::kubeconfig::{Context, Unusable};
 
 use crate::api::Api;
 use crate::args::ConnectArgs;
@@ -24,21 +23,14 @@ pub async fn connect(args: &ConnectArgs) -> Result<Api> {
 
 /// Connects with a kubeconfig.
 pub async fn connect_with(path: &Path) -> Result<Api> {
-    let shown = path.display();
-    let kubeconfig = match Kubeconfig::read_from(path) {
-        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == PermissionDenied => {
-            bail!("{shown} may not be read: use sudo, or name a kubeconfig of your own")
+    let context = match Context::read(path).await {
+        Err(denied @ Unusable::Denied(_)) => {
+            bail!("{denied}: use sudo, or name a kubeconfig of your own")
         }
-        read => read.with_context(|| format!("read {shown}"))?,
+        read => read?,
     };
-    let mut config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .with_context(|| format!("use {shown}"))?;
-    config.headers.push((http::header::USER_AGENT, leme_client::user_agent("leme")));
-    let namespace = config.default_namespace.clone();
-    let client = kube::Client::try_from(config).with_context(|| format!("use {shown}"))?;
-    Ok(Api::new(client, namespace))
+    let namespace = context.namespace().to_owned();
+    Ok(Api::new(context.client()?, namespace))
 }
 
 fn kubeconfig_path(args: &ConnectArgs) -> Result<PathBuf> {

@@ -1,21 +1,14 @@
-//! Which kinds a server serves, learned from its discovery documents: the aggregated ones, or one by one from servers that
-//! have no others.
+//! Which kinds a server serves, as people name them, and which ones a definition adds.
 //!
-//! Knows: the documents, and how people name kinds. Refuses to know: any kind by name.
+//! Knows: plurals, singulars, short names, categories. Refuses to know: any kind by name, and how a server tells of its kinds.
 
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use futures::future::try_join_all;
-use leme_meta::gvk::{api_version, split_api_version};
+use leme_client::{Client, Discovery, Error};
 use serde_json::Value;
 
-use crate::api::{Api, ApiError, JSON};
-use crate::resource::{Kind, Resource};
-
-/// The aggregated documents, newest first, then the plain ones.
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
-    application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+use crate::resource::{ApiResource, Kind, of_row};
 
 /// Every kind that a server serves: groups in its order, each with its preferred version first.
 #[derive(Clone, Debug, Default)]
@@ -28,22 +21,15 @@ impl Served {
     ///
     /// # Errors
     /// When it does not answer, or not with a discovery document.
-    pub async fn ask(api: &Api) -> Result<Served, ApiError> {
-        let (core, groups) =
-            futures::try_join!(api.get("/api", AGGREGATED), api.get("/apis", AGGREGATED))?;
-        let mut list = Vec::new();
-        for root in [core, groups] {
-            match root["kind"].as_str() {
-                Some("APIGroupDiscoveryList") => list.extend(aggregated(&root)),
-                _ => list.extend(one_by_one(api, &root).await?),
-            }
-        }
-        Ok(Served { list })
+    pub async fn ask(client: &Client) -> Result<Served, Error> {
+        // What is behind another server that is away is missing, not all.
+        let served = Discovery::new(client.clone(), |_| true).ask().await?;
+        Ok(Served { list: served.kinds })
     }
 
     /// The kinds that this program serves itself.
     pub fn builtin() -> Served {
-        let rows = leme_kinds::builtin().map(|row| Arc::new(Resource::from(&**row)));
+        let rows = leme_kinds::builtin().map(|row| Arc::new(of_row(row)));
         Served { list: rows.collect() }
     }
 
@@ -135,93 +121,6 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-/// A field that is not set means the one of the list's group and version.
-fn or(value: &Value, default: &str) -> String {
-    value.as_str().filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
-}
-
-/// The kinds of an `APIGroupDiscoveryList`.
-fn aggregated(root: &Value) -> Vec<Kind> {
-    let mut kinds = Vec::new();
-    for item in list(&root["items"]) {
-        let group = text(&item["metadata"]["name"]);
-        for version in list(&item["versions"]) {
-            let number = text(&version["version"]);
-            for resource in list(&version["resources"]) {
-                let Some(kind) = resource["responseKind"]["kind"].as_str() else { continue };
-                kinds.push(Arc::new(Resource {
-                    group: group.clone(),
-                    version: number.clone(),
-                    kind: kind.to_owned(),
-                    plural: text(&resource["resource"]),
-                    singular: or(&resource["singularResource"], &kind.to_lowercase()),
-                    short_names: texts(&resource["shortNames"]),
-                    categories: texts(&resource["categories"]),
-                    namespaced: resource["scope"] == "Namespaced",
-                    verbs: texts(&resource["verbs"]),
-                    subresources: list(&resource["subresources"])
-                        .map(|sub| text(&sub["subresource"]))
-                        .collect(),
-                }));
-            }
-        }
-    }
-    kinds
-}
-
-/// The kinds of the older documents: one that lists the versions, one for each of them.
-async fn one_by_one(api: &Api, root: &Value) -> Result<Vec<Kind>, ApiError> {
-    let core = texts(&root["versions"]).into_iter().map(|version| format!("/api/{version}"));
-    let groups = list(&root["groups"]).flat_map(|group| {
-        let preferred = text(&group["preferredVersion"]["groupVersion"]);
-        let others = list(&group["versions"]).map(|version| text(&version["groupVersion"]));
-        let others: Vec<String> = others.filter(|other| *other != preferred).collect();
-        std::iter::once(preferred).chain(others).filter(|version| !version.is_empty())
-    });
-    let paths: Vec<String> = core.chain(groups.map(|version| format!("/apis/{version}"))).collect();
-    let documents = try_join_all(paths.iter().map(|path| async move {
-        match api.get(path, JSON).await {
-            // What another server answers for may be away: its kinds are missing, not all.
-            Err(ApiError::Status { code: 404 | 500..=599, .. }) => Ok(Value::Null),
-            answer => answer,
-        }
-    }));
-    Ok(documents.await?.iter().flat_map(resources).collect())
-}
-
-/// The kinds of an `APIResourceList`.
-fn resources(document: &Value) -> Vec<Kind> {
-    let (group, version) = split_api_version(document["groupVersion"].as_str().unwrap_or(""));
-    let mut kinds: Vec<Resource> = Vec::new();
-    for entry in list(&document["resources"]) {
-        let name = text(&entry["name"]);
-        match name.split_once('/') {
-            Some((plural, sub)) => {
-                if let Some(kind) = kinds.iter_mut().find(|kind| kind.plural == plural) {
-                    kind.subresources.push(sub.to_owned());
-                }
-            }
-            None => kinds.push(Resource {
-                group: or(&entry["group"], group),
-                version: or(&entry["version"], version),
-                kind: text(&entry["kind"]),
-                singular: or(&entry["singularName"], &text(&entry["kind"]).to_lowercase()),
-                plural: name,
-                short_names: texts(&entry["shortNames"]),
-                categories: texts(&entry["categories"]),
-                namespaced: entry["namespaced"] == true,
-                verbs: texts(&entry["verbs"]),
-                subresources: Vec::new(),
-            }),
-        }
-    }
-    kinds.into_iter().map(Arc::new).collect()
-}
-
 /// The kinds that a CustomResourceDefinition defines.
 pub fn defined(object: &Value) -> Vec<Kind> {
     let spec = &object["spec"];
@@ -231,12 +130,12 @@ pub fn defined(object: &Value) -> Vec<Kind> {
     let names = &spec["names"];
     let kind = text(&names["kind"]);
     let of = |version: &Value| {
-        Arc::new(Resource {
+        Arc::new(ApiResource {
             group: text(&spec["group"]),
             version: text(&version["name"]),
             kind: kind.clone(),
             plural: text(&names["plural"]),
-            singular: or(&names["singular"], &kind.to_lowercase()),
+            singular: names["singular"].as_str().map_or_else(|| kind.to_lowercase(), str::to_owned),
             short_names: texts(&names["shortNames"]),
             categories: texts(&names["categories"]),
             namespaced: spec["scope"] == "Namespaced",
@@ -244,20 +143,8 @@ pub fn defined(object: &Value) -> Vec<Kind> {
             subresources: Vec::new(),
         })
     };
-    list(&spec["versions"]).filter(|version| version["served"] == true).map(of).collect()
-}
-
-/// Whether the server serves a kind by now.
-///
-/// # Errors
-/// When it does not answer.
-pub async fn is_served(api: &Api, kind: &Resource) -> Result<bool, ApiError> {
-    let path = format!("/apis/{}", api_version(&kind.group, &kind.version));
-    match api.get(&path, JSON).await {
-        Ok(document) => Ok(list(&document["resources"]).any(|entry| entry["name"] == *kind.plural)),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error),
-    }
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    versions.filter(|version| version["served"] == true).map(of).collect()
 }
 
 #[cfg(test)]
@@ -266,16 +153,28 @@ mod tests {
     use serde_json::json;
 
     fn whales() -> Served {
-        let whale = json!({"resource": "whales", "responseKind": {"kind": "Whale"}, "scope": "Namespaced",
-            "singularResource": "whale", "shortNames": ["wh"], "categories": ["sea", "all"],
-            "verbs": ["get", "list"], "subresources": [{"subresource": "scale"}]});
-        let root = json!({"kind": "APIGroupDiscoveryList", "items": [
-            {"metadata": {"name": "sea.io"}, "versions": [
-                {"version": "v2", "resources": [whale]}, {"version": "v1", "resources": [whale]}]},
-            {"metadata": {"name": "land.io"}, "versions": [{"version": "v1", "resources": [whale,
-                {"resource": "reviews", "responseKind": {"kind": "Whale"}, "scope": "Cluster", "verbs": ["create"]}]}]},
-        ]});
-        Served { list: aggregated(&root) }
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let whale = |group: &str, version: &str| ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: "Whale".to_owned(),
+            plural: "whales".to_owned(),
+            singular: "whale".to_owned(),
+            short_names: texts(&["wh"]),
+            categories: texts(&["sea", "all"]),
+            namespaced: true,
+            verbs: texts(&["get", "list"]),
+            subresources: texts(&["scale"]),
+        };
+        let reviews = ApiResource {
+            plural: "reviews".to_owned(),
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            verbs: texts(&["create"]),
+            ..whale("land.io", "v1")
+        };
+        let all = [whale("sea.io", "v2"), whale("sea.io", "v1"), whale("land.io", "v1"), reviews];
+        Served { list: all.into_iter().map(Arc::new).collect() }
     }
 
     fn check(word: &str) -> String {
@@ -307,18 +206,6 @@ mod tests {
         let named = whales().named("sea").unwrap();
         let named: Vec<String> = named.iter().map(|kind| kind.qualified()).collect();
         assert_eq!(named, ["whales.sea.io", "whales.land.io"]);
-    }
-
-    /// Red when the older documents are read by other names: both must come to the same.
-    #[test]
-    fn older_documents_say_the_same() {
-        let document = json!({"groupVersion": "sea.io/v2", "resources": [
-            {"name": "whales", "singularName": "whale", "kind": "Whale", "namespaced": true,
-                "shortNames": ["wh"], "categories": ["sea", "all"], "verbs": ["get", "list"]},
-            {"name": "whales/scale", "kind": "Scale", "group": "autoscaling", "version": "v1", "verbs": ["get"]}]});
-        assert_eq!(resources(&document)[0], whales().list[0]);
-        assert!(aggregated(&json!({"items": [1, {"versions": {}}]})).is_empty());
-        assert!(resources(&json!([])).is_empty());
     }
 
     #[test]

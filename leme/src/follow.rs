@@ -1,106 +1,106 @@
-//! A picture of some kinds of objects that keeps itself up to date: list, then watch, for as long as it is held.
+//! A picture of some kinds of objects that keeps itself up to date for as long as it is held, and one object until it is as it
+//! should be.
 //!
-//! Knows: resourceVersion, expiry, that a server can go away for a while, that it may refuse to show a kind. Refuses to
-//! know: any kind by name.
+//! Knows: that a server may refuse to show a kind. Refuses to know: any kind by name, and how a server is followed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
 
-use futures::StreamExt;
+use anyhow::Result;
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
+use leme_client::{Error, Event, Known, Scope, Step, follow};
 use leme_meta::Object;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use serde_json::value::RawValue;
 
-use crate::api::{self, Api, ApiError, JSON};
-use crate::resource::{Kind, Resource};
-
-/// Pause before another try at a server that does not answer.
-const PAUSE: Duration = Duration::from_millis(300);
+use crate::api::{Api, say_kind};
+use crate::choose::Chosen;
+use crate::resource::{ApiResource, Kind};
 
 /// A kind, whatever its version: group and plural.
 type Which = (String, String);
 
-fn which(kind: &Resource) -> Which {
+fn which(kind: &ApiResource) -> Which {
     (kind.group.clone(), kind.plural.clone())
 }
 
-/// Kind, namespace and name.
-type Key = (Which, String, String);
-
 /// What is there now of the kinds followed.
 pub struct Picture {
-    objects: HashMap<Key, Object>,
-    updates: mpsc::Receiver<Update>,
-    listed: HashSet<Which>,
-    refused: BTreeMap<Which, ApiError>,
-    wanted: usize,
-    _tasks: JoinSet<()>,
+    /// By kind, namespace and name.
+    objects: HashMap<(Which, String, String), Object>,
+    feeds: Vec<Feed>,
+    events: SelectAll<BoxStream<'static, (usize, Result<Event, Error>)>>,
 }
 
-enum Update {
-    /// Everything there is of a kind.
-    Listed(Kind, Vec<Object>),
-    /// The server does not show a kind.
-    Refused(Kind, ApiError),
-    /// One object changed or went away.
-    Changed(Kind, Object, bool),
+/// One kind that is followed.
+struct Feed {
+    kind: Kind,
+    known: Known,
+    /// Why the server does not show it.
+    refused: Option<Error>,
 }
 
 impl Picture {
     /// Follows the kinds, those that are namespaced in one namespace or in all.
     pub fn follow(api: &Api, kinds: &[Kind], namespace: Option<&str>) -> Picture {
-        let (sender, updates) = mpsc::channel(256);
-        let mut tasks = JoinSet::new();
-        for kind in kinds {
-            let namespace = namespace.filter(|_| kind.namespaced).map(str::to_owned);
-            tasks.spawn(feed(api.clone(), kind.clone(), namespace, sender.clone()));
+        let mut picture = Picture::of(kinds);
+        for (index, kind) in kinds.iter().enumerate() {
+            let namespace = namespace.unwrap_or_default().to_owned();
+            let scope = Scope { namespace, ..Scope::all(kind.resource()) };
+            let events = follow(api.client.clone(), scope);
+            picture.events.push(events.map(move |event| (index, event)).boxed());
         }
+        picture
+    }
+
+    fn of(kinds: &[Kind]) -> Picture {
+        let feed =
+            |kind: &Kind| Feed { kind: kind.clone(), known: Known::default(), refused: None };
         Picture {
             objects: HashMap::new(),
-            updates,
-            listed: HashSet::new(),
-            refused: BTreeMap::new(),
-            wanted: kinds.len(),
-            _tasks: tasks,
+            feeds: kinds.iter().map(feed).collect(),
+            events: SelectAll::new(),
         }
     }
 
     /// Waits for the next change and takes in all that are ready.
     pub async fn changed(&mut self) {
-        if let Some(update) = self.updates.recv().await {
-            self.take(update);
-        }
-        while let Ok(update) = self.updates.try_recv() {
-            self.take(update);
+        let mut next = self.events.next().await;
+        while let Some((index, event)) = next {
+            self.take(index, event);
+            next = self.events.next().now_or_never().flatten();
         }
     }
 
     /// Whether of every kind is known what there is, or that the server does not show it.
     pub fn complete(&self) -> bool {
-        self.listed.len() + self.refused.len() >= self.wanted
+        self.feeds.iter().all(|feed| feed.refused.is_some() || feed.known.is_complete())
     }
 
     /// Why the server does not show a kind.
-    pub fn refused(&self, kind: &Resource) -> Option<&ApiError> {
-        self.refused.get(&which(kind))
+    pub fn refused(&self, kind: &ApiResource) -> Option<&Error> {
+        self.feeds.iter().find(|feed| feed.kind.is(kind))?.refused.as_ref()
     }
 
     /// Everything that the server does not show: the plural, and why.
-    pub fn all_refused(&self) -> impl Iterator<Item = (&str, &ApiError)> {
-        self.refused.iter().map(|((_, plural), why)| (plural.as_str(), why))
+    pub fn all_refused(&self) -> impl Iterator<Item = (&str, &Error)> {
+        let refused =
+            self.feeds.iter().filter_map(|feed| Some((&feed.kind, feed.refused.as_ref()?)));
+        let by_kind: BTreeMap<Which, (&Kind, &Error)> =
+            refused.map(|(kind, why)| (which(kind), (kind, why))).collect();
+        by_kind.into_values().map(|(kind, why)| (kind.plural.as_str(), why))
     }
 
     /// One object; the namespace does not matter for a kind without.
-    pub fn get(&self, kind: &Resource, namespace: &str, name: &str) -> Option<&Object> {
+    pub fn get(&self, kind: &ApiResource, namespace: &str, name: &str) -> Option<&Object> {
         let namespace = if kind.namespaced { namespace } else { "" };
         self.objects.get(&(which(kind), namespace.to_owned(), name.to_owned()))
     }
 
     /// All objects of a kind, by its group and plural.
     pub fn all(&self, group: &str, plural: &str) -> impl Iterator<Item = &Object> {
-        let matching =
-            move |((known, _, _), _): &(&Key, &Object)| known.0 == group && known.1 == plural;
-        self.objects.iter().filter(matching).map(|(_, object)| object)
+        let of_kind = move |which: &Which| which.0 == group && which.1 == plural;
+        let matching = self.objects.iter().filter(move |((known, _, _), _)| of_kind(known));
+        matching.map(|(_, object)| object)
     }
 
     /// Objects of a kind whose controller or owner has this uid, by name.
@@ -114,109 +114,96 @@ impl Picture {
         owned
     }
 
-    fn take(&mut self, update: Update) {
-        match update {
-            Update::Listed(kind, items) => {
-                let which = which(&kind);
-                self.objects.retain(|key, _| key.0 != which);
-                for item in items {
-                    self.objects.insert(key(&kind, &item), item);
-                }
-                self.refused.remove(&which);
-                self.listed.insert(which);
-            }
-            Update::Refused(kind, why) => {
-                self.listed.remove(&which(&kind));
-                self.refused.insert(which(&kind), why);
-            }
-            Update::Changed(kind, object, true) => {
-                self.objects.remove(&key(&kind, &object));
-            }
-            Update::Changed(kind, object, false) => {
-                self.objects.insert(key(&kind, &object), object);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-impl Picture {
-    /// A picture of these objects, each with its kind's group and plural, that never changes.
-    pub fn still(
-        objects: impl IntoIterator<Item = ((&'static str, &'static str), serde_json::Value)>,
-    ) -> Picture {
-        let keyed = objects.into_iter().map(|((group, plural), value)| {
-            let which = (group.into(), plural.into());
-            let object = Object(value);
-            ((which, object.namespace().to_owned(), object.name().to_owned()), object)
-        });
-        Picture {
-            objects: keyed.collect(),
-            updates: mpsc::channel(1).1,
-            listed: HashSet::new(),
-            refused: BTreeMap::new(),
-            wanted: 0,
-            _tasks: JoinSet::new(),
-        }
-    }
-}
-
-fn key(kind: &Resource, object: &Object) -> Key {
-    (which(kind), object.namespace().to_owned(), object.name().to_owned())
-}
-
-/// Lists and watches one kind until nobody listens any more.
-async fn feed(api: Api, kind: Kind, namespace: Option<String>, sender: mpsc::Sender<Update>) {
-    loop {
-        match feed_once(&api, &kind, namespace.as_deref(), &sender).await {
-            Ok(false) => return,
-            Ok(true) => {}
+    fn take(&mut self, index: usize, event: Result<Event, Error>) {
+        let Some(feed) = self.feeds.get_mut(index) else { return };
+        let event = match event {
+            Ok(event) => event,
             Err(error) => {
-                if error.is_final()
-                    && sender.send(Update::Refused(kind.clone(), error)).await.is_err()
-                {
-                    return;
+                if error.is_final() {
+                    feed.refused = Some(error);
                 }
-                tokio::time::sleep(PAUSE).await;
+                return;
             }
+        };
+        if !matches!(event, Event::Begin | Event::Listed(..)) {
+            feed.refused = None;
+        }
+        let which = which(&feed.kind);
+        match feed.known.step(event) {
+            Step::Put((namespace, name), object) => {
+                if let Some(object) = read(&feed.kind, &object) {
+                    self.objects.insert((which, namespace, name), object);
+                }
+            }
+            Step::Gone(keys) => {
+                for (namespace, name) in keys {
+                    self.objects.remove(&(which.clone(), namespace, name));
+                }
+            }
+            Step::Nothing => {}
         }
     }
 }
 
-/// One list and the watches that follow from it; `false` when nobody listens any more.
-async fn feed_once(
+/// An object out of its text; nothing of what is none.
+fn read(kind: &ApiResource, text: &RawValue) -> Option<Object> {
+    let mut object = serde_json::from_str(text.get()).ok()?;
+    say_kind(kind, &mut object);
+    Some(Object(object))
+}
+
+/// Follows one object until `look` has seen enough, at it or at that it is not there.
+///
+/// # Errors
+/// What `look` says, or why the server does not show the object.
+pub async fn until<T>(
     api: &Api,
-    kind: &Kind,
-    namespace: Option<&str>,
-    sender: &mpsc::Sender<Update>,
-) -> Result<bool, ApiError> {
-    let (items, mut version) = api.list(kind, namespace, "").await?;
-    if sender
-        .send(Update::Listed(kind.clone(), items.into_iter().map(Object).collect()))
-        .await
-        .is_err()
-    {
-        return Ok(false);
-    }
+    one: &Chosen,
+    mut look: impl FnMut(Option<&Object>) -> Result<Option<T>>,
+) -> Result<T> {
+    let fields = format!("metadata.name={}", one.name);
+    let namespace = one.namespace.clone();
+    let scope = Scope { namespace, fields, ..Scope::all(one.kind.resource()) };
+    let mut events = follow(api.client.clone(), scope);
+    let (mut object, mut reached) = (None, false);
     loop {
-        let query = api::query(&[
-            ("watch", Some("1")),
-            ("allowWatchBookmarks", Some("true")),
-            ("resourceVersion", Some(&version)),
-        ]);
-        let path = format!("{}{query}", api::path(kind, namespace, None, None));
-        let mut events = api.watch(&path, JSON).await?;
-        while let Some(event) = events.next().await {
-            let (type_, object) = event?;
-            let object = Object(object);
-            version = object.resource_version().to_owned();
-            if type_ == "BOOKMARK" {
-                continue;
+        // It has no end.
+        let Some(event) = events.next().await else { continue };
+        match event {
+            Ok(Event::Begin) => object = None,
+            Ok(Event::Listed(head, text)) if head.key.1 == one.name => {
+                object = read(&one.kind, &text);
             }
-            let update = Update::Changed(kind.clone(), object, type_ == "DELETED");
-            if sender.send(update).await.is_err() {
-                return Ok(false);
+            Ok(Event::Listed(..) | Event::Seen(_)) => {}
+            Ok(Event::Complete(_)) => {
+                reached = true;
+                if let Some(enough) = look(object.as_ref())? {
+                    return Ok(enough);
+                }
             }
+            Ok(Event::Changed(head, text)) if head.key.1 == one.name => {
+                object = read(&one.kind, &text);
+                if let Some(enough) = look(object.as_ref())? {
+                    return Ok(enough);
+                }
+            }
+            Ok(Event::Gone(head)) if head.key.1 == one.name => {
+                object = None;
+                if let Some(enough) = look(None)? {
+                    return Ok(enough);
+                }
+            }
+            Ok(Event::Changed(..) | Event::Gone(_)) => {}
+            // Its kind has gone, and it with it.
+            Err(error) if error.is_not_found() => {
+                return match look(None)? {
+                    Some(enough) => Ok(enough),
+                    None => Err(error.into()),
+                };
+            }
+            Err(error) if error.is_final() || !reached => return Err(error.into()),
+            // A server that goes away for a while.
+            Err(_) => {}
         }
     }
 }
@@ -225,40 +212,73 @@ async fn feed_once(
 mod tests {
     use super::*;
     use crate::discovery::Served;
-    use serde_json::json;
+    use leme_client::Head;
+    use serde_json::{Value, json};
 
-    fn picture(wanted: usize) -> Picture {
-        let (_, updates) = mpsc::channel(1);
-        let (objects, listed, refused) = (HashMap::new(), HashSet::new(), BTreeMap::new());
-        Picture { objects, updates, listed, refused, wanted, _tasks: JoinSet::new() }
+    impl Picture {
+        /// A picture of these objects, each with its kind's group and plural, that never changes.
+        pub fn still(
+            objects: impl IntoIterator<Item = ((&'static str, &'static str), Value)>,
+        ) -> Picture {
+            let keyed = objects.into_iter().map(|((group, plural), value)| {
+                let which = (group.into(), plural.into());
+                let object = Object(value);
+                ((which, object.namespace().to_owned(), object.name().to_owned()), object)
+            });
+            Picture { objects: keyed.collect(), ..Picture::of(&[]) }
+        }
     }
 
     fn kind(word: &str) -> Kind {
         Served::builtin().by_word(word).unwrap().clone()
     }
 
+    fn listed(object: &Value) -> Result<Event, Error> {
+        let text = RawValue::from_string(object.to_string()).unwrap();
+        Ok(Event::Listed(Head::of(&text), text))
+    }
+
+    fn complete() -> Result<Event, Error> {
+        Ok(Event::Complete("1".to_owned()))
+    }
+
     /// Red when lists are counted instead of kinds: the second list of pods counts for the events.
     #[test]
     fn a_picture_is_complete_when_every_kind_is_settled() {
-        let mut seen = picture(2);
-        seen.take(Update::Listed(kind("pods"), vec![]));
-        seen.take(Update::Listed(kind("pods"), vec![]));
+        let mut seen = Picture::of(&[kind("pods"), kind("events")]);
+        for event in [Ok(Event::Begin), complete(), Ok(Event::Begin), complete()] {
+            seen.take(0, event);
+        }
         assert!(!seen.complete());
-        let forbidden =
-            ApiError::Status { code: 403, reason: "Forbidden".to_owned(), message: String::new() };
-        seen.take(Update::Refused(kind("events"), forbidden));
+        let forbidden = Error::Status {
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message: String::new(),
+            causes: Vec::new(),
+        };
+        seen.take(1, Err(Error::Transport("down".to_owned())));
+        assert!(!seen.complete());
+        seen.take(1, Err(forbidden));
         assert!(seen.complete(), "what may not be seen is not waited for");
         assert!(seen.refused(&kind("events")).is_some());
-        seen.take(Update::Listed(kind("events"), vec![]));
+        assert_eq!(seen.all_refused().map(|(plural, _)| plural).collect::<String>(), "events");
+        seen.take(1, Ok(Event::Begin));
+        assert!(seen.refused(&kind("events")).is_some());
+        seen.take(1, complete());
         assert!(seen.complete() && seen.refused(&kind("events")).is_none());
     }
 
     #[test]
     fn a_cluster_scoped_object_is_found_from_any_namespace() {
-        let mut seen = picture(1);
-        let node = json!({"metadata": {"name": "a"}});
-        seen.take(Update::Listed(kind("nodes"), vec![Object(node)]));
-        assert!(seen.get(&kind("nodes"), "default", "a").is_some());
+        let mut seen = Picture::of(&[kind("nodes")]);
+        seen.take(0, Ok(Event::Begin));
+        seen.take(0, listed(&json!({"metadata": {"name": "a"}})));
+        seen.take(0, complete());
+        let found = seen.get(&kind("nodes"), "default", "a").unwrap();
+        assert_eq!(found.0["kind"], "Node", "lists leave it out");
         assert!(seen.get(&kind("pods"), "", "a").is_none());
+        seen.take(0, Ok(Event::Begin));
+        seen.take(0, complete());
+        assert!(seen.get(&kind("nodes"), "", "a").is_none(), "what is not listed again is gone");
     }
 }

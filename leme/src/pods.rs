@@ -44,8 +44,7 @@ pub async fn one(api: &Api, word: &str) -> Result<String> {
 /// # Errors
 /// When there is no such object, or nothing says which pods are its.
 pub async fn of(api: &Api, kind: &Kind, name: &str) -> Result<Vec<Object>> {
-    let object =
-        Object(api.get(&api::path(kind, Some(&api.namespace), Some(name), None), JSON).await?);
+    let object = Object(api.get(&kind.object(&api.namespace, name, ""), JSON).await?);
     let selector = match selector(&object) {
         Ok(selector) => Some(selector.to_string()),
         Err(_) => scaled(api, kind, name).await?,
@@ -71,7 +70,7 @@ async fn scaled(api: &Api, kind: &Kind, name: &str) -> Result<Option<String>> {
     if !kind.has("scale") {
         return Ok(None);
     }
-    let path = api::path(kind, Some(&api.namespace), Some(name), Some("scale"));
+    let path = kind.object(&api.namespace, name, "scale");
     let scale = api.get(&path, JSON).await?;
     let text = scale["status"]["selector"].as_str().filter(|text| !text.is_empty());
     Ok(text.map(str::to_owned))

@@ -57,7 +57,7 @@ fn answer(method: &str, path: &str, accept: &str, old: bool) -> (u16, Value) {
         ("GET", "/api" | "/apis" | "/apis/sea.io/v1") if old => (200, older(bare)),
         ("GET", "/api") => (200, json!({"kind": "APIGroupDiscoveryList", "items": []})),
         ("GET", "/apis") => (200, aggregated()),
-        ("GET", ALL) if query.contains("watch=1") => (
+        ("GET", ALL) if query.contains("watch=") => (
             200,
             json!({"type": "ADDED", "object": if tabular { table(&all[..1]) } else { whale("moby", 31) }}),
         ),

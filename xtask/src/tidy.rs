@@ -51,6 +51,20 @@ const IMPURE: &[&str] = &[
 const FORBIDDEN: &[(&str, &str)] =
     &[("remove_dir_all", "it walks through mounts: leme_host::removal stays on one file system")];
 
+/// Outside crates that one room uses for all, and why. Tests may: they check that room from outside.
+const ONE_ROOM: &[(&str, &str, &str)] = &[
+    ("kube", "leme-client", "there is one client: its errors, watches and names are everybody's"),
+    ("kube-client", "leme-client", "there is one client"),
+    ("kube-runtime", "leme-client", "leme_client::follow follows kinds"),
+    ("reqwest", "leme-client", "requests to the API are leme_client's"),
+];
+
+/// Words of the API that one room alone may spell, outside tests, and why.
+const SPELT_ONCE: &[(&str, &str, &str)] = &[
+    ("allowWatchBookmarks", "leme-client", "leme_client::follow watches"),
+    ("APIGroupDiscoveryList", "leme-client", "leme_client::Discovery reads what is served"),
+];
+
 /// Crates in which no kind may be named: they work for kinds that come and go.
 const KINDLESS: &[&str] =
     &["leme-client", "leme-registry", "leme-store", "leme-controller-runtime"];
@@ -89,6 +103,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let mut wrong = graph_changed(&root, &members)?;
     wrong.extend(graph::broken_walls(&members));
     wrong.extend(acting_dependencies(&members));
+    wrong.extend(used_elsewhere(&members));
     wrong.extend(supply::broken(&root)?);
     let kinds = kinds(&root)?;
     let mut exceptions = Exceptions::read(&root)?;
@@ -97,6 +112,7 @@ pub fn run(args: &[String]) -> Result<()> {
         wrong.extend(impure(file));
         wrong.extend(unsafe_outside(file));
         wrong.extend(forbidden(file));
+        wrong.extend(spelt_elsewhere(file, &mut exceptions));
         wrong.extend(kinds_named(file, &kinds, &mut exceptions));
         wrong.extend(over_budget(file, &mut exceptions));
     }
@@ -132,6 +148,33 @@ fn acting_dependencies(members: &BTreeMap<String, Member>) -> Vec<String> {
         }
     }
     wrong
+}
+
+fn used_elsewhere(members: &BTreeMap<String, Member>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (outer, room, why) in ONE_ROOM {
+        for (name, member) in members {
+            if member.outer.contains(*outer) && name != room {
+                wrong.push(format!("{name} uses {outer}, which is for {room}: {why}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// Words of the client's half in another room. The server's half is the other side of the same words.
+fn spelt_elsewhere(file: &File, exceptions: &mut Exceptions) -> Vec<String> {
+    let servers = ["apiserver/", "apis/kinds/", "xtask/"];
+    if servers.iter().any(|room| file.path.starts_with(room)) {
+        return Vec::new();
+    }
+    SPELT_ONCE
+        .iter()
+        .filter(|(word, room, _)| file.crate_name != *room && holds_outside_tests(file, word))
+        .map(|(word, _, why)| (format!("{} says {word}", file.path), why))
+        .filter(|(what, _)| !exceptions.take(what))
+        .map(|(what, why)| format!("{what}: {why}"))
+        .collect()
 }
 
 fn head_missing(file: &File) -> Option<String> {
@@ -199,10 +242,13 @@ fn kinds_named(file: &File, kinds: &BTreeSet<String>, exceptions: &mut Exception
 
 /// Whether a file has a word as a literal, outside its tests.
 fn quotes(file: &File, word: &str) -> bool {
-    let literal = format!("\"{word}\"");
-    file.text
-        .match_indices(&literal)
-        .any(|(at, _)| !file.tests.iter().any(|tests| tests.contains(&at)))
+    holds_outside_tests(file, &format!("\"{word}\""))
+}
+
+/// Whether a text stands in a file outside its tests, literals and comments included.
+fn holds_outside_tests(file: &File, text: &str) -> bool {
+    let mut found = file.text.match_indices(text);
+    found.any(|(at, _)| !file.tests.iter().any(|tests| tests.contains(&at)))
 }
 
 /// What `xtask/exceptions.txt` allows and nothing has needed so far.

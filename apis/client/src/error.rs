@@ -70,19 +70,17 @@ impl Error {
     /// What an answer that is no success says.
     pub fn of_answer(status: StatusCode, body: &[u8]) -> Error {
         let said: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        match Error::of_status(&said) {
-            Some(error) => error,
-            None => Error::Status {
-                code: status.as_u16(),
-                reason: String::new(),
-                message: format!("{status}: {}", String::from_utf8_lossy(body).trim()),
-                causes: Vec::new(),
-            },
-        }
+        let otherwise = format!("{status}: {}", String::from_utf8_lossy(body).trim());
+        Error::said(status.as_u16(), &said, &otherwise)
     }
 
     /// What a Status says, if it is one.
     pub fn of_status(said: &Value) -> Option<Error> {
+        said["message"].is_string().then(|| Error::said(500, said, ""))
+    }
+
+    /// What a Status says; of what it does not say, `code` and `message` are taken.
+    pub(crate) fn said(code: u16, said: &Value, message: &str) -> Error {
         let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
         let cause = |cause: &Value| Cause {
             reason: text(&cause["reason"]),
@@ -90,12 +88,12 @@ impl Error {
             field: text(&cause["field"]),
         };
         let causes = said["details"]["causes"].as_array();
-        Some(Error::Status {
-            message: said["message"].as_str()?.to_owned(),
-            code: said["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500),
+        Error::Status {
+            message: said["message"].as_str().unwrap_or(message).to_owned(),
+            code: said["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(code),
             reason: text(&said["reason"]),
             causes: causes.into_iter().flatten().map(cause).collect(),
-        })
+        }
     }
 
     /// What it means.
@@ -188,6 +186,11 @@ mod tests {
         let error = Error::of_answer(StatusCode::BAD_GATEWAY, b"no one home\n");
         assert_eq!(error.to_string(), "502 Bad Gateway: no one home");
         assert_eq!(error.meaning(), Meaning::Other);
+        let body =
+            br#"{"kind":"Status","reason":"NotFound","message":"pods \"a\" not found","code":404}"#;
+        let error = Error::of_answer(StatusCode::NOT_FOUND, body);
+        assert!(error.is_not_found());
+        assert_eq!(error.to_string(), "Error from server (NotFound): pods \"a\" not found");
     }
 
     #[test]

@@ -9,22 +9,23 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use kube::Client;
-use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use tracing::{debug, warn};
 
-use crate::caller::{Caller, JSON};
+use crate::client::{Client, JSON};
 use crate::error::{Error, Meaning};
 use crate::query::query;
 use crate::resource::Resource;
+use crate::watch::{Change, Changes, How};
 
 /// Namespace and name; the namespace is empty for what has none.
 pub type Key = (String, String);
 
 const PAGE: &str = "500";
+/// Before every revision.
+const UNDATED: &str = "0";
 const WATCH_SECONDS: &str = "290";
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_secs(5);
@@ -48,13 +49,14 @@ impl Scope {
         Scope { resource, ..Scope::default() }
     }
 
-    fn path(&self, more: &[(&str, Option<&str>)]) -> String {
-        let some = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
-        let (labels, fields) = (some(&self.labels), some(&self.fields));
-        let mut pairs =
-            vec![("labelSelector", labels.as_deref()), ("fieldSelector", fields.as_deref())];
-        pairs.extend_from_slice(more);
-        format!("{}{}", self.resource.collection(&self.namespace), query(&pairs))
+    fn collection(&self) -> String {
+        self.resource.collection(&self.namespace)
+    }
+
+    /// What is wanted of the collection, as pairs of a query.
+    fn selectors(&self) -> [(&str, Option<&str>); 2] {
+        let some = |text| Some(text).filter(|text: &&str| !text.is_empty());
+        [("labelSelector", some(&self.labels)), ("fieldSelector", some(&self.fields))]
     }
 }
 
@@ -78,13 +80,17 @@ impl Head {
         Head {
             key: (meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()),
             uid: meta.uid.unwrap_or_default(),
-            revision: meta.resource_version.unwrap_or_else(|| "0".to_owned()),
+            revision: meta.resource_version.unwrap_or_else(|| UNDATED.to_owned()),
             deleting: meta.deletion_timestamp.is_some(),
         }
     }
+
+    /// Whether a revision is known.
+    fn is_dated(&self) -> bool {
+        self.revision != UNDATED
+    }
 }
 
-/// The object stays text, which in a watch it can only where its type comes first, as every server writes it.
 #[derive(Default, Deserialize)]
 struct Whole {
     #[serde(default)]
@@ -137,9 +143,8 @@ pub type Events<T = Box<RawValue>> = BoxStream<'static, Result<Event<T>, Error>>
 
 /// Follows what is in scope.
 pub fn follow(client: Client, scope: Scope) -> Events {
-    let caller = Caller::new(client);
     let (state, queue) = (State::List(String::new()), VecDeque::new());
-    let mirror = Mirror { caller, scope, state, delay: FIRST_DELAY, queue };
+    let mirror = Mirror { client, scope, state, delay: FIRST_DELAY, queue };
     stream::unfold(mirror, |mut mirror| async move {
         let event = mirror.next().await;
         Some((event, mirror))
@@ -176,21 +181,19 @@ pub fn follow_as<T: DeserializeOwned + Send + 'static>(client: Client, scope: Sc
     events.boxed()
 }
 
-type Watch = BoxStream<'static, Result<WatchEvent<Box<RawValue>>, kube::Error>>;
-
 enum State {
     /// To ask for the page with this token; empty for the first.
     List(String),
     /// To ask for what happened since a revision.
     Open(String),
     /// What happened since a revision, as it comes, and whether anything came.
-    Watch { at: String, moved: bool, events: Watch },
+    Watch { at: String, moved: bool, events: Changes },
     /// To wait before what comes then.
     Pause(Duration, Box<State>),
 }
 
 struct Mirror {
-    caller: Caller,
+    client: Client,
     scope: Scope,
     state: State,
     /// The next pause after a failure.
@@ -241,8 +244,10 @@ impl Mirror {
 
     async fn list(&mut self, token: String) -> Result<(), Error> {
         let next = Some(token.as_str()).filter(|token| !token.is_empty());
-        let path = self.scope.path(&[("limit", Some(PAGE)), ("continue", next)]);
-        let page: Page = match self.caller.read(&path).await {
+        let [labels, fields] = self.scope.selectors();
+        let pairs = [labels, fields, ("limit", Some(PAGE)), ("continue", next)];
+        let path = format!("{}{}", self.scope.collection(), query(&pairs));
+        let page: Page = match self.client.read(&path).await {
             Ok(page) => page,
             // Whether or not the token was too old: from the beginning.
             Err(error) => return self.fail(error, State::List(String::new())),
@@ -255,7 +260,7 @@ impl Mirror {
         self.state = match page.metadata.r#continue.filter(|token| !token.is_empty()) {
             Some(token) => State::List(token),
             None => {
-                let at = page.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
+                let at = page.metadata.resource_version.unwrap_or_else(|| UNDATED.to_owned());
                 self.queue.push_back(Event::Complete(at.clone()));
                 State::Open(at)
             }
@@ -264,23 +269,15 @@ impl Mirror {
     }
 
     async fn open(&mut self, at: String) -> Result<(), Error> {
-        let path = self.scope.path(&[
-            ("watch", Some("true")),
-            ("allowWatchBookmarks", Some("true")),
-            ("timeoutSeconds", Some(WATCH_SECONDS)),
-            ("resourceVersion", Some(&at)),
-        ]);
-        let request = http::Request::get(path)
-            .header(http::header::ACCEPT, JSON)
-            .body(Vec::new())
-            .map_err(|error| Error::transport(&error))?;
-        match self.caller.client().request_events::<Box<RawValue>>(request).await {
+        let [labels, fields] = self.scope.selectors();
+        let seconds = ("timeoutSeconds", Some(WATCH_SECONDS));
+        let pairs = [labels, fields, seconds, ("resourceVersion", Some(at.as_str()))];
+        match self.client.watch(&self.scope.collection(), &pairs, JSON).await {
             Ok(events) => {
-                let events = events.boxed();
                 self.state = State::Watch { at, moved: false, events };
                 Ok(())
             }
-            Err(error) => self.broke(error.into(), at, false),
+            Err(error) => self.broke(error, at, false),
         }
     }
 
@@ -297,14 +294,23 @@ impl Mirror {
     }
 
     /// Takes in what a watch gave.
-    fn watched(
-        &mut self,
-        event: Result<Option<WatchEvent<Box<RawValue>>>, kube::Error>,
-    ) -> Result<Option<Event>, Error> {
+    fn watched(&mut self, change: Result<Option<Change>, Error>) -> Result<Option<Event>, Error> {
         let State::Watch { at, moved, .. } = &mut self.state else { return Ok(None) };
-        let broken = match event {
-            Ok(Some(WatchEvent::Error(status))) => Error::from(*status),
-            Err(error) => Error::from(error),
+        let broken = match change {
+            Ok(Some(Change { how, object })) => {
+                let head = Head::of(&object);
+                if how == How::Bookmark && !head.is_dated() {
+                    return Ok(None);
+                }
+                head.revision.clone_into(at);
+                *moved = true;
+                return Ok(Some(match how {
+                    How::Added | How::Modified => Event::Changed(head, object),
+                    How::Deleted => Event::Gone(head),
+                    How::Bookmark => Event::Seen(head.revision),
+                }));
+            }
+            Err(error) => error,
             Ok(None) => {
                 // The server ended it, as it does from time to time.
                 let (at, moved) = (std::mem::take(at), *moved);
@@ -316,24 +322,6 @@ impl Mirror {
                     self.state = State::Pause(FIRST_DELAY, Box::new(then));
                 }
                 return Ok(None);
-            }
-            Ok(Some(event)) => {
-                let event = match event {
-                    WatchEvent::Deleted(object) => Event::Gone(Head::of(&object)),
-                    WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                        Event::Changed(Head::of(&object), object)
-                    }
-                    WatchEvent::Bookmark(mark) => Event::Seen(mark.metadata.resource_version),
-                    WatchEvent::Error(_) => return Ok(None),
-                };
-                let revision = match &event {
-                    Event::Gone(head) | Event::Changed(head, _) => &head.revision,
-                    Event::Seen(revision) => revision,
-                    _ => return Ok(Some(event)),
-                };
-                revision.clone_into(at);
-                *moved = true;
-                return Ok(Some(event));
             }
         };
         let (at, moved) = (std::mem::take(at), *moved);

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::caller::Caller;
+use crate::client::Client;
 use crate::resource::Resource;
 use correlate::{Correlator, Mark, Marks};
 
@@ -113,7 +113,7 @@ pub struct Recorder {
 impl Recorder {
     /// The recorder and the task that has to run for it; `at_once` are written side by side, one by one in their order.
     pub fn new(
-        caller: Caller,
+        client: Client,
         at_once: usize,
         token: CancellationToken,
     ) -> (Recorder, impl Future<Output = ()> + Send) {
@@ -124,8 +124,8 @@ impl Recorder {
             receiver.recv().await.map(|note| (note, receiver))
         });
         let work = notes.for_each_concurrent(at_once, move |note| {
-            let (caller, written) = (caller.clone(), written.clone());
-            async move { write(&caller, &written, note).await }
+            let (client, written) = (client.clone(), written.clone());
+            async move { write(&client, &written, note).await }
         });
         let task = async move {
             tokio::select! {
@@ -169,7 +169,7 @@ fn namespace(note: &Note) -> &str {
     if note.about.namespace.is_empty() { "default" } else { &note.about.namespace }
 }
 
-async fn write(caller: &Caller, written: &Mutex<Written>, note: Note) {
+async fn write(client: &Client, written: &Mutex<Written>, note: Note) {
     let now = Timestamp::now();
     let (name, count) = {
         let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,14 +180,14 @@ async fn write(caller: &Caller, written: &Mutex<Written>, note: Note) {
         let path = resource.object(namespace(&note), &name, "");
         let patch =
             json!({ "count": count, "lastTimestamp": time::seconds(now), "message": note.message });
-        match caller.merge(&path, &patch).await {
+        match client.merge(&path, &patch).await {
             Ok(_) => return,
             Err(error) if error.is_not_found() => {}
             Err(error) => return debug!(error = error.message(), "cannot count an event up"),
         }
     }
     let path = resource.collection(namespace(&note));
-    if let Err(error) = caller.post(&path, &event(&note, &name, count, now)).await {
+    if let Err(error) = client.post(&path, &event(&note, &name, count, now)).await {
         debug!(error = error.message(), reason = note.reason, "cannot write an event");
     }
 }

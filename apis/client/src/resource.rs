@@ -1,4 +1,4 @@
-//! Where objects of a kind are found: the paths of the API, from names that the caller looked up.
+//! Where objects of a kind are found: the paths of the API, from names that were looked up.
 
 /// A kind's names and scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

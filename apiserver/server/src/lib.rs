@@ -291,7 +291,7 @@ impl Server {
 
     /// The API as `identity`, in this process: no TCP, no TLS, the same code.
     pub fn local_service(&self, identity: Identity) -> LocalService {
-        LocalService { api: Arc::clone(&self.api), identity, agent: None }
+        LocalService { api: Arc::clone(&self.api), identity }
     }
 
     /// Stops: accepts nothing new, ends watches, finishes what is being answered, and cuts short what is left after

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::USER_AGENT;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use leme_access::Identity;
 use tower_service::Service;
@@ -25,14 +24,6 @@ use crate::budget::Payer;
 pub struct LocalService {
     pub(crate) api: Arc<Api>,
     pub(crate) identity: Identity,
-    pub(crate) agent: Option<HeaderValue>,
-}
-
-impl LocalService {
-    /// The same for a program of a name, which owns what it writes under it.
-    pub fn named(self, program: &'static str) -> LocalService {
-        LocalService { agent: Some(HeaderValue::from_static(program)), ..self }
-    }
 }
 
 impl<B> Service<Request<B>> for LocalService
@@ -50,10 +41,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (api, identity) = (Arc::clone(&self.api), self.identity.clone());
-        let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        if let Some(agent) = &self.agent {
-            request.headers_mut().entry(USER_AGENT).or_insert_with(|| agent.clone());
-        }
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         Box::pin(async move { Ok(api.handle(identity, Payer::default(), request).await) })
     }
 }

@@ -18,7 +18,7 @@ async fn replicas(wiring: &Wiring, scaler: &HorizontalPodAutoscaler) -> Result<i
         .ok_or_else(|| format!("no matches for kind {:?} in group {group:?}", target.kind))?;
     let namespace = scaler.metadata.namespace.as_deref().unwrap_or("");
     let path = resource.object(namespace, &target.name, "scale");
-    let scale = wiring.executor.caller().get(&path).await;
+    let scale = wiring.executor.client().get(&path).await;
     let scale = scale.map_err(|refused| refused.message().to_owned())?;
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     Ok(i32::try_from(replicas).unwrap_or(i32::MAX))

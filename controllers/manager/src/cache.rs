@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_controller_runtime::{Caller, Index, Informer, Key, Resource, Sight};
+use leme_controller_runtime::{Client, Index, Informer, Key, Resource, Sight};
 use leme_kinds::{Kind, builtin};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -293,12 +293,12 @@ impl Cache {
     /// Keeps all caches in tasks of their own.
     pub(crate) fn spawn(
         &self,
-        caller: &Caller,
+        client: &Client,
         token: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) {
         macro_rules! spawn {
-            ($($cache:expr),*) => {$( tasks.spawn($cache.clone().run(caller.clone(), token.clone())); )*};
+            ($($cache:expr),*) => {$( tasks.spawn($cache.clone().run(client.clone(), token.clone())); )*};
         }
         spawn!(
             self.pods,
@@ -322,7 +322,7 @@ impl Cache {
             self.budgets
         );
         for other in &self.others {
-            tasks.spawn(other.clone().run(caller.clone(), token.clone()));
+            tasks.spawn(other.clone().run(client.clone(), token.clone()));
         }
     }
 

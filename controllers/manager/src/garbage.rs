@@ -155,7 +155,7 @@ async fn ask(
     reference: &OwnerReference,
 ) -> Owner {
     let path = resource.object(namespace, &reference.name, "");
-    match wiring.executor.caller().get(&path).await {
+    match wiring.executor.client().get(&path).await {
         Ok(mut live) => read(live["metadata"].take(), reference),
         Err(error) if error.is_not_found() => Owner::Absent,
         Err(other) => Owner::Unknown(other.message().to_owned()),

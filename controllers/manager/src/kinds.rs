@@ -1,13 +1,14 @@
 //! Kinds that the program does not bring along: which there are now, by discovery, and a cache of each.
 //!
-//! Knows: the documents of discovery, and when to read them. Refuses to know: what is done about objects.
+//! Knows: when to ask what is served. Refuses to know: how that is told, and what is done about objects.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use leme_controller_runtime::{Caller, Error, Informer, Resource};
-use serde_json::Value;
+use leme_client::discovery::Served;
+use leme_client::{ApiResource, Client, Discovery, Error, Resource};
+use leme_controller_runtime::Informer;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// The kinds that there are now, besides the program's.
 #[derive(Default)]
 pub(crate) struct Kinds {
+    discovery: OnceLock<Discovery>,
     state: RwLock<State>,
     come: RwLock<Vec<Come>>,
     changed: RwLock<Vec<Changed>>,
@@ -43,6 +45,9 @@ struct State {
     resources: HashMap<(String, String), Resource>,
 }
 
+/// A kind that has come: its number, its cache, and what ends that.
+type Came = (usize, Arc<Informer<Meta>>, CancellationToken);
+
 struct Kept {
     cache: Arc<Informer<Meta>>,
     stop: CancellationToken,
@@ -55,6 +60,8 @@ pub(crate) struct Found {
     pub(crate) best: Vec<Resource>,
     /// Each in every version.
     pub(crate) all: Vec<Resource>,
+    /// The groups and versions of which nothing is known now, and why.
+    pub(crate) unread: BTreeMap<String, String>,
 }
 
 impl Kinds {
@@ -87,11 +94,17 @@ impl Kinds {
         state.resources.get(&(api_version.to_owned(), kind.to_owned())).cloned()
     }
 
+    /// The kinds that the API serves now and the program does not bring along.
+    pub(crate) async fn found(&self, client: &Client) -> Result<Found, Error> {
+        let discovery = self.discovery.get_or_init(|| Discovery::new(client.clone(), is_foreign));
+        discovery.ask().await.map(|served| found(&served))
+    }
+
     /// Follows the kinds until cancelled; the first number is one that no other cache has.
     pub(crate) async fn follow(
         self: Arc<Self>,
         cache: Arc<Cache>,
-        caller: Caller,
+        client: Client,
         token: CancellationToken,
     ) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).next = cache.all().len();
@@ -106,11 +119,12 @@ impl Kinds {
         let following = async {
             let mut tasks = JoinSet::new();
             loop {
-                let pause = match found(&caller).await {
+                let pause = match self.found(&client).await {
                     Ok(found) => {
-                        self.take(found, &caller, &token, &mut tasks);
+                        let again = (!found.unread.is_empty()).then_some(AGAIN);
+                        self.take(found, &client, &token, &mut tasks);
                         while tasks.try_join_next().is_some() {}
-                        None
+                        again
                     }
                     Err(refused) => {
                         debug!(error = refused.message(), "cannot read which kinds there are");
@@ -121,8 +135,8 @@ impl Kinds {
                     Some(pause) => tokio::time::sleep(pause).await,
                     None => {
                         self.wake.notified().await;
-                        if let Ok(found) = found(&caller).await {
-                            self.take(found, &caller, &token, &mut tasks);
+                        if let Ok(found) = self.found(&client).await {
+                            self.take(found, &client, &token, &mut tasks);
                         }
                         tokio::time::sleep(SETTLED).await;
                     }
@@ -139,34 +153,14 @@ impl Kinds {
     fn take(
         &self,
         found: Found,
-        caller: &Caller,
+        client: &Client,
         token: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) {
-        let (mut came, mut gone) = (Vec::new(), Vec::new());
-        {
+        let (came, gone) = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            let resources = found.all.into_iter();
-            state.resources =
-                resources.map(|one| ((one.api_version.clone(), one.kind.clone()), one)).collect();
-            let stays = |kept: &Kept| found.best.contains(kept.cache.resource());
-            let numbers: Vec<usize> = state.caches.keys().copied().collect();
-            for number in numbers {
-                if state.caches.get(&number).is_some_and(|kept| !stays(kept)) {
-                    gone.extend(state.caches.remove(&number));
-                }
-            }
-            for resource in found.best {
-                if state.caches.values().any(|kept| *kept.cache.resource() == resource) {
-                    continue;
-                }
-                let (cache, stop) = (Informer::new(resource, meta_only), token.child_token());
-                let number = state.next;
-                state.next += 1;
-                state.caches.insert(number, Kept { cache: cache.clone(), stop: stop.clone() });
-                came.push((number, cache, stop));
-            }
-        }
+            state.change(found, token)
+        };
         if came.is_empty() && gone.is_empty() {
             return;
         }
@@ -179,9 +173,9 @@ impl Kinds {
             for come in self.come.read().unwrap_or_else(PoisonError::into_inner).iter() {
                 come(number, &cache);
             }
-            let (caller, token) = (caller.clone(), token.clone());
+            let (client, token) = (client.clone(), token.clone());
             tasks.spawn(async move {
-                cache.clone().run(caller, stop).await;
+                cache.clone().run(client, stop).await;
                 if !token.is_cancelled() {
                     cache.clear();
                 }
@@ -193,6 +187,35 @@ impl Kinds {
     }
 }
 
+impl State {
+    /// Gives the kinds that came, by number, and those that went. Of what could not be read, nothing has gone.
+    fn change(&mut self, found: Found, token: &CancellationToken) -> (Vec<Came>, Vec<Kept>) {
+        let unread = |one: &Resource| found.unread.contains_key(&one.api_version);
+        self.resources.retain(|_, one| unread(one));
+        let named = |one: Resource| ((one.api_version.clone(), one.kind.clone()), one);
+        self.resources.extend(found.all.into_iter().map(named));
+        let goes = |kept: &Kept| {
+            let resource = kept.cache.resource();
+            !found.best.contains(resource) && !unread(resource)
+        };
+        let numbers = self.caches.iter().filter(|(_, kept)| goes(kept)).map(|(number, _)| *number);
+        let numbers: Vec<usize> = numbers.collect();
+        let gone = numbers.iter().filter_map(|number| self.caches.remove(number)).collect();
+        let mut came = Vec::new();
+        for resource in found.best {
+            if self.caches.values().any(|kept| *kept.cache.resource() == resource) {
+                continue;
+            }
+            let (cache, stop) = (Informer::new(resource, meta_only), token.child_token());
+            let number = self.next;
+            self.next += 1;
+            self.caches.insert(number, Kept { cache: cache.clone(), stop: stop.clone() });
+            came.push((number, cache, stop));
+        }
+        (came, gone)
+    }
+}
+
 impl Cache {
     /// The resource of any kind that is served.
     pub(crate) fn resolve(&self, api_version: &str, kind: &str) -> Option<Resource> {
@@ -200,76 +223,78 @@ impl Cache {
     }
 }
 
-/// The kinds that the API serves now and the program does not bring along.
-pub(crate) async fn found(caller: &Caller) -> Result<Found, Error> {
-    let groups = caller.get("/apis").await?;
-    let mut found = Found::default();
-    for group in groups["groups"].as_array().into_iter().flatten() {
-        let mut seen = HashSet::new();
-        for version in group["versions"].as_array().into_iter().flatten() {
-            let Some(api_version) = version["groupVersion"].as_str() else { continue };
-            let list = match caller.get(&format!("/apis/{api_version}")).await {
-                // It has gone since the groups were told.
-                Err(error) if error.is_not_found() => continue,
-                list => list?,
-            };
-            read(api_version, &list, &mut seen, &mut found);
-        }
-    }
-    Ok(found)
+/// Whether a kind is one of which there are objects, and the program does not bring it along.
+fn is_foreign(kind: &ApiResource) -> bool {
+    let kept = kind.can("list") && kind.can("delete");
+    kept && leme_kinds::by_resource(&kind.group, &kind.version, &kind.plural).is_none()
 }
 
-/// Reads the resources of a group and version. Of each the first version is the best.
-fn read(api_version: &str, list: &Value, seen: &mut HashSet<String>, found: &mut Found) {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    for one in list["resources"].as_array().into_iter().flatten() {
-        let text = |field: &str| one[field].as_str().unwrap_or("");
-        let plural = text("name");
-        let verbs = one["verbs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let can = |verb: &str| verbs.iter().any(|known| known == verb);
-        let kept = !plural.is_empty() && !plural.contains('/') && can("list") && can("delete");
-        if !kept || leme_kinds::by_resource(group, version, plural).is_some() {
-            continue;
+/// Sorts out what is served.
+fn found(served: &Served) -> Found {
+    let mut found = Found::default();
+    let mut seen = HashSet::new();
+    for kind in &served.kinds {
+        if kind.can("watch") && seen.insert((&kind.group, &kind.plural)) {
+            found.best.push(kind.resource());
         }
-        let resource = Resource {
-            api_version: api_version.to_owned(),
-            kind: text("kind").to_owned(),
-            plural: plural.to_owned(),
-            namespaced: one["namespaced"] == true,
-        };
-        if can("watch") && seen.insert(plural.to_owned()) {
-            found.best.push(resource.clone());
-        }
-        found.all.push(resource);
+        found.all.push(kind.resource());
     }
+    found.unread.clone_from(&served.unread);
+    found
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    fn kind(version: &str, plural: &str, verbs: &[&str]) -> Arc<ApiResource> {
+        Arc::new(ApiResource {
+            group: "example.com".to_owned(),
+            version: version.to_owned(),
+            kind: "K".to_owned(),
+            plural: plural.to_owned(),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            ..ApiResource::default()
+        })
+    }
+
+    const ALL: &[&str] = &["list", "watch", "delete"];
+
+    fn shown(list: &[Resource]) -> Vec<String> {
+        list.iter().map(|one| format!("{} {}", one.api_version, one.plural)).collect()
+    }
 
     #[test]
     fn a_kind_counts_once_and_in_its_best_version() {
-        let entry = |name: &str, verbs: &[&str]| json!({ "name": name, "kind": "K", "namespaced": true, "verbs": verbs });
-        let all = ["list", "watch", "delete"];
-        let list = json!({ "resources": [
-            entry("tabs", &all), entry("tabs/status", &["get"]), entry("reviews", &["create"]),
-        ] });
-        let (mut seen, mut found) = (HashSet::new(), Found::default());
-        read("example.com/v1", &list, &mut seen, &mut found);
-        read("example.com/v1beta1", &list, &mut seen, &mut found);
-        read(
-            "apps/v1",
-            &json!({ "resources": [entry("deployments", &all)] }),
-            &mut seen,
-            &mut found,
-        );
-        let shown = |list: &[Resource]| {
-            list.iter().map(|one| format!("{} {}", one.api_version, one.plural)).collect::<Vec<_>>()
-        };
+        let tabs = [kind("v1", "tabs", ALL), kind("v1beta1", "tabs", ALL)];
+        let found = found(&Served { kinds: tabs.to_vec(), ..Served::default() });
         assert_eq!(shown(&found.best), ["example.com/v1 tabs"]);
         assert_eq!(shown(&found.all), ["example.com/v1 tabs", "example.com/v1beta1 tabs"]);
+        assert!(is_foreign(&tabs[0]) && !is_foreign(&kind("v1", "reviews", &["create"])));
+        let own =
+            ApiResource { group: "apps".to_owned(), ..(*kind("v1", "deployments", ALL)).clone() };
+        assert!(!is_foreign(&own));
+    }
+
+    /// Red when what another server answers for goes as soon as that one does not answer.
+    #[tokio::test]
+    async fn what_cannot_be_read_stays() {
+        let kinds = Kinds::default();
+        let client = Client::over(tower::service_fn(|_| async {
+            Err::<http::Response<leme_client::Body>, _>(std::io::Error::other("nobody"))
+        }));
+        let (token, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let tabs = kind("v1", "tabs", ALL);
+        let mut served = Served { kinds: vec![tabs.clone()], ..Served::default() };
+        kinds.take(found(&served), &client, &token, &mut tasks);
+        served.kinds.clear();
+        served.unread.insert("example.com/v1".to_owned(), "away".to_owned());
+        kinds.take(found(&served), &client, &token, &mut tasks);
+        assert!(kinds.of(&tabs.resource()).is_some());
+        assert!(kinds.resolve("example.com/v1", "K").is_some());
+        kinds.take(Found::default(), &client, &token, &mut tasks);
+        assert!(
+            kinds.of(&tabs.resource()).is_none() && kinds.resolve("example.com/v1", "K").is_none()
+        );
     }
 }

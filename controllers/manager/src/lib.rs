@@ -24,9 +24,8 @@ mod workloads;
 use std::sync::Arc;
 
 use anyhow::Context;
-use kube::Client;
 use leme_controller_runtime::leader::Candidate;
-use leme_controller_runtime::{Brake, Caller, Controller, Executor, Key, Queue, Recorder};
+use leme_controller_runtime::{Brake, Client, Controller, Executor, Key, Queue, Recorder};
 use leme_plan::{Failure, Plan};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +46,9 @@ pub struct ManagerConfig {
 
 /// How many Events are written side by side.
 const EVENTS_AT_ONCE: usize = 16;
+/// Under which names servers note what is written: those of the programs that do this work elsewhere.
+const CONTROLLERS: &str = "kube-controller-manager";
+const SCHEDULER: &str = "kube-scheduler";
 const LEASE: (&str, &str) = ("kube-system", "leme-controllers");
 
 /// What every controller is given.
@@ -63,21 +65,21 @@ pub async fn run(
     config: ManagerConfig,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
-    let caller = Caller::new(client);
+    let client = client.named(CONTROLLERS);
     if !config.leader_elect {
-        return lead(caller, config, token).await;
+        return lead(client, config, token).await;
     }
     let candidate = Candidate {
         namespace: LEASE.0.to_owned(),
         name: LEASE.1.to_owned(),
         identity: config.identity.clone(),
     };
-    while candidate.acquire(&caller, &token).await {
+    while candidate.acquire(&client, &token).await {
         let term = token.child_token();
-        let work = lead(caller.clone(), config.clone(), term.clone());
+        let work = lead(client.clone(), config.clone(), term.clone());
         tokio::select! {
             ended = work => ended?,
-            () = candidate.hold(&caller, &token) => {}
+            () = candidate.hold(&client, &token) => {}
         }
         term.cancel();
     }
@@ -85,23 +87,20 @@ pub async fn run(
 }
 
 async fn lead(
-    caller: Caller,
+    client: Client,
     config: ManagerConfig,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
-    let (recorder, record) = Recorder::new(caller.clone(), EVENTS_AT_ONCE, token.clone());
-    tasks.spawn(record);
     let cache = Arc::new(Cache::new());
-    let resolver = cache.clone();
-    let resolve = move |api_version: &str, kind: &str| resolver.resolve(api_version, kind);
-    let executor = Executor::new(caller.clone(), Box::new(resolve), recorder, cache.sights());
-    let context =
-        Wiring { cache: cache.clone(), executor: Arc::new(executor), config: Arc::new(config) };
+    let mut executor = |client: Client| executor(&cache, client, &token, &mut tasks);
+    let (own, scheduler) = (executor(client.clone()), executor(client.clone().named(SCHEDULER)));
+    let context = Wiring { cache: cache.clone(), executor: own, config: Arc::new(config) };
+    let scheduler = Wiring { executor: scheduler, ..context.clone() };
 
     // Handlers first, so that nothing that a first list brings is missed; then the caches; then the work.
     let starts: Vec<Start> = vec![
-        scheduler::start(&context),
+        scheduler::start(&scheduler),
         replication::controllers(&context),
         replication::sets(&context),
         deployments::start(&context),
@@ -122,8 +121,8 @@ async fn lead(
         namespaces::life_cycle(&context),
         garbage::start(&context),
     ];
-    cache.spawn(&caller, &token, &mut tasks);
-    let follow = cache.kinds.clone().follow(cache.clone(), caller.clone(), token.clone());
+    cache.spawn(&client, &token, &mut tasks);
+    let follow = cache.kinds.clone().follow(cache.clone(), client.clone(), token.clone());
     tasks.spawn(follow);
     cache.synced(&token).await;
     info!(controllers = starts.len(), "caches are filled, controllers start");
@@ -137,6 +136,20 @@ async fn lead(
         }
     }
     Ok(())
+}
+
+/// What writes through a client, and its Events in a task of their own.
+fn executor(
+    cache: &Arc<Cache>,
+    client: Client,
+    token: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Executor> {
+    let (recorder, record) = Recorder::new(client.clone(), EVENTS_AT_ONCE, token.clone());
+    tasks.spawn(record);
+    let resolver = cache.clone();
+    let resolve = move |api_version: &str, kind: &str| resolver.resolve(api_version, kind);
+    Arc::new(Executor::new(client, Box::new(resolve), recorder, cache.sights()))
 }
 
 /// Starts a controller's tasks.

@@ -1,16 +1,17 @@
 //! Wakes what happens per namespace: its end, and what it is given at its start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_controller_runtime::{Caller, Queue, Resource};
+use leme_controller_runtime::{Client, Queue, Resource};
 use leme_kinds::builtin;
 use leme_plan::{ObjectRef, namespace, service_account};
 use serde_json::Value;
 
 use crate::cache::{MetaHandler, Metadata, resolve, resource};
-use crate::{Start, Wiring, controller, kinds};
+use crate::{Start, Wiring, controller};
 
 pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
     let queue = Arc::new(Queue::default());
@@ -31,26 +32,28 @@ pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
     wiring.cache.kinds.on_come(Box::new(move |_, cache| cache.on_meta(wake.clone())));
     controller(wiring, "namespace-controller", queue, None, |wiring, key, _| async move {
         let found = wiring.cache.namespaces.get("", &key.1);
-        let mut content = Vec::new();
+        let (mut content, mut unread) = (Vec::new(), BTreeMap::new());
         if found.as_ref().is_some_and(|one| namespace::needs_content(one)) {
-            let caller = wiring.executor.caller();
+            let client = wiring.executor.client();
             // Asked now: a kind that is not known of would keep its objects for good.
-            let found = kinds::found(caller).await.map_err(|error| error.message().to_owned())?;
+            let found = wiring.cache.kinds.found(client).await;
+            let found = found.map_err(|error| error.message().to_owned())?;
+            unread = found.unread;
             let kept = builtin().filter(|kind| kind.namespaced() && kind.is_kept());
             let others = found.best.into_iter().filter(|one| one.namespaced);
             for resource in kept.map(|kind| resource(kind)).chain(others) {
-                content.push(look(caller, &resource, &key.1).await);
+                content.push(look(client, &resource, &key.1).await);
             }
         }
-        let seen = namespace::Observed { namespace: found, content };
+        let seen = namespace::Observed { namespace: found, content, unread };
         Ok(namespace::plan(&seen, Timestamp::now()))
     })
 }
 
 /// What is left of a kind, asked at the API itself: a cache could be behind, and what it misses would be lost for good.
-async fn look(caller: &Caller, resource: &Resource, namespace: &str) -> namespace::Content {
+async fn look(client: &Client, resource: &Resource, namespace: &str) -> namespace::Content {
     let group = resource.api_version.split_once('/').map_or("", |(group, _)| group);
-    let objects = match caller.get(&resource.collection(namespace)).await {
+    let objects = match client.get(&resource.collection(namespace)).await {
         Ok(mut list) => metas(list["items"].take()).map_err(|error| error.to_string()),
         Err(refused) => Err(refused.message().to_owned()),
     };
@@ -102,7 +105,7 @@ pub(crate) fn accounts(wiring: &Wiring) -> Start {
             let path = resolve("v1", "ConfigMap")
                 .map(|one| one.object(&key.1, &target.name, ""))
                 .unwrap_or_default();
-            published = match wiring.executor.caller().get(&path).await {
+            published = match wiring.executor.client().get(&path).await {
                 Ok(live) => Some((target, live["data"]["ca.crt"] == wanted.as_str())),
                 Err(error) if error.is_not_found() => None,
                 Err(other) => return Err(other.message().to_owned()),

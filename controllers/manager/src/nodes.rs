@@ -167,7 +167,7 @@ pub(crate) fn pod_gc(wiring: &Wiring) -> Start {
             let now = Timestamp::now();
             let since = gone.since(name, now);
             let path = wiring.cache.nodes.resource().object("", name, "");
-            let live = wiring.executor.caller().is_live(&path, "").await;
+            let live = wiring.executor.client().is_live(&path, "").await;
             let live = live.map_err(|refused| refused.message().to_owned())?;
             let seen = pod_gc::Observed { pods, gone_since: Some(since), verified: !live };
             Ok(pod_gc::plan(&seen, now))

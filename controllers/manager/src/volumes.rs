@@ -89,7 +89,7 @@ async fn live_claim(
     key: &Key,
 ) -> Result<Option<Arc<PersistentVolumeClaim>>, String> {
     let path = wiring.cache.claims.resource().object(&key.0, &key.1, "");
-    match wiring.executor.caller().get(&path).await {
+    match wiring.executor.client().get(&path).await {
         Ok(value) => serde_json::from_value(value)
             .map(|claim| Some(Arc::new(claim)))
             .map_err(|error| error.to_string()),

@@ -36,6 +36,8 @@ pub struct Observed {
     pub namespace: Option<Arc<Namespace>>,
     /// What it holds; only looked at when it is being deleted.
     pub content: Vec<Content>,
+    /// The groups and versions of which it is not known what they hold, and why.
+    pub unread: BTreeMap<String, String>,
 }
 
 const FINALIZER: &str = "kubernetes";
@@ -59,7 +61,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     }
     let about = ObjectRef::to(namespace.as_ref());
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
-    if let Some(conditions) = conditions(namespace, &seen.content, now) {
+    if let Some(conditions) = conditions(namespace, seen, now) {
         let status = json!({ "phase": "Terminating", "conditions": conditions });
         plan.act(Action::status(about.clone().any_version(), status));
     }
@@ -73,7 +75,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         plan.again_in(Duration::from_secs(15));
     }
     let unknown = seen.content.iter().any(|content| content.objects.is_err());
-    if unknown {
+    if unknown || !seen.unread.is_empty() {
         plan.again_in(Duration::from_secs(5));
     } else if !pods_left && !others_left {
         let mut last = namespace.as_ref().clone();
@@ -150,11 +152,11 @@ struct Verdict {
 }
 
 /// What there is to complain of, condition by condition: reason and message.
-fn complaints(content: &[Content]) -> [Option<(&'static str, String)>; 5] {
+fn complaints(seen: &Observed) -> [Option<(&'static str, String)>; 5] {
     let mut remaining: BTreeMap<&str, usize> = BTreeMap::new();
     let mut holding: BTreeMap<&str, usize> = BTreeMap::new();
     let mut errors = Vec::new();
-    for kind in content {
+    for kind in &seen.content {
         match &kind.objects {
             Err(error) => errors.push(format!("{}: {error}", kind.resource)),
             Ok(objects) if objects.is_empty() => {}
@@ -173,9 +175,14 @@ fn complaints(content: &[Content]) -> [Option<(&'static str, String)>; 5] {
         counts.iter().map(|(name, n)| format!("{name} {verb} {n} resource instances")).collect()
     };
     let failed = format!("Failed to delete all resource types, {} remaining", errors.len());
+    let unread = seen.unread.iter().map(|(version, why)| format!("{version}: {why}")).collect();
+    let undiscovered = format!(
+        "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs",
+        seen.unread.len()
+    );
     let held = "Some content in the namespace has finalizers remaining";
     [
-        None,
+        told("DiscoveryFailed", &undiscovered, unread),
         None,
         told("ContentDeletionFailed", &failed, errors),
         told("SomeResourcesRemain", "Some resources are remaining", counted(remaining, "has")),
@@ -183,8 +190,8 @@ fn complaints(content: &[Content]) -> [Option<(&'static str, String)>; 5] {
     ]
 }
 
-fn verdicts(content: &[Content]) -> Vec<Verdict> {
-    let complaints = complaints(content).into_iter();
+fn verdicts(seen: &Observed) -> Vec<Verdict> {
+    let complaints = complaints(seen).into_iter();
     let both = CONDITIONS.iter().zip(complaints);
     both.map(|((kind, reason, message), complaint)| match complaint {
         Some((reason, message)) => Verdict { kind, status: "True", reason, message },
@@ -194,10 +201,10 @@ fn verdicts(content: &[Content]) -> Vec<Verdict> {
 }
 
 /// The new list of conditions, or `None` if nothing changes.
-fn conditions(namespace: &Namespace, content: &[Content], now: Timestamp) -> Option<Vec<Value>> {
+fn conditions(namespace: &Namespace, seen: &Observed, now: Timestamp) -> Option<Vec<Value>> {
     let old = namespace.status.as_ref().and_then(|status| status.conditions.as_ref());
     let mut changed = false;
-    let list = verdicts(content)
+    let list = verdicts(seen)
         .into_iter()
         .map(|verdict| {
             let known = old.into_iter().flatten().find(|one| one.type_ == verdict.kind);
@@ -221,6 +228,16 @@ mod tests {
     use super::*;
 
     fn check(pods: Option<Vec<Value>>, maps: Vec<Value>) -> Vec<String> {
+        with_unread(pods, maps, BTreeMap::new(), 3)
+    }
+
+    /// What is done, conditions by the reason of the one of that number.
+    fn with_unread(
+        pods: Option<Vec<Value>>,
+        maps: Vec<Value>,
+        unread: BTreeMap<String, String>,
+        condition: usize,
+    ) -> Vec<String> {
         let namespace: Namespace = serde_json::from_value(json!({
             "metadata": {"name": "n", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"finalizers": ["kubernetes"]},
@@ -241,6 +258,7 @@ mod tests {
                 content("ConfigMap", Ok(metas(maps))),
                 content("Pod", pods.map(metas).ok_or("down".to_owned())),
             ],
+            unread,
         };
         let plan = plan(&seen, Timestamp::UNIX_EPOCH);
         plan.actions
@@ -249,7 +267,7 @@ mod tests {
                 Action::Delete { target, .. } => format!("delete {}", target.name),
                 Action::Finalize { .. } => "finalize".to_owned(),
                 Action::Patch { patch, .. } => {
-                    patch["status"]["conditions"][3]["reason"].to_string()
+                    patch["status"]["conditions"][condition]["reason"].to_string()
                 }
                 other => format!("{other:?}"),
             })
@@ -273,5 +291,16 @@ mod tests {
     #[test]
     fn what_cannot_be_listed_keeps_the_namespace() {
         assert_eq!(check(None, vec![]), ["\"ContentRemoved\""]);
+    }
+
+    /// Red when a group whose server is away counts as empty: its objects would outlive their namespace.
+    #[test]
+    fn what_is_not_known_keeps_the_namespace() {
+        let away = BTreeMap::from([("metrics.k8s.io/v1".to_owned(), "away".to_owned())]);
+        let map = json!({"name": "m", "uid": "2"});
+        let done = with_unread(Some(vec![]), vec![map], away.clone(), 0);
+        assert_eq!(done, ["\"DiscoveryFailed\"", "delete m"]);
+        let done = with_unread(Some(vec![]), vec![], away, 0);
+        assert_eq!(done, ["\"DiscoveryFailed\""]);
     }
 }

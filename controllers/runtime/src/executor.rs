@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
-use leme_client::{About, Caller, Error, JSON, Meaning, Note, Recorder, Resource};
+use leme_client::{About, Client, Error, JSON, Meaning, Note, Recorder, Resource};
 use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Shown, Told};
 use serde_json::{Value, json};
 use tracing::{debug, warn};
@@ -58,26 +58,26 @@ enum Done {
 
 /// Carries out plans.
 pub struct Executor {
-    caller: Caller,
+    client: Client,
     resolve: Resolve,
     recorder: Recorder,
     sights: HashMap<(String, String), Arc<dyn Sight>>,
 }
 
 impl Executor {
-    /// Acts through `caller`; `sights` are the caches by `apiVersion` and `kind`.
+    /// Acts through `client`; `sights` are the caches by `apiVersion` and `kind`.
     pub fn new(
-        caller: Caller,
+        client: Client,
         resolve: Resolve,
         recorder: Recorder,
         sights: HashMap<(String, String), Arc<dyn Sight>>,
     ) -> Executor {
-        Executor { caller, resolve, recorder, sights }
+        Executor { client, resolve, recorder, sights }
     }
 
     /// The API.
-    pub fn caller(&self) -> &Caller {
-        &self.caller
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The resource of a kind.
@@ -222,7 +222,7 @@ impl Executor {
     async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Value, Error> {
         let resource =
             self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
-        self.caller.post(&resource.collection(&target.namespace), object).await
+        self.client.post(&resource.collection(&target.namespace), object).await
     }
 
     async fn put(
@@ -231,7 +231,7 @@ impl Executor {
         subresource: &str,
         object: &Value,
     ) -> Result<Value, Error> {
-        self.caller.put(&self.path(target, subresource)?, object).await
+        self.client.put(&self.path(target, subresource)?, object).await
     }
 
     async fn patch(
@@ -242,7 +242,7 @@ impl Executor {
         only_if: Option<&ObjectRef>,
     ) -> Result<Value, Error> {
         if let Some(guard) = only_if
-            && !self.caller.is_live(&self.path(guard, "")?, &guard.uid).await?
+            && !self.client.is_live(&self.path(guard, "")?, &guard.uid).await?
         {
             return Err(gone(guard));
         }
@@ -253,7 +253,7 @@ impl Executor {
                 patch["metadata"][field] = value.as_str().into();
             }
         }
-        self.caller.merge(&self.path(target, subresource)?, &patch).await
+        self.client.merge(&self.path(target, subresource)?, &patch).await
     }
 
     async fn delete(
@@ -284,7 +284,7 @@ impl Executor {
             options["propagationPolicy"] = policy.into();
         }
         let path = self.path(target, "")?;
-        self.caller.call(Method::DELETE, &path, JSON, Some(&options)).await
+        self.client.call(Method::DELETE, &path, JSON, Some(&options)).await
     }
 
     async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Value, Error> {
@@ -293,7 +293,7 @@ impl Executor {
             "metadata": { "name": pod.name, "namespace": pod.namespace, "uid": pod.uid },
             "target": { "apiVersion": "v1", "kind": "Node", "name": node },
         });
-        self.caller.post(&self.path(pod, "binding")?, &binding).await
+        self.client.post(&self.path(pod, "binding")?, &binding).await
     }
 
     /// Tells of the result, and judges it. `must_exist`: a 404 is a failure and not a sign that all is done.

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::StreamExt;
-use leme_client::{Caller, Event, Head, Resource, Scope, follow};
+use leme_client::{Client, Event, Head, Resource, Scope, follow};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -207,16 +207,16 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 
     /// Keeps the cache until cancelled.
-    pub async fn run(self: Arc<Self>, caller: Caller, token: CancellationToken) {
+    pub async fn run(self: Arc<Self>, client: Client, token: CancellationToken) {
         tokio::select! {
             () = token.cancelled() => {}
-            () = self.keep(&caller) => {}
+            () = self.keep(&client) => {}
         }
     }
 
-    async fn keep(&self, caller: &Caller) {
+    async fn keep(&self, client: &Client) {
         let scope = Scope::all(self.resource.clone());
-        let mut events = follow(caller.client().clone(), scope);
+        let mut events = follow(client.clone(), scope);
         // The keys of a list that is not complete yet.
         let mut listed = HashSet::new();
         while let Some(event) = events.next().await {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use leme_client::{Caller, Error, Resource};
+use leme_client::{Client, Error, Resource};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -35,10 +35,10 @@ impl Candidate {
     }
 
     /// Waits until this candidate leads; false if cancelled before.
-    pub async fn acquire(&self, caller: &Caller, token: &CancellationToken) -> bool {
+    pub async fn acquire(&self, client: &Client, token: &CancellationToken) -> bool {
         let mut seen = None;
         loop {
-            match self.attempt(caller, &mut seen).await {
+            match self.attempt(client, &mut seen).await {
                 Ok(true) => {
                     info!(lease = self.name, "leading");
                     return true;
@@ -56,16 +56,16 @@ impl Candidate {
     }
 
     /// Renews until leadership is lost or `token` is cancelled; then gives it up if it still holds it.
-    pub async fn hold(&self, caller: &Caller, token: &CancellationToken) {
+    pub async fn hold(&self, client: &Client, token: &CancellationToken) {
         let mut renewed = tokio::time::Instant::now();
         let mut seen = None;
         loop {
             tokio::select! {
-                () = token.cancelled() => return self.release(caller).await,
+                () = token.cancelled() => return self.release(client).await,
                 () = tokio::time::sleep(RETRY) => {}
             }
             let attempt =
-                tokio::time::timeout(RENEW_DEADLINE, self.attempt(caller, &mut seen)).await;
+                tokio::time::timeout(RENEW_DEADLINE, self.attempt(client, &mut seen)).await;
             match attempt {
                 Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
                 Ok(Ok(false)) => {
@@ -81,10 +81,10 @@ impl Candidate {
         }
     }
 
-    async fn attempt(&self, caller: &Caller, seen: &mut Option<Seen>) -> Result<bool, Error> {
+    async fn attempt(&self, client: &Client, seen: &mut Option<Seen>) -> Result<bool, Error> {
         let resource = Candidate::resource();
         let path = resource.object(&self.namespace, &self.name, "");
-        let mut lease = match caller.get(&path).await {
+        let mut lease = match client.get(&path).await {
             Ok(lease) => lease,
             Err(error) if error.is_not_found() => {
                 let fresh = json!({
@@ -92,7 +92,7 @@ impl Candidate {
                     "metadata": { "name": self.name, "namespace": self.namespace },
                     "spec": self.spec(None),
                 });
-                caller.post(&resource.collection(&self.namespace), &fresh).await?;
+                client.post(&resource.collection(&self.namespace), &fresh).await?;
                 return Ok(true);
             }
             Err(other) => return Err(other),
@@ -111,7 +111,7 @@ impl Candidate {
             }
         }
         lease["spec"] = self.spec(Some(&lease["spec"]));
-        match caller.put(&path, &lease).await {
+        match client.put(&path, &lease).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(other) => Err(other),
@@ -133,14 +133,14 @@ impl Candidate {
         })
     }
 
-    async fn release(&self, caller: &Caller) {
+    async fn release(&self, client: &Client) {
         let path = Candidate::resource().object(&self.namespace, &self.name, "");
-        let held = caller.get(&path).await;
+        let held = client.get(&path).await;
         let Ok(mut lease) = held else { return };
         if lease["spec"]["holderIdentity"] == self.identity.as_str() {
             lease["spec"]["holderIdentity"] = "".into();
             lease["spec"]["leaseDurationSeconds"] = 1.into();
-            if let Err(refused) = caller.put(&path, &lease).await {
+            if let Err(refused) = client.put(&path, &lease).await {
                 warn!(lease = self.name, error = refused.message(), "cannot give the lease up");
             }
         }

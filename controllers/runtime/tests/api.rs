@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
-use kube::Client;
-use kube::client::Body;
-use leme_controller_runtime::{Brake, Caller, Executor, Informer, Recorder, Resource};
+use leme_client::Body;
+use leme_controller_runtime::{Brake, Client, Executor, Informer, Recorder, Resource};
 use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Told};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +31,7 @@ fn client(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) -> (C
             Ok::<_, std::io::Error>(response.unwrap())
         }
     });
-    (Client::new(service, "default"), calls)
+    (Client::over(service), calls)
 }
 
 fn maps() -> Resource {
@@ -103,7 +102,7 @@ async fn an_informer_resumes_and_lists_again_only_when_it_must() {
         }
     }));
     let token = CancellationToken::new();
-    let task = tokio::spawn(informer.clone().run(Caller::new(client), token.clone()));
+    let task = tokio::spawn(informer.clone().run(client, token.clone()));
     seen.cancelled().await;
     token.cancel();
     task.await.unwrap();
@@ -128,10 +127,10 @@ struct Bench {
 fn bench(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) -> Bench {
     let (client, calls) = client(answer);
     let token = CancellationToken::new();
-    let (recorder, record) = Recorder::new(Caller::new(client.clone()), 16, token.clone());
+    let (recorder, record) = Recorder::new(client.clone(), 16, token.clone());
     tokio::spawn(record);
     let resolve = Box::new(|_: &str, kind: &str| (kind == "ConfigMap").then(maps));
-    let executor = Executor::new(Caller::new(client), resolve, recorder, HashMap::new());
+    let executor = Executor::new(client, resolve, recorder, HashMap::new());
     Bench { executor, calls, _token: token.drop_guard() }
 }
 
@@ -185,7 +184,7 @@ async fn conflicts_drop_the_rest_and_what_is_gone_is_done() {
     assert_eq!(calls[0].2["metadata"]["uid"], "gone", "preconditions are sent");
 }
 
-fn meta(name: &str) -> kube::core::ObjectMeta {
+fn meta(name: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
     serde_json::from_value(map(name, 3)["metadata"].clone()).unwrap()
 }
 

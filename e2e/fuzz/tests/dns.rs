@@ -36,7 +36,7 @@ fn serve() -> SocketAddr {
                 // Nobody: no question leaves this machine.
                 upstreams: Upstreams::Fixed(Vec::new()),
             };
-            let client = kube::Client::new(service, "default");
+            let client = leme_client::Client::over(service);
             run_dns(client, config, CancellationToken::new()).await.unwrap();
         });
     });

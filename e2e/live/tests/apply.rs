@@ -1,6 +1,6 @@
 //! Stock kubectl applies: by itself and by the server, several managers of one object, sets that are pruned.
 
-use leme_live::{Finished, Host};
+use leme_live::{Finished, Host, until};
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, labels: {app: web}}\nspec:\n  \
     replicas: 1\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    \
@@ -83,6 +83,21 @@ fn two_managers_apply_one_object() {
     let unknown = DEPLOYMENT.replace("replicas: 1", "replica: 1");
     let unknown = apply(&host, &format!("{server}=one"), &unknown).fails(1);
     assert!(unknown.contains("field not declared in schema"), "{unknown}");
+}
+
+/// Red when the scheduler writes under the name of the controllers.
+#[test]
+fn every_part_writes_under_its_own_name() {
+    let host = host();
+    apply(&host, "", DEPLOYMENT).ok();
+    let pods = || host.kubectl("get pods -o name").run().ok();
+    until("the pod is made", || !pods().is_empty());
+    let pod = pods().trim().to_owned();
+    until("the pod is looked at", || managers(&host, &pod) == "kube-scheduler/Update/status;");
+    let event = "get events --field-selector reason=FailedScheduling -o name";
+    until("the pod is told of", || !host.kubectl(event).run().ok().is_empty());
+    let event = host.kubectl(event).run().ok();
+    assert_eq!(managers(&host, event.lines().next().unwrap()), "kube-scheduler/Update/;");
 }
 
 #[test]

@@ -67,7 +67,11 @@ impl Cluster {
                 resource: format!("{}.{}", kind.plural, kind.group),
                 objects: Ok(self.api.list(kind, Some(&name)).into_iter().map(meta).collect()),
             });
-            let seen = namespace::Observed { namespace: Some(found), content: content.collect() };
+            let seen = namespace::Observed {
+                namespace: Some(found),
+                content: content.collect(),
+                unread: BTreeMap::new(),
+            };
             let plan = namespace::plan(&seen, self.api.now);
             self.run_plan("namespaces", &name, &plan);
         }

@@ -12,8 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use kube::client::ConfigExt;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use leme_client::kubeconfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -31,17 +30,13 @@ pub struct Target {
 impl Target {
     /// The server that a kubeconfig names.
     pub async fn of(kubeconfig: &Path) -> Result<Target> {
-        let shown = kubeconfig.display();
-        let read = Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {shown}"))?;
-        let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
-            .await
-            .with_context(|| format!("use {shown}"))?;
-        let authority = config.cluster_url.authority().context("the server has no address")?;
+        let found = kubeconfig::Context::read(kubeconfig).await?;
+        let authority = found.server().authority().context("the server has no address")?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         Ok(Target {
             authority: authority.to_string(),
             name: ServerName::try_from(host).context("the server's name")?,
-            tls: config.rustls_client_config().context("the administrator's certificate")?,
+            tls: found.tls().context("the administrator's certificate")?,
         })
     }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use http::Method;
 use leme_meta::Object;
 use serde_json::json;
 
-use crate::api::{self, Api, JSON};
+use crate::api::{Api, JSON};
 use crate::bench::cluster::{self, Cluster, Said};
 use crate::bench::figures::Figure;
 use crate::bench::{Setting, netns, process};
@@ -181,7 +182,7 @@ async fn pods(api: &Api, figures: &mut Vec<Figure>) -> Result<()> {
     let path = path(&documents[0]);
     let patch = json!({"spec": {"replicas": REPLICAS + MORE}});
     let begin = Instant::now();
-    api.call("PATCH", &path, "application/merge-patch+json", JSON, Some(&patch)).await?;
+    api.call(Method::PATCH, &path, "application/merge-patch+json", Some(&patch)).await?;
     progress::wait_until_served(api, &documents, PATIENCE, View::Silent).await?;
     figures.push(Figure::time(
         "30 more replicas: Ready after",
@@ -208,13 +209,13 @@ fn controller() -> Result<Document> {
 }
 
 fn path(document: &Document) -> String {
-    api::path(&document.kind, Some(&document.namespace), Some(&document.name), None)
+    document.kind.object(&document.namespace, &document.name, "")
 }
 
 /// Deletes the second controller and waits until its pods are gone.
 async fn no_pods(api: &Api) -> Result<()> {
     let background = json!({"propagationPolicy": "Background"});
-    api.call("DELETE", &path(&controller()?), JSON, JSON, Some(&background)).await?;
+    api.call(Method::DELETE, &path(&controller()?), JSON, Some(&background)).await?;
     let served = Served::builtin();
     let mut picture = Picture::follow(api, &[served.by_word("pods")?.clone()], None);
     let ours = |pod: &Object| pod.0["metadata"]["labels"]["app"] == NAME;

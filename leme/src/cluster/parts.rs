@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures::FutureExt;
 use leme_access::Identity;
 use leme_agent::AgentConfig;
+use leme_client::Client;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
 use leme_network::router::{RouterConfig, run_router};
 use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
@@ -93,7 +94,7 @@ impl Cluster {
         })
         .await
         .map_err(start_hint)?;
-        let admin = client(&server, identity("kubernetes-admin", &["system:masters"]), "leme");
+        let admin = client(&server, identity("kubernetes-admin", &["system:masters"]));
         let api = Api::with_kinds(admin, "default".to_owned(), Served::builtin());
         let mut cluster = Cluster {
             api,
@@ -138,8 +139,7 @@ impl Cluster {
             leader_elect: false,
             root_ca: Some(pki.ca_pem().to_owned()),
         };
-        let client =
-            self.client_of("leme-controllers", &["system:masters"], "kube-controller-manager");
+        let client = self.client_of("leme-controllers", &["system:masters"]);
         let token = self.controllers.clone();
         self.tasks
             .get_mut()
@@ -172,7 +172,7 @@ impl Cluster {
         let (caught_up, told) = watch::channel(false);
         let config = AgentConfig {
             node_name: name.clone(),
-            client: self.client_of(&format!("system:node:{name}"), &["system:nodes"], "leme-agent"),
+            client: self.client_of(&format!("system:node:{name}"), &["system:nodes"]),
             runtime: runtime.clone(),
             data_dir: data.node(&name),
             listen: SocketAddr::new(gateway.into(), 10250),
@@ -206,7 +206,7 @@ impl Cluster {
             reverse_cidrs: vec![CLUSTER_CIDR, SERVICE_CIDR],
             upstreams: Upstreams::ResolvConf(PathBuf::from("/etc/resolv.conf")),
         };
-        let client = self.client_of("leme-dns", &["system:masters"], "leme-dns");
+        let client = self.client_of("leme-dns", &["system:masters"]);
         let token = self.agents.clone();
         self.tasks
             .get_mut()
@@ -222,7 +222,7 @@ impl Cluster {
                 service_cidr: Some(SERVICE_CIDR),
                 local_addresses: Vec::new(),
             };
-            let client = self.client_of("leme-proxy", &["system:masters"], "kube-proxy");
+            let client = self.client_of("leme-proxy", &["system:masters"]);
             let token = self.agents.clone();
             self.tasks.get_mut().spawn(async move {
                 ("service rules", run_service_proxy(client, proxy, token).await)
@@ -239,7 +239,7 @@ impl Cluster {
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             allow_wildcards: false,
         };
-        let client = self.client_of("leme-router", &["system:masters"], "leme-router");
+        let client = self.client_of("leme-router", &["system:masters"]);
         let token = self.agents.clone();
         self.tasks
             .get_mut()
@@ -248,8 +248,8 @@ impl Cluster {
     }
 
     /// A client with the rights of a part, over the server's own service.
-    fn client_of(&self, user: &str, groups: &[&str], component: &'static str) -> kube::Client {
-        client(&self.server, identity(user, groups), component)
+    fn client_of(&self, user: &str, groups: &[&str]) -> Client {
+        client(&self.server, identity(user, groups))
     }
 
     /// The administrator's view.
@@ -354,8 +354,8 @@ fn start_hint(error: StartError) -> anyhow::Error {
     anyhow!("{error}{hint}")
 }
 
-fn client(server: &Server, identity: Identity, component: &'static str) -> kube::Client {
-    kube::Client::new(leme_client::named(server.local_service(identity), component), "default")
+fn client(server: &Server, identity: Identity) -> Client {
+    Client::over(server.local_service(identity))
 }
 
 async fn open_store(plan: &Plan, data: &DataDir) -> Result<Arc<dyn Store>> {

@@ -177,7 +177,7 @@ async fn bring_up(
 async fn resolve(api: &Api, written: Vec<Written>) -> Result<Vec<Document>> {
     match documents::resolve(written.clone(), api.served().await?) {
         Ok(documents) => Ok(documents),
-        Err(_) => documents::resolve(written, &Served::ask(api).await?),
+        Err(_) => documents::resolve(written, &Served::ask(&api.client).await?),
     }
 }
 

@@ -6,14 +6,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use http::Method;
+use leme_client::Error;
+use leme_client::discovery::is_served;
 use leme_kinds::schemas;
 use leme_meta::patch;
 use serde_json::{Value, json};
 
-use crate::api::{self, Api, ApiError, JSON, MERGE_PATCH, STRATEGIC_PATCH};
+use crate::api::{self, Api, JSON, MERGE_PATCH, STRATEGIC_PATCH};
 use crate::args::ApplyArgs;
 use crate::documents::{self, Document};
-use crate::{connect, discovery, progress, say};
+use crate::{connect, discovery, progress, resource, say};
 
 /// The annotation that kubectl and this command share.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -116,7 +119,7 @@ pub async fn defined(api: &Api, definition: &Document, rest: &[Document]) -> Res
             continue;
         }
         let begin = Instant::now();
-        while !discovery::is_served(api, &kind).await? {
+        while !is_served(&api.client, &kind).await? {
             ensure!(
                 begin.elapsed() < DEFINED_WITHIN,
                 "{}: {} are still not served after {}s",
@@ -135,7 +138,7 @@ pub async fn apply(
     api: &Api,
     document: &Document,
     dry_run: bool,
-) -> std::result::Result<Outcome, ApiError> {
+) -> std::result::Result<Outcome, Error> {
     let mut modified = document.object.clone();
     if !modified["metadata"]["annotations"].is_object() {
         modified["metadata"]["annotations"] = json!({});
@@ -153,7 +156,7 @@ pub async fn apply(
             outcome => return outcome,
         }
     }
-    Err(last.unwrap_or_else(|| ApiError::Transport("no try was made".to_owned())))
+    Err(last.unwrap_or_else(|| Error::Transport("no try was made".to_owned())))
 }
 
 /// The object as kubectl notes it: Go's JSON, which escapes what HTML could trip over, and a line break. The same text
@@ -178,14 +181,14 @@ async fn create(
     document: &Document,
     object: &Value,
     dry_run: bool,
-) -> std::result::Result<Outcome, ApiError> {
+) -> std::result::Result<Outcome, Error> {
     // What was exported carries the version of another time; what is new has none yet.
     let mut object = object.clone();
     if let Some(meta) = object["metadata"].as_object_mut() {
         meta.remove("resourceVersion");
     }
-    let path = api::path(&document.kind, Some(&document.namespace), None, None);
-    api.call("POST", &format!("{path}{}", query(dry_run)), JSON, JSON, Some(&object)).await?;
+    let path = document.kind.collection(&document.namespace);
+    api.call(Method::POST, &format!("{path}{}", query(dry_run)), JSON, Some(&object)).await?;
     Ok(Outcome::Created)
 }
 
@@ -195,21 +198,21 @@ async fn change(
     modified: &Value,
     current: &Value,
     dry_run: bool,
-) -> std::result::Result<Outcome, ApiError> {
+) -> std::result::Result<Outcome, Error> {
     let original = current["metadata"]["annotations"][LAST_APPLIED]
         .as_str()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or(Value::Null);
-    let schema = document.kind.schema();
+    let schema = resource::schema(&document.kind);
     let change = patch::three_way(schemas(), schema, &original, modified, current);
     if change.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(Outcome::Unchanged);
     }
-    let path = api::path(&document.kind, Some(&document.namespace), Some(&document.name), None);
+    let path = document.kind.object(&document.namespace, &document.name, "");
     // Only built-in kinds have a schema to merge lists by.
     let media_type = if schema.is_empty() { MERGE_PATCH } else { STRATEGIC_PATCH };
     let path = format!("{path}{}", query(dry_run));
-    let changed = api.call("PATCH", &path, media_type, JSON, Some(&change)).await?;
+    let changed = api.call(Method::PATCH, &path, media_type, Some(&change)).await?;
     let version =
         |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
     let same = version(&changed) == version(current) && !dry_run;

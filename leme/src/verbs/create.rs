@@ -7,6 +7,7 @@ mod policy;
 mod workload;
 
 use anyhow::{Result, bail};
+use http::Method;
 use leme_meta::gvk::split_api_version;
 use serde_json::{Value, json};
 
@@ -76,8 +77,8 @@ async fn create(
                 ("dryRun", dry_run.query()),
             ]);
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or(&api.namespace);
-            let path = api::path(kind, Some(namespace), None, None);
-            api.call("POST", &format!("{path}{query}"), JSON, JSON, Some(object)).await?
+            let path = kind.collection(namespace);
+            api.call(Method::POST, &format!("{path}{query}"), JSON, Some(object)).await?
         }
     };
     show(&created, kind, args.dry_run, format)
@@ -148,8 +149,8 @@ async fn token(api: &Api, args: &TokenArgs, format: Option<&Format>) -> Result<(
     }
     let request =
         json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
-    let path = api::path(accounts, Some(&api.namespace), Some(&args.name), Some("token"));
-    let answer = api.call("POST", &path, JSON, JSON, Some(&request)).await?;
+    let path = accounts.object(&api.namespace, &args.name, "token");
+    let answer = api.call(Method::POST, &path, JSON, Some(&request)).await?;
     match format {
         Some(format) => say::result(print::object(&answer, format)?),
         None => say::line(answer["status"]["token"].as_str().unwrap_or("")),
@@ -176,8 +177,10 @@ fn check(words: &str) -> std::result::Result<Value, String> {
     let command = args.command.ok_or("no kind")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let config = kube::Config::new(http::Uri::from_static("http://127.0.0.1:1"));
-        let client = kube::Client::try_from(config).unwrap();
+        let nobody = tower::service_fn(|_| async {
+            Err::<http::Response<leme_client::Body>, _>(std::io::Error::other("nobody"))
+        });
+        let client = leme_client::Client::over(nobody);
         let served = crate::discovery::Served::builtin();
         let api = Api::with_kinds(client, "default".to_owned(), served);
         object(&api, &command).await.map_err(|error| format!("{error:#}"))

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use futures::StreamExt;
+use http::Method;
+use leme_client::Error;
+use leme_meta::Object;
 use serde_json::{Value, json};
 
-use crate::api::{self, Api, ApiError, JSON};
+use crate::api::{self, Api, JSON};
 use crate::args::{DeleteArgs, DryRun};
 use crate::choose::{self, Alone, Chosen};
-use crate::resource::Resource;
-use crate::{connect, say};
+use crate::{connect, follow, say};
 
 /// Runs the command.
 pub async fn run(args: &DeleteArgs) -> Result<()> {
@@ -18,7 +19,7 @@ pub async fn run(args: &DeleteArgs) -> Result<()> {
     let flag = args.connect.namespace.as_deref();
     let victims = match choose::objects(&api, &args.chosen, flag, Alone::Refused).await {
         Ok(victims) => victims,
-        Err(error) => match error.downcast::<ApiError>() {
+        Err(error) => match error.downcast::<Error>() {
             Ok(error) if error.is_not_found() && args.ignore_not_found => return Ok(()),
             Ok(error) => return Err(error.into()),
             Err(error) => return Err(error),
@@ -41,7 +42,7 @@ pub async fn run(args: &DeleteArgs) -> Result<()> {
         .await;
     if args.wait && args.dry_run == DryRun::None {
         for (victim, uid) in &deleted {
-            gone(&api, &victim.kind, &victim.namespace, &victim.name, uid, args.timeout).await?;
+            gone(&api, victim, uid, args.timeout).await?;
         }
     }
     outcome
@@ -55,7 +56,7 @@ fn told(victim: &Chosen, args: &DeleteArgs) -> String {
     format!("{} {:?} {how}{}", victim.kind.word(), victim.name, args.dry_run.note())
 }
 
-async fn delete(api: &Api, victim: &Chosen, args: &DeleteArgs) -> Result<String, ApiError> {
+async fn delete(api: &Api, victim: &Chosen, args: &DeleteArgs) -> Result<String, Error> {
     let uid = |value: &Value| value.as_str().map(str::to_owned);
     if args.dry_run == DryRun::Client {
         return Ok(uid(&victim.get(api).await?["metadata"]["uid"]).unwrap_or_default());
@@ -69,52 +70,28 @@ async fn delete(api: &Api, victim: &Chosen, args: &DeleteArgs) -> Result<String,
         options["gracePeriodSeconds"] = grace.into();
     }
     let path = format!("{}{}", victim.path(None), api::query(&[("dryRun", args.dry_run.query())]));
-    let answer = api.call("DELETE", &path, JSON, JSON, Some(&options)).await?;
+    let answer = api.call(Method::DELETE, &path, JSON, Some(&options)).await?;
     Ok(uid(&answer["metadata"]["uid"])
         .or_else(|| uid(&answer["details"]["uid"]))
         .unwrap_or_default())
 }
 
 /// Waits until the object with this uid (any, if empty) is gone.
-pub async fn gone(
-    api: &Api,
-    kind: &Resource,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-    timeout: Duration,
-) -> Result<()> {
+pub async fn gone(api: &Api, one: &Chosen, uid: &str, timeout: Duration) -> Result<()> {
     let waiting = async {
-        loop {
-            let found = api.find(kind, namespace, name).await?;
-            let Some(object) = found else { return Ok::<(), ApiError>(()) };
-            if !uid.is_empty() && object["metadata"]["uid"].as_str() != Some(uid) {
-                return Ok(());
-            }
-            let selector = format!("metadata.name={name}");
-            let query = api::query(&[
-                ("watch", Some("1")),
-                ("fieldSelector", Some(&selector)),
-                ("resourceVersion", object["metadata"]["resourceVersion"].as_str()),
-                ("timeoutSeconds", Some("60")),
-            ]);
-            let path = format!("{}{query}", api::path(kind, Some(namespace), None, None));
-            let mut events = api.watch(&path, JSON).await?;
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok((type_, _)) if type_ == "DELETED" => break,
-                    Ok(_) => {}
-                    Err(_) => break,
-                }
-            }
+        // Who may see this one object may not have to see others.
+        if api.find(&one.kind, &one.namespace, &one.name).await?.is_none() {
+            return Ok(());
         }
+        let is_another = |found: &Object| !uid.is_empty() && found.uid() != uid;
+        follow::until(api, one, |found| Ok(found.is_none_or(is_another).then_some(()))).await
     };
     match tokio::time::timeout(timeout, waiting).await {
-        Ok(result) => Ok(result?),
+        Ok(result) => result,
         Err(_) => bail!(
             "timed out after {}s: {what} still exists; see what holds it: leme why {what}",
             timeout.as_secs(),
-            what = kind.shown(name),
+            what = one.shown(),
         ),
     }
 }

@@ -4,14 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use futures::{Sink, SinkExt, StreamExt};
-use http::Request;
 use leme_streams::channel::{CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT};
 use nix::sys::termios::{self, SetArg, Termios};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::api::{self, ApiError};
+use crate::api;
 use crate::args::{AttachArgs, ConnectArgs, ExecArgs};
 use crate::{connect, pods, say};
 
@@ -54,10 +53,8 @@ async fn converse(wanted: &Wanted<'_>) -> Result<ExitCode> {
         ("tty", flag(wanted.tty)),
     ];
     pairs.extend(wanted.command.iter().map(|word| ("command", Some(word.as_str()))));
-    let subresource = Some(wanted.subresource);
-    let path = api::path(pods::kind(&api).await?, Some(&api.namespace), Some(&pod), subresource);
-    let request = Request::get(format!("{path}{}", api::query(&pairs))).body(Vec::new())?;
-    let connection = api.client.connect(request).await.map_err(ApiError::from)?;
+    let path = pods::kind(&api).await?.object(&api.namespace, &pod, wanted.subresource);
+    let connection = api.client.connect(&format!("{path}{}", api::query(&pairs))).await?;
     let closes_stdin = connection.supports_stream_close();
     let (sink, mut source) = connection.into_stream().split();
     let _raw = wanted.tty.then(RawTerminal::enter).flatten();

@@ -3,9 +3,10 @@
 mod watch;
 
 use anyhow::{Result, bail};
+use leme_client::Error;
 use serde_json::{Value, json};
 
-use crate::api::{self, Api, ApiError, JSON, TABLE};
+use crate::api::{self, Api, JSON, TABLE};
 use crate::args::GetArgs;
 use crate::print::{self, Aligned, Format, Order, Style};
 use crate::resource::Kind;
@@ -84,13 +85,19 @@ impl Asked<'_> {
             ("fieldSelector", self.args.field_selector.as_deref()),
         ];
         pairs.extend_from_slice(more);
-        let (namespace, name) = (wanted.namespace.as_deref(), wanted.name.as_deref());
-        let subresource = self.args.subresource.as_deref();
-        format!("{}{}", api::path(&wanted.kind, namespace, name, subresource), api::query(&pairs))
+        let namespace = wanted.namespace.as_deref().unwrap_or_default();
+        let path = match &wanted.name {
+            None => wanted.kind.collection(namespace),
+            Some(name) => {
+                let subresource = self.args.subresource.as_deref().unwrap_or_default();
+                wanted.kind.object(namespace, name, subresource)
+            }
+        };
+        format!("{path}{}", api::query(&pairs))
     }
 
     /// Whether an error is one to complain about.
-    fn counts(&self, error: &ApiError) -> bool {
+    fn counts(&self, error: &Error) -> bool {
         !(self.args.ignore_not_found && error.is_not_found())
     }
 
@@ -105,7 +112,7 @@ impl Asked<'_> {
     }
 
     /// A Table of what is wanted, whatever the server makes of it.
-    async fn table(&self, wanted: &Wanted) -> Result<Value, ApiError> {
+    async fn table(&self, wanted: &Wanted) -> Result<Value, Error> {
         // What rows are sorted by is in the objects.
         let include = self.order.as_ref().map(|_| "Object");
         let answer = self.api.get(&self.path(wanted, &[("includeObject", include)]), TABLE).await?;
@@ -205,7 +212,7 @@ async fn objects(asked: &Asked<'_>, wanted: &[Wanted]) -> Result<()> {
 
 impl Asked<'_> {
     /// The objects of a kind, and the version of the list.
-    async fn list(&self, wanted: &Wanted) -> Result<(Vec<Value>, String), ApiError> {
+    async fn list(&self, wanted: &Wanted) -> Result<(Vec<Value>, String), Error> {
         let query = api::query(&[
             ("labelSelector", self.args.selector.as_deref()),
             ("fieldSelector", self.args.field_selector.as_deref()),

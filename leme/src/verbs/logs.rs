@@ -3,13 +3,12 @@
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use http::Request;
 use leme_meta::Object;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use crate::api::{self, Api, ApiError, JSON};
+use crate::api::{self, Api, JSON};
 use crate::args::LogsArgs;
 use crate::{connect, pods, say, targets};
 
@@ -77,7 +76,7 @@ async fn sources(api: &Api, args: &LogsArgs) -> Result<Vec<Source>> {
         }
         (None, Some(word)) => {
             let name = pods::one(api, word).await?;
-            let path = api::path(pods::kind(api).await?, Some(&api.namespace), Some(&name), None);
+            let path = pods::kind(api).await?.object(&api.namespace, &name, "");
             vec![Object(api.get(&path, JSON).await?)]
         }
         (None, None) => bail!("expected 'logs (POD | TYPE/NAME) [CONTAINER_NAME]'"),
@@ -140,11 +139,8 @@ async fn open(
         ("sinceTime", args.since_time.as_deref()),
         ("limitBytes", limit.as_deref()),
     ]);
-    let path =
-        api::path(pods::kind(api).await?, Some(&api.namespace), Some(&source.pod), Some("log"));
-    let request =
-        Request::get(format!("{path}{query}")).body(Vec::new()).context("build the request")?;
-    let stream = api.client.request_stream(request).await.map_err(ApiError::from)?;
+    let path = pods::kind(api).await?.object(&api.namespace, &source.pod, "log");
+    let stream = api.client.stream(&format!("{path}{query}"), "*/*").await?;
     Ok(Box::pin(stream.compat()))
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
+use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::api::{self, Api, JSON, MERGE_PATCH};
+use crate::api::{self, Api, MERGE_PATCH};
 use crate::args::{DryRun, PairsArgs};
 use crate::choose::{self, Alone, Chosen};
 use crate::{connect, say};
@@ -130,7 +131,7 @@ async fn change(
         patch["metadata"]["resourceVersion"] = version.into();
     }
     let path = format!("{}{}", one.path(None), api::query(&[("dryRun", args.dry_run.query())]));
-    api.call("PATCH", &path, MERGE_PATCH, JSON, Some(&patch)).await?;
+    api.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await?;
     Ok(word)
 }
 

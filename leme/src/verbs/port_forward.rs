@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use futures::{SinkExt, StreamExt};
-use http::Request;
 use leme_meta::Object;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::api::{self, Api, ApiError, JSON};
+use crate::api::{self, Api, JSON};
 use crate::args::PortForwardArgs;
 use crate::{connect, pods, say, targets};
 
@@ -35,7 +34,7 @@ struct Target {
 pub async fn run(args: &PortForwardArgs) -> Result<()> {
     let api = connect::connect(&args.connect).await?;
     let pod = pods::one(&api, &args.pod).await?;
-    let path = api::path(pods::kind(&api).await?, Some(&api.namespace), Some(&pod), None);
+    let path = pods::kind(&api).await?.object(&api.namespace, &pod, "");
     // A pod that does not exist is better said now than at the first connection.
     let found = Object(api.get(&path, JSON).await?);
     let service = service(&api, &args.pod).await?;
@@ -66,7 +65,7 @@ async fn service(api: &Api, word: &str) -> Result<Option<Object>> {
     if (kind.group.as_str(), kind.plural.as_str()) != ("", "services") {
         return Ok(None);
     }
-    let path = api::path(&kind, Some(&api.namespace), Some(&name), None);
+    let path = kind.object(&api.namespace, &name, "");
     let service = Object(api.get(&path, JSON).await?);
     Ok(Some(service).filter(|service| service.text(&["spec", "clusterIP"]) != "None"))
 }
@@ -148,8 +147,7 @@ async fn serve(listener: TcpListener, target: Arc<Target>) -> Result<()> {
 async fn forward(mut stream: TcpStream, target: &Target) -> Result<()> {
     let remote = target.remote.to_string();
     let query = api::query(&[("ports", Some(remote.as_str()))]);
-    let request = Request::get(format!("{}{query}", target.path)).body(Vec::new())?;
-    let connection = target.api.client.connect(request).await.map_err(ApiError::from)?;
+    let connection = target.api.client.connect(&format!("{}{query}", target.path)).await?;
     let (mut sink, mut source) = connection.into_stream().split();
     let (mut from, mut to) = stream.split();
     let outward = async {

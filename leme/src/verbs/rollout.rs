@@ -7,16 +7,16 @@ mod status;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
-use futures::StreamExt;
+use anyhow::{Context, Result, bail, ensure};
+use http::Method;
 use jiff::Timestamp;
 use leme_meta::Object;
 use serde_json::{Value, json};
 
-use crate::api::{self, Api, JSON, MERGE_PATCH};
+use crate::api::{Api, MERGE_PATCH};
 use crate::args::{ChosenArgs, RolloutArgs, RolloutCommand};
 use crate::choose::{self, Alone, Chosen};
-use crate::{connect, say};
+use crate::{connect, follow, say};
 
 /// Said of a template that is to be rolled out again.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
@@ -63,7 +63,7 @@ pub async fn run(args: &RolloutArgs) -> Result<()> {
     match &args.command {
         RolloutCommand::Status { chosen: named, watch, timeout } => {
             let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| follow(&api, one, *watch, *timeout).await)
+            choose::each(&chosen, async |one: &Chosen| progress(&api, one, *watch, *timeout).await)
                 .await
         }
         RolloutCommand::History { chosen: named, revision } => {
@@ -103,32 +103,19 @@ fn workload(one: &Chosen, lacks: &str) -> Result<Workload> {
     }
 }
 
-async fn follow(api: &Api, one: &Chosen, watch: bool, timeout: Option<Duration>) -> Result<()> {
+async fn progress(api: &Api, one: &Chosen, watch: bool, timeout: Option<Duration>) -> Result<()> {
     let workload = workload(one, "no status viewer has been implemented")?;
     let following = async {
         let mut told = String::new();
-        loop {
-            let mut object = Object(one.get(api).await?);
-            if tell(workload, &object, &mut told)? || !watch {
-                return Ok(());
-            }
-            let selector = format!("metadata.name={}", one.name);
-            let query = api::query(&[
-                ("watch", Some("1")),
-                ("fieldSelector", Some(&selector)),
-                ("resourceVersion", Some(object.resource_version())),
-            ]);
-            let path = api::path(&one.kind, Some(&one.namespace), None, None);
-            let mut events = api.watch(&format!("{path}{query}"), JSON).await?;
-            while let Some(event) = events.next().await {
-                let (type_, changed) = event?;
-                ensure!(type_ != "DELETED", "object has been deleted");
-                object = Object(changed);
-                if tell(workload, &object, &mut told)? {
-                    return Ok(());
-                }
-            }
+        let object = Object(one.get(api).await?);
+        if tell(workload, &object, &mut told)? || !watch {
+            return Ok(());
         }
+        follow::until(api, one, |object| {
+            let object = object.context("object has been deleted")?;
+            Ok(tell(workload, object, &mut told)?.then_some(()))
+        })
+        .await
     };
     match timeout {
         None => following.await,
@@ -185,6 +172,6 @@ async fn pause(api: &Api, one: &Chosen, paused: bool) -> Result<()> {
 }
 
 async fn patch(api: &Api, one: &Chosen, patch: &Value) -> Result<()> {
-    api.call("PATCH", &one.path(None), MERGE_PATCH, JSON, Some(patch)).await?;
+    api.call(Method::PATCH, &one.path(None), MERGE_PATCH, Some(patch)).await?;
     Ok(())
 }

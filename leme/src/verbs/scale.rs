@@ -1,6 +1,7 @@
 //! `leme scale`: writes the scale subresource of any kind that has one.
 
 use anyhow::{Result, ensure};
+use http::Method;
 use serde_json::json;
 
 use crate::api::{Api, JSON, MERGE_PATCH};
@@ -43,6 +44,6 @@ async fn scale(api: &Api, one: &Chosen, args: &ScaleArgs) -> Result<()> {
         // What was looked at is what is changed.
         patch["metadata"] = json!({"resourceVersion": version});
     }
-    api.call("PATCH", &path, MERGE_PATCH, JSON, Some(&patch)).await?;
+    api.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await?;
     Ok(())
 }

@@ -73,9 +73,7 @@ pub async fn run(args: &WaitArgs) -> Result<()> {
     ensure!(!chosen.is_empty() || matches!(wanted, For::Delete), "no matching resources found");
     for one in chosen {
         match &wanted {
-            For::Delete => {
-                delete::gone(&api, &one.kind, &one.namespace, &one.name, "", args.timeout).await?
-            }
+            For::Delete => delete::gone(&api, &one, "", args.timeout).await?,
             wanted => until(&api, &one, wanted, deadline, args.timeout).await?,
         }
         say::line(format_args!("{} {}", one.shown(), met(&wanted)))?;

@@ -248,13 +248,13 @@ impl FakeApi {
         }
     }
 
-    pub fn client(&self) -> kube::Client {
+    pub fn client(&self) -> leme_client::Client {
         let api = self.clone();
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let service = tower::service_fn(move |request: Request<leme_client::Body>| {
             let api = api.clone();
             async move { Ok::<_, Infallible>(api.serve(request).await) }
         });
-        kube::Client::new(service, "default")
+        leme_client::Client::over(service)
     }
 
     /// Stores an object and tells watchers.
@@ -283,7 +283,7 @@ impl FakeApi {
         }
     }
 
-    async fn serve(&self, request: Request<kube::client::Body>) -> Response<Body> {
+    async fn serve(&self, request: Request<leme_client::Body>) -> Response<Body> {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();

@@ -26,8 +26,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use leme_client::Client;
 pub use leme_node_core::refuse::Policy;
 use tokio_util::sync::CancellationToken;
+
+/// What this does is the kubelet's work, and is told and written as such.
+const COMPONENT: &str = "kubelet";
 
 /// How a node agent is set up.
 #[derive(Clone)]
@@ -35,7 +39,7 @@ pub struct AgentConfig {
     /// Name of the Node.
     pub node_name: String,
     /// The API.
-    pub client: kube::Client,
+    pub client: Client,
     /// The container runtime.
     pub runtime: Arc<dyn leme_cri::Runtime>,
     /// Directory of this node; `pods/UID` and `logs` are made in it.
@@ -74,6 +78,8 @@ impl std::fmt::Debug for AgentConfig {
 
 /// Runs the agent until it is cancelled. Containers stay running.
 pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Result<()> {
+    let client = config.client.clone().named(COMPONENT);
+    let config = AgentConfig { client, ..config };
     for directory in ["pods", "logs"] {
         make_private(&config.data_dir.join(directory))?;
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -17,8 +18,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use leme_client::{Client, Error, JSON, MERGE_PATCH, Resource, STRATEGIC_PATCH};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -234,8 +236,21 @@ fn second() -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-fn is_code(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
+/// Where Nodes are in the API.
+fn nodes() -> Resource {
+    Resource::cluster("v1", "Node", "nodes")
+}
+
+/// Writes an object; gives it as the API has it now.
+async fn write<T: DeserializeOwned>(
+    client: &Client,
+    method: Method,
+    path: &str,
+    media_type: &str,
+    object: &impl Serialize,
+) -> Result<T, Error> {
+    let body = serde_json::to_value(object).map_err(|error| Error::transport(&error))?;
+    client.call(method, path, media_type, Some(&body)).await
 }
 
 /// Registers the node, or writes its status if that changed or is old.
@@ -244,18 +259,18 @@ async fn tell(
     mut node: Node,
     written: Arc<Mutex<Option<Timestamp>>>,
 ) -> Result<(), String> {
-    let api: Api<Node> = Api::all(config.client.clone());
+    let client = &config.client;
     complete(config, &mut node).await?;
     let mut written = written.lock().await;
     let Some(mut status) = node.status.clone() else { return Ok(()) };
-    let text = |e: kube::Error| e.to_string();
+    let text = |error: Error| error.to_string();
     let found = match *written {
-        Some(_) => api.get_opt(&config.node_name).await.map_err(text)?,
+        Some(_) => client.find(&nodes().object("", &config.node_name, "")).await.map_err(text)?,
         None => None,
     };
     let known = match found {
         Some(known) => known,
-        None => register(&api, config, &node).await.map_err(text)?,
+        None => register(client, config, &node).await.map_err(text)?,
     };
     date(&mut status, &known);
     // The API is asked each time: others write conditions too, as when the lease was late for a while.
@@ -264,8 +279,9 @@ async fn tell(
         return Ok(());
     }
     let patch = serde_json::json!({"status": status});
-    let params = PatchParams::default();
-    api.patch_status(&config.node_name, &params, &Patch::Strategic(patch)).await.map_err(text)?;
+    let path = nodes().object("", &config.node_name, "status");
+    let done = write::<Node>(client, Method::PATCH, &path, STRATEGIC_PATCH, &patch).await;
+    done.map_err(text)?;
     *written = Some(now());
     Ok(())
 }
@@ -292,17 +308,17 @@ fn same(known: &NodeStatus, status: &NodeStatus) -> bool {
 }
 
 /// Creates the Node, ready from the start; one that exists gets this node's labels.
-async fn register(api: &Api<Node>, config: &AgentConfig, node: &Node) -> kube::Result<Node> {
+async fn register(client: &Client, config: &AgentConfig, node: &Node) -> Result<Node, Error> {
     let mut fresh = node.clone();
     if let Some(status) = &mut fresh.status {
         date(status, &Node::default());
     }
-    match api.create(&PostParams::default(), &fresh).await {
+    match write(client, Method::POST, &nodes().collection(""), JSON, &fresh).await {
         Ok(created) => Ok(created),
-        Err(error) if is_code(&error, 409) => {
+        Err(error) if error.is_conflict() => {
             let patch = serde_json::json!({"metadata": {"labels": node.metadata.labels}});
-            let params = PatchParams::default();
-            api.patch(&config.node_name, &params, &Patch::Merge(patch)).await
+            let path = nodes().object("", &config.node_name, "");
+            write(client, Method::PATCH, &path, MERGE_PATCH, &patch).await
         }
         Err(error) => Err(error),
     }

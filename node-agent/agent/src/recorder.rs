@@ -3,13 +3,12 @@
 //! Knows: what each is about. Refuses to know: how they are counted and written, and why they are told.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::Client;
-use leme_client::{About, Caller, Note};
+use leme_client::{About, Client, Note};
 use leme_node_core::pod::Notice;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-const COMPONENT: &str = "kubelet";
+use crate::COMPONENT;
 
 /// Where events are handed in; never waits.
 #[derive(Debug)]
@@ -22,8 +21,7 @@ pub struct Recorder {
 impl Recorder {
     /// Starts the writer. What happened first is written first.
     pub fn new(client: Client, host: String) -> Self {
-        let caller = Caller::new(client);
-        let (recorder, task) = leme_client::Recorder::new(caller, 1, CancellationToken::new());
+        let (recorder, task) = leme_client::Recorder::new(client, 1, CancellationToken::new());
         Self { recorder, host, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
     }
 

@@ -8,8 +8,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service,
 };
-use kube::Client;
-use leme_client::{Event as Seen, Resource, Scope, follow_as};
+use leme_client::{Client, Event as Seen, Resource, Scope, follow_as};
 use leme_node_core::lookup::{Content, Key, Kind, PersistentSource, ServiceFacts, ServicePort};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;

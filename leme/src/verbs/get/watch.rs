@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures::StreamExt;
+use leme_client::How;
 use serde_json::Value;
 
 use super::{Asked, Wanted};
-use crate::api::{self, JSON, TABLE};
+use crate::api::{JSON, TABLE};
 use crate::print::{self, Aligned, Format, Style};
 use crate::say;
 
@@ -22,22 +23,21 @@ pub async fn run(asked: &Asked<'_>, wanted: &[Wanted]) -> Result<()> {
     let named = one.name.as_ref().map(|name| format!("metadata.name={name}"));
     let accept = if screen.table { TABLE } else { JSON };
     loop {
-        let query = api::query(&[
-            ("watch", Some("1")),
-            ("resourceVersion", Some(&version)),
-            ("allowWatchBookmarks", Some("true")),
+        let pairs = [
             ("labelSelector", asked.args.selector.as_deref()),
             ("fieldSelector", named.as_deref().or(asked.args.field_selector.as_deref())),
-        ]);
-        let path = api::path(&one.kind, one.namespace.as_deref(), None, None);
-        let mut events = asked.api.watch(&format!("{path}{query}"), accept).await?;
-        while let Some(event) = events.next().await {
-            let (type_, object) = event?;
+            ("resourceVersion", Some(version.as_str())),
+        ];
+        let path = one.kind.collection(one.namespace.as_deref().unwrap_or_default());
+        let mut changes = asked.api.client.watch(&path, &pairs, accept).await?;
+        while let Some(change) = changes.next().await {
+            let change = change?;
+            let object = change.value()?;
             let row = &object["rows"][0]["object"]["metadata"]["resourceVersion"];
             if let Some(seen) = row.as_str().or(object["metadata"]["resourceVersion"].as_str()) {
                 seen.clone_into(&mut version);
             }
-            if type_ != "BOOKMARK" {
+            if change.how != How::Bookmark {
                 screen.show(object)?;
             }
         }

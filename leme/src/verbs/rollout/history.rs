@@ -3,11 +3,12 @@
 //! Knows: where each kind keeps its revisions. Refuses to know: how they come about.
 
 use anyhow::{Context, Result, bail, ensure};
+use http::Method;
 use leme_meta::Object;
 use serde_json::{Map, Value, json};
 
 use super::Workload;
-use crate::api::{Api, JSON, JSON_PATCH, STRATEGIC_PATCH};
+use crate::api::{Api, JSON_PATCH, STRATEGIC_PATCH};
 use crate::choose::Chosen;
 use crate::verbs::describe;
 
@@ -172,7 +173,7 @@ pub async fn undo(api: &Api, one: &Chosen, to: i64) -> Result<String> {
         ));
     }
     let (media_type, patch) = back(workload, &object, &revision);
-    api.call("PATCH", &one.path(None), media_type, JSON, Some(&patch)).await?;
+    api.call(Method::PATCH, &one.path(None), media_type, Some(&patch)).await?;
     Ok("rolled back".to_owned())
 }
 

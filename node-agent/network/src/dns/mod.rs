@@ -20,8 +20,7 @@ use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Client;
-use leme_client::{Error, Event, Events, Known, Resource, Scope, Step, follow_as};
+use leme_client::{Client, Error, Event, Events, Known, Resource, Scope, Step, follow_as};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -59,6 +58,7 @@ pub async fn run_dns(client: Client, config: DnsConfig, token: CancellationToken
         over_tcp.spawn(tcp::serve(tcp, handler.clone(), Arc::clone(&peers), token.clone()));
     }
     over_tcp.close();
+    let client = client.named("leme-dns");
     let mut feed = Feed::new(&client);
     let namespaces = Resource::cluster("v1", "Namespace", "namespaces");
     let mut namespaces: Events<Namespace> = follow_as(client, Scope::all(namespaces));

@@ -10,7 +10,7 @@ use crate::model::{Feed, Protocol};
 use crate::{Cidr, nft};
 use anyhow::Result;
 use desired::{Frontend, Rules, Scope};
-use kube::Client;
+use leme_client::Client;
 use script::{Current, Programmed};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -52,7 +52,7 @@ pub async fn run_service_proxy(
     token: CancellationToken,
 ) -> Result<()> {
     let mut proxy = Proxy::new(config);
-    let mut feed = Feed::new(&client);
+    let mut feed = Feed::new(&client.named("kube-proxy"));
     let mut pause = RETRY.0;
     loop {
         let changed = tokio::select! {

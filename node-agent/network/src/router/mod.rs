@@ -23,10 +23,9 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use forward::Forwarder;
 use futures::{FutureExt, StreamExt};
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::{Api, Client};
-use leme_client::{Error, Event, Events, Key, Known, Resource, Scope, Step, follow_as};
-use route::{RouteInfo, api_resource};
+use http::Method;
+use leme_client::{Client, Error, Event, Events, Key, Known, MERGE_PATCH, Scope, Step, follow_as};
+use route::{RouteInfo, RouteObject, routes};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -77,7 +76,7 @@ pub async fn run_router(
     let forwarder = Arc::new(Forwarder::new(served.clone(), token.clone()));
     let listeners = std::mem::take(&mut config.listeners);
     let mut serving = tokio::spawn(listen::serve(listeners, forwarder, token.clone()));
-    let mut router = Router::new(client, config, served);
+    let mut router = Router::new(client.named("leme-router"), config, served);
     let ended = tokio::select! {
         () = token.cancelled() => None,
         ended = &mut serving => Some(ended),
@@ -96,13 +95,13 @@ struct Router {
     feed: Feed,
     /// Services and slices are complete.
     fed: bool,
-    watch: Events<DynamicObject>,
+    watch: Events<RouteObject>,
     known: Known,
     routes: BTreeMap<Key, RouteInfo>,
     verdicts: Verdicts,
     pools: Pools,
     served: Arc<ArcSwap<Table>>,
-    writes: JoinSet<(Key, kube::Result<DynamicObject>)>,
+    writes: JoinSet<(Key, Result<RouteObject, Error>)>,
     writing: BTreeSet<Key>,
     retry: Option<Instant>,
     pause: Duration,
@@ -152,7 +151,7 @@ impl Router {
     }
 
     /// Takes this event and those that are waiting, then replaces the table once.
-    fn routes_changed(&mut self, event: Result<Event<DynamicObject>, Error>) {
+    fn routes_changed(&mut self, event: Result<Event<RouteObject>, Error>) {
         let mut changed = self.route_event(event);
         while let Some(Some(event)) = self.watch.next().now_or_never() {
             changed |= self.route_event(event);
@@ -162,7 +161,7 @@ impl Router {
         }
     }
 
-    fn route_event(&mut self, event: Result<Event<DynamicObject>, Error>) -> bool {
+    fn route_event(&mut self, event: Result<Event<RouteObject>, Error>) -> bool {
         let event = match event {
             Ok(event) => event,
             Err(error) => {
@@ -217,22 +216,17 @@ impl Router {
             let patch = json!({
                 "metadata": {"resourceVersion": route.resource_version}, "status": {"ingress": ingress}
             });
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(self.client.clone(), &key.0, &api_resource());
+            let path = routes().object(&key.0, &key.1, "status");
             self.writing.insert(key.clone());
-            let key = key.clone();
+            let (key, client) = (key.clone(), self.client.clone());
             self.writes.spawn(async move {
-                let patch = Patch::Merge(patch);
-                let done = api.patch_status(&key.1, &PatchParams::default(), &patch).await;
+                let done = client.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await;
                 (key, done)
             });
         }
     }
 
-    fn written(
-        &mut self,
-        done: Result<(Key, kube::Result<DynamicObject>), tokio::task::JoinError>,
-    ) {
+    fn written(&mut self, done: Result<(Key, Result<RouteObject, Error>), tokio::task::JoinError>) {
         let (key, result) = match done {
             Ok(done) => done,
             Err(error) => {
@@ -249,7 +243,7 @@ impl Router {
                 self.routes.entry(key).and_modify(|held| *held = route);
                 self.pause = RETRY.0;
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => {
+            Err(error) if error.is_not_found() => {
                 self.verdicts.remove(&key);
             }
             Err(error) => {
@@ -271,8 +265,6 @@ fn equal_for_serving(old: &RouteInfo, new: &RouteInfo) -> bool {
     stripped(old) == stripped(new)
 }
 
-fn routes_of(client: &Client) -> Events<DynamicObject> {
-    let names = api_resource();
-    let routes = Resource::namespaced(&names.api_version, &names.kind, &names.plural);
-    follow_as(client.clone(), Scope::all(routes))
+fn routes_of(client: &Client) -> Events<RouteObject> {
+    follow_as(client.clone(), Scope::all(routes()))
 }

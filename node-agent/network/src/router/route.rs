@@ -2,22 +2,27 @@
 
 use super::actions::{Actions, HttpHeaders};
 use super::annotations::{self, Options};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::ResourceExt;
-use kube::api::{ApiResource, DynamicObject};
-use leme_client::Key;
+use leme_client::{Key, Resource};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Where Routes are in the API.
-pub(super) fn api_resource() -> ApiResource {
-    ApiResource {
-        group: "route.openshift.io".into(),
-        version: "v1".into(),
-        api_version: "route.openshift.io/v1".into(),
-        kind: "Route".into(),
-        plural: "routes".into(),
-    }
+pub(super) fn routes() -> Resource {
+    Resource::namespaced("route.openshift.io/v1", "Route", "routes")
+}
+
+/// A Route as the API gives it. What is inside is read one by one: an odd field spoils no more than its own Route.
+#[derive(Debug, Deserialize)]
+pub(super) struct RouteObject {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -80,24 +85,28 @@ pub(super) struct RouteInfo {
 
 impl RouteInfo {
     /// Reads a Route; `domain` completes `spec.subdomain`.
-    pub(super) fn of(object: &DynamicObject, domain: &str) -> RouteInfo {
-        let spec = object.data.get("spec").cloned().unwrap_or(Value::Null);
-        let mut broken = None;
+    pub(super) fn of(object: &RouteObject, domain: &str) -> RouteInfo {
+        let (meta, spec) = (&object.metadata, object.spec.clone());
+        let (none, mut broken) = (BTreeMap::new(), None);
         let mut spec: Spec =
             read(serde_json::from_value(spec), "spec cannot be read: ", &mut broken);
         let headers = spec.http_headers.take().unwrap_or_default();
         let actions = read(Actions::read(headers), "", &mut broken);
-        let options = read(annotations::read(object.annotations()), "", &mut broken);
+        let options =
+            read(annotations::read(meta.annotations.as_ref().unwrap_or(&none)), "", &mut broken);
         let subdomain = spec.subdomain.filter(|subdomain| !subdomain.is_empty());
         let host = spec.host.filter(|host| !host.is_empty());
         let host = host.or_else(|| subdomain.map(|subdomain| format!("{subdomain}.{domain}")));
-        let ingress = object.data.pointer("/status/ingress").and_then(Value::as_array);
+        let ingress = object.status["ingress"].as_array();
         let references =
             std::iter::once(spec.to).chain(spec.alternate_backends.unwrap_or_default());
-        let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
+        let created = meta.creation_timestamp.as_ref().map(|time| time.0.to_string());
         RouteInfo {
-            key: (object.namespace().unwrap_or_default(), object.name_any()),
-            age: (created.unwrap_or_default(), object.uid().unwrap_or_default()),
+            key: (
+                meta.namespace.clone().unwrap_or_default(),
+                meta.name.clone().unwrap_or_default(),
+            ),
+            age: (created.unwrap_or_default(), meta.uid.clone().unwrap_or_default()),
             host: host.unwrap_or_default().to_ascii_lowercase(),
             path: spec.path.unwrap_or_default(),
             wildcard: spec.wildcard_policy.as_deref() == Some("Subdomain"),
@@ -108,7 +117,7 @@ impl RouteInfo {
             actions,
             broken,
             ingress: ingress.cloned().unwrap_or_default(),
-            resource_version: object.resource_version(),
+            resource_version: meta.resource_version.clone(),
         }
     }
 }

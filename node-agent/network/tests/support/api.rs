@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use kube::client::Body;
+use leme_client::{Body, Client};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -38,13 +38,13 @@ impl Api {
     }
 
     /// A client of this API.
-    pub fn client(&self) -> kube::Client {
+    pub fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request| {
             let api = api.clone();
             async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
-        kube::Client::new(service, "default")
+        Client::over(service)
     }
 
     /// Creates or replaces an object.

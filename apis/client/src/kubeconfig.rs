@@ -1,0 +1,97 @@
+//! From a kubeconfig to a client.
+//!
+//! Knows: its current context. Refuses to know: which file is meant, and what to do when it cannot be used.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use http::Uri;
+use kube::Config;
+use kube::client::ConfigExt;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use rustls::ClientConfig;
+
+use crate::client::Client;
+
+/// Why a kubeconfig leads nowhere.
+#[derive(Debug)]
+pub enum Unusable {
+    /// This user may not read it.
+    Denied(PathBuf),
+    /// It cannot be read, or not understood.
+    Unread(PathBuf, KubeconfigError),
+    /// What it says leads nowhere.
+    Wrong(PathBuf, Box<dyn StdError + Send + Sync>),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unusable::Denied(path) => write!(f, "{} may not be read", path.display()),
+            Unusable::Unread(path, _) => write!(f, "read {}", path.display()),
+            Unusable::Wrong(path, _) => write!(f, "use {}", path.display()),
+        }
+    }
+}
+
+impl StdError for Unusable {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Unusable::Denied(_) => None,
+            Unusable::Unread(_, error) => Some(error),
+            Unusable::Wrong(_, error) => Some(&**error),
+        }
+    }
+}
+
+/// A server and who one is to it, as the current context of a kubeconfig says.
+pub struct Context {
+    path: PathBuf,
+    config: Config,
+}
+
+impl Context {
+    /// Reads a file.
+    pub async fn read(path: &Path) -> Result<Context, Unusable> {
+        let read = match Kubeconfig::read_from(path) {
+            Err(KubeconfigError::ReadConfig(error, _))
+                if error.kind() == ErrorKind::PermissionDenied =>
+            {
+                return Err(Unusable::Denied(path.to_owned()));
+            }
+            read => read.map_err(|error| Unusable::Unread(path.to_owned(), error))?,
+        };
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(read, &options);
+        let wrong = |error: KubeconfigError| Unusable::Wrong(path.to_owned(), error.into());
+        Ok(Context { path: path.to_owned(), config: config.await.map_err(wrong)? })
+    }
+
+    /// The namespace that is meant where none is said.
+    pub fn namespace(&self) -> &str {
+        &self.config.default_namespace
+    }
+
+    /// Where the server is.
+    pub fn server(&self) -> &Uri {
+        &self.config.cluster_url
+    }
+
+    /// The authority to trust and the certificate to show.
+    pub fn tls(&self) -> Result<ClientConfig, Unusable> {
+        self.config.rustls_client_config().map_err(|error| self.wrong(error))
+    }
+
+    /// A client.
+    pub fn client(self) -> Result<Client, Unusable> {
+        let path = self.path;
+        let client = kube::Client::try_from(self.config);
+        Ok(Client::new(client.map_err(|error| Unusable::Wrong(path, error.into()))?))
+    }
+
+    fn wrong(&self, error: kube::Error) -> Unusable {
+        Unusable::Wrong(self.path.clone(), error.into())
+    }
+}
