@@ -134,9 +134,9 @@ fn node(schema: &Json, root: bool, depth: usize) -> Option<Node> {
 fn rule(stated: &Json, type_: &Type, schema: &Json) -> Result<Option<Rule>, Wrong> {
     let field = match text(stated, "fieldPath") {
         "" => String::new(),
-        path => field_path::normal(path.trim(), schema).map_err(|why| Wrong {
+        path => field_path::normal(path, schema).map_err(|_| Wrong {
             field: "fieldPath",
-            why: format!("must be a valid path: {why}"),
+            why: "fieldPath must be a valid path".to_owned(),
         })?,
     };
     Rule::of(stated, type_, field)
@@ -180,6 +180,10 @@ fn wrong(schema: &Json, path: &Path, around: &Around, errors: &mut Vec<FieldErro
         match rule(stated, type_, schema) {
             Ok(rule) => {
                 let compares = rule.is_some_and(|rule| rule.compares);
+                if let Some(optional) = stated.get("optionalOldSelf").filter(|_| !compares) {
+                    let why = "may not be set if oldSelf is not used in rule";
+                    errors.push(FieldError::invalid(&at.child("optionalOldSelf"), optional, why));
+                }
                 if let Some(lost) = around.lost.as_ref().filter(|_| compares) {
                     let why = format!(
                         "oldSelf cannot be used on the uncorrelatable portion of the schema within {lost}"

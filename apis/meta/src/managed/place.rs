@@ -72,7 +72,7 @@ impl<'a> Defined<'a> {
             "apiVersion" | "kind" if self.object => Some(declared(self.at(None), None)),
             _ => {
                 let field = self.schema?.properties.get(name)?;
-                Some(declared(self.at(Some(field)), field.default.as_ref()))
+                Some(declared(self.at(Some(field)), field.default.as_deref()))
             }
         }
     }

@@ -9,10 +9,10 @@ impl Structural {
     pub fn complete(&self, value: &mut Value) {
         match value {
             Value::Object(map) => {
-                for (name, property) in &self.properties {
+                for (name, property) in self.properties.iter() {
                     let Some(default) = &property.default else { continue };
                     if map.get(name).is_none_or(|value| value.is_null() && !property.nullable) {
-                        map.insert(name.clone(), default.clone());
+                        map.insert(name.to_owned(), Value::clone(default));
                     }
                 }
                 for (name, value) in map {
@@ -37,7 +37,7 @@ impl Structural {
 
     fn replace_null(&self, value: &mut Value) {
         if value.is_null() && !self.nullable {
-            *value = self.default.clone().unwrap_or_default();
+            *value = self.default.as_deref().cloned().unwrap_or_default();
         }
     }
 }

@@ -12,12 +12,12 @@ mod go;
 mod lists;
 mod number;
 mod pattern;
+mod properties;
 mod prune;
 mod read;
 mod rules;
 mod validate;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -28,6 +28,7 @@ pub use embedded::type_meta;
 pub use go::GoJson;
 pub use lists::unique;
 pub use pattern::Pattern;
+pub use properties::Properties;
 pub use prune::prune;
 pub use validate::{Old, validate};
 
@@ -97,17 +98,17 @@ pub struct Structural {
     /// `x-kubernetes-preserve-unknown-fields`.
     pub preserve_unknown: bool,
     /// `properties`.
-    pub properties: BTreeMap<String, Structural>,
+    pub properties: Properties,
     /// `additionalProperties`.
     pub additional: Option<Additional>,
     /// `items`.
     pub items: Option<Box<Structural>>,
     /// `default`; null is none.
-    pub default: Option<Value>,
+    pub default: Option<Box<Value>>,
     /// `x-kubernetes-list-type`.
     pub list_type: Option<ListType>,
     /// `x-kubernetes-list-map-keys`.
-    pub map_keys: Vec<String>,
+    pub map_keys: Box<[String]>,
     /// Whether `x-kubernetes-map-type` is `atomic`.
     pub atomic_map: bool,
     /// All that checks values, if there is anything.

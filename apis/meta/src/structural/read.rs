@@ -28,7 +28,9 @@ fn read(value: &Value, patterns: &mut Patterns) -> Structural {
         int_or_string,
         embedded: flag(map, "x-kubernetes-embedded-resource"),
         preserve_unknown: flag(map, "x-kubernetes-preserve-unknown-fields"),
-        properties: properties.map(|(name, value)| (name.clone(), read(value, patterns))).collect(),
+        properties: properties
+            .map(|(name, value)| (name.as_str(), read(value, patterns)))
+            .collect(),
         additional: match map.get("additionalProperties") {
             Some(Value::Bool(allowed)) => Some(Additional::Allowed(*allowed)),
             Some(schema @ Value::Object(_)) => {
@@ -40,14 +42,17 @@ fn read(value: &Value, patterns: &mut Patterns) -> Structural {
             .get("items")
             .filter(|items| items.is_object())
             .map(|items| Box::new(read(items, patterns))),
-        default: map.get("default").filter(|default| !default.is_null()).cloned(),
+        default: map
+            .get("default")
+            .filter(|default| !default.is_null())
+            .map(|default| Box::new(default.clone())),
         list_type: match text(map, "x-kubernetes-list-type") {
             "atomic" => Some(ListType::Atomic),
             "set" => Some(ListType::Set),
             "map" => Some(ListType::Map),
             _ => None,
         },
-        map_keys: texts(map, "x-kubernetes-list-map-keys"),
+        map_keys: texts(map, "x-kubernetes-list-map-keys").into(),
         atomic_map: text(map, "x-kubernetes-map-type") == "atomic",
         rules: (rules != Rules::default()).then(|| Box::new(rules)),
     }

@@ -128,7 +128,10 @@ fn rules_say_only_what_they_can() {
     let told = about(json!({ "rule": "true", "messageExpression": "42" }));
     assert!(told[0].ends_with(": messageExpression must evaluate to a string"), "{told:?}");
     let told = about(json!({ "rule": "true", "fieldPath": ".gone" }));
-    let wanted = r#"schema.x-kubernetes-validations[0].fieldPath: Invalid value: ".gone": must be a valid path: does not refer to a valid field"#;
+    let wanted = r#"schema.x-kubernetes-validations[0].fieldPath: Invalid value: ".gone": fieldPath must be a valid path"#;
     assert_eq!(told, [wanted]);
     assert_eq!(about(json!({ "rule": "true", "fieldPath": ".object.a" })), Vec::<String>::new());
+    let told = about(json!({ "rule": "true", "optionalOldSelf": true }));
+    let wanted = "schema.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule";
+    assert_eq!(told, [wanted]);
 }

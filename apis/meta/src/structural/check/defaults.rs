@@ -37,7 +37,7 @@ impl Walk {
         if let Some(items) = &schema.items {
             self.node(items, &path.child("items"));
         }
-        for (name, property) in &schema.properties {
+        for (name, property) in schema.properties.iter() {
             self.node(property, &path.child("properties").key(name));
         }
     }

@@ -256,10 +256,10 @@ fn validations(schema: &Schema, path: &Path, errors: &mut Errors) {
         if trimmed.is_empty() {
             errors.push(FieldError::required(&at.child("rule"), "rule is not specified"));
         } else if !message.is_empty() && shown.is_empty() {
-            let why = "must be non-empty if specified";
+            let why = "message must be non-empty if specified";
             errors.push(FieldError::invalid(&at.child("message"), message, why));
         } else if breaks(shown) {
-            let why = "must not contain line breaks";
+            let why = "message must not contain line breaks";
             errors.push(FieldError::invalid(&at.child("message"), message, why));
         } else if breaks(trimmed) && shown.is_empty() {
             let why = "message must be specified if rule contains line breaks";
@@ -275,10 +275,14 @@ fn validations(schema: &Schema, path: &Path, errors: &mut Errors) {
         }
         let at = at.child("fieldPath");
         if !field.is_empty() && field.trim().is_empty() {
-            errors.push(FieldError::invalid(&at, field, "must be non-empty if specified"));
+            errors.push(FieldError::invalid(
+                &at,
+                field,
+                "fieldPath must be non-empty if specified",
+            ));
         }
         if breaks(field) {
-            errors.push(FieldError::invalid(&at, field, "must not contain line breaks"));
+            errors.push(FieldError::invalid(&at, field, "fieldPath must not contain line breaks"));
         }
     }
 }
