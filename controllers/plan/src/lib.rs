@@ -37,6 +37,8 @@ pub mod report;
 pub mod service_account;
 pub mod stateful_set;
 pub mod taints;
+#[cfg(test)]
+mod testing;
 pub mod volume;
 
 use std::time::Duration;

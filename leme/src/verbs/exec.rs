@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use futures::{Sink, SinkExt, StreamExt};
+use leme_client::Error;
 use leme_streams::channel::{CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT};
 use nix::sys::termios::{self, SetArg, Termios};
 use serde_json::Value;
@@ -133,15 +134,18 @@ fn ended(status: &[u8]) -> Result<ExitCode> {
     if status["status"].as_str() == Some("Success") {
         return Ok(ExitCode::SUCCESS);
     }
-    let causes = status["details"]["causes"].as_array();
-    let code =
-        causes.into_iter().flatten().find(|cause| cause["reason"].as_str() == Some("ExitCode"));
-    match code.and_then(|cause| cause["message"].as_str()?.parse::<u8>().ok()) {
+    let refused = Error::of_status(&status);
+    let causes = match &refused {
+        Some(Error::Status { causes, .. }) => causes.as_slice(),
+        _ => &[],
+    };
+    let code = causes.iter().find(|cause| cause.reason == "ExitCode");
+    match code.and_then(|cause| cause.message.parse::<u8>().ok()) {
         Some(code) => {
             say::note(format_args!("command terminated with exit code {code}"));
             Ok(ExitCode::from(code))
         }
-        None => bail!("{}", status["message"].as_str().unwrap_or("the command failed")),
+        None => bail!("{}", refused.as_ref().map_or("the command failed", Error::message)),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::*;
+use crate::testing::{self, laid, status};
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::{Value, from_value, json};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
 fn set(more: Value) -> Arc<DaemonSet> {
-    let mut object = json!({
+    let object = json!({
         "metadata": {"name": "d", "namespace": "n", "uid": "d", "generation": 2,
             "annotations": {"deprecated.daemonset.template.generation": "3"}},
         "spec": {"selector": {"matchLabels": {"app": "d"}},
@@ -18,11 +19,7 @@ fn set(more: Value) -> Arc<DaemonSet> {
             "template": {"metadata": {"labels": {"app": "d"}},
                 "spec": {"containers": [{"name": "c", "image": "new"}]}}},
     });
-    for (path, value) in more.as_object().into_iter().flatten() {
-        let (parent, field) = path.rsplit_once('/').unwrap();
-        object.pointer_mut(parent).unwrap()[field] = value.clone();
-    }
-    Arc::new(from_value(object).unwrap())
+    Arc::new(from_value(laid(object, &more)).unwrap())
 }
 
 fn surging(limit: Value) -> Arc<DaemonSet> {
@@ -44,43 +41,20 @@ fn revision(name: &str, number: i64, image: &str) -> Arc<ControllerRevision> {
 }
 
 fn revision_of(set: &DaemonSet, name: &str, number: i64, image: &str) -> Arc<ControllerRevision> {
-    let mut template = set.spec.as_ref().unwrap().template.clone();
-    template.spec.as_mut().unwrap().containers[0].image = Some(image.to_owned());
     let label = (HASH, name.strip_prefix("d-").unwrap().to_owned());
-    let mut made = history::make(&ObjectRef::to(set), None, &template, name.to_owned(), label);
-    made.revision = number;
-    Arc::new(made)
+    let template = &set.spec.as_ref().unwrap().template;
+    testing::revision(&ObjectRef::to(set), template, name, label, number, image)
 }
 
-/// A pod told as `NAME@NODE TEMPLATE STATE`: state is `+` available, `-` not ready, `?` waiting for its node, `!` on
-/// its way out, `x` failed, `s` succeeded.
+/// A pod told as `NAME@NODE TEMPLATE STATE`, where what is pending waits for its node.
 fn pod(told: &str) -> Arc<Pod> {
     let [place, template, state] = told.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{told}")
     };
     let (name, node) = place.split_once('@').unwrap();
     let hash = if template == "new" { new_hash() } else { template.to_owned() };
-    let phase = match state {
-        "x" => "Failed",
-        "s" => "Succeeded",
-        "?" => "Pending",
-        _ => "Running",
-    };
-    let ready = if state == "+" { "True" } else { "False" };
-    let mut object = json!({
-        "metadata": {"name": name, "namespace": "n", "uid": name,
-            "labels": {"app": "d", "controller-revision-hash": hash},
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "d",
-                "controller": true}]},
-        "spec": {"containers": []},
-        "status": {"phase": phase, "conditions": [
-            {"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
-    });
-    if state == "!" {
-        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:59:00Z");
-    }
-    let mut pod: Pod = from_value(object).unwrap();
+    let labels = json!({"app": "d", "controller-revision-hash": hash});
+    let mut pod = testing::pod(name, "DaemonSet", ("d", "d"), labels, state);
     let spec = pod.spec.as_mut().unwrap();
     if state == "?" {
         bind_to(spec, node);
@@ -124,14 +98,6 @@ fn said(plan: &Plan) -> Vec<String> {
         _ => None,
     };
     plan.actions.iter().filter_map(tell).collect()
-}
-
-fn status(plan: &Plan) -> Value {
-    let patch = plan.actions.iter().find_map(|action| match action {
-        Action::Patch { subresource: "status", patch, .. } => Some(patch["status"].clone()),
-        _ => None,
-    });
-    patch.unwrap_or_default()
 }
 
 fn check(set: Arc<DaemonSet>, nodes: &[&str], pods: &[&str], expected: &[&str]) {

@@ -4,6 +4,7 @@ use serde_json::from_value;
 
 use super::scale::Limits;
 use super::*;
+use crate::testing::status_patch as status;
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
@@ -80,14 +81,6 @@ fn said(plan: &Plan) -> Vec<String> {
         _ => None,
     };
     plan.actions.iter().filter_map(tell).collect()
-}
-
-fn status(plan: &Plan) -> Value {
-    let patch = plan.actions.iter().rev().find_map(|action| match action {
-        Action::Patch { subresource: "status", patch, .. } => Some(patch.clone()),
-        _ => None,
-    });
-    patch.unwrap_or_default()
 }
 
 fn condition(plan: &Plan, kind: &str) -> String {

@@ -1,12 +1,13 @@
 //! What becomes of the pods, claims and revisions of a stateful set, ordinal by ordinal.
 
 use super::*;
+use crate::testing::{self, laid, status};
 use serde_json::{Value, from_value, json};
 
 const NOW: &str = "2026-01-01T01:00:00Z";
 
 fn set(more: Value) -> Arc<StatefulSet> {
-    let mut object = json!({
+    let object = json!({
         "metadata": {"name": "db", "namespace": "n", "uid": "u", "generation": 2, "annotations": {"why": "so"}},
         "spec": {"replicas": 3, "serviceName": "peers", "podManagementPolicy": "OrderedReady",
             "selector": {"matchLabels": {"app": "db"}},
@@ -15,11 +16,7 @@ fn set(more: Value) -> Arc<StatefulSet> {
                 "spec": {"containers": [{"name": "c", "image": "new"}]}}},
         "status": {"replicas": 0, "currentRevision": "db-old"},
     });
-    for (path, value) in more.as_object().into_iter().flatten() {
-        let (parent, field) = path.rsplit_once('/').unwrap();
-        object.pointer_mut(parent).unwrap()[field] = value.clone();
-    }
-    Arc::new(from_value(object).unwrap())
+    Arc::new(from_value(laid(object, &more)).unwrap())
 }
 
 fn parallel(more: Value) -> Arc<StatefulSet> {
@@ -37,43 +34,21 @@ fn revision(name: &str, number: i64, image: &str) -> Arc<ControllerRevision> {
 }
 
 fn revision_of(set: &StatefulSet, name: &str, number: i64, image: &str) -> Arc<ControllerRevision> {
-    let mut template = set.spec.as_ref().unwrap().template.clone();
-    template.spec.as_mut().unwrap().containers[0].image = Some(image.to_owned());
+    let template = &set.spec.as_ref().unwrap().template;
     let label = (CONTENT, name.to_owned());
-    let mut made = history::make(&ObjectRef::to(set), None, &template, name.to_owned(), label);
-    made.revision = number;
-    Arc::new(made)
+    testing::revision(&ObjectRef::to(set), template, name, label, number, image)
 }
 
-/// A pod told as `ORDINAL TEMPLATE STATE`: state is `+` available, `-` not ready, `?` pending, `!` on its way out,
-/// `x` failed, `s` succeeded.
+/// A pod told as `ORDINAL TEMPLATE STATE`.
 fn pod(told: &str) -> Arc<Pod> {
     let [ordinal, template, state] = told.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{told}")
     };
     let name = format!("db-{ordinal}");
     let revision = if template == "new" { new_name() } else { format!("db-{template}") };
-    let phase = match state {
-        "x" => "Failed",
-        "s" => "Succeeded",
-        "?" => "Pending",
-        _ => "Running",
-    };
-    let ready = if matches!(state, "+" | "!") { "True" } else { "False" };
-    let mut object = json!({
-        "metadata": {"name": name, "namespace": "n", "uid": name,
-            "labels": {"app": "db", "controller-revision-hash": revision,
-                "statefulset.kubernetes.io/pod-name": name},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u",
-                "controller": true}]},
-        "spec": {"containers": []},
-        "status": {"phase": phase, "conditions": [
-            {"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
-    });
-    if state == "!" {
-        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:59:00Z");
-    }
-    Arc::new(from_value(object).unwrap())
+    let labels = json!({"app": "db", "controller-revision-hash": revision,
+        "statefulset.kubernetes.io/pod-name": name});
+    Arc::new(testing::pod(&name, "StatefulSet", ("db", "u"), labels, state))
 }
 
 fn seen(set: Arc<StatefulSet>, pods: &[&str]) -> Observed {
@@ -109,14 +84,6 @@ fn said(plan: &Plan) -> Vec<String> {
         _ => None,
     };
     plan.actions.iter().filter_map(tell).collect()
-}
-
-fn status(plan: &Plan) -> Value {
-    let patch = plan.actions.iter().find_map(|action| match action {
-        Action::Patch { subresource: "status", patch, .. } => Some(patch["status"].clone()),
-        _ => None,
-    });
-    patch.unwrap_or_default()
 }
 
 fn check(set: Arc<StatefulSet>, pods: &[&str], expected: &[&str]) {
