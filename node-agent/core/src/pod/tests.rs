@@ -1,6 +1,8 @@
 //! Transcripts of the pod machine: events on the left, effects on the right, no clock.
 
+mod adopted;
 mod lost;
+mod probes;
 
 use std::collections::BTreeMap;
 
@@ -348,49 +350,6 @@ fn sidecars_outlive_the_rest() {
 }
 
 #[test]
-fn readiness_decides_ready() {
-    let probe = json!({"readinessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}});
-    let mut world = World::new(one(probe));
-    world.wake().status("Running ready=False c:running/0");
-    let (_, reason, message) = world.condition("ContainersReady");
-    assert_eq!(reason, "ContainersNotReady");
-    assert_eq!(message, "containers with unready status: [c]");
-    assert_eq!(world.log.last().unwrap(), "probe Readiness c0");
-    world.probed("c", Kind::Readiness, Outcome::Success).status("Running ready=True c:running/0");
-    world.quiet().after(10).probed("c", Kind::Readiness, Outcome::Failure("no".into()));
-    world
-        .said(&["probe Readiness c0", "event Unhealthy: Readiness probe failed: no"])
-        .status("Running ready=False c:running/0");
-}
-
-#[test]
-fn liveness_restarts() {
-    let mut spec =
-        one(json!({"livenessProbe": {"exec": {"command": ["x"]}, "failureThreshold": 1}}));
-    spec["terminationGracePeriodSeconds"] = 7.into();
-    let mut world = World::new(spec);
-    world.wake().quiet().probed("c", Kind::Liveness, Outcome::Failure("dead".into()));
-    world.said(&[
-        "event Unhealthy: Liveness probe failed: dead",
-        "event Killing: Container c failed liveness probe, will be restarted",
-        "stop c0 in 7s",
-    ]);
-    world.exit("c", 137).status("Running ready=True c:running/1<137");
-}
-
-#[test]
-fn startup_holds_the_others_back() {
-    let probe = json!({"exec": {"command": ["x"]}});
-    let mut world = World::new(one(
-        json!({"startupProbe": probe, "livenessProbe": probe, "readinessProbe": probe}),
-    ));
-    world.wake();
-    assert_eq!(world.log.last().unwrap(), "probe Startup c0");
-    world.quiet().probed("c", Kind::Startup, Outcome::Success);
-    world.said(&["probe Readiness c0", "probe Liveness c0"]);
-}
-
-#[test]
 fn says_what_is_missing() {
     let check = |error: StartError, reason: &str, message: &str| {
         let mut machine = World::new(one(json!({}))).machine;
@@ -424,119 +383,6 @@ fn deadline_fails_the_pod() {
     world.wake().quiet().after(60).exit("c", 143).status("Failed ready=False c:Error(143)/0");
     let status = world.machine.status("10.1.1.1", world.now);
     assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
-}
-
-#[test]
-fn adopts_what_runs() {
-    let observed = Observed {
-        sandboxes: vec![sandbox("s0", SandboxState::Ready)],
-        containers: vec![
-            container("old", "c", 2, ContainerState::Exited, 1),
-            container("new", "c", 3, ContainerState::Running, 0),
-        ],
-    };
-    let mut world = World::with(pod(one(json!({}))), &observed);
-    world.wake().said(&["volumes"]).status("Running ready=True c:running/3<1");
-    world.event(Event::Observed(observed)).said(&[]);
-}
-
-#[test]
-fn makes_a_lost_sandbox_anew() {
-    let mut world = World::new(one(json!({})));
-    world.wake().quiet();
-    world.event(Event::Observed(Observed {
-        sandboxes: vec![sandbox("s0", SandboxState::NotReady)],
-        containers: vec![container("c0", "c", 0, ContainerState::Exited, 137)],
-    }));
-    let log: Vec<&str> = world.log.iter().map(String::as_str).collect();
-    assert_eq!(
-        log[..4],
-        [
-            "event SandboxChanged: Pod sandbox changed, it will be killed and re-created.",
-            "sandbox 1",
-            "remove sandbox s0",
-            "start c #1 in s1",
-        ]
-    );
-    world.status("Running ready=True c:running/1<137");
-}
-
-#[test]
-fn an_ended_pod_stays_ended() {
-    let mut ended = pod(one(json!({})));
-    ended.status = serde_json::from_value(json!({"phase": "Failed", "reason": "Evicted"})).unwrap();
-    let mut world = World::with(ended, &Observed::default());
-    world.wake().said(&[]);
-    let status = world.machine.status("10.1.1.1", world.now);
-    assert_eq!(
-        (status.phase.as_deref(), status.reason.as_deref()),
-        (Some("Failed"), Some("Evicted"))
-    );
-}
-
-#[test]
-fn an_orphan_goes() {
-    let observed = Observed {
-        sandboxes: vec![sandbox("s0", SandboxState::Ready)],
-        containers: vec![container("x", "c", 0, ContainerState::Running, 0)],
-    };
-    let mut bare = pod(json!({"containers": []}));
-    bare.spec = None;
-    let mut world = World::with(bare.clone(), &Observed::default());
-    world.machine = PodMachine::orphan(Arc::new(bare), &observed, world.now);
-    world.wake().said(&["event Killing: Stopping container c", "stop x in 2s"]);
-    world.exit("c", 137).said(&["tear down s0", "forget"]);
-}
-
-#[test]
-fn late_answers_are_ignored() {
-    let mut world = World::new(one(json!({"readinessProbe": {"exec": {"command": ["x"]}}})));
-    world.wake().quiet();
-    for id in ["", "old"] {
-        world.event(Event::Probed {
-            name: "c".into(),
-            id: id.into(),
-            kind: Kind::Readiness,
-            outcome: Outcome::Success,
-        });
-    }
-    world.event(Event::Exited(container("old", "c", 0, ContainerState::Exited, 1)));
-    world.event(Event::TornDown(Ok(())));
-    world.event(Event::Sandbox(Ok(("s9".into(), String::new()))));
-    world.said(&["remove sandbox s9"]).status("Running ready=False c:running/0");
-}
-
-/// Red when `must_stop` does not look at the refusal: the sandbox is made.
-#[test]
-fn a_refused_pod_never_runs() {
-    let mut world = World::new(json!({"hostPID": true, "containers": [{"name": "c"}]}));
-    let why = "Pod requires node features that are not available: spec.hostPID \
-               (containers have a process namespace of their own)";
-    world.wake().said(&[&format!("event PodFeatureUnsupported: {why}"), "tear down -"]);
-    let status = world.machine.status("10.1.1.1", world.now);
-    assert_eq!(status.phase.as_deref(), Some("Failed"));
-    assert_eq!(status.reason.as_deref(), Some("PodFeatureUnsupported"));
-    assert_eq!(status.message, Some(format!("Pod was rejected: {why}")));
-    assert_eq!((status.container_statuses, status.init_container_statuses), (None, None));
-    world.after(60).said(&[]).delete(30).said(&["delete"]).event(Event::Gone).said(&["forget"]);
-}
-
-/// A pod of an earlier version of this program that this one refuses.
-#[test]
-fn a_refused_pod_that_runs_is_stopped() {
-    let observed = Observed {
-        sandboxes: vec![sandbox("s0", SandboxState::Ready)],
-        containers: vec![container("x", "c", 0, ContainerState::Running, 0)],
-    };
-    let spec = json!({"hostUsers": false, "containers": [{"name": "c", "image": "i"}]});
-    let mut world = World::with(pod(spec), &observed);
-    world.wake().status("Running ready=True c:running/0");
-    assert_eq!(world.log[1..], ["event Killing: Stopping container c", "stop x in 30s"]);
-    world
-        .quiet()
-        .exit("c", 143)
-        .said(&["tear down s0"])
-        .status("Failed ready=False c:Error(143)/0");
 }
 
 /// Red when only the exit code decides: the next container starts, the pod succeeds.
@@ -598,30 +444,4 @@ fn another_image_shows_no_moment_between() {
     let result = Ok(status);
     world.machine.step(Event::Started { name: "c".into(), result }, now);
     world.status("Running ready=True c:running/2<143");
-}
-
-/// Red when a container is ready before its hook has come to a good end, or while it is stopped because it has not.
-#[test]
-fn a_container_is_ready_only_after_its_post_start() {
-    let spec = json!({"containers": [{"name": "c", "image": "i",
-        "lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}]});
-    let hooked = |result| Event::Hooked { name: "c".into(), id: "c0".into(), result };
-    let mut world = World::new(spec.clone());
-    world.wake().status("Running ready=False c:running/0");
-    world.event(hooked(Ok(()))).status("Running ready=True c:running/0");
-    let mut world = World::new(spec);
-    world.wake().quiet().event(hooked(Err("no".into())));
-    world.status("Running ready=False c:running/0");
-    assert!(world.log.iter().any(|line| line.starts_with("stop c0")), "{:?}", world.log);
-}
-
-/// Red when a warning is told as a failure, or not at all.
-#[test]
-fn a_probe_that_warns_succeeds_and_says_so() {
-    let mut world = World::new(json!({"containers": [{"name": "c", "image": "i",
-        "readinessProbe": {"httpGet": {"port": 80}}}]}));
-    world.wake().quiet();
-    world.probed("c", Kind::Readiness, Outcome::Warning("elsewhere".into()));
-    world.said(&["event ProbeWarning: Readiness probe warning: elsewhere"]);
-    world.status("Running ready=True c:running/0");
 }
