@@ -171,3 +171,28 @@ async fn a_command_is_a_stream_between_client_and_node() {
     assert!(text.ends_with(wanted), "{text}");
     assert_eq!(api.get(&format!("{PODS}/one/exec?command=x")).await.refused().0, 400);
 }
+
+// Red without the collection of Bindings: 404 for schedulers that bind the older way.
+#[tokio::test]
+async fn a_pod_is_bound_by_the_collection_of_bindings_too() {
+    let api = Harness::start().await;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+        "spec": { "containers": [{ "name": "c", "image": "i" }] },
+    });
+    let space = "/api/v1/namespaces/default";
+    api.post(&format!("{space}/pods"), &pod).await.ok();
+    let binding = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
+            "target": { "kind": "Node", "name": "n" },
+        })
+    };
+    let bindings = format!("{space}/bindings");
+    let done = api.post(&bindings, &binding("p")).await;
+    assert_eq!((done.code, done.ok()["status"].as_str()), (201, Some("Success")));
+    assert_eq!(api.get(&format!("{space}/pods/p")).await.ok()["spec"]["nodeName"], "n");
+    assert_eq!(api.post(&bindings, &binding("p")).await.refused().0, 409);
+    assert_eq!(api.post(&bindings, &binding("q")).await.refused().0, 404);
+    assert_eq!(api.get(&bindings).await.code, 405);
+}

@@ -33,6 +33,14 @@ pub(super) const ROWS: &[Row] = &[
     Row { kind: "DNS", plural: "dnses", ..V1 },
     Row { kind: "FeatureGate", plural: "featuregates", ..V1 },
     Row { kind: "Image", plural: "images", ..V1 },
+    Row { kind: "ImageContentPolicy", plural: "imagecontentpolicies", ..V1 },
+    Row {
+        kind: "ImageDigestMirrorSet",
+        plural: "imagedigestmirrorsets",
+        short_names: &["idms"],
+        ..V1
+    },
+    Row { kind: "ImageTagMirrorSet", plural: "imagetagmirrorsets", short_names: &["itms"], ..V1 },
     Row { kind: "Infrastructure", plural: "infrastructures", ..V1 },
     Row { kind: "Ingress", plural: "ingresses", ..V1 },
     Row { kind: "Network", plural: "networks", subresources: &[], ..V1 },

@@ -12,6 +12,13 @@ const V1: Row = Row::of("", "v1", "io.k8s.api.core.v1");
 
 pub(super) const ROWS: &[Row] = &[
     Row {
+        kind: "Binding",
+        plural: "bindings",
+        storage: Storage::Virtual,
+        verbs: &["create"],
+        ..V1
+    },
+    Row {
         kind: "ComponentStatus",
         plural: "componentstatuses",
         short_names: &["cs"],

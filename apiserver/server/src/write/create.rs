@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use leme_kinds::{Kind, Storage, Subresource};
 use leme_meta::{Gvr, Status};
 use leme_registry::{Asked, Context, Operation, Target, Writer};
@@ -17,7 +18,7 @@ use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present::{self, Object};
 use crate::quota::Charge;
-use crate::request::{ResourceRequest, none_comes};
+use crate::request::{ResourceRequest, Verb, none_comes};
 use crate::served::Served;
 
 /// Generated names are random: that so many in a row are taken does not happen by chance.
@@ -32,6 +33,9 @@ impl Api {
     ) -> Result<Answer, Status> {
         let options = WriteOptions::of(request, &input.headers)?;
         if request.kind.storage == Storage::Virtual {
+            if *request.kind.kind == *"Binding" {
+                return self.bind_named(request, input, &options).await;
+            }
             return self.review(request, input, &options);
         }
         match request.subresource {
@@ -119,6 +123,25 @@ impl Api {
             Some(now) if !now.verbs.contains(&"create") => Err(none_comes(now)),
             Some(_) => Ok(Some(served)),
         }
+    }
+
+    /// The older way to bind a pod: to the collection of Bindings, which names the pod itself.
+    async fn bind_named(
+        &self,
+        request: &ResourceRequest,
+        input: Input,
+        options: &WriteOptions,
+    ) -> Result<Answer, Status> {
+        let pods = leme_kinds::by_kind("", "v1", "Pod").ok_or_else(Status::no_such_path)?;
+        let json = crate::body::to_json(&crate::body::media_type(&input.headers), input.body)?;
+        let (binding, _) = options::parsed(&json)?;
+        let name = leme_registry::json::text(&binding, &["metadata", "name"]);
+        let of_pod = ResourceRequest {
+            subresource: Some(Subresource::Binding),
+            ..ResourceRequest::of(Verb::Create, pods, &request.namespace, name)
+        };
+        let input = Input { body: json, headers: HeaderMap::new(), ..input };
+        self.bind(&of_pod, input, options).await
     }
 
     async fn bind(

@@ -225,7 +225,17 @@ fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
         }
         let protocol = json::text(port, &["protocol"]);
         if !numbers.insert((protocol, json::int(port, &["port"]))) {
-            errors.push(FieldError::duplicate(&path, port));
+            // Upstream shows what it compares by: the other fields are empty.
+            let number = check::go_field(port, &["port"]);
+            let shown = check::go_struct(&[
+                ("Name", "\"\"".to_owned()),
+                ("Protocol", format!("{protocol:?}")),
+                ("AppProtocol", "null".to_owned()),
+                ("Port", number),
+                ("TargetPort", "0".to_owned()),
+                ("NodePort", "0".to_owned()),
+            ]);
+            errors.push(FieldError::duplicate(&path, shown));
         }
         let node_port = json::int(port, &["nodePort"]).unwrap_or(0);
         if node_port == 0 {

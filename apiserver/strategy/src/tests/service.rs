@@ -42,6 +42,18 @@ fn an_update_without_address_keeps_it_and_another_is_refused() {
     );
 }
 
+// Red with the port as it was sent.
+#[test]
+fn a_port_that_is_there_twice_is_shown_by_what_is_compared() {
+    let ports = json!([{ "name": "a", "port": 80 }, { "name": "b", "port": 80, "targetPort": 81 }]);
+    check(
+        create(with(service(), &[("spec.ports", ports)])),
+        &[
+            "spec.ports[1]: Duplicate value: {\"Name\":\"\",\"Protocol\":\"TCP\",\"AppProtocol\":null,\"Port\":80,\"TargetPort\":0,\"NodePort\":0}",
+        ],
+    );
+}
+
 #[test]
 fn numbers_that_are_taken_are_refused() {
     check(
