@@ -573,3 +573,40 @@ async fn many_definitions_come_at_once() {
     let legacy = api.get("/apis/example.com/v1").await.ok();
     assert_eq!(legacy["resources"].as_array().unwrap().len(), 180);
 }
+
+#[tokio::test]
+async fn rules_are_checked_with_the_definition_and_held_by_every_write() {
+    const MERGE: &str = "application/merge-patch+json";
+    let api = Harness::start().await;
+    let ruled = |rule: &str| {
+        let mut definition = definition();
+        let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        schema["properties"]["spec"]["x-kubernetes-validations"] = json!([{ "rule": rule }]);
+        schema["properties"]["status"]["properties"]["replicas"]["x-kubernetes-validations"] =
+            json!([{ "rule": "self >= oldSelf", "message": "replicas only grow" }]);
+        definition
+    };
+    let refused = api.post(DEFINITIONS, &ruled("self.atlas != ''")).await;
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    let why = "properties[spec].x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.atlas != ''\"";
+    assert!(message.contains(why), "{message}");
+    assert!(message.contains("<input>:1:5: undefined field 'atlas'"), "{message}");
+
+    establish(&api, &ruled("int(self.at) < 60")).await;
+    let wrong = "Tab.example.com \"one\" is invalid: spec: Invalid value: \"object\": failed rule: int(self.at) < 60";
+    let mut late = tab("one");
+    late["spec"]["at"] = json!("61");
+    let said = |answer: &Read| answer.json()["message"].clone();
+    assert_eq!(said(&api.post(TABS, &late).await), wrong);
+    api.post(TABS, &tab("one")).await.ok();
+    let one = format!("{TABS}/one");
+    let patch = json!({ "spec": { "at": "61" } });
+    assert_eq!(said(&api.send("PATCH", &one, MERGE, &patch).await), wrong);
+    assert_eq!(said(&api.apply(&one, "who", "force=true", &late).await), wrong);
+    let status = |replicas: u32| json!({ "status": { "replicas": replicas } });
+    let path = format!("{one}/status");
+    api.send("PATCH", &path, MERGE, &status(5)).await.ok();
+    let shrunk = api.send("PATCH", &path, MERGE, &status(4)).await;
+    let wrong = "Tab.example.com \"one\" is invalid: status.replicas: Invalid value: \"integer\": replicas only grow";
+    assert_eq!(said(&shrunk), wrong);
+}
