@@ -154,6 +154,9 @@ async fn ask(
     namespace: &str,
     reference: &OwnerReference,
 ) -> Owner {
+    if !Resource::is_name(&reference.name) {
+        return Owner::Absent;
+    }
     let path = resource.object(namespace, &reference.name, "");
     match wiring.executor.client().get(&path).await {
         Ok(mut live) => read(live["metadata"].take(), reference),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use leme_controller_runtime::{Key, Queue};
+use leme_controller_runtime::{Key, Queue, Resource};
 use leme_plan::{pods, volume};
 
 use crate::{Start, Wiring, controller};
@@ -88,6 +88,9 @@ async fn live_claim(
     wiring: &Wiring,
     key: &Key,
 ) -> Result<Option<Arc<PersistentVolumeClaim>>, String> {
+    if !Resource::is_name(&key.0) || !Resource::is_name(&key.1) {
+        return Ok(None);
+    }
     let path = wiring.cache.claims.resource().object(&key.0, &key.1, "");
     match wiring.executor.client().get(&path).await {
         Ok(value) => serde_json::from_value(value)
