@@ -83,6 +83,40 @@ fn where_no_cgroups_are_seen_nothing_starts_and_nothing_is_forgotten() {
     assert!(!host.data().exists());
 }
 
+/// Red when `down` looks only where it is itself: the bridge and the rules stay in the nodes' network, and those of a
+/// cluster that runs where `down` does go.
+#[test]
+fn what_is_left_is_found_in_the_network_of_the_nodes() {
+    let (host, other) = (Host::new(), Host::new());
+    host.up("").ok();
+    host.kill_leme();
+    other.up("").ok();
+    let elsewhere =
+        |words: &str| other.program(leme()).words(words).arg("--data-dir").arg(host.data()).run();
+    other.leme("down").run().ok();
+    let refused = elsewhere("up --detach").fails(1);
+    assert!(line(&refused).contains("another network namespace"), "{refused}");
+    other.up("").ok();
+    let links = || other.program(tool("ip", "iproute2")).words("-o link").run().ok();
+    let before = links();
+    elsewhere("down").ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+    assert_eq!(links(), before);
+    other.leme("down").run().ok();
+}
+
+/// Red when only what the link leads to is removed.
+#[test]
+fn a_purge_by_way_of_a_link_leaves_none() {
+    let host = Host::new();
+    let real = host.folder().join("real");
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, host.data()).unwrap();
+    host.up("--no-node").ok();
+    host.leme("down --purge").run().ok();
+    assert_eq!(fs::read_dir(host.folder()).unwrap().count(), 0);
+}
+
 #[test]
 fn data_of_others_is_left_alone() {
     let host = Host::new();

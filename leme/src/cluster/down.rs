@@ -1,5 +1,7 @@
 //! `leme down`: stops the process that runs the cluster, or removes what it left behind if it is gone.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -33,11 +35,28 @@ pub async fn run(args: &DownArgs) -> Result<()> {
     drop(lock);
     if args.purge {
         data.purge()?;
+        remove_links(&args.data_dir)?;
     }
     Ok(())
 }
 
-fn is_empty(path: &std::path::Path) -> bool {
+/// Removes the links by which a directory that is gone was named: the next start could make nothing of them.
+fn remove_links(path: &Path) -> Result<()> {
+    // Without a slash at the end, which would follow the link.
+    let mut path: PathBuf = path.components().collect();
+    while let Ok(to) = std::fs::read_link(&path) {
+        if path.exists() {
+            break;
+        }
+        let shown = path.display();
+        std::fs::remove_file(&path)
+            .with_context(|| format!("remove {shown}, a link to what is gone"))?;
+        path = path.parent().map_or_else(|| to.clone(), |parent| parent.join(&to));
+    }
+    Ok(())
+}
+
+fn is_empty(path: &Path) -> bool {
     std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
@@ -54,5 +73,30 @@ async fn stop(pid: i32) -> Result<()> {
     match ended.await.context("wait for the process")?.context("wait for the process")? {
         0 => bail!("process {pid} did not stop within {PATIENCE_SECONDS}s"),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when only the directory is removed.
+    #[test]
+    fn links_to_what_is_gone_go_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, at(name)).unwrap();
+        std::fs::create_dir(at("mounted")).unwrap();
+        link(Path::new("second"), "first");
+        link(&at("gone"), "second");
+        link(&at("mounted"), "third");
+        remove_links(&at("first/")).unwrap();
+        // What is a mount point stays, and so does the way to it.
+        remove_links(&at("third")).unwrap();
+        remove_links(&at("mounted")).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["mounted", "third"]);
     }
 }

@@ -16,6 +16,7 @@ use leme_server::Pki;
 use tokio::sync::watch;
 
 use crate::cluster::data::DataDir;
+use crate::cluster::home::Home;
 
 /// Addresses of Services.
 pub const SERVICE_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 96, 0, 0), 16);
@@ -73,16 +74,22 @@ impl SandboxNetwork for Attach {
 
 /// Removes what a cluster that is not running any more left on this machine.
 pub async fn clean_up(data: &DataDir) -> Result<()> {
-    let mut failures = Vec::new();
+    // Before the containers are gone: they may be all that keeps the namespace.
+    let home = Home::of(data)?;
+    let (mut failures, mut networks) = (Vec::new(), Vec::new());
     for index in 0..MAX_NODES {
         let (name, embedded, network) = node_configs(index, data);
         // Its directory may have been removed by hand while containers ran.
         let runs = Cgroup::new(&embedded.cgroup_parent).is_ok_and(|group| group.exists());
         if runs || data.node(&name).exists() {
-            failures.extend(remove_node(&embedded, &network).await);
+            failures.extend(remove_containers(&embedded).await);
+            networks.push(network);
         }
     }
-    failures.extend(remove_run(data));
+    failures.extend(home.teardown(networks).await);
+    if failures.is_empty() {
+        failures.extend(remove_run(data));
+    }
     if failures.is_empty() { Ok(()) } else { bail!("{}", failures.join("; ")) }
 }
 
@@ -97,7 +104,16 @@ pub fn remove_run(data: &DataDir) -> Option<String> {
     removed.err().map(|error| format!("remove {}: {error}", run.display()))
 }
 
+/// Removes a node with its network, which is where this process is.
 pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) -> Vec<String> {
+    let mut failures = remove_containers(embedded).await;
+    if let Err(error) = PodNetwork::teardown(network).await {
+        failures.push(format!("remove the pod network: {error:#}"));
+    }
+    failures
+}
+
+async fn remove_containers(embedded: &EmbeddedConfig) -> Vec<String> {
     let mut failures = Vec::new();
     if let Err(error) = embedded::purge(embedded).await {
         failures.push(format!("remove containers: {error:#}"));
@@ -105,9 +121,6 @@ pub async fn remove_node(embedded: &EmbeddedConfig, network: &PodNetworkConfig) 
     // Volumes in memory are mounts, in the directory beside the runtime's.
     if let Some(Err(error)) = embedded.root.parent().map(leme_agent::release) {
         failures.push(format!("release volumes: {error:#}"));
-    }
-    if let Err(error) = PodNetwork::teardown(network).await {
-        failures.push(format!("remove the pod network: {error:#}"));
     }
     failures
 }

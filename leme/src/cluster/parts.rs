@@ -27,14 +27,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::cluster::data::DataDir;
-use crate::cluster::kubeconfig;
-use crate::cluster::memory;
 use crate::cluster::node::{
     self, Attach, CLUSTER_CIDR, Node, SERVICE_CIDR, agent_tls, node_configs, preflight,
     remove_node, remove_run, stop_containers,
 };
 use crate::cluster::plan::{self, Plan};
 use crate::cluster::sole::Sole;
+use crate::cluster::{home, kubeconfig, memory};
 use crate::discovery::Served;
 
 /// Domain of the cluster's DNS.
@@ -61,7 +60,7 @@ pub struct Cluster {
     controllers: CancellationToken,
     agents: CancellationToken,
     tasks: Mutex<Tasks>,
-    _sole: Option<Sole>,
+    sole: Option<Sole>,
 }
 
 /// What the build script found out.
@@ -77,10 +76,10 @@ type Tasks = JoinSet<(&'static str, Result<()>)>;
 impl Cluster {
     /// Starts everything, or nothing: what was started is stopped again when a later part fails.
     pub async fn start(plan: Plan, data: &DataDir) -> Result<Cluster> {
-        let mut sole = None;
-        if plan.nodes > 0 {
-            sole = Some(Sole::claim()?);
+        let sole = if plan.nodes > 0 { Some(Sole::claim()?) } else { None };
+        if sole.is_some() {
             preflight().await?;
+            home::check(data)?;
         }
         let store = open_store(&plan, data).await?;
         let server = Server::start(ServerConfig {
@@ -104,7 +103,7 @@ impl Cluster {
             controllers: CancellationToken::new(),
             agents: CancellationToken::new(),
             tasks: Mutex::new(JoinSet::new()),
-            _sole: sole,
+            sole,
             server,
         };
         match cluster.start_parts(&plan, data).await {
@@ -156,6 +155,7 @@ impl Cluster {
     }
 
     async fn start_node(&mut self, index: u32, plan: &Plan, data: &DataDir) -> Result<()> {
+        home::settle(data)?;
         let (name, embedded, network) = node_configs(index, data);
         let pod_network =
             PodNetwork::setup(network.clone()).await.context("set up the pod network")?;
@@ -331,7 +331,9 @@ impl Cluster {
             drop(node.runtime);
             failures.extend(remove_node(&node.embedded, &node.network).await);
         }
-        failures.extend(remove_run(&self.data));
+        if failures.is_empty() && self.sole.is_some() {
+            failures.extend(remove_run(&self.data));
+        }
         self.server.shutdown(SERVER_GRACE).await;
         if failures.is_empty() {
             Ok(())

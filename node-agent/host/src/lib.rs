@@ -9,6 +9,7 @@ pub mod helper;
 pub mod images;
 pub mod mounts;
 pub mod namespaces;
+pub mod netns;
 pub mod preflight;
 pub mod process;
 pub mod removal;

@@ -190,6 +190,16 @@ pub(crate) fn mount_points(table: &Path, directory: &Path) -> io::Result<Vec<Pat
     Ok(points.collect())
 }
 
+/// Where `root` of a file system is mounted, by a mount table.
+pub(crate) fn mounted_at(table: &[u8], root: &[u8]) -> Vec<PathBuf> {
+    let fields = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        let point = fields.next().filter(|field| *field == root).and(fields.next())?;
+        Some(PathBuf::from(OsString::from_vec(unescape(point))))
+    };
+    table.split(|byte| *byte == b'\n').filter_map(fields).collect()
+}
+
 /// The mount point that a path is in, if mounts there do not spread to other namespaces; `table` is a mount table.
 pub(crate) fn not_shared(table: &[u8], path: &Path) -> Option<PathBuf> {
     let mut innermost: Option<(PathBuf, bool)> = None;
