@@ -5,10 +5,10 @@
 
 mod client;
 mod cluster;
-mod configmaps;
 mod figures;
 mod netns;
 mod node;
+mod objects;
 mod process;
 mod watches;
 
@@ -36,22 +36,32 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "create",
         what: "create ConfigMaps of 1 KiB, durable, 32 in flight over TLS",
-        run: |setting| Box::pin(configmaps::create(setting)),
+        run: |setting| Box::pin(objects::create(setting)),
+    },
+    Bench {
+        name: "pod",
+        what: "create pods of 1 KiB, durable, 32 in flight over TLS",
+        run: |setting| Box::pin(objects::pod(setting)),
+    },
+    Bench {
+        name: "apply",
+        what: "apply Deployments on the server's side, durable, 32 in flight over TLS",
+        run: |setting| Box::pin(objects::apply(setting)),
     },
     Bench {
         name: "get",
         what: "get them, 32 in flight over TLS",
-        run: |setting| Box::pin(configmaps::get(setting)),
+        run: |setting| Box::pin(objects::get(setting)),
     },
     Bench {
         name: "patch",
         what: "merge-patch them, durable, 32 in flight over TLS",
-        run: |setting| Box::pin(configmaps::patch(setting)),
+        run: |setting| Box::pin(objects::patch(setting)),
     },
     Bench {
         name: "list",
         what: "list 10,000 of them over TLS",
-        run: |setting| Box::pin(configmaps::list(setting)),
+        run: |setting| Box::pin(objects::list(setting)),
     },
     Bench {
         name: "watch",

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::bench::Setting;
 use crate::bench::client::Target;
 use crate::bench::cluster::Cluster;
-use crate::bench::configmaps::{PATH, changed, created};
+use crate::bench::objects::{PATH, changed, created};
 use crate::bench::figures::{Figure, Spread};
 use crate::bench::process;
 

@@ -1,0 +1,267 @@
+//! Objects in large numbers: how many a second are created, applied, read and changed, what each costs the server, and how
+//! fast they are listed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::bench::Setting;
+use crate::bench::client::{Ask, Target};
+use crate::bench::cluster::Cluster;
+use crate::bench::figures::{Figure, Spread};
+use crate::bench::process;
+
+/// Where the objects are.
+pub const PATH: &str = "/api/v1/namespaces/default/configmaps";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Requests under way at the same time, each on a connection of its own.
+const IN_FLIGHT: usize = 32;
+/// Requests before the clock starts.
+const WARM_UP: usize = 1_000;
+const CREATES: usize = 30_000;
+const GETS: usize = 60_000;
+const PATCHES: usize = 30_000;
+const PODS_CREATED: usize = 10_000;
+const APPLIES: usize = 20_000;
+/// Objects that are read and changed.
+const OBJECTS: usize = 1_000;
+const LISTED: usize = 10_000;
+const LISTS: usize = 20;
+/// No measurement goes on for longer.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Bench `create`.
+pub async fn create(setting: Setting) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, WARM_UP, |index| created(&format!("warm-up-{index}"))).await?;
+    let ask = |index| created(&format!("bench-{index}"));
+    let outcome = measured(&cluster, &target, CREATES, ask).await?;
+    cluster.stop().await?;
+    outcome.figures("creates", ">= 5,000 /s (design: 10,000 /s, p99 10 ms)", "<= 90 us")
+}
+
+/// Bench `pod`.
+pub async fn pod(setting: Setting) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, WARM_UP, |index| pod_created(&format!("warm-up-{index}"))).await?;
+    let ask = |index| pod_created(&format!("bench-{index}"));
+    let outcome = measured(&cluster, &target, PODS_CREATED, ask).await?;
+    cluster.stop().await?;
+    outcome.figures("creates of pods", "", "<= 140 us")
+}
+
+/// Bench `apply`.
+pub async fn apply(setting: Setting) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, OBJECTS, |index| applied(&name(index), 0)).await?;
+    let ask = |index| applied(&name(index), index);
+    let outcome = measured(&cluster, &target, APPLIES, ask).await?;
+    cluster.stop().await?;
+    outcome.figures("server-side applies of Deployments", ">= 8,000 /s", "")
+}
+
+/// Bench `get`.
+pub async fn get(setting: Setting) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, OBJECTS, |index| created(&name(index))).await?;
+    let ask = |index| Ask::get(format!("{PATH}/{}", name(index)));
+    let outcome = measured(&cluster, &target, GETS, ask).await?;
+    cluster.stop().await?;
+    outcome.figures("gets", ">= 26,000 /s (design)", "<= 25 us")
+}
+
+/// Bench `patch`.
+pub async fn patch(setting: Setting) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, OBJECTS, |index| created(&name(index))).await?;
+    let ask = |index| changed(&name(index), &format!(r#"{{"data":{{"count":"{index}"}}}}"#));
+    let outcome = measured(&cluster, &target, PATCHES, ask).await?;
+    cluster.stop().await?;
+    outcome.figures("merge patches", ">= 9,000 /s (design)", "<= 100 us")
+}
+
+/// Bench `list`.
+pub async fn list(setting: Setting) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, LISTED, |index| created(&format!("bench-{index:06}"))).await?;
+    let mut connection = target.http1().await?;
+    let size = connection.count(Ask::get(PATH)).await?;
+    let mut times = Vec::with_capacity(LISTS);
+    let begin = Instant::now();
+    while times.len() < LISTS && begin.elapsed() < LIMIT {
+        let asked = Instant::now();
+        let again = connection.count(Ask::get(PATH)).await?;
+        times.push(asked.elapsed());
+        ensure!(again == size, "a list had {again} bytes and {size} before");
+    }
+    let megabytes = size as f64 / 1e6;
+    let spread = Spread::of(times).context("nothing was measured")?;
+    let rate = megabytes / spread.p50.as_secs_f64();
+    cluster.stop().await?;
+    Ok(vec![
+        Figure::new("size of the list", megabytes, "MB", ""),
+        Figure::new("lists, one after the other", rate, "MB/s", ">= 500 MB/s").spread(spread),
+    ])
+}
+
+fn name(index: usize) -> String {
+    format!("bench-{}", index % OBJECTS)
+}
+
+/// Creates an object of 1 KiB.
+pub fn created(name: &str) -> Ask {
+    let text = "0123456789abcdef".repeat(64);
+    let body = format!(
+        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"text":"{text}"}}}}"#
+    );
+    Ask { method: "POST", path: PATH.to_owned(), content_type: JSON, body: Bytes::from(body) }
+}
+
+/// Creates a pod of 1 KiB that no scheduler here looks at, so that what is measured is the write.
+fn pod_created(name: &str) -> Ask {
+    let body = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "bench", "tier": "web"}, "annotations": {"example.com/owner": "bench"}},
+        "spec": {
+            "schedulerName": "nobody",
+            "containers": [{
+                "name": "web", "image": "registry.example.com/web:1.0", "args": ["--listen", ":8080"],
+                "env": [
+                    {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                    {"name": "COLOR", "value": "blue"},
+                ],
+                "ports": [{"name": "http", "containerPort": 8080}],
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 5},
+                "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+                "volumeMounts": [{"name": "config", "mountPath": "/etc/web"}],
+            }],
+            "volumes": [{"name": "config", "configMap": {"name": "web"}}],
+        },
+    });
+    let body = Bytes::from(body.to_string());
+    Ask { method: "POST", path: PODS.to_owned(), content_type: JSON, body }
+}
+
+/// Applies a Deployment that is paused and has no replicas, so that what is measured is the write.
+fn applied(name: &str, count: usize) -> Ask {
+    let body = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "replicas": 0, "paused": true, "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{
+                    "name": "web", "image": "registry.example.com/web:1.0",
+                    "env": [{"name": "COUNT", "value": count.to_string()}],
+                    "ports": [{"name": "http", "containerPort": 8080}],
+                    "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+                }]},
+            },
+        },
+    });
+    Ask {
+        method: "PATCH",
+        path: format!("{DEPLOYMENTS}/{name}?fieldManager=bench&force=true"),
+        content_type: APPLY_PATCH,
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+/// Merges a patch into an object.
+pub fn changed(name: &str, patch: &str) -> Ask {
+    Ask {
+        method: "PATCH",
+        path: format!("{PATH}/{name}"),
+        content_type: MERGE_PATCH,
+        body: Bytes::copy_from_slice(patch.as_bytes()),
+    }
+}
+
+/// What came of many requests.
+struct Outcome {
+    took: Duration,
+    times: Vec<Duration>,
+}
+
+/// The same, with the time that the server was on a processor for them.
+struct Measured {
+    outcome: Outcome,
+    busy: Duration,
+}
+
+impl Measured {
+    /// How many a second, and what each costs the server: the honest figure where client and server share processors.
+    fn figures(
+        self,
+        what: &'static str,
+        goal: &'static str,
+        each_goal: &'static str,
+    ) -> Result<Vec<Figure>> {
+        let Measured { outcome: Outcome { took, times }, busy } = self;
+        let count = times.len() as f64;
+        let spread = Spread::of(times).context("nothing was measured")?;
+        let each = busy.as_secs_f64() * 1e6 / count;
+        Ok(vec![
+            Figure::new(what, count / took.as_secs_f64(), "/s", goal).spread(spread),
+            Figure::new("server's processor time for each", each, "us", each_goal),
+        ])
+    }
+}
+
+/// Floods a cluster's server and takes the server's processor time meanwhile.
+async fn measured(
+    cluster: &Cluster,
+    target: &Target,
+    count: usize,
+    ask: impl Fn(usize) -> Ask + Send + Sync + 'static,
+) -> Result<Measured> {
+    let before = process::processor_time(cluster.pid())?;
+    let outcome = flood(target, count, ask).await?;
+    let busy = process::processor_time(cluster.pid())?.saturating_sub(before);
+    Ok(Measured { outcome, busy })
+}
+
+/// Sends `count` requests over connections that are opened first, each as soon as one of them is free.
+async fn flood(
+    target: &Target,
+    count: usize,
+    ask: impl Fn(usize) -> Ask + Send + Sync + 'static,
+) -> Result<Outcome> {
+    let mut connections = Vec::with_capacity(IN_FLIGHT);
+    for _ in 0..IN_FLIGHT {
+        connections.push(target.http1().await?);
+    }
+    let (next, ask) = (Arc::new(AtomicUsize::new(0)), Arc::new(ask));
+    let begin = Instant::now();
+    let mut workers = JoinSet::new();
+    for mut connection in connections {
+        let (next, ask) = (Arc::clone(&next), Arc::clone(&ask));
+        workers.spawn(async move {
+            let mut times = Vec::with_capacity(count / IN_FLIGHT * 2);
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count || begin.elapsed() > LIMIT {
+                    return Ok::<_, anyhow::Error>(times);
+                }
+                let request = ask(index);
+                let asked = Instant::now();
+                connection.count(request).await?;
+                times.push(asked.elapsed());
+            }
+        });
+    }
+    let mut times = Vec::with_capacity(count);
+    while let Some(worker) = workers.join_next().await {
+        times.extend(worker.context("a worker panicked")??);
+    }
+    Ok(Outcome { took: begin.elapsed(), times })
+}
