@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 the thing failed (with the reason on standard error), 2 wrong usage.
 
+mod allocator;
 mod api;
 mod args;
 mod bench;

@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use crate::client::{Client, JSON};
 use crate::error::{Error, Meaning};
+use crate::lean::{metadata, without_managed_fields};
 use crate::query::query;
 use crate::resource::Resource;
 use crate::watch::{Change, Changes, How};
@@ -76,7 +77,7 @@ pub struct Head {
 impl Head {
     /// Of what has no such head, nothing is known.
     pub fn of(object: &RawValue) -> Head {
-        let meta = serde_json::from_str::<Whole>(object.get()).unwrap_or_default().metadata;
+        let meta = metadata::<Meta>(object.get()).unwrap_or_default();
         Head {
             key: (meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()),
             uid: meta.uid.unwrap_or_default(),
@@ -89,12 +90,6 @@ impl Head {
     fn is_dated(&self) -> bool {
         self.revision != UNDATED
     }
-}
-
-#[derive(Default, Deserialize)]
-struct Whole {
-    #[serde(default)]
-    metadata: Meta,
 }
 
 #[derive(Default, Deserialize)]
@@ -152,10 +147,13 @@ pub fn follow(client: Client, scope: Scope) -> Events {
     .boxed()
 }
 
-/// The same, with objects of a type. One that cannot be read is named in the log and left out.
+/// The same, with objects of a type, without who owns their fields. One that cannot be read is named in the log and left
+/// out.
 pub fn follow_as<T: DeserializeOwned + Send + 'static>(client: Client, scope: Scope) -> Events<T> {
     let plural = scope.resource.plural.clone();
-    let read = move |head: &Head, json: &RawValue| match serde_json::from_str::<T>(json.get()) {
+    let read = move |head: &Head, json: &RawValue| match serde_json::from_str::<T>(
+        &without_managed_fields(json.get()),
+    ) {
         Ok(object) => Some(object),
         Err(error) => {
             let name = format!("{}/{}", head.key.0, head.key.1);

@@ -18,7 +18,6 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::{Client, Index, Informer, Key, Resource, Sight};
 use leme_kinds::{Kind, builtin};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -159,14 +158,9 @@ where
     Ok(object)
 }
 
-/// What is read of an object of which only the metadata is kept.
-#[derive(Deserialize)]
-struct Headed {
-    metadata: ObjectMeta,
-}
-
+/// An object of which only the metadata is kept, and of that not what nobody looks at.
 pub(crate) fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
-    let Headed { mut metadata } = serde_json::from_str(json)?;
+    let mut metadata: ObjectMeta = leme_controller_runtime::metadata(json)?;
     (metadata.managed_fields, metadata.annotations, metadata.labels) = (None, None, None);
     Ok(Meta(metadata))
 }

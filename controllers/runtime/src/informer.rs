@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::StreamExt;
-use leme_client::{Client, Event, Head, Resource, Scope, follow};
+use leme_client::{Client, Event, Head, Resource, Scope, follow, without_managed_fields};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -256,7 +256,7 @@ impl<T: Send + Sync + 'static> Informer<T> {
 
     fn read(&self, object: &RawValue, head: Head) -> Option<(Key, Item<T>)> {
         let Head { key, uid, revision, deleting } = head;
-        match (self.decode)(object.get()) {
+        match (self.decode)(&without_managed_fields(object.get())) {
             Ok(object) => Some((key, Item { uid, deleting, revision, object: Arc::new(object) })),
             Err(error) => {
                 let name = format!("{}/{}", key.0, key.1);

@@ -17,5 +17,5 @@ pub use brake::Brake;
 pub use controller::Controller;
 pub use executor::{Executor, Outcome};
 pub use informer::{Index, Informer, Sight};
-pub use leme_client::{Client, Error, Recorder, Resource};
+pub use leme_client::{Client, Error, Recorder, Resource, metadata};
 pub use queue::{Key, Queue};

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use crate::bench::Setting;
 use crate::bench::client::Target;
 use crate::bench::cluster::Cluster;
-use crate::bench::objects::{PATH, changed, created};
 use crate::bench::figures::{Figure, Spread};
+use crate::bench::objects::{PATH, changed, created};
 use crate::bench::process;
 
 const CONNECTIONS: usize = 10;

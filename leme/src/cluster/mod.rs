@@ -6,7 +6,6 @@ pub mod down;
 mod home;
 pub mod kubeconfig;
 mod log;
-mod memory;
 pub mod node;
 pub mod parts;
 pub mod plan;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use futures::FutureExt;
 use leme_access::Identity;
 use leme_agent::AgentConfig;
 use leme_client::Client;
@@ -25,6 +24,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::allocator;
 use crate::api::Api;
 use crate::cluster::data::DataDir;
 use crate::cluster::node::{
@@ -33,7 +33,7 @@ use crate::cluster::node::{
 };
 use crate::cluster::plan::{self, Plan};
 use crate::cluster::sole::Sole;
-use crate::cluster::{home, kubeconfig, memory};
+use crate::cluster::{home, kubeconfig};
 use crate::discovery::Served;
 
 /// Domain of the cluster's DNS.
@@ -119,6 +119,7 @@ impl Cluster {
     }
 
     async fn start_parts(&mut self, plan: &Plan, data: &DataDir) -> Result<()> {
+        allocator::give_back()?;
         let address = self.server.addresses().first().copied().unwrap_or(plan.listen);
         let url = format!("https://{}", plan::dialled(address));
         let pki = self.server.pki();
@@ -131,8 +132,6 @@ impl Cluster {
                 () = token.cancelled() => ("kubeconfig", Ok(())),
             }
         });
-        let memory = memory::give_back(self.controllers.clone());
-        self.tasks.get_mut().spawn(memory.map(|()| ("memory", Ok(()))));
         let manager = leme_manager::ManagerConfig {
             identity: "leme".to_owned(),
             leader_elect: false,

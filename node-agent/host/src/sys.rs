@@ -34,25 +34,6 @@ pub fn reset_signals() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-/// Gives free heap pages back to the kernel.
-pub fn trim_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim has no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
-/// Bytes that the allocator holds and nobody uses, whether they are resident or not.
-pub fn free_heap() -> u64 {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: mallinfo2 has no preconditions.
-    let free = unsafe { libc::mallinfo2() }.fordblks as u64;
-    #[cfg(not(target_env = "gnu"))]
-    let free = 0;
-    free
-}
-
 /// Brings `lo` up in the network namespace of the calling thread.
 pub fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket(

@@ -54,7 +54,6 @@ pub(super) fn run(request: ContainerRequest, control: &UnixStream) -> Result<(),
             return Err(Failure::failed("start shim", &error));
         }
     };
-    crate::sys::trim_heap();
     let phase = shim.phase.clone();
     shim.tell(&Report::Phase(phase));
     let result = shim.serve();

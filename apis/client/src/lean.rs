@@ -1,0 +1,152 @@
+//! Less than whole objects: without who owns their fields, which is often a third of them and which programs that keep
+//! objects never look at, and the metadata alone.
+//!
+//! Knows: JSON text as servers write it. Refuses to know: kinds.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor,
+};
+
+/// How servers begin the list of an object's metadata.
+const LIST: &str = "\"managedFields\":[";
+
+/// The text of an object without the list in its metadata. One that has spaces where servers write none stays as it is.
+pub fn without_managed_fields(json: &str) -> Cow<'_, str> {
+    stripped(json).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// The metadata of an object. Nothing is read that comes after it.
+///
+/// # Errors
+/// There is none, or it is not of this type.
+pub fn metadata<M: DeserializeOwned>(json: &str) -> Result<M, serde_json::Error> {
+    let mut found = None;
+    let read = UpToMetadata(&mut found).deserialize(&mut serde_json::Deserializer::from_str(json));
+    // Whoever stops amidst an object is told that it has not ended.
+    found.map_or_else(|| Err(read.err().unwrap_or_else(|| Error::missing_field("metadata"))), Ok)
+}
+
+struct UpToMetadata<'a, M>(&'a mut Option<M>);
+
+impl<'de, M: DeserializeOwned> DeserializeSeed<'de> for UpToMetadata<'_, M> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de, M: DeserializeOwned> Visitor<'de> for UpToMetadata<'_, M> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(name) = entries.next_key::<String>()? {
+            if name == "metadata" {
+                *self.0 = Some(entries.next_value()?);
+                return Ok(());
+            }
+            entries.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+fn stripped(json: &str) -> Option<String> {
+    let at = json.find(LIST)?;
+    // A quote after either of these opens a name: within a text it would be escaped.
+    let is_first = match json[..at].bytes().next_back()? {
+        b'{' => true,
+        b',' => false,
+        _ => return None,
+    };
+    let list = at + LIST.len() - 1;
+    let end = list + length(&json.as_bytes()[list..])?;
+    let (before, after) = match (is_first, json[end..].strip_prefix(',')) {
+        (true, Some(after)) => (at, after),
+        (true, None) => (at, &json[end..]),
+        (false, _) => (at - 1, &json[end..]),
+    };
+    let mut out = String::with_capacity(before + after.len());
+    out.push_str(&json[..before]);
+    out.push_str(after);
+    Some(out)
+}
+
+/// How long the list at the start of a text is; nothing if it has no end.
+fn length(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    // Red when a comma is left, or a bracket in a text counts.
+    #[test]
+    fn the_list_goes_and_all_else_stays() {
+        let list =
+            json!([{"manager": "a ] \\\" [ b", "fieldsV1": {"f:data": {".": {}, "f:x]": {}}}}]);
+        for metadata in [
+            json!({}),
+            json!({"managedFields": list}),
+            json!({"name": "x", "managedFields": list}),
+            json!({"managedFields": list, "name": "x"}),
+            json!({"annotations": {"a": ",\"managedFields\":[1]"}, "managedFields": list, "name": "x"}),
+            json!({"annotations": {"a": "managedFields"}, "managedFields": []}),
+        ] {
+            let whole = json!({"kind": "X", "metadata": metadata, "data": {"text": "]}"}});
+            let mut less = whole.clone();
+            less["metadata"].as_object_mut().unwrap().remove("managedFields");
+            let text = whole.to_string();
+            let found: Value = serde_json::from_str(&without_managed_fields(&text)).unwrap();
+            assert_eq!(found, less, "of {text}");
+        }
+    }
+
+    // Red when what follows is asked to be right, or what is not there reads as empty.
+    #[test]
+    fn metadata_is_read_and_nothing_after_it() {
+        let read = |text: &str| metadata::<Value>(text).map_err(|error| error.to_string());
+        assert_eq!(
+            read(r#"{"kind":"X","metadata":{"name":"x"},"data":{"a":1}}"#),
+            Ok(json!({"name": "x"}))
+        );
+        assert_eq!(read(r#"{"metadata":{"name":"x"}, nonsense"#), Ok(json!({"name": "x"})));
+        assert!(read(r#"{"kind":"X"}"#).unwrap_err().contains("missing field `metadata`"));
+        assert!(read(r#"{"kind":"X","metadata":{"name":"#).unwrap_err().starts_with("EOF"));
+        assert!(read("[]").unwrap_err().starts_with("invalid type: sequence, expected an object"));
+    }
+
+    #[test]
+    fn what_is_no_object_stays() {
+        for text in ["", "{\"managedFields\":[", "\"managedFields\":[]", "{\"managedFields\":[]]"] {
+            let less = without_managed_fields(text);
+            assert!(less == text || less == "{]", "{text}: {less}");
+        }
+    }
+}
