@@ -34,27 +34,29 @@ impl DataDir {
         let shown = root.display();
         let file = root.join("VERSION");
         match fs::read_to_string(&file) {
+            // It is written first: whoever was stopped at that has written nothing else.
+            Ok(text) if text.is_empty() && entries(root) == 1 => write_version(&file)?,
             Ok(text) => {
-                let version: u32 = text
-                    .trim()
-                    .parse()
-                    .with_context(|| format!("{}: not a version", file.display()))?;
+                let version: u32 = text.trim().parse().with_context(|| {
+                    format!(
+                        "{} is damaged: if {shown} is the data of this leme, write {VERSION} into that file",
+                        file.display()
+                    )
+                })?;
                 ensure!(
                     version <= VERSION,
                     "{shown} was written by a newer leme (layout {version}, this one knows {VERSION}): use that version, or another --data-dir"
                 );
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let empty = fs::read_dir(root).map_or(true, |mut entries| entries.next().is_none());
                 ensure!(
-                    empty,
+                    entries(root) == 0,
                     "{shown} is not empty and is no data directory of leme: name another --data-dir"
                 );
                 fs::create_dir_all(root).with_context(|| format!("create {shown}"))?;
                 fs::set_permissions(root, Permissions::from_mode(0o700))
                     .with_context(|| format!("protect {shown}"))?;
-                fs::write(&file, format!("{VERSION}\n"))
-                    .with_context(|| format!("write {}", file.display()))?;
+                write_version(&file)?;
             }
             Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
         }
@@ -238,6 +240,19 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("write {}", path.display()))
 }
 
+/// How many entries a directory has; none if it is not there.
+fn entries(directory: &Path) -> usize {
+    fs::read_dir(directory).map_or(0, Iterator::count)
+}
+
+/// Notes the layout; a file that cannot be written whole is not left behind.
+fn write_version(file: &Path) -> Result<()> {
+    fs::write(file, format!("{VERSION}\n")).with_context(|| {
+        let _ = fs::remove_file(file);
+        format!("write {}", file.display())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,6 +325,20 @@ mod tests {
         assert_eq!(inode(), before);
         write_private(&path, "other").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "other");
+    }
+
+    /// Red when an empty file is no version: a disk that was full at the first start kept the cluster out for good.
+    #[test]
+    fn a_first_start_that_was_stopped_is_begun_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let version = root.path().join("VERSION");
+        fs::write(&version, "").unwrap();
+        DataDir::open(root.path()).unwrap();
+        assert_eq!(fs::read_to_string(&version).unwrap(), "1\n");
+        fs::write(&version, "").unwrap();
+        fs::write(root.path().join("store"), "data").unwrap();
+        let error = DataDir::open(root.path()).unwrap_err().to_string();
+        assert!(error.contains("VERSION is damaged") && error.contains("write 1 into"), "{error}");
     }
 
     #[test]
