@@ -139,6 +139,11 @@ async fn names_that_are_paths_are_refused_of_every_kind() {
             for name in ["..", ".", "a/b", "../x", "a%2fb", "a\\b", "a\u{0}b"] {
                 let body = json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": name } });
                 let refused = api.post(&path, &body).await;
+                if plural == "bindings" {
+                    // It becomes no object: the name is that of a pod, which is not there.
+                    assert_eq!(refused.code, 404, "{name:?} {:?}", refused.body);
+                    continue;
+                }
                 assert_eq!(refused.code, 422, "{plural} {name:?} {:?}", refused.body);
                 assert!(refused.refused().2.contains("metadata.name"), "{plural} {name:?}");
             }
