@@ -2,11 +2,14 @@
 //!
 //! Pure: a picture goes in, a state comes out. One row per kind; a kind without a row works as soon as it exists.
 
+mod workloads;
+
 use leme_meta::Object;
 use serde_json::Value;
 
 use crate::documents::Document;
 use crate::follow::Picture;
+use workloads::{build, daemon, deployment, job, replicated, stateful};
 
 /// Whether an object works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,9 @@ const RULES: &[(&str, Rule)] = &[
     ("Deployment", deployment),
     ("StatefulSet", stateful),
     ("DaemonSet", daemon),
+    ("DeploymentConfig", replicated),
+    ("Job", job),
+    ("Build", build),
     ("PersistentVolumeClaim", claim),
     ("Namespace", namespace),
     ("Node", node),
@@ -89,6 +95,10 @@ fn pod(object: &Object, picture: &Picture) -> State {
     {
         return State::Works(object.text(&["status", "podIP"]).to_owned());
     }
+    if phase == "Failed" {
+        let why = join(object.text(&["status", "reason"]), object.text(&["status", "message"]));
+        return State::Waits(join("it has failed", &why));
+    }
     let statuses = ["initContainerStatuses", "containerStatuses"];
     let containers = statuses
         .iter()
@@ -120,123 +130,6 @@ fn pod(object: &Object, picture: &Picture) -> State {
 
 fn number(object: &Object, path: &[&str]) -> i64 {
     object.at(path).and_then(Value::as_i64).unwrap_or(0)
-}
-
-/// How many pods are asked for.
-fn wanted(object: &Object) -> i64 {
-    object.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(1)
-}
-
-/// What was counted, or less: the pods themselves know it first.
-fn believed(counted: i64, pods: &[&Object]) -> i64 {
-    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-    match pods.is_empty() {
-        true => counted,
-        false => counted.min(i64::try_from(ready).unwrap_or(i64::MAX)),
-    }
-}
-
-fn is_seen(object: &Object) -> bool {
-    number(object, &["status", "observedGeneration"]) >= object.generation()
-}
-
-fn replicated(object: &Object, picture: &Picture) -> State {
-    let wanted = wanted(object);
-    let pods = picture.owned("", "pods", object.uid());
-    let ready = believed(number(object, &["status", "readyReplicas"]), &pods);
-    let count = format!("{ready}/{wanted} ready");
-    if is_seen(object) && ready >= wanted && number(object, &["status", "replicas"]) == wanted {
-        return State::Works(count);
-    }
-    let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
-    let why = failure
-        .or_else(|| waiting(&pods, picture))
-        .or_else(|| last_warning(object, picture))
-        .unwrap_or_default();
-    State::Waits(join(&count, &why))
-}
-
-/// The first of the pods that waits, and for what.
-fn waiting(pods: &[&Object], picture: &Picture) -> Option<String> {
-    pods.iter().find_map(|child| match pod(child, picture) {
-        State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
-        State::Works(_) => None,
-    })
-}
-
-/// Works when every pod is of the newest template and available, and none of an older one is left.
-fn deployment(object: &Object, picture: &Picture) -> State {
-    let wanted = wanted(object);
-    let sets = picture.owned("apps", "replicasets", object.uid());
-    let pods: Vec<&Object> =
-        sets.iter().flat_map(|set| picture.owned("", "pods", set.uid())).collect();
-    let counted = |field: &str| number(object, &["status", field]);
-    let available = believed(counted("availableReplicas"), &pods);
-    let count = format!("{available}/{wanted} available");
-    let updated = counted("updatedReplicas");
-    if is_seen(object) && available >= wanted && updated >= wanted && counted("replicas") == updated
-    {
-        return State::Works(count);
-    }
-    let rollout = match updated < wanted || counted("replicas") > updated {
-        true => format!("{count}, {updated} up to date"),
-        false => count,
-    };
-    let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
-    let why = paused(object)
-        .or(failure)
-        .or_else(|| waiting(&pods, picture))
-        .or_else(|| last_warning(object, picture))
-        .or_else(|| late(object))
-        .unwrap_or_default();
-    State::Waits(join(&rollout, &why))
-}
-
-/// Works when every pod is ready, and of the newest template as far as that is to reach.
-fn stateful(object: &Object, picture: &Picture) -> State {
-    let wanted = wanted(object);
-    let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
-    let target = if waits_for_deletes(object) { 0 } else { wanted - partition };
-    let updated = number(object, &["status", "updatedReplicas"]);
-    match replicated(object, picture) {
-        State::Works(count) if updated < target => {
-            let pods = picture.owned("", "pods", object.uid());
-            let why = waiting(&pods, picture).unwrap_or_default();
-            State::Waits(join(&format!("{count}, {updated} up to date"), &why))
-        }
-        state => state,
-    }
-}
-
-/// Works when every node that should have a pod has one that is available and of the newest template.
-fn daemon(object: &Object, picture: &Picture) -> State {
-    let counted = |field: &str| number(object, &["status", field]);
-    let pods = picture.owned("", "pods", object.uid());
-    let (wanted, updated) = (counted("desiredNumberScheduled"), counted("updatedNumberScheduled"));
-    let available = believed(counted("numberAvailable"), &pods);
-    let count = format!("{available}/{wanted} available");
-    let is_new = updated >= wanted || waits_for_deletes(object);
-    if is_seen(object) && available >= wanted && is_new {
-        return State::Works(count);
-    }
-    let rollout = if is_new { count } else { format!("{count}, {updated} up to date") };
-    let why = waiting(&pods, picture).or_else(|| last_warning(object, picture)).unwrap_or_default();
-    State::Waits(join(&rollout, &why))
-}
-
-/// Whether pods get a new template only when somebody deletes them.
-fn waits_for_deletes(object: &Object) -> bool {
-    object.text(&["spec", "updateStrategy", "type"]) == "OnDelete"
-}
-
-fn paused(object: &Object) -> Option<String> {
-    let paused = object.at(&["spec", "paused"]).and_then(Value::as_bool) == Some(true);
-    paused.then(|| "it is paused".to_owned())
-}
-
-/// What a Deployment says of a rollout that does not get on.
-fn late(object: &Object) -> Option<String> {
-    condition(object, "Progressing").filter(|(going, _)| !going).map(|(_, message)| message)
 }
 
 fn claim(object: &Object, picture: &Picture) -> State {
@@ -271,10 +164,16 @@ fn service(object: &Object, picture: &Picture) -> State {
     if selects.is_none_or(|selector| selector.is_empty()) {
         return State::Works(address);
     }
+    let outside = object.at(&["status", "loadBalancer", "ingress"]).and_then(Value::as_array);
+    let is_balanced = object.text(&["spec", "type"]) == "LoadBalancer";
+    let without = match is_balanced && outside.is_none_or(Vec::is_empty) {
+        true => ", no load balancer has given it an address",
+        false => "",
+    };
     match ready_endpoints(object.namespace(), object.name(), picture) {
         0 => State::Waits("no ready endpoints".to_owned()),
-        1 => State::Works(format!("{address}, 1 endpoint")),
-        count => State::Works(format!("{address}, {count} endpoints")),
+        1 => State::Works(format!("{address}, 1 endpoint{without}")),
+        count => State::Works(format!("{address}, {count} endpoints{without}")),
     }
 }
 
@@ -406,6 +305,32 @@ mod tests {
         };
         check("True", true);
         check("False", false);
+    }
+
+    /// Red when what has no rule works: a Job that has failed did.
+    #[test]
+    fn a_job_works_when_it_is_complete_and_a_build_too() {
+        let check = |kind: &str, spec: Value, status: Value, expected: State| {
+            let pod = json!({"kind": "Pod", "metadata": {"name": "p", "ownerReferences": [{"uid": "j"}]},
+                "status": {"phase": "Failed", "message": "no room"}});
+            let object = json!({"kind": kind, "spec": spec, "status": status,
+                "metadata": {"name": "j", "uid": "j"}});
+            let picture = Picture::still([(("", "pods"), pod)]);
+            assert_eq!(state(&Object(object), &picture), expected);
+        };
+        let is = |type_: &str, message: &str| json!({"succeeded": 1, "conditions": [{"type": type_, "status": "True", "message": message}]});
+        let (works, waits) = (
+            |text: &str| State::Works(text.to_owned()),
+            |text: &str| State::Waits(text.to_owned()),
+        );
+        let two = || json!({"completions": 2});
+        check("Job", two(), is("Complete", ""), works("1/2 completed"));
+        check("Job", two(), is("Failed", "too often"), waits("it has failed: too often"));
+        check("Job", two(), is("Suspended", ""), waits("1/2 completed: it is suspended"));
+        check("Job", json!({}), json!({}), waits("0 completed: pod p: it has failed: no room"));
+        check("Build", json!({}), json!({"phase": "New"}), waits("New"));
+        check("Build", json!({}), json!({"phase": "Complete"}), works(""));
+        check("Build", json!({}), json!({}), works(""));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum Unusable {
     /// This user may not read it.
     Denied(PathBuf),
     /// It cannot be read, or not understood.
-    Unread(PathBuf, KubeconfigError),
+    Unread(PathBuf, Box<dyn StdError + Send + Sync>),
     /// What it says leads nowhere.
     Wrong(PathBuf, Box<dyn StdError + Send + Sync>),
 }
@@ -40,8 +40,7 @@ impl StdError for Unusable {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Unusable::Denied(_) => None,
-            Unusable::Unread(_, error) => Some(error),
-            Unusable::Wrong(_, error) => Some(&**error),
+            Unusable::Unread(_, error) | Unusable::Wrong(_, error) => Some(&**error),
         }
     }
 }
@@ -61,7 +60,11 @@ impl Context {
             {
                 return Err(Unusable::Denied(path.to_owned()));
             }
-            read => read.map_err(|error| Unusable::Unread(path.to_owned(), error))?,
+            // That one names the path as well.
+            Err(KubeconfigError::ReadConfig(error, _)) => {
+                return Err(Unusable::Unread(path.to_owned(), error.into()));
+            }
+            read => read.map_err(|error| Unusable::Unread(path.to_owned(), error.into()))?,
         };
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(read, &options);

@@ -18,6 +18,25 @@ const HIDDEN: &[&str] = &["managedFields", "selfLink"];
 /// The annotation that only repeats the object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Maps whose keys are people's own words, not names of fields.
+const WORDS: &[&str] = &[
+    "labels",
+    "annotations",
+    "matchLabels",
+    "nodeSelector",
+    "selector",
+    "data",
+    "binaryData",
+    "stringData",
+    "parameters",
+    "requests",
+    "limits",
+    "capacity",
+    "allocatable",
+    "hard",
+    "used",
+];
+
 /// Runs the command.
 pub async fn run(args: &DescribeArgs) -> Result<()> {
     let api = connect::connect(&args.connect).await?;
@@ -57,11 +76,23 @@ fn render(object: &Object) -> String {
         field(&mut out, 0, key, value);
     }
     for (key, value) in object.0.as_object().into_iter().flatten() {
-        if !["apiVersion", "kind", "metadata"].contains(&key.as_str()) {
-            field(&mut out, 0, key, value);
+        match key.as_str() {
+            "apiVersion" | "kind" | "metadata" => {}
+            "data" if object.kind() == "Secret" => field(&mut out, 0, key, &sizes(value)),
+            _ => field(&mut out, 0, key, value),
         }
     }
     out
+}
+
+/// How long what is secret is, in place of it.
+fn sizes(data: &Value) -> Value {
+    let length = |content: &Value| {
+        let text = content.as_str().unwrap_or_default();
+        text.len() / 4 * 3 - text.bytes().rev().take_while(|byte| *byte == b'=').count()
+    };
+    let entries = data.as_object().into_iter().flatten();
+    entries.map(|(key, content)| (key.clone(), format!("{} bytes", length(content)))).collect()
 }
 
 /// `resourceVersion` becomes `Resource Version`.
@@ -84,32 +115,40 @@ fn title(key: &str) -> String {
 }
 
 fn field(out: &mut String, depth: usize, key: &str, value: &Value) {
+    entry(out, depth, (key, &title(key)), value);
+}
+
+/// A value below a heading, which stands for its key.
+fn entry(out: &mut String, depth: usize, (key, heading): (&str, &str), value: &Value) {
     let indent = "  ".repeat(depth);
     match value {
         _ if key == LAST_APPLIED => {}
         Value::Object(map) if map.is_empty() => {
-            out.push_str(&format!("{indent}{}:  <none>\n", title(key)))
+            out.push_str(&format!("{indent}{heading}:  <none>\n"))
         }
         Value::Object(map) => {
-            out.push_str(&format!("{indent}{}:\n", title(key)));
-            for (key, value) in map {
-                field(out, depth + 1, key, value);
+            out.push_str(&format!("{indent}{heading}:\n"));
+            for (inner, value) in map {
+                match WORDS.contains(&key) {
+                    true => entry(out, depth + 1, (inner, inner), value),
+                    false => field(out, depth + 1, inner, value),
+                }
             }
         }
         Value::Array(list) => {
-            out.push_str(&format!("{indent}{}:\n", title(key)));
+            out.push_str(&format!("{indent}{heading}:\n"));
             for item in list {
                 element(out, depth + 1, item);
             }
         }
         Value::String(text) if text.contains('\n') => {
-            out.push_str(&format!("{indent}{}:\n", title(key)));
+            out.push_str(&format!("{indent}{heading}:\n"));
             for line in text.lines() {
                 out.push_str(&format!("{indent}  {line}\n"));
             }
         }
-        Value::String(text) => out.push_str(&format!("{indent}{}:  {text}\n", title(key))),
-        other => out.push_str(&format!("{indent}{}:  {other}\n", title(key))),
+        Value::String(text) => out.push_str(&format!("{indent}{heading}:  {text}\n")),
+        other => out.push_str(&format!("{indent}{heading}:  {other}\n")),
     }
 }
 
@@ -175,5 +214,17 @@ mod tests {
         }));
         let expected = "Labels:\n  app.x/y:  1\nName:  a\nSpec:\n  List:\n    - A:  1\n      B:  x\n    - s\n  None:  <none>\n  Pod IP:  1.2.3.4\n";
         assert_eq!(render(&object), expected);
+    }
+
+    /// Red when keys are headings wherever they are, and what is secret is shown.
+    #[test]
+    fn keys_of_people_stay_and_secrets_are_counted() {
+        let secret = json!({"kind": "Secret", "metadata": {"labels": {"app": "x"}},
+            "data": {"token": "c2VjcmV0", "short": "YQ==", "none": ""}});
+        let expected =
+            "Labels:\n  app:  x\nData:\n  none:  0 bytes\n  short:  1 bytes\n  token:  6 bytes\n";
+        assert_eq!(render(&Object(secret)), expected);
+        let config = json!({"kind": "ConfigMap", "metadata": {}, "data": {"otherKey": "v"}});
+        assert_eq!(render(&Object(config)), "Data:\n  otherKey:  v\n");
     }
 }

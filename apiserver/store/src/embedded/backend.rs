@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,6 +109,8 @@ impl DataFile {
             .read(true)
             .write(true)
             .create(true)
+            // It holds every secret there is.
+            .mode(0o600)
             .truncate(false)
             .open(at)
             .map_err(failed)?;

@@ -512,6 +512,8 @@ mod tests {
         filled(&path, 50).await;
         let before = found(&path).await;
         let report = backup(&path, &copy).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&copy.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o077, 0, "others may read {mode:o}");
         assert_eq!(report.objects, before.len());
         assert!(matches!(backup(&path, &copy), Err(StoreError::InUse(_))), "nothing is replaced");
         filled_more(&path).await;

@@ -126,7 +126,9 @@ fn nothing_fits(claim: &PersistentVolumeClaim) -> Waiting {
         ),
         class => Waiting::new(
             "ProvisioningFailed",
-            format!("storageclass.storage.k8s.io {class:?} not found"),
+            format!(
+                "no persistent volume of storage class {class:?} is available, and nothing in this cluster makes one"
+            ),
             Shown::Warning,
         ),
     }

@@ -93,7 +93,7 @@ fn nothing_fits_is_told() {
     );
     assert_eq!(
         wait(claim(json!({"spec": {"storageClassName": "fast"}}))).message,
-        "storageclass.storage.k8s.io \"fast\" not found"
+        "no persistent volume of storage class \"fast\" is available, and nothing in this cluster makes one"
     );
     let named = wait(claim(json!({"spec": {"volumeName": "small"}})));
     assert_eq!(named.reason, "VolumeMismatch");

@@ -1,0 +1,157 @@
+//! When what makes pods works: all that were asked for are ready, and of the newest template.
+//!
+//! Knows: how each kind of them counts. Refuses to know: pods.
+
+use leme_meta::Object;
+use serde_json::Value;
+
+use super::{State, condition, is_ready, join, last_warning, number, pod};
+use crate::follow::Picture;
+
+/// How many pods are asked for.
+fn wanted(object: &Object) -> i64 {
+    object.at(&["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(1)
+}
+
+/// What was counted, or less: the pods themselves know it first.
+fn believed(counted: i64, pods: &[&Object]) -> i64 {
+    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+    match pods.is_empty() {
+        true => counted,
+        false => counted.min(i64::try_from(ready).unwrap_or(i64::MAX)),
+    }
+}
+
+fn is_seen(object: &Object) -> bool {
+    number(object, &["status", "observedGeneration"]) >= object.generation()
+}
+
+pub(super) fn replicated(object: &Object, picture: &Picture) -> State {
+    let wanted = wanted(object);
+    let pods = picture.owned("", "pods", object.uid());
+    let ready = believed(number(object, &["status", "readyReplicas"]), &pods);
+    let count = format!("{ready}/{wanted} ready");
+    if is_seen(object) && ready >= wanted && number(object, &["status", "replicas"]) == wanted {
+        return State::Works(count);
+    }
+    let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
+    let why = failure
+        .or_else(|| waiting(&pods, picture))
+        .or_else(|| last_warning(object, picture))
+        .unwrap_or_default();
+    State::Waits(join(&count, &why))
+}
+
+/// The first of the pods that waits, and for what.
+fn waiting(pods: &[&Object], picture: &Picture) -> Option<String> {
+    pods.iter().find_map(|child| match pod(child, picture) {
+        State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
+        State::Works(_) => None,
+    })
+}
+
+/// Works when every pod is of the newest template and available, and none of an older one is left.
+pub(super) fn deployment(object: &Object, picture: &Picture) -> State {
+    let wanted = wanted(object);
+    let sets = picture.owned("apps", "replicasets", object.uid());
+    let pods: Vec<&Object> =
+        sets.iter().flat_map(|set| picture.owned("", "pods", set.uid())).collect();
+    let counted = |field: &str| number(object, &["status", field]);
+    let available = believed(counted("availableReplicas"), &pods);
+    let count = format!("{available}/{wanted} available");
+    let updated = counted("updatedReplicas");
+    if is_seen(object) && available >= wanted && updated >= wanted && counted("replicas") == updated
+    {
+        return State::Works(count);
+    }
+    let rollout = match updated < wanted || counted("replicas") > updated {
+        true => format!("{count}, {updated} up to date"),
+        false => count,
+    };
+    let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
+    let why = paused(object)
+        .or(failure)
+        .or_else(|| waiting(&pods, picture))
+        .or_else(|| last_warning(object, picture))
+        .or_else(|| late(object))
+        .unwrap_or_default();
+    State::Waits(join(&rollout, &why))
+}
+
+/// Works when every pod is ready, and of the newest template as far as that is to reach.
+pub(super) fn stateful(object: &Object, picture: &Picture) -> State {
+    let wanted = wanted(object);
+    let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
+    let target = if waits_for_deletes(object) { 0 } else { wanted - partition };
+    let updated = number(object, &["status", "updatedReplicas"]);
+    match replicated(object, picture) {
+        State::Works(count) if updated < target => {
+            let pods = picture.owned("", "pods", object.uid());
+            let why = waiting(&pods, picture).unwrap_or_default();
+            State::Waits(join(&format!("{count}, {updated} up to date"), &why))
+        }
+        state => state,
+    }
+}
+
+/// Works when every node that should have a pod has one that is available and of the newest template.
+pub(super) fn daemon(object: &Object, picture: &Picture) -> State {
+    let counted = |field: &str| number(object, &["status", field]);
+    let pods = picture.owned("", "pods", object.uid());
+    let (wanted, updated) = (counted("desiredNumberScheduled"), counted("updatedNumberScheduled"));
+    let available = believed(counted("numberAvailable"), &pods);
+    let count = format!("{available}/{wanted} available");
+    let is_new = updated >= wanted || waits_for_deletes(object);
+    if is_seen(object) && available >= wanted && is_new {
+        return State::Works(count);
+    }
+    let rollout = if is_new { count } else { format!("{count}, {updated} up to date") };
+    let why = waiting(&pods, picture).or_else(|| last_warning(object, picture)).unwrap_or_default();
+    State::Waits(join(&rollout, &why))
+}
+
+/// Works when it is complete.
+pub(super) fn job(object: &Object, picture: &Picture) -> State {
+    let succeeded = number(object, &["status", "succeeded"]);
+    let done = match object.at(&["spec", "completions"]).and_then(Value::as_i64) {
+        Some(wanted) => format!("{succeeded}/{wanted} completed"),
+        None => format!("{succeeded} completed"),
+    };
+    let told = |type_| condition(object, type_).filter(|(is, _)| *is).map(|(_, message)| message);
+    if told("Complete").is_some() {
+        return State::Works(done);
+    }
+    if let Some(why) = told("Failed") {
+        return State::Waits(join("it has failed", &why));
+    }
+    let suspended = told("Suspended").map(|_| "it is suspended".to_owned());
+    let pods = picture.owned("", "pods", object.uid());
+    let why = suspended
+        .or_else(|| waiting(&pods, picture))
+        .or_else(|| last_warning(object, picture))
+        .unwrap_or_default();
+    State::Waits(join(&done, &why))
+}
+
+/// Works when it is complete. What has no phase is another kind of this name, which says how builds are made.
+pub(super) fn build(object: &Object, _: &Picture) -> State {
+    match object.text(&["status", "phase"]) {
+        "" | "Complete" => State::Works(String::new()),
+        phase => State::Waits(join(phase, object.text(&["status", "message"]))),
+    }
+}
+
+/// Whether pods get a new template only when somebody deletes them.
+fn waits_for_deletes(object: &Object) -> bool {
+    object.text(&["spec", "updateStrategy", "type"]) == "OnDelete"
+}
+
+fn paused(object: &Object) -> Option<String> {
+    let paused = object.at(&["spec", "paused"]).and_then(Value::as_bool) == Some(true);
+    paused.then(|| "it is paused".to_owned())
+}
+
+/// What a Deployment says of a rollout that does not get on.
+fn late(object: &Object) -> Option<String> {
+    condition(object, "Progressing").filter(|(going, _)| !going).map(|(_, message)| message)
+}
