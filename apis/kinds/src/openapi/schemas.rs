@@ -117,7 +117,7 @@ fn object(def: &TypeDef, kinds: &Kinds) -> Value {
             words.and_then(|words| words.field(name)).or_else(common)
         }
     };
-    let property = |field: &Field| (field.name.clone(), property(field, described(field)));
+    let property = |field: &Field| (field.name.clone(), property(def, field, described(field)));
     let properties: Map<String, Value> = def.fields.iter().map(property).collect();
     if !properties.is_empty() {
         schema["properties"] = Value::Object(properties);
@@ -159,7 +159,7 @@ fn kinds_of(name: &str, kinds: &Kinds) -> Vec<Value> {
         .collect()
 }
 
-fn property(field: &Field, description: Option<&str>) -> Value {
+fn property(def: &TypeDef, field: &Field, description: Option<&str>) -> Value {
     let mut extra = Map::new();
     if let Some(description) = description {
         extra.insert("description".to_owned(), description.into());
@@ -196,7 +196,7 @@ fn property(field: &Field, description: Option<&str>) -> Value {
     if !field.map_keys.is_empty() {
         extra.insert("x-kubernetes-list-map-keys".to_owned(), json!(field.map_keys));
     }
-    let mut schema = field_type(&field.type_);
+    let mut schema = field_type(&field.type_, raw(def));
     // A reference takes nothing beside it.
     if schema.get("$ref").is_some() && !extra.is_empty() {
         schema = json!({"allOf": [schema]});
@@ -207,7 +207,12 @@ fn property(field: &Field, description: Option<&str>) -> Value {
     schema
 }
 
-fn field_type(type_: &FieldType) -> Value {
+/// What raw content is said to be: an object, but for what stands for any value in a schema, such as a default.
+fn raw(def: &TypeDef) -> Value {
+    if def.name.ends_with(".JSONSchemaProps") { json!({}) } else { json!({"type": "object"}) }
+}
+
+fn field_type(type_: &FieldType, raw: Value) -> Value {
     match type_ {
         FieldType::String => json!({"type": "string"}),
         FieldType::Int32 => json!({"type": "integer", "format": "int32"}),
@@ -215,15 +220,15 @@ fn field_type(type_: &FieldType) -> Value {
         FieldType::Number => json!({"type": "number", "format": "double"}),
         FieldType::Bool => json!({"type": "boolean"}),
         FieldType::Bytes => json!({"type": "string", "format": "byte"}),
-        FieldType::Raw => json!({"type": "object"}),
+        FieldType::Raw => raw,
         FieldType::Quantity => reference(QUANTITY),
         FieldType::IntOrString => reference(INT_OR_STRING),
         FieldType::Time => reference(TIME),
         FieldType::MicroTime => reference(MICRO_TIME),
         FieldType::Ref(name) => reference(name),
-        FieldType::List(element) => json!({"type": "array", "items": field_type(element)}),
+        FieldType::List(element) => json!({"type": "array", "items": field_type(element, raw)}),
         FieldType::Map(element) => {
-            json!({"type": "object", "additionalProperties": field_type(element)})
+            json!({"type": "object", "additionalProperties": field_type(element, raw)})
         }
     }
 }

@@ -129,6 +129,10 @@ mod tests {
         let gvk = json!([{"group": "", "kind": "Pod", "version": "v1"}]);
         assert_eq!(pod["x-kubernetes-group-version-kind"], gvk);
         assert_eq!(pod["properties"]["spec"]["$ref"], "#/definitions/io.k8s.api.core.v1.PodSpec");
+        // Red when it is an object: older kubectl then takes no definition with a default of 1.
+        let props = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+        let default = &document["definitions"][props]["properties"]["default"];
+        assert!(default.is_object() && default["type"].is_null(), "{default}");
         let patch = &document["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
         let parameters = patch["parameters"].as_array().expect("a list");
         let names: Vec<&Value> = parameters.iter().map(|one| &one["name"]).collect();
