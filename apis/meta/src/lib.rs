@@ -22,6 +22,7 @@ pub mod selector;
 pub mod status;
 pub mod structural;
 pub mod time;
+pub mod url;
 pub mod version;
 
 pub use field::{FieldError, Path};

@@ -86,6 +86,14 @@ fn too_long(text: &str, max: usize) -> Vec<String> {
     if text.len() > max { vec![max_len_error(max)] } else { Vec::new() }
 }
 
+/// The beginning of a name as one that can be checked: it may end in a dash, for more follows.
+pub fn of_prefix(text: &str) -> String {
+    match text.strip_suffix('-') {
+        Some(rest) if !rest.is_empty() => format!("{rest}a"),
+        _ => text.to_owned(),
+    }
+}
+
 /// A label of RFC 1123, such as a namespace.
 pub fn dns1123_label(text: &str) -> Vec<String> {
     let mut errors = too_long(text, LABEL_MAX);

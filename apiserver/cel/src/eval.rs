@@ -79,32 +79,32 @@ impl<'a> Run<'a, '_> {
     }
 
     fn has(&mut self, of: &'a Code, name: &str) -> Made<'a> {
-        let mut of = self.value(of)?;
-        self.meter.spend(1)?;
-        if let Value::Optional(inside) = of {
-            let Some(inside) = inside else { return Ok(Value::Bool(false)) };
-            of = Value::clone(&inside);
-        }
-        match of {
-            Value::Map(map) => Ok(Value::Bool(map.field(name).is_some())),
-            _ => Err(Fault::overload()),
+        match self.inside(of)? {
+            None => Ok(Value::Bool(false)),
+            Some(Value::Map(map)) => Ok(Value::Bool(map.field(name).is_some())),
+            Some(_) => Err(Fault::overload()),
         }
     }
 
     fn perhaps(&mut self, of: &'a Code, name: &str) -> Made<'a> {
-        let mut of = self.value(of)?;
-        self.meter.spend(1)?;
-        if let Value::Optional(inside) = of {
-            let Some(inside) = inside else { return Ok(Value::Optional(None)) };
-            of = Value::clone(&inside);
-        }
-        match of {
-            Value::Map(map) => Ok(match map.field(name) {
+        match self.inside(of)? {
+            None => Ok(Value::Optional(None)),
+            Some(Value::Map(map)) => Ok(match map.field(name) {
                 Some(Value::Optional(inside)) => Value::Optional(inside),
                 found => found.map_or(Value::Optional(None), Value::some),
             }),
-            _ => Err(Fault::overload()),
+            Some(_) => Err(Fault::overload()),
         }
+    }
+
+    /// A value that has parts, or what is in it if it is one that may not be there; none if it is not.
+    fn inside(&mut self, of: &'a Code) -> Result<Option<Value<'a>>, Fault> {
+        let of = self.value(of)?;
+        self.meter.spend(1)?;
+        Ok(match of {
+            Value::Optional(inside) => inside.map(|inside| Value::clone(&inside)),
+            other => Some(other),
+        })
     }
 
     /// Looks for the value that decides; what went wrong counts only if there is none.

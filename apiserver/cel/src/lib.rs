@@ -27,6 +27,7 @@ use leme_kinds::custom::Validator;
 use leme_meta::{FieldError, Path};
 use serde_json::{Map, Value as Json};
 
+pub use names::is_taken;
 pub use schema::{check, states_rules};
 
 use meter::Meter;

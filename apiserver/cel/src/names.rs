@@ -1,11 +1,10 @@
 //! The names that fields have in rules.
 
-/// Words that no field can be called by in a rule.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
+/// Words that are values and operators.
+const MEANT: [&str; 4] = ["true", "false", "null", "in"];
+
+/// Words that mean nothing, and are kept for when they do.
+pub(crate) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",
@@ -25,9 +24,14 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
+/// Whether nothing can be called by a word.
+pub fn is_taken(word: &str) -> bool {
+    MEANT.contains(&word) || RESERVED.contains(&word)
+}
+
 /// The name of a field in rules; none if it cannot be made one.
 pub(crate) fn escaped(name: &str) -> Option<String> {
-    if RESERVED.contains(&name) {
+    if is_taken(name) {
         return Some(format!("__{name}__"));
     }
     let valid =

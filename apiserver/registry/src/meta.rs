@@ -2,6 +2,7 @@
 //!
 //! Knows: names, labels, annotations, owners, finalizers. Refuses to know: kinds.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Debug;
 
@@ -48,11 +49,8 @@ pub fn segment_name(name: &str, prefix: bool) -> Vec<String> {
 }
 
 /// A prefix may end with a dash: what is generated follows it.
-fn masked(name: &str, prefix: bool) -> String {
-    match name.strip_suffix('-') {
-        Some(rest) if prefix && !rest.is_empty() => format!("{rest}a"),
-        _ => name.to_owned(),
-    }
+fn masked(name: &str, prefix: bool) -> Cow<'_, str> {
+    if prefix { names::of_prefix(name).into() } else { name.into() }
 }
 
 /// All that is wrong with an object's metadata by itself.

@@ -2,7 +2,7 @@
 //!
 //! Knows: the parts of a URL, and what makes none of it. Refuses to know: what answers there.
 
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, url};
 
 use crate::check::Errors;
 
@@ -33,7 +33,7 @@ fn parts(text: &str) -> Result<Url<'_>, String> {
     if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
         return Err("net/url: invalid control character in URL".to_owned());
     }
-    let (scheme, rest) = scheme(rest)?;
+    let (scheme, rest) = url::scheme(rest)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut url = Url { scheme: scheme.to_lowercase(), query, fragment, ..Url::default() };
     if !rest.starts_with('/') {
@@ -47,26 +47,9 @@ fn parts(text: &str) -> Result<Url<'_>, String> {
     let Some(after) = rest.strip_prefix("//").filter(|_| with_host) else {
         return Ok(Url { path: rest, ..url });
     };
-    let (authority, path) = after.split_at(after.find('/').unwrap_or(after.len()));
-    let (user, host) = match authority.rsplit_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, authority),
-    };
+    let (user, host, path) = url::authority(after);
     check_host(host)?;
     Ok(Url { user, host, path, ..url })
-}
-
-fn scheme(text: &str) -> Result<(&str, &str), String> {
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' => {}
-            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
-            b':' if at == 0 => return Err("missing protocol scheme".to_owned()),
-            b':' => return Ok((&text[..at], &text[at + 1..])),
-            _ => break,
-        }
-    }
-    Ok(("", text))
 }
 
 fn check_host(host: &str) -> Result<(), String> {

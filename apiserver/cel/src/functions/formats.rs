@@ -18,9 +18,18 @@ static FORMATS: [Named; 13] = [
     Named { name: "dns1123Subdomain", wrong: names::dns1123_subdomain },
     Named { name: "dns1035Label", wrong: names::dns1035_label },
     Named { name: "qualifiedName", wrong: names::qualified_name },
-    Named { name: "dns1123LabelPrefix", wrong: |text| names::dns1123_label(&masked(text)) },
-    Named { name: "dns1123SubdomainPrefix", wrong: |text| names::dns1123_subdomain(&masked(text)) },
-    Named { name: "dns1035LabelPrefix", wrong: |text| names::dns1035_label(&masked(text)) },
+    Named {
+        name: "dns1123LabelPrefix",
+        wrong: |text| names::dns1123_label(&names::of_prefix(text)),
+    },
+    Named {
+        name: "dns1123SubdomainPrefix",
+        wrong: |text| names::dns1123_subdomain(&names::of_prefix(text)),
+    },
+    Named {
+        name: "dns1035LabelPrefix",
+        wrong: |text| names::dns1035_label(&names::of_prefix(text)),
+    },
     Named { name: "labelValue", wrong: names::label_value },
     Named { name: "uri", wrong: |text| urls::wrong(text).into_iter().collect() },
     Named { name: "uuid", wrong: |text| unless("uuid", text, "does not match the UUID format") },
@@ -74,14 +83,6 @@ fn found<'a>(name: &str) -> Value<'a> {
 
 fn unless(format: &str, text: &str, why: &str) -> Vec<String> {
     if structural::has_format(format, text) { Vec::new() } else { vec![why.to_owned()] }
-}
-
-/// A beginning of a name that ends in a dash, as if more followed.
-fn masked(text: &str) -> String {
-    match text.strip_suffix('-') {
-        Some(rest) if !rest.is_empty() => format!("{rest}a"),
-        _ => text.to_owned(),
-    }
 }
 
 fn validate<'a>(format: &Named, text: &str, meter: &mut Meter) -> Made<'a> {

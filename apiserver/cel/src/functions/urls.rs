@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use leme_meta::url;
+
 use super::{Made, Row, T, TEXTS, run};
 use crate::meter::{Fault, Meter};
 use crate::value::{Key, List, Map, Value};
@@ -107,7 +109,7 @@ fn parse(text: &str) -> Result<Url, String> {
         return Err("net/url: invalid control character in URL".to_owned());
     }
     let (rest, _) = text.split_once('#').unwrap_or((text, ""));
-    let (scheme, rest) = scheme(rest)?;
+    let (scheme, rest) = url::scheme(rest)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (scheme, query) = (scheme.to_ascii_lowercase(), query.to_owned());
     let nothing = |path: &str| Url {
@@ -129,31 +131,15 @@ fn parse(text: &str) -> Result<Url, String> {
         // A request's path may begin with two slashes.
         Some(_) if scheme.is_empty() => (nothing(rest), rest),
         Some(after) => {
-            let (authority, path) = after.split_at(after.find('/').unwrap_or(after.len()));
-            let (user, host) = match authority.rsplit_once('@') {
-                Some((user, host)) => (Some(user.to_owned()), host),
-                None => (None, authority),
-            };
+            let (user, host, path) = url::authority(after);
             check_host(host)?;
+            let user = user.map(str::to_owned);
             (Url { user, host: host.to_owned(), ..nothing(path) }, path)
         }
         None => (nothing(rest), rest),
     };
     check_escapes(path)?;
     Ok(url)
-}
-
-fn scheme(text: &str) -> Result<(&str, &str), String> {
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' => {}
-            b'0'..=b'9' | b'+' | b'-' | b'.' if at > 0 => {}
-            b':' if at == 0 => return Err("missing protocol scheme".to_owned()),
-            b':' => return Ok((&text[..at], &text[at + 1..])),
-            _ => break,
-        }
-    }
-    Ok(("", text))
 }
 
 fn check_host(host: &str) -> Result<(), String> {

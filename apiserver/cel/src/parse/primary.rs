@@ -4,26 +4,7 @@ use super::{OPERAND, Parsed, Parser, call, node};
 use crate::ast::Expr;
 use crate::issue::Issue;
 use crate::lex::{Kind, Word};
-
-const RESERVED: [&str; 17] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::names::RESERVED;
 
 impl Parser {
     pub(super) fn primary(&mut self) -> Parsed {

@@ -132,37 +132,12 @@ fn group_version(
     }
 }
 
-/// Words that no variable may be called.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 fn variable(variable: &Value, path: &Path, errors: &mut Errors) {
     let name = json::text(variable, &["name"]);
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let identifier = name.bytes().all(word)
         && !name.starts_with(|first: char| first.is_ascii_digit())
-        && !RESERVED.contains(&name);
+        && !leme_cel::is_taken(name);
     if name.trim().is_empty() {
         errors.push(FieldError::required(&path.child("name"), "name is not specified"));
     } else if !identifier {
