@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::{BoxError, Service};
 
-use crate::error::{Error, Meaning};
+use crate::error::Error;
 
 /// Plain objects.
 pub const JSON: &str = "application/json";
@@ -179,14 +179,11 @@ impl Client {
 
     /// Whether an object of that uid exists and is not being deleted, asked at the API itself.
     pub async fn is_live(&self, path: &str, uid: &str) -> Result<bool, Error> {
-        match self.get(path).await {
-            Ok(object) => {
-                let meta = &object["metadata"];
-                Ok((uid.is_empty() || meta["uid"] == uid) && meta["deletionTimestamp"].is_null())
-            }
-            Err(error) if error.meaning() == Meaning::NotFound => Ok(false),
-            Err(other) => Err(other),
-        }
+        let found: Option<Value> = self.find(path).await?;
+        Ok(found.is_some_and(|object| {
+            let meta = &object["metadata"];
+            (uid.is_empty() || meta["uid"] == uid) && meta["deletionTimestamp"].is_null()
+        }))
     }
 }
 

@@ -6,12 +6,18 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor,
-};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// How servers begin the list of an object's metadata.
-const LIST: &str = "\"managedFields\":[";
+/// What stands before the list of an object's metadata, as servers write it.
+const NAME: &str = "\"managedFields\":";
+
+#[derive(Deserialize)]
+struct Listed<'a> {
+    #[serde(borrow, rename = "managedFields")]
+    list: Option<&'a RawValue>,
+}
 
 /// The text of an object without the list in its metadata. One that has spaces where servers write none stays as it is.
 pub fn without_managed_fields(json: &str) -> Cow<'_, str> {
@@ -22,7 +28,7 @@ pub fn without_managed_fields(json: &str) -> Cow<'_, str> {
 ///
 /// # Errors
 /// There is none, or it is not of this type.
-pub fn metadata<M: DeserializeOwned>(json: &str) -> Result<M, serde_json::Error> {
+pub fn metadata<'de, M: Deserialize<'de>>(json: &'de str) -> Result<M, serde_json::Error> {
     let mut found = None;
     let read = UpToMetadata(&mut found).deserialize(&mut serde_json::Deserializer::from_str(json));
     // Whoever stops amidst an object is told that it has not ended.
@@ -31,7 +37,7 @@ pub fn metadata<M: DeserializeOwned>(json: &str) -> Result<M, serde_json::Error>
 
 struct UpToMetadata<'a, M>(&'a mut Option<M>);
 
-impl<'de, M: DeserializeOwned> DeserializeSeed<'de> for UpToMetadata<'_, M> {
+impl<'de, M: Deserialize<'de>> DeserializeSeed<'de> for UpToMetadata<'_, M> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
@@ -39,7 +45,7 @@ impl<'de, M: DeserializeOwned> DeserializeSeed<'de> for UpToMetadata<'_, M> {
     }
 }
 
-impl<'de, M: DeserializeOwned> Visitor<'de> for UpToMetadata<'_, M> {
+impl<'de, M: Deserialize<'de>> Visitor<'de> for UpToMetadata<'_, M> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,46 +65,15 @@ impl<'de, M: DeserializeOwned> Visitor<'de> for UpToMetadata<'_, M> {
 }
 
 fn stripped(json: &str) -> Option<String> {
-    let at = json.find(LIST)?;
-    // A quote after either of these opens a name: within a text it would be escaped.
-    let is_first = match json[..at].bytes().next_back()? {
-        b'{' => true,
-        b',' => false,
+    let list = metadata::<Listed>(json).ok()?.list?.get();
+    let at = list.as_ptr().addr() - json.as_ptr().addr();
+    let (before, after) = (json[..at].strip_suffix(NAME)?, &json[at + list.len()..]);
+    let (before, after) = match before.bytes().next_back()? {
+        b',' => (&before[..before.len() - 1], after),
+        b'{' => (before, after.strip_prefix(',').unwrap_or(after)),
         _ => return None,
     };
-    let list = at + LIST.len() - 1;
-    let end = list + length(&json.as_bytes()[list..])?;
-    let (before, after) = match (is_first, json[end..].strip_prefix(',')) {
-        (true, Some(after)) => (at, after),
-        (true, None) => (at, &json[end..]),
-        (false, _) => (at - 1, &json[end..]),
-    };
-    let mut out = String::with_capacity(before + after.len());
-    out.push_str(&json[..before]);
-    out.push_str(after);
-    Some(out)
-}
-
-/// How long the list at the start of a text is; nothing if it has no end.
-fn length(text: &[u8]) -> Option<usize> {
-    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
+    Some([before, after].concat())
 }
 
 #[cfg(test)]
