@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use leme_controller_runtime::{Informer, Queue};
@@ -76,37 +77,23 @@ fn sizes(cache: &Cache, namespace: &str, pods: &[Arc<Pod>]) -> BTreeMap<String, 
         if sizes.contains_key(&owner.uid) {
             continue;
         }
-        let is_it = |meta: &dyn HasMeta| meta.meta().uid.as_deref() == Some(&owner.uid);
+        let (uid, name) = (&owner.uid, owner.name.as_str());
         let replicas = match (owner.api_version.as_str(), owner.kind.as_str()) {
-            ("v1", "ReplicationController") => cache
-                .replication
-                .get(namespace, &owner.name)
-                .filter(|found| is_it(found.as_ref()))
-                .map(|found| {
-                    (owner.uid.clone(), found.spec.as_ref().and_then(|spec| spec.replicas))
-                }),
-            ("apps/v1", "StatefulSet") => cache
-                .stateful_sets
-                .get(namespace, &owner.name)
-                .filter(|found| is_it(found.as_ref()))
-                .map(|found| {
-                    (owner.uid.clone(), found.spec.as_ref().and_then(|spec| spec.replicas))
-                }),
-            ("apps/v1", "ReplicaSet") => cache
-                .replica_sets
-                .get(namespace, &owner.name)
-                .filter(|found| is_it(found.as_ref()))
-                .map(|set| {
-                    let above =
-                        controller_of(&set.metadata).filter(|above| above.kind == "Deployment");
-                    let found = above.and_then(|above| {
-                        let deployment = cache.deployments.get(namespace, &above.name)?;
-                        let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
-                        Some((above.uid.clone(), replicas))
-                    });
+            ("v1", "ReplicationController") => {
+                let found = the(cache.replication.get(namespace, name), uid);
+                found.map(|it| (uid.clone(), it.spec.as_ref().and_then(|spec| spec.replicas)))
+            }
+            ("apps/v1", "StatefulSet") => {
+                let found = the(cache.stateful_sets.get(namespace, name), uid);
+                found.map(|it| (uid.clone(), it.spec.as_ref().and_then(|spec| spec.replicas)))
+            }
+            ("apps/v1", "ReplicaSet") => {
+                let found = the(cache.replica_sets.get(namespace, name), uid);
+                found.map(|set| {
                     let own = set.spec.as_ref().and_then(|spec| spec.replicas);
-                    found.unwrap_or((owner.uid.clone(), own))
-                }),
+                    above(cache, namespace, &set).unwrap_or((uid.clone(), own))
+                })
+            }
             _ => None,
         };
         if let Some((uid, replicas)) = replicas {
@@ -114,4 +101,16 @@ fn sizes(cache: &Cache, namespace: &str, pods: &[Arc<Pod>]) -> BTreeMap<String, 
         }
     }
     sizes
+}
+
+/// The object found by a name, if it is the one of a uid.
+fn the<K: HasMeta>(found: Option<Arc<K>>, uid: &str) -> Option<Arc<K>> {
+    found.filter(|found| found.meta().uid.as_deref() == Some(uid))
+}
+
+/// The uid of the Deployment that a replica set is of, and the size that it wants.
+fn above(cache: &Cache, namespace: &str, set: &ReplicaSet) -> Option<(String, Option<i32>)> {
+    let above = controller_of(&set.metadata).filter(|above| above.kind == "Deployment")?;
+    let deployment = cache.deployments.get(namespace, &above.name)?;
+    Some((above.uid.clone(), deployment.spec.as_ref().and_then(|spec| spec.replicas)))
 }
