@@ -41,52 +41,65 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Bench `create`.
 pub async fn create(setting: Setting) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
-    flood(&target, WARM_UP, |index| created(&format!("warm-up-{index}"))).await?;
-    let ask = |index| created(&format!("bench-{index}"));
-    let outcome = measured(&cluster, &target, CREATES, ask).await?;
-    cluster.stop().await?;
-    outcome.figures("creates", ">= 5,000 /s (design: 10,000 /s, p99 10 ms)", "<= 90 us")
+    let told = ["creates", ">= 5,000 /s (design: 10,000 /s, p99 10 ms)", "<= 90 us"];
+    let before = |index| created(&format!("warm-up-{index}"));
+    rate(setting, told, (WARM_UP, before), (CREATES, |index| created(&format!("bench-{index}"))))
+        .await
 }
 
 /// Bench `pod`.
 pub async fn pod(setting: Setting) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
-    flood(&target, WARM_UP, |index| pod_created(&format!("warm-up-{index}"))).await?;
+    let told = ["creates of pods", "", "<= 140 us"];
+    let before = |index| pod_created(&format!("warm-up-{index}"));
     let ask = |index| pod_created(&format!("bench-{index}"));
-    let outcome = measured(&cluster, &target, PODS_CREATED, ask).await?;
-    cluster.stop().await?;
-    outcome.figures("creates of pods", "", "<= 140 us")
+    rate(setting, told, (WARM_UP, before), (PODS_CREATED, ask)).await
 }
 
 /// Bench `apply`.
 pub async fn apply(setting: Setting) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
-    flood(&target, OBJECTS, |index| applied(&name(index), 0)).await?;
-    let ask = |index| applied(&name(index), index);
-    let outcome = measured(&cluster, &target, APPLIES, ask).await?;
-    cluster.stop().await?;
-    outcome.figures("server-side applies of Deployments", ">= 8,000 /s", "")
+    let told = ["server-side applies of Deployments", ">= 8,000 /s", ""];
+    let before = |index| applied(&name(index), 0);
+    rate(setting, told, (OBJECTS, before), (APPLIES, |index| applied(&name(index), index))).await
 }
 
 /// Bench `get`.
 pub async fn get(setting: Setting) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
-    flood(&target, OBJECTS, |index| created(&name(index))).await?;
+    let told = ["gets", ">= 26,000 /s (design)", "<= 25 us"];
+    let before = |index| created(&name(index));
     let ask = |index| Ask::get(format!("{PATH}/{}", name(index)));
-    let outcome = measured(&cluster, &target, GETS, ask).await?;
-    cluster.stop().await?;
-    outcome.figures("gets", ">= 26,000 /s (design)", "<= 25 us")
+    rate(setting, told, (OBJECTS, before), (GETS, ask)).await
 }
 
 /// Bench `patch`.
 pub async fn patch(setting: Setting) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
-    flood(&target, OBJECTS, |index| created(&name(index))).await?;
+    let told = ["merge patches", ">= 9,000 /s (design)", "<= 100 us"];
+    let before = |index| created(&name(index));
     let ask = |index| changed(&name(index), &format!(r#"{{"data":{{"count":"{index}"}}}}"#));
-    let outcome = measured(&cluster, &target, PATCHES, ask).await?;
+    rate(setting, told, (OBJECTS, before), (PATCHES, ask)).await
+}
+
+/// Requests of one sort to a cluster of their own, after some that do not count: how many a second, and what each costs
+/// the server, which is the honest figure where client and server share processors. Told are what it is, and the goals of
+/// both figures.
+async fn rate(
+    setting: Setting,
+    [what, goal, each_goal]: [&'static str; 3],
+    (made, before): (usize, impl Fn(usize) -> Ask + Send + Sync + 'static),
+    (count, ask): (usize, impl Fn(usize) -> Ask + Send + Sync + 'static),
+) -> Result<Vec<Figure>> {
+    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    flood(&target, made, before).await?;
+    let idle = process::processor_time(cluster.pid())?;
+    let Outcome { took, times } = flood(&target, count, ask).await?;
+    let busy = process::processor_time(cluster.pid())?.saturating_sub(idle);
     cluster.stop().await?;
-    outcome.figures("merge patches", ">= 9,000 /s (design)", "<= 100 us")
+    let answered = times.len() as f64;
+    let spread = Spread::of(times).context("nothing was measured")?;
+    let each = busy.as_secs_f64() * 1e6 / answered;
+    Ok(vec![
+        Figure::new(what, answered / took.as_secs_f64(), "/s", goal).spread(spread),
+        Figure::new("server's processor time for each", each, "us", each_goal),
+    ])
 }
 
 /// Bench `list`.
@@ -190,44 +203,6 @@ pub fn changed(name: &str, patch: &str) -> Ask {
 struct Outcome {
     took: Duration,
     times: Vec<Duration>,
-}
-
-/// The same, with the time that the server was on a processor for them.
-struct Measured {
-    outcome: Outcome,
-    busy: Duration,
-}
-
-impl Measured {
-    /// How many a second, and what each costs the server: the honest figure where client and server share processors.
-    fn figures(
-        self,
-        what: &'static str,
-        goal: &'static str,
-        each_goal: &'static str,
-    ) -> Result<Vec<Figure>> {
-        let Measured { outcome: Outcome { took, times }, busy } = self;
-        let count = times.len() as f64;
-        let spread = Spread::of(times).context("nothing was measured")?;
-        let each = busy.as_secs_f64() * 1e6 / count;
-        Ok(vec![
-            Figure::new(what, count / took.as_secs_f64(), "/s", goal).spread(spread),
-            Figure::new("server's processor time for each", each, "us", each_goal),
-        ])
-    }
-}
-
-/// Floods a cluster's server and takes the server's processor time meanwhile.
-async fn measured(
-    cluster: &Cluster,
-    target: &Target,
-    count: usize,
-    ask: impl Fn(usize) -> Ask + Send + Sync + 'static,
-) -> Result<Measured> {
-    let before = process::processor_time(cluster.pid())?;
-    let outcome = flood(target, count, ask).await?;
-    let busy = process::processor_time(cluster.pid())?.saturating_sub(before);
-    Ok(Measured { outcome, busy })
 }
 
 /// Sends `count` requests over connections that are opened first, each as soon as one of them is free.

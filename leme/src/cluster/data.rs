@@ -247,10 +247,11 @@ fn entries(directory: &Path) -> usize {
 
 /// Notes the layout; a file that cannot be written whole is not left behind.
 fn write_version(file: &Path) -> Result<()> {
-    fs::write(file, format!("{VERSION}\n")).with_context(|| {
+    let written = fs::write(file, format!("{VERSION}\n"));
+    if written.is_err() {
         let _ = fs::remove_file(file);
-        format!("write {}", file.display())
-    })
+    }
+    written.with_context(|| format!("write {}", file.display()))
 }
 
 #[cfg(test)]

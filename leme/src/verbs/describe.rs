@@ -3,6 +3,8 @@
 //! Generic on purpose: the same layout for every kind, so a new kind needs nothing here.
 
 use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use leme_meta::{Object, time};
 use serde_json::Value;
@@ -88,8 +90,7 @@ fn render(object: &Object) -> String {
 /// How long what is secret is, in place of it.
 fn sizes(data: &Value) -> Value {
     let length = |content: &Value| {
-        let text = content.as_str().unwrap_or_default();
-        text.len() / 4 * 3 - text.bytes().rev().take_while(|byte| *byte == b'=').count()
+        STANDARD.decode(content.as_str().unwrap_or_default()).map_or(0, |bytes| bytes.len())
     };
     let entries = data.as_object().into_iter().flatten();
     entries.map(|(key, content)| (key.clone(), format!("{} bytes", length(content)))).collect()
