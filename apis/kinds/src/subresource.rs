@@ -13,6 +13,10 @@ pub enum Subresource {
     Scale,
     /// `approval` of a request for a certificate.
     Approval,
+    /// `ephemeralcontainers` of a pod: those that look at what runs.
+    EphemeralContainers,
+    /// `resize` of a pod: what its containers may use.
+    Resize,
     /// `binding`.
     Binding,
     /// `log`.
@@ -54,6 +58,8 @@ impl Subresource {
             Subresource::Status => "status",
             Subresource::Scale => "scale",
             Subresource::Approval => "approval",
+            Subresource::EphemeralContainers => "ephemeralcontainers",
+            Subresource::Resize => "resize",
             Subresource::Binding => "binding",
             Subresource::Log => "log",
             Subresource::Exec => "exec",
@@ -76,9 +82,11 @@ impl Subresource {
     /// What can be done with it, in the words of discovery.
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
-            Subresource::Status | Subresource::Scale | Subresource::Approval => {
-                &["get", "patch", "update"]
-            }
+            Subresource::Status
+            | Subresource::Scale
+            | Subresource::Approval
+            | Subresource::EphemeralContainers
+            | Subresource::Resize => &["get", "patch", "update"],
             Subresource::Binding
             | Subresource::Eviction
             | Subresource::Instantiate

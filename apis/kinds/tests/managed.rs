@@ -21,6 +21,7 @@ fn request<'a>(
         subresource: "",
         now: "2026-01-01T00:00:00Z".parse().ok(),
         reset: &[&["status"]],
+        only: &[],
     }
 }
 

@@ -18,14 +18,18 @@ const ENFORCE: &str = "kubernetes.io/enforce-mountable-secrets";
 
 pub(crate) const PLUG_IN: PlugIn = PlugIn {
     name: "ServiceAccount",
-    about: creates_pod,
+    about: |asked| creates_pod(asked) || adds_containers(asked),
     sees: &[ACCOUNTS],
-    awaits: |_, pod| {
+    awaits: |asked, pod| {
         // A controller makes it in every new namespace.
-        let of_default = !is_mirror(pod) && matches!(named(pod), "" | DEFAULT);
+        let of_default =
+            creates_pod(asked) && !is_mirror(pod) && matches!(named(pod), "" | DEFAULT);
         of_default.then_some((ACCOUNTS, DEFAULT))
     },
     mutate: |asked, pod, _, facts| {
+        if !creates_pod(asked) {
+            return Ok(());
+        }
         if is_mirror(pod) {
             return of_mirror(asked, pod);
         }
@@ -45,18 +49,27 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
     },
     validate: |asked, pod, _, facts| {
         let Some(pod) = pod else { return Ok(()) };
-        if is_mirror(pod) {
+        if creates_pod(asked) && is_mirror(pod) {
             return of_mirror(asked, pod);
         }
         let account = account(asked, named(pod), facts)?;
-        match json::text(&account, &["metadata", "annotations", ENFORCE]) {
+        let enforced = match json::text(&account, &["metadata", "annotations", ENFORCE]) {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" if creates_pod(asked) => {
+                mountable(pod, &account)
+            }
             "1" | "t" | "T" | "true" | "TRUE" | "True" => {
-                mountable(pod, &account).map_err(|why| asked.forbidden(&why))
+                of_containers(pod, &["ephemeralContainers"], &mounts(&account))
             }
             _ => Ok(()),
-        }
+        };
+        enforced.map_err(|why| asked.forbidden(&why))
     },
 };
+
+/// Whether a write adds containers to a pod that runs.
+fn adds_containers(asked: &Asked) -> bool {
+    asked.operation == Operation::Update && asked.is_below("", "pods", "ephemeralcontainers")
+}
 
 fn is_mirror(pod: &Value) -> bool {
     json::at(pod, &["metadata", "annotations", MIRROR]).is_some()
@@ -67,7 +80,6 @@ fn named(pod: &Value) -> &str {
 }
 
 fn account(asked: &Asked, name: &str, facts: &dyn Facts) -> Result<Value, Status> {
-    debug_assert_eq!(asked.operation, Operation::Create);
     facts.get(&ACCOUNTS, asked.namespace, name)?.ok_or_else(|| {
         asked.forbidden(&format!(
             "error looking up service account {}/{name}: serviceaccount {name:?} not found",
@@ -131,22 +143,30 @@ fn names<'a>(object: &'a Value, field: &str) -> HashSet<&'a str> {
     json::list(object, &[field]).iter().map(|one| json::text(one, &["name"])).collect()
 }
 
-/// Why a pod uses a Secret that its account, which says so, does not allow.
-fn mountable(pod: &Value, account: &Value) -> Result<(), String> {
+/// Says of a Secret, and of what uses it, why an account does not allow that.
+fn mounts(account: &Value) -> impl Fn(&str, &str) -> Result<(), String> {
     let name = json::text(account, &["metadata", "name"]);
     let secrets = names(account, "secrets");
-    let unless = |secret: &str, what: &str| match secrets.contains(secret) {
+    move |secret, what| match secrets.contains(secret) {
         true => Ok(()),
         false => Err(format!(
             "{what} secret.secretName=\"{secret}\" is not allowed because service account {name} does not reference that secret"
         )),
-    };
-    for volume in json::list(pod, &["spec", "volumes"]) {
-        if json::at(volume, &["secret"]).is_some() {
-            unless(json::text(volume, &["secret", "secretName"]), "volume with")?;
-        }
     }
-    for (field, word) in [("initContainers", "init container"), ("containers", "container")] {
+}
+
+/// The same of all that containers of some lists use.
+fn of_containers(
+    pod: &Value,
+    lists: &[&str],
+    unless: &dyn Fn(&str, &str) -> Result<(), String>,
+) -> Result<(), String> {
+    let words = [
+        ("initContainers", "init container"),
+        ("containers", "container"),
+        ("ephemeralContainers", "ephemeral container"),
+    ];
+    for (field, word) in words.into_iter().filter(|(field, _)| lists.contains(field)) {
         for container in json::list(pod, &["spec", field]) {
             let this = json::text(container, &["name"]);
             for env in json::list(container, &["env"]) {
@@ -164,6 +184,19 @@ fn mountable(pod: &Value, account: &Value) -> Result<(), String> {
             }
         }
     }
+    Ok(())
+}
+
+/// Why a pod uses a Secret that its account, which says so, does not allow.
+fn mountable(pod: &Value, account: &Value) -> Result<(), String> {
+    let name = json::text(account, &["metadata", "name"]);
+    let unless = mounts(account);
+    for volume in json::list(pod, &["spec", "volumes"]) {
+        if json::at(volume, &["secret"]).is_some() {
+            unless(json::text(volume, &["secret", "secretName"]), "volume with")?;
+        }
+    }
+    of_containers(pod, &["initContainers", "containers"], &unless)?;
     let pulled = names(account, "imagePullSecrets");
     for (index, secret) in json::list(pod, &["spec", "imagePullSecrets"]).iter().enumerate() {
         let secret = json::text(secret, &["name"]);

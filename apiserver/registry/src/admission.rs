@@ -43,6 +43,11 @@ impl Asked<'_> {
         self.kind.plural == plural && self.subresource.is_empty() && self.kind.group == group
     }
 
+    /// Whether it is about a subresource of a resource.
+    pub fn is_below(&self, group: &str, plural: &str, subresource: &str) -> bool {
+        self.subresource == subresource && self.kind.plural == plural && self.kind.group == group
+    }
+
     /// Whether an object of a resource is made.
     pub fn creates(&self, group: &str, plural: &str) -> bool {
         self.operation == Operation::Create && self.is_of(group, plural)

@@ -35,7 +35,7 @@ pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};
 pub use owners::{Writer, apply, check_configuration};
 pub use scale::{Scale, scale_of, scale_shown};
-pub use strategy::{Allocate, Approval, Bind, Strategy};
+pub use strategy::{Allocate, Approval, Bind, Part, Strategy};
 pub use update::{Target, Write, bind, patched, update};
 
 /// Who asks, as far as objects tell of it.

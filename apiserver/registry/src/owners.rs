@@ -24,7 +24,11 @@ fn out_of_reach(ctx: &Context, target: Target) -> &'static [&'static [&'static s
     match target {
         Target::Status | Target::Approval => ctx.strategy.kept_by_status,
         Target::Main | Target::Finalize if has_status() => &[&["status"]],
-        Target::Main | Target::Finalize | Target::Scale => &[],
+        Target::Main
+        | Target::Finalize
+        | Target::Scale
+        | Target::EphemeralContainers
+        | Target::Resize => &[],
     }
 }
 
@@ -53,6 +57,7 @@ fn with_request<T>(
         // Upstream makes such an entry out of one of a Scale, which has no time.
         now: (target != Target::Scale).then_some(ctx.now),
         reset: out_of_reach(ctx, target),
+        only: ctx.strategy.part(target).map_or(&[], |part| part.reach),
     })
 }
 
@@ -83,6 +88,7 @@ pub fn check_configuration(kind: &Kind, config: &Value) -> Result<(), Status> {
         subresource: "",
         now: None,
         reset: &[],
+        only: &[],
     };
     managed::check(&request, config)
 }

@@ -198,6 +198,7 @@ pub(crate) fn applied(
         subresource: "scale",
         now: Some(ctx.now),
         reset: &[],
+        only: &[],
     };
     let mut merged = managed::apply(&request, Some(&shown), config, force)?;
     let list = of_object(list, json::list(&merged, &["metadata", "managedFields"]), &path, ctx);

@@ -6,7 +6,7 @@ use leme_meta::{FieldError, Status};
 use serde_json::Value;
 
 use crate::scale::Scale;
-use crate::{Allocator, Context, json, meta};
+use crate::{Allocator, Context, Target, json, meta};
 
 /// Carries a Binding out: what the object becomes, given the binding and what is stored.
 pub type Bind = fn(&Context, binding: &Value, stored: &Value) -> Result<Value, Status>;
@@ -22,6 +22,19 @@ pub struct Approval {
     pub prepare: fn(new: &mut Value, old: &Value, &Context),
     /// All that is wrong with such a change.
     pub validate: fn(new: &Value, old: &Value) -> Vec<FieldError>,
+}
+
+/// How a part of the spec is written by a subresource of its own.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// Resets in `new` all but what such an update may change. Metadata has been reset already.
+    pub prepare: fn(new: &mut Value, old: &Value),
+    /// Why nothing of this object may be written so.
+    pub refuse: fn(new: &Value, old: &Value) -> Option<FieldError>,
+    /// All that is wrong with such a change; `validate` of the kind has run on `new` before.
+    pub validate: fn(new: &Value, old: &Value) -> Vec<FieldError>,
+    /// The fields that it reaches: nobody comes to own any other by it. `*` is any step.
+    pub reach: &'static [&'static [&'static str]],
 }
 
 /// What a kind adds to the write path. Every function is pure; [`Strategy::PLAIN`] holds the usual ones.
@@ -87,6 +100,10 @@ pub struct Strategy {
     pub bind: Option<Bind>,
     /// How the approval subresource is written.
     pub approval: Option<Approval>,
+    /// How the ephemeralcontainers subresource is written.
+    pub ephemeral_containers: Option<Part>,
+    /// How the resize subresource is written.
+    pub resize: Option<Part>,
 }
 
 impl std::fmt::Debug for Strategy {
@@ -129,7 +146,18 @@ impl Strategy {
         scale: None,
         bind: None,
         approval: None,
+        ephemeral_containers: None,
+        resize: None,
     };
+
+    /// How a target is written that is a part of the spec.
+    pub(crate) fn part(&self, target: Target) -> Option<Part> {
+        match target {
+            Target::EphemeralContainers => self.ephemeral_containers,
+            Target::Resize => self.resize,
+            _ => None,
+        }
+    }
 
     /// The usual rule for `generation`: the change touches more than metadata and status.
     pub fn spec_changed(new: &Value, old: &Value) -> bool {

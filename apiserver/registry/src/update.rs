@@ -12,7 +12,7 @@ use crate::create::{
 };
 use crate::meta;
 use crate::owners::{self, Writer};
-use crate::{Allocator, Approval, Context, custom, json, scale};
+use crate::{Allocator, Approval, Context, Part, custom, json, scale};
 
 /// Which part of an object an update is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub enum Target {
     Finalize,
     /// Its `approval` subresource.
     Approval,
+    /// Its `ephemeralcontainers` subresource.
+    EphemeralContainers,
+    /// Its `resize` subresource.
+    Resize,
 }
 
 impl Target {
@@ -38,6 +42,8 @@ impl Target {
             Target::Scale => "scale",
             Target::Finalize => "finalize",
             Target::Approval => "approval",
+            Target::EphemeralContainers => "ephemeralcontainers",
+            Target::Resize => "resize",
         }
     }
 }
@@ -115,16 +121,15 @@ fn write(
             Some(approval) => status(ctx, &mut new, stored, approval),
             None => return Err(Status::no_such_path()),
         },
-        Target::Finalize => match ctx.strategy.finalize {
-            Some(finalize) => {
-                let mut finalized = finalize(&new, stored);
-                let (kept, metadata) = (&new["metadata"], json::child(&mut finalized, "metadata"));
-                json::keep(metadata, kept, "managedFields");
-                new = finalized;
-                Vec::new()
-            }
-            None => return Err(Status::no_such_path()),
-        },
+        Target::EphemeralContainers | Target::Resize => {
+            let part = ctx.strategy.part(target).ok_or_else(Status::no_such_path)?;
+            self::part(ctx, &mut new, stored, part)
+        }
+        Target::Finalize => {
+            let finalize = ctx.strategy.finalize.ok_or_else(Status::no_such_path)?;
+            new = finalized(finalize(&new, stored), &new);
+            Vec::new()
+        }
     };
     errors.extend(declared);
     if !errors.is_empty() {
@@ -136,6 +141,14 @@ fn write(
         return Ok(Write::Remove);
     }
     Ok(if new == *stored { Write::Unchanged } else { Write::Put(without_revision(new)) })
+}
+
+/// What a finalize update has made of an object, with who owns what.
+fn finalized(mut finalized: Value, new: &Value) -> Value {
+    if let Some(metadata) = new.get("metadata") {
+        json::keep(json::child(&mut finalized, "metadata"), metadata, "managedFields");
+    }
+    finalized
 }
 
 /// How the status is prepared and validated.
@@ -150,10 +163,7 @@ fn main(
     alloc: &mut dyn Allocator,
 ) -> Result<Vec<FieldError>, Status> {
     (ctx.strategy.prepare_update)(new, old, ctx);
-    if ctx.strategy.generation.is_some_and(|changed| changed(new, old)) {
-        let generation = json::int(old, &["metadata", "generation"]).unwrap_or(0);
-        json::set(json::child(new, "metadata"), "generation", generation + 1);
-    }
+    count(ctx, new, old);
     let mut errors = meta::validate(ctx, new);
     errors.extend(meta::validate_update(new, old));
     errors.extend((ctx.strategy.validate)(new));
@@ -164,6 +174,34 @@ fn main(
         errors.extend((ctx.strategy.allocate)(new, Some(old), ctx, alloc));
     }
     Ok(errors)
+}
+
+/// Counts the change, if it is one that counts.
+fn count(ctx: &Context, new: &mut Value, old: &Value) {
+    if ctx.strategy.generation.is_some_and(|changed| changed(new, old)) {
+        let generation = json::int(old, &["metadata", "generation"]).unwrap_or(0);
+        json::set(json::child(new, "metadata"), "generation", generation + 1);
+    }
+}
+
+/// A change of a part of the spec: of metadata, nothing but who owns what.
+fn part(ctx: &Context, new: &mut Value, old: &Value, part: Part) -> Vec<FieldError> {
+    if let Some(metadata) = old.get("metadata") {
+        for field in ["deletionTimestamp", "labels", "annotations", "finalizers", "ownerReferences"]
+        {
+            json::keep(json::child(new, "metadata"), metadata, field);
+        }
+    }
+    (part.prepare)(new, old);
+    count(ctx, new, old);
+    if let Some(error) = (part.refuse)(new, old) {
+        return vec![error];
+    }
+    let mut errors = meta::validate(ctx, new);
+    errors.extend(meta::validate_update(new, old));
+    errors.extend((ctx.strategy.validate)(new));
+    errors.extend((part.validate)(new, old));
+    errors
 }
 
 /// A change of the status by whoever may make it: of what is not its, nothing.

@@ -23,7 +23,14 @@ pub(crate) fn offer(request: &ResourceRequest) -> Offer<'_> {
     };
     // What is only carried out has no rows.
     let carried_out = request.subresource.is_some_and(|sub| {
-        !matches!(sub, Subresource::Status | Subresource::Scale | Subresource::Finalize)
+        !matches!(
+            sub,
+            Subresource::Status
+                | Subresource::Scale
+                | Subresource::Finalize
+                | Subresource::EphemeralContainers
+                | Subresource::Resize
+        )
     });
     Offer {
         form,

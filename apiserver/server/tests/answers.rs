@@ -27,7 +27,7 @@ async fn a_path_that_is_not_served_has_empty_details() {
         ("GET", "/apis/none/v1".to_owned()),
         ("GET", "/nothing".to_owned()),
         ("GET", format!("{PODS}/p/nothing")),
-        ("PATCH", format!("{PODS}/p/ephemeralcontainers")),
+        ("PATCH", format!("{PODS}/p/nothing")),
         ("POST", "/version".to_owned()),
     ] {
         let answer = api.send(method, &path, STRATEGIC, &json!({})).await;

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use crate::check::Errors;
 use crate::pod_spec::{self, defaults, resources};
 
+mod ephemeral;
+
 pub(crate) static STRATEGY: Strategy = Strategy {
     decode: |pod| resources::decode_pod_spec(pod.get("spec").unwrap_or(&Value::Null)),
     default: |pod| {
@@ -37,6 +39,8 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     },
     returns_deleted: true,
     bind: Some(bind),
+    generation: Some(Strategy::spec_changed),
+    ephemeral_containers: Some(ephemeral::PART),
     ..Strategy::PLAIN
 };
 
@@ -86,6 +90,35 @@ fn prepare_status(new: &mut Value, old: &Value, _: &Context) {
     if let Some(class) = json::at(old, &["status", "qosClass"]) {
         json::default(json::child(new, "status"), "qosClass", class.clone());
     }
+    keep_observed(new, old);
+}
+
+/// A status says of which generation it is, unless it does not know: then it says what the earlier one said.
+fn keep_observed(new: &mut Value, old: &Value) {
+    const FIELD: &str = "observedGeneration";
+    let unknown = |value: &Value| json::int(value, &[FIELD]).unwrap_or(0) == 0;
+    if let Some(old) = old.get("status").filter(|old| !unknown(old))
+        && unknown(json::child(new, "status"))
+    {
+        json::keep(json::child(new, "status"), old, FIELD);
+    }
+    // Nothing says that there is one condition of a type.
+    let mut before: Vec<&Value> = json::list(old, &["status", "conditions"]).iter().collect();
+    for condition in json::list_mut(new, &["status", "conditions"]) {
+        let kind = json::text(condition, &["type"]);
+        let Some(at) = before.iter().position(|old| json::text(old, &["type"]) == kind) else {
+            continue;
+        };
+        let old = before.remove(at);
+        if unknown(condition) && !unknown(old) {
+            json::keep(condition, old, FIELD);
+        }
+    }
+}
+
+/// Whether its node made the pod, of a file: it is not the API server's to change.
+fn is_static(pod: &Value) -> bool {
+    json::at(pod, &["metadata", "annotations", ephemeral::MIRROR]).is_some()
 }
 
 fn validate(pod: &Value) -> Errors {
@@ -176,10 +209,17 @@ fn munged(new: &Value, old: &Value) -> Value {
 fn validate_status(new: &Value, old: &Value) -> Errors {
     let mut errors = Vec::new();
     let policy = json::text(old, &["spec", "restartPolicy"]);
+    ended(new, old, "containerStatuses", policy, &mut errors);
+    // Nothing starts them again.
+    ended(new, old, "ephemeralContainerStatuses", "Never", &mut errors);
+    errors
+}
+
+/// What has ended stays so, where nothing starts it again.
+fn ended(new: &Value, old: &Value, field: &str, policy: &str, errors: &mut Errors) {
     if policy == "Always" {
-        return errors;
+        return;
     }
-    let field = "containerStatuses";
     let before = json::first_by_name(json::list(old, &["status", field]));
     for (index, status) in json::list(new, &["status", field]).iter().enumerate() {
         let before = before.get(json::text(status, &["name"]));
@@ -194,7 +234,6 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
             ));
         }
     }
-    errors
 }
 
 /// Only of what people write: updates come from programs, and often.

@@ -264,16 +264,20 @@ fn resource(row: &Kind, paths: &mut Map<String, Value>) {
     }
 }
 
+/// A deployment config is scaled by the kind that was current when it was made.
+fn kind_of_scale(row: &Kind) -> Value {
+    match &*row.group {
+        "apps.openshift.io" => group_version_kind("extensions", "v1beta1", "Scale"),
+        _ => group_version_kind("autoscaling", "v1", "Scale"),
+    }
+}
+
 fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
     let subject = format!("{}{}", row.kind, camel(subresource.name()));
     let own: String;
     let whole = type_name(row);
     let (kind, schema) = match subresource {
-        // A deployment config is scaled by the kind that was current when it was made.
-        Subresource::Scale if row.group == "apps.openshift.io" => {
-            (group_version_kind("extensions", "v1beta1", "Scale"), SCALE)
-        }
-        Subresource::Scale => (group_version_kind("autoscaling", "v1", "Scale"), SCALE),
+        Subresource::Scale => (kind_of_scale(row), SCALE),
         Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
         Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
@@ -298,7 +302,11 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         methods.iter().map(|method| operation(*method, "connect", parameters, None)).collect()
     };
     let operations: Vec<Operation<'_>> = match subresource {
-        Subresource::Status | Subresource::Scale | Subresource::Approval => vec![
+        Subresource::Status
+        | Subresource::Scale
+        | Subresource::Approval
+        | Subresource::EphemeralContainers
+        | Subresource::Resize => vec![
             operation("get", "get", READ, None),
             operation("put", "put", WRITE, Some(schema)),
             operation("patch", "patch", PATCHING, Some(PATCH)),

@@ -3,7 +3,8 @@
 use super::Row;
 use crate::Scope::Cluster;
 use crate::Subresource::{
-    Attach, Binding, Eviction, Exec, Finalize, Log, PortForward, Proxy, Scale, Status,
+    Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Proxy,
+    Scale, Status,
 };
 use crate::columns::{class, core, event, network, node, pod, storage};
 use crate::{SINGLY, Storage, selectable};
@@ -102,7 +103,17 @@ pub(super) const ROWS: &[Row] = &[
         plural: "pods",
         short_names: &["po"],
         categories: &["all"],
-        subresources: &[Status, Log, Exec, Attach, PortForward, Proxy, Binding, Eviction],
+        subresources: &[
+            Status,
+            Log,
+            Exec,
+            Attach,
+            PortForward,
+            Proxy,
+            Binding,
+            Eviction,
+            EphemeralContainers,
+        ],
         columns: pod::POD,
         selectable: selectable::POD,
         ..V1

@@ -40,14 +40,12 @@ pub fn apply<'s, S: Schema<'s>>(
     follow_schema(request.schema, &mut entries).map_err(failed)?;
     let applier = request.manager(request.manager, Operation::Apply);
     let mut own = fields(request.schema, config);
-    for field in request.reset {
-        own.forget(field, true);
-    }
+    request.narrow(&mut own);
     let merged = merged(request.schema, bare.as_ref(), config, &entries, (&applier, &own))
         .map_err(failed)?;
     let mut changes = compare(request.schema, bare.as_ref(), &merged)
         .map_err(|why| failed(format!("failed to compare objects: {why}")))?
-        .without(request.reset);
+        .narrowed(|set| request.narrow(set));
     let removed = std::mem::take(&mut changes.removed);
     let written = changes.written();
     if !force {
@@ -120,7 +118,7 @@ fn before_first_apply<'s, S: Schema<'s>>(
     live: &Value,
 ) -> Result<(), String> {
     let changes = compare(request.schema, None, live)?;
-    let mut set = changes.without(request.reset).written();
+    let mut set = changes.narrowed(|set| request.narrow(set)).written();
     forget_nobodys(&mut set);
     if !set.is_empty() {
         entries.put(Entry {

@@ -28,13 +28,9 @@ impl<'a> Changes<'a> {
         self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
     }
 
-    /// The changes without some fields and all below them.
-    pub fn without(mut self, fields: &[&[&str]]) -> Changes<'a> {
-        for field in fields {
-            for set in [&mut self.removed, &mut self.modified, &mut self.added] {
-                set.forget(field, true);
-            }
-        }
+    /// The changes, of each of which only so much.
+    pub fn narrowed(mut self, narrow: impl Fn(&mut FieldSet<'a>)) -> Changes<'a> {
+        [&mut self.removed, &mut self.modified, &mut self.added].into_iter().for_each(narrow);
         self
     }
 

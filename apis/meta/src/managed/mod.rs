@@ -77,6 +77,9 @@ pub struct Request<'a, S> {
     /// The fields that a write of this subresource leaves as they are, with all below them: nobody comes to own them
     /// by it.
     pub reset: &'a [&'a [&'a str]],
+    /// The only fields that a write of this subresource reaches, with all below them; `*` is any step. Empty where it
+    /// reaches all.
+    pub only: &'a [&'a [&'a str]],
 }
 
 impl<S> Request<'_, S> {
@@ -89,6 +92,16 @@ impl<S> Request<'_, S> {
                 Operation::Update => self.api_version.to_owned(),
             },
             subresource: self.subresource.to_owned(),
+        }
+    }
+
+    /// What of a set such a write reaches.
+    fn narrow(&self, set: &mut FieldSet) {
+        for field in self.reset {
+            set.forget(field, true);
+        }
+        if !self.only.is_empty() {
+            set.narrow(self.only);
         }
     }
 
@@ -139,7 +152,7 @@ fn updated<'s, S: Schema<'s>>(
     let mut changes = compare(request.schema, live, new)?;
     // The earlier object has its list, the later one not.
     changes.removed.forget(&["metadata", "managedFields"], false);
-    let changes = changes.without(request.reset);
+    let changes = changes.narrowed(|set| request.narrow(set));
     if changes.is_empty() && !is_foreign {
         return Ok(if same { given } else { stored.cloned() });
     }

@@ -189,6 +189,23 @@ impl<'a> FieldSet<'a> {
         }
     }
 
+    /// Keeps only what lies on one of the paths or below its end; `*` is any step.
+    pub fn narrow(&mut self, paths: &[&[&str]]) {
+        self.nodes.retain_mut(|node| {
+            let leads = |name: &str| name == "*" || node.element == Element::field(name);
+            let on = paths.iter().filter_map(|path| path.split_first());
+            let rests: Vec<&[&str]> =
+                on.filter(|(name, _)| leads(name)).map(|(_, rest)| rest).collect();
+            if rests.is_empty() {
+                return false;
+            }
+            if !rests.iter().any(|rest| rest.is_empty()) {
+                node.below.narrow(&rests);
+            }
+            node.member || !node.below.is_empty()
+        });
+    }
+
     /// The members that have no member below them.
     pub fn leaves(&self) -> FieldSet<'a> {
         let leaf = |node: &Node<'a>| Node {

@@ -128,3 +128,31 @@ fn steps_in_words() {
         assert_eq!(Element::parse(text).unwrap().to_string(), wanted);
     }
 }
+
+#[test]
+fn what_is_not_on_a_path_is_left_out() {
+    let narrowed = |fields: Value, paths: &[&[&str]]| {
+        let mut set = FieldSet::from_value(&fields).unwrap();
+        set.narrow(paths);
+        set.to_value()
+    };
+    let fields = json!({
+        "f:metadata": {"f:labels": {}},
+        "f:spec": {
+            "f:a": {},
+            "f:list": {
+                "k:{\"name\":\"x\"}": {".": {}, "f:image": {}, "f:resources": {"f:limits": {}}},
+                "k:{\"name\":\"y\"}": {"f:image": {}},
+            },
+        },
+    });
+    assert_eq!(narrowed(fields.clone(), &[&["spec", "a"]]), json!({"f:spec": {"f:a": {}}}));
+    assert_eq!(
+        narrowed(fields.clone(), &[&["spec", "list", "*", "resources"], &["spec", "b"]]),
+        json!({"f:spec": {"f:list": {
+            "k:{\"name\":\"x\"}": {".": {}, "f:resources": {"f:limits": {}}},
+        }}})
+    );
+    assert_eq!(narrowed(fields.clone(), &[&["spec"]]), json!({"f:spec": fields["f:spec"]}));
+    assert_eq!(narrowed(fields, &[&["status"]]), json!({}));
+}

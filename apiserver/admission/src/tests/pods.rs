@@ -113,6 +113,32 @@ fn an_account_may_bound_the_secrets_that_its_pods_use() {
     );
 }
 
+// Red when the account is asked about new pods only: a Secret that no container may use came in by a later one.
+#[test]
+fn a_container_that_is_added_uses_only_secrets_of_the_account() {
+    let strict = with(
+        account(),
+        "/metadata/annotations",
+        json!({ "kubernetes.io/enforce-mountable-secrets": "true" }),
+    );
+    let strict = with(strict, "/secrets", json!([{ "name": "ok" }]));
+    let chain = Chain::new(Objects::of(&[namespace("ns"), strict]), &[]);
+    let added = |secret: &str| {
+        let from = json!([{ "secretRef": { "name": secret } }]);
+        let debug = json!([{ "name": "d", "envFrom": from }]);
+        let pod = pod_of(json!({ "serviceAccountName": "default", "ephemeralContainers": debug }));
+        let old = pod_of(json!({ "serviceAccountName": "default" }));
+        let asked = Asked { subresource: "ephemeralcontainers", ..asked(Operation::Update, &old) };
+        let mut new = pod.clone();
+        chain.mutate(&asked, &mut new, Some(&old)).expect("admitted");
+        assert_eq!(new, pod);
+        chain.validate(&asked, Some(&new), Some(&old)).map_err(|status| status.message)
+    };
+    assert_eq!(added("ok"), Ok(()));
+    let why = "pods \"p\" is forbidden: ephemeral container d with envFrom referencing secret.secretName=\"other\" is not allowed because service account default does not reference that secret";
+    assert_eq!(added("other"), Err(why.to_owned()));
+}
+
 #[test]
 fn a_mirror_pod_uses_nothing_of_the_cluster() {
     let mirror = |spec: Value| {

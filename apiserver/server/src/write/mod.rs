@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_access::Identity;
-use leme_kinds::{Kind, Subresource};
+use leme_kinds::Kind;
 use leme_meta::Status;
 use leme_registry::{Context, Operation, Strategy, Target, User, Write, json};
 use leme_store::cache::splice_resource_version;
@@ -35,6 +35,7 @@ use crate::quota::Charge;
 use crate::request::{Kept, ResourceRequest};
 
 pub(crate) use options::WriteOptions;
+pub(crate) use update::target;
 
 /// How long a write is tried that always finds another one has been there before, as upstream has it.
 const PATIENCE: Duration = Duration::from_secs(34);
@@ -121,17 +122,6 @@ impl Done {
             Done::Is(object) => object,
             Done::Gone(value) => value.into(),
         }
-    }
-}
-
-/// The part of an object that a request's subresource stands for.
-pub(crate) fn target(request: &ResourceRequest) -> Target {
-    match request.subresource {
-        Some(Subresource::Status) => Target::Status,
-        Some(Subresource::Scale) => Target::Scale,
-        Some(Subresource::Finalize) => Target::Finalize,
-        Some(Subresource::Approval) => Target::Approval,
-        _ => Target::Main,
     }
 }
 

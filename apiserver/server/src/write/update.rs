@@ -2,16 +2,30 @@
 //!
 //! Knows: PUT of what is absent creates it where the kind allows and who asks may create. Refuses to know: which fields may change.
 
+use leme_kinds::Subresource;
 use leme_meta::Status;
 use leme_registry::Target;
 
-use super::{Done, Input, WriteOptions, create, options, target, warnings_about, written};
+use super::{Done, Input, WriteOptions, create, options, warnings_about, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::present::Object;
 use crate::request::{ResourceRequest, Verb};
 use crate::schema::Shape;
+
+/// The part of an object that a request's subresource stands for.
+pub(crate) fn target(request: &ResourceRequest) -> Target {
+    match request.subresource {
+        Some(Subresource::Status) => Target::Status,
+        Some(Subresource::Scale) => Target::Scale,
+        Some(Subresource::Finalize) => Target::Finalize,
+        Some(Subresource::Approval) => Target::Approval,
+        Some(Subresource::EphemeralContainers) => Target::EphemeralContainers,
+        Some(Subresource::Resize) => Target::Resize,
+        _ => Target::Main,
+    }
+}
 
 impl Api {
     /// PUT of an object or a subresource.

@@ -8,7 +8,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 use serde_json::Value;
 
-use super::{env, probes, resources, security, volumes};
+use super::{env, ephemeral, probes, resources, security, volumes};
 use crate::check::{self, Errors};
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
@@ -46,11 +46,32 @@ pub(super) fn validate(
             errors.push(FieldError::forbidden(&path.child("restartPolicy"), why));
         }
     }
+    init(spec, path, &scope, &mut seen, errors);
+    ephemeral::validate(
+        spec,
+        path,
+        |container, path, errors| {
+            common(container, path, &Scope { pod: true, ..scope }, errors);
+        },
+        errors,
+    );
+    if json::flag(spec, &["hostNetwork"]) {
+        ports_of_host(list, &path.child("containers"), pod, errors);
+    }
+}
+
+fn init<'a>(
+    spec: &'a Value,
+    path: &Path,
+    scope: &Scope,
+    seen: &mut HashSet<&'a str>,
+    errors: &mut Errors,
+) {
     let field = path.child("initContainers");
     for (index, container) in json::list(spec, &["initContainers"]).iter().enumerate() {
         let path = field.index(index);
-        common(container, &path, &scope, errors);
-        unique(container, &path, &mut seen, errors);
+        common(container, &path, scope, errors);
+        unique(container, &path, seen, errors);
         check::one_of(container, "restartPolicy", &path, &["Always"], errors);
         if json::text(container, &["restartPolicy"]) == "Always" {
             probes::validate_container(container, &path, scope.grace, errors);
@@ -63,12 +84,10 @@ pub(super) fn validate(
             }
         }
     }
-    if json::flag(spec, &["hostNetwork"]) {
-        ports_of_host(list, &path.child("containers"), pod, errors);
-    }
 }
 
 /// What containers of one pod have in common.
+#[derive(Clone, Copy)]
 struct Scope<'a> {
     mountable: &'a HashMap<&'a str, &'a Value>,
     pod: bool,

@@ -15,6 +15,7 @@ mod containers;
 pub(crate) mod defaults;
 mod dns;
 mod env;
+mod ephemeral;
 mod os;
 mod overlaps;
 mod probes;

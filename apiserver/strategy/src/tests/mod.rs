@@ -19,6 +19,7 @@ mod batch;
 mod certificates;
 mod data;
 mod devices;
+mod ephemeral;
 mod extensions;
 mod flowcontrol;
 mod images;

@@ -6,7 +6,7 @@ use super::*;
 fn a_bare_pod_is_completed_as_upstream_completes_it() {
     let expected = json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "p", "namespace": "ns", "uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z" },
+        "metadata": { "name": "p", "namespace": "ns", "uid": "u", "generation": 1, "creationTimestamp": "2026-01-02T03:04:05Z" },
         "spec": {
             "containers": [{
                 "name": "c", "image": "nginx", "imagePullPolicy": "Always", "resources": {},

@@ -134,5 +134,6 @@ fn request<'a>(schemas: &'a Schemas, manager: &'a str) -> Request<'a, Typed<'a>>
         subresource: "",
         now: "2026-01-01T00:00:00Z".parse().ok(),
         reset: &[],
+        only: &[],
     }
 }

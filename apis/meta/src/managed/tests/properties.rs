@@ -253,7 +253,7 @@ proptest! {
         let typed = request(&schemas, "m");
         let open = Request {
             schema: Deduced, manager: "m", api_version: "v1", kind: "Root", subresource: "",
-            now: typed.now, reset: &[&["a"]],
+            now: typed.now, reset: &[&["a"]], only: &[],
         };
         for old in [Some(&live), None] {
             let mut new = config.clone();
