@@ -4,10 +4,12 @@
 //! Knows: that a server may refuse to show a kind. Refuses to know: any kind by name, and how a server is followed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use anyhow::Result;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
 use leme_client::{Error, Event, Known, Scope, Step, follow};
 use leme_meta::Object;
 use serde_json::value::RawValue;
@@ -28,6 +30,8 @@ pub struct Picture {
     /// By kind, namespace and name.
     objects: HashMap<(Which, String, String), Object>,
     feeds: Vec<Feed>,
+    /// When it was as it is here.
+    now: Timestamp,
     events: SelectAll<BoxStream<'static, (usize, Result<Event, Error>)>>,
 }
 
@@ -58,6 +62,7 @@ impl Picture {
         Picture {
             objects: HashMap::new(),
             feeds: kinds.iter().map(feed).collect(),
+            now: Timestamp::now(),
             events: SelectAll::new(),
         }
     }
@@ -69,6 +74,26 @@ impl Picture {
             self.take(index, event);
             next = self.events.next().now_or_never().flatten();
         }
+        self.now = Timestamp::now();
+    }
+
+    /// The same, but waits for so long at most if that is said.
+    pub async fn changed_within(&mut self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return self.changed().await };
+        if tokio::time::timeout(limit, self.changed()).await.is_err() {
+            self.now = Timestamp::now();
+        }
+    }
+
+    /// When it was as it is here.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether what there is of a kind, named by its group and plural, is in the picture.
+    pub fn knows(&self, group: &str, plural: &str) -> bool {
+        let is = |feed: &&Feed| feed.kind.group == group && feed.kind.plural == plural;
+        self.feeds.iter().find(is).is_some_and(|feed| feed.refused.is_none())
     }
 
     /// Whether of every kind is known what there is, or that the server does not show it.
@@ -216,7 +241,8 @@ mod tests {
     use serde_json::{Value, json};
 
     impl Picture {
-        /// A picture of these objects, each with its kind's group and plural, that never changes.
+        /// A picture of these objects, each with its kind's group and plural, that never changes: of nothing but them, in
+        /// a time before all that objects tell of.
         pub fn still(
             objects: impl IntoIterator<Item = ((&'static str, &'static str), Value)>,
         ) -> Picture {
@@ -225,7 +251,14 @@ mod tests {
                 let object = Object(value);
                 ((which, object.namespace().to_owned(), object.name().to_owned()), object)
             });
-            Picture { objects: keyed.collect(), ..Picture::of(&[]) }
+            let kinds: Vec<Kind> = Served::builtin().iter().cloned().collect();
+            let now = Timestamp::UNIX_EPOCH;
+            Picture { objects: keyed.collect(), now, ..Picture::of(&kinds) }
+        }
+
+        /// The same at another time.
+        pub fn at(self, now: &str) -> Picture {
+            Picture { now: now.parse().unwrap(), ..self }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::documents::Document;
 use crate::follow::Picture;
 use crate::resource::Kind;
 use crate::say;
-use crate::served::{self, LOOKED_AT, State};
+use crate::served::{self, CAUSES_IN, LOOKED_AT, State};
 use crate::terminal;
 
 /// How progress is shown. Everything goes to standard error: standard output is for results.
@@ -65,10 +65,22 @@ impl View {
 
 /// The kinds to follow to judge objects of these kinds.
 pub fn kinds_for<'a>(served: &Served, kinds: impl IntoIterator<Item = &'a Kind>) -> Vec<Kind> {
-    let looked_at =
-        LOOKED_AT.iter().filter_map(|(group, plural)| served.by_resource(group, plural));
+    with(served, LOOKED_AT.iter(), kinds)
+}
+
+/// The kinds to follow to find out why objects of a kind do not work.
+pub fn kinds_to_explain(served: &Served, kind: &Kind) -> Vec<Kind> {
+    with(served, LOOKED_AT.iter().chain(CAUSES_IN), [kind])
+}
+
+fn with<'a>(
+    served: &Served,
+    also: impl Iterator<Item = &'static (&'static str, &'static str)>,
+    kinds: impl IntoIterator<Item = &'a Kind>,
+) -> Vec<Kind> {
+    let also = also.filter_map(|(group, plural)| served.by_resource(group, plural));
     let mut all: Vec<Kind> = Vec::new();
-    for kind in looked_at.cloned().chain(kinds.into_iter().cloned()) {
+    for kind in also.cloned().chain(kinds.into_iter().cloned()) {
         if !all.iter().any(|known| known.is(&kind)) {
             all.push(kind);
         }
@@ -76,10 +88,10 @@ pub fn kinds_for<'a>(served: &Served, kinds: impl IntoIterator<Item = &'a Kind>)
     all
 }
 
-/// Waits until every document's object works.
+/// Waits until every document's object works, or one of them has failed for good.
 ///
 /// # Errors
-/// When the time is over: what each that does not work waits for.
+/// What has failed, and why; or when the time is over, what each that does not work waits for.
 pub async fn wait_until_served(
     api: &Api,
     documents: &[Document],
@@ -91,30 +103,52 @@ pub async fn wait_until_served(
     let mut teller = Teller::new(view);
     let waiting = async {
         loop {
-            picture.changed().await;
+            picture.changed_within(served::again(&picture)).await;
             if picture.complete() {
-                let missing = teller.tell(documents, &picture);
-                if missing.is_empty() {
-                    return;
+                teller.tell(documents, &picture);
+                let (failed, missing) = (failed(documents, &picture), missing(documents, &picture));
+                if missing.is_empty() || !failed.is_empty() {
+                    return failed;
                 }
             }
         }
     };
     let outcome = timeout_at(Instant::now() + timeout, waiting).await;
     teller.finish();
-    if outcome.is_ok() {
-        return Ok(());
+    match outcome {
+        Ok(failed) if failed.is_empty() => Ok(()),
+        Ok(failed) => bail!("{}", failed.join("\n  ")),
+        Err(_) => {
+            let missing = missing(documents, &picture);
+            bail!("timed out after {}s waiting for:\n  {}", timeout.as_secs(), missing.join("\n  "))
+        }
     }
-    let missing: Vec<String> = missing(documents, &picture);
-    bail!("timed out after {}s waiting for:\n  {}", timeout.as_secs(), missing.join("\n  "))
 }
 
+/// What does not work, each with why.
 fn missing(documents: &[Document], picture: &Picture) -> Vec<String> {
-    let waits = |document: &Document| match served::document(document, picture) {
-        State::Works(_) => None,
-        State::Waits(why) => Some(format!("{}: {why}", document.shown())),
+    let why = |document: &Document| {
+        let why = served::document(document, picture).trouble()?;
+        Some(format!("{}: {why}", document.shown()))
     };
-    documents.iter().filter_map(waits).collect()
+    documents.iter().filter_map(why).collect()
+}
+
+/// What will not work any more, each with why.
+fn failed(documents: &[Document], picture: &Picture) -> Vec<String> {
+    let why = |document: &Document| match served::document(document, picture) {
+        State::Failed(why) => Some(told(&document.shown(), &State::Failed(why))),
+        State::Works(_) | State::Stored(_) | State::Waits(_) => None,
+    };
+    documents.iter().filter_map(why).collect()
+}
+
+/// An object and its state as a line.
+pub fn told(shown: &str, state: &State) -> String {
+    match state.told() {
+        (verb, "") => format!("{shown} {verb}"),
+        (verb, why) => format!("{shown} {verb}: {why}"),
+    }
 }
 
 /// Says what changed since it was last asked.
@@ -129,14 +163,13 @@ impl Teller {
         Teller { view, told: HashMap::new(), drawn: 0 }
     }
 
-    /// Shows the present state; gives what does not work yet.
-    fn tell(&mut self, documents: &[Document], picture: &Picture) -> Vec<String> {
+    /// Shows the present state.
+    fn tell(&mut self, documents: &[Document], picture: &Picture) {
         match self.view {
             View::Live => self.draw(documents, picture),
             View::Plain | View::Json => self.changes(documents, picture),
             View::Silent => {}
         }
-        missing(documents, picture)
     }
 
     fn changes(&mut self, documents: &[Document], picture: &Picture) {
@@ -146,10 +179,8 @@ impl Teller {
             if self.told.get(&what) == Some(&state) {
                 continue;
             }
-            match &state {
-                State::Works(word) => self.view.tell(&what, "works", word),
-                State::Waits(why) => self.view.tell(&what, "waits", why),
-            }
+            let (verb, why) = state.told();
+            self.view.tell(&what, verb, why);
             self.told.insert(what, state);
         }
     }
@@ -202,9 +233,11 @@ fn place(namespace: &str) -> String {
 }
 
 fn line(depth: usize, what: &str, state: &State) -> String {
-    let (mark, word) = match state {
-        State::Works(word) => ('✓', word),
-        State::Waits(why) => ('…', why),
+    let mark = match state {
+        State::Works(_) => '✓',
+        State::Stored(_) => '-',
+        State::Waits(_) => '…',
+        State::Failed(_) => '✗',
     };
-    format!("{}{mark} {what}  {word}", "    ".repeat(depth))
+    format!("{}{mark} {what}  {}", "    ".repeat(depth), state.told().1)
 }

@@ -6,6 +6,7 @@
 
 mod columns;
 pub mod custom;
+mod idle;
 pub mod naming;
 pub mod openapi;
 mod reading;
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+pub use idle::{UNENFORCED, UNUSED, idle};
 use leme_meta::Gvr;
 use leme_meta::schema::Schemas;
 use leme_meta::structural::Structural;

@@ -34,12 +34,10 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         }
         errors
     },
-    warn: |new, _| match json::at(new, &["spec", "service"]) {
-        Some(_) => vec![
-            "APIService is stored, but nothing in this cluster passes requests on to it yet"
-                .to_owned(),
-        ],
-        None => Vec::new(),
+    warn: |new, _| {
+        let missing = leme_kinds::idle("apiregistration.k8s.io", "APIService");
+        let missing = missing.filter(|_| json::at(new, &["spec", "service"]).is_some());
+        missing.map(|missing| format!("APIService is stored, but {missing}")).into_iter().collect()
     },
     unconditional_update: false,
     ..Strategy::PLAIN

@@ -14,11 +14,6 @@ pub(crate) type Errors = Vec<FieldError>;
 /// What a number below zero is told.
 pub(crate) const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 
-/// What a client is warned of that writes an object which is to limit, forbid or protect, and does not yet.
-pub(crate) fn unenforced(kind: &str) -> Vec<String> {
-    vec![format!("{kind} is stored, but nothing in this cluster enforces it yet")]
-}
-
 /// The text of a field, and an error if it is empty.
 pub(crate) fn required<'a>(
     value: &'a Value,

@@ -6,7 +6,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Strategy, json, meta};
 use serde_json::Value;
 
-use crate::check::{self, Errors};
+use crate::check::Errors;
 use crate::pod_spec::{self, resources};
 use crate::resource_quota;
 
@@ -46,7 +46,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         }
         errors
     },
-    warn: |_, _| check::unenforced("ClusterResourceQuota"),
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use leme_kinds::Kind;
 use leme_registry::Strategy;
+use serde_json::Value;
 pub use template::process::process as process_template;
 
 mod admissionregistration;
@@ -201,6 +202,17 @@ pub fn of(kind: &Kind) -> &'static Strategy {
         return &apiextensions::custom::STRATEGY;
     }
     INDEX.get(&(&*kind.group, &*kind.kind)).copied().unwrap_or(&PLAIN)
+}
+
+/// What a client is told about an object that it writes; `None` as the second object on create. That nobody enforces what
+/// it says is told each time, of every kind alike.
+pub fn warnings(strategy: &Strategy, kind: &Kind, new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut told = (strategy.warn)(new, old);
+    let missing = leme_kinds::idle(&kind.group, &kind.kind);
+    if let Some(missing) = missing.filter(|missing| *missing == leme_kinds::UNENFORCED) {
+        told.push(format!("{} is stored, but {missing}", kind.kind));
+    }
+    told
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ pub(crate) static CONSTRAINTS: Strategy = Strategy {
     prepare_create: |_, _: &Context| {},
     prepare_update: |_, _, _| {},
     validate,
-    warn: |_, _| check::unenforced("SecurityContextConstraints"),
     generation: Some(|new, old| {
         let plain = |constraints: &Value| {
             let mut constraints = constraints.clone();

@@ -42,7 +42,7 @@ pub struct ApplyArgs {
     /// A file, a directory or - for standard input
     #[arg(short, long = "filename", required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<String>,
-    /// Return when everything applied works, and say what is being waited for
+    /// Return when everything applied works or something has failed for good, and say what is being waited for
     #[arg(long)]
     pub wait: bool,
     /// How long --wait waits

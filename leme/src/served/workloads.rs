@@ -5,7 +5,9 @@
 use leme_meta::Object;
 use serde_json::Value;
 
-use super::{State, condition, is_ready, join, last_warning, number, pod};
+use super::events::last_warning;
+use super::pods::is_ready;
+use super::{State, condition, found_in, join, number, state};
 use crate::follow::Picture;
 
 /// How many pods are asked for.
@@ -14,8 +16,8 @@ fn wanted(object: &Object) -> i64 {
 }
 
 /// What was counted, or less: the pods themselves know it first.
-fn believed(counted: i64, pods: &[&Object]) -> i64 {
-    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+fn believed(counted: i64, pods: &[&Object], picture: &Picture) -> i64 {
+    let ready = pods.iter().filter(|pod| is_ready(pod, picture)).count();
     match pods.is_empty() {
         true => counted,
         false => counted.min(i64::try_from(ready).unwrap_or(i64::MAX)),
@@ -29,7 +31,7 @@ fn is_seen(object: &Object) -> bool {
 pub(super) fn replicated(object: &Object, picture: &Picture) -> State {
     let wanted = wanted(object);
     let pods = picture.owned("", "pods", object.uid());
-    let ready = believed(number(object, &["status", "readyReplicas"]), &pods);
+    let ready = believed(number(object, &["status", "readyReplicas"]), &pods, picture);
     let count = format!("{ready}/{wanted} ready");
     if is_seen(object) && ready >= wanted && number(object, &["status", "replicas"]) == wanted {
         return State::Works(count);
@@ -42,12 +44,15 @@ pub(super) fn replicated(object: &Object, picture: &Picture) -> State {
     State::Waits(join(&count, &why))
 }
 
-/// The first of the pods that waits, and for what.
+/// The first of the pods that waits, and for what; else of those that have failed.
 fn waiting(pods: &[&Object], picture: &Picture) -> Option<String> {
-    pods.iter().find_map(|child| match pod(child, picture) {
-        State::Waits(why) => Some(format!("pod {}: {why}", child.name())),
-        State::Works(_) => None,
-    })
+    let states: Vec<State> = pods.iter().map(|pod| state(pod, picture)).collect();
+    let first = |is: fn(&State) -> bool| {
+        let (pod, state) = pods.iter().zip(&states).find(|(_, state)| is(state))?;
+        Some(format!("pod {}: {}", pod.name(), state.trouble()?))
+    };
+    first(|state| matches!(state, State::Waits(_)))
+        .or_else(|| first(|state| matches!(state, State::Failed(_))))
 }
 
 /// Works when every pod is of the newest template and available, and none of an older one is left.
@@ -57,7 +62,7 @@ pub(super) fn deployment(object: &Object, picture: &Picture) -> State {
     let pods: Vec<&Object> =
         sets.iter().flat_map(|set| picture.owned("", "pods", set.uid())).collect();
     let counted = |field: &str| number(object, &["status", field]);
-    let available = believed(counted("availableReplicas"), &pods);
+    let available = believed(counted("availableReplicas"), &pods, picture);
     let count = format!("{available}/{wanted} available");
     let updated = counted("updatedReplicas");
     if is_seen(object) && available >= wanted && updated >= wanted && counted("replicas") == updated
@@ -69,13 +74,24 @@ pub(super) fn deployment(object: &Object, picture: &Picture) -> State {
         false => count,
     };
     let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
-    let why = paused(object)
+    let paused = paused(object);
+    let late = late(object).filter(|_| paused.is_none());
+    let why = paused
         .or(failure)
         .or_else(|| waiting(&pods, picture))
+        .or_else(|| late.clone())
         .or_else(|| last_warning(object, picture))
-        .or_else(|| late(object))
         .unwrap_or_default();
-    State::Waits(join(&rollout, &why))
+    let why = join(&rollout, &why);
+    if late.is_some() { State::Failed(why) } else { State::Waits(why) }
+}
+
+/// As what it makes; its rollout can fail for good.
+pub(super) fn config(object: &Object, picture: &Picture) -> State {
+    match (replicated(object, picture), late(object)) {
+        (State::Waits(count), Some(why)) => State::Failed(join(&count, &why)),
+        (state, _) => state,
+    }
 }
 
 /// Works when every pod is ready, and of the newest template as far as that is to reach.
@@ -99,7 +115,7 @@ pub(super) fn daemon(object: &Object, picture: &Picture) -> State {
     let counted = |field: &str| number(object, &["status", field]);
     let pods = picture.owned("", "pods", object.uid());
     let (wanted, updated) = (counted("desiredNumberScheduled"), counted("updatedNumberScheduled"));
-    let available = believed(counted("numberAvailable"), &pods);
+    let available = believed(counted("numberAvailable"), &pods, picture);
     let count = format!("{available}/{wanted} available");
     let is_new = updated >= wanted || waits_for_deletes(object);
     if is_seen(object) && available >= wanted && is_new {
@@ -121,11 +137,11 @@ pub(super) fn job(object: &Object, picture: &Picture) -> State {
     if told("Complete").is_some() {
         return State::Works(done);
     }
+    let pods = picture.owned("", "pods", object.uid());
     if let Some(why) = told("Failed") {
-        return State::Waits(join("it has failed", &why));
+        return State::Failed(join(&why, &waiting(&pods, picture).unwrap_or_default()));
     }
     let suspended = told("Suspended").map(|_| "it is suspended".to_owned());
-    let pods = picture.owned("", "pods", object.uid());
     let why = suspended
         .or_else(|| waiting(&pods, picture))
         .or_else(|| last_warning(object, picture))
@@ -133,10 +149,14 @@ pub(super) fn job(object: &Object, picture: &Picture) -> State {
     State::Waits(join(&done, &why))
 }
 
-/// Works when it is complete. What has no phase is another kind of this name, which says how builds are made.
+/// Works when it is complete.
 pub(super) fn build(object: &Object, _: &Picture) -> State {
     match object.text(&["status", "phase"]) {
-        "" | "Complete" => State::Works(String::new()),
+        "Complete" => State::Works(String::new()),
+        phase @ ("Failed" | "Error" | "Cancelled") => {
+            State::Failed(join(phase, object.text(&["status", "message"])))
+        }
+        "" => State::Waits("New".to_owned()),
         phase => State::Waits(join(phase, object.text(&["status", "message"]))),
     }
 }
@@ -151,7 +171,10 @@ fn paused(object: &Object) -> Option<String> {
     paused.then(|| "it is paused".to_owned())
 }
 
-/// What a Deployment says of a rollout that does not get on.
+/// What is said of a rollout of what is wanted now that was given up.
 fn late(object: &Object) -> Option<String> {
-    condition(object, "Progressing").filter(|(going, _)| !going).map(|(_, message)| message)
+    let found = found_in(object.at(&["status", "conditions"])?, "Progressing")?;
+    let is_late = found["status"] == "False" && found["reason"] == "ProgressDeadlineExceeded";
+    let message = found["message"].as_str().unwrap_or("");
+    (is_late && is_seen(object)).then(|| join("ProgressDeadlineExceeded", message))
 }

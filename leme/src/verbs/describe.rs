@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::api::{self, Api};
 use crate::args::DescribeArgs;
 use crate::choose::{self, Alone, Chosen};
-use crate::served::event_time;
+use crate::served::{event_time, in_order};
 use crate::{connect, print, say};
 
 /// Fields of metadata that say nothing to people.
@@ -176,19 +176,16 @@ async fn events(api: &Api, object: &Object) -> Result<String> {
     let selector = format!("involvedObject.uid={}", object.uid());
     let query = api::query(&[("fieldSelector", Some(&selector))]);
     let namespace = Some(object.namespace()).filter(|namespace| !namespace.is_empty());
-    let (mut items, _) = api.list(kind, namespace, &query).await?;
+    let (items, _) = api.list(kind, namespace, &query).await?;
     if items.is_empty() {
         return Ok("Events:  <none>\n".to_owned());
     }
-    items.sort_by(|a, b| event_time(a).cmp(event_time(b)));
     let now = Timestamp::now();
     let mut lines =
         vec![["  Type", "Reason", "Age", "From", "Message"].map(str::to_owned).to_vec()];
-    for event in &items {
+    for event in in_order(&items) {
         let text = |field: &str| event[field].as_str().unwrap_or("").to_owned();
-        let age = event_time(event)
-            .parse()
-            .map_or_else(|_| "<unknown>".to_owned(), |at| time::age(at, now));
+        let age = event_time(event).map_or_else(|| "<unknown>".to_owned(), |at| time::age(at, now));
         let age = match event["count"].as_i64() {
             Some(count) if count > 1 => format!("{age} (x{count})"),
             _ => age,

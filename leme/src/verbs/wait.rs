@@ -107,7 +107,7 @@ async fn until(
     let mut why = String::from("the API server does not answer");
     let waiting = async {
         loop {
-            picture.changed().await;
+            picture.changed_within(served::again(&picture)).await;
             if !picture.complete() {
                 continue;
             }
@@ -123,6 +123,9 @@ async fn until(
                     kind.qualified(),
                     one.name
                 ),
+                Some(object) if let Some(failed) = failed(object, wanted, &picture) => {
+                    bail!("{}", progress::told(&one.shown(), &failed))
+                }
                 Some(object) => match holds(object, wanted, &picture) {
                     None => return Ok(()),
                     Some(missing) => why = missing,
@@ -138,14 +141,17 @@ async fn until(
     }
 }
 
+/// The state of what is to work and has failed for good.
+fn failed(object: &Object, wanted: &For, picture: &Picture) -> Option<State> {
+    let state = matches!(wanted, For::Served).then(|| served::state(object, picture));
+    state.filter(|state| matches!(state, State::Failed(_)))
+}
+
 /// What is still missing, or `None`.
 fn holds(object: &Object, wanted: &For, picture: &Picture) -> Option<String> {
     match wanted {
         For::Create | For::Delete => None,
-        For::Served => match served::state(object, picture) {
-            State::Works(_) => None,
-            State::Waits(why) => Some(why),
-        },
+        For::Served => served::state(object, picture).trouble(),
         For::Path { text, path, value } => {
             let found = path.all(&object.0).unwrap_or_default();
             let shown: Vec<String> = found.into_iter().map(shown).collect();

@@ -1,12 +1,15 @@
 //! `leme why`: what an object is waiting for, followed down to whom it depends on.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, bail};
 use leme_meta::Object;
 
 use crate::args::WhyArgs;
 use crate::follow::Picture;
-use crate::served::{self, State};
-use crate::{connect, progress, say, targets};
+use crate::progress::{self, told};
+use crate::served::{self, Cause};
+use crate::{connect, say, targets};
 
 /// Runs the command.
 pub async fn run(args: &WhyArgs) -> Result<()> {
@@ -19,7 +22,7 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
     }
     // Events about what has no namespace are in another than one's own.
     let within = kind.namespaced.then_some(api.namespace.as_str());
-    let mut picture = Picture::follow(&api, &progress::kinds_for(served, [&kind]), within);
+    let mut picture = Picture::follow(&api, &progress::kinds_to_explain(served, &kind), within);
     while !picture.complete() {
         picture.changed().await;
     }
@@ -29,49 +32,149 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
     let Some(object) = picture.get(&kind, &api.namespace, &name) else {
         bail!("Error from server (NotFound): {} {name:?} not found", kind.qualified());
     };
-    let mut lines = Vec::new();
-    explain(object, &kind.shown(&name), 0, &picture, &mut lines);
+    let mut lines = explained(object, &kind.shown(&name), &picture);
     for (plural, why) in picture.all_refused() {
         lines.push(format!("{plural} were not looked at: {why}"));
     }
     say::line(lines.join("\n"))
 }
 
-/// Deepest chain of owners shown.
+/// Deepest chain of owners and causes shown.
 const MAX_DEPTH: usize = 8;
+/// Events shown of each object: the last ones.
+const EVENTS: usize = 3;
 
-fn explain(object: &Object, shown: &str, depth: usize, picture: &Picture, lines: &mut Vec<String>) {
-    let indent = "  ".repeat(depth);
-    match served::state(object, picture) {
-        State::Works(word) if word.is_empty() => lines.push(format!("{indent}{shown} works")),
-        State::Works(word) => lines.push(format!("{indent}{shown} works: {word}")),
-        State::Waits(why) => lines.push(format!("{indent}{shown} waits: {why}")),
+/// What is to be said of an object, line by line.
+fn explained(object: &Object, shown: &str, picture: &Picture) -> Vec<String> {
+    let mut told = Explanation { picture, lines: Vec::new(), seen: HashSet::new() };
+    told.explain(object, shown, 0);
+    told.lines
+}
+
+struct Explanation<'a> {
+    picture: &'a Picture,
+    lines: Vec<String>,
+    /// What has been explained: what several depend on is explained once.
+    seen: HashSet<&'a str>,
+}
+
+impl<'a> Explanation<'a> {
+    fn say(&mut self, depth: usize, line: &str) {
+        self.lines.push(format!("{}{line}", "  ".repeat(depth)));
     }
-    if let Some(finalizers) =
-        object.at(&["metadata", "finalizers"]).and_then(|list| list.as_array())
-        && object.is_deleting()
-    {
-        let list: Vec<&str> =
-            finalizers.iter().filter_map(|finalizer| finalizer.as_str()).collect();
-        lines.push(format!("{indent}  held by finalizers: {}", list.join(", ")));
-    }
-    for event in served::events(object, picture).into_iter().rev().take(3) {
-        let text = |field: &str| event[field].as_str().unwrap_or("");
-        let count = event["count"].as_i64().filter(|count| *count > 1);
-        let times = count.map(|count| format!(" (x{count})")).unwrap_or_default();
-        lines.push(format!(
-            "{indent}  {} {}: {}{times}",
-            text("type"),
-            text("reason"),
-            text("message")
-        ));
-    }
-    if depth >= MAX_DEPTH {
-        return;
-    }
-    for (shown, child) in served::parts(object, picture) {
-        if matches!(served::state(child, picture), State::Waits(_)) {
-            explain(child, &shown, depth + 1, picture, lines);
+
+    fn explain(&mut self, object: &'a Object, shown: &str, depth: usize) {
+        let picture = self.picture;
+        let state = served::state(object, picture);
+        self.say(depth, &told(shown, &state));
+        if !self.seen.insert(object.uid()) {
+            return;
         }
+        let finalizers = object.at(&["metadata", "finalizers"]).and_then(|list| list.as_array());
+        if let Some(finalizers) = finalizers.filter(|_| object.is_deleting()) {
+            let list: Vec<&str> = finalizers.iter().filter_map(|one| one.as_str()).collect();
+            self.say(depth + 1, &format!("held by finalizers: {}", list.join(", ")));
+        }
+        let events = served::events(object, picture);
+        for event in &events[events.len().saturating_sub(EVENTS)..] {
+            let text = |field: &str| event[field].as_str().unwrap_or("");
+            let count = event["count"].as_i64().filter(|count| *count > 1);
+            let times = count.map(|count| format!(" (x{count})")).unwrap_or_default();
+            let (type_, reason, message) = (text("type"), text("reason"), text("message"));
+            self.say(depth + 1, &format!("{type_} {reason}: {message}{times}"));
+        }
+        if depth >= MAX_DEPTH {
+            return;
+        }
+        for (shown, part) in served::parts(object, picture) {
+            if served::state(part, picture).trouble().is_some() {
+                self.explain(part, &shown, depth + 1);
+            }
+        }
+        if state.trouble().is_some() {
+            self.follow(object, depth + 1);
+        }
+    }
+
+    /// Says where the trouble of an object comes from.
+    fn follow(&mut self, object: &'a Object, depth: usize) {
+        for cause in served::causes(object, self.picture) {
+            match cause {
+                Cause::Object(shown, object) => {
+                    if !matches!(served::state(object, self.picture), served::State::Works(_)) {
+                        self.explain(object, &shown, depth);
+                    }
+                }
+                Cause::Said(line) => self.say(depth, &line),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Red when the chain ends at the pod, and when its claim is told of once for each pod.
+    #[test]
+    fn a_trouble_is_followed_to_its_cause() {
+        let typed = |api_version: &str, kind: &str, name: &str, owner: &str, rest: Value| {
+            let mut object = json!({"apiVersion": api_version, "kind": kind,
+                "metadata": {"name": name, "namespace": "n", "uid": name, "ownerReferences": [{"uid": owner}]}});
+            for (key, value) in rest.as_object().unwrap() {
+                object[key] = value.clone();
+            }
+            object
+        };
+        let pod = |name: &str| {
+            let pending = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+                "message": "its claim is not bound"}]});
+            let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+            let rest = json!({"spec": {"volumes": volumes}, "status": pending});
+            (("", "pods"), typed("v1", "Pod", name, "web-1", rest))
+        };
+        let event = |message: &str, second: u32| {
+            (
+                ("", "events"),
+                json!({"metadata": {"name": message}, "involvedObject": {"uid": "data"}, "type": "Normal",
+                "reason": "FailedBinding", "message": message, "lastTimestamp": format!("2026-01-01T00:00:0{second}Z")}),
+            )
+        };
+        let deployment =
+            typed("apps/v1", "Deployment", "web", "", json!({"spec": {"replicas": 2}}));
+        let set = typed("apps/v1", "ReplicaSet", "web-1", "web", json!({"spec": {"replicas": 2}}));
+        let claim = json!({"spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}});
+        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": "fast", "uid": "fast"}});
+        let picture = Picture::still([
+            (("apps", "replicasets"), set),
+            (
+                ("", "persistentvolumeclaims"),
+                typed("v1", "PersistentVolumeClaim", "data", "", claim),
+            ),
+            (("storage.k8s.io", "storageclasses"), class),
+            pod("a"),
+            pod("b"),
+            event("third", 3),
+            event("first", 1),
+            event("fourth", 4),
+            event("second", 2),
+        ]);
+        let expected = "\
+deployment.apps/web waits: 0/2 available, 0 up to date: pod a: its claim is not bound
+  replicaset/web-1 waits: 0/2 ready: pod a: its claim is not bound
+    pod/a waits: its claim is not bound
+      persistentvolumeclaim/data waits: Pending: fourth
+        Normal FailedBinding: second
+        Normal FailedBinding: third
+        Normal FailedBinding: fourth
+        storageclass.storage.k8s.io/fast is stored: nothing in this cluster makes volumes by it yet
+        there is no persistentvolume
+    pod/b waits: its claim is not bound
+      persistentvolumeclaim/data waits: Pending: fourth";
+        let lines = explained(&Object(deployment), "deployment.apps/web", &picture);
+        assert_eq!(lines.join("\n"), expected);
     }
 }

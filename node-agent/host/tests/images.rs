@@ -560,3 +560,36 @@ fn bounds_hold() {
             .is_err()
     );
 }
+
+/// Red when the reader of tar files speaks for itself, as of "failed to read entire block".
+#[test]
+fn what_is_no_archive_is_told_as_such() {
+    let (directory, store) = store();
+    let whole = docker_archive(&["a:1"], &[tar_of(&[file("f", "x")])]);
+    let mut bent = whole.clone();
+    bent[2560..2560 + 512].fill(0xfe);
+    let no_archive = "it is no archive of images: ";
+    for (name, content, why) in [
+        ("text", b"hello".to_vec(), no_archive),
+        ("long", vec![b'x'; 5000], no_archive),
+        ("empty", Vec::new(), no_archive),
+        ("text.gz", gzip(b"hello"), no_archive),
+        ("blank", vec![0; 1024], "neither a docker archive nor an OCI layout"),
+        ("cut", whole[..700].to_vec(), "the archive is damaged, or"),
+        ("cut.gz", gzip(&whole)[..40].to_vec(), "the archive is damaged, or"),
+        ("bent", bent, "the archive is damaged, or"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        let error = store.load(&path).unwrap_err().to_string();
+        assert!(error.starts_with(why), "{name}: {error}");
+    }
+    store.load_reader(&*whole).unwrap();
+}
+
+#[test]
+fn who_only_reads_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    assert!(ImageStore::to_read(&root).list().unwrap().is_empty() && !root.exists());
+}

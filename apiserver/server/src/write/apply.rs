@@ -93,7 +93,6 @@ impl Api {
         let target = target(request);
         let configuration =
             Configuration::read(&body, options.validation)?.kept(request, target)?;
-        let strategy = request.strategy();
         let context = self.context(request, options);
         let mut warnings: Vec<String> = configuration.twice.clone();
         for _ in 0..TRIES {
@@ -105,7 +104,7 @@ impl Api {
                     let (writer, old) = (Writer::Applied, (live, revision));
                     let write =
                         leme_registry::patched(&context, target, writer, new, old, numbers)?;
-                    told = warnings_about(strategy, target, &write, live);
+                    told = warnings_about(request, target, &write, live);
                     Ok(Change::from(write).whole())
                 })
                 .await?;

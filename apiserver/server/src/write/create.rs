@@ -79,7 +79,7 @@ impl Api {
             let mut new = leme_registry::create(&context, writer, attempt, &mut reservation)?;
             let name = leme_registry::json::text(&new, &["metadata", "name"]).to_owned();
             let key = request.kind.key(&request.namespace, &name);
-            let warnings = (strategy.warn)(&new, None);
+            let warnings = leme_strategy::warnings(strategy, &request.kind, &new, None);
             if options.dry_run {
                 match self.stored(&key).await? {
                     None => return Ok((new.into(), warnings)),

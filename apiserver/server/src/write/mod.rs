@@ -20,7 +20,7 @@ use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::Kind;
 use leme_meta::Status;
-use leme_registry::{Context, Operation, Strategy, Target, User, Write, json};
+use leme_registry::{Context, Operation, Target, User, Write, json};
 use leme_store::cache::splice_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
@@ -127,16 +127,16 @@ impl Done {
 
 /// What the client is told about what an update made of an object; only the object itself is spoken of.
 pub(crate) fn warnings_about(
-    strategy: &Strategy,
+    request: &ResourceRequest,
     target: Target,
     write: &Write,
     stored: &Value,
 ) -> Vec<String> {
-    match (target, write) {
-        (Target::Main, Write::Put(new)) => (strategy.warn)(new, Some(stored)),
-        (Target::Main, Write::Unchanged) => (strategy.warn)(stored, Some(stored)),
-        _ => Vec::new(),
+    let new = if let Write::Put(new) = write { new } else { stored };
+    if target != Target::Main || matches!(write, Write::Remove) {
+        return Vec::new();
     }
+    leme_strategy::warnings(request.strategy(), &request.kind, new, Some(stored))
 }
 
 /// Sets `metadata.resourceVersion`.

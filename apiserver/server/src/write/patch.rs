@@ -143,7 +143,6 @@ impl Api {
         }
         let target = target(request);
         let (patch, odd) = Patch::read(media, input.body, options.validation)?;
-        let strategy = request.strategy();
         let context = self.context(request, &options);
         let (mut warnings, mut told) = (Vec::new(), Vec::new());
         let changed = self
@@ -166,7 +165,7 @@ impl Api {
                     (&stored.value, stored.revision),
                     reservation,
                 )?;
-                told = warnings_about(strategy, target, &write, &stored.value);
+                told = warnings_about(request, target, &write, &stored.value);
                 Ok(write.into())
             })
             .await?

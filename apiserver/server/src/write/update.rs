@@ -54,7 +54,7 @@ impl Api {
                     (&stored.value, stored.revision),
                     reservation,
                 )?;
-                told = warnings_about(strategy, target, &write, &stored.value);
+                told = warnings_about(request, target, &write, &stored.value);
                 Ok(write.into())
             })
             .await?;

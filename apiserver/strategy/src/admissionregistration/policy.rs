@@ -36,7 +36,6 @@ pub(crate) static POLICY: Strategy = Strategy {
         conditions::validate(list, &path.child("conditions"), &mut errors);
         errors
     },
-    warn: |_, _| check::unenforced("ValidatingAdmissionPolicy"),
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN
@@ -51,7 +50,6 @@ pub(crate) static BINDING: Strategy = Strategy {
     prepare_create: |_, _: &Context| {},
     prepare_update: |_, _, _| {},
     validate: validate_binding,
-    warn: |_, _| check::unenforced("ValidatingAdmissionPolicyBinding"),
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN

@@ -16,7 +16,7 @@ use crate::{pod_spec, url};
 const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
 
-const PLAIN: Strategy = Strategy {
+pub(crate) static VALIDATING: Strategy = Strategy {
     default: |configuration| default(configuration, false),
     prepare_create: |_, _: &Context| {},
     prepare_update: |_, _, _| {},
@@ -26,14 +26,10 @@ const PLAIN: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-pub(crate) static VALIDATING: Strategy =
-    Strategy { warn: |_, _| check::unenforced("ValidatingWebhookConfiguration"), ..PLAIN };
-
 pub(crate) static MUTATING: Strategy = Strategy {
     default: |configuration| default(configuration, true),
     validate: |configuration| validate(configuration, true),
-    warn: |_, _| check::unenforced("MutatingWebhookConfiguration"),
-    ..PLAIN
+    ..VALIDATING
 };
 
 fn default(configuration: &mut Value, mutating: bool) {

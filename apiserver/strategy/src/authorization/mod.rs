@@ -9,14 +9,13 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Strategy, json};
 use serde_json::Value;
 
-use crate::check::{self, Errors};
+use crate::check::Errors;
 use crate::pod_spec;
 
 pub(crate) static RESTRICTION: Strategy = Strategy {
     prepare_create: |_, _: &Context| {},
     prepare_update: |_, _, _| {},
     validate,
-    warn: |_, _| check::unenforced("RoleBindingRestriction"),
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN

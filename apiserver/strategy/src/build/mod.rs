@@ -32,9 +32,6 @@ const TRIGGERS: [&str; 6] =
 const TRIGGER_ALIASES: [(&str, &str); 3] =
     [("github", "GitHub"), ("generic", "Generic"), ("imageChange", "ImageChange")];
 
-/// What a build says that nothing has begun yet.
-const NOT_RUN: &str = "nothing in this cluster runs builds yet";
-
 pub(crate) static BUILD: Strategy = SERVED;
 
 /// The same for what a build says of itself by `details`.
@@ -63,8 +60,9 @@ const SERVED: Strategy = Strategy {
     prepare_create: |build, ctx| {
         let status = json::child(build, "status");
         json::default(status, "phase", "New");
-        if json::text(status, &["phase"]) == "New" {
-            json::default(status, "message", NOT_RUN);
+        let missing = leme_kinds::idle("build.openshift.io", "Build");
+        if let Some(missing) = missing.filter(|_| json::text(status, &["phase"]) == "New") {
+            json::default(status, "message", missing);
         }
         conditions(build, ctx);
     },

@@ -41,7 +41,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_status: |new, old, _| json::keep(new, old, "metadata"),
     validate,
     validate_status: |new, _| status(new),
-    warn: |_, _| check::unenforced("PriorityLevelConfiguration"),
     generation: Some(Strategy::spec_changed),
     ..Strategy::PLAIN
 };

@@ -32,7 +32,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     prepare_status: |new, old, _| json::keep(new, old, "metadata"),
     validate,
     validate_status: |new, _| status(new),
-    warn: |_, _| check::unenforced("FlowSchema"),
     generation: Some(Strategy::spec_changed),
     ..Strategy::PLAIN
 };

@@ -29,7 +29,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     warn: |policy, _| {
         let blocks = blocks(policy);
         let odd = blocks.iter().flat_map(|(path, network)| ip::network_warnings(path, network));
-        odd.chain(check::unenforced("NetworkPolicy")).collect()
+        odd.collect()
     },
     generation: Some(Strategy::spec_changed),
     ..Strategy::PLAIN

@@ -9,21 +9,11 @@ use serde_json::{Value, json};
 use super::{GROUP, PLAIN};
 use crate::check::{self, Errors};
 
-pub(crate) static ROLE_BINDING: Strategy = Strategy {
-    default,
-    validate: |binding| validate(binding, true),
-    validate_update,
-    warn: |_, _| check::unenforced("RoleBinding"),
-    ..PLAIN
-};
+pub(crate) static ROLE_BINDING: Strategy =
+    Strategy { default, validate: |binding| validate(binding, true), validate_update, ..PLAIN };
 
-pub(crate) static CLUSTER_ROLE_BINDING: Strategy = Strategy {
-    default,
-    validate: |binding| validate(binding, false),
-    validate_update,
-    warn: |_, _| check::unenforced("ClusterRoleBinding"),
-    ..PLAIN
-};
+pub(crate) static CLUSTER_ROLE_BINDING: Strategy =
+    Strategy { default, validate: |binding| validate(binding, false), validate_update, ..PLAIN };
 
 fn default(binding: &mut Value) {
     json::default(json::child(binding, "roleRef"), "apiGroup", GROUP);

@@ -8,14 +8,10 @@ use leme_registry::{Strategy, json};
 use serde_json::Value;
 
 use super::PLAIN;
-use crate::check::{self, Errors};
+use crate::check::Errors;
 use crate::pod_spec;
 
-pub(crate) static ROLE: Strategy = Strategy {
-    validate: |role| rules(role, true),
-    warn: |_, _| check::unenforced("Role"),
-    ..PLAIN
-};
+pub(crate) static ROLE: Strategy = Strategy { validate: |role| rules(role, true), ..PLAIN };
 
 pub(crate) static CLUSTER_ROLE: Strategy = Strategy {
     validate: |role| {
@@ -23,7 +19,6 @@ pub(crate) static CLUSTER_ROLE: Strategy = Strategy {
         aggregation(role, &mut errors);
         errors
     },
-    warn: |_, _| check::unenforced("ClusterRole"),
     ..PLAIN
 };
 

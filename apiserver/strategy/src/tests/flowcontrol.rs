@@ -100,7 +100,8 @@ fn levels_and_schemas_are_completed() {
     for object in [new, schema] {
         let kind = object["kind"].as_str().expect("kind");
         let text = format!("{kind} is stored, but nothing in this cluster enforces it yet");
-        assert_eq!((crate::of(row(&object)).warn)(&object, None), [text]);
+        let kind = row(&object);
+        assert_eq!(crate::warnings(crate::of(kind), kind, &object, None), [text]);
     }
 }
 

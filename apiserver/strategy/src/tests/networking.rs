@@ -301,7 +301,10 @@ fn network_policies_are_completed() {
     assert_eq!(new["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
     assert_eq!(new["spec"]["egress"][0]["ports"][0]["protocol"], "TCP");
     assert_eq!(created(policy(json!({})))["spec"]["policyTypes"], json!(["Ingress"]));
-    let warn = crate::networking::policy::STRATEGY.warn;
+    let warn = |new: &Value, old| {
+        let kind = row(new);
+        crate::warnings(crate::of(kind), kind, new, old)
+    };
     let unenforced = "NetworkPolicy is stored, but nothing in this cluster enforces it yet";
     assert_eq!(warn(&new, None), [unenforced]);
     let odd = created(policy(json!({ "ingress": [{ "from": [

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::ImageError;
 use super::guard::Guard;
 use super::reference::{Reference, valid_digest};
+use super::stream::{damaged, decompress, open_archive};
 use super::unpack::{Limits, open_inside};
 use crate::files::hex;
 
@@ -60,11 +61,11 @@ impl Source {
     ) -> Result<Source, ImageError> {
         let mut names = HashMap::new();
         let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
-        let mut archive = tar::Archive::new(Guard::new(decompress(archive, limits.bytes)?));
+        let mut archive = tar::Archive::new(Guard::new(open_archive(archive, limits.bytes)?));
         let most = room.entries.min(MAX_FILES as u64);
         let mut left = room.bytes;
         for entry in archive.entries()? {
-            let mut entry = entry?;
+            let mut entry = entry.map_err(damaged)?;
             let name = plain(&entry.path()?)
                 .ok_or_else(|| ImageError::Invalid("an archive entry leaves the archive".into()))?;
             let kind = entry.header().entry_type();
@@ -296,35 +297,6 @@ fn fold(path: &Path) -> PathBuf {
 /// `sha256:` of some bytes.
 pub(super) fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
-}
-
-/// Takes gzip or zstd off a stream, told by its first bytes, and ends with an error after `limit` bytes.
-pub(super) fn decompress<'a>(stream: impl Read + 'a, limit: u64) -> io::Result<Box<dyn Read + 'a>> {
-    let mut stream = BufReader::with_capacity(64 * 1024, stream);
-    let start = stream.fill_buf()?;
-    let inner: Box<dyn Read + 'a> = if start.starts_with(&[0x1f, 0x8b]) {
-        Box::new(flate2::bufread::MultiGzDecoder::new(stream))
-    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(zstd::Decoder::with_buffer(stream)?)
-    } else {
-        Box::new(stream)
-    };
-    Ok(Box::new(Bounded { inner, left: limit }))
-}
-
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(length as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "larger than allowed after decompression")
-        })?;
-        Ok(length)
-    }
 }
 
 /// A reader that hashes what passes.

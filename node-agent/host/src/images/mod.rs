@@ -10,6 +10,7 @@ mod index;
 mod looks;
 pub mod reference;
 mod room;
+mod stream;
 pub mod unpack;
 
 use std::collections::HashSet;
@@ -68,6 +69,11 @@ impl ImageStore {
             fs::create_dir_all(root.join(directory))?;
         }
         Ok(ImageStore { root: fs::canonicalize(root)?, limits: Limits::default() })
+    }
+
+    /// The store as it is, to be read: nothing is made where it is missing, and there are no images then.
+    pub fn to_read(root: &Path) -> ImageStore {
+        ImageStore { root: root.to_owned(), limits: Limits::default() }
     }
 
     /// Where the store is.
@@ -274,7 +280,7 @@ impl ImageStore {
         fs::create_dir(&temporary)?;
         rustix::fs::chmod(&temporary, rustix::fs::Mode::from_raw_mode(0o755))
             .map_err(io::Error::from)?;
-        let unpacked = archive::decompress(File::open(self.blob_path(digest))?, self.limits.bytes)
+        let unpacked = stream::decompress(File::open(self.blob_path(digest))?, self.limits.bytes)
             .and_then(|stream| unpack::unpack(stream, &temporary, lower, limits))
             .and_then(|()| fs::rename(&temporary, &target));
         unpacked.map_err(|error| {

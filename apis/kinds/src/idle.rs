@@ -1,0 +1,162 @@
+//! Kinds that are served and kept while nobody in this cluster acts on their objects: the one table of them.
+//!
+//! Knows: what is missing, in the words in which it is told. Whoever makes a kind work deletes its row: the warnings of
+//! writes and what the command line says go with it. The README's table of what is served tells of the same.
+
+/// Nobody does what an object says.
+pub const UNUSED: &str = "nothing in this cluster acts on it yet";
+/// Nobody limits, forbids or protects as an object says: whoever writes one is warned.
+pub const UNENFORCED: &str = "nothing in this cluster enforces it yet";
+
+const NO_VOLUMES: &str = "nothing in this cluster makes volumes by it yet";
+const NO_LOGIN: &str = "nobody signs in to this cluster by it yet";
+const NO_DEVICES: &str = "nothing in this cluster allocates devices yet";
+const NO_BUILDS: &str = "nothing in this cluster runs builds yet";
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
+const CONFIG: &str = "config.openshift.io";
+const OLDER_RBAC: &str = "authorization.openshift.io";
+const FLOWCONTROL: &str = "flowcontrol.apiserver.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
+const OAUTH: &str = "oauth.openshift.io";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const SECURITY: &str = "security.openshift.io";
+const STORAGE: &str = "storage.k8s.io";
+const TEMPLATE: &str = "template.openshift.io";
+
+/// Group, kind, and what is missing.
+static IDLE: &[(&str, &str, &str)] = &[
+    (ADMISSION, "MutatingWebhookConfiguration", UNENFORCED),
+    (ADMISSION, "ValidatingAdmissionPolicy", UNENFORCED),
+    (ADMISSION, "ValidatingAdmissionPolicyBinding", UNENFORCED),
+    (ADMISSION, "ValidatingWebhookConfiguration", UNENFORCED),
+    (
+        "apiregistration.k8s.io",
+        "APIService",
+        "nothing in this cluster passes requests on to it yet",
+    ),
+    ("apps.openshift.io", "DeploymentConfig", "nothing in this cluster rolls it out yet"),
+    (OLDER_RBAC, "ClusterRole", UNENFORCED),
+    (OLDER_RBAC, "ClusterRoleBinding", UNENFORCED),
+    (OLDER_RBAC, "Role", UNENFORCED),
+    (OLDER_RBAC, "RoleBinding", UNENFORCED),
+    (OLDER_RBAC, "RoleBindingRestriction", UNENFORCED),
+    (
+        "autoscaling",
+        "HorizontalPodAutoscaler",
+        "there are no metrics in this cluster to scale by yet",
+    ),
+    ("build.openshift.io", "Build", NO_BUILDS),
+    ("build.openshift.io", "BuildConfig", NO_BUILDS),
+    (CONFIG, "APIServer", UNUSED),
+    (CONFIG, "Authentication", UNUSED),
+    (CONFIG, "Build", UNUSED),
+    (CONFIG, "ClusterOperator", UNUSED),
+    (CONFIG, "ClusterVersion", UNUSED),
+    (CONFIG, "Console", UNUSED),
+    (CONFIG, "DNS", UNUSED),
+    (CONFIG, "FeatureGate", UNUSED),
+    (CONFIG, "Image", UNUSED),
+    (CONFIG, "ImageContentPolicy", UNUSED),
+    (CONFIG, "ImageDigestMirrorSet", UNUSED),
+    (CONFIG, "ImageTagMirrorSet", UNUSED),
+    (CONFIG, "Infrastructure", UNUSED),
+    (CONFIG, "Ingress", UNUSED),
+    (CONFIG, "Network", UNUSED),
+    (CONFIG, "Node", UNUSED),
+    (CONFIG, "OAuth", UNUSED),
+    (CONFIG, "OperatorHub", UNUSED),
+    (CONFIG, "Project", UNUSED),
+    (CONFIG, "Proxy", UNUSED),
+    (CONFIG, "Scheduler", UNUSED),
+    (FLOWCONTROL, "FlowSchema", UNENFORCED),
+    (FLOWCONTROL, "PriorityLevelConfiguration", UNENFORCED),
+    (NETWORKING, "Ingress", "nothing in this cluster routes by it yet"),
+    (NETWORKING, "IngressClass", "nothing in this cluster routes by it yet"),
+    (NETWORKING, "NetworkPolicy", UNENFORCED),
+    (NETWORKING, "ServiceCIDR", "nothing in this cluster takes addresses from it yet"),
+    ("node.k8s.io", "RuntimeClass", "no node of this cluster runs pods of it yet"),
+    (OAUTH, "OAuthAccessToken", NO_LOGIN),
+    (OAUTH, "OAuthAuthorizeToken", NO_LOGIN),
+    (OAUTH, "OAuthClient", NO_LOGIN),
+    (OAUTH, "OAuthClientAuthorization", NO_LOGIN),
+    ("quota.openshift.io", "AppliedClusterResourceQuota", UNENFORCED),
+    ("quota.openshift.io", "ClusterResourceQuota", UNENFORCED),
+    (RBAC, "ClusterRole", UNENFORCED),
+    (RBAC, "ClusterRoleBinding", UNENFORCED),
+    (RBAC, "Role", UNENFORCED),
+    (RBAC, "RoleBinding", UNENFORCED),
+    ("resource.k8s.io", "DeviceClass", NO_DEVICES),
+    ("resource.k8s.io", "ResourceClaim", NO_DEVICES),
+    ("resource.k8s.io", "ResourceClaimTemplate", NO_DEVICES),
+    ("resource.k8s.io", "ResourceSlice", NO_DEVICES),
+    (SECURITY, "RangeAllocation", UNUSED),
+    (SECURITY, "SecurityContextConstraints", UNENFORCED),
+    (STORAGE, "CSIDriver", NO_VOLUMES),
+    (STORAGE, "CSINode", NO_VOLUMES),
+    (STORAGE, "CSIStorageCapacity", NO_VOLUMES),
+    (STORAGE, "StorageClass", NO_VOLUMES),
+    (STORAGE, "VolumeAttachment", "nothing in this cluster attaches volumes by it yet"),
+    (STORAGE, "VolumeAttributesClass", NO_VOLUMES),
+    (TEMPLATE, "BrokerTemplateInstance", UNUSED),
+    (TEMPLATE, "TemplateInstance", "nothing in this cluster makes objects of it yet"),
+    ("user.openshift.io", "Group", NO_LOGIN),
+    ("user.openshift.io", "Identity", NO_LOGIN),
+    ("user.openshift.io", "User", NO_LOGIN),
+];
+
+/// What nobody in this cluster does with the objects of a kind, where storing them is all that happens.
+pub fn idle(group: &str, kind: &str) -> Option<&'static str> {
+    let row = IDLE.iter().find(|(known, name, _)| *known == group && *name == kind);
+    row.map(|(.., missing)| *missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Groups of the README's table of what is served, and what stands there in brackets.
+    fn told() -> Vec<(String, String)> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let section = readme.split("## What is served").nth(1).unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.split('|').collect();
+            let version = cells[1].trim().trim_matches('`');
+            let group = version.split_once('/').map_or("", |(group, _)| group);
+            let words = cells[2].split_once('(').map_or("", |(_, words)| words);
+            (group.to_owned(), words.to_owned())
+        };
+        rows.map(row).collect()
+    }
+
+    /// Red when a kind of the table is none, is there twice, or begins to work and the README is not told; and when the
+    /// README says of a group that it is only kept, and the table does not know.
+    #[test]
+    fn the_table_and_the_readme_tell_of_the_same() {
+        let rows: BTreeSet<(&str, &str)> =
+            IDLE.iter().map(|(group, kind, _)| (*group, *kind)).collect();
+        assert_eq!(rows.len(), IDLE.len(), "a kind is there twice");
+        for (group, kind) in &rows {
+            let known = crate::builtin().any(|row| row.group == *group && row.kind == *kind);
+            assert!(known, "{kind} of {group:?} is no kind");
+        }
+        let told = told();
+        assert!(told.len() > 20, "{told:?}");
+        let idle: BTreeSet<&str> = rows.iter().map(|(group, _)| *group).collect();
+        for group in &idle {
+            let says = told.iter().any(|(known, words)| known == group && !words.is_empty());
+            assert!(
+                says,
+                "the README does not say in brackets what nobody does by objects of {group}"
+            );
+        }
+        for (group, words) in &told {
+            let kept = words.starts_with("kept") || words.starts_with("roles are kept");
+            assert!(!kept || idle.contains(&**group), "{group} is kept, and not in the table");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! When a claim works, and why a volume does not fit one.
+//!
+//! Knows: what a claim asks of a volume. Refuses to know: who makes volumes.
+
+use leme_meta::{Object, Quantity};
+use serde_json::Value;
+
+use super::events::last;
+use super::{State, join};
+use crate::follow::Picture;
+
+pub(super) fn claim(object: &Object, picture: &Picture) -> State {
+    match object.text(&["status", "phase"]) {
+        "Bound" => State::Works(format!("bound to {}", object.text(&["spec", "volumeName"]))),
+        "Lost" => {
+            let volume = object.text(&["spec", "volumeName"]);
+            let why = format!("PersistentVolume {volume}, to which it was bound, is gone");
+            State::Failed(join("Lost", &last(object, picture).unwrap_or(why)))
+        }
+        phase => {
+            let why = last(object, picture).unwrap_or_else(|| "a PersistentVolume".to_owned());
+            State::Waits(join(if phase.is_empty() { "Pending" } else { phase }, &why))
+        }
+    }
+}
+
+/// The storage class of a claim or a volume; empty for none.
+pub(super) fn class(object: &Object) -> &str {
+    object.text(&["spec", "storageClassName"])
+}
+
+/// Why a volume does not fit a claim, if it does not.
+pub(super) fn misfit(volume: &Object, claim: &Object) -> Option<String> {
+    let taken = volume.at(&["spec", "claimRef"]).filter(|reference| reference.is_object());
+    if let Some(reference) = taken
+        && (reference["name"] != claim.name() || reference["namespace"] != claim.namespace())
+    {
+        let text = |field: &str| reference[field].as_str().unwrap_or("");
+        return Some(format!("it is for claim {}/{}", text("namespace"), text("name")));
+    }
+    if class(volume) != class(claim) {
+        let shown = |class: &str| match class {
+            "" => "none".to_owned(),
+            class => format!("{class:?}"),
+        };
+        let (own, wanted) = (shown(class(volume)), shown(class(claim)));
+        return Some(format!("its storage class is {own}, and {wanted} is asked for"));
+    }
+    let size = |object: &Object, path: &[&str]| {
+        let text = object.text(path).to_owned();
+        Quantity::parse(&text).ok().map(|size| (size.nanos(), text))
+    };
+    let own = size(volume, &["spec", "capacity", "storage"]);
+    let wanted = size(claim, &["spec", "resources", "requests", "storage"]);
+    if let (Some((own, shown)), Some((wanted, asked))) = (own, wanted)
+        && own < wanted
+    {
+        return Some(format!("it has {shown}, and {asked} are asked for"));
+    }
+    let modes = |object: &Object| -> Vec<String> {
+        let list = object.at(&["spec", "accessModes"]).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let own = modes(volume);
+    if let Some(lacking) = modes(claim).iter().find(|mode| !own.contains(mode)) {
+        return Some(format!("it does not offer {lacking}"));
+    }
+    let phase = volume.text(&["status", "phase"]);
+    matches!(phase, "Released" | "Failed").then(|| format!("it is {phase}"))
+}

@@ -1,0 +1,385 @@
+//! The rules, held against pictures.
+
+use serde_json::json;
+
+use super::*;
+
+type Kept = ((&'static str, &'static str), Value);
+
+const PODS: (&str, &str) = ("", "pods");
+const EVENTS: (&str, &str) = ("", "events");
+
+/// An object of a kind that has a rule.
+fn typed(mut object: Value) -> Object {
+    let kind = object["kind"].as_str().unwrap_or("Pod").to_owned();
+    let group = RULES.iter().find(|(_, known, _)| *known == kind).map_or("", |(group, ..)| group);
+    object["apiVersion"] = leme_meta::gvk::api_version(group, "v1").into();
+    Object(object)
+}
+
+/// A picture of objects of kinds that have rules, and of others.
+fn still<const N: usize>(objects: [Kept; N]) -> Picture {
+    Picture::still(objects.map(|(kind, object)| match object["kind"].is_string() {
+        true => (kind, typed(object).0),
+        false => (kind, object),
+    }))
+}
+
+fn works(text: &str) -> State {
+    State::Works(text.to_owned())
+}
+
+fn waits(text: &str) -> State {
+    State::Waits(text.to_owned())
+}
+
+fn failed(text: &str) -> State {
+    State::Failed(text.to_owned())
+}
+
+/// What the API holds when a cluster is resumed: counts and slices are from before the stop, the pod has said already
+/// that it is not ready. Red when the counts are believed: `up` says that all is served while nothing is.
+#[test]
+fn what_a_pod_says_of_itself_counts_more_than_what_others_counted() {
+    let check = |ready: &str, works: bool| {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "p1",
+            "ownerReferences": [{"uid": "rc1"}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+        let slice = json!({"metadata": {"name": "s-1", "namespace": "n",
+                "labels": {"kubernetes.io/service-name": "s"}},
+            "endpoints": [{"conditions": {"ready": true}, "targetRef": {"uid": "p1"}}]});
+        let picture = still([(PODS, pod), (("discovery.k8s.io", "endpointslices"), slice)]);
+        let service = json!({"kind": "Service", "metadata": {"name": "s", "namespace": "n"},
+            "spec": {"selector": {"a": "b"}, "clusterIP": "10.0.0.1"}});
+        let controller = json!({"kind": "ReplicationController",
+            "metadata": {"name": "r", "namespace": "n", "uid": "rc1", "generation": 1},
+            "spec": {"replicas": 1},
+            "status": {"replicas": 1, "readyReplicas": 1, "observedGeneration": 1}});
+        for object in [service, controller] {
+            let state = state(&typed(object), &picture);
+            assert_eq!(matches!(state, State::Works(_)), works, "{ready}: {state:?}");
+        }
+    };
+    check("True", true);
+    check("False", false);
+}
+
+/// Red when what has no rule works: a Job that has failed did.
+#[test]
+fn a_job_works_when_it_is_complete_and_a_build_too() {
+    let check = |kind: &str, spec: Value, status: Value, expected: State| {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "ownerReferences": [{"uid": "j"}]},
+            "status": {"phase": "Failed", "message": "no room"}});
+        let object = json!({"kind": kind, "spec": spec, "status": status,
+            "metadata": {"name": "j", "uid": "j"}});
+        let picture = still([(PODS, pod)]);
+        assert_eq!(judged(&typed(object), &picture), expected);
+    };
+    let is = |type_: &str, message: &str| json!({"succeeded": 1, "conditions": [{"type": type_, "status": "True", "message": message}]});
+    let two = || json!({"completions": 2});
+    check("Job", two(), is("Complete", ""), works("1/2 completed"));
+    let why = "too often: pod p: it has failed: no room";
+    check("Job", two(), is("Failed", "too often"), failed(why));
+    check("Job", two(), is("Suspended", ""), waits("1/2 completed: it is suspended"));
+    check("Job", json!({}), json!({}), waits("0 completed: pod p: it has failed: no room"));
+    check("Build", json!({}), json!({"phase": "New"}), waits("New"));
+    check("Build", json!({}), json!({"phase": "Complete"}), works(""));
+    check("Build", json!({}), json!({}), waits("New"));
+    for phase in ["Failed", "Error", "Cancelled"] {
+        let status = json!({"phase": phase, "message": "no source"});
+        check("Build", json!({}), status, failed(&format!("{phase}: no source")));
+    }
+}
+
+#[test]
+fn a_deployment_works_when_nothing_of_an_older_template_is_left() {
+    let check = |spec: Value, status: Value, ready: &str, expected: State| {
+        let owned = |kind: &str, name: &str, owner: &str| {
+            json!({"kind": kind, "metadata": {"name": name, "namespace": "n", "uid": name,
+                "ownerReferences": [{"uid": owner}]}})
+        };
+        let mut pod = owned("Pod", "d-1-a", "d-1");
+        pod["status"] = json!({"phase": "Running", "conditions": [
+            {"type": "Ready", "status": ready, "message": "not yet"}]});
+        let set = owned("ReplicaSet", "d-1", "d");
+        let picture = still([(("apps", "replicasets"), set), (PODS, pod)]);
+        let mut object = json!({"kind": "Deployment", "spec": spec, "status": status,
+            "metadata": {"name": "d", "namespace": "n", "uid": "d", "generation": 2}});
+        object["spec"]["replicas"] = 1.into();
+        assert_eq!(judged(&typed(object), &picture), expected);
+    };
+    let status = |replicas: i64, updated: i64, seen: i64| {
+        json!({"replicas": replicas, "updatedReplicas": updated, "availableReplicas": 1,
+            "observedGeneration": seen})
+    };
+    check(json!({}), status(1, 1, 2), "True", works("1/1 available"));
+    check(json!({}), status(1, 1, 2), "False", waits("0/1 available: pod d-1-a: not yet"));
+    check(json!({}), status(2, 1, 2), "True", waits("1/1 available, 1 up to date"));
+    check(json!({}), status(1, 1, 1), "True", waits("1/1 available"));
+    let paused = json!({"paused": true});
+    let waits_paused = waits("1/1 available, 0 up to date: it is paused");
+    check(paused.clone(), status(1, 0, 2), "True", waits_paused.clone());
+    // Given up on, which what is wanted since then does not share, nor what is paused.
+    let late = |seen: i64| {
+        let mut late = status(1, 0, seen);
+        late["conditions"] = json!([{"type": "Progressing", "status": "False",
+            "reason": "ProgressDeadlineExceeded", "message": "timed out"}]);
+        late
+    };
+    let why = "1/1 available, 0 up to date: ProgressDeadlineExceeded: timed out";
+    check(json!({}), late(2), "True", failed(why));
+    check(json!({}), late(1), "True", waits("1/1 available, 0 up to date"));
+    check(paused, late(2), "True", waits_paused);
+}
+
+#[test]
+fn sets_work_when_their_pods_are_of_the_newest_template() {
+    let check = |kind: &str, spec: Value, status: Value, ready: &str, expected: State| {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "s-0", "namespace": "n", "uid": "p",
+                "ownerReferences": [{"uid": "s"}]},
+            "status": {"phase": "Running", "conditions": [
+                {"type": "Ready", "status": ready, "message": "not yet"}]}});
+        let picture = still([(PODS, pod)]);
+        let mut object = json!({"kind": kind, "spec": spec, "status": status,
+            "metadata": {"name": "s", "namespace": "n", "uid": "s", "generation": 2}});
+        object["status"]["observedGeneration"] = 2.into();
+        assert_eq!(judged(&typed(object), &picture), expected);
+    };
+    let counted =
+        |updated: i64| json!({"replicas": 1, "readyReplicas": 1, "updatedReplicas": updated});
+    let rolling = json!({"replicas": 1, "updateStrategy": {"type": "RollingUpdate"}});
+    let held = json!({"replicas": 1, "updateStrategy": {"rollingUpdate": {"partition": 1}}});
+    let kind = "StatefulSet";
+    check(kind, rolling.clone(), counted(1), "True", works("1/1 ready"));
+    check(kind, rolling.clone(), counted(0), "True", waits("1/1 ready, 0 up to date"));
+    check(kind, rolling, counted(1), "False", waits("0/1 ready: pod s-0: not yet"));
+    check(kind, held, counted(0), "True", works("1/1 ready"));
+    let counted = |updated: i64| json!({"desiredNumberScheduled": 1, "numberAvailable": 1, "updatedNumberScheduled": updated});
+    let deletes = json!({"updateStrategy": {"type": "OnDelete"}});
+    let kind = "DaemonSet";
+    check(kind, json!({}), counted(1), "True", works("1/1 available"));
+    check(kind, json!({}), counted(0), "True", waits("1/1 available, 0 up to date"));
+    check(kind, json!({}), counted(1), "False", waits("0/1 available: pod s-0: not yet"));
+    check(kind, deletes, counted(0), "True", works("1/1 available"));
+}
+
+/// Red when it waits for ever.
+#[test]
+fn a_rollout_that_has_failed_ends_a_deployment_config() {
+    let check = |reason: &str, expected: State| {
+        let object = json!({"kind": "DeploymentConfig", "spec": {"replicas": 1},
+            "metadata": {"name": "d", "uid": "d", "generation": 1},
+            "status": {"observedGeneration": 1, "replicas": 0, "conditions": [{"type": "Progressing",
+                "status": "False", "reason": reason, "message": "d-1 has failed progressing"}]}});
+        assert_eq!(judged(&typed(object), &still([])), expected);
+    };
+    let why = "0/1 ready: ProgressDeadlineExceeded: d-1 has failed progressing";
+    check("ProgressDeadlineExceeded", failed(why));
+    check("ReplicationControllerCreateError", waits("0/1 ready"));
+}
+
+/// Red when what nobody acts on works, and when the table of these kinds does not count.
+#[test]
+fn what_nobody_acts_on_is_stored() {
+    let check = |api_version: &str, kind: &str, expected: State| {
+        let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}});
+        assert_eq!(state(&Object(object), &still([])), expected, "{kind}");
+    };
+    let enforced = || State::Stored("nothing in this cluster enforces it yet");
+    check("networking.k8s.io/v1", "NetworkPolicy", enforced());
+    check("rbac.authorization.k8s.io/v1", "RoleBinding", enforced());
+    check(
+        "networking.k8s.io/v1",
+        "Ingress",
+        State::Stored("nothing in this cluster routes by it yet"),
+    );
+    check("v1", "ConfigMap", works(""));
+    let own = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "status": {"conditions": [{"type": "Available", "status": "True"}]}});
+    assert_eq!(state(&Object(own), &still([])), works(""));
+    // Of another group by the same name.
+    check("sea.io/v1", "Ingress", works(""));
+    check("sea.io/v1", "Service", works(""));
+}
+
+fn running(started: &str, last: Value, probe: Value) -> Value {
+    json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "p"},
+        "spec": {"containers": [{"name": "c", "readinessProbe": probe}]},
+        "status": {"phase": "Running", "podIP": "10.0.0.9",
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "c", "restartCount": i32::from(!last.is_null()),
+                "state": {"running": {"startedAt": started}}, "lastState": {"terminated": last}}]}})
+}
+
+/// Red when a pod works as soon as it says that it is ready: one that crashes does so for an instant, again and again.
+#[test]
+fn a_container_that_nobody_probes_must_prove_that_it_goes_on() {
+    let check = |now: &str, last: Value, probe: Value, expected: State, left: Option<u64>| {
+        let pod = running("2026-01-01T00:01:00Z", last, probe);
+        let picture = still([(PODS, pod.clone())]).at(now);
+        assert_eq!(state(&typed(pod), &picture), expected, "{now}");
+        assert_eq!(again(&picture).map(|left| left.as_secs()), left, "{now}");
+    };
+    let started = waits("container c has just been started, and has no readiness probe");
+    check("2026-01-01T00:01:00Z", Value::Null, Value::Null, started.clone(), Some(2));
+    check("2026-01-01T00:01:01Z", Value::Null, Value::Null, started, Some(1));
+    check("2026-01-01T00:01:02Z", Value::Null, Value::Null, works("10.0.0.9"), None);
+    check("2026-01-01T00:01:00Z", Value::Null, json!({}), works("10.0.0.9"), None);
+    // Clocks differ.
+    check("2026-01-01T00:00:30Z", Value::Null, Value::Null, works("10.0.0.9"), None);
+    let crashed = |start: &str| {
+        json!({"exitCode": 3, "reason": "Error", "startedAt": start,
+            "finishedAt": "2026-01-01T00:00:50Z"})
+    };
+    let (short, long) = (crashed("2026-01-01T00:00:46Z"), crashed("2026-01-01T00:00:30Z"));
+    let restarted = "container c has just been restarted: it ended with exit code 3 after 4s";
+    check("2026-01-01T00:01:05Z", short.clone(), Value::Null, waits(restarted), Some(1));
+    let told = "10.0.0.9; container c has been restarted once, the last time after exit code 3";
+    check("2026-01-01T00:01:06Z", short.clone(), Value::Null, works(told), None);
+    check("2026-01-01T00:01:02Z", long, Value::Null, works(told), None);
+    check("2026-01-01T00:01:00Z", short, json!({}), works(told), None);
+}
+
+#[test]
+fn why_a_pod_does_not_work() {
+    let check = |status: Value, expected: State| {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p", "uid": "p"}, "status": status});
+        assert_eq!(state(&typed(pod), &still([])), expected);
+    };
+    let ended = |code: i64, reason: &str| {
+        json!([{"name": "ok", "state": {"terminated": {"exitCode": 0}}},
+            {"name": "c", "state": {"terminated": {"exitCode": code, "reason": reason}}}])
+    };
+    let of = |code, reason| json!({"phase": "Failed", "containerStatuses": ended(code, reason)});
+    check(of(1, "Error"), failed("container c ended with exit code 1"));
+    check(of(137, "OOMKilled"), failed("container c ended with exit code 137 (OOMKilled)"));
+    let evicted = json!({"phase": "Failed", "reason": "Evicted", "message": "no memory"});
+    check(evicted, failed("Evicted: no memory"));
+    let back_off = json!({"phase": "Running", "containerStatuses": [{"name": "c", "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+        "lastState": {"terminated": {"exitCode": 2, "reason": "Error"}}}]});
+    let why = "container c: CrashLoopBackOff: back-off 40s; \
+        container c has been restarted 4 times, the last time after exit code 2";
+    check(back_off, waits(why));
+}
+
+fn event(name: &str, time: &str, version: &str) -> Value {
+    json!({"metadata": {"name": name, "namespace": "n", "resourceVersion": version},
+        "involvedObject": {"uid": "p"}, "message": name, "lastTimestamp": time})
+}
+
+/// Red when times are compared as text, and when those of one second are in no order.
+#[test]
+fn events_are_in_the_order_of_their_last_time() {
+    let mut micro = event("micro", "", "3");
+    micro["lastTimestamp"] = Value::Null;
+    micro["eventTime"] = "2026-01-01T00:00:05.250000Z".into();
+    let mut series = event("series", "2026-01-01T00:00:01Z", "20");
+    series["series"] = json!({"lastObservedTime": "2026-01-01T00:00:09.000000Z"});
+    let all = [
+        event("late", "2026-01-01T00:00:06Z", "1"),
+        series,
+        event("tenth", "2026-01-01T00:00:05Z", "10"),
+        event("ninth", "2026-01-01T00:00:05Z", "9"),
+        micro,
+    ];
+    let names = |events: Vec<&Value>| {
+        let name = |event: &Value| event["message"].as_str().unwrap().to_owned();
+        events.into_iter().map(name).collect::<Vec<_>>()
+    };
+    let expected = ["micro", "ninth", "tenth", "late", "series"];
+    assert_eq!(names(in_order(&all)), expected);
+    let picture = still(all.map(|event| (EVENTS, event)));
+    let pod = typed(json!({"kind": "Pod", "metadata": {"uid": "p"}}));
+    assert_eq!(names(events(&pod, &picture)), expected);
+}
+
+fn said(object: Value, picture: &Picture) -> Vec<String> {
+    let told = |cause: Cause| match cause {
+        Cause::Object(shown, _) => shown,
+        Cause::Said(line) => line,
+    };
+    causes(&typed(object), picture).into_iter().map(told).collect()
+}
+
+/// Red when the trouble of a Service ends at its endpoints.
+#[test]
+fn a_service_waits_for_its_pods() {
+    let service = json!({"kind": "Service", "metadata": {"name": "s", "namespace": "n"},
+        "spec": {"selector": {"a": "b", "c": "d"}}});
+    let pod = |labels: Value| {
+        json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "p", "labels": labels},
+            "status": {"phase": "Pending", "containerStatuses": [{"name": "c",
+                "state": {"waiting": {"reason": "ErrImageNeverPull"}}}]}})
+    };
+    let check = |labels: Value, why: &str, causes: &[&str]| {
+        let picture = still([(PODS, pod(labels))]);
+        assert_eq!(state(&typed(service.clone()), &picture), waits(why));
+        assert_eq!(said(service.clone(), &picture), causes);
+    };
+    let none = "no ready endpoints: no pod has the labels a=b,c=d";
+    check(json!({"a": "b"}), none, &[]);
+    let why = "no ready endpoints: pod p: container c: ErrImageNeverPull";
+    check(json!({"a": "b", "c": "d", "e": "f"}), why, &["pod/p"]);
+    let route = json!({"kind": "Route", "metadata": {"namespace": "n"},
+        "spec": {"to": {"name": "s"}, "alternateBackends": [{"name": "t"}]}});
+    let picture = still([(("", "services"), service.clone())]);
+    assert_eq!(said(route, &picture), ["service/s", "service/t does not exist"]);
+}
+
+/// Red when the trouble of a pod ends at its claims, or that of a claim at "Pending".
+#[test]
+fn a_pod_waits_for_its_claims_and_a_claim_for_a_volume() {
+    let pod = json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n"}, "spec": {"volumes": [
+        {"name": "a", "persistentVolumeClaim": {"claimName": "data"}}, {"name": "b", "ephemeral": {}},
+        {"name": "c", "persistentVolumeClaim": {"claimName": "none"}}, {"name": "d", "emptyDir": {}}]}});
+    let claim = |spec: Value| {
+        json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "n"},
+            "spec": spec})
+    };
+    let made =
+        json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "p-b", "namespace": "n"}});
+    const CLAIMS: (&str, &str) = ("", "persistentvolumeclaims");
+    let picture = still([(CLAIMS, claim(json!({}))), (CLAIMS, made)]);
+    let word = "persistentvolumeclaim";
+    let missing = format!("{word}/none does not exist");
+    assert_eq!(said(pod, &picture), [format!("{word}/data"), format!("{word}/p-b"), missing]);
+
+    let volume = |name: &str, spec: Value| {
+        (("", "persistentvolumes"), json!({"metadata": {"name": name}, "spec": spec}))
+    };
+    let class = (("storage.k8s.io", "storageclasses"), json!({"metadata": {"name": "fast"}}));
+    let asked =
+        json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}});
+    let of_class = |name: &str| {
+        let mut spec = asked.clone();
+        spec["storageClassName"] = name.into();
+        claim(spec)
+    };
+    let none =
+        ["it asks for no storage class, and none is the default", "there is no persistentvolume"];
+    assert_eq!(said(claim(asked.clone()), &still([])), none);
+    let unknown =
+        ["storageclass.storage.k8s.io/slow does not exist", "there is no persistentvolume"];
+    assert_eq!(said(of_class("slow"), &still([class.clone()])), unknown);
+    let known = ["storageclass.storage.k8s.io/fast", "there is no persistentvolume"];
+    assert_eq!(said(of_class("fast"), &still([class])), known);
+    let picture = still([
+        volume("a", json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]})),
+        volume("b", json!({"capacity": {"storage": "9Gi"}, "accessModes": ["ReadOnlyMany"]})),
+        volume("c", json!({"claimRef": {"namespace": "m", "name": "x"}})),
+        volume("d", json!({"storageClassName": "fast"})),
+    ]);
+    let why = [
+        none[0],
+        "persistentvolume/a does not fit: it has 1Gi, and 5Gi are asked for",
+        "persistentvolume/b does not fit: it does not offer ReadWriteOnce",
+        "persistentvolume/c does not fit: it is for claim m/x",
+        "persistentvolume/d does not fit: its storage class is \"fast\", and none is asked for",
+    ];
+    assert_eq!(said(claim(asked), &picture), why);
+    let lost = json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+        "spec": {"volumeName": "v"}, "status": {"phase": "Lost"}});
+    let why = "Lost: PersistentVolume v, to which it was bound, is gone";
+    assert_eq!(state(&typed(lost), &still([])), failed(why));
+}
