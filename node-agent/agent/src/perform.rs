@@ -127,7 +127,7 @@ impl Agent {
     fn hooks(&self, uid: &str, name: &str) -> Option<Hooks> {
         let entry = self.pods.get(uid)?;
         let (container, _) = spec::container(entry.machine.pod(), name)?;
-        let container = Arc::new(container.clone());
+        let container = Arc::new(container.into_owned());
         Some(Hooks { ip: self.facts(entry).pod_ip, container })
     }
 
@@ -212,8 +212,12 @@ impl Agent {
         let Some(entry) = self.pods.get(uid) else { return };
         let pod = entry.machine.pod().clone();
         let container: Container = match spec::container(&pod, &name) {
-            Some((container, _)) => container.clone(),
+            Some((container, _)) => container.into_owned(),
             None => return,
+        };
+        let target = match spec::target(&pod, &name) {
+            Some(target) => target_id(entry, target),
+            None => Ok(""),
         };
         let directory = self.pod_directory(uid);
         let file = volumes::termination_file(&directory, &name, attempt);
@@ -225,11 +229,13 @@ impl Agent {
             sources: &self.sources,
             volumes: &entry.volumes,
             termination_file: &file.to_string_lossy(),
+            target: target.as_deref().unwrap_or_default(),
         });
         let built = built.map_err(|e| match e {
             Trouble::Loading(_) => StartError::Loading,
             Trouble::Message(message) => StartError::Config(message),
         });
+        let built = target.map_err(StartError::Config).and(built);
         self.spawn(uid, |runtime| async move {
             let call = worker::start(&*runtime, &pod, &container, &sandbox, &directory, built);
             let result = call.await;
@@ -338,4 +344,11 @@ impl Agent {
             self.forget(&uid);
         }
     }
+}
+
+/// The id of the container of a pod whose processes another one is to see.
+fn target_id<'a>(entry: &'a Entry, target: &str) -> Result<&'a str, String> {
+    let ids = entry.machine.container_ids(target);
+    let newest = ids.and_then(|(newest, last)| newest.or(last));
+    newest.ok_or_else(|| format!("unable to find target container {target}"))
 }

@@ -23,6 +23,7 @@ const FIELDS: &[&str] = &[
     "conditions",
     "initContainerStatuses",
     "containerStatuses",
+    "ephemeralContainerStatuses",
 ];
 
 /// Why a status was not written.

@@ -208,6 +208,8 @@ pub struct Build<'a> {
     pub volumes: &'a BTreeMap<String, Mounted>,
     /// Host file for the termination message.
     pub termination_file: &'a str,
+    /// The id of the container whose processes it is to see, empty for none.
+    pub target: &'a str,
 }
 
 /// A mount whose source is inside a volume; who makes the mount must keep it there.
@@ -273,6 +275,7 @@ pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
         resources: resources::of_container(pod, container, facts.memory),
         security,
         share_pid: spec::of(pod).share_process_namespace.unwrap_or(false),
+        target: build.target.to_owned(),
         labels,
         annotations: annotations.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         env,
@@ -506,6 +509,7 @@ mod tests {
             sources: &sources,
             volumes: &volumes,
             termination_file: "/t",
+            target: "",
         };
         let built = container(build).unwrap();
         assert_eq!(built.config.args, ["x", "$(A)"]);

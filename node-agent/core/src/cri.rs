@@ -215,6 +215,8 @@ pub struct ContainerConfig {
     pub security: Security,
     /// Share the pod's PID namespace in place of an own one.
     pub share_pid: bool,
+    /// Share the PID namespace of this container of the sandbox, by its id, whatever `share_pid` says; empty for none.
+    pub target: String,
     /// Labels, kept and returned.
     pub labels: BTreeMap<String, String>,
     /// Annotations, kept and returned (restart count, termination message path and the like).

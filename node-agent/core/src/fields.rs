@@ -2,6 +2,7 @@
 //!
 //! Knows: which fields may be asked for. Refuses to know: whether the answer goes into a variable or a file.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
@@ -75,7 +76,7 @@ pub fn of_resources(
     let named = selector.container_name.as_deref().filter(|n| !n.is_empty());
     let container = match named {
         Some(name) => spec::container(pod, name).map(|(c, _)| c),
-        None => own,
+        None => own.map(Cow::Borrowed),
     }
     .ok_or_else(|| format!("container {} not found", named.unwrap_or_default()))?;
     let resources = container.resources.clone().unwrap_or_default();

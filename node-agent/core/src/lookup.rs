@@ -175,7 +175,7 @@ pub fn references(pod: &Pod, sources: &Sources) -> BTreeSet<Key> {
     let spec = spec::of(pod);
     let mut keys = BTreeSet::new();
     let mut add = |kind, name: &str| keys.insert(Key::new(kind, namespace, name));
-    for (container, _) in spec::containers(pod) {
+    for (container, _) in spec::all(pod) {
         for from in container.env_from.as_deref().unwrap_or_default() {
             if let Some(map) = &from.config_map_ref {
                 add(Kind::ConfigMap, &map.name);

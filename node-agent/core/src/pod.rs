@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::{LifecycleHandler, Pod, PodCondition};
 
 use crate::cri::{ContainerStatus, SandboxStatus};
 use crate::probe::{Kind, Outcome};
-use crate::refuse::Refusal;
+use crate::refuse::{Policy, Refusal};
 
 pub use slot::{Again, Ended, Replaced, Running, Slot, State, StopCause};
 
@@ -260,6 +260,8 @@ pub struct PodMachine {
     /// Why it is evicted, if it is.
     pub(crate) evicted: Option<String>,
     pub(crate) refused: Option<Refused>,
+    /// What decides on containers that are added later.
+    policy: Policy,
     sandbox_attempt: u32,
     pub(crate) slots: Vec<Slot>,
     pub(crate) ip: String,

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::quantity::units;
+use crate::spec;
 
 /// A feature that this node lacks; the message names the field.
 const UNSUPPORTED: &str = "PodFeatureUnsupported";
@@ -67,6 +68,20 @@ pub fn check(pod: &Pod, policy: &Policy) -> Verdict {
     pod.spec.as_ref().map_or(Ok(()), |spec| pod_spec(spec, policy))
 }
 
+/// Whether this node carries out all that a container asks for that was added to a pod; others are left alone.
+///
+/// # Errors
+/// The first thing that it does not.
+pub fn check_added(pod: &Pod, name: &str, policy: &Policy) -> Verdict {
+    match spec::ephemeral(pod).enumerate().find(|(_, one)| one.name == name) {
+        Some((index, one)) => {
+            let at = format!("spec.ephemeralContainers[{index}]");
+            container(&spec::as_container(one), &at, false, policy)
+        }
+        None => Ok(()),
+    }
+}
+
 /// Objects where `asked` holds.
 fn unless(asked: bool, field: &str, why: &str) -> Verdict {
     refuse(asked, UNSUPPORTED, || {
@@ -115,9 +130,10 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         service_account_name: _,
         tolerations: _,
         topology_spread_constraints: _,
+        // Each for itself, when it comes: the pod runs already.
+        ephemeral_containers: _,
         // Carried out in part, or not.
         containers,
-        ephemeral_containers,
         host_ipc,
         host_pid,
         host_users,
@@ -148,7 +164,6 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         "the pod's name is its host name",
     )?;
     unless(scheduling_group.is_some(), "spec.schedulingGroup", "pods are scheduled one by one")?;
-    unless(some(ephemeral_containers), "spec.ephemeralContainers", "a running pod gains none")?;
     let asks = |resources: &ResourceRequirements| *resources != ResourceRequirements::default();
     refuse(resources.as_ref().is_some_and(asks), "PodLevelResourcesNotSupported", || {
         "spec.resources: requests and limits are carried out for containers only".to_owned()

@@ -2,7 +2,9 @@
 //!
 //! Knows: where things are in a Pod and what their defaults are. Refuses to know: what runs.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::cri::PodIdentity;
@@ -16,6 +18,8 @@ pub enum Role {
     Sidecar,
     /// An ordinary one.
     Main,
+    /// One that was added to look at the pod: nothing of the pod depends on it.
+    Ephemeral,
 }
 
 /// `spec.restartPolicy`.
@@ -29,7 +33,7 @@ pub enum RestartPolicy {
     Never,
 }
 
-/// All containers, init containers first, in the order of the specification.
+/// The containers that make up the pod, init containers first, in the order of the specification.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, Role)> {
     let spec = pod.spec.as_ref();
     let inits = spec.and_then(|s| s.init_containers.as_deref()).unwrap_or_default();
@@ -43,16 +47,93 @@ pub fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, Role)> {
         .chain(mains.iter().map(|c| (c, Role::Main)))
 }
 
+/// The containers that were added to the pod to look at it.
+pub fn ephemeral(pod: &Pod) -> impl Iterator<Item = &EphemeralContainer> {
+    pod.spec.iter().flat_map(|s| s.ephemeral_containers.iter().flatten())
+}
+
+/// One of them, as a container like any other.
+pub fn as_container(ephemeral: &EphemeralContainer) -> Container {
+    let EphemeralContainer {
+        args,
+        command,
+        env,
+        env_from,
+        image,
+        image_pull_policy,
+        lifecycle,
+        liveness_probe,
+        name,
+        ports,
+        readiness_probe,
+        resize_policy,
+        resources,
+        restart_policy,
+        restart_policy_rules,
+        security_context,
+        startup_probe,
+        stdin,
+        stdin_once,
+        // Where it runs, not what.
+        target_container_name: _,
+        termination_message_path,
+        termination_message_policy,
+        tty,
+        volume_devices,
+        volume_mounts,
+        working_dir,
+    } = ephemeral.clone();
+    Container {
+        args,
+        command,
+        env,
+        env_from,
+        image,
+        image_pull_policy,
+        lifecycle,
+        liveness_probe,
+        name,
+        ports,
+        readiness_probe,
+        resize_policy,
+        resources,
+        restart_policy,
+        restart_policy_rules,
+        security_context,
+        startup_probe,
+        stdin,
+        stdin_once,
+        termination_message_path,
+        termination_message_policy,
+        tty,
+        volume_devices,
+        volume_mounts,
+        working_dir,
+    }
+}
+
+/// All containers: those that make up the pod, then those that were added.
+pub fn all(pod: &Pod) -> impl Iterator<Item = (Cow<'_, Container>, Role)> {
+    let added = ephemeral(pod).map(|c| (Cow::Owned(as_container(c)), Role::Ephemeral));
+    containers(pod).map(|(c, role)| (Cow::Borrowed(c), role)).chain(added)
+}
+
 /// A container by name.
-pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<(&'a Container, Role)> {
-    containers(pod).find(|(c, _)| c.name == name)
+pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<(Cow<'a, Container>, Role)> {
+    all(pod).find(|(c, _)| c.name == name)
+}
+
+/// The container whose processes this one is to see, if it is to.
+pub fn target<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
+    let target = ephemeral(pod).find(|c| c.name == name)?.target_container_name.as_deref();
+    target.filter(|target| !target.is_empty())
 }
 
 /// The specification; an empty one if the pod has none.
-pub fn of(pod: &Pod) -> std::borrow::Cow<'_, PodSpec> {
+pub fn of(pod: &Pod) -> Cow<'_, PodSpec> {
     match &pod.spec {
-        Some(spec) => std::borrow::Cow::Borrowed(spec),
-        None => std::borrow::Cow::Owned(PodSpec::default()),
+        Some(spec) => Cow::Borrowed(spec),
+        None => Cow::Owned(PodSpec::default()),
     }
 }
 
@@ -77,6 +158,7 @@ pub fn restart_policy(pod: &Pod, role: Role) -> RestartPolicy {
     let policy = pod.spec.as_ref().and_then(|s| s.restart_policy.as_deref());
     match (role, policy) {
         (Role::Sidecar, _) => RestartPolicy::Always,
+        (Role::Ephemeral, _) => RestartPolicy::Never,
         (_, Some("Never")) => RestartPolicy::Never,
         (_, Some("OnFailure")) => RestartPolicy::OnFailure,
         // A failed init container is tried again, a finished one is done.
@@ -135,5 +217,6 @@ pub fn field_path(name: &str, role: Role) -> String {
     match role {
         Role::Main => format!("spec.containers{{{name}}}"),
         Role::Init | Role::Sidecar => format!("spec.initContainers{{{name}}}"),
+        Role::Ephemeral => format!("spec.ephemeralContainers{{{name}}}"),
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Knows: phase, conditions, container statuses and their upstream words. Refuses to know: how it is written.
 
+mod conditions;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
+    ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -14,9 +16,7 @@ use crate::refuse::Refusal;
 use crate::resources;
 use crate::spec::{self, RestartPolicy, Role};
 
-/// Conditions that the node agent writes; others in `status.conditions` belong to somebody else.
-pub const OWN_CONDITIONS: &[&str] =
-    &["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
+pub use conditions::OWN_CONDITIONS;
 
 /// The runtime's id as the API writes it.
 pub fn container_id(id: &str) -> String {
@@ -32,10 +32,10 @@ impl PodMachine {
         let ip = if host_network { host_ip.to_owned() } else { self.ip.clone() };
         let ip = Some(ip).filter(|ip| !ip.is_empty());
         let statuses = |roles: &[Role]| -> Option<Vec<ContainerStatus>> {
-            let containers = spec::containers(&pod).filter(|(_, role)| roles.contains(role));
+            let containers = spec::all(&pod).filter(|(_, role)| roles.contains(role));
             let list: Vec<_> = match self.never_admitted() {
                 true => Vec::new(),
-                false => containers.filter_map(|(c, _)| self.container_status(c)).collect(),
+                false => containers.filter_map(|(c, _)| self.container_status(&c)).collect(),
             };
             (!list.is_empty()).then_some(list)
         };
@@ -54,6 +54,7 @@ impl PodMachine {
             (None, None)
         };
         let status = PodStatus {
+            observed_generation: pod.metadata.generation,
             phase: Some(phase.to_owned()),
             reason,
             message,
@@ -65,6 +66,7 @@ impl PodMachine {
             start_time: Some(Time(whole_second(self.started))),
             init_container_statuses: statuses(&[Role::Init, Role::Sidecar]),
             container_statuses: statuses(&[Role::Main]),
+            ephemeral_container_statuses: statuses(&[Role::Ephemeral]),
             ..PodStatus::default()
         };
         self.update_conditions(&pod, phase, now);
@@ -120,7 +122,7 @@ impl PodMachine {
     fn container_status(&self, container: &Container) -> Option<ContainerStatus> {
         let slot = self.slots.iter().find(|s| s.name == container.name)?;
         // kubectl shows "Init:0/2" only for this reason, and upstream gives it to every container of such a pod.
-        let initializing = self.slots.iter().any(|s| s.role != Role::Main);
+        let initializing = self.slots.iter().any(|s| matches!(s.role, Role::Init | Role::Sidecar));
         let (state, current) = match self.repeats(slot) {
             Some(ended) => (ended_state(ended), Some(Shown::ended(ended))),
             None => describe(slot, &self.pod, initializing),
@@ -135,6 +137,7 @@ impl PodMachine {
         let started = shown(slot).map(Running::started).unwrap_or(false);
         let ready = match slot.role {
             Role::Init => slot.succeeded(),
+            Role::Ephemeral => false,
             _ => shown(slot).is_some_and(Running::ready),
         };
         Some(ContainerStatus {
@@ -145,7 +148,7 @@ impl PodMachine {
                 ..Default::default()
             }),
             ready,
-            started: Some(started),
+            started: (slot.role != Role::Ephemeral).then_some(started),
             restart_count: i32::try_from(slot.restarts()).unwrap_or(i32::MAX),
             // Of the container that is there: the specification may name another one already.
             image: Some(image)
@@ -164,128 +167,6 @@ impl PodMachine {
         let ended = matches!(slot.state, State::Ended { .. });
         let last = slot.last.as_ref().filter(|last| !last.failed());
         last.filter(|_| slot.role == Role::Init && onfailure && !ended)
-    }
-
-    /// Whether init containers are done and sidecars have started.
-    fn initialized(&self) -> bool {
-        let begun =
-            self.slots.iter().any(|s| s.role == Role::Main && (s.has_run() || s.last.is_some()));
-        begun
-            || self.slots.iter().all(|s| match s.role {
-                Role::Init => s.succeeded(),
-                Role::Sidecar => shown(s).is_some_and(Running::started),
-                Role::Main => true,
-            })
-    }
-
-    fn update_conditions(&mut self, pod: &Pod, phase: &str, now: Timestamp) {
-        let done = match phase {
-            "Succeeded" => Some("PodCompleted"),
-            "Failed" => Some("PodFailed"),
-            _ => None,
-        };
-        let unready = self.names(|s| s.role != Role::Init && !shown(s).is_some_and(Running::ready));
-        let incomplete = self.names(|s| match s.role {
-            Role::Init => !s.succeeded(),
-            Role::Sidecar => !shown(s).is_some_and(Running::started),
-            Role::Main => false,
-        });
-        let containers = match done {
-            Some(reason) => Verdict::no(reason, String::new()),
-            None if unready.is_empty() => Verdict::yes(),
-            None => {
-                let text = format!("containers with unready status: [{}]", unready.join(" "));
-                Verdict::no("ContainersNotReady", text)
-            }
-        };
-        let ready = if containers.status { readiness_gates(pod) } else { containers.clone() };
-        let initialized = if phase == "Succeeded" {
-            Verdict { status: true, reason: "PodCompleted", message: String::new() }
-        } else if self.initialized() {
-            Verdict::yes()
-        } else {
-            let text = format!("containers with incomplete status: [{}]", incomplete.join(" "));
-            Verdict::no("ContainersNotInitialized", text)
-        };
-        let sandbox = Verdict { status: self.has_sandbox(), reason: "", message: String::new() };
-        let verdicts = [Verdict::yes(), sandbox, initialized, containers, ready];
-        for (kind, verdict) in OWN_CONDITIONS.iter().zip(verdicts) {
-            self.set_condition(kind, verdict, now);
-        }
-    }
-
-    fn names(&self, which: impl Fn(&Slot) -> bool) -> Vec<String> {
-        self.slots.iter().filter(|s| which(s)).map(|s| s.name.clone()).collect()
-    }
-
-    fn set_condition(&mut self, kind: &str, verdict: Verdict, now: Timestamp) {
-        let status = if verdict.status { "True" } else { "False" };
-        let text = |s: &str| Some(s.to_owned()).filter(|s| !s.is_empty());
-        let old = self.conditions.iter().position(|c| c.type_ == kind);
-        let same = old.map(|at| &self.conditions[at]).filter(|c| c.status == status);
-        let since = same.and_then(|c| c.last_transition_time.clone());
-        let condition = PodCondition {
-            type_: kind.to_owned(),
-            status: status.to_owned(),
-            reason: text(verdict.reason),
-            message: text(&verdict.message),
-            last_transition_time: Some(since.unwrap_or(Time(whole_second(now)))),
-            ..PodCondition::default()
-        };
-        match old {
-            Some(at) => self.conditions[at] = condition,
-            None => self.conditions.push(condition),
-        }
-    }
-
-    /// Own conditions, and those that others have written.
-    fn all_conditions(&self, pod: &Pod) -> Vec<PodCondition> {
-        let others = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-        let others = others.filter(|c| !OWN_CONDITIONS.contains(&c.type_.as_str())).cloned();
-        let own = OWN_CONDITIONS
-            .iter()
-            .filter_map(|kind| self.conditions.iter().find(|c| c.type_ == *kind).cloned());
-        own.chain(others).collect()
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Verdict {
-    status: bool,
-    reason: &'static str,
-    message: String,
-}
-
-impl Verdict {
-    fn yes() -> Self {
-        Self { status: true, reason: "", message: String::new() }
-    }
-
-    fn no(reason: &'static str, message: String) -> Self {
-        Self { status: false, reason, message }
-    }
-}
-
-fn readiness_gates(pod: &Pod) -> Verdict {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    let mut faults = Vec::new();
-    for gate in spec::of(pod).readiness_gates.as_deref().unwrap_or_default() {
-        let kind = &gate.condition_type;
-        match conditions.iter().find(|c| c.type_ == *kind) {
-            Some(found) if found.status == "True" => {}
-            Some(found) => faults.push(format!(
-                "the status of pod readiness gate {kind:?} is not \"True\", but {}",
-                found.status
-            )),
-            None => faults.push(format!(
-                "corresponding condition of pod readiness gate {kind:?} does not exist."
-            )),
-        }
-    }
-    if faults.is_empty() {
-        Verdict::yes()
-    } else {
-        Verdict::no("ReadinessGatesNotReady", faults.join(", "))
     }
 }
 

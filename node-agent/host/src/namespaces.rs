@@ -9,10 +9,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Cgroup;
 use crate::mounts;
+use crate::process::ProcessId;
 
 /// The namespaces to make.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -130,6 +133,23 @@ pub fn tcp_socket(netns: Option<&Path>, v6: bool) -> io::Result<OwnedFd> {
         make()
     })?;
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+}
+
+/// The PID namespace of a process of a cgroup. While it is held open it is that one, whatever becomes of the process.
+pub fn open_pid_namespace(pid: i32, cgroup: &Cgroup) -> io::Result<OwnedFd> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, "the process has ended");
+    let process = ProcessId::of(pid).ok_or_else(gone)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = rustix::fs::open(format!("/proc/{pid}/ns/pid"), flags, Mode::empty())?;
+    // The number may have come to be another's, the machine's own among them.
+    if !cgroup.processes().contains(&pid) || !process.alive() {
+        return Err(gone());
+    }
+    let (found, own) = (rustix::fs::fstat(&namespace)?, rustix::fs::stat("/proc/self/ns/pid")?);
+    if (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) {
+        return Err(io::Error::other("its PID namespace is the machine's"));
+    }
+    Ok(namespace)
 }
 
 /// Whether the path is a mounted namespace (and not the empty file under it after a reboot).

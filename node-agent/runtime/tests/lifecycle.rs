@@ -191,6 +191,41 @@ async fn containers_of_a_pod_share_what_they_should() {
     node.finish().await;
 }
 
+/// Red when `target` is not looked at: a debugger would see nothing but itself.
+#[tokio::test]
+async fn a_container_sees_the_processes_of_its_target_and_of_nobody_else() {
+    let node = Node::new();
+    let runtime = node.start().await;
+    let sandbox = runtime.run_sandbox(&node.sandbox("pod")).await.unwrap();
+    let first = run(&runtime, &sandbox, &shell("first", "sleep 601")).await;
+    run(&runtime, &sandbox, &shell("second", "sleep 602")).await;
+    let debugger = |target: &str, name: &str| {
+        let mut config = shell(name, "ps; sleep 603");
+        config.target = target.into();
+        config
+    };
+    let third = run(&runtime, &sandbox, &debugger(&first, "third")).await;
+    let (text, _) = sh(&runtime, &third, "ps").await.unwrap();
+    assert!(text.contains("sleep 601") && text.contains("sleep 603"), "{text}");
+    assert!(!text.contains("sleep 602"), "{text}");
+    // It ends by itself, and its target stays.
+    runtime.stop_container(&third, Duration::ZERO).await.unwrap();
+    runtime.remove_container(&third).await.unwrap();
+    assert_eq!(runtime.container(&first).await.unwrap().state, ContainerState::Running);
+    // With the first process of a namespace all others of it end.
+    let fourth = run(&runtime, &sandbox, &debugger(&first, "fourth")).await;
+    runtime.stop_container(&first, Duration::ZERO).await.unwrap();
+    assert_eq!(ended(&runtime, &fourth).await.exit_code, 137);
+    let other = runtime.run_sandbox(&node.sandbox("other")).await.unwrap();
+    let stranger = run(&runtime, &other, &shell("stranger", "sleep 604")).await;
+    for target in [first.as_str(), stranger.as_str(), "none"] {
+        let made = runtime.create_container(&sandbox, &debugger(target, "fifth")).await;
+        assert!(made.is_err(), "{target}");
+    }
+    assert_eq!(runtime.containers().await.unwrap().len(), 4);
+    node.finish().await;
+}
+
 /// Red when the container's number in its pod is looked up among the machine's processes, as the runtime does when it mounts
 /// version 1 cgroups: mostly there is a process of that number, a thread of the kernel that comes and goes.
 #[tokio::test]

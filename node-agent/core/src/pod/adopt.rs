@@ -21,6 +21,7 @@ impl PodMachine {
     /// node does not carry out never runs, and one that runs all the same is stopped.
     pub fn new(pod: Arc<Pod>, observed: &Observed, policy: &Policy, now: Timestamp) -> Self {
         let mut machine = Self::adopt(pod, observed, now);
+        machine.policy = policy.clone();
         if !spec::is_terminal(&machine.pod) {
             let refusal = refuse::check(&machine.pod, policy).err();
             machine.refused = refusal.map(|refusal| Refused { refusal, told: false });
@@ -30,7 +31,7 @@ impl PodMachine {
 
     fn adopt(pod: Arc<Pod>, observed: &Observed, now: Timestamp) -> Self {
         let status = pod.status.clone().unwrap_or_default();
-        let slots = spec::containers(&pod).map(|(c, role)| Slot::new(&c.name, role)).collect();
+        let slots = spec::all(&pod).map(|(c, role)| Slot::new(&c.name, role)).collect();
         let mut machine = Self {
             stage: Stage::Preparing,
             volumes: Volumes::Unasked,
@@ -38,6 +39,7 @@ impl PodMachine {
             expired: false,
             evicted: None,
             refused: None,
+            policy: Policy::default(),
             sandbox_attempt: 0,
             slots,
             ip: status.pod_ip.unwrap_or_default(),
@@ -131,7 +133,7 @@ impl PodMachine {
             started: same.is_some_and(|s| s.started == Some(true)),
             ready: same.is_some_and(|s| s.ready),
         };
-        let running = Running::from_status(newest, container, now, adopted);
+        let running = Running::from_status(newest, container.as_deref(), now, adopted);
         self.slots[index].state = match newest.state {
             ContainerState::Running if here => State::Running(running),
             ContainerState::Exited => {
@@ -207,5 +209,6 @@ pub(crate) fn api_status<'a>(pod: &'a Pod, name: &str) -> Option<&'a ApiStatus> 
     let status = pod.status.as_ref()?;
     let mains = status.container_statuses.iter().flatten();
     let inits = status.init_container_statuses.iter().flatten();
-    mains.chain(inits).find(|s| s.name == name)
+    let added = status.ephemeral_container_statuses.iter().flatten();
+    mains.chain(inits).chain(added).find(|s| s.name == name)
 }

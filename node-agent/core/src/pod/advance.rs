@@ -8,10 +8,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    Again, Effect, Ended, Notice, PodMachine, Slot, Stage, State, StopCause, Volumes, Why,
+    Again, Effect, Ended, Notice, PodMachine, Slot, Stage, StartError, State, StopCause, Volumes,
+    Why,
 };
 use crate::backoff::BackOff;
-use crate::refuse::Refusal;
+use crate::refuse::{self, Refusal};
 use crate::spec::{self, RestartPolicy, Role};
 
 impl PodMachine {
@@ -132,9 +133,13 @@ impl PodMachine {
             return;
         }
         let volumes = self.ask_volumes(now, out);
+        self.drive_added(sandbox, volumes, now, out);
         let mains_begun = self.begun;
         for index in 0..self.slots.len() {
             let role = self.slots[index].role;
+            if role == Role::Ephemeral {
+                continue;
+            }
             self.begun |= role == Role::Main;
             if role == Role::Init && (mains_begun || self.slots[index].succeeded()) {
                 continue;
@@ -149,7 +154,7 @@ impl PodMachine {
             let blocks = match role {
                 Role::Init => true,
                 Role::Sidecar => !up && !mains_begun,
-                Role::Main => false,
+                Role::Main | Role::Ephemeral => false,
             };
             if blocks {
                 return;
@@ -158,6 +163,27 @@ impl PodMachine {
         let mut mains = self.slots.iter().filter(|s| s.role == Role::Main);
         if mains.all(|s| s.done().is_some()) {
             self.begin_stop(sandbox, Why::Completed, spec::grace(&self.pod), now);
+        }
+    }
+
+    /// Starts what was added to the pod, whatever else of it has begun. What this node does not carry out never starts.
+    fn drive_added(&mut self, sandbox: &str, volumes: bool, now: Timestamp, out: &mut Vec<Effect>) {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            if slot.role != Role::Ephemeral {
+                continue;
+            }
+            match refuse::check_added(&self.pod, &slot.name, &self.policy) {
+                Err(refusal) if slot.state == State::Waiting => {
+                    let error = StartError::Config(refusal.message);
+                    self.started_badly(index, error, 1, now, out);
+                    if let State::Blocked { again, .. } = &mut self.slots[index].state {
+                        *again = Timestamp::MAX;
+                    }
+                }
+                Err(_) => {}
+                Ok(()) => self.drive(index, sandbox, volumes, now, out),
+            }
         }
     }
 
@@ -244,7 +270,7 @@ impl PodMachine {
                 continue;
             }
             let kind = state.kind();
-            let Some(probe) = kind.of(container) else { continue };
+            let Some(probe) = kind.of(&container) else { continue };
             state.begin();
             let seconds = probe.timeout_seconds.unwrap_or(1).max(1);
             let timeout = Duration::from_secs(u64::from(seconds.unsigned_abs()));

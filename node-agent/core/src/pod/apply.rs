@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    Again, Effect, Ended, Event, Notice, Observed, PodMachine, Replaced, Stage, State, StopCause,
-    Volumes,
+    Again, Effect, Ended, Event, Notice, Observed, PodMachine, Replaced, Slot, Stage, State,
+    StopCause, Volumes,
 };
 use crate::backoff::add;
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
@@ -64,8 +64,13 @@ impl PodMachine {
     }
 
     fn apply_spec(&mut self, pod: Arc<Pod>) {
-        // Containers cannot be added to or removed from a pod, so slots stay.
+        // Containers are not removed from a pod, and but to look at it none is added, so slots stay.
         if pod.metadata.uid == self.pod.metadata.uid {
+            for (container, role) in spec::all(&pod) {
+                if self.index(&container.name).is_none() {
+                    self.slots.push(Slot::new(&container.name, role));
+                }
+            }
             self.pod = pod;
         } else {
             self.gone = true;
@@ -215,7 +220,7 @@ impl PodMachine {
         let Some(index) = self.index(name) else { return };
         let pod = self.pod.clone();
         let Some((container, role)) = spec::container(&pod, name) else { return };
-        let Some(probe) = kind.of(container) else { return };
+        let Some(probe) = kind.of(&container) else { return };
         let State::Running(running) = &mut self.slots[index].state else { return };
         if running.id != id {
             return;
@@ -292,8 +297,10 @@ impl PodMachine {
                 "ErrImagePull",
                 "ImagePullBackOff",
             ];
+            // What this node does not carry out waits for nothing.
             if let State::Blocked { reason, again, .. } = &mut slot.state
                 && waits.contains(reason)
+                && *again != Timestamp::MAX
             {
                 *again = now;
             }

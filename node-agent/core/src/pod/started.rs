@@ -36,7 +36,8 @@ impl PodMachine {
         out: &mut Vec<Effect>,
     ) {
         self.slots[index].next = status.attempt + 1;
-        let container = spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c.clone());
+        let container =
+            spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c.into_owned());
         let image = &status.image;
         let name = &self.slots[index].name;
         let events = [

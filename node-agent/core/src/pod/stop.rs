@@ -68,8 +68,8 @@ impl PodMachine {
     pub(super) fn push_stop(&self, index: usize, id: &str, grace: i64, out: &mut Vec<Effect>) {
         let name = self.slots[index].name.clone();
         let container = spec::container(&self.pod, &name).map(|(c, _)| c);
-        let pre_stop =
-            container.and_then(|c| c.lifecycle.as_ref()).and_then(|l| l.pre_stop.clone());
+        let lifecycle = container.as_ref().and_then(|c| c.lifecycle.as_ref());
+        let pre_stop = lifecycle.and_then(|l| l.pre_stop.clone());
         let grace = Duration::from_secs(grace.max(0).unsigned_abs());
         out.push(Effect::StopContainer { name, id: id.to_owned(), grace, pre_stop });
     }

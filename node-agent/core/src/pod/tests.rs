@@ -1,5 +1,6 @@
 //! Transcripts of the pod machine: events on the left, effects on the right, no clock.
 
+mod added;
 mod adopted;
 mod lost;
 mod probes;
@@ -166,7 +167,8 @@ impl World {
         let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready").unwrap();
         let mut line = format!("{} ready={}", status.phase.unwrap(), ready.status);
         let inits = status.init_container_statuses.into_iter().flatten();
-        for c in inits.chain(status.container_statuses.into_iter().flatten()) {
+        let added = status.ephemeral_container_statuses.into_iter().flatten();
+        for c in inits.chain(status.container_statuses.into_iter().flatten()).chain(added) {
             let state = c.state.unwrap();
             let text = match (state.waiting, state.running, state.terminated) {
                 (Some(w), ..) => w.reason.unwrap(),

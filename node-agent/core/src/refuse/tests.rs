@@ -45,8 +45,6 @@ fn fields_of_the_pod() {
     unsupported(json!({"schedulingGroup": {"podGroupName": "g"}}), "spec.schedulingGroup");
     unsupported(json!({"runtimeClassName": "gvisor"}), "spec.runtimeClassName");
     unsupported(json!({"resourceClaims": [{"name": "gpu"}]}), "spec.resourceClaims");
-    let debugger = json!({"ephemeralContainers": [{"name": "e", "image": "i"}]});
-    unsupported(debugger, "spec.ephemeralContainers");
     let whole = json!({"resources": {"limits": {"cpu": "1"}}});
     refused(whole, "PodLevelResourcesNotSupported", "spec.resources");
     refused(json!({"os": {"name": "windows"}}), "PodOSNotSupported", "OS field");

@@ -3,6 +3,7 @@
 //! Knows: records and shims. Refuses to know: what a shim does.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,16 @@ impl EmbeddedRuntime {
         if config.share_pid {
             self.shared_pid_namespace(&sandbox).await?;
         }
-        let record = self.plan_container(&sandbox, config, &image)?;
+        let mut record = self.plan_container(&sandbox, config, &image)?;
+        // Held until the container is there.
+        let target = match config.target.as_str() {
+            "" => None,
+            target => Some(self.processes_of(&sandbox, target)?),
+        };
+        if let Some(target) = &target {
+            let path = format!("/proc/{}/fd/{}", std::process::id(), target.as_raw_fd());
+            record.request.spec.namespaces.pid = Some(path.into());
+        }
         let id = record.request.id.clone();
         fs::create_dir_all(&record.request.directory)
             .map_err(failed("make container directory"))?;

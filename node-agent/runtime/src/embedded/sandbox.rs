@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use leme_host::cgroup::{self, Cgroup};
 use leme_host::files;
-use leme_host::helper::protocol::{PauseRequest, Report, Request};
+use leme_host::helper::protocol::{PauseRequest, Phase, Report, Request};
 use leme_host::namespaces::{self, SandboxPaths, SandboxRequest};
 use leme_node_core::cri::{Resources, SandboxConfig, SandboxState, SandboxStatus};
 use leme_node_core::hosts;
@@ -139,6 +140,20 @@ impl EmbeddedRuntime {
         }
         let cgroup = self.config.pause_cgroup(record);
         self.ask("make PID namespace", &Request::Pause(PauseRequest { target, cgroup })).await
+    }
+
+    /// The PID namespace of a container of a sandbox that runs.
+    pub(super) fn processes_of(&self, sandbox: &SandboxRecord, target: &str) -> Result<OwnedFd> {
+        let entry = self.entry(target)?;
+        let Phase::Running { pid, .. } = entry.phase() else {
+            return Err(RuntimeError::Invalid(format!("container {target} does not run")));
+        };
+        if entry.record.sandbox_id != sandbox.id {
+            return Err(RuntimeError::Invalid(format!("container {target} is not of this pod")));
+        }
+        Cgroup::new(&entry.record.request.spec.cgroup)
+            .and_then(|cgroup| namespaces::open_pid_namespace(pid, &cgroup))
+            .map_err(failed("find the target's processes"))
     }
 
     pub(super) async fn end_sandbox(&self, id: &str) -> Result<()> {
