@@ -1,10 +1,11 @@
-//! The chores of the project: `cargo xtask tidy`, `cargo xtask codegen`, `cargo xtask kind`.
+//! The chores of the project: `cargo xtask tidy`, `codegen`, `kind`, `mutate`.
 
 #![allow(clippy::disallowed_macros, reason = "a chore of this project: nobody runs it for long")]
 
 mod codegen;
 mod graph;
 mod kind;
+mod mutate;
 mod numbers;
 mod packages;
 mod source;
@@ -29,6 +30,7 @@ const CHORES: &[Chore] = &[
         codegen::run,
     ),
     ("kind", "list the places that a built-in kind is written in", kind::run),
+    ("mutate", "take out each line of each kind, and tell which tests miss it", mutate::run),
 ];
 
 fn main() -> ExitCode {

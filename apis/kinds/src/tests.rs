@@ -9,6 +9,7 @@ use super::*;
 
 mod defined;
 mod groups;
+pub(crate) mod mutants;
 mod surface;
 mod workloads;
 

@@ -16,7 +16,7 @@ pub type Allocate =
     fn(new: &mut Value, old: Option<&Value>, &Context, &mut dyn Allocator) -> Vec<FieldError>;
 
 /// How a part of the status is written that is not everybody's.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Approval {
     /// Resets in `new` what such an update may not change. All but metadata and status has been reset already.
     pub prepare: fn(new: &mut Value, old: &Value, &Context),
@@ -25,7 +25,7 @@ pub struct Approval {
 }
 
 /// How a part of the spec is written by a subresource of its own.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// Resets in `new` all but what such an update may change. Metadata has been reset already.
     pub prepare: fn(new: &mut Value, old: &Value),

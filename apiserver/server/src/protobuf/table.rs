@@ -44,8 +44,13 @@ pub(crate) fn message(type_: &str) -> Option<&'static Message> {
 /// The table; it is part of the program and checked by a test.
 pub(super) fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| parse(include_str!("numbers.txt")))
+    #[cfg(test)]
+    return TABLE.get_or_init(|| parse(&super::tests::mutants::seen(TEXT)));
+    #[cfg(not(test))]
+    TABLE.get_or_init(|| parse(TEXT))
 }
+
+pub(super) const TEXT: &str = include_str!("numbers.txt");
 
 /// The packages by their short names.
 type Prefixes<'a> = HashMap<&'a str, &'a str>;

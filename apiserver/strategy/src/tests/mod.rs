@@ -25,6 +25,7 @@ mod flowcontrol;
 mod images;
 mod limits;
 mod manifests;
+pub(crate) mod mutants;
 mod networking;
 mod openshift;
 mod people;
