@@ -21,7 +21,7 @@ pub(crate) fn offer(request: &ResourceRequest) -> Offer<'_> {
         Verb::List | Verb::DeleteCollection => Form::List,
         _ => Form::Object,
     };
-    // What is only carried out has no rows.
+    // What is only carried out has no rows, nor has what can only be asked, as a review.
     let carried_out = request.subresource.is_some_and(|sub| {
         !matches!(
             sub,
@@ -36,7 +36,7 @@ pub(crate) fn offer(request: &ResourceRequest) -> Offer<'_> {
         form,
         kind: &request.kind.kind,
         protobuf: protobuf::has(&request.kind.schema),
-        table: !carried_out,
+        table: !carried_out && request.kind.verbs != ["create"],
     }
 }
 

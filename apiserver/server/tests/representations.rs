@@ -170,6 +170,9 @@ async fn what_cannot_be_shown_is_not_done() {
     refused(send(&api, "DELETE", PODS, JSON, METADATA, &json!({})).await);
     let binding = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n" } });
     refused(send(&api, "POST", &format!("{path}/binding"), JSON, TABLE, &binding).await);
+    let review = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/" } } });
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    refused(send(&api, "POST", reviews, JSON, TABLE, &review).await);
     let unknown =
         send(&api, "POST", &format!("{PODS}?includeObject=Half"), JSON, TABLE, &pod("q")).await;
     assert_eq!(unknown.refused().0, 400);

@@ -18,6 +18,13 @@ use serde_json::{Value, json};
 
 use crate::{Kind, Kinds};
 
+/// Whose words the types of defined kinds are written in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V2,
+    V3,
+}
+
 /// The path of the document of a group and version below `/openapi/v3/`.
 pub fn path(group: &str, version: &str) -> String {
     root(group, version).trim_start_matches('/').to_owned()
@@ -31,7 +38,7 @@ pub fn v3_document(kinds: &Kinds, group: &str, version: &str) -> Value {
         "openapi": "3.0.0",
         "info": info(),
         "paths": paths::paths(&rows),
-        "components": {"schemas": schemas::schemas(kinds, &rows)},
+        "components": {"schemas": schemas::schemas(kinds, &rows, Version::V3)},
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
 use serde_json::{Map, Value, json};
 
-use super::{defined, group_version_kind, words};
+use super::{Version, defined, group_version_kind, words};
 use crate::{Kind, Kinds, Subresource};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
@@ -23,7 +23,7 @@ pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
 pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 
 /// The types of the rows, by name; `kinds` says what else is a kind among them.
-pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
+pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>], version: Version) -> Value {
     let table = crate::schemas();
     let mut out = Map::new();
     for (name, schema) in scalars() {
@@ -35,7 +35,7 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>]) -> Value {
         .collect();
     for row in rows {
         if row.custom.is_some() {
-            out.extend(defined::types(row));
+            out.extend(defined::types(row, version));
             wanted.extend([OBJECT_META, LIST_META].map(str::to_owned));
         } else {
             wanted.extend([row.schema.to_string(), format!("{}List", row.schema)]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{info, paths, schemas};
+use super::{Version, info, paths, schemas};
 use crate::{Kind, Kinds};
 
 /// One document of all groups. Making it costs milliseconds: keep it.
@@ -16,7 +16,7 @@ pub fn v2_document(kinds: &Kinds) -> Value {
         "swagger": "2.0",
         "info": info(),
         "paths": path_items(paths::paths(&rows)),
-        "definitions": schema(schemas::schemas(kinds, &rows)),
+        "definitions": schema(schemas::schemas(kinds, &rows, Version::V2)),
     })
 }
 

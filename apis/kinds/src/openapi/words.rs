@@ -38,8 +38,8 @@ pub(super) fn of(type_: &str) -> Option<&'static Words> {
 /// What the fields are for that all kinds have.
 pub(super) fn common(field: &str) -> Option<&'static str> {
     Some(match field {
-        "apiVersion" => "Group and version of the kind, such as apps/v1.",
-        "kind" => "What the object is, such as Deployment.",
+        "apiVersion" => "APIVersion defines the group and version of the kind, such as apps/v1.",
+        "kind" => "Kind says what the object is, such as Deployment.",
         "metadata" => "Name, namespace, labels and annotations, and what the server keeps besides.",
         "spec" => "What is wanted.",
         "status" => "What is.",
