@@ -11,7 +11,7 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// From now on what has been free for ten seconds is given back to the system, whether this process goes on allocating or
+/// From now on what has been free for a second is given back to the system, whether this process goes on allocating or
 /// rests. Not for the container helper, which may not have a second thread.
 pub fn give_back() -> Result<()> {
     let started = background_thread::write(true);
@@ -46,7 +46,7 @@ mod tests {
             at += 1;
             at % 1000 == 0
         });
-        // Thrice as long as it says.
+        // Thirty times as long as it says.
         for _ in 0..300 {
             std::thread::sleep(Duration::from_millis(100));
             if resident() < before + (peak - before) / 2 {

@@ -15,6 +15,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
+/// What the allocator of a process is told that has one thread and should stay small, and whose children as well.
+const SMALL: &str = "narenas:1,tcache:false,dirty_decay_ms:0";
+
 /// The helper of one engine, started on first need and again if it is gone.
 pub(super) struct Helper {
     /// The program, reached through a read-only mount of its own: a container that gets hold of its first process's
@@ -74,6 +77,7 @@ impl Helper {
         let mut command =
             tokio::process::Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
         command.arg0("leme").arg(helper::WORD).env_clear().current_dir("/");
+        command.env("_RJEM_MALLOC_CONF", SMALL);
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         // It ends when `ours` is closed; tokio takes in what is left of it.
         drop(command.spawn()?);
