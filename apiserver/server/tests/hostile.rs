@@ -6,6 +6,7 @@ use common::*;
 use serde_json::{Value, json};
 
 const YAML: &str = "application/yaml";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 /// Sends a body and gives the code; whoever needs longer than the tests are patient has failed.
 async fn code(api: &Harness, media: &str, method: &str, path: &str, body: &[u8]) -> u16 {
@@ -43,6 +44,82 @@ async fn cve_2019_11254_yaml_costs_what_it_weighs() {
     let indented: String = (0..1_400).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     let got = code(&api, YAML, "POST", CONFIG_MAPS, indented.as_bytes()).await;
     assert!((400..500).contains(&got), "{got}");
+}
+
+/// Bodies that are no text, no number, or deeper than any object, by what they are sent as.
+fn crooked() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
+    const JSON: &str = "application/json";
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    let map = |data: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a"}},"data":{data}}}"#
+        )
+    };
+    let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
+    let number = |value: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"a","generation":{value}}}}}"#
+        )
+    };
+    let mut nested = vec![0x0a_u8];
+    nested.extend([0x12, 0x7f].repeat(100_000));
+    vec![
+        (JSON, map(&deep("[", "]")).into(), &[400]),
+        (JSON, map(&deep(r#"{"a":"#, "}")).into(), &[400]),
+        (JSON, deep("[", "").into(), &[400]),
+        (YAML, map(&deep("[", "]")).into(), &[400]),
+        (YAML, "- ".repeat(100_000).into(), &[400]),
+        (PROTOBUF, [b"k8s\0".as_slice(), &nested].concat(), &[400]),
+        (PROTOBUF, [b"k8s\0".as_slice(), &[0xff; 100_000]].concat(), &[400]),
+        (JSON, [b"\xef\xbb\xbf".as_slice(), map("{}").as_bytes()].concat(), &[400]),
+        (
+            YAML,
+            b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: \xff}\n".into(),
+            &[400],
+        ),
+        (YAML, number(".nan").into(), &[400]),
+        (JSON, number("NaN").into(), &[400]),
+        (JSON, number("1e999").into(), &[400]),
+        (JSON, number("1180591620717411303424").into(), &[400]),
+        (JSON, number("0.5").into(), &[400]),
+        (JSON, map("{\"k\":\"\u{1}\"}").into(), &[400]),
+    ]
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_objects_are_400_and_nothing_comes_of_them() {
+    let api = Harness::start().await;
+    for (at, (media, body, allowed)) in crooked().into_iter().enumerate() {
+        let path =
+            if String::from_utf8_lossy(&body).contains("Service") { SERVICES } else { CONFIG_MAPS };
+        let got = code(&api, media, "POST", path, &body).await;
+        assert!(allowed.contains(&got), "{at} {media}: {got}");
+    }
+    for path in [CONFIG_MAPS, SERVICES] {
+        assert_eq!(api.get(&format!("{path}/a")).await.code, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_selector_as_long_as_a_path_may_be_is_read() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let labels: Vec<String> = (0..6_000).map(|n| format!("k{n}!=v")).collect();
+    let fields = vec!["metadata.name!=b"; 3_000];
+    let sets =
+        format!("k+in+({})", (0..10_000).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    for (query, found) in [
+        (format!("labelSelector={}", labels.join(",")), 1),
+        (format!("fieldSelector={}", fields.join(",")), 1),
+        (format!("labelSelector={sets}"), 0),
+    ] {
+        let path = format!("{CONFIG_MAPS}?{query}");
+        let list = tokio::time::timeout(PATIENCE, api.get(&path)).await.unwrap();
+        assert_eq!(list.ok()["items"].as_array().unwrap().len(), found, "{}", &query[..40]);
+    }
+    for query in ["labelSelector=((((", "labelSelector=a+in+(", "fieldSelector=a==b==c"] {
+        assert_eq!(api.get(&format!("{CONFIG_MAPS}?{query}")).await.code, 400, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -40,7 +40,9 @@ pub(super) fn common(field: &str) -> Option<&'static str> {
     Some(match field {
         "apiVersion" => "APIVersion defines the group and version of the kind, such as apps/v1.",
         "kind" => "Kind says what the object is, such as Deployment.",
-        "metadata" => "Name, namespace, labels and annotations, and what the server keeps besides.",
+        "metadata" => {
+            "Standard object's metadata: name, namespace, labels and annotations, and what the server keeps besides."
+        }
         "spec" => "What is wanted.",
         "status" => "What is.",
         _ => return None,
