@@ -7,7 +7,7 @@
 use crate::authorize::{Attributes, Verdict};
 
 /// One thing that agents do.
-struct Need {
+struct Rule {
     verbs: &'static [&'static str],
     group: &'static str,
     /// As `pods` or `pods/status`.
@@ -25,52 +25,52 @@ enum Names {
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["update", "patch"];
 
-const NEEDS: &[Need] = &[
-    Need { verbs: READ, group: "", resource: "pods", names: Names::Any },
-    Need { verbs: &["create", "delete"], group: "", resource: "pods", names: Names::Any },
-    Need { verbs: WRITE, group: "", resource: "pods/status", names: Names::Any },
-    Need { verbs: &["create"], group: "", resource: "pods/eviction", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "nodes", names: Names::Any },
-    Need { verbs: &["create"], group: "", resource: "nodes", names: Names::Any },
-    Need { verbs: WRITE, group: "", resource: "nodes", names: Names::Own },
-    Need { verbs: WRITE, group: "", resource: "nodes/status", names: Names::Own },
-    Need { verbs: READ, group: "", resource: "services", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "endpoints", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "namespaces", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "secrets", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "configmaps", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "persistentvolumes", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "persistentvolumeclaims", names: Names::Any },
-    Need { verbs: READ, group: "", resource: "serviceaccounts", names: Names::Any },
-    Need { verbs: &["create"], group: "", resource: "serviceaccounts/token", names: Names::Any },
-    Need {
+const RULES: &[Rule] = &[
+    Rule { verbs: READ, group: "", resource: "pods", names: Names::Any },
+    Rule { verbs: &["create", "delete"], group: "", resource: "pods", names: Names::Any },
+    Rule { verbs: WRITE, group: "", resource: "pods/status", names: Names::Any },
+    Rule { verbs: &["create"], group: "", resource: "pods/eviction", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "nodes", names: Names::Any },
+    Rule { verbs: &["create"], group: "", resource: "nodes", names: Names::Any },
+    Rule { verbs: WRITE, group: "", resource: "nodes", names: Names::Own },
+    Rule { verbs: WRITE, group: "", resource: "nodes/status", names: Names::Own },
+    Rule { verbs: READ, group: "", resource: "services", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "endpoints", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "namespaces", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "secrets", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "configmaps", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "persistentvolumes", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "persistentvolumeclaims", names: Names::Any },
+    Rule { verbs: READ, group: "", resource: "serviceaccounts", names: Names::Any },
+    Rule { verbs: &["create"], group: "", resource: "serviceaccounts/token", names: Names::Any },
+    Rule {
         verbs: &["create", "update", "patch"],
         group: "",
         resource: "events",
         names: Names::Any,
     },
-    Need {
+    Rule {
         verbs: &["create", "update", "patch"],
         group: "events.k8s.io",
         resource: "events",
         names: Names::Any,
     },
-    Need { verbs: READ, group: "discovery.k8s.io", resource: "endpointslices", names: Names::Any },
-    Need { verbs: READ, group: "route.openshift.io", resource: "routes", names: Names::Any },
-    Need {
+    Rule { verbs: READ, group: "discovery.k8s.io", resource: "endpointslices", names: Names::Any },
+    Rule { verbs: READ, group: "route.openshift.io", resource: "routes", names: Names::Any },
+    Rule {
         verbs: WRITE,
         group: "route.openshift.io",
         resource: "routes/status",
         names: Names::Any,
     },
-    Need { verbs: READ, group: "image.openshift.io", resource: "imagestreams", names: Names::Any },
-    Need {
+    Rule { verbs: READ, group: "image.openshift.io", resource: "imagestreams", names: Names::Any },
+    Rule {
         verbs: &["create"],
         group: "authentication.k8s.io",
         resource: "tokenreviews",
         names: Names::Any,
     },
-    Need {
+    Rule {
         verbs: &["create"],
         group: "authorization.k8s.io",
         resource: "subjectaccessreviews",
@@ -91,11 +91,11 @@ pub(crate) fn authorize(node: &str, what: &Attributes) -> Verdict {
         subresource => format!("{}/{subresource}", what.resource),
     };
     let mut foreign = false;
-    for need in NEEDS.iter().filter(|need| need.group == what.group && need.resource == full) {
-        if !need.verbs.contains(&what.verb.as_str()) {
+    for rule in RULES.iter().filter(|rule| rule.group == what.group && rule.resource == full) {
+        if !rule.verbs.contains(&what.verb.as_str()) {
             continue;
         }
-        if need.names == Names::Any || what.name == node {
+        if rule.names == Names::Any || what.name == node {
             return Verdict::Allow;
         }
         foreign = true;

@@ -48,7 +48,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 const BATCH: usize = 64;
 
 /// Where the API is reached from pods.
-pub(crate) struct Front {
+pub(crate) struct KubernetesService {
     /// Network that cluster addresses of Services come from.
     pub network: (Ipv4Addr, u8),
     /// Cluster address of the Service.
@@ -58,9 +58,9 @@ pub(crate) struct Front {
     pub port: u16,
 }
 
-impl Front {
+impl KubernetesService {
     /// Address and port as discovery tells them, also of a server that no pod reaches.
-    pub fn told(&self, listened: &[SocketAddr]) -> String {
+    pub fn advertised(&self, listened: &[SocketAddr]) -> String {
         let known = self.address.map(|address| SocketAddr::new(address, self.port));
         known.or(listened.first().copied()).map(|address| address.to_string()).unwrap_or_default()
     }
@@ -94,7 +94,7 @@ fn always(collection: &'static str, name: impl Into<Cow<'static, str>>, object: 
 }
 
 /// Everything that every cluster has.
-fn wanted(front: &Front) -> Vec<Wanted> {
+fn wanted(own: &KubernetesService) -> Vec<Wanted> {
     let namespace =
         |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
     let spaces = NAMESPACES.iter().map(|name| always("/api/v1/namespaces", *name, namespace(name)));
@@ -104,16 +104,16 @@ fn wanted(front: &Front) -> Vec<Wanted> {
         always("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
     }));
     all.extend(flow::wanted());
-    all.push(service_cidr(front.network));
-    let own = front.cluster_ip.into();
-    let address = addresses::object(own, "default", NAME);
-    all.push(always(addresses::COLLECTION, own.to_string(), address));
-    all.push(always("/api/v1/namespaces/default/services", NAME, service(front)));
-    if let Some(address) = front.address {
-        let points = endpoints(address, front.port);
+    all.push(service_cidr(own.network));
+    let cluster_ip = own.cluster_ip.into();
+    let address = addresses::object(cluster_ip, "default", NAME);
+    all.push(always(addresses::COLLECTION, cluster_ip.to_string(), address));
+    all.push(always("/api/v1/namespaces/default/services", NAME, service(own)));
+    if let Some(address) = own.address {
+        let points = endpoints(address, own.port);
         all.push(always("/api/v1/namespaces/default/endpoints", NAME, points));
         let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-        all.push(always(slices, NAME, endpoint_slice(address, front.port)));
+        all.push(always(slices, NAME, endpoint_slice(address, own.port)));
     }
     all
 }
@@ -121,13 +121,13 @@ fn wanted(front: &Front) -> Vec<Wanted> {
 impl Api {
     /// Creates what is missing, and brings the API's own Service up to date. A full disk must not keep down a server that
     /// people need to free it.
-    pub(crate) async fn bootstrap(&self, front: &Front) -> Result<(), Status> {
-        if front.address.is_none() {
+    pub(crate) async fn bootstrap(&self, own: &KubernetesService) -> Result<(), Status> {
+        if own.address.is_none() {
             tracing::warn!("the server listens on loopback only: pods cannot reach the API");
         }
         // First what others are in; the rest is synced to disk together.
         let (within, first): (Vec<Wanted>, _) =
-            wanted(front).into_iter().partition(|one| one.collection.contains("/namespaces/"));
+            wanted(own).into_iter().partition(|one| one.collection.contains("/namespaces/"));
         for some in [first, within] {
             let made = some.into_iter().map(|one| self.make_so_if_there_is_space(one));
             futures::future::try_join_all(made).await?;
@@ -147,11 +147,11 @@ impl Api {
     }
 
     /// Makes again what somebody has deleted or changed, until the server stops.
-    pub(crate) async fn keep_up(&self, front: &Front) {
+    pub(crate) async fn keep_up(&self, own: &KubernetesService) {
         let stopping = self.lifetime.stop_token();
         let kept = async {
             loop {
-                if let Err(error) = self.keep_once(front).await {
+                if let Err(error) = self.keep_once(own).await {
                     tracing::warn!(%error, "cannot make again what every cluster has; trying again later");
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -161,8 +161,8 @@ impl Api {
     }
 
     /// Makes everything so, then waits until something of it changes.
-    async fn keep_once(&self, front: &Front) -> Result<(), Status> {
-        let wanted = wanted(front);
+    async fn keep_once(&self, own: &KubernetesService) -> Result<(), Status> {
+        let wanted = wanted(own);
         let mut keys = Vec::with_capacity(wanted.len());
         for Wanted { collection, name, .. } in &wanted {
             keys.push(request(&Method::GET, &format!("{collection}/{name}"))?);
@@ -333,7 +333,7 @@ fn priority_class(name: &str, value: i64, description: &str) -> Value {
     })
 }
 
-fn service(front: &Front) -> Value {
+fn service(own: &KubernetesService) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -344,9 +344,9 @@ fn service(front: &Front) -> Value {
         },
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": front.cluster_ip.to_string(),
-            "clusterIPs": [front.cluster_ip.to_string()],
-            "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": front.port }],
+            "clusterIP": own.cluster_ip.to_string(),
+            "clusterIPs": [own.cluster_ip.to_string()],
+            "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": own.port }],
         },
     })
 }

@@ -8,7 +8,7 @@
 
 mod ending;
 mod made;
-mod told;
+mod statuses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -32,7 +32,7 @@ use crate::api::Api;
 use crate::resources;
 use ending::Ending;
 use made::made;
-use told::{Told, tell};
+use statuses::StatusWrite;
 
 /// Where definitions are.
 pub(crate) const GROUP: [&str; 3] = ["apiextensions.k8s.io", "v1", "customresourcedefinitions"];
@@ -115,7 +115,7 @@ struct Work {
     /// Resources that are new, and those that are kept in another way from now on.
     new: Vec<Objects>,
     again: Vec<Objects>,
-    told: Vec<Told>,
+    statuses: Vec<StatusWrite>,
 }
 
 impl Definitions {
@@ -208,14 +208,14 @@ impl Definitions {
                 Err(_) => done = false,
             }
         }
-        for told in work.told {
+        for status in work.statuses {
             // What is not there is not told of.
-            if !self.known.values().any(|known| known.name() == told.name) {
+            if !self.known.values().any(|known| known.name() == status.name) {
                 continue;
             }
-            if let Err(error) = tell(api, &told).await {
-                tracing::warn!(definition = told.name, %error, "cannot say how a definition is; trying again");
-                self.forget(&told.name);
+            if let Err(error) = status.write(api).await {
+                tracing::warn!(definition = status.name, %error, "cannot say how a definition is; trying again");
+                self.forget(&status.name);
                 done = false;
             }
         }
@@ -314,7 +314,7 @@ impl Definitions {
         );
         if let Some(status) = status {
             let (name, revision) = (object.index.name.to_string(), object.mod_revision);
-            self.work.told.push(Told { name, revision, status: status.clone() });
+            self.work.statuses.push(StatusWrite { name, revision, status: status.clone() });
             json::set(definition, "status", status);
         }
     }

@@ -85,7 +85,7 @@ pub use sweep::EventLimits;
 
 use allocate::Pools;
 use api::Api;
-use bootstrap::Front;
+use bootstrap::KubernetesService;
 use budget::Budget;
 use definitions::Definitions;
 use facts::CacheFacts;
@@ -234,13 +234,13 @@ impl Server {
         let resources = resources::of(found.iter().map(|found| &found.objects));
         let cache = Cache::start(Arc::clone(&config.store), resources).await?;
         let mut definitions = Definitions::new(&cache, config.kinds, found);
-        let front = Front {
+        let own = KubernetesService {
             network: config.service_cidr,
             cluster_ip,
             address: reachable(&config.advertise, &addresses),
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
-        let told = front.told(&addresses);
+        let told = own.advertised(&addresses);
         let api = Arc::new(Api {
             admission: Chain::new(CacheFacts(Arc::clone(&cache)), &config.admission_off),
             store: config.store,
@@ -257,13 +257,13 @@ impl Server {
             build: config.build,
             controllers_within: config.controllers_within,
         });
-        api.bootstrap(&front).await.map_err(StartError::Bootstrap)?;
+        api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));
         let limits = config.connections;
         let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
         lifetime.spawn(served);
-        spawn_keepers(&api, &pki, front, config.events);
+        spawn_keepers(&api, &pki, own, config.events);
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
         lifetime.spawn(async move {
             tokio::select! {
@@ -308,9 +308,9 @@ impl Server {
 }
 
 /// Starts what looks after the objects of the server itself and of everybody.
-fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, front: Front, events: EventLimits) {
+fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events: EventLimits) {
     let (kept, lifetime) = (Arc::clone(api), &api.lifetime);
-    lifetime.spawn(async move { kept.keep_up(&front).await });
+    lifetime.spawn(async move { kept.keep_up(&own).await });
     lifetime.spawn(sweep::run(Arc::clone(api), events));
     lifetime.spawn(quota::run(Arc::clone(api)));
     lifetime.spawn(addresses::run(Arc::clone(api)));

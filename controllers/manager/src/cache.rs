@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_controller_runtime::{Client, Index, Informer, Key, Resource, Sight};
+use leme_controller_runtime::{CacheReader, Client, Index, Informer, Key, Resource};
 use leme_kinds::{Kind, builtin};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -253,8 +253,8 @@ impl Cache {
     }
 
     /// What the executor waits for after its writes.
-    pub(crate) fn sights(&self) -> HashMap<(String, String), Arc<dyn Sight>> {
-        let mut sights: Vec<(Resource, Arc<dyn Sight>)> = vec![
+    pub(crate) fn caches(&self) -> HashMap<(String, String), Arc<dyn CacheReader>> {
+        let mut caches: Vec<(Resource, Arc<dyn CacheReader>)> = vec![
             (self.pods.resource().clone(), self.pods.clone()),
             (self.nodes.resource().clone(), self.nodes.clone()),
             (self.namespaces.resource().clone(), self.namespaces.clone()),
@@ -275,12 +275,14 @@ impl Cache {
             (self.claims.resource().clone(), self.claims.clone()),
             (self.budgets.resource().clone(), self.budgets.clone()),
         ];
-        sights.extend(
-            self.others.iter().map(|one| (one.resource().clone(), one.clone() as Arc<dyn Sight>)),
+        caches.extend(
+            self.others
+                .iter()
+                .map(|one| (one.resource().clone(), one.clone() as Arc<dyn CacheReader>)),
         );
-        sights
+        caches
             .into_iter()
-            .map(|(resource, sight)| ((resource.api_version, resource.kind), sight))
+            .map(|(resource, cache)| ((resource.api_version, resource.kind), cache))
             .collect()
     }
 

@@ -149,7 +149,7 @@ fn executor(
     tasks.spawn(record);
     let resolver = cache.clone();
     let resolve = move |api_version: &str, kind: &str| resolver.resolve(api_version, kind);
-    Arc::new(Executor::new(client, Box::new(resolve), recorder, cache.sights()))
+    Arc::new(Executor::new(client, Box::new(resolve), recorder, cache.caches()))
 }
 
 /// Starts a controller's tasks.

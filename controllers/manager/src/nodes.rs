@@ -15,9 +15,9 @@ use crate::{Start, Wiring, controller};
 
 /// When each node's sign of life changed last, by a clock that nobody sets.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<HashMap<String, (String, Instant)>>>);
+struct Heartbeats(Arc<Mutex<HashMap<String, (String, Instant)>>>);
 
-impl Heard {
+impl Heartbeats {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, Instant)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +67,7 @@ const LEASES: &str = "kube-node-lease";
 
 /// Wakes nodes by their own changes, and all of them when the readiness of one changes: whether every node is silent
 /// counts for each.
-fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heard) {
+fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heartbeats) {
     let (waker, signs, nodes) = (queue.clone(), heard.clone(), wiring.cache.nodes.clone());
     wiring.cache.nodes.on_change(Box::new(move |key, old, new| {
         let Some(fresh) = new else {
@@ -103,7 +103,7 @@ fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heard) {
 }
 
 pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
-    let (queue, heard) = (Arc::new(Queue::default()), Heard::default());
+    let (queue, heard) = (Arc::new(Queue::default()), Heartbeats::default());
     wake_nodes(wiring, &queue, &heard);
     // A wrong belief about nodes must not empty the cluster: evictions trickle.
     let brake = Some(Brake::new(50, 5));
@@ -147,7 +147,7 @@ pub(crate) fn pod_gc(wiring: &Wiring) -> Start {
     }));
     let waker = queue.clone();
     wiring.cache.nodes.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
-    let gone: Heard = Heard::default();
+    let gone: Heartbeats = Heartbeats::default();
     let brake = Some(Brake::new(50, 5));
     controller(wiring, "pod-garbage-collector", queue, brake, move |wiring, key, _| {
         let gone = gone.clone();

@@ -93,7 +93,7 @@ pub enum Propagation {
 
 /// The Events that tell of an action's outcome. `{name}` stands for the object's name, `{error}` for the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct OutcomeEvents {
     /// The object that the Events are about.
     pub about: ObjectRef,
     /// Reason and message of success (Normal); an empty reason says nothing.
@@ -110,7 +110,7 @@ pub enum Action {
         /// The object, with `name` or `generateName`.
         object: Object,
         /// Events about it.
-        told: Option<Told>,
+        told: Option<OutcomeEvents>,
     },
     /// Replaces an object, with its resourceVersion as precondition.
     Update {
@@ -137,7 +137,7 @@ pub enum Action {
         /// What happens to dependents.
         propagation: Propagation,
         /// Events about it.
-        told: Option<Told>,
+        told: Option<OutcomeEvents>,
     },
     /// Binds a pod to a node.
     Bind {
@@ -146,7 +146,7 @@ pub enum Action {
         /// The node's name.
         node: String,
         /// Events about it.
-        told: Option<Told>,
+        told: Option<OutcomeEvents>,
     },
     /// Replaces a namespace through `finalize`.
     Finalize {

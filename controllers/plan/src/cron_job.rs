@@ -16,7 +16,7 @@ use leme_meta::cron::{Schedule, zone};
 use serde_json::json;
 
 use crate::Plan;
-use crate::action::{Action, ObjectRef, Propagation, Told, to_object};
+use crate::action::{Action, ObjectRef, OutcomeEvents, Propagation, to_object};
 use crate::common::{after, annotation, controller_of, until};
 use crate::job::finished;
 use crate::report::{Report, Shown, Waiting};
@@ -280,7 +280,7 @@ impl Round<'_> {
         };
         Action::Create {
             object: to_object(&job),
-            told: Some(Told {
+            told: Some(OutcomeEvents {
                 about: self.about.clone(),
                 done: ("SuccessfulCreate", "Created job {name}".into()),
                 failed: ("FailedCreate", "Error creating job: {error}".into()),
@@ -293,7 +293,7 @@ impl Round<'_> {
             target: ObjectRef::to(job).any_version(),
             grace: None,
             propagation: Propagation::Background,
-            told: Some(Told {
+            told: Some(OutcomeEvents {
                 about: self.about.clone(),
                 done: ("SuccessfulDelete", "Deleted job {name}".into()),
                 failed: ("FailedDelete", "Deleted job: {error}".into()),

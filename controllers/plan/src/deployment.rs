@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use self::rollout::Rollout;
-use crate::action::{Action, ObjectRef, Told};
+use crate::action::{Action, ObjectRef, OutcomeEvents};
 use crate::claim::claim;
 use crate::common::{replacing, selects_some, status_of};
 use crate::report::{Report, Shown, Waiting};
@@ -77,7 +77,7 @@ fn act(rollout: &Rollout, about: &ObjectRef, seen: &Observed, plan: &mut Plan) {
             }
             plan.act(Action::Create {
                 object: set.object(),
-                told: Some(Told {
+                told: Some(OutcomeEvents {
                     about: about.clone(),
                     done: ("", "".into()),
                     failed: (

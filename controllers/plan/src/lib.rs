@@ -43,7 +43,7 @@ pub mod volume;
 
 use std::time::Duration;
 
-pub use action::{Action, ObjectRef, Propagation, Told};
+pub use action::{Action, ObjectRef, OutcomeEvents, Propagation};
 pub use report::{Report, Shown, Waiting};
 use serde_json::Value;
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::action::{Action, ObjectRef, Propagation, Told, to_object};
+use crate::action::{Action, ObjectRef, OutcomeEvents, Propagation, to_object};
 use crate::common::{after, until};
 use crate::report::{Shown, Waiting};
 use crate::{Plan, pods};
@@ -36,7 +36,7 @@ pub fn pod_of(template: &PodTemplateSpec, owner: &ObjectRef) -> Pod {
 pub fn creation(pod: &Pod, about: &ObjectRef) -> Action {
     Action::Create {
         object: to_object(pod),
-        told: Some(Told {
+        told: Some(OutcomeEvents {
             about: about.clone(),
             done: ("SuccessfulCreate", "Created pod: {name}".into()),
             failed: ("FailedCreate", "Error creating: {error}".into()),
@@ -50,7 +50,7 @@ pub fn deletion(pod: &Pod, about: &ObjectRef) -> Action {
         target: ObjectRef::to(pod).any_version(),
         grace: None,
         propagation: Propagation::Default,
-        told: Some(Told {
+        told: Some(OutcomeEvents {
             about: about.clone(),
             done: ("SuccessfulDelete", "Deleted pod: {name}".into()),
             failed: ("FailedDelete", "Error deleting: {error}".into()),

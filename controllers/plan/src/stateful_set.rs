@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use self::identity::ordinal_of;
-use crate::action::{Action, ObjectRef, Propagation, Told, to_object};
+use crate::action::{Action, ObjectRef, OutcomeEvents, Propagation, to_object};
 use crate::claim::claim;
 use crate::common::selects_some;
 use crate::history::{self, HASH, Present};
@@ -263,7 +263,7 @@ impl<'a> Round<'a> {
         let set = &self.about.name;
         plan.act(Action::Create {
             object: to_object(&self.pod(ordinal)),
-            told: Some(Told {
+            told: Some(OutcomeEvents {
                 about: self.about.clone(),
                 done: (
                     "SuccessfulCreate",
@@ -285,7 +285,7 @@ impl<'a> Round<'a> {
             target: ObjectRef::to(pod).any_version(),
             grace: None,
             propagation: Propagation::Default,
-            told: Some(Told {
+            told: Some(OutcomeEvents {
                 about: self.about.clone(),
                 done: (
                     "SuccessfulDelete",

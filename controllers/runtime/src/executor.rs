@@ -10,12 +10,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::Method;
 use leme_client::{About, Client, Error, JSON, Meaning, Note, Recorder, Resource};
-use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Shown, Told};
+use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, Shown};
 use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use crate::brake::Brake;
-use crate::informer::Sight;
+use crate::informer::CacheReader;
 use crate::queue::Key;
 
 const DELETES_AT_ONCE: usize = 16;
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-enum Done {
+enum Step {
     Wrote(Written),
     Nothing,
     Stale,
@@ -61,18 +61,18 @@ pub struct Executor {
     client: Client,
     resolve: Resolve,
     recorder: Recorder,
-    sights: HashMap<(String, String), Arc<dyn Sight>>,
+    caches: HashMap<(String, String), Arc<dyn CacheReader>>,
 }
 
 impl Executor {
-    /// Acts through `client`; `sights` are the caches by `apiVersion` and `kind`.
+    /// Acts through `client`; `caches` are the caches by `apiVersion` and `kind`.
     pub fn new(
         client: Client,
         resolve: Resolve,
         recorder: Recorder,
-        sights: HashMap<(String, String), Arc<dyn Sight>>,
+        caches: HashMap<(String, String), Arc<dyn CacheReader>>,
     ) -> Executor {
-        Executor { client, resolve, recorder, sights }
+        Executor { client, resolve, recorder, caches }
     }
 
     /// The API.
@@ -122,10 +122,10 @@ impl Executor {
                 if matches!(first, Action::Create { .. }) { batch.saturating_mul(2) } else { 1 };
             for done in join_all(now.iter().map(|action| self.act(component, action))).await {
                 match done {
-                    Done::Wrote(written) => outcome.writes.push(written),
-                    Done::Nothing => {}
-                    Done::Stale => outcome.stale = true,
-                    Done::Failed(failure) => outcome.failure = Some(failure),
+                    Step::Wrote(written) => outcome.writes.push(written),
+                    Step::Nothing => {}
+                    Step::Stale => outcome.stale = true,
+                    Step::Failed(failure) => outcome.failure = Some(failure),
                 }
             }
             if outcome.is_over() {
@@ -144,13 +144,13 @@ impl Executor {
     async fn seen_one(&self, written: &Written) {
         match written {
             Written::Put { kind, revision } => {
-                let Some(sight) = self.sights.get(kind) else { return };
+                let Some(cache) = self.caches.get(kind) else { return };
                 // An error means that the cache is gone, and the process with it.
-                let _ = sight.seen().wait_for(|seen| seen >= revision).await;
+                let _ = cache.seen().wait_for(|seen| seen >= revision).await;
             }
             Written::Gone { kind, key, uid } => {
-                let Some(sight) = self.sights.get(kind) else { return };
-                let _ = sight.seen().wait_for(|_| !sight.is_live(key, uid)).await;
+                let Some(cache) = self.caches.get(kind) else { return };
+                let _ = cache.seen().wait_for(|_| !cache.is_live(key, uid)).await;
             }
         }
     }
@@ -167,11 +167,11 @@ impl Executor {
         }
     }
 
-    async fn act(&self, component: &'static str, action: &Action) -> Done {
+    async fn act(&self, component: &'static str, action: &Action) -> Step {
         match action {
             Action::Event { about, warning, reason, message } => {
                 self.recorder.tell(note(component, about, *warning, reason, message));
-                Done::Nothing
+                Step::Nothing
             }
             Action::Create { object, told } => {
                 let target = ObjectRef::of_value(&object.0);
@@ -195,7 +195,7 @@ impl Executor {
             Action::Delete { target, grace, propagation, told } => {
                 let result = self.delete(target, *grace, *propagation).await;
                 match self.finish(component, target, told.as_ref(), "", result, false) {
-                    Done::Wrote(_) => Done::Wrote(Written::Gone {
+                    Step::Wrote(_) => Step::Wrote(Written::Gone {
                         kind: (target.api_version.clone(), target.kind.clone()),
                         key: (target.namespace.clone(), target.name.clone()),
                         uid: target.uid.clone(),
@@ -206,7 +206,7 @@ impl Executor {
             Action::Bind { pod, node, told } => {
                 let result = self.bind(pod, node).await;
                 match self.finish(component, pod, told.as_ref(), node, result, true) {
-                    Done::Wrote(_) => Done::Nothing,
+                    Step::Wrote(_) => Step::Nothing,
                     other => other,
                 }
             }
@@ -301,11 +301,11 @@ impl Executor {
         &self,
         component: &'static str,
         target: &ObjectRef,
-        told: Option<&Told>,
+        told: Option<&OutcomeEvents>,
         node: &str,
         result: Result<Value, Error>,
         must_exist: bool,
-    ) -> Done {
+    ) -> Step {
         let error = match result {
             Ok(value) => {
                 let written = ObjectRef::of_value(&value);
@@ -313,7 +313,7 @@ impl Executor {
                 self.tell(component, told, false, name, node, "");
                 let revision = written.resource_version.parse().unwrap_or(0);
                 let kind = (target.api_version.clone(), target.kind.clone());
-                return Done::Wrote(Written::Put { kind, revision });
+                return Step::Wrote(Written::Put { kind, revision });
             }
             Err(error) => error,
         };
@@ -325,14 +325,14 @@ impl Executor {
             "refused"
         );
         match error.meaning() {
-            Meaning::NotFound if !must_exist => Done::Nothing,
-            Meaning::Conflict | Meaning::Expired => Done::Stale,
-            Meaning::Terminating => Done::Nothing,
+            Meaning::NotFound if !must_exist => Step::Nothing,
+            Meaning::Conflict | Meaning::Expired => Step::Stale,
+            Meaning::Terminating => Step::Nothing,
             Meaning::NotFound | Meaning::Refused | Meaning::Other => {
                 let message = error.message().to_owned();
                 self.tell(component, told, true, &target.name, node, &message);
                 let reason = told.map_or("", |told| told.failed.0).to_owned();
-                Done::Failed(Failure { reason, message })
+                Step::Failed(Failure { reason, message })
             }
         }
     }
@@ -340,7 +340,7 @@ impl Executor {
     fn tell(
         &self,
         component: &'static str,
-        told: Option<&Told>,
+        told: Option<&OutcomeEvents>,
         failed: bool,
         name: &str,
         node: &str,

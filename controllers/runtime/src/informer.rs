@@ -57,14 +57,14 @@ impl<T: 'static> fmt::Debug for Informer<T> {
 }
 
 /// What the executor asks a cache whether it has seen.
-pub trait Sight: Send + Sync {
+pub trait CacheReader: Send + Sync {
     /// Changes whenever the cache does.
     fn seen(&self) -> watch::Receiver<u64>;
     /// Whether an object of that uid is there and not being deleted.
     fn is_live(&self, key: &Key, uid: &str) -> bool;
 }
 
-impl<T: Send + Sync + 'static> Sight for Informer<T> {
+impl<T: Send + Sync + 'static> CacheReader for Informer<T> {
     fn seen(&self) -> watch::Receiver<u64> {
         self.seen.subscribe()
     }

@@ -16,6 +16,6 @@ pub mod queue;
 pub use brake::Brake;
 pub use controller::Controller;
 pub use executor::{Executor, Outcome};
-pub use informer::{Index, Informer, Sight};
+pub use informer::{CacheReader, Index, Informer};
 pub use leme_client::{Client, Error, Recorder, Resource, metadata};
 pub use queue::{Key, Queue};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use http::{Request, Response};
 use leme_client::Body;
 use leme_controller_runtime::{Brake, Client, Executor, Informer, Recorder, Resource};
-use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Told};
+use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -135,7 +135,7 @@ fn bench(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) -> Ben
 }
 
 fn create(name: &str) -> Action {
-    let told = Told {
+    let told = OutcomeEvents {
         about: ObjectRef { name: "owner".to_owned(), ..ObjectRef::default() },
         done: ("Made", "made {name}".into()),
         failed: ("Failed", "not made: {error}".into()),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use leme_plan::{Action, ObjectRef, Plan, Report, Shown, Told, Waiting, pods};
+use leme_plan::{Action, ObjectRef, OutcomeEvents, Plan, Report, Shown, Waiting, pods};
 use serde_json::json;
 
 use crate::filter::Unschedulable;
@@ -10,7 +10,7 @@ use crate::filter::Unschedulable;
 /// Binds the pod.
 pub fn bind(pod: &Pod, node: &str) -> Plan {
     let about = ObjectRef::to(pod);
-    let told = Told {
+    let told = OutcomeEvents {
         about: about.clone(),
         done: ("Scheduled", "Successfully assigned {namespace}/{name} to {node}".into()),
         failed: ("FailedScheduling", "Binding rejected: {error}".into()),

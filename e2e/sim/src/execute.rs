@@ -3,7 +3,7 @@
 use leme_kinds::{Kind, by_kind};
 use leme_meta::Status;
 use leme_meta::gvk::split_api_version;
-use leme_plan::{Action, Failure, ObjectRef, Plan, Propagation, Shown, Told};
+use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, Shown};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::{Value, json};
 
@@ -144,7 +144,7 @@ impl Cluster {
     fn finish(
         &mut self,
         target: &ObjectRef,
-        told: Option<&Told>,
+        told: Option<&OutcomeEvents>,
         node: &str,
         result: Result<Value, Status>,
     ) -> Result<(), Option<Failure>> {

@@ -15,7 +15,7 @@ use leme_store::cache::Snapshot;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::told::change;
+use super::statuses::change;
 use crate::answer::read_failed;
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};

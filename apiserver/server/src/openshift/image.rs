@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::negotiate::Representation;
 use crate::present;
 use crate::request::{ResourceRequest, Verb};
-use crate::write::{Done, Input, WriteOptions, options, written};
+use crate::write::{Input, WriteOptions, Written, options, written};
 
 const GROUP: &str = "image.openshift.io";
 /// Secrets that hold credentials for registries, and those of them that are for nobody's images.
@@ -275,7 +275,7 @@ impl Api {
         name: &str,
         options: &WriteOptions,
         signatures: impl Fn(&Value) -> Result<Vec<Value>, Status> + Send + Sync,
-    ) -> Result<Done, Status> {
+    ) -> Result<Written, Status> {
         let request = ResourceRequest::of(Verb::Update, kind(GROUP, IMAGES)?, "", name);
         let context = self.context(&request, options);
         self.change(&request, options.dry_run, |stored, reservation| {

@@ -10,7 +10,7 @@ use leme_store::Outcome;
 use serde_json::{Value, json};
 
 use super::options;
-use super::{Change, Done, Input, Stored, WriteOptions};
+use super::{Change, Input, Stored, WriteOptions, Written};
 use crate::admit;
 use crate::answer::{Answer, read_failed, write_failed};
 use crate::api::Api;
@@ -52,7 +52,9 @@ impl Api {
             .await?
             .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         let object = match done {
-            Done::Gone(last) if !request.strategy().returns_deleted => gone(request, &last).into(),
+            Written::Gone(last) if !request.strategy().returns_deleted => {
+                gone(request, &last).into()
+            }
             done => done.object(),
         };
         present::object(request, input.wanted, 200, object)
@@ -90,7 +92,7 @@ impl Api {
         &self,
         request: &ResourceRequest,
         options: &DeleteOptions,
-    ) -> Result<Option<Done>, Status> {
+    ) -> Result<Option<Written>, Status> {
         self.end_object(request, options, |_, _| {}).await
     }
 
@@ -99,7 +101,7 @@ impl Api {
         &self,
         request: &ResourceRequest,
         options: &DeleteOptions,
-    ) -> Result<Option<Done>, Status> {
+    ) -> Result<Option<Written>, Status> {
         self.end_object(request, options, request.strategy().evicted).await
     }
 
@@ -108,7 +110,7 @@ impl Api {
         request: &ResourceRequest,
         options: &DeleteOptions,
         told: fn(&mut Value, &Context),
-    ) -> Result<Option<Done>, Status> {
+    ) -> Result<Option<Written>, Status> {
         let write = WriteOptions { dry_run: options.dry_run, ..WriteOptions::plain() };
         let context = self.context(request, &write);
         self.change(request, options.dry_run, |stored, _| {

@@ -109,18 +109,18 @@ impl From<Write> for Change {
 }
 
 /// What became of it.
-pub(crate) enum Done {
+pub(crate) enum Written {
     /// It is this now, with its resourceVersion.
     Is(Object),
     /// It is gone; this was its last state.
     Gone(Value),
 }
 
-impl Done {
+impl Written {
     pub fn object(self) -> Object {
         match self {
-            Done::Is(object) => object,
-            Done::Gone(value) => value.into(),
+            Written::Is(object) => object,
+            Written::Gone(value) => value.into(),
         }
     }
 }
@@ -209,7 +209,7 @@ impl Api {
         request: &ResourceRequest,
         dry_run: bool,
         mut decide: impl FnMut(&Stored, &mut Reservation<'_>) -> Result<Change, Status> + Send,
-    ) -> Result<Option<Done>, Status> {
+    ) -> Result<Option<Written>, Status> {
         let (key, kept) = (request.key(), &request.kept);
         let mut current = self.cached(kept, &key)?;
         let (mut certain, began) = (false, Instant::now());
@@ -236,12 +236,12 @@ impl Api {
                 }
             }
             let attempt = match decided? {
-                Change::Unchanged => return Ok(Some(Done::Is(stored.value.into()))),
+                Change::Unchanged => return Ok(Some(Written::Is(stored.value.into()))),
                 Change::Put(mut new) | Change::PutWhole(mut new) if dry_run => {
                     set_revision(&mut new, stored.revision);
-                    return Ok(Some(Done::Is(new.into())));
+                    return Ok(Some(Written::Is(new.into())));
                 }
-                Change::Remove if dry_run => return Ok(Some(Done::Gone(stored.value))),
+                Change::Remove if dry_run => return Ok(Some(Written::Gone(stored.value))),
                 Change::Put(new) => {
                     self.put(request, &key, (new, false), &stored, reservation).await?
                 }
@@ -273,7 +273,7 @@ impl Api {
         (mut new, whole): (Value, bool),
         stored: &Stored,
         reservation: Reservation<'_>,
-    ) -> Result<Result<Done, Option<Entry>>, Status> {
+    ) -> Result<Result<Written, Option<Entry>>, Status> {
         // It is the store's own, wherever the object comes from.
         json::remove(json::child(&mut new, "metadata"), "resourceVersion");
         let asked = admit::asked(request, Operation::Update, false);
@@ -286,7 +286,7 @@ impl Api {
                 Charge::used(charge);
                 reservation.written(&self.cache, revision).await;
                 self.seen(&request.kept.kind, revision).await;
-                Ok(Ok(Done::Is(stored_as(new, &bytes, revision))))
+                Ok(Ok(Written::Is(stored_as(new, &bytes, revision))))
             }
             Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
             Err(error) => {
@@ -335,7 +335,7 @@ impl Api {
         request: &ResourceRequest,
         key: &str,
         stored: Stored,
-    ) -> Result<Result<Done, Option<Entry>>, Status> {
+    ) -> Result<Result<Written, Option<Entry>>, Status> {
         let asked = self.metrics.asked("delete", key);
         let deleted = asked.done(self.store.delete(key, stored.revision).await);
         match deleted.map_err(write_failed)? {
@@ -343,7 +343,7 @@ impl Api {
                 self.seen(&request.kept.kind, revision).await;
                 let mut last = stored.value;
                 set_revision(&mut last, revision);
-                Ok(Ok(Done::Gone(last)))
+                Ok(Ok(Written::Gone(last)))
             }
             Outcome::Conflict(entry) => Ok(Err(entry)),
         }

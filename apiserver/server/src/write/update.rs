@@ -6,7 +6,7 @@ use leme_kinds::Subresource;
 use leme_meta::Status;
 use leme_registry::Target;
 
-use super::{Done, Input, WriteOptions, create, options, warnings_about, written};
+use super::{Input, WriteOptions, Written, create, options, warnings_about, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
@@ -81,7 +81,7 @@ impl Api {
         &self,
         request: &ResourceRequest,
         target: Target,
-        done: Done,
+        done: Written,
     ) -> Result<Object, Status> {
         let object = done.object();
         match (target, request.strategy().scale) {

@@ -15,12 +15,12 @@ impl Cache {
         self.fresh().await?;
         let mut differences = Vec::new();
         for prefix in self.prefixes() {
-            let Ok(shelf) = self.known(&prefix) else { continue };
-            let snapshot = shelf.snapshot();
+            let Ok(resource) = self.known(&prefix) else { continue };
+            let snapshot = resource.snapshot();
             let page = self.store().list(&prefix, "", 0, snapshot.revision()).await?;
             let mut cached: BTreeMap<&str, _> = snapshot.iter().map(|o| (&*o.key, o)).collect();
             for entry in &page.entries {
-                let shown = shelf.reader.shown(&entry.value);
+                let shown = resource.reader.shown(&entry.value);
                 let shown = shown.as_ref().unwrap_or(&entry.value);
                 let Some(bytes) = splice_resource_version(shown, entry.mod_revision) else {
                     continue;

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::gap::Gap;
-use super::shelf::{Loading, Shelf};
+use super::resource::{Loading, ResourceCache};
 use super::{PATIENCE, Resource};
 use crate::{Batch, Change, ROOT, Store, StoreError};
 
@@ -26,8 +26,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// How often idle subscriptions hear of progress and old events are let go.
 const TICK: Duration = Duration::from_secs(30);
 
-/// The shelves by their prefixes.
-pub(super) type Shelves = BTreeMap<String, Arc<Shelf>>;
+/// The resources by their prefixes.
+pub(super) type Resources = BTreeMap<String, Arc<ResourceCache>>;
 
 /// What is to be done between two batches, and who waits for it.
 pub(super) struct Order {
@@ -35,7 +35,7 @@ pub(super) struct Order {
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// A change of the set of shelves.
+/// A change of the set of resources.
 pub(super) enum Task {
     /// One more, or one in the place of another.
     Keep(Resource),
@@ -43,10 +43,10 @@ pub(super) enum Task {
     Forget(String),
 }
 
-/// The shelves and how far they are. Only the task that follows the store changes the set of them.
+/// The resources and how far they are. Only the task that follows the store changes the set of them.
 pub(super) struct Feed {
     pub(super) store: Arc<dyn Store>,
-    pub(super) shelves: ArcSwap<Shelves>,
+    pub(super) resources: ArcSwap<Resources>,
     pub(super) reached: Arc<AtomicU64>,
     pub(super) progress: watch::Sender<u64>,
     /// Rung when the store's revision was seen to go back.
@@ -59,14 +59,14 @@ enum End {
     Gap(Gap),
 }
 
-/// The shelf a key belongs to: the one with the longest prefix of it.
-fn shelf_of<'a>(shelves: &'a Shelves, key: &str) -> Option<&'a Arc<Shelf>> {
-    let below = shelves.range::<str, _>((Bound::Unbounded, Bound::Included(key))).rev();
-    below.map(|(_, shelf)| shelf).find(|shelf| key.starts_with(&shelf.prefix))
+/// The resource a key belongs to: the one with the longest prefix of it.
+fn cache_of<'a>(resources: &'a Resources, key: &str) -> Option<&'a Arc<ResourceCache>> {
+    let below = resources.range::<str, _>((Bound::Unbounded, Bound::Included(key))).rev();
+    below.map(|(_, resource)| resource).find(|resource| key.starts_with(&resource.prefix))
 }
 
 impl Feed {
-    /// Fills the shelves from a list a little in the past; the watch brings the rest.
+    /// Fills the resources from a list a little in the past; the watch brings the rest.
     pub(super) async fn load(&self) -> Result<(), StoreError> {
         let newest = self.store.revision().await?;
         let past = newest.saturating_sub(LOOK_BACK).max(1);
@@ -84,15 +84,15 @@ impl Feed {
 
     /// Replaces everything by what the store holds at `revision` (0: newest).
     async fn fill(&self, revision: u64) -> Result<(), StoreError> {
-        let shelves = self.shelves.load_full();
+        let resources = self.resources.load_full();
         let mut found: BTreeMap<&str, Loading> = BTreeMap::new();
         let (mut after, mut revision) = (String::new(), revision);
         loop {
             let page = self.store.list(ROOT, &after, PAGE, revision).await?;
             revision = page.revision;
             for entry in &page.entries {
-                if let Some(shelf) = shelf_of(&shelves, &entry.key) {
-                    shelf.load(found.entry(&shelf.prefix).or_default(), entry);
+                if let Some(resource) = cache_of(&resources, &entry.key) {
+                    resource.load(found.entry(&resource.prefix).or_default(), entry);
                 }
             }
             match page.entries.last() {
@@ -100,8 +100,8 @@ impl Feed {
                 _ => break,
             }
         }
-        for shelf in shelves.values() {
-            shelf.reset(found.remove(&*shelf.prefix).unwrap_or_default(), revision);
+        for resource in resources.values() {
+            resource.reset(found.remove(&*resource.prefix).unwrap_or_default(), revision);
         }
         self.reach(revision);
         Ok(())
@@ -159,14 +159,14 @@ impl Feed {
         }
     }
 
-    /// Changes the set of shelves. No batch is applied meanwhile, so that a new shelf is of the same revision as the others.
+    /// Changes the set of resources. No batch is applied meanwhile, so that a new resource is of the same revision as the others.
     async fn carry_out(&self, Order { task, done }: Order) {
         let result = match task {
             Task::Keep(resource) => {
                 let late = || StoreError::Unavailable("the store did not list in time".to_owned());
                 let loaded = tokio::time::timeout(PATIENCE, self.loaded(resource)).await;
                 let kept = loaded.unwrap_or_else(|_| Err(late()));
-                kept.map(|shelf| self.exchange(&shelf.prefix.clone(), Some(shelf)))
+                kept.map(|resource| self.exchange(&resource.prefix.clone(), Some(resource)))
             }
             Task::Forget(prefix) => {
                 self.exchange(&prefix, None);
@@ -177,31 +177,31 @@ impl Feed {
         let _ = done.send(result);
     }
 
-    /// A shelf with what the store holds of it at the revision that all are at.
-    async fn loaded(&self, resource: Resource) -> Result<Arc<Shelf>, StoreError> {
+    /// A resource with what the store holds of it at the revision that all are at.
+    async fn loaded(&self, resource: Resource) -> Result<Arc<ResourceCache>, StoreError> {
         let revision = self.revision();
-        let shelf = Shelf::new(resource.prefix, resource.reader, self.reached.clone());
+        let resource = ResourceCache::new(resource.prefix, resource.reader, self.reached.clone());
         let (mut loading, mut after) = (Loading::default(), String::new());
         loop {
-            let page = self.store.list(&shelf.prefix, &after, PAGE, revision).await?;
-            page.entries.iter().for_each(|entry| shelf.load(&mut loading, entry));
+            let page = self.store.list(&resource.prefix, &after, PAGE, revision).await?;
+            page.entries.iter().for_each(|entry| resource.load(&mut loading, entry));
             match page.entries.last() {
                 Some(last) if page.more => after = last.key.to_string(),
                 _ => break,
             }
         }
-        shelf.reset(loading, revision);
-        Ok(Arc::new(shelf))
+        resource.reset(loading, revision);
+        Ok(Arc::new(resource))
     }
 
-    /// Puts a shelf, or none, in the place of the one with this prefix, which ends.
-    fn exchange(&self, prefix: &str, shelf: Option<Arc<Shelf>>) {
-        let mut shelves = Shelves::clone(&self.shelves.load());
-        let before = match shelf {
-            Some(shelf) => shelves.insert(prefix.to_owned(), shelf),
-            None => shelves.remove(prefix),
+    /// Puts a resource, or none, in the place of the one with this prefix, which ends.
+    fn exchange(&self, prefix: &str, resource: Option<Arc<ResourceCache>>) {
+        let mut resources = Resources::clone(&self.resources.load());
+        let before = match resource {
+            Some(resource) => resources.insert(prefix.to_owned(), resource),
+            None => resources.remove(prefix),
         };
-        self.shelves.store(Arc::new(shelves));
+        self.resources.store(Arc::new(resources));
         if let Some(before) = before {
             before.close();
         }
@@ -225,7 +225,7 @@ impl Feed {
                     Some(Err(why)) => return End::Store(why),
                     None => return End::Store(StoreError::Unavailable("the watch was closed".into())),
                 },
-                _ = tick.tick() => self.shelves.load().values().for_each(|shelf| shelf.tick()),
+                _ = tick.tick() => self.resources.load().values().for_each(|resource| resource.tick()),
                 Some(order) = orders.recv() => self.carry_out(order).await,
                 () = self.distrust.notified() => {
                     return End::Gap(Gap("the store's revision went back".into()));
@@ -238,8 +238,8 @@ impl Feed {
     pub(super) fn apply(&self, batch: &Batch) -> Result<(), Gap> {
         let reached = self.revision();
         let mut last = reached;
-        let shelves = self.shelves.load_full();
-        let mut groups: BTreeMap<&str, (&Arc<Shelf>, Vec<&Change>)> = BTreeMap::new();
+        let resources = self.resources.load_full();
+        let mut groups: BTreeMap<&str, (&Arc<ResourceCache>, Vec<&Change>)> = BTreeMap::new();
         for change in &batch.changes {
             let revision = change.revision();
             if revision <= reached {
@@ -253,12 +253,16 @@ impl Feed {
                 )));
             }
             last = revision;
-            if let Some(shelf) = shelf_of(&shelves, change.key()) {
-                groups.entry(&shelf.prefix).or_insert_with(|| (shelf, Vec::new())).1.push(change);
+            if let Some(resource) = cache_of(&resources, change.key()) {
+                groups
+                    .entry(&resource.prefix)
+                    .or_insert_with(|| (resource, Vec::new()))
+                    .1
+                    .push(change);
             }
         }
-        for (shelf, changes) in groups.values() {
-            shelf.apply(changes)?;
+        for (resource, changes) in groups.values() {
+            resource.apply(changes)?;
         }
         if batch.revision > reached {
             self.reach(batch.revision);

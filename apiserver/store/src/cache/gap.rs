@@ -1,4 +1,4 @@
-//! What is at a key of a shelf, and whether a change can follow it.
+//! What is at a key of a resource, and whether a change can follow it.
 //!
 //! Knows: revisions. Refuses to know: where changes come from, and what is done about a gap.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::object::Cached;
 use crate::Change;
 
-/// Why a change could not be applied: something is missing between it and what the shelf holds.
+/// Why a change could not be applied: something is missing between it and what the resource holds.
 #[derive(Debug)]
 pub(super) struct Gap(pub(super) String);
 

@@ -9,7 +9,7 @@ mod feed;
 mod gap;
 mod object;
 mod outline;
-mod shelf;
+mod resource;
 mod snapshot;
 mod splice;
 mod subscription;
@@ -31,8 +31,8 @@ pub use splice::splice_resource_version;
 pub use subscription::{SubEvent, Subscription};
 
 use crate::{Store, StoreError};
-use feed::{Feed, Order, Shelves, Task};
-use shelf::Shelf;
+use feed::{Feed, Order, Resources, Task};
+use resource::ResourceCache;
 
 /// How long a read waits for the cache to catch up.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -74,13 +74,18 @@ impl Cache {
         resources: Vec<Resource>,
     ) -> Result<Arc<Cache>, StoreError> {
         let reached = Arc::new(AtomicU64::new(0));
-        let shelves: Shelves = resources
+        let resources: Resources = resources
             .into_iter()
-            .map(|r| (r.prefix.clone(), Arc::new(Shelf::new(r.prefix, r.reader, reached.clone()))))
+            .map(|r| {
+                (
+                    r.prefix.clone(),
+                    Arc::new(ResourceCache::new(r.prefix, r.reader, reached.clone())),
+                )
+            })
             .collect();
         let (progress, distrust) = (watch::channel(0).0, Notify::new());
-        let shelves = ArcSwap::from_pointee(shelves);
-        let feed = Arc::new(Feed { store, shelves, reached, progress, distrust });
+        let resources = ArcSwap::from_pointee(resources);
+        let feed = Arc::new(Feed { store, resources, reached, progress, distrust });
         feed.load().await?;
         let (orders, taken) = mpsc::unbounded_channel();
         let task = Mutex::new(Some(tokio::spawn(feed.clone().run(taken))));
@@ -162,25 +167,26 @@ impl Cache {
 
     /// The object with this full key, of the resource with this prefix.
     pub fn get(&self, prefix: &str, key: &str) -> Option<Arc<Cached>> {
-        self.feed.shelves.load().get(prefix)?.get(key)
+        self.feed.resources.load().get(prefix)?.get(key)
     }
 
     /// Why there is no object with this full key although the store has something there, if that is so.
     pub fn unreadable_at(&self, prefix: &str, key: &str) -> Option<Arc<str>> {
-        self.feed.shelves.load().get(prefix)?.skipped(key)
+        self.feed.resources.load().get(prefix)?.skipped(key)
     }
 
     /// All keys whose objects cannot be read, in order.
     pub fn unreadable(&self) -> Vec<Unreadable> {
-        let shelves = self.feed.shelves.load();
-        let mut all: Vec<_> = shelves.values().flat_map(|shelf| shelf.unreadable()).collect();
+        let resources = self.feed.resources.load();
+        let mut all: Vec<_> =
+            resources.values().flat_map(|resource| resource.unreadable()).collect();
         all.sort();
         all
     }
 
     /// All objects of a resource; `None` if the cache does not keep it.
     pub fn snapshot(&self, prefix: &str) -> Option<Snapshot> {
-        Some(self.feed.shelves.load().get(prefix)?.snapshot())
+        Some(self.feed.resources.load().get(prefix)?.snapshot())
     }
 
     /// All objects of a resource as of exactly `revision`.
@@ -191,9 +197,9 @@ impl Cache {
     /// The events of a resource after revision `from`: first those that happened, then those to come. A `from` in the
     /// future waits for its successor.
     pub fn watch(&self, prefix: &str, from: u64) -> Result<Subscription, StoreError> {
-        let shelf = self.known(prefix)?;
-        let next = shelf.read().position(from)?;
-        Ok(Subscription::new(shelf, next, from))
+        let resource = self.known(prefix)?;
+        let next = resource.read().position(from)?;
+        Ok(Subscription::new(resource, next, from))
     }
 
     /// Ends it: no more events, and when this returns nothing of it uses the store but the cache itself, so that
@@ -208,7 +214,7 @@ impl Cache {
     fn halt(&self) -> Option<JoinHandle<()>> {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         task.abort();
-        self.feed.shelves.load().values().for_each(|shelf| shelf.close());
+        self.feed.resources.load().values().for_each(|resource| resource.close());
         Some(task)
     }
 
@@ -219,12 +225,12 @@ impl Cache {
 
     /// The prefixes of all resources kept.
     pub fn prefixes(&self) -> Vec<String> {
-        self.feed.shelves.load().keys().cloned().collect()
+        self.feed.resources.load().keys().cloned().collect()
     }
 
-    fn known(&self, prefix: &str) -> Result<Arc<Shelf>, StoreError> {
+    fn known(&self, prefix: &str) -> Result<Arc<ResourceCache>, StoreError> {
         let missing = || StoreError::Unavailable(format!("the cache does not keep {prefix}"));
-        self.feed.shelves.load().get(prefix).cloned().ok_or_else(missing)
+        self.feed.resources.load().get(prefix).cloned().ok_or_else(missing)
     }
 }
 

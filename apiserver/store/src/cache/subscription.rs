@@ -1,4 +1,4 @@
-//! One watcher: a place in a shelf's ring.
+//! One watcher: a place in a resource's ring.
 //!
 //! Knows: what has been taken and what is next. Holds no events of its own, so a slow one costs nothing and is told
 //! that it fell behind.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::event::Event;
-use super::shelf::Shelf;
+use super::resource::ResourceCache;
 
 /// What a subscription delivers.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub enum SubEvent {
 
 /// Events of one resource after a revision, in order, for ever.
 pub struct Subscription {
-    shelf: Arc<Shelf>,
+    resource: Arc<ResourceCache>,
     bell: watch::Receiver<()>,
     /// Sequence number of the next event.
     next: u64,
@@ -35,9 +35,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(shelf: Arc<Shelf>, next: u64, floor: u64) -> Self {
-        let bell = shelf.bell.subscribe();
-        Self { shelf, bell, next, floor, told: floor, ended: false }
+    pub(super) fn new(resource: Arc<ResourceCache>, next: u64, floor: u64) -> Self {
+        let bell = resource.bell.subscribe();
+        Self { resource, bell, next, floor, told: floor, ended: false }
     }
 
     /// The next item; `None` after [`SubEvent::Expired`] or when the cache is gone. Cancelling loses nothing.
@@ -64,17 +64,17 @@ impl Subscription {
 
     /// The revision up to which everything has been taken, for a bookmark; `None` while events are waiting.
     pub fn progress(&mut self) -> Option<u64> {
-        let state = self.shelf.read();
+        let state = self.resource.read();
         if self.ended || self.next != state.next() {
             return None;
         }
-        let reached = self.shelf.complete(&state).max(self.floor);
+        let reached = self.resource.complete(&state).max(self.floor);
         self.told = self.told.max(reached);
         Some(reached)
     }
 
     fn take(&mut self, max: usize) -> Vec<SubEvent> {
-        let state = self.shelf.read();
+        let state = self.resource.read();
         let mut taken = Vec::new();
         while taken.is_empty() && self.next < state.next() {
             let Some(events) = state.since(self.next, max) else { break };

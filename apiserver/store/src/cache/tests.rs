@@ -1,6 +1,6 @@
 //! The cache over the memory engine.
 
-mod shelves;
+mod resources;
 
 use std::sync::Arc;
 
@@ -137,11 +137,11 @@ async fn a_watch_resumes_and_goes_on() {
 async fn progress_is_never_behind_the_events() {
     let (store, cache) = setup().await;
     let mut watch = cache.watch(PODS, cache.revision()).unwrap();
-    // Elsewhere the revision moves on, and the shelf announces that; then something happens here.
+    // Elsewhere the revision moves on, and the resource announces that; then something happens here.
     let secret = r#"{"metadata":{"name":"s"}}"#;
     store.put("/registry/secrets/d/s", secret.into(), Expect::Absent).await.unwrap();
     let announced = cache.fresh().await.unwrap();
-    cache.feed.shelves.load()[PODS].tick();
+    cache.feed.resources.load()[PODS].tick();
     let last = put(&*store, "one", "n1").await;
     cache.fresh().await.unwrap();
     let Some(SubEvent::Event(event)) = watch.next().await else { panic!() };

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use redb::StorageBackend;
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::request::Need;
+use super::request::Allowance;
 use super::reserve::Reserve;
 use crate::StoreError;
 
@@ -170,12 +170,12 @@ impl DataFile {
         }
     }
 
-    /// From now on, what is written may use as much of the reserve as this need allows.
-    pub(super) fn use_reserve(&self, need: Need) {
-        let spare = match need {
-            Need::Removal => 0,
-            Need::Reserved => self.reserve.wanted() / FOR_REMOVALS,
-            Need::Ordinary => u64::MAX,
+    /// From now on, what is written may use as much of the reserve as it is allowed.
+    pub(super) fn use_reserve(&self, allowance: Allowance) {
+        let spare = match allowance {
+            Allowance::Removal => 0,
+            Allowance::Reserved => self.reserve.wanted() / FOR_REMOVALS,
+            Allowance::Ordinary => u64::MAX,
         };
         self.spare.store(spare, Ordering::Release);
     }

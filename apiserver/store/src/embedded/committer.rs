@@ -16,7 +16,7 @@ use super::disk::Work;
 use super::index::{Garbage, Version};
 use super::reader::Reader;
 use super::record::Record;
-use super::request::{Need, Request, Write};
+use super::request::{Allowance, Request, Write};
 use super::space::{RETRY_AFTER, Space};
 use crate::queue::shrink;
 use crate::{Batch, Change, Entry, Outcome, StoreError};
@@ -82,9 +82,11 @@ impl Committer {
         loop {
             let first = match queue.try_recv() {
                 Ok(request) => request,
-                Err(_) if self.removable() > 0 && self.space.refusal(Need::Removal).is_none() => {
+                Err(_)
+                    if self.removable() > 0 && self.space.refusal(Allowance::Removal).is_none() =>
+                {
                     // Without space it has to wait for the next write that succeeds.
-                    let removed = self.commit(Vec::new(), STEP, Need::Removal);
+                    let removed = self.commit(Vec::new(), STEP, Allowance::Removal);
                     if removed.is_err_and(|e| !matches!(e, StoreError::Full(_))) {
                         return;
                     }
@@ -161,14 +163,14 @@ impl Committer {
         }
         let step = 2 * decided.changes.len() + STEP_BESIDE;
         // The whole batch shares one commit; only if there is no space for it, those that need less get one of their own.
-        let need = decided.writes.iter().map(|(write, _)| write.need).max();
-        let need = need.unwrap_or(Need::Ordinary);
-        let Err((why, writes)) = self.commit_writes(decided, step, need) else { return };
+        let allowance = decided.writes.iter().map(|(write, _)| write.allowance).max();
+        let allowance = allowance.unwrap_or(Allowance::Ordinary);
+        let Err((why, writes)) = self.commit_writes(decided, step, allowance) else { return };
         let full = matches!(why, StoreError::Full(_));
-        if full && need == Need::Ordinary && self.space.make_room(&self.shared.disk) {
+        if full && allowance == Allowance::Ordinary && self.space.make_room(&self.shared.disk) {
             return self.write(writes);
         }
-        let again = |write: &Write| full && write.need < need;
+        let again = |write: &Write| full && write.allowance < allowance;
         let (again, refused): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(again);
         refused.into_iter().for_each(|write| write.answer(Err(why.again())));
         if !again.is_empty() {
@@ -199,7 +201,7 @@ impl Committer {
         if !write.expect.holds(current.as_ref().map(|e| e.mod_revision)) {
             return Ok(Outcome::Conflict(current));
         }
-        if let Some(why) = self.space.refusal(write.need) {
+        if let Some(why) = self.space.refusal(write.allowance) {
             return Err(why);
         }
         let key = current.as_ref().map_or_else(|| write.key.clone(), |e| e.key.clone());
@@ -224,10 +226,10 @@ impl Committer {
         &mut self,
         decided: Decided,
         step: usize,
-        need: Need,
+        allowance: Allowance,
     ) -> Result<(), (StoreError, Vec<Write>)> {
         let Decided { changes, writes, .. } = decided;
-        match self.commit(changes, step, need) {
+        match self.commit(changes, step, allowance) {
             Ok(()) => {
                 writes.into_iter().for_each(|(write, outcome)| write.answer(Ok(outcome)));
                 Ok(())
@@ -237,7 +239,12 @@ impl Committer {
     }
 
     /// Commits changes and up to `step` removals, and publishes them.
-    fn commit(&mut self, changes: Vec<Change>, step: usize, need: Need) -> Result<(), StoreError> {
+    fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        step: usize,
+        allowance: Allowance,
+    ) -> Result<(), StoreError> {
         let removals = step.min(self.removable());
         let remove: Vec<u64> = self.garbage.iter().take(removals).map(|g| g.revision).collect();
         let (revision, compacted) = {
@@ -245,16 +252,16 @@ impl Committer {
             (changes.last().map_or(index.revision, Change::revision), index.compacted)
         };
         let records: Vec<_> = changes.iter().map(Record::of).collect();
-        let work = Work { records: &records, remove: &remove, revision, compacted, need };
+        let work = Work { records: &records, remove: &remove, revision, compacted, allowance };
         if let Err(e) = self.shared.disk.commit(&work) {
             tracing::error!(error = %e, "a commit failed");
             if matches!(e, StoreError::Full(_)) {
-                self.space.failed(&self.shared.disk, need, &e);
+                self.space.failed(&self.shared.disk, allowance, &e);
             }
             return Err(e);
         }
         drop(records);
-        self.space.found(&self.shared.disk, need, removals > 0);
+        self.space.found(&self.shared.disk, allowance, removals > 0);
         self.publish(changes, revision, removals);
         Ok(())
     }
@@ -300,7 +307,7 @@ impl Committer {
             }
             index.compacted = revision;
         }
-        self.commit(Vec::new(), STEP, Need::Removal)
+        self.commit(Vec::new(), STEP, Allowance::Removal)
     }
 
     /// Moves the start of history on, by age and by count.

@@ -16,7 +16,7 @@ use super::damage::{damaged, foreign, guarded, newer};
 use super::pages::Pages;
 use super::reader::Reader;
 use super::record::Record;
-use super::request::Need;
+use super::request::Allowance;
 use super::views::Views;
 use crate::StoreError;
 
@@ -43,7 +43,7 @@ pub(super) struct Work<'a> {
     pub(super) remove: &'a [u64],
     pub(super) revision: u64,
     pub(super) compacted: u64,
-    pub(super) need: Need,
+    pub(super) allowance: Allowance,
 }
 
 /// What came of giving space back.
@@ -101,7 +101,7 @@ impl Disk {
 
     /// Does the work durably or not at all. After a failure the database has been opened anew, or is lost.
     pub(super) fn commit(&self, work: &Work<'_>) -> Result<(), StoreError> {
-        self.file.use_reserve(work.need);
+        self.file.use_reserve(work.allowance);
         let done = {
             let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
             match db.as_ref() {
@@ -109,7 +109,7 @@ impl Disk {
                 None => return Err(StoreError::Unavailable("the database is lost".into())),
             }
         };
-        self.file.use_reserve(Need::Removal);
+        self.file.use_reserve(Allowance::Removal);
         match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(redb::Error::Io(e))) if out_of_space(&e) => {
@@ -208,8 +208,8 @@ impl Disk {
                 .filter_map(|(revision, bytes)| Record::read(*revision, bytes))
                 .map(|(record, _)| record)
                 .collect();
-            let need = Need::Ordinary;
-            self.commit(&Work { records: &records, remove: &[], revision, compacted, need })?;
+            let allowance = Allowance::Ordinary;
+            self.commit(&Work { records: &records, remove: &[], revision, compacted, allowance })?;
         }
         Ok(())
     }
@@ -300,8 +300,8 @@ fn prepare(db: &Database, file: &DataFile) -> Result<(u64, u64), StoreError> {
         }
         Some((format, _, _)) => Err(newer(&file.path, format)),
         None => {
-            let need = Need::Removal;
-            let work = Work { records: &[], remove: &[], revision: 1, compacted: 0, need };
+            let allowance = Allowance::Removal;
+            let work = Work { records: &[], remove: &[], revision: 1, compacted: 0, allowance };
             match write(db, &work) {
                 Ok(()) => Ok((1, 0)),
                 Err(redb::Error::Io(e)) if out_of_space(&e) => {

@@ -46,7 +46,7 @@ use committer::Committer;
 use disk::Disk;
 use index::{Garbage, Index, Version};
 use record::Trust;
-use request::{Need, Request, Write};
+use request::{Allowance, Request, Write};
 use walk::Walk;
 
 /// Writes that may wait for the committer; more wait for a place.
@@ -141,10 +141,10 @@ impl EmbeddedStore {
         key: &str,
         value: Option<Bytes>,
         expect: Expect,
-        need: Need,
+        allowance: Allowance,
     ) -> Result<Outcome, StoreError> {
         let key = Arc::from(key);
-        self.ask(|reply| Request::Write(Write { key, value, expect, need, reply })).await
+        self.ask(|reply| Request::Write(Write { key, value, expect, allowance, reply })).await
     }
 }
 
@@ -324,7 +324,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<Outcome, StoreError> {
-        self.write(key, Some(value), expect, Need::Ordinary).await
+        self.write(key, Some(value), expect, Allowance::Ordinary).await
     }
 
     async fn put_reserved(
@@ -333,11 +333,11 @@ impl Store for EmbeddedStore {
         value: Bytes,
         expect: Expect,
     ) -> Result<Outcome, StoreError> {
-        self.write(key, Some(value), expect, Need::Reserved).await
+        self.write(key, Some(value), expect, Allowance::Reserved).await
     }
 
     async fn delete(&self, key: &str, revision: u64) -> Result<Outcome, StoreError> {
-        self.write(key, None, Expect::Revision(revision), Need::Removal).await
+        self.write(key, None, Expect::Revision(revision), Allowance::Removal).await
     }
 
     async fn watch(

@@ -18,7 +18,7 @@ use super::disk::{COMPACTED, CURRENT_FORMAT, Disk, FORMAT, REVISION, Work};
 use super::overlay::{self, Overlay};
 use super::pages::{Lost, Pages, Place, Walk};
 use super::record::{HEAD, LONGEST_KEY, MAGIC, Record, Trust};
-use super::request::Need;
+use super::request::Allowance;
 use crate::StoreError;
 
 /// How far the revision moves on when a store goes back to an older state: no client may have seen one that comes again.
@@ -308,11 +308,23 @@ impl Survey {
             if records.len() < some.len() {
                 return Err(StoreError::Unavailable("the file changed while it was read".into()));
             }
-            let (need, compacted) = (Need::Reserved, revision);
-            store.commit(&Work { records: &records, remove: &[], revision, compacted, need })?;
+            let (allowance, compacted) = (Allowance::Reserved, revision);
+            store.commit(&Work {
+                records: &records,
+                remove: &[],
+                revision,
+                compacted,
+                allowance,
+            })?;
         }
-        let need = Need::Reserved;
-        store.commit(&Work { records: &[], remove: &[], revision, compacted: revision, need })?;
+        let allowance = Allowance::Reserved;
+        store.commit(&Work {
+            records: &[],
+            remove: &[],
+            revision,
+            compacted: revision,
+            allowance,
+        })?;
         drop(store);
         file.finish()
     }

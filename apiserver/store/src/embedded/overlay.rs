@@ -13,7 +13,7 @@ use redb::StorageBackend;
 
 use super::damage::guarded;
 use super::disk::{Work, database, last_record, read_meta, write};
-use super::request::Need;
+use super::request::Allowance;
 use crate::StoreError;
 
 /// What is kept as a whole once a part of it is written.
@@ -69,8 +69,9 @@ pub(super) fn refusal(path: &Path, copy: Overlay) -> Option<String> {
             return Ok(());
         };
         let revision = revision.max(last_record(&db).map_err(unusable)?);
-        let need = Need::Reserved;
-        write(&db, &Work { records: &[], remove: &[], revision, compacted, need }).map_err(unusable)
+        let allowance = Allowance::Reserved;
+        write(&db, &Work { records: &[], remove: &[], revision, compacted, allowance })
+            .map_err(unusable)
     });
     match tried {
         Ok(()) => guarded(path, move || {

@@ -20,7 +20,7 @@ pub(super) enum Request {
 
 /// What a write may use where there is no other space; each may use less than those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Need {
+pub(super) enum Allowance {
     /// All that is kept back: nothing else makes room.
     Removal,
     /// What removals can spare of it.
@@ -34,7 +34,7 @@ pub(super) struct Write {
     pub(super) key: Arc<str>,
     pub(super) value: Option<Bytes>,
     pub(super) expect: Expect,
-    pub(super) need: Need,
+    pub(super) allowance: Allowance,
     pub(super) reply: Reply<Outcome>,
 }
 

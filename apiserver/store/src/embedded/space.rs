@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Given};
-use super::request::Need;
+use super::request::Allowance;
 use crate::StoreError;
 
 /// While there is no space, a commit is tried when so much more is free, or so much time has passed.
@@ -14,7 +14,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What failed for want of space, and what has changed since.
 pub(super) struct Space {
-    /// For each need, the least first: once there is no space for one, there is none for those after it.
+    /// For each allowance, the least first: once there is no space for one, there is none for those after it.
     full: [Option<Full>; 3],
     /// Whether something was removed since space was given back, and when that was tried last.
     removed: bool,
@@ -45,37 +45,39 @@ impl Space {
     }
 
     /// Why a write need not even be tried.
-    pub(super) fn refusal(&self, need: Need) -> Option<StoreError> {
-        self.full[need as usize].as_ref().map(|full| full.why.again())
+    pub(super) fn refusal(&self, allowance: Allowance) -> Option<StoreError> {
+        self.full[allowance as usize].as_ref().map(|full| full.why.again())
     }
 
     /// Since when there has been no space for ordinary writes.
     pub(super) fn short_since(&self) -> Option<Instant> {
-        self.full[Need::Ordinary as usize].as_ref().map(|full| full.since)
+        self.full[Allowance::Ordinary as usize].as_ref().map(|full| full.since)
     }
 
     /// A commit found no space.
-    pub(super) fn failed(&mut self, disk: &Disk, need: Need, why: &StoreError) {
+    pub(super) fn failed(&mut self, disk: &Disk, allowance: Allowance, why: &StoreError) {
         let (since, free) = (Instant::now(), disk.file().free_space());
-        for full in &mut self.full[need as usize..] {
+        for full in &mut self.full[allowance as usize..] {
             *full = Some(Full { since, free, why: why.again() });
         }
     }
 
     /// A commit found space, and removed something or not.
-    pub(super) fn found(&mut self, disk: &Disk, need: Need, removed: bool) {
+    pub(super) fn found(&mut self, disk: &Disk, allowance: Allowance, removed: bool) {
         self.removed |= removed;
-        self.full[..=need as usize].fill_with(|| None);
-        if need != Need::Ordinary {
+        self.full[..=allowance as usize].fill_with(|| None);
+        if allowance != Allowance::Ordinary {
             self.mind_the_reserve(disk);
         }
     }
 
     /// Forgets that there was no space where that may have changed.
     pub(super) fn try_again(&mut self, disk: &Disk) {
-        for need in [Need::Removal, Need::Reserved, Need::Ordinary] {
-            let full = &mut self.full[need as usize];
-            if full.take_if(|full| full.is_worth_a_try(disk)).is_some() && need == Need::Ordinary {
+        for allowance in [Allowance::Removal, Allowance::Reserved, Allowance::Ordinary] {
+            let full = &mut self.full[allowance as usize];
+            if full.take_if(|full| full.is_worth_a_try(disk)).is_some()
+                && allowance == Allowance::Ordinary
+            {
                 self.give_back(disk);
                 self.mind_the_reserve(disk);
             }
@@ -86,7 +88,7 @@ impl Space {
     pub(super) fn make_room(&mut self, disk: &Disk) -> bool {
         let made = self.give_back(disk);
         if made {
-            self.full[Need::Ordinary as usize] = None;
+            self.full[Allowance::Ordinary as usize] = None;
             self.mind_the_reserve(disk);
         }
         made
@@ -106,7 +108,7 @@ impl Space {
             let why = format!(
                 "no space is left for {path} but what is kept back for deletions; free some space there"
             );
-            self.failed(disk, Need::Ordinary, &StoreError::Full(why));
+            self.failed(disk, Allowance::Ordinary, &StoreError::Full(why));
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Round;
 use super::identity::ordinal_of;
 use crate::Plan;
-use crate::action::{Action, ObjectRef, Told, to_object};
+use crate::action::{Action, ObjectRef, OutcomeEvents, to_object};
 use crate::report::Waiting;
 
 /// The names of the claim templates.
@@ -104,7 +104,7 @@ impl Round<'_> {
         let (pod, set) = (self.pod_name(ordinal), &self.about.name);
         Action::Create {
             object: to_object(&claim),
-            told: Some(Told {
+            told: Some(OutcomeEvents {
                 about: self.about.clone(),
                 done: (
                     "SuccessfulCreate",

@@ -1,4 +1,4 @@
-//! Shelves that come and go while others write.
+//! Resources that come and go while others write.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ async fn a_shelf_comes_with_what_is_there_and_goes_with_its_watches() {
     assert_eq!(event.revision, last);
 }
 
-/// Red when a shelf is listed as of another revision than the one it follows from.
+/// Red when a resource is listed as of another revision than the one it follows from.
 #[tokio::test]
 async fn what_is_written_while_a_shelf_is_listed_comes_once() {
     let store = Gate::new();
@@ -212,7 +212,7 @@ async fn a_stopped_cache_keeps_nothing_more() {
     assert!(matches!(cache.forget(THINGS).await, Err(StoreError::Unavailable(_))));
 }
 
-/// Whatever goes wrong with a batch, and whenever a shelf comes: in the end the cache has what the store has.
+/// Whatever goes wrong with a batch, and whenever a resource comes: in the end the cache has what the store has.
 #[tokio::test]
 async fn shelves_come_while_the_watch_goes_wrong() {
     for at in 1..=4 {

@@ -1,6 +1,6 @@
-//! What definitions are told about themselves: the writes of their statuses.
+//! The writes of the statuses of definitions.
 //!
-//! Knows: that a definition which has changed is looked at again, and not written over. Refuses to know: what is told.
+//! Knows: that a definition which has changed is looked at again, and not written over. Refuses to know: what statuses say.
 
 use leme_meta::Status;
 use leme_registry::json;
@@ -12,22 +12,24 @@ use crate::request::{ResourceRequest, Verb};
 use crate::write::Change;
 
 /// A definition that is to have another status, decided on as of a revision.
-pub(super) struct Told {
+pub(super) struct StatusWrite {
     pub name: String,
     pub revision: u64,
     pub status: Value,
 }
 
-/// Gives a definition the status decided on, unless it has changed since; then it is looked at again anyway.
-pub(super) async fn tell(api: &Api, told: &Told) -> Result<(), Status> {
-    change(api, &told.name, |definition, revision| {
-        if revision != told.revision {
-            return Change::Unchanged;
-        }
-        json::set(definition, "status", told.status.clone());
-        Change::Put(definition.take())
-    })
-    .await
+impl StatusWrite {
+    /// Gives the definition the status decided on, unless it has changed since; then it is looked at again anyway.
+    pub(super) async fn write(&self, api: &Api) -> Result<(), Status> {
+        change(api, &self.name, |definition, revision| {
+            if revision != self.revision {
+                return Change::Unchanged;
+            }
+            json::set(definition, "status", self.status.clone());
+            Change::Put(definition.take())
+        })
+        .await
+    }
 }
 
 /// Changes a definition as `decide` says, which gets it and its revision.

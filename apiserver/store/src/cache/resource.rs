@@ -28,7 +28,7 @@ const RING_FLOOR: usize = 100;
 const OLD_SNAPSHOTS: usize = 8;
 
 /// The objects of one resource.
-pub(super) struct Shelf {
+pub(super) struct ResourceCache {
     pub(super) prefix: String,
     pub(super) reader: Arc<dyn Reader>,
     /// The revision the whole cache has reached.
@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) closed: bool,
 }
 
-/// What is to replace everything on a shelf.
+/// What is to replace everything of a resource.
 pub(super) struct Loading {
     map: Map,
     skipped: HashMap<Arc<str>, Skipped>,
@@ -82,7 +82,7 @@ struct Slot {
     at: Instant,
 }
 
-impl Shelf {
+impl ResourceCache {
     pub(super) fn new(prefix: String, reader: Arc<dyn Reader>, reached: Arc<AtomicU64>) -> Self {
         let state = State {
             map: Map::new_sync(),
@@ -107,8 +107,8 @@ impl Shelf {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The revision up to which `state` is complete. The cache's own revision moves only after every shelf has its
-    /// changes, and a shelf gets those of a batch under one lock, so the later of the two is right.
+    /// The revision up to which `state` is complete. The cache's own revision moves only after every resource has its
+    /// changes, and a resource gets those of a batch under one lock, so the later of the two is right.
     pub(super) fn complete(&self, state: &State) -> u64 {
         state.changed.max(self.reached.load(Ordering::Acquire))
     }
@@ -376,13 +376,13 @@ mod tests {
     /// Red when only the object after a change counts: the frames and what was deleted come to four times the bound.
     #[test]
     fn the_ring_keeps_no_more_than_it_says() {
-        let shelf = Shelf::new("/registry/things/".into(), Arc::new(()), Arc::default());
+        let resource = ResourceCache::new("/registry/things/".into(), Arc::new(()), Arc::default());
         for n in 1..=4000 {
             let (entry, revision) = (entry(2 * n), 2 * n + 1);
             let put = Change::Put { entry: entry.clone(), previous: None };
-            shelf.apply(&[&put, &Change::Delete { previous: entry, revision }]).unwrap();
+            resource.apply(&[&put, &Change::Delete { previous: entry, revision }]).unwrap();
         }
-        let state = shelf.read();
+        let state = resource.read();
         // Bytes by where they lie, for what is shared is there once.
         let mut kept = HashMap::new();
         for Slot { event, .. } in &state.ring {
