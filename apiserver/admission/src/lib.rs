@@ -103,6 +103,11 @@ fn creates_pod(asked: &Asked) -> bool {
     asked.creates("", "pods")
 }
 
+/// Whether a write gives the containers of a pod other resources.
+fn resizes_pod(asked: &Asked) -> bool {
+    asked.operation == leme_registry::Operation::Update && asked.is_below("", "pods", "resize")
+}
+
 /// Whether plug-ins look at the objects of a resource, so that a write of one has to be seen by those after it.
 pub fn is_seen(group: &str, plural: &str) -> bool {
     let mut seen = PLUG_INS.iter().flat_map(|plug_in| plug_in.sees).chain([&eviction::BUDGETS]);

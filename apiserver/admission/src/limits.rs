@@ -8,7 +8,7 @@ use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
 
 use crate::resources::{self, Amounts};
-use crate::{Facts, PlugIn, Seen, creates_pod};
+use crate::{Facts, PlugIn, Seen, creates_pod, resizes_pod};
 
 const RANGES: Seen = Seen { group: "", version: "v1", plural: "limitranges" };
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
@@ -17,7 +17,9 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
     name: "LimitRanger",
     about: |asked| {
         let writes = asked.operation != Operation::Delete;
-        creates_pod(asked) || writes && asked.is_of("", "persistentvolumeclaims")
+        creates_pod(asked)
+            || resizes_pod(asked)
+            || writes && asked.is_of("", "persistentvolumeclaims")
     },
     sees: &[RANGES],
     mutate: |asked, object, _, facts| {
@@ -38,15 +40,16 @@ fn validate(
     old: Option<&Value>,
     facts: &dyn Facts,
 ) -> Result<(), Status> {
+    let pod = creates_pod(asked) || resizes_pod(asked);
     let going = |old: &Value| json::at(old, &["metadata", "deletionTimestamp"]).is_some();
     let Some(new) = new.filter(|_| !old.is_some_and(going)) else { return Ok(()) };
     for range in facts.list(&RANGES, asked.namespace)? {
         let mut errors = Vec::new();
         for limit in json::list(&range, &["spec", "limits"]) {
             match json::text(limit, &["type"]) {
-                "Container" if creates_pod(asked) => of_containers(new, limit, &mut errors),
-                "Pod" if creates_pod(asked) => of_pod(new, limit, &mut errors),
-                "PersistentVolumeClaim" if !creates_pod(asked) => {
+                "Container" if pod => of_containers(new, limit, &mut errors),
+                "Pod" if pod => of_pod(new, limit, &mut errors),
+                "PersistentVolumeClaim" if !pod => {
                     of_claim(new, limit, &mut errors);
                 }
                 _ => {}

@@ -82,3 +82,40 @@ async fn discovery_and_the_description_of_the_api_name_it() {
         assert!(methods.iter().any(|one| *one == method), "{methods:?}");
     }
 }
+
+// Red when `resize` is not served, or when it is not charged: a quota would be exceeded by it.
+#[tokio::test]
+async fn a_pod_is_resized_within_its_quota_and_limits() {
+    let api = Harness::start().await;
+    let path = format!("{PODS}/p/resize");
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "q" },
+        "spec": { "hard": { "requests.cpu": "1" } },
+    });
+    api.post("/api/v1/namespaces/default/resourcequotas", &quota).await.ok();
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+        "spec": { "containers": [{ "name": "c", "image": "i:1", "resources": { "requests": { "cpu": "100m" } } }] },
+    });
+    api.post(PODS, &pod).await.ok();
+    let patch = |cpu: &str| {
+        let resources = json!({ "requests": { "cpu": cpu } });
+        json!({ "spec": { "containers": [{ "name": "c", "resources": resources }] } })
+    };
+    let larger = api.send("PATCH", &path, STRATEGIC, &patch("500m")).await.ok();
+    assert_eq!(larger["spec"]["containers"][0]["resources"]["requests"]["cpu"], "500m");
+    assert_eq!(larger["metadata"]["generation"], 2);
+    let (code, _, message) = api.send("PATCH", &path, STRATEGIC, &patch("2")).await.refused();
+    assert_eq!(code, 403);
+    assert!(message.contains("exceeded quota: q"), "{message}");
+    let range = json!({
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "l" },
+        "spec": { "limits": [{ "type": "Container", "max": { "cpu": "600m" } }] },
+    });
+    api.post("/api/v1/namespaces/default/limitranges", &range).await.ok();
+    let (code, _, message) = api.send("PATCH", &path, STRATEGIC, &patch("700m")).await.refused();
+    assert_eq!(code, 403);
+    assert!(message.contains("maximum cpu usage per Container is 600m"), "{message}");
+    let main = api.send("PATCH", &format!("{PODS}/p"), STRATEGIC, &patch("300m")).await.refused();
+    assert_eq!(main.0, 422);
+}

@@ -13,6 +13,7 @@ use crate::check::Errors;
 use crate::pod_spec::{self, defaults, resources};
 
 mod ephemeral;
+mod resize;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     decode: |pod| resources::decode_pod_spec(pod.get("spec").unwrap_or(&Value::Null)),
@@ -41,6 +42,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     bind: Some(bind),
     generation: Some(Strategy::spec_changed),
     ephemeral_containers: Some(ephemeral::PART),
+    resize: Some(resize::PART),
     ..Strategy::PLAIN
 };
 

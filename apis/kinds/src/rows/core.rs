@@ -3,7 +3,7 @@
 use super::Row;
 use crate::Scope::Cluster;
 use crate::Subresource::{
-    Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Proxy,
+    Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Proxy, Resize,
     Scale, Status,
 };
 use crate::columns::{class, core, event, network, node, pod, storage};
@@ -113,6 +113,7 @@ pub(super) const ROWS: &[Row] = &[
             Binding,
             Eviction,
             EphemeralContainers,
+            Resize,
         ],
         columns: pod::POD,
         selectable: selectable::POD,

@@ -13,7 +13,7 @@ use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
 
 use crate::resources::{self, Amounts};
-use crate::{PlugIn, Seen};
+use crate::{PlugIn, Seen, resizes_pod};
 use usage::Evaluator;
 
 /// The quotas.
@@ -35,13 +35,16 @@ fn is_counted(asked: &Asked) -> bool {
     let core = asked.kind.group.is_empty();
     let plural = &*asked.kind.plural;
     let is_event = plural == "events" && (core || asked.kind.group == "events.k8s.io");
-    !asked.namespace.is_empty()
-        && asked.subresource.is_empty()
-        && match asked.operation {
-            Operation::Create => !is_event,
-            Operation::Update => core && matches!(plural, "services" | "persistentvolumeclaims"),
-            Operation::Delete => false,
-        }
+    resizes_pod(asked)
+        || !asked.namespace.is_empty()
+            && asked.subresource.is_empty()
+            && match asked.operation {
+                Operation::Create => !is_event,
+                Operation::Update => {
+                    core && matches!(plural, "services" | "persistentvolumeclaims")
+                }
+                Operation::Delete => false,
+            }
 }
 
 /// What each quota of a namespace is used to once a write is carried out, by its place in the list; quotas of which

@@ -34,6 +34,7 @@ mod pod_rules;
 mod policy;
 mod rbac;
 mod requests;
+mod resize;
 mod rest;
 mod robust;
 mod security;
