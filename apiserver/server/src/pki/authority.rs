@@ -44,38 +44,30 @@ pub(super) struct Wanted {
 
 impl Authority {
     pub(super) fn open(dir: &Path, now: OffsetDateTime) -> Result<Authority, PkiError> {
-        let certificate_path = dir.join("ca.crt");
-        let pair = match (files::read(&certificate_path)?, files::read(&dir.join("ca.key"))?) {
+        let pair = match (files::read(&dir.join("ca.crt"))?, files::read(&dir.join("ca.key"))?) {
             (Some(certificate), Some(key)) => (certificate, key),
             // The certificate is written last: without it no leaf was ever signed.
             (None, _) => Authority::create(dir, now)?,
-            (Some(_), None) => {
-                return Err(PkiError::Authority(dir.to_owned(), "ca.key is missing"));
-            }
+            (Some(_), None) => return Err(PkiError::Lost(dir.to_owned(), "ca.key is missing")),
         };
-        let wrong =
-            |source| PkiError::Certificate { what: certificate_path.display().to_string(), source };
-        let key = KeyPair::from_pem(&pair.1).map_err(wrong)?;
+        let lost = |why| PkiError::Lost(dir.to_owned(), why);
         let der = CertificateDer::from_pem_slice(pair.0.as_bytes())
-            .map_err(|_| wrong(rcgen::Error::CouldNotParseCertificate))?;
+            .map_err(|_| lost("ca.crt is no certificate"))?;
+        let key = KeyPair::from_pem(&pair.1).map_err(|_| lost("ca.key is no key"))?;
         match Known::read(&der) {
-            None => return Err(wrong(rcgen::Error::CouldNotParseCertificate)),
+            None => return Err(lost("ca.crt is no certificate")),
             Some(known) if known.public_key != key.subject_public_key_info() => {
-                return Err(PkiError::Authority(
-                    dir.to_owned(),
-                    "ca.key does not belong to ca.crt",
-                ));
+                return Err(lost("ca.key does not belong to ca.crt"));
             }
-            Some(known) if known.not_after <= now => {
-                return Err(PkiError::Authority(dir.to_owned(), "ca.crt has expired"));
-            }
+            Some(known) if known.not_after <= now => return Err(lost("ca.crt has expired")),
             Some(known) if known.not_before > now => {
                 let why = "ca.crt is not valid yet, for this machine's clock is behind: set it";
                 return Err(PkiError::Authority(dir.to_owned(), why));
             }
             Some(_) => {}
         }
-        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(wrong)?;
+        let issuer = Issuer::from_ca_cert_der(&der, key)
+            .map_err(|_| lost("ca.crt is no certificate of an authority"))?;
         Ok(Authority { pem: pair.0, der, issuer })
     }
 

@@ -49,9 +49,14 @@ pub enum PkiError {
         /// Why.
         source: rcgen::Error,
     },
-    /// The authority's certificate is not valid now, or its key does not belong to it.
+    /// The authority's certificate is not valid yet.
     #[error("the cluster's certificate authority in {0} cannot be used: {1}")]
     Authority(PathBuf, &'static str),
+    /// The authority is lost: its files are no certificate and no key, or do not belong together, or it has expired.
+    #[error(
+        "the cluster's certificate authority in {0} cannot be used: {1}: put ca.crt and ca.key back from a backup, or remove {0}, and all certificates are made anew (kubeconfigs of before are no longer good then)"
+    )]
+    Lost(PathBuf, &'static str),
     /// A node name that cannot be part of a file name or a certificate.
     #[error("{0:?} is not a node name")]
     NodeName(String),
@@ -305,7 +310,7 @@ mod tests {
         let second = Pki::open(dir.path(), &[]).unwrap();
         assert_ne!(first.admin.leaf().certificate, second.admin.leaf().certificate);
         std::fs::copy(dir.path().join("serving.key"), dir.path().join("ca.key")).unwrap();
-        assert!(matches!(Pki::open(dir.path(), &[]), Err(PkiError::Authority(..))));
+        assert!(matches!(Pki::open(dir.path(), &[]), Err(PkiError::Lost(..))));
     }
 
     #[test]
@@ -356,6 +361,25 @@ mod tests {
         let known = Known::read(&right.der).unwrap();
         let (early, late) = (known.not_before - Duration::days(1), known.not_after);
         assert!(matches!(Authority::open(dir.path(), early), Err(PkiError::Authority(..))));
-        assert!(matches!(Authority::open(dir.path(), late), Err(PkiError::Authority(..))));
+        assert!(matches!(Authority::open(dir.path(), late), Err(PkiError::Lost(..))));
+    }
+
+    /// Red when only what is wrong is said, or the wrong file is named.
+    #[test]
+    fn a_lost_authority_is_told_with_the_next_step() {
+        for (file, why) in [("ca.crt", "ca.crt is no certificate"), ("ca.key", "ca.key is no key")]
+        {
+            for content in ["", "-----BEGIN", "x"] {
+                let dir = tempfile::tempdir().unwrap();
+                Pki::open(dir.path(), &[]).unwrap();
+                std::fs::write(dir.path().join(file), content).unwrap();
+                let told = Pki::open(dir.path(), &[]).err().unwrap().to_string();
+                let step = format!("or remove {}", dir.path().display());
+                assert!(told.contains(why) && told.contains(&step), "{told}");
+                // And that step leads on.
+                std::fs::remove_dir_all(dir.path()).unwrap();
+                Pki::open(dir.path(), &[]).unwrap();
+            }
+        }
     }
 }
