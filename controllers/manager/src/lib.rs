@@ -21,6 +21,7 @@ mod volumes;
 mod wake;
 mod workloads;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -42,6 +43,8 @@ pub struct ManagerConfig {
     pub leader_elect: bool,
     /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
+    /// Nodes of which it is known that nobody runs them: they are Unknown at once, not after the grace of silence.
+    pub absent: BTreeSet<String>,
 }
 
 /// How many Events are written side by side.

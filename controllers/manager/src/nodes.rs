@@ -1,7 +1,7 @@
 //! Wakes the life cycle of nodes and the collection of pods whose node is gone. Keeps, by this process's own clock, when
 //! each node was last heard of: the clocks of other machines are not trusted, and a restart begins a new grace.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,37 +13,63 @@ use leme_plan::{node, pod_gc, pods};
 use crate::cache::NODE;
 use crate::{Start, Wiring, controller};
 
-/// When each node's sign of life changed last, by a clock that nobody sets.
+/// What was seen of a node last, in each of the two ways in which it gives signs of life, and when that changed.
+#[derive(Default)]
+struct Heartbeat {
+    seen: [Option<String>; 2],
+    /// By a clock that nobody sets; `None` where nobody is there to give signs.
+    at: Option<Instant>,
+}
+
+/// The ways in which a node gives signs of life.
+#[derive(Clone, Copy)]
+enum Sign {
+    Status,
+    Lease,
+}
+
+/// When each node's sign of life changed last.
 #[derive(Clone, Default)]
-struct Heartbeats(Arc<Mutex<HashMap<String, (String, Instant)>>>);
+struct Heartbeats(Arc<Mutex<HashMap<String, Heartbeat>>>);
+
+impl Heartbeat {
+    fn now() -> Heartbeat {
+        Heartbeat { at: Some(Instant::now()), ..Heartbeat::default() }
+    }
+}
 
 impl Heartbeats {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, Instant)>> {
+    /// Of nodes of which it is known that nobody is there to give signs: what they have said before counts for nothing.
+    fn without(absent: &BTreeSet<String>) -> Heartbeats {
+        let known = absent.iter().map(|node| (node.clone(), Heartbeat::default()));
+        Heartbeats(Arc::new(Mutex::new(known.collect())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Heartbeat>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a sign of life; the same one again says nothing new.
-    fn sign(&self, node: &str, sign: String) {
+    /// Takes in a sign of life; the same one again says nothing new, nor does the first.
+    fn sign(&self, node: &str, by: Sign, sign: String) {
         let mut all = self.lock();
-        match all.get_mut(node) {
-            Some(known) if known.0 == sign => {}
-            Some(known) => *known = (sign, Instant::now()),
-            None => {
-                all.insert(node.to_owned(), (sign, Instant::now()));
-            }
+        let known = all.entry(node.to_owned()).or_insert_with(Heartbeat::now);
+        let before = known.seen[by as usize].replace(sign);
+        if before.is_some() && before != known.seen[by as usize] {
+            known.at = Some(Instant::now());
         }
     }
 
     /// How long ago; a node not known yet is heard of now.
     fn silence(&self, node: &str) -> Duration {
         let mut all = self.lock();
-        all.entry(node.to_owned()).or_insert_with(|| (String::new(), Instant::now())).1.elapsed()
+        let known = all.entry(node.to_owned()).or_insert_with(Heartbeat::now);
+        known.at.map_or(Duration::MAX, |at| at.elapsed())
     }
 
     /// The same as a time of the wall clock as it stands at `now`.
     fn since(&self, node: &str, now: Timestamp) -> Timestamp {
-        now.saturating_sub(SignedDuration::try_from(self.silence(node)).unwrap_or_default())
-            .unwrap_or(now)
+        let silence = SignedDuration::try_from(self.silence(node)).unwrap_or(SignedDuration::MAX);
+        now.saturating_sub(silence).unwrap_or(now)
     }
 
     fn forget(&self, node: &str) {
@@ -55,7 +81,7 @@ fn heartbeat(node: &Node) -> Option<String> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     let ready =
         conditions.iter().find(|one| one.type_ == "Ready").filter(|one| one.status != "Unknown")?;
-    Some(format!("status {:?}", ready.last_heartbeat_time.as_ref()?.0))
+    Some(ready.last_heartbeat_time.as_ref()?.0.to_string())
 }
 
 fn has_no_execute(node: &Node) -> bool {
@@ -76,7 +102,7 @@ fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heartbeats) {
             return;
         };
         if let Some(sign) = heartbeat(fresh) {
-            signs.sign(&key.1, sign);
+            signs.sign(&key.1, Sign::Status, sign);
         }
         waker.add(key.clone());
         if old.is_some_and(|old| node::ready_status(old) != node::ready_status(fresh)) {
@@ -88,7 +114,7 @@ fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heartbeats) {
         let renewed =
             new.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0));
         if let (LEASES, Some(renewed)) = (key.0.as_str(), renewed) {
-            signs.sign(&key.1, format!("lease {renewed}"));
+            signs.sign(&key.1, Sign::Lease, renewed.to_string());
         }
     }));
     let (waker, nodes) = (queue.clone(), wiring.cache.nodes.clone());
@@ -103,7 +129,7 @@ fn wake_nodes(wiring: &Wiring, queue: &Arc<Queue>, heard: &Heartbeats) {
 }
 
 pub(crate) fn life_cycle(wiring: &Wiring) -> Start {
-    let (queue, heard) = (Arc::new(Queue::default()), Heartbeats::default());
+    let (queue, heard) = (Arc::new(Queue::default()), Heartbeats::without(&wiring.config.absent));
     wake_nodes(wiring, &queue, &heard);
     // A wrong belief about nodes must not empty the cluster: evictions trickle.
     let brake = Some(Brake::new(50, 5));
@@ -173,4 +199,28 @@ pub(crate) fn pod_gc(wiring: &Wiring) -> Start {
             Ok(pod_gc::plan(&seen, now))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when the first sign that is read counts: it may be from before the start, and of nobody.
+    #[test]
+    fn who_is_not_there_is_silent_from_the_start() {
+        let heard = Heartbeats::without(&BTreeSet::from(["gone".to_owned()]));
+        for node in ["here", "gone"] {
+            heard.sign(node, Sign::Status, "1".to_owned());
+            heard.sign(node, Sign::Lease, "1".to_owned());
+            heard.sign(node, Sign::Lease, "1".to_owned());
+        }
+        assert!(heard.silence("here") < node::GRACE && heard.silence("gone") >= node::GRACE);
+        let now = Timestamp::now();
+        assert!(heard.since("gone", now) < heard.since("here", now));
+        // Somebody is there all the same.
+        heard.sign("gone", Sign::Lease, "2".to_owned());
+        assert!(heard.silence("gone") < node::GRACE);
+        heard.forget("gone");
+        assert!(heard.silence("gone") < node::GRACE, "a new one of that name");
+    }
 }

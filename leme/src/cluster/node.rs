@@ -1,5 +1,6 @@
 //! The nodes of this machine: where each keeps what, and how its containers and its network are removed again.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -173,6 +174,12 @@ pub fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodN
         helper: PathBuf::from("/proc/self/exe"),
     };
     (name, embedded, network)
+}
+
+/// Nodes that this cluster has had and does not have any more: nobody but it runs nodes whose state is here.
+pub fn absent(nodes: u32, data: &DataDir) -> BTreeSet<String> {
+    let names = (nodes..MAX_NODES).map(|index| node_configs(index, data).0);
+    names.filter(|name| data.node(name).exists()).collect()
 }
 
 /// What the agent's own HTTPS port presents, and whom it lets in: clients that the cluster's authority has signed.

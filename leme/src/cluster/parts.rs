@@ -136,6 +136,7 @@ impl Cluster {
             identity: "leme".to_owned(),
             leader_elect: false,
             root_ca: Some(pki.ca_pem().to_owned()),
+            absent: node::absent(plan.nodes, data),
         };
         let client = self.client_of("leme-controllers", &["system:masters"]);
         let token = self.controllers.clone();
