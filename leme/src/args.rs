@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +13,7 @@ mod change;
 mod create;
 mod objects;
 mod rollout;
+pub mod similar;
 mod streams;
 
 pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
@@ -109,16 +111,16 @@ pub struct UpArgs {
     #[arg(short, long = "filename", value_name = "FILE")]
     pub files: Vec<String>,
     /// Number of nodes
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     pub nodes: u32,
     /// Where the cluster keeps its state
     #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
     pub data_dir: PathBuf,
     /// Where the API server listens
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR:PORT")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR:PORT", value_parser = address)]
     pub listen: SocketAddr,
     /// Where the router serves Routes; by default port 80 of the API server's address, or 8080 where that is taken
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub router_listen: Option<SocketAddr>,
     /// Keep the cluster's objects in this etcd instead of the embedded store
     #[arg(long, value_delimiter = ',', value_name = "URL,..")]
@@ -139,7 +141,7 @@ pub struct UpArgs {
     #[arg(long, default_value = "embedded", value_name = "NAME")]
     pub runtime: String,
     /// Processes and threads that a pod may have at most; 0 for no limit
-    #[arg(long, default_value_t = 4096, value_name = "N")]
+    #[arg(long, default_value_t = 4096, value_name = "N", value_parser = count::<u64>, allow_negative_numbers = true)]
     pub pod_max_pids: u64,
     /// Sysctls that pods may set besides the safe ones; one that ends in * stands for all that begin so
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
@@ -232,6 +234,27 @@ pub struct BenchArgs {
     pub output: Progress,
 }
 
+/// Reads a number of things.
+pub fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| {
+        match text.is_empty() || text.contains(|c: char| !c.is_ascii_digit()) {
+            true => "it must be a whole number, 0 or more".to_owned(),
+            false => "it is too large".to_owned(),
+        }
+    })
+}
+
+/// Reads a number that may be below zero.
+pub fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "it must be a whole number, and not too large".to_owned())
+}
+
+/// Reads where to listen.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = "it must be an IP address and a port, such as 127.0.0.1:6443 or [::1]:6443";
+    text.parse().map_err(|_| wrong.to_owned())
+}
+
 /// Reads `90`, `90s`, `5m`, `1h30m`: seconds without a unit.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 30s, 5m or 1h30m");
@@ -269,6 +292,35 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    /// Red when a number below zero is a flag that is not known, or told in the words of the parser.
+    #[test]
+    fn numbers_and_addresses_are_told_what_they_must_be() {
+        let check = |words: &str, told: &str| {
+            let words: Vec<_> = words.split(' ').map(std::ffi::OsString::from).collect();
+            let text = similar::parse(&words).unwrap_err().to_string();
+            assert!(text.lines().next().unwrap().ends_with(told), "{words:?}: {text}");
+        };
+        let count = "it must be a whole number, 0 or more";
+        for replicas in ["--replicas -1", "--replicas=-1", "--replicas=x", "--replicas="] {
+            check(&format!("leme scale rc/a {replicas}"), count);
+            check(&format!("leme create deployment a --image i {replicas}"), count);
+        }
+        check("leme scale rc/a --replicas 1 --current-replicas -1", count);
+        check("leme up --nodes -1", count);
+        check("leme up --pod-max-pids -1", count);
+        check("leme logs a --limit-bytes -1", count);
+        check("leme logs a --max-log-requests -1", count);
+        check("leme scale rc/a --replicas 99999999999", "it is too large");
+        let number = "it must be a whole number, and not too large";
+        check("leme logs a --tail x", number);
+        check("leme delete pod a --grace-period x", number);
+        check("leme rollout undo deployment/a --to-revision x", number);
+        let address = "such as 127.0.0.1:6443 or [::1]:6443";
+        check("leme up --listen 127.0.0.1", address);
+        check("leme up --router-listen :80", address);
+        assert_eq!(super::number::<i64>("-1"), Ok(-1));
     }
 
     #[test]

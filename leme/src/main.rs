@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
 use crate::verbs::pairs::Pairs;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     if let Some(code) = leme_cri::helper_main(&words) {
         return code;
     }
-    let cli = Cli::parse();
+    let cli = args::similar::parse(&words).unwrap_or_else(|error| error.exit());
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {

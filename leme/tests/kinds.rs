@@ -20,12 +20,16 @@ fn whale(name: &str, depth: u32) -> Value {
 }
 
 fn aggregated() -> Value {
+    let definitions = json!({"resource": "customresourcedefinitions", "scope": "Cluster",
+        "responseKind": {"group": "apiextensions.k8s.io", "version": "v1", "kind": "CustomResourceDefinition"},
+        "singularResource": "customresourcedefinition", "verbs": ["create", "get", "list", "watch"]});
     let resource = json!({"resource": "whales", "responseKind": {"group": "sea.io", "version": "v1", "kind": "Whale"},
         "scope": "Namespaced", "singularResource": "whale", "shortNames": ["wh"], "categories": ["sea"],
         "verbs": ["create", "delete", "get", "list", "patch", "watch"],
         "subresources": [{"subresource": "scale", "responseKind": {"kind": "Scale"}, "verbs": ["get", "patch"]}]});
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": [
-        {"metadata": {"name": "sea.io"}, "versions": [{"version": "v1", "resources": [resource]}]}]})
+        {"metadata": {"name": "sea.io"}, "versions": [{"version": "v1", "resources": [resource]}]},
+        {"metadata": {"name": "apiextensions.k8s.io"}, "versions": [{"version": "v1", "resources": [definitions]}]}]})
 }
 
 fn older(path: &str) -> Value {
@@ -39,6 +43,50 @@ fn older(path: &str) -> Value {
                 "categories": ["sea"], "verbs": ["create", "delete", "get", "list", "patch", "watch"]},
             {"name": "whales/scale", "singularName": "", "kind": "Scale", "group": "autoscaling", "version": "v1",
                 "namespaced": true, "verbs": ["get", "patch"]}]}),
+    }
+}
+
+const DEFINITION: &str = "\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: crabs.land.io}
+spec:
+  group: land.io
+  scope: Namespaced
+  names: {kind: Crab, plural: crabs}
+  versions: [{name: v1, served: true, storage: true}]
+---
+apiVersion: land.io/v1
+kind: Crab
+metadata: {name: sebastian}
+";
+
+/// A server that says that a definition is established to whoever watches it, and serves its kind from then on.
+fn defining(method: &str, path: &str, was_watched: bool) -> Option<(u16, Value)> {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let definition = |status: &str| {
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "crabs.land.io", "uid": "crabs", "resourceVersion": "9"},
+        "status": {"conditions": [{"type": "Established", "status": status}]}})
+    };
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    match (method, bare) {
+        ("GET", DEFINITIONS) if query.contains("watch=") => {
+            Some((200, json!({"type": "MODIFIED", "object": definition("True")})))
+        }
+        ("GET", DEFINITIONS) => Some((
+            200,
+            json!({"kind": "List", "metadata": {"resourceVersion": "8"}, "items": [definition("False")]}),
+        )),
+        ("POST", DEFINITIONS) => Some((201, definition("False"))),
+        ("GET", "/apis/land.io/v1") if was_watched => Some((
+            200,
+            json!({"kind": "APIResourceList", "groupVersion": "land.io/v1", "resources": [{"name": "crabs"}]}),
+        )),
+        ("POST", "/apis/land.io/v1/namespaces/default/crabs") if was_watched => {
+            Some((201, json!({"metadata": {"name": "sebastian"}})))
+        }
+        _ => None,
     }
 }
 
@@ -109,11 +157,13 @@ fn serve(mut stream: TcpStream, old: bool, asked: &Mutex<Vec<String>>) -> Option
         let mut words = head.first()?.split(' ');
         let (method, path) = (words.next()?, words.next()?);
         let kind = value("content-type");
-        asked
-            .lock()
-            .unwrap()
-            .push(format!("{method} {path} {kind} {}", String::from_utf8_lossy(&body)));
-        let (status, answer) = answer(method, path, value("accept"), old);
+        let was_watched = {
+            let mut asked = asked.lock().unwrap();
+            asked.push(format!("{method} {path} {kind} {}", String::from_utf8_lossy(&body)));
+            asked.iter().any(|line| line.contains("definitions?") && line.contains("watch="))
+        };
+        let (status, answer) = defining(method, path, was_watched)
+            .unwrap_or_else(|| answer(method, path, value("accept"), old));
         let text = format!("{answer}\n");
         let length = text.len();
         write!(stream, "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nWarning: 299 - \"mind the whale\"\r\nContent-Length: {length}\r\n\r\n{text}").ok()?;
@@ -231,6 +281,20 @@ fn objects_of_any_kind_are_changed() {
     assert_eq!(sea.ok("delete wh moby --wait=false"), "whale.sea.io \"moby\" deleted\n");
     let told = sea.leme("get wh");
     assert!(String::from_utf8_lossy(&told.stderr).contains("Warning: mind the whale"));
+}
+
+/// Red when the server is asked again and again whether it serves the kind by now.
+#[test]
+fn a_definition_is_followed_until_its_kind_is_served() {
+    let sea = Sea::new(false);
+    let path = sea.folder.path().join("crab.yaml");
+    std::fs::write(&path, DEFINITION).unwrap();
+    let applied = sea.ok(&format!("apply -f {}", path.display()));
+    let definition = "customresourcedefinition.apiextensions.k8s.io/crabs.land.io created\n";
+    assert_eq!(applied, format!("{definition}crab.land.io/sebastian created\n"));
+    let asked = sea.asked.lock().unwrap();
+    let questions = asked.iter().filter(|line| line.starts_with("GET /apis/land.io/v1 "));
+    assert_eq!(questions.count(), 1, "{asked:?}");
 }
 
 /// What is wrong is said as kubectl says it, and with its exit code.

@@ -65,13 +65,57 @@ fn why_a_cluster_does_not_start_is_told_when_its_log_is_full() {
     let dir = data.to_str().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    assert!(leme(&["image", "ls", "--data-dir", dir]).status().unwrap().success());
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("VERSION"), "1\n").unwrap();
     std::os::unix::fs::symlink("/dev/full", data.join("leme.log")).unwrap();
     let words = ["up", "--no-node", "--listen", &listen, "--detach", "--data-dir", dir];
     let Output { status, stderr, .. } = leme(&words).output().unwrap();
     let why = text(&stderr);
     assert_eq!(status.code(), Some(1), "{why}");
     assert!(why.contains(&listen) && why.contains("--listen"), "{why}");
+}
+
+/// The one line that a failure is.
+fn refused(words: &[&str]) -> String {
+    let Output { status, stderr, .. } = leme(words).output().unwrap();
+    let why = text(&stderr);
+    assert_eq!(status.code(), Some(1), "{why}");
+    assert_eq!(why.lines().count(), 1, "{why}");
+    why
+}
+
+/// Red when a start that is refused leaves a data directory behind, or takes along what was there before.
+#[test]
+fn what_is_refused_leaves_nothing_that_was_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("deep/data");
+    let dir = data.to_str().unwrap();
+    let left = || std::fs::read_dir(folder.path()).unwrap().count();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let up = ["up", "--no-node", "--data-dir", dir, "--listen", &listen];
+    let detached = [&up[..], &["--detach"]].concat();
+    for words in [&up[..], &detached] {
+        assert!(refused(words).contains(&listen));
+        assert_eq!(left(), 0, "{words:?}");
+    }
+    let load = ["image", "load", "/dev/null", "--data-dir", dir];
+    assert!(refused(&load).contains("it is no archive of images"));
+    refused(&["store", "restore", "/dev/null", "--data-dir", dir]);
+    assert!(leme(&["image", "ls", "--data-dir", dir]).status().unwrap().success());
+    assert_eq!(left(), 0);
+    // A cluster that was, and an authority that is lost.
+    std::fs::create_dir_all(data.join("pki")).unwrap();
+    std::fs::write(data.join("VERSION"), "1\n").unwrap();
+    for file in ["ca.crt", "ca.key"] {
+        std::fs::write(data.join("pki").join(file), "").unwrap();
+    }
+    let up = ["up", "--no-node", "--data-dir", dir, "--listen", "127.0.0.1:0"];
+    for words in [&up[..], &[&up[..], &["--detach"]].concat()] {
+        let why = refused(words);
+        assert!(why.contains("ca.crt is no certificate") && why.contains("or remove "), "{why}");
+        assert!(data.join("pki/ca.crt").exists());
+    }
 }
 
 /// A request over plain TCP, which the server refuses and logs at `debug`.

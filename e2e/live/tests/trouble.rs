@@ -105,6 +105,22 @@ fn what_is_left_is_found_in_the_network_of_the_nodes() {
     other.leme("down").run().ok();
 }
 
+/// Red when a node that nobody runs any more is Ready until its silence has lasted.
+#[test]
+fn nodes_that_are_not_started_again_are_told_apart_at_once() {
+    let host = Host::new();
+    host.up("--nodes 2").ok();
+    host.leme("down").run().ok();
+    host.up("--nodes 1").ok();
+    // Less than the grace of silence.
+    host.leme("wait node/leme-1 --for condition=Ready=Unknown --timeout 30s").run().ok();
+    host.leme("wait node/leme-0 --for condition=Ready").run().ok();
+    let why = host.leme("why node/leme-1").run().ok();
+    assert!(why.contains("Kubelet stopped posting node status."), "{why}");
+    host.leme("down").run().ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+}
+
 /// Red when only what the link leads to is removed.
 #[test]
 fn a_purge_by_way_of_a_link_leaves_none() {

@@ -133,6 +133,34 @@ fn objects_are_applied_shown_and_deleted() {
     host.leme("down").run().ok();
 }
 
+/// Red when what has failed for good is waited for until the time is over.
+#[test]
+fn a_wait_ends_with_what_has_failed_and_why_tells_what_nobody_acts_on() {
+    let host = Host::new();
+    host.up("--no-node").ok();
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: once}\nspec:\n  restartPolicy: Never\n  \
+        containers: [{name: c, image: \"leme/sample:latest\"}]\n";
+    let path = file(&host, "pod.yaml", pod);
+    host.leme(&format!("apply -f {path}")).run().ok();
+    let failed = r#"{"status":{"phase":"Failed","reason":"Evicted","message":"no memory"}}"#;
+    host.kubectl("patch pod once --subresource=status --type=merge -p").arg(failed).run().ok();
+    let wait = host.leme(&format!("apply --wait --timeout 10m -f {path}")).run().fails(1);
+    assert!(wait.ends_with("leme: pod/once has failed: Evicted: no memory\n"), "{wait}");
+    let wait = host.leme("wait pod/once --for served --timeout 10m").run().fails(1);
+    assert_eq!(wait, "leme: pod/once has failed: Evicted: no memory\n");
+
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: shut}\nspec: {podSelector: {}}\n";
+    let told = host.leme("apply --wait -f -").run_with(policy);
+    let stored = "is stored, but nothing in this cluster enforces it yet";
+    assert!(told.stderr.contains(&format!("Warning: NetworkPolicy {stored}")), "{}", told.stderr);
+    told.ok();
+    let why = host.leme("why networkpolicy/shut").run().ok();
+    let line =
+        "networkpolicy.networking.k8s.io/shut is stored: nothing in this cluster enforces it yet\n";
+    assert_eq!(why, line);
+    host.leme("down").run().ok();
+}
+
 /// What each line of words makes, made, and then shown: the kind is learned from the server each time.
 const CREATED: &[(&str, &str)] = &[
     ("namespace deck", "namespace/deck"),

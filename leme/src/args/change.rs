@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{ChosenArgs, ConnectArgs, FilterArgs, duration};
+use super::{ChosenArgs, ConnectArgs, FilterArgs, count, duration, number};
 
 /// Whether a change is only tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -87,7 +87,7 @@ pub struct DeleteArgs {
     #[arg(long)]
     pub ignore_not_found: bool,
     /// Seconds of grace
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = number::<i64>, allow_negative_numbers = true)]
     pub grace_period: Option<i64>,
     /// The same as --grace-period=1
     #[arg(long, conflicts_with = "grace_period")]
@@ -120,10 +120,10 @@ pub struct ScaleArgs {
     #[command(flatten)]
     pub chosen: ChosenArgs,
     /// Number of replicas
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     pub replicas: u32,
     /// Only from this number of replicas
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     pub current_replicas: Option<u32>,
     /// Only from this version of the object
     #[arg(long, value_name = "VERSION")]

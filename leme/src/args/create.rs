@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{ConnectArgs, DryRun, duration};
+use super::{ConnectArgs, DryRun, count, duration, number};
 
 /// `leme create`.
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ pub struct WorkloadArgs {
     #[arg(long, value_delimiter = ',', value_name = "IMAGE")]
     pub image: Vec<String>,
     /// Number of replicas of a Deployment
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     pub replicas: Option<u32>,
     /// Port that the containers of a Deployment listen on
     #[arg(long, value_name = "PORT")]
@@ -294,7 +294,7 @@ pub struct PriorityArgs {
     /// Its name
     pub name: String,
     /// The priority
-    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0)]
+    #[arg(long, value_name = "N", value_parser = number::<i32>, allow_negative_numbers = true, default_value_t = 0)]
     pub value: i32,
     /// For pods that name no class
     #[arg(long, default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, value_name = "BOOL")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{ChosenArgs, ConnectArgs, duration};
+use super::{ChosenArgs, ConnectArgs, duration, number};
 
 /// `leme rollout`.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub enum RolloutCommand {
         #[command(flatten)]
         chosen: ChosenArgs,
         /// Show the template of this revision
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = number::<i64>, allow_negative_numbers = true)]
         revision: Option<i64>,
     },
     /// Go back to an earlier template
@@ -42,7 +42,7 @@ pub enum RolloutCommand {
         #[command(flatten)]
         chosen: ChosenArgs,
         /// The revision to go back to; without, the one before the present
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, value_parser = number::<i64>, allow_negative_numbers = true)]
         to_revision: i64,
     },
     /// Roll the same template out again

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ConnectArgs, duration};
+use super::{ConnectArgs, count, duration, number};
 
 /// `leme logs`.
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub struct LogsArgs {
     #[arg(long)]
     pub prefix: bool,
     /// Only the last lines; 10 with -l
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = number::<i64>, allow_negative_numbers = true)]
     pub tail: Option<i64>,
     /// Only what is newer than this
     #[arg(long, value_parser = duration, value_name = "DURATION")]
@@ -51,10 +51,10 @@ pub struct LogsArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub since_time: Option<String>,
     /// Only so many bytes
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>, allow_negative_numbers = true)]
     pub limit_bytes: Option<u64>,
     /// Logs followed at once at most
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count::<usize>, allow_negative_numbers = true)]
     pub max_log_requests: usize,
 }
 

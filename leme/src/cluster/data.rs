@@ -5,10 +5,12 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use leme_host::mounts::mounts_below;
 use leme_host::removal::remove_unmounted;
 use rustix::fs::{FlockOperation, flock};
+
+use crate::cluster::fresh::Fresh;
 
 /// Version of the layout below and of everything kept in it.
 const VERSION: u32 = 1;
@@ -25,43 +27,81 @@ pub struct Lock {
     _file: File,
 }
 
+/// The end of a cluster is this process's business for as long as this lives.
+#[derive(Debug)]
+pub struct Stopping {
+    data: DataDir,
+    _file: File,
+}
+
+impl Stopping {
+    /// Takes the directory, of which nobody runs the cluster any more.
+    ///
+    /// # Errors
+    /// When a running process has it.
+    pub fn lock(&self) -> Result<Lock> {
+        self.data.take()
+    }
+}
+
 impl DataDir {
     /// Opens the directory; makes it if it is not there.
     ///
     /// # Errors
     /// When it cannot be used, belongs to somebody else or was written by a newer version.
     pub fn open(root: &Path) -> Result<DataDir> {
+        DataDir::begin(root).map(|(data, _)| data)
+    }
+
+    /// The same, and what was made for it, if it was not there.
+    ///
+    /// # Errors
+    /// As [`DataDir::open`].
+    pub fn begin(root: &Path) -> Result<(DataDir, Option<Fresh>)> {
         let shown = root.display();
         let file = root.join("VERSION");
-        match fs::read_to_string(&file) {
+        let fresh = match fs::read_to_string(&file) {
             // It is written first: whoever was stopped at that has written nothing else.
-            Ok(text) if text.is_empty() && entries(root) == 1 => write_version(&file)?,
+            Ok(text) if text.is_empty() && entries(root) == 1 => {
+                write_version(&file)?;
+                None
+            }
             Ok(text) => {
-                let version: u32 = text.trim().parse().with_context(|| {
-                    format!(
-                        "{} is damaged: if {shown} is the data of this leme, write {VERSION} into that file",
-                        file.display()
-                    )
-                })?;
-                ensure!(
-                    version <= VERSION,
-                    "{shown} was written by a newer leme (layout {version}, this one knows {VERSION}): use that version, or another --data-dir"
-                );
+                check_version(root, &text)?;
+                None
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 ensure!(
                     entries(root) == 0,
                     "{shown} is not empty and is no data directory of leme: name another --data-dir"
                 );
-                fs::create_dir_all(root).with_context(|| format!("create {shown}"))?;
-                fs::set_permissions(root, Permissions::from_mode(0o700))
-                    .with_context(|| format!("protect {shown}"))?;
-                write_version(&file)?;
+                let fresh = Fresh::make(root).with_context(|| format!("create {shown}"))?;
+                if let Err(error) = write_version(&file) {
+                    fresh.undo()?;
+                    return Err(error);
+                }
+                Some(fresh)
             }
             Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
-        }
+        };
         let root = root.canonicalize().with_context(|| format!("resolve {shown}"))?;
-        Ok(DataDir { root })
+        Ok((DataDir { root }, fresh))
+    }
+
+    /// The directory as it is, for who only reads: nothing is made or written. `None` if it is not there.
+    ///
+    /// # Errors
+    /// As [`DataDir::open`].
+    pub fn look(root: &Path) -> Result<Option<DataDir>> {
+        if !DataDir::exists(root)? {
+            return Ok(None);
+        }
+        let file = root.join("VERSION");
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        check_version(root, &text)?;
+        let shown = root.display();
+        let root = root.canonicalize().with_context(|| format!("resolve {shown}"))?;
+        Ok(Some(DataDir { root }))
     }
 
     /// Whether there is a data directory.
@@ -83,6 +123,32 @@ impl DataDir {
     /// # Errors
     /// When a running process has it.
     pub fn lock(&self) -> Result<Lock> {
+        let root = self.root.display();
+        self.take().map_err(|error| match self.stopping() {
+            Err(_) => {
+                anyhow!("{root} is being stopped by a `leme down`: try again when that has ended")
+            }
+            Ok(_) => error,
+        })
+    }
+
+    /// Takes the end of the cluster in hand: one process at a time.
+    ///
+    /// # Errors
+    /// When another one does.
+    pub fn stopping(&self) -> Result<Stopping> {
+        // Of a file that every data directory has.
+        let path = self.root.join("VERSION");
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.with_context(|| format!("open {}", path.display()))?;
+        let root = self.root.display();
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Stopping { data: self.clone(), _file: file }),
+            Err(_) => bail!("another `leme down` of {root} is under way: wait until it has ended"),
+        }
+    }
+
+    fn take(&self) -> Result<Lock> {
         let path = self.root.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -245,6 +311,22 @@ fn entries(directory: &Path) -> usize {
     fs::read_dir(directory).map_or(0, Iterator::count)
 }
 
+/// Whether a version is one that this program knows.
+fn check_version(root: &Path, text: &str) -> Result<()> {
+    let (shown, file) = (root.display(), root.join("VERSION"));
+    let version: u32 = text.trim().parse().with_context(|| {
+        format!(
+            "{} is damaged: if {shown} is the data of this leme, write {VERSION} into that file",
+            file.display()
+        )
+    })?;
+    ensure!(
+        version <= VERSION,
+        "{shown} was written by a newer leme (layout {version}, this one knows {VERSION}): use that version, or another --data-dir"
+    );
+    Ok(())
+}
+
 /// Notes the layout; a file that cannot be written whole is not left behind.
 fn write_version(file: &Path) -> Result<()> {
     let written = fs::write(file, format!("{VERSION}\n"));
@@ -268,6 +350,39 @@ mod tests {
         assert_eq!(data.holder().unwrap(), Some(std::process::id() as i32));
         drop(lock);
         assert_eq!(data.holder().unwrap(), None);
+    }
+
+    /// Red when who comes second stops who came first, or is told to.
+    #[test]
+    fn one_process_at_a_time_ends_a_cluster() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        let running = data.lock().unwrap();
+        let first = data.stopping().unwrap();
+        let second = data.stopping().unwrap_err().to_string();
+        assert!(second.contains("another `leme down` of"), "{second}");
+        let start = data.lock().unwrap_err().to_string();
+        assert!(start.contains("is being stopped by a `leme down`"), "{start}");
+        assert!(first.lock().unwrap_err().to_string().contains("is in use by leme"));
+        drop(running);
+        let cleaning = first.lock().unwrap();
+        assert!(data.lock().unwrap_err().to_string().contains("is being stopped"));
+        drop((first, cleaning));
+        data.lock().unwrap();
+    }
+
+    /// Red when reading makes what it does not find.
+    #[test]
+    fn who_looks_makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a");
+        assert!(DataDir::look(&root).unwrap().is_none() && !root.exists());
+        fs::create_dir(&root).unwrap();
+        assert!(DataDir::look(&root).unwrap().is_none() && entries(&root) == 0);
+        DataDir::open(&root).unwrap();
+        assert_eq!(DataDir::look(&root).unwrap().unwrap().root(), root.canonicalize().unwrap());
+        fs::write(root.join("VERSION"), "999\n").unwrap();
+        assert!(DataDir::look(&root).unwrap_err().to_string().contains("newer leme"));
     }
 
     // Red with `fs::remove_dir_all`: the host's file goes with the cluster.

@@ -1,6 +1,5 @@
 //! `leme up --detach`: starts the cluster in a process of its own, tells what it tells and returns once it is up.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -8,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::args::UpArgs;
-use crate::cluster::data::DataDir;
 use crate::cluster::plan::Plan;
 use crate::cluster::up::{FAILED, UP};
 use crate::progress::View;
@@ -18,14 +16,7 @@ use crate::say;
 pub fn run(args: &UpArgs) -> Result<()> {
     // Checked here as well, so that a wrong word leaves no trace.
     Plan::from_args(args)?;
-    let data = DataDir::open(&args.data_dir)?;
-    let log = data.log();
-    let shown = log.display();
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .with_context(|| format!("open {shown}"))?;
+    let log = args.data_dir.join("leme.log");
     let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
     // The last --output wins, so a progress format of the caller does not matter to the child.
     let mut child = Command::new("/proc/self/exe")
@@ -33,7 +24,8 @@ pub fn run(args: &UpArgs) -> Result<()> {
         .args(["--detached", "--output=json"])
         .stdin(Stdio::inherit())
         .stdout(Stdio::piped())
-        .stderr(file)
+        // It takes its log for that once there is one; what happens before, it tells here.
+        .stderr(Stdio::null())
         .spawn()
         .context("start the cluster's process")?;
     let output = child.stdout.take().context("the cluster's process has no output")?;
@@ -55,5 +47,5 @@ pub fn run(args: &UpArgs) -> Result<()> {
         }
     }
     let status = child.wait().context("wait for the cluster's process")?;
-    bail!("the cluster's process ended ({status}): see {shown}")
+    bail!("the cluster's process ended ({status}): see {}", log.display())
 }

@@ -27,10 +27,11 @@ pub async fn run(args: &DownArgs) -> Result<()> {
         return Ok(());
     }
     let data = DataDir::open(&args.data_dir)?;
+    let stopping = data.stopping()?;
     if let Some(pid) = data.holder()? {
         stop(pid).await?;
     }
-    let lock = data.lock()?;
+    let lock = stopping.lock()?;
     node::clean_up(&data).await.context("remove what the cluster left behind")?;
     drop(lock);
     if args.purge {

@@ -29,6 +29,11 @@ impl Log {
         Ok(Log { path: path.to_owned(), file, written, most })
     }
 
+    /// Sends to it what the process says of itself, as of a panic.
+    pub(crate) fn take_stderr(&self) -> io::Result<()> {
+        Ok(nix::unistd::dup2_stderr(&self.file)?)
+    }
+
     /// Puts the file aside, in place of the one put aside before.
     fn turn(&mut self) -> io::Result<()> {
         std::fs::rename(&self.path, self.path.with_added_extension("1"))?;

@@ -3,6 +3,7 @@
 pub mod data;
 pub mod detach;
 pub mod down;
+pub mod fresh;
 mod home;
 pub mod kubeconfig;
 mod log;

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::api::Api;
 use crate::args::UpArgs;
 use crate::cluster::data::DataDir;
+use crate::cluster::fresh::Fresh;
 use crate::cluster::log::Log;
 use crate::cluster::parts::Cluster;
 use crate::cluster::plan::Plan;
@@ -51,12 +52,14 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
     };
     documents::check_own(&written)?;
     let plan = Plan::from_args(args)?;
-    let data = DataDir::open(&args.data_dir)?;
+    let (data, fresh) = DataDir::begin(&args.data_dir)?;
     let _lock = data.lock()?;
-    log_to(&data)?;
     let started = Instant::now();
-    let mut stop = Stop::listen()?;
-    let cluster = Cluster::start(plan, &data).await?;
+    let (cluster, mut stop) = match start(args, plan, &data).await {
+        Ok(running) => running,
+        // Of a cluster that has never been nothing stays.
+        Err(error) => return Err(Fresh::given_up(fresh, error)),
+    };
     let outcome = tokio::select! {
         outcome = bring_up(&cluster, args, written, view, started) => outcome.map(|()| true),
         failed = cluster.failed() => Err(failed),
@@ -81,10 +84,19 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
     outcome.and(stopped)
 }
 
-/// Sends what the parts log to the data directory, warnings and worse unless LEME_LOG says otherwise.
-fn log_to(data: &DataDir) -> Result<()> {
+async fn start(args: &UpArgs, plan: Plan, data: &DataDir) -> Result<(Cluster, Stop)> {
     let path = data.log();
     let log = Log::open(&path).with_context(|| format!("open {}", path.display()))?;
+    if args.detached {
+        log.take_stderr().with_context(|| format!("write to {}", path.display()))?;
+    }
+    log_to(log)?;
+    let stop = Stop::listen()?;
+    Ok((Cluster::start(plan, data).await?, stop))
+}
+
+/// Sends what the parts log to the log, warnings and worse unless LEME_LOG says otherwise.
+fn log_to(log: Log) -> Result<()> {
     let filter = match std::env::var("LEME_LOG") {
         Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("LEME_LOG={text}"))?,
         Err(_) => EnvFilter::new("warn"),

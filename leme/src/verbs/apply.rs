@@ -3,24 +3,27 @@
 //! Works as kubectl's client-side apply does: what was applied last is kept in an annotation, and what is gone from the
 //! file since then is removed from the object; fields that nobody applied stay.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use http::Method;
 use leme_client::Error;
 use leme_client::discovery::is_served;
 use leme_kinds::schemas;
 use leme_meta::patch;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::api::{self, Api, JSON, MERGE_PATCH, STRATEGIC_PATCH};
 use crate::args::ApplyArgs;
+use crate::choose::Chosen;
 use crate::documents::{self, Document};
-use crate::{connect, discovery, progress, resource, say};
+use crate::resource::Kind;
+use crate::{connect, discovery, follow, progress, resource, say, served};
 
 /// The annotation that kubectl and this command share.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// How long a server may take to serve what was defined, and the pause between two questions.
+/// How long a server may take to serve what was defined, and the pause between two questions where there is nothing to follow.
 const DEFINED_WITHIN: Duration = Duration::from_secs(20);
 const DEFINED_PAUSE: Duration = Duration::from_millis(50);
 /// Tries at an object that others change at the same time.
@@ -114,23 +117,53 @@ pub async fn apply_all(
 
 /// Waits until what a document defines is served, if documents after it are of these kinds.
 pub async fn defined(api: &Api, definition: &Document, rest: &[Document]) -> Result<()> {
-    for kind in discovery::defined(&definition.object) {
-        if !rest.iter().any(|document| *document.kind == *kind) {
-            continue;
-        }
-        let begin = Instant::now();
-        while !is_served(&api.client, &kind).await? {
-            ensure!(
-                begin.elapsed() < DEFINED_WITHIN,
-                "{}: {} are still not served after {}s",
-                definition.source,
-                kind.qualified(),
-                DEFINED_WITHIN.as_secs()
-            );
-            tokio::time::sleep(DEFINED_PAUSE).await;
-        }
+    let needed = |kind: &Kind| rest.iter().any(|document| *document.kind == **kind);
+    let kinds: Vec<Kind> =
+        discovery::defined(&definition.object).into_iter().filter(needed).collect();
+    let names: Vec<String> = kinds.iter().map(|kind| kind.qualified()).collect();
+    if kinds.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let (mut why, wait) = (String::new(), DEFINED_WITHIN.as_secs());
+    let served = async {
+        established(api, definition, &mut why).await?;
+        for kind in &kinds {
+            // One that was established before serves what it defines anew a moment after it has changed, and nothing
+            // tells of that.
+            while !is_served(&api.client, kind).await? {
+                tokio::time::sleep(DEFINED_PAUSE).await;
+            }
+        }
+        anyhow::Ok(())
+    };
+    let outcome = timeout(DEFINED_WITHIN, served).await;
+    outcome.unwrap_or_else(|_| {
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let (source, names) = (&definition.source, names.join(", "));
+        bail!("{source}: {names} are still not served after {wait}s{why}")
+    })
+}
+
+/// Follows a definition until it says that its kinds are served; keeps in `why` what it says until then.
+async fn established(api: &Api, definition: &Document, why: &mut String) -> Result<()> {
+    let one = Chosen {
+        kind: definition.kind.clone(),
+        namespace: String::new(),
+        name: definition.name.clone(),
+    };
+    follow::until(api, &one, |object| {
+        let Some(object) = object else {
+            bail!("{}: {} is gone", definition.source, definition.shown())
+        };
+        let said = |type_| served::condition(object, type_);
+        if let Some((true, _)) = said("Established") {
+            return Ok(Some(()));
+        }
+        let refused = [said("NamesAccepted"), said("Established")].into_iter().flatten();
+        *why = refused.filter(|(is, _)| !is).map(|(_, why)| why).next().unwrap_or_default();
+        Ok(None)
+    })
+    .await
 }
 
 /// Applies one document.

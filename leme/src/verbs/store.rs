@@ -10,6 +10,7 @@ use leme_store::embedded::{self, Report};
 
 use crate::args::DEFAULT_DATA_DIR;
 use crate::cluster::data::{DataDir, Lock};
+use crate::cluster::fresh::Fresh;
 use crate::say;
 
 /// `leme store`.
@@ -115,10 +116,17 @@ fn backup(to: &Path, data_dir: &Path) -> Result<()> {
 }
 
 fn restore(from: &Path, data_dir: &Path) -> Result<()> {
-    let (path, _lock) = store(data_dir)?;
-    let folder = path.parent().context("the store has no folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    let (report, aside) = embedded::restore(from, &path)?;
+    let (data, fresh) = DataDir::begin(data_dir)?;
+    let (path, _lock) = (data.store(), data.lock()?);
+    let restored = || {
+        let folder = path.parent().context("the store has no folder")?;
+        std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        embedded::restore(from, &path).map_err(anyhow::Error::from)
+    };
+    let (report, aside) = match restored() {
+        Ok(restored) => restored,
+        Err(error) => return Err(Fresh::given_up(fresh, error)),
+    };
     say::line(format_args!(
         "{} objects are back; the revision goes on at {}",
         report.objects, report.revision
