@@ -169,8 +169,11 @@ impl Documents {
             _ if type_.starts_with(['[', '{']) => "",
             _ => "{}",
         };
-        let written = numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}");
         let default = found.map_or(zero.to_owned(), Value::to_string);
+        if name.starts_with(DEFINED) && default == zero {
+            return Ok(String::new());
+        }
+        let written = numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}");
         Ok(match written {
             // A zero that was filled in is left out again when it is written.
             Some(false) if default == zero => String::new(),
@@ -184,6 +187,9 @@ impl Documents {
 fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
+
+/// The package whose kinds are defined by CustomResourceDefinitions where they come from: what is not sent stays away.
+const DEFINED: &str = "com.github.openshift.api.config.v1.";
 
 /// The package of metadata, which has no kinds of its own.
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";

@@ -236,23 +236,25 @@ impl Allocator for Reservation<'_> {
     fn cluster_ip(&mut self, requested: Option<&str>) -> Result<String, String> {
         let (first, last) = network(self.pools.cidr);
         if let Some(text) = requested {
-            let failed = |why: &str| format!("failed to allocate IP {text}: {why}");
-            let address: Ipv4Addr =
-                text.parse().map_err(|_| failed("it is not an IPv4 address"))?;
+            const ELSEWHERE: &str = "the provided network does not match the current range";
+            let address: Ipv4Addr = text.parse().map_err(|_| ELSEWHERE.to_owned())?;
             let number = u32::from(address);
-            if number <= first || number >= last {
-                let (network, bits) = self.pools.cidr;
-                return Err(failed(&format!(
+            let (network, bits) = self.pools.cidr;
+            if number < first || number > last {
+                return Err(ELSEWHERE.to_owned());
+            }
+            if number == first || number == last {
+                return Err(format!(
                     "the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}/{bits}"
-                )));
+                ));
             }
             if address == Pools::first(self.pools.cidr) && !self.is_front {
-                return Err(failed("provided IP is already allocated"));
+                return Err("provided IP is already allocated".to_owned());
             }
             let taken = self.take(std::iter::once(Number::Address(number)));
             return match taken {
                 Some(_) => Ok(address.to_string()),
-                None => Err(failed("provided IP is already allocated")),
+                None => Err("provided IP is already allocated".to_owned()),
             };
         }
         // The network's own address, its last one and the API server's are never given out unasked.

@@ -82,12 +82,19 @@ fn validate(node: &Value) -> Errors {
             errors.push(error);
         }
     }
-    for (index, range) in json::list(node, &["spec", "podCIDRs"]).iter().enumerate() {
+    let ranges = json::list(node, &["spec", "podCIDRs"]);
+    for (index, range) in ranges.iter().enumerate() {
         let text = range.as_str().unwrap_or("");
         if !is_range(text) {
             let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
             errors.push(FieldError::invalid(&path.child("podCIDRs").index(index), text, why));
         }
+    }
+    let of_six = |range: &Value| range.as_str().is_some_and(|text| text.contains(':'));
+    let families = (ranges.iter().any(of_six), ranges.iter().any(|range| !of_six(range)));
+    if ranges.len() > 2 || ranges.len() == 2 && families != (true, true) {
+        let why = "may specify no more than one CIDR for each IP family";
+        errors.push(FieldError::invalid(&path.child("podCIDRs"), &Value::from(ranges), why));
     }
     errors
 }

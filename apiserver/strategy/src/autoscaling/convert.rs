@@ -143,6 +143,10 @@ pub fn to_v2(scaler: &mut Value) {
     let conditions = note(CONDITIONS).filter(Value::is_array);
     let Some(status) = json::at_mut(scaler, &["status"]) else { return };
     json::remove(status, "currentCPUUtilizationPercentage");
+    // Of both versions only the older one writes a zero.
+    if json::int(status, &["currentReplicas"]) == Some(0) {
+        json::remove(status, "currentReplicas");
+    }
     if let Some(current) = current.filter(|current: &Vec<Value>| !current.is_empty()) {
         json::set(status, "currentMetrics", current);
     }
@@ -187,6 +191,9 @@ pub fn to_v1(scaler: &mut Value) {
     if let Some(kept) = json::at_mut(scaler, &["status"]) {
         json::remove(kept, "currentMetrics");
         json::remove(kept, "conditions");
+        if json::at(kept, &["currentReplicas"]).is_none() {
+            json::set(kept, "currentReplicas", 0);
+        }
         let mut shares =
             current.iter().filter(|one| is_cpu(one)).filter_map(|one| share_of(one, "current"));
         if let Some(share) = shares.next_back() {

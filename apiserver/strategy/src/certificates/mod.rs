@@ -102,7 +102,7 @@ fn signer(request: &Value) -> &str {
 }
 
 /// Sets who asks, which nobody says of himself.
-fn requester(spec: &mut Value, context: &Context) {
+pub(crate) fn requester(spec: &mut Value, context: &Context) {
     for field in ["username", "uid", "groups", "extra"] {
         json::remove(spec, field);
     }

@@ -37,6 +37,7 @@ const SERVED: Strategy = Strategy {
                 != json::int(old, &["status", "latestVersion"])
     }),
     unconditional_update: false,
+    deprecated: "apps.openshift.io/v1 DeploymentConfig is deprecated in v4.14+, unavailable in v4.10000+",
     scale: Some(Scale {
         api_version: "extensions/v1beta1",
         implicit_label: Some("deploymentconfig"),

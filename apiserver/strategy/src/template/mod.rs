@@ -1,6 +1,6 @@
 //! Templates, what is made of them, and the records of a broker.
 //!
-//! Knows: what the three kinds must say. Refuses to know: who asks for an instance, and how its objects come to be.
+//! Knows: what the three kinds must say. Refuses to know: how the objects of an instance come to be.
 
 mod generate;
 mod legacy;
@@ -10,6 +10,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::Value;
 
+use crate::certificates::requester;
 use crate::check::{self, Errors};
 
 pub(crate) static TEMPLATE: Strategy = Strategy {
@@ -22,6 +23,10 @@ pub(crate) static TEMPLATE: Strategy = Strategy {
 };
 
 pub(crate) static INSTANCE: Strategy = Strategy {
+    prepare_create: |new, context| {
+        json::remove(new, "status");
+        requester(json::child(json::child(new, "spec"), "requester"), context);
+    },
     validate_create: instance,
     validate_update: |new, old| {
         if new.get("spec") == old.get("spec") {
@@ -48,7 +53,7 @@ pub(crate) fn parameters(template: &Value, path: &Path) -> Errors {
         let at = path.child("parameters").index(index);
         let name = check::required(parameter, "name", &at, &mut errors);
         if !name.is_empty() && !name.bytes().all(is_word) {
-            let why = "does not match ^[a-zA-Z0-9_]+$";
+            let why = r"does not match ^[a-zA-Z0-9\_]+$";
             errors.push(FieldError::invalid(&at.child("name"), name, why));
         }
     }
@@ -60,7 +65,6 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Who asks is put down by whoever knows it: a requester that is not there is not missed here.
 fn instance(instance: &Value) -> Errors {
     let path = Path::new("spec");
     let spec = instance.get("spec").unwrap_or(&Value::Null);
