@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use leme_node_core::config::{self, Build};
 use leme_node_core::fields::Facts;
 use leme_node_core::lookup::Trouble;
@@ -211,10 +211,7 @@ impl Agent {
         entry.asked.insert(name.clone(), entry.changes);
         let Some(entry) = self.pods.get(uid) else { return };
         let pod = entry.machine.pod().clone();
-        let container: Container = match spec::container(&pod, &name) {
-            Some((container, _)) => container.into_owned(),
-            None => return,
-        };
+        let Some(container) = entry.machine.to_run(&name) else { return };
         let target = match spec::target(&pod, &name) {
             Some(target) => target_id(entry, target),
             None => Ok(""),

@@ -29,6 +29,8 @@ pub const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
 pub const TERMINATION_FILE: &str = "leme.dev/termination-file";
 /// Annotation: `terminationMessagePolicy`.
 pub const TERMINATION_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
+/// Annotation: what the container was given of the node, as the pod had it then.
+pub const RESOURCES: &str = "leme.dev/resources";
 /// Annotation: the image as the pod names it.
 pub const IMAGE: &str = "leme.dev/image";
 
@@ -259,6 +261,7 @@ pub fn container(build: Build<'_>) -> Result<Built, Trouble> {
         (TERMINATION_FILE, build.termination_file.to_owned()),
         (TERMINATION_POLICY, policy),
         (IMAGE, image.clone()),
+        (RESOURCES, resources::text(container.resources.as_ref())),
     ];
     let config = ContainerConfig {
         name: container.name.clone(),

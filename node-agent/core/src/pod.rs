@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{LifecycleHandler, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod, PodCondition};
 
 use crate::cri::{ContainerStatus, SandboxStatus};
 use crate::probe::{Kind, Outcome};
@@ -302,6 +302,14 @@ impl PodMachine {
             Some(id) => (Some(id), last),
             None => (last, None),
         })
+    }
+
+    /// A container as it is to run: with what of the node it was given at first, if it has run.
+    pub fn to_run(&self, name: &str) -> Option<Container> {
+        let mut container = crate::spec::container(&self.pod, name)?.0.into_owned();
+        let slot = self.slots.iter().find(|s| s.name == name)?;
+        container.resources = slot.given.clone().or(container.resources);
+        Some(container)
     }
 
     /// Whether a sandbox with network exists.

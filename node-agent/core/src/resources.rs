@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::cri::Resources;
@@ -88,6 +88,16 @@ pub fn of_container(pod: &Pod, container: &Container, node_memory: i64) -> Resou
         memory_limit: amount(limits(container), "memory", units),
         oom_score_adj: oom_score(qos(pod), asked(container, "memory", units), node_memory),
     }
+}
+
+/// Requests and limits as text, for a container to carry.
+pub fn text(resources: Option<&ResourceRequirements>) -> String {
+    resources.and_then(|one| serde_json::to_string(one).ok()).unwrap_or_else(|| "{}".to_owned())
+}
+
+/// What a container was given, by what it carries; `None` for one that carries nothing.
+pub fn given(annotations: &BTreeMap<String, String>) -> Option<ResourceRequirements> {
+    serde_json::from_str(annotations.get(crate::config::RESOURCES)?).ok()
 }
 
 /// Limits of a pod as a whole, where a container cannot lift them: of each kind what all containers may use together, zero

@@ -135,6 +135,7 @@ impl PodMachine {
         };
         let Shown { id, image, image_id } = current.or(last.map(Shown::ended)).unwrap_or_default();
         let started = shown(slot).map(Running::started).unwrap_or(false);
+        let given = slot.given.as_ref().filter(|_| shown(slot).is_some());
         let ready = match slot.role {
             Role::Init => slot.succeeded(),
             Role::Ephemeral => false,
@@ -157,6 +158,8 @@ impl PodMachine {
                 .unwrap_or_default(),
             image_id,
             container_id: Some(id).filter(|id| !id.is_empty()).map(|id| container_id(&id)),
+            allocated_resources: given.and_then(|given| given.requests.clone()),
+            resources: given.cloned(),
             ..ContainerStatus::default()
         })
     }

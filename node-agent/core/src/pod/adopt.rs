@@ -14,6 +14,7 @@ use super::{
 };
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
 use crate::refuse::{self, Policy};
+use crate::resources;
 use crate::spec::{self, RestartPolicy, Role};
 
 impl PodMachine {
@@ -122,6 +123,7 @@ impl PodMachine {
             self.redo_init(index, current);
             return;
         };
+        self.slots[index].given = resources::given(&newest.annotations);
         let before = found.iter().rev().find(|c| c.state == ContainerState::Exited);
         self.slots[index].last = before.map(|c| Ended::from_status(c));
         let container = spec::container(&self.pod, &name).map(|(c, _)| c);

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerStateTerminated, ContainerStatus as ApiStatus,
+    Container, ContainerStateTerminated, ContainerStatus as ApiStatus, ResourceRequirements,
 };
 
 use crate::backoff::BackOff;
@@ -27,6 +27,8 @@ pub struct Slot {
     pub replaced: Option<Box<Replaced>>,
     /// Restart back-off.
     pub backoff: BackOff,
+    /// What of the node it was given when it first ran: it keeps that, whatever the pod asks for later.
+    pub given: Option<ResourceRequirements>,
     /// Where it is.
     pub state: State,
 }
@@ -308,6 +310,7 @@ impl Slot {
             last: None,
             replaced: None,
             backoff: BackOff::default(),
+            given: None,
             state: State::Waiting,
         }
     }

@@ -9,7 +9,7 @@ use super::slot::Adopted;
 use super::{Effect, Ended, PodMachine, Running, StartError, State, StopCause};
 use crate::backoff::add;
 use crate::cri::{ContainerState, ContainerStatus};
-use crate::spec;
+use crate::{resources, spec};
 
 impl PodMachine {
     pub(super) fn apply_started(
@@ -36,6 +36,7 @@ impl PodMachine {
         out: &mut Vec<Effect>,
     ) {
         self.slots[index].next = status.attempt + 1;
+        self.slots[index].given = resources::given(&status.annotations);
         let container =
             spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c.into_owned());
         let image = &status.image;

@@ -4,6 +4,7 @@ mod added;
 mod adopted;
 mod lost;
 mod probes;
+mod resized;
 
 use std::collections::BTreeMap;
 
@@ -99,12 +100,13 @@ impl World {
                         let id = format!("{name}{}", self.ids);
                         self.ids += 1;
                         let mut status = container(&id, &name, attempt, ContainerState::Running, 0);
-                        let image = crate::spec::container(&self.machine.pod, &name)
-                            .unwrap()
-                            .0
-                            .image
-                            .clone();
-                        status.annotations.insert(crate::config::IMAGE.to_owned(), image.unwrap());
+                        let asked = self.machine.to_run(&name).unwrap();
+                        let given = crate::resources::text(asked.resources.as_ref());
+                        let annotations = [
+                            (crate::config::IMAGE, asked.image.unwrap()),
+                            (crate::config::RESOURCES, given),
+                        ];
+                        status.annotations.extend(annotations.map(|(k, v)| (k.to_owned(), v)));
                         answers.push(Event::Started { name, result: Ok(status) });
                     }
                     Effect::TearDown { .. } => answers.push(Event::TornDown(Ok(()))),

@@ -11,8 +11,17 @@ use crate::pod::{PodMachine, Running, Slot};
 use crate::spec::{self, Role};
 
 /// Conditions that the node agent writes; others in `status.conditions` belong to somebody else.
-pub const OWN_CONDITIONS: &[&str] =
-    &["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"];
+pub const OWN_CONDITIONS: &[&str] = &[
+    "PodScheduled",
+    "PodReadyToStartContainers",
+    "Initialized",
+    "ContainersReady",
+    "Ready",
+    RESIZE,
+];
+
+/// There is none where nothing is to be resized.
+const RESIZE: &str = "PodResizePending";
 
 impl PodMachine {
     /// Whether init containers are done and sidecars have started.
@@ -63,6 +72,33 @@ impl PodMachine {
         for (kind, verdict) in OWN_CONDITIONS.iter().zip(verdicts) {
             self.set_condition(kind, verdict, now);
         }
+        let unresized = if done.is_none() { self.unresized(pod) } else { Vec::new() };
+        if unresized.is_empty() {
+            self.conditions.retain(|condition| condition.type_ != RESIZE);
+            return;
+        }
+        let message = format!(
+            "this node does not resize what runs: containers keep what they were started with: [{}]",
+            unresized.join(" ")
+        );
+        let verdict = Verdict { status: true, reason: "Infeasible", message };
+        self.set_condition(RESIZE, verdict, now);
+    }
+
+    /// The containers that were given something else of the node than the pod asks for by now.
+    fn unresized(&self, pod: &Pod) -> Vec<String> {
+        let asks = |name: &str| {
+            let (container, _) = spec::container(pod, name)?;
+            Some(container.resources.clone().unwrap_or_default())
+        };
+        let other = |slot: &Slot| {
+            slot.given.as_ref().is_some_and(|given| {
+                asks(&slot.name).is_some_and(|asked| {
+                    (&asked.requests, &asked.limits) != (&given.requests, &given.limits)
+                })
+            })
+        };
+        self.names(other)
     }
 
     fn names(&self, which: impl Fn(&Slot) -> bool) -> Vec<String> {
