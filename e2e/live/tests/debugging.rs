@@ -1,0 +1,68 @@
+//! `kubectl debug` of a pod that runs: a container is added to it, sees what it shall see, and goes with it.
+
+use leme_live::{Host, until};
+
+/// Red when `pods/ephemeralcontainers` is not served, or when nothing is run of what it takes in.
+#[test]
+fn a_debugger_sees_its_target_and_leaves_nothing_behind() {
+    let host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    let image = "--image=leme/sample:latest --image-pull-policy=IfNotPresent";
+    host.kubectl(&format!("run p --restart=Never {image} --command -- sleep 6543")).run().ok();
+    host.kubectl("wait pod/p --for=condition=Ready --timeout=60s").run().ok();
+    let show =
+        |path: &str| host.kubectl("get pod p -o").arg(format!("jsonpath={{{path}}}")).run().ok();
+    let uid = show(".metadata.uid");
+
+    // Attached, with what is typed: the processes of the target. What is written before kubectl listens is in the log only.
+    let debug = host
+        .kubectl("debug -i p -c seeing --target=p --image=leme/sample:latest")
+        .words("--image-pull-policy=IfNotPresent --profile=general --quiet -- sh -c")
+        .arg("read word; ps; echo said $word");
+    let said = debug.run_with("hello\n").ok();
+    assert!(said.contains("sleep 6543") && said.contains("said hello"), "{said}");
+    // Without a target: its own alone. What it wrote is kept.
+    let alone = host
+        .kubectl("debug p -c alone --image=leme/sample:latest")
+        .words("--image-pull-policy=IfNotPresent --profile=general -- sh -c")
+        .arg("ps; sleep 6544");
+    alone.run().ok();
+    let state = ".status.ephemeralContainerStatuses[?(@.name==\"alone\")].state";
+    until("it runs", || show(state).contains("running"));
+    until("it wrote", || host.kubectl("logs p -c alone").run().ok().contains("sleep 6544"));
+    let log = host.kubectl("logs p -c alone").run().ok();
+    assert!(!log.contains("sleep 6543"), "{log}");
+    let inside = host.kubectl("exec p -c alone -- sh -c").arg("echo inside; ps").run().ok();
+    assert!(inside.contains("inside") && inside.contains("sleep 6544"), "{inside}");
+    // With a terminal.
+    let terminal = host
+        .kubectl("debug -it p -c terminal --target=p --image=leme/sample:latest")
+        .words("--image-pull-policy=IfNotPresent --profile=general --quiet -- sh -c")
+        .arg("read word; test -t 0 && test -t 1 && ps")
+        .run_with("hello\n");
+    assert!(terminal.stdout.contains("sleep 6543"), "{} {}", terminal.stdout, terminal.stderr);
+
+    let ended = ".status.ephemeralContainerStatuses[?(@.name==\"seeing\")].state.terminated.reason";
+    until("its end is told", || show(ended) == "Completed");
+    assert_eq!(show(".status.phase"), "Running");
+    assert_eq!(show(".status.containerStatuses[0].restartCount"), "0");
+    let (now, seen) = (show(".metadata.generation"), show(".status.observedGeneration"));
+    assert_eq!((now.as_str(), seen.as_str()), ("4", "4"));
+
+    let refused = host
+        .kubectl("debug p -c bad --image=leme/sample:latest --image-pull-policy=IfNotPresent")
+        .words("--target=none --profile=general -- true")
+        .run();
+    assert!(refused.fails(1).contains("targetContainerName: Not found: \"none\""));
+
+    let cgroups = host.cgroups_of_pod(&uid);
+    assert!(!cgroups.is_empty());
+    host.kubectl("delete pod p --grace-period=1").run().ok();
+    until("its cgroups are gone", || host.cgroups_of_pod(&uid).is_empty());
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let left: Vec<&str> = mounts.lines().filter(|line| line.contains(&uid)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    host.leme("down").run().ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+}
