@@ -16,7 +16,7 @@ use crate::numbers::{self, Structs};
 use crate::packages::PACKAGES;
 use crate::root;
 
-const TABLE: &str = "apis/kinds/src/fields.txt";
+pub(crate) const TABLE: &str = "apis/kinds/src/fields.txt";
 const NUMBERS: &str = "apiserver/server/src/protobuf/numbers.txt";
 const USAGE: &str =
     "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR | codegen --protobuf DIR";
@@ -73,6 +73,20 @@ pub fn run(args: &[String]) -> Result<()> {
     }
 }
 
+/// The last line of the field table, which tells what stands above it.
+fn seal(lines: &str) -> String {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(PRIME);
+    format!("# sum {:016x}\n", lines.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// Whether the field table is as it was written: no line of it is lost or bent.
+pub(crate) fn is_sealed(table: &str) -> bool {
+    let last = table.trim_end().rfind('\n').map_or(0, |end| end + 1);
+    let (lines, last) = table.split_at(last);
+    seal(lines) == last
+}
+
 fn write(path: &str, text: &str) -> Result<()> {
     let path = root().join(path);
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -119,6 +133,7 @@ impl Documents {
         for lines in types.values() {
             table.push_str(lines);
         }
+        table.push_str(&seal(&table));
         Ok(table)
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::graph::{self, Member};
-use crate::{root, source, supply};
+use crate::{codegen, root, source, supply};
 
 /// Crates that decide without acting: no async, clock, environment, files or sockets.
 const PURE: &[&str] = &[
@@ -70,7 +70,7 @@ const KINDLESS: &[&str] =
     &["leme-client", "leme-registry", "leme-store", "leme-controller-runtime"];
 
 /// Where the names of kinds are read from: each has a list type.
-const KINDS: &str = "apis/kinds/src/fields.txt";
+const KINDS: &str = codegen::TABLE;
 
 /// The one crate that may hold `unsafe`.
 const UNSAFE_ROOM: &str = "leme-host";
@@ -105,6 +105,7 @@ pub fn run(args: &[String]) -> Result<()> {
     wrong.extend(acting_dependencies(&members));
     wrong.extend(used_elsewhere(&members));
     wrong.extend(supply::broken(&root)?);
+    wrong.extend(edited(&root)?);
     let kinds = kinds(&root)?;
     let mut exceptions = Exceptions::read(&root)?;
     for file in &files {
@@ -122,6 +123,12 @@ pub fn run(args: &[String]) -> Result<()> {
         return Ok(());
     }
     bail!("{} things to mend:\n  {}", wrong.len(), wrong.join("\n  "))
+}
+
+/// The field table, if a line of it was lost or changed since it was written.
+fn edited(root: &Path) -> Result<Option<String>> {
+    let table = std::fs::read_to_string(root.join(KINDS)).context(KINDS)?;
+    Ok((!codegen::is_sealed(&table)).then(|| format!("{KINDS} is not as codegen wrote it")))
 }
 
 fn graph_changed(root: &Path, members: &BTreeMap<String, Member>) -> Result<Vec<String>> {
@@ -339,6 +346,18 @@ fn file(root: &Path, crate_name: &str, path: &Path) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Red when the sum is not of all lines.
+    #[test]
+    fn a_line_that_is_lost_from_the_field_table_is_missed() {
+        let table = std::fs::read_to_string(root().join(KINDS)).unwrap();
+        assert!(codegen::is_sealed(&table));
+        let lines: Vec<&str> = table.split_inclusive('\n').collect();
+        for lost in [0, 1, lines.len() / 2, lines.len() - 2, lines.len() - 1] {
+            let rest = [&lines[..lost], &lines[lost + 1..]].concat().concat();
+            assert!(!codegen::is_sealed(&rest), "line {lost}");
+        }
+    }
 
     /// Red when the text is searched up to the first test only, and when tests are searched as well.
     #[test]
