@@ -66,3 +66,35 @@ fn a_debugger_sees_its_target_and_leaves_nothing_behind() {
     host.leme("down").run().ok();
     assert_eq!(host.leftovers(), Vec::<String>::new());
 }
+
+/// Red when the node does not say what its containers were given: the server refuses to resize what runs; or when nobody
+/// says that nothing comes of it.
+#[test]
+fn a_resize_that_the_node_does_not_carry_out_is_said_to_be_infeasible() {
+    let host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"restartPolicy":"Never","containers":[
+        {"name":"c","image":"leme/sample:latest","imagePullPolicy":"IfNotPresent","command":["sleep","6545"],
+         "resources":{"requests":{"cpu":"10m"},"limits":{"cpu":"100m"}}}]}}"#;
+    host.kubectl("create -f -").run_with(pod).ok();
+    host.kubectl("wait pod/p --for=condition=Ready --timeout=60s").run().ok();
+    let resize = |cpu: &str| {
+        let patch = format!(
+            r#"{{"spec":{{"containers":[{{"name":"c","resources":{{"limits":{{"cpu":"{cpu}"}}}}}}]}}}}"#
+        );
+        host.kubectl("patch pod p --subresource=resize --patch").arg(patch).run().ok()
+    };
+    resize("200m");
+    host.kubectl("wait pod/p --for=condition=PodResizePending --timeout=60s").run().ok();
+    let show =
+        |path: &str| host.kubectl("get pod p -o").arg(format!("jsonpath={{{path}}}")).run().ok();
+    let of =
+        |field: &str| show(&format!(".status.conditions[?(@.type==\"PodResizePending\")].{field}"));
+    assert_eq!((of("reason").as_str(), of("observedGeneration").as_str()), ("Infeasible", "2"));
+    assert!(of("message").contains("this node does not resize what runs"), "{}", of("message"));
+    assert_eq!(show(".spec.containers[0].resources.limits.cpu"), "200m");
+    assert_eq!(show(".status.containerStatuses[0].resources.limits.cpu"), "100m");
+    resize("100m");
+    until("nothing is to be resized", || of("reason").is_empty());
+}
