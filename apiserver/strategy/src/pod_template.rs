@@ -22,6 +22,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         _ => pod_spec::warnings::of(template(object), &Path::new("template")),
     },
     generation: Some(|new, old| template(new) != template(old)),
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

@@ -73,6 +73,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         }
         errors
     },
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

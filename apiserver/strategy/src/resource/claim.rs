@@ -36,6 +36,7 @@ pub(crate) static CLASS: Strategy = Strategy {
         errors
     },
     generation: Some(Strategy::spec_changed),
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 
@@ -47,6 +48,7 @@ pub(crate) static CLAIM: Strategy = Strategy {
     validate_create: |claim| devices(claim, &Path::new("spec").child("devices")),
     validate_update: |new, old| meta::immutable(new, old, &["spec"]).into_iter().collect(),
     validate_status: status::validate,
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 
@@ -66,6 +68,7 @@ pub(crate) static TEMPLATE: Strategy = Strategy {
         errors
     },
     validate_update: |new, old| meta::immutable(new, old, &["spec"]).into_iter().collect(),
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

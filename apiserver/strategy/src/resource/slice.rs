@@ -36,6 +36,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         paths.into_iter().filter_map(|path| meta::immutable(new, old, path)).collect()
     },
     generation: Some(Strategy::spec_changed),
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

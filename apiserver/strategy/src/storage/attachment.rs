@@ -62,6 +62,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     },
     validate_status: |attachment, _| status(attachment),
     unconditional_update: false,
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

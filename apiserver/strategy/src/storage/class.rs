@@ -35,6 +35,7 @@ pub(crate) static STORAGE: Strategy = Strategy {
         }
         out
     },
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 
@@ -48,6 +49,7 @@ pub(crate) static ATTRIBUTES: Strategy = Strategy {
         errors
     },
     validate_update: |new, old| kept(new, old, &["driverName", "parameters"]),
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

@@ -63,6 +63,7 @@ pub(crate) static DRIVER: Strategy = Strategy {
     },
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 
@@ -72,6 +73,7 @@ pub(crate) static NODE: Strategy = Strategy {
     validate: validate_node,
     validate_update: update_node,
     unconditional_update: false,
+    returns_deleted: true,
     ..Strategy::PLAIN
 };
 

@@ -41,6 +41,7 @@ mod security;
 mod service;
 mod storage;
 mod template;
+mod traits;
 mod warnings;
 mod workloads;
 
