@@ -138,18 +138,19 @@ impl Item<'_> {
     }
 
     fn operation(&self, operation: &Operation<'_>) -> Value {
-        let group = camel(&self.row.group);
+        let (group, version) = (group_word(&self.row.group), &self.row.version);
         let scope = if self.parameters.contains(&"namespace") { "Namespaced" } else { "" };
-        let verb = match (operation.action, operation.method) {
-            ("get", _) => "read",
-            ("put", _) => "replace",
-            ("post", _) => "create",
-            ("deletecollection", _) => "deleteCollection",
-            ("connect", "get") => "connectGet",
-            ("connect", _) => "connectPost",
-            (action, _) => action,
+        let (verb, what) = match (operation.action, operation.method) {
+            ("get", _) => ("read", ""),
+            ("put", _) => ("replace", ""),
+            ("post", _) => ("create", ""),
+            ("deletecollection", _) => ("delete", "Collection"),
+            ("connect", "get") => ("connect", "Get"),
+            ("connect", _) => ("connect", "Post"),
+            (action, _) => (action, ""),
         };
-        let id = format!("{verb}{group}{}{scope}{}", camel(&self.row.version), operation.subject);
+        let (its_group, its_version) = (upper(&group), upper(version));
+        let id = format!("{verb}{its_group}{its_version}{what}{scope}{}", operation.subject);
         let parameters: Vec<Value> = operation.parameters.iter().map(query).collect();
         let created = operation.action == "post" || operation.action == "put";
         let answer = json!({"description": "OK", "content": {
@@ -160,7 +161,7 @@ impl Item<'_> {
         }
         let mut out = json!({
             "operationId": id,
-            "tags": [format!("{}_{}", if group.is_empty() { "core" } else { &group }, self.row.version)],
+            "tags": [format!("{group}_{version}")],
             "parameters": parameters,
             "responses": responses,
             "x-kubernetes-action": operation.action,
@@ -189,14 +190,19 @@ fn query((name, type_): &Parameter) -> Value {
     json!({"name": name, "in": "query", "schema": {"type": type_, "uniqueItems": true}})
 }
 
-/// `route.openshift.io` as a word of an operation's name: `RouteOpenshiftIo`.
-fn camel(text: &str) -> String {
-    text.split('.')
-        .map(|part| match part.split_at_checked(1) {
-            Some((first, rest)) => first.to_uppercase() + rest,
-            None => String::new(),
-        })
-        .collect()
+/// A group as a word of an operation's name: `core`, `apps`, `rbacAuthorization`, `routeOpenshiftIo`.
+fn group_word(group: &str) -> String {
+    let group = if group.is_empty() { "core" } else { group.trim_end_matches(".k8s.io") };
+    let mut parts = group.split(|c: char| !c.is_ascii_alphanumeric());
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |word, part| word + &upper(part))
+}
+
+fn upper(word: &str) -> String {
+    match word.split_at_checked(1) {
+        Some((first, rest)) => first.to_uppercase() + rest,
+        None => String::new(),
+    }
 }
 
 /// Every path of the rows.
@@ -273,7 +279,7 @@ fn kind_of_scale(row: &Kind) -> Value {
 }
 
 fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
-    let subject = format!("{}{}", row.kind, camel(subresource.name()));
+    let subject = format!("{}{}", row.kind, upper(subresource.name()));
     let own: String;
     let whole = type_name(row);
     let (kind, schema) = match subresource {
@@ -330,4 +336,60 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         Subresource::Proxy => connect(&["get", "post", "put", "patch", "delete"], PROXY),
     };
     Item { row, kind, parameters }.write(&operations)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Kinds;
+    use crate::openapi::v3_document;
+
+    // Red when an operation has another name: clients that are made of the document have other functions then.
+    #[test]
+    fn operations_have_the_names_that_generated_clients_have() {
+        for (group, path, method, name, tag) in [
+            (
+                "",
+                "/api/v1/namespaces/{namespace}/pods",
+                "get",
+                "listCoreV1NamespacedPod",
+                "core_v1",
+            ),
+            ("", "/api/v1/pods", "get", "listCoreV1PodForAllNamespaces", "core_v1"),
+            (
+                "",
+                "/api/v1/namespaces/{namespace}/pods/{name}/exec",
+                "post",
+                "connectCoreV1PostNamespacedPodExec",
+                "core_v1",
+            ),
+            (
+                "apps",
+                "/apis/apps/v1/namespaces/{namespace}/deployments",
+                "delete",
+                "deleteAppsV1CollectionNamespacedDeployment",
+                "apps_v1",
+            ),
+            (
+                "rbac.authorization.k8s.io",
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}",
+                "patch",
+                "patchRbacAuthorizationV1ClusterRole",
+                "rbacAuthorization_v1",
+            ),
+            (
+                "route.openshift.io",
+                "/apis/route.openshift.io/v1/namespaces/{namespace}/routes/{name}/status",
+                "put",
+                "replaceRouteOpenshiftIoV1NamespacedRouteStatus",
+                "routeOpenshiftIo_v1",
+            ),
+        ] {
+            let document = v3_document(Kinds::builtin(), group, "v1");
+            let operation = &document["paths"][path][method];
+            assert_eq!(
+                (&operation["operationId"], &operation["tags"][0]),
+                (&name.into(), &tag.into())
+            );
+        }
+    }
 }
