@@ -1,4 +1,4 @@
-//! A picture of some kinds of objects that keeps itself up to date for as long as it is held, and one object until it is as it
+//! A lister of some kinds of objects that keeps itself up to date for as long as it is held, and one object until it is as it
 //! should be.
 //!
 //! Knows: that a server may refuse to show a kind. Refuses to know: any kind by name, and how a server is followed.
@@ -26,7 +26,7 @@ fn which(kind: &ApiResource) -> Which {
 }
 
 /// What is there now of the kinds followed.
-pub struct Picture {
+pub struct Lister {
     /// By kind, namespace and name.
     objects: HashMap<(Which, String, String), Object>,
     feeds: Vec<Feed>,
@@ -43,23 +43,23 @@ struct Feed {
     refused: Option<Error>,
 }
 
-impl Picture {
+impl Lister {
     /// Follows the kinds, those that are namespaced in one namespace or in all.
-    pub fn follow(api: &Api, kinds: &[Kind], namespace: Option<&str>) -> Picture {
-        let mut picture = Picture::of(kinds);
+    pub fn follow(api: &Api, kinds: &[Kind], namespace: Option<&str>) -> Lister {
+        let mut lister = Lister::of(kinds);
         for (index, kind) in kinds.iter().enumerate() {
             let namespace = namespace.unwrap_or_default().to_owned();
             let scope = Scope { namespace, ..Scope::all(kind.resource()) };
             let events = follow(api.client.clone(), scope);
-            picture.events.push(events.map(move |event| (index, event)).boxed());
+            lister.events.push(events.map(move |event| (index, event)).boxed());
         }
-        picture
+        lister
     }
 
-    fn of(kinds: &[Kind]) -> Picture {
+    fn of(kinds: &[Kind]) -> Lister {
         let feed =
             |kind: &Kind| Feed { kind: kind.clone(), known: Known::default(), refused: None };
-        Picture {
+        Lister {
             objects: HashMap::new(),
             feeds: kinds.iter().map(feed).collect(),
             now: Timestamp::now(),
@@ -90,7 +90,7 @@ impl Picture {
         self.now
     }
 
-    /// Whether what there is of a kind, named by its group and plural, is in the picture.
+    /// Whether what there is of a kind, named by its group and plural, is in the lister.
     pub fn knows(&self, group: &str, plural: &str) -> bool {
         let is = |feed: &&Feed| feed.kind.group == group && feed.kind.plural == plural;
         self.feeds.iter().find(is).is_some_and(|feed| feed.refused.is_none())
@@ -240,12 +240,12 @@ mod tests {
     use leme_client::Head;
     use serde_json::{Value, json};
 
-    impl Picture {
-        /// A picture of these objects, each with its kind's group and plural, that never changes: of nothing but them, in
+    impl Lister {
+        /// A lister of these objects, each with its kind's group and plural, that never changes: of nothing but them, in
         /// a time before all that objects tell of.
         pub fn still(
             objects: impl IntoIterator<Item = ((&'static str, &'static str), Value)>,
-        ) -> Picture {
+        ) -> Lister {
             let keyed = objects.into_iter().map(|((group, plural), value)| {
                 let which = (group.into(), plural.into());
                 let object = Object(value);
@@ -253,12 +253,12 @@ mod tests {
             });
             let kinds: Vec<Kind> = Served::builtin().iter().cloned().collect();
             let now = Timestamp::UNIX_EPOCH;
-            Picture { objects: keyed.collect(), now, ..Picture::of(&kinds) }
+            Lister { objects: keyed.collect(), now, ..Lister::of(&kinds) }
         }
 
         /// The same at another time.
-        pub fn at(self, now: &str) -> Picture {
-            Picture { now: now.parse().unwrap(), ..self }
+        pub fn at(self, now: &str) -> Lister {
+            Lister { now: now.parse().unwrap(), ..self }
         }
     }
 
@@ -278,7 +278,7 @@ mod tests {
     /// Red when lists are counted instead of kinds: the second list of pods counts for the events.
     #[test]
     fn a_picture_is_complete_when_every_kind_is_settled() {
-        let mut seen = Picture::of(&[kind("pods"), kind("events")]);
+        let mut seen = Lister::of(&[kind("pods"), kind("events")]);
         for event in [Ok(Event::Begin), complete(), Ok(Event::Begin), complete()] {
             seen.take(0, event);
         }
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_cluster_scoped_object_is_found_from_any_namespace() {
-        let mut seen = Picture::of(&[kind("nodes")]);
+        let mut seen = Lister::of(&[kind("nodes")]);
         seen.take(0, Ok(Event::Begin));
         seen.take(0, listed(&json!({"metadata": {"name": "a"}})));
         seen.take(0, complete());

@@ -14,7 +14,7 @@ use crate::api::Api;
 use crate::args::Progress;
 use crate::discovery::Served;
 use crate::documents::Document;
-use crate::follow::Picture;
+use crate::follow::Lister;
 use crate::resource::Kind;
 use crate::say;
 use crate::served::{self, CAUSES_IN, LOOKED_AT, State};
@@ -99,14 +99,14 @@ pub async fn wait_until_served(
     view: View,
 ) -> Result<()> {
     let kinds = documents.iter().map(|document| &document.kind);
-    let mut picture = Picture::follow(api, &kinds_for(api.served().await?, kinds), None);
+    let mut lister = Lister::follow(api, &kinds_for(api.served().await?, kinds), None);
     let mut teller = Teller::new(view);
     let waiting = async {
         loop {
-            picture.changed_within(served::again(&picture)).await;
-            if picture.complete() {
-                teller.tell(documents, &picture);
-                let (failed, missing) = (failed(documents, &picture), missing(documents, &picture));
+            lister.changed_within(served::again(&lister)).await;
+            if lister.complete() {
+                teller.tell(documents, &lister);
+                let (failed, missing) = (failed(documents, &lister), missing(documents, &lister));
                 if missing.is_empty() || !failed.is_empty() {
                     return failed;
                 }
@@ -119,24 +119,24 @@ pub async fn wait_until_served(
         Ok(failed) if failed.is_empty() => Ok(()),
         Ok(failed) => bail!("{}", failed.join("\n  ")),
         Err(_) => {
-            let missing = missing(documents, &picture);
+            let missing = missing(documents, &lister);
             bail!("timed out after {}s waiting for:\n  {}", timeout.as_secs(), missing.join("\n  "))
         }
     }
 }
 
 /// What does not work, each with why.
-fn missing(documents: &[Document], picture: &Picture) -> Vec<String> {
+fn missing(documents: &[Document], lister: &Lister) -> Vec<String> {
     let why = |document: &Document| {
-        let why = served::document(document, picture).trouble()?;
+        let why = served::document(document, lister).trouble()?;
         Some(format!("{}: {why}", document.shown()))
     };
     documents.iter().filter_map(why).collect()
 }
 
 /// What will not work any more, each with why.
-fn failed(documents: &[Document], picture: &Picture) -> Vec<String> {
-    let why = |document: &Document| match served::document(document, picture) {
+fn failed(documents: &[Document], lister: &Lister) -> Vec<String> {
+    let why = |document: &Document| match served::document(document, lister) {
         State::Failed(why) => Some(told(&document.shown(), &State::Failed(why))),
         State::Works(_) | State::Stored(_) | State::Waits(_) => None,
     };
@@ -164,17 +164,17 @@ impl Teller {
     }
 
     /// Shows the present state.
-    fn tell(&mut self, documents: &[Document], picture: &Picture) {
+    fn tell(&mut self, documents: &[Document], lister: &Lister) {
         match self.view {
-            View::Live => self.draw(documents, picture),
-            View::Plain | View::Json => self.changes(documents, picture),
+            View::Live => self.draw(documents, lister),
+            View::Plain | View::Json => self.changes(documents, lister),
             View::Silent => {}
         }
     }
 
-    fn changes(&mut self, documents: &[Document], picture: &Picture) {
+    fn changes(&mut self, documents: &[Document], lister: &Lister) {
         for document in documents {
-            let state = served::document(document, picture);
+            let state = served::document(document, lister);
             let what = format!("{}{}", document.shown(), place(&document.namespace));
             if self.told.get(&what) == Some(&state) {
                 continue;
@@ -185,12 +185,12 @@ impl Teller {
         }
     }
 
-    fn draw(&mut self, documents: &[Document], picture: &Picture) {
+    fn draw(&mut self, documents: &[Document], lister: &Lister) {
         let mut lines = Vec::new();
         for document in documents {
-            lines.push(line(0, &document.shown(), &served::document(document, picture)));
-            if let Some(object) = picture.get(&document.kind, &document.namespace, &document.name) {
-                draw_parts(1, object, picture, &mut lines);
+            lines.push(line(0, &document.shown(), &served::document(document, lister)));
+            if let Some(object) = lister.get(&document.kind, &document.namespace, &document.name) {
+                draw_parts(1, object, lister, &mut lines);
             }
         }
         let (columns, rows) = terminal::size().unwrap_or((80, 24));
@@ -215,15 +215,15 @@ impl Teller {
 }
 
 /// The parts of an object, and theirs. What asks for no pods and has none is not worth a line.
-fn draw_parts(depth: usize, object: &Object, picture: &Picture, lines: &mut Vec<String>) {
+fn draw_parts(depth: usize, object: &Object, lister: &Lister, lines: &mut Vec<String>) {
     const DEEPEST: usize = 3;
-    for (shown, part) in served::parts(object, picture) {
+    for (shown, part) in served::parts(object, lister) {
         if part.at(&["spec", "replicas"]).and_then(Value::as_i64) == Some(0) {
             continue;
         }
-        lines.push(line(depth, &shown, &served::state(part, picture)));
+        lines.push(line(depth, &shown, &served::state(part, lister)));
         if depth < DEEPEST {
-            draw_parts(depth + 1, part, picture, lines);
+            draw_parts(depth + 1, part, lister, lines);
         }
     }
 }

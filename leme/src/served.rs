@@ -1,6 +1,6 @@
 //! Whether an object works, and what it waits for if it does not: the rules behind `apply --wait`, `up` and `why`.
 //!
-//! Pure: a picture goes in, a state comes out. One row per kind. A kind of the program that nobody acts on is only stored;
+//! Pure: a lister goes in, a state comes out. One row per kind. A kind of the program that nobody acts on is only stored;
 //! any other without a row works as soon as it exists and does not say otherwise.
 
 mod causes;
@@ -16,7 +16,7 @@ use leme_meta::{Object, gvk};
 use serde_json::Value;
 
 use crate::documents::Document;
-use crate::follow::Picture;
+use crate::follow::Lister;
 pub use causes::{Cause, causes};
 pub use events::{about as events, in_order, time as event_time};
 pub use pods::again;
@@ -58,7 +58,7 @@ impl State {
 /// Conditions by which most kinds say that an object works.
 const SAID: [&str; 3] = ["Ready", "Available", "Established"];
 
-type Rule = fn(&Object, &Picture) -> State;
+type Rule = fn(&Object, &Lister) -> State;
 
 /// The kinds whose objects can exist without working.
 const RULES: &[(&str, &str, Rule)] = &[
@@ -106,15 +106,15 @@ const PARTS: &[(&str, &str, &str)] = &[
 ];
 
 /// The state of a document's object.
-pub fn document(document: &Document, picture: &Picture) -> State {
-    match picture.get(&document.kind, &document.namespace, &document.name) {
-        Some(object) => state(object, picture),
+pub fn document(document: &Document, lister: &Lister) -> State {
+    match lister.get(&document.kind, &document.namespace, &document.name) {
+        Some(object) => state(object, lister),
         None => State::Waits("not created yet".to_owned()),
     }
 }
 
 /// The state of an object. What says of itself that it is ready is believed, whatever its kind.
-pub fn state(object: &Object, picture: &Picture) -> State {
+pub fn state(object: &Object, lister: &Lister) -> State {
     if object.is_deleting() {
         return State::Waits("is being deleted".to_owned());
     }
@@ -123,15 +123,15 @@ pub fn state(object: &Object, picture: &Picture) -> State {
         Some(why) if !SAID.iter().any(|name| condition(object, name).is_some_and(|c| c.0)) => {
             State::Stored(why)
         }
-        _ => judged(object, picture),
+        _ => judged(object, lister),
     }
 }
 
 /// The state of an object of a kind that somebody acts on.
-fn judged(object: &Object, picture: &Picture) -> State {
+fn judged(object: &Object, lister: &Lister) -> State {
     let (group, _) = gvk::split_api_version(object.api_version());
     match RULES.iter().find(|(known, kind, _)| *known == group && *kind == object.kind()) {
-        Some((.., rule)) => rule(object, picture),
+        Some((.., rule)) => rule(object, lister),
         None => reported(object),
     }
 }
@@ -146,9 +146,9 @@ fn reported(object: &Object) -> State {
 }
 
 /// What an object owns that does its work, each with how it is shown.
-pub fn parts<'a>(object: &Object, picture: &'a Picture) -> Vec<(String, &'a Object)> {
+pub fn parts<'a>(object: &Object, lister: &'a Lister) -> Vec<(String, &'a Object)> {
     let of = |&(group, plural, word): &(&str, &str, &str)| {
-        let owned = picture.owned(group, plural, object.uid()).into_iter();
+        let owned = lister.owned(group, plural, object.uid()).into_iter();
         owned.map(move |part| (format!("{word}/{}", part.name()), part)).collect::<Vec<_>>()
     };
     PARTS.iter().flat_map(of).collect()
@@ -158,14 +158,14 @@ fn number(object: &Object, path: &[&str]) -> i64 {
     object.at(path).and_then(Value::as_i64).unwrap_or(0)
 }
 
-fn namespace(object: &Object, _: &Picture) -> State {
+fn namespace(object: &Object, _: &Lister) -> State {
     match object.text(&["status", "phase"]) {
         "Terminating" => State::Waits("is being deleted".to_owned()),
         _ => State::Works(String::new()),
     }
 }
 
-fn node(object: &Object, _: &Picture) -> State {
+fn node(object: &Object, _: &Lister) -> State {
     match condition(object, "Ready") {
         Some((true, _)) => State::Works("Ready".to_owned()),
         Some((false, message)) => State::Waits(message),

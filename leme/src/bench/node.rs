@@ -17,7 +17,7 @@ use crate::bench::{Setting, netns, process};
 use crate::connect;
 use crate::discovery::Served;
 use crate::documents::{self, Document};
-use crate::follow::Picture;
+use crate::follow::Lister;
 use crate::progress::{self, View};
 use crate::verbs::apply;
 
@@ -217,11 +217,11 @@ async fn no_pods(api: &Api) -> Result<()> {
     let background = json!({"propagationPolicy": "Background"});
     api.call(Method::DELETE, &path(&controller()?), JSON, Some(&background)).await?;
     let served = Served::builtin();
-    let mut picture = Picture::follow(api, &[served.by_word("pods")?.clone()], None);
+    let mut lister = Lister::follow(api, &[served.by_word("pods")?.clone()], None);
     let ours = |pod: &Object| pod.0["metadata"]["labels"]["app"] == NAME;
     let gone = async {
-        while !picture.complete() || picture.all("", "pods").any(ours) {
-            picture.changed().await;
+        while !lister.complete() || lister.all("", "pods").any(ours) {
+            lister.changed().await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.context("pods do not go")

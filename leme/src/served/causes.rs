@@ -6,7 +6,7 @@ use leme_meta::{Object, gvk};
 use serde_json::Value;
 
 use super::{network, storage};
-use crate::follow::Picture;
+use crate::follow::Lister;
 
 /// Where a trouble may come from.
 #[derive(Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub enum Cause<'a> {
     Said(String),
 }
 
-type Rule = for<'a> fn(&Object, &'a Picture, &mut Vec<Cause<'a>>);
+type Rule = for<'a> fn(&Object, &'a Lister, &mut Vec<Cause<'a>>);
 
 /// The kinds that depend on objects which they have not made.
 const RULES: &[(&str, &str, Rule)] = &[
@@ -32,12 +32,12 @@ const VOLUMES: usize = 5;
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// Where the trouble of an object may come from.
-pub fn causes<'a>(object: &Object, picture: &'a Picture) -> Vec<Cause<'a>> {
+pub fn causes<'a>(object: &Object, lister: &'a Lister) -> Vec<Cause<'a>> {
     let (group, _) = gvk::split_api_version(object.api_version());
     let rule = RULES.iter().find(|(known, kind, _)| *known == group && *kind == object.kind());
     let mut found = Vec::new();
     if let Some((.., rule)) = rule {
-        rule(object, picture, &mut found);
+        rule(object, lister, &mut found);
     }
     found
 }
@@ -47,13 +47,13 @@ fn named<'a>(
     (group, plural, word): (&str, &str, &str),
     namespace: &str,
     name: &str,
-    picture: &'a Picture,
+    lister: &'a Lister,
     found: &mut Vec<Cause<'a>>,
 ) {
     let is = |object: &&Object| object.name() == name && object.namespace() == namespace;
-    match picture.all(group, plural).find(is) {
+    match lister.all(group, plural).find(is) {
         Some(object) => found.push(Cause::Object(format!("{word}/{name}"), object)),
-        None if picture.knows(group, plural) => {
+        None if lister.knows(group, plural) => {
             found.push(Cause::Said(format!("{word}/{name} does not exist")));
         }
         None => {}
@@ -61,7 +61,7 @@ fn named<'a>(
 }
 
 /// A pod needs its claims and its node.
-fn pod<'a>(object: &Object, picture: &'a Picture, found: &mut Vec<Cause<'a>>) {
+fn pod<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
     let volumes = object.at(&["spec", "volumes"]).and_then(Value::as_array);
     for volume in volumes.into_iter().flatten() {
         let made = || Some(format!("{}-{}", object.name(), volume["name"].as_str()?));
@@ -72,38 +72,38 @@ fn pod<'a>(object: &Object, picture: &'a Picture, found: &mut Vec<Cause<'a>>) {
         if let Some(claim) = claim {
             const CLAIM: (&str, &str, &str) =
                 ("", "persistentvolumeclaims", "persistentvolumeclaim");
-            named(CLAIM, object.namespace(), &claim, picture, found);
+            named(CLAIM, object.namespace(), &claim, lister, found);
         }
     }
     let node = object.text(&["spec", "nodeName"]);
     if !node.is_empty() {
-        named(("", "nodes", "node"), "", node, picture, found);
+        named(("", "nodes", "node"), "", node, lister, found);
     }
 }
 
 /// A claim needs a volume that fits, or somebody who makes one.
-fn claim<'a>(object: &Object, picture: &'a Picture, found: &mut Vec<Cause<'a>>) {
+fn claim<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
     const CLASS: (&str, &str, &str) =
         ("storage.k8s.io", "storageclasses", "storageclass.storage.k8s.io");
     match storage::class(object) {
-        "" if picture.knows(CLASS.0, CLASS.1) => {
+        "" if lister.knows(CLASS.0, CLASS.1) => {
             let is_default =
                 |class: &Object| class.annotations().any(|pair| pair == (DEFAULT_CLASS, "true"));
-            let word = match picture.all(CLASS.0, CLASS.1).any(is_default) {
+            let word = match lister.all(CLASS.0, CLASS.1).any(is_default) {
                 true => "it asks for no storage class",
                 false => "it asks for no storage class, and none is the default",
             };
             found.push(Cause::Said(word.to_owned()));
         }
         "" => {}
-        class => named(CLASS, "", class, picture, found),
+        class => named(CLASS, "", class, lister, found),
     }
-    if !picture.knows("", "persistentvolumes") {
+    if !lister.knows("", "persistentvolumes") {
         return;
     }
     let wanted = object.text(&["spec", "volumeName"]);
     let is = |volume: &&Object| wanted.is_empty() || volume.name() == wanted;
-    let mut volumes: Vec<&Object> = picture.all("", "persistentvolumes").filter(is).collect();
+    let mut volumes: Vec<&Object> = lister.all("", "persistentvolumes").filter(is).collect();
     volumes.sort_by_key(|volume| volume.name());
     for volume in volumes.iter().take(VOLUMES) {
         if let Some(why) = storage::misfit(volume, object) {
@@ -125,16 +125,16 @@ fn claim<'a>(object: &Object, picture: &'a Picture, found: &mut Vec<Cause<'a>>) 
 }
 
 /// A Service needs its pods. That it has none, it says itself.
-fn service<'a>(object: &Object, picture: &'a Picture, found: &mut Vec<Cause<'a>>) {
-    let pods = network::selected(object, picture).into_iter();
+fn service<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
+    let pods = network::selected(object, lister).into_iter();
     found.extend(pods.map(|pod| Cause::Object(format!("pod/{}", pod.name()), pod)));
 }
 
 /// A Route needs its Services.
-fn route<'a>(object: &Object, picture: &'a Picture, found: &mut Vec<Cause<'a>>) {
+fn route<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
     let others = object.at(&["spec", "alternateBackends"]).and_then(Value::as_array);
     let all = object.at(&["spec", "to"]).into_iter().chain(others.into_iter().flatten());
     for name in all.filter_map(|backend| backend["name"].as_str()) {
-        named(("", "services", "service"), object.namespace(), name, picture, found);
+        named(("", "services", "service"), object.namespace(), name, lister, found);
     }
 }

@@ -8,12 +8,12 @@ use leme_meta::Object;
 use serde_json::Value;
 
 use super::join;
-use crate::follow::Picture;
+use crate::follow::Lister;
 
 /// Events about an object, in order.
-pub fn about<'a>(object: &Object, picture: &'a Picture) -> Vec<&'a Value> {
+pub fn about<'a>(object: &Object, lister: &'a Lister) -> Vec<&'a Value> {
     let uid = object.uid().to_owned();
-    let all = picture.all("", "events").map(|event| &event.0);
+    let all = lister.all("", "events").map(|event| &event.0);
     in_order(all.filter(|event| event["involvedObject"]["uid"].as_str() == Some(&uid)))
 }
 
@@ -37,12 +37,12 @@ pub fn time(event: &Value) -> Option<Timestamp> {
     all.into_iter().find_map(|time| time.as_str()?.parse().ok())
 }
 
-pub(super) fn last(object: &Object, picture: &Picture) -> Option<String> {
-    Some(about(object, picture).last()?["message"].as_str()?.to_owned())
+pub(super) fn last(object: &Object, lister: &Lister) -> Option<String> {
+    Some(about(object, lister).last()?["message"].as_str()?.to_owned())
 }
 
-pub(super) fn last_warning(object: &Object, picture: &Picture) -> Option<String> {
-    let last = *about(object, picture).last()?;
+pub(super) fn last_warning(object: &Object, lister: &Lister) -> Option<String> {
+    let last = *about(object, lister).last()?;
     let text = |field: &str| last[field].as_str().unwrap_or("");
     (text("type") == "Warning").then(|| join(text("reason"), text("message")))
 }

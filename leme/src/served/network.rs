@@ -6,9 +6,9 @@ use leme_meta::Object;
 use serde_json::Value;
 
 use super::{State, condition_in, join, pods, state};
-use crate::follow::Picture;
+use crate::follow::Lister;
 
-pub(super) fn service(object: &Object, picture: &Picture) -> State {
+pub(super) fn service(object: &Object, lister: &Lister) -> State {
     let address = object.text(&["spec", "clusterIP"]).to_owned();
     if selector(object).is_empty() {
         return State::Works(address);
@@ -19,8 +19,8 @@ pub(super) fn service(object: &Object, picture: &Picture) -> State {
         true => ", no load balancer has given it an address",
         false => "",
     };
-    match ready_endpoints(object.namespace(), object.name(), picture) {
-        0 => State::Waits(join("no ready endpoints", &nobody(object, picture))),
+    match ready_endpoints(object.namespace(), object.name(), lister) {
+        0 => State::Waits(join("no ready endpoints", &nobody(object, lister))),
         1 => State::Works(format!("{address}, 1 endpoint{without}")),
         count => State::Works(format!("{address}, {count} endpoints{without}")),
     }
@@ -33,35 +33,35 @@ pub(super) fn selector(service: &Object) -> Vec<(&str, &str)> {
 }
 
 /// The pods that a Service selects, by name.
-pub(super) fn selected<'a>(service: &Object, picture: &'a Picture) -> Vec<&'a Object> {
+pub(super) fn selected<'a>(service: &Object, lister: &'a Lister) -> Vec<&'a Object> {
     let wanted = selector(service);
     let has = |pod: &Object, pair: &(&str, &str)| pod.labels().any(|label| label == *pair);
     let is = |pod: &&Object| {
         pod.namespace() == service.namespace() && wanted.iter().all(|pair| has(pod, pair))
     };
-    let mut pods: Vec<&Object> = picture.all("", "pods").filter(is).collect();
+    let mut pods: Vec<&Object> = lister.all("", "pods").filter(is).collect();
     pods.sort_by_key(|pod| pod.name());
     pods
 }
 
 /// Why nobody is behind a Service.
-fn nobody(service: &Object, picture: &Picture) -> String {
-    if !picture.knows("", "pods") {
+fn nobody(service: &Object, lister: &Lister) -> String {
+    if !lister.knows("", "pods") {
         return String::new();
     }
-    let pods = selected(service, picture);
+    let pods = selected(service, lister);
     if pods.is_empty() {
         let labels: Vec<String> =
             selector(service).iter().map(|(key, value)| format!("{key}={value}")).collect();
         return format!("no pod has the labels {}", labels.join(","));
     }
-    let trouble = |pod: &&Object| Some((pod.name().to_owned(), state(pod, picture).trouble()?));
+    let trouble = |pod: &&Object| Some((pod.name().to_owned(), state(pod, lister).trouble()?));
     pods.iter()
         .find_map(trouble)
         .map_or_else(String::new, |(name, why)| format!("pod {name}: {why}"))
 }
 
-pub(super) fn route(object: &Object, picture: &Picture) -> State {
+pub(super) fn route(object: &Object, lister: &Lister) -> State {
     let ingress =
         object.at(&["status", "ingress"]).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let Some(first) = ingress.first() else { return State::Waits("the router".to_owned()) };
@@ -72,14 +72,14 @@ pub(super) fn route(object: &Object, picture: &Picture) -> State {
         None => return State::Waits("the router".to_owned()),
     }
     let service = object.text(&["spec", "to", "name"]);
-    if ready_endpoints(object.namespace(), service, picture) == 0 {
+    if ready_endpoints(object.namespace(), service, lister) == 0 {
         return State::Waits(format!("Service {service} has no ready endpoints"));
     }
     State::Works(object.text(&["spec", "host"]).to_owned())
 }
 
-fn ready_endpoints(namespace: &str, service: &str, picture: &Picture) -> usize {
-    picture
+fn ready_endpoints(namespace: &str, service: &str, lister: &Lister) -> usize {
+    lister
         .all("discovery.k8s.io", "endpointslices")
         .map(|slice| &slice.0)
         .filter(|slice| {
@@ -89,12 +89,12 @@ fn ready_endpoints(namespace: &str, service: &str, picture: &Picture) -> usize {
         })
         .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
         .filter(|endpoint| endpoint["conditions"]["ready"].as_bool().unwrap_or(true))
-        .filter(|endpoint| !is_stale(endpoint, picture))
+        .filter(|endpoint| !is_stale(endpoint, lister))
         .count()
 }
 
 /// Whether an endpoint calls a pod ready that is not: after a restart slices are behind.
-fn is_stale(endpoint: &Value, picture: &Picture) -> bool {
+fn is_stale(endpoint: &Value, lister: &Lister) -> bool {
     let Some(uid) = endpoint["targetRef"]["uid"].as_str() else { return false };
-    picture.all("", "pods").any(|pod| pod.uid() == uid && !pods::is_ready(pod, picture))
+    lister.all("", "pods").any(|pod| pod.uid() == uid && !pods::is_ready(pod, lister))
 }

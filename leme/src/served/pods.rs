@@ -11,30 +11,30 @@ use serde_json::Value;
 
 use super::events::last_warning;
 use super::{State, condition, join};
-use crate::follow::Picture;
+use crate::follow::Lister;
 
 /// How long a container must run that nobody probes before it counts. Its start is told in whole seconds.
 const PROOF: SignedDuration = SignedDuration::from_secs(2);
 /// A container that ran for no longer than this before it was started again must outlive that.
 const SHORT: SignedDuration = SignedDuration::from_secs(10);
 
-pub(super) fn pod(object: &Object, picture: &Picture) -> State {
+pub(super) fn pod(object: &Object, lister: &Lister) -> State {
     match object.text(&["status", "phase"]) {
         "Succeeded" => State::Works(object.text(&["status", "podIP"]).to_owned()),
         "Failed" => State::Failed(failure(object)),
-        "Running" if says_ready(object) => match unproved(object, picture.now()) {
+        "Running" if says_ready(object) => match unproved(object, lister.now()) {
             Some((why, _)) => State::Waits(why),
             None => {
                 let address = object.text(&["status", "podIP"]);
                 State::Works(with_restarts(address.to_owned(), object))
             }
         },
-        phase => State::Waits(with_restarts(missing(object, phase, picture), object)),
+        phase => State::Waits(with_restarts(missing(object, phase, lister), object)),
     }
 }
 
 /// What a pod waits for that is not ready.
-fn missing(object: &Object, phase: &str, picture: &Picture) -> String {
+fn missing(object: &Object, phase: &str, lister: &Lister) -> String {
     for container in statuses(object, &["initContainerStatuses", "containerStatuses"]) {
         let waiting = &container["state"]["waiting"];
         let text = |key: &str| waiting[key].as_str().unwrap_or("");
@@ -43,7 +43,7 @@ fn missing(object: &Object, phase: &str, picture: &Picture) -> String {
             return join(&what, text("message"));
         }
     }
-    if let Some(event) = last_warning(object, picture) {
+    if let Some(event) = last_warning(object, lister) {
         return event;
     }
     for name in ["PodScheduled", "Initialized", "ContainersReady", "Ready"] {
@@ -109,14 +109,14 @@ fn says_ready(pod: &Object) -> bool {
 }
 
 /// Whether a pod is ready, and will be in a moment too.
-pub(super) fn is_ready(pod: &Object, picture: &Picture) -> bool {
-    says_ready(pod) && unproved(pod, picture.now()).is_none()
+pub(super) fn is_ready(pod: &Object, lister: &Lister) -> bool {
+    says_ready(pod) && unproved(pod, lister.now()).is_none()
 }
 
 /// How long until a pod that is ready may count without a change; `None` where none is on its way there.
-pub fn again(picture: &Picture) -> Option<Duration> {
-    let ready = picture.all("", "pods").filter(|pod| says_ready(pod));
-    let left = ready.filter_map(|pod| unproved(pod, picture.now()));
+pub fn again(lister: &Lister) -> Option<Duration> {
+    let ready = lister.all("", "pods").filter(|pod| says_ready(pod));
+    let left = ready.filter_map(|pod| unproved(pod, lister.now()));
     left.map(|(_, left)| left.unsigned_abs()).min()
 }
 

@@ -7,18 +7,18 @@ use serde_json::Value;
 
 use super::events::last;
 use super::{State, join};
-use crate::follow::Picture;
+use crate::follow::Lister;
 
-pub(super) fn claim(object: &Object, picture: &Picture) -> State {
+pub(super) fn claim(object: &Object, lister: &Lister) -> State {
     match object.text(&["status", "phase"]) {
         "Bound" => State::Works(format!("bound to {}", object.text(&["spec", "volumeName"]))),
         "Lost" => {
             let volume = object.text(&["spec", "volumeName"]);
             let why = format!("PersistentVolume {volume}, to which it was bound, is gone");
-            State::Failed(join("Lost", &last(object, picture).unwrap_or(why)))
+            State::Failed(join("Lost", &last(object, lister).unwrap_or(why)))
         }
         phase => {
-            let why = last(object, picture).unwrap_or_else(|| "a PersistentVolume".to_owned());
+            let why = last(object, lister).unwrap_or_else(|| "a PersistentVolume".to_owned());
             State::Waits(join(if phase.is_empty() { "Pending" } else { phase }, &why))
         }
     }

@@ -17,9 +17,9 @@ fn typed(mut object: Value) -> Object {
     Object(object)
 }
 
-/// A picture of objects of kinds that have rules, and of others.
-fn still<const N: usize>(objects: [Kept; N]) -> Picture {
-    Picture::still(objects.map(|(kind, object)| match object["kind"].is_string() {
+/// A lister of objects of kinds that have rules, and of others.
+fn still<const N: usize>(objects: [Kept; N]) -> Lister {
+    Lister::still(objects.map(|(kind, object)| match object["kind"].is_string() {
         true => (kind, typed(object).0),
         false => (kind, object),
     }))
@@ -48,7 +48,7 @@ fn what_a_pod_says_of_itself_counts_more_than_what_others_counted() {
         let slice = json!({"metadata": {"name": "s-1", "namespace": "n",
                 "labels": {"kubernetes.io/service-name": "s"}},
             "endpoints": [{"conditions": {"ready": true}, "targetRef": {"uid": "p1"}}]});
-        let picture = still([(PODS, pod), (("discovery.k8s.io", "endpointslices"), slice)]);
+        let lister = still([(PODS, pod), (("discovery.k8s.io", "endpointslices"), slice)]);
         let service = json!({"kind": "Service", "metadata": {"name": "s", "namespace": "n"},
             "spec": {"selector": {"a": "b"}, "clusterIP": "10.0.0.1"}});
         let controller = json!({"kind": "ReplicationController",
@@ -56,7 +56,7 @@ fn what_a_pod_says_of_itself_counts_more_than_what_others_counted() {
             "spec": {"replicas": 1},
             "status": {"replicas": 1, "readyReplicas": 1, "observedGeneration": 1}});
         for object in [service, controller] {
-            let state = state(&typed(object), &picture);
+            let state = state(&typed(object), &lister);
             assert_eq!(matches!(state, State::Works(_)), works, "{ready}: {state:?}");
         }
     };
@@ -72,8 +72,8 @@ fn a_job_works_when_it_is_complete_and_a_build_too() {
             "status": {"phase": "Failed", "message": "no room"}});
         let object = json!({"kind": kind, "spec": spec, "status": status,
             "metadata": {"name": "j", "uid": "j"}});
-        let picture = still([(PODS, pod)]);
-        assert_eq!(judged(&typed(object), &picture), expected);
+        let lister = still([(PODS, pod)]);
+        assert_eq!(judged(&typed(object), &lister), expected);
     };
     let is = |type_: &str, message: &str| json!({"succeeded": 1, "conditions": [{"type": type_, "status": "True", "message": message}]});
     let two = || json!({"completions": 2});
@@ -102,11 +102,11 @@ fn a_deployment_works_when_nothing_of_an_older_template_is_left() {
         pod["status"] = json!({"phase": "Running", "conditions": [
             {"type": "Ready", "status": ready, "message": "not yet"}]});
         let set = owned("ReplicaSet", "d-1", "d");
-        let picture = still([(("apps", "replicasets"), set), (PODS, pod)]);
+        let lister = still([(("apps", "replicasets"), set), (PODS, pod)]);
         let mut object = json!({"kind": "Deployment", "spec": spec, "status": status,
             "metadata": {"name": "d", "namespace": "n", "uid": "d", "generation": 2}});
         object["spec"]["replicas"] = 1.into();
-        assert_eq!(judged(&typed(object), &picture), expected);
+        assert_eq!(judged(&typed(object), &lister), expected);
     };
     let status = |replicas: i64, updated: i64, seen: i64| {
         json!({"replicas": replicas, "updatedReplicas": updated, "availableReplicas": 1,
@@ -139,11 +139,11 @@ fn sets_work_when_their_pods_are_of_the_newest_template() {
                 "ownerReferences": [{"uid": "s"}]},
             "status": {"phase": "Running", "conditions": [
                 {"type": "Ready", "status": ready, "message": "not yet"}]}});
-        let picture = still([(PODS, pod)]);
+        let lister = still([(PODS, pod)]);
         let mut object = json!({"kind": kind, "spec": spec, "status": status,
             "metadata": {"name": "s", "namespace": "n", "uid": "s", "generation": 2}});
         object["status"]["observedGeneration"] = 2.into();
-        assert_eq!(judged(&typed(object), &picture), expected);
+        assert_eq!(judged(&typed(object), &lister), expected);
     };
     let counted =
         |updated: i64| json!({"replicas": 1, "readyReplicas": 1, "updatedReplicas": updated});
@@ -216,9 +216,9 @@ fn running(started: &str, last: Value, probe: Value) -> Value {
 fn a_container_that_nobody_probes_must_prove_that_it_goes_on() {
     let check = |now: &str, last: Value, probe: Value, expected: State, left: Option<u64>| {
         let pod = running("2026-01-01T00:01:00Z", last, probe);
-        let picture = still([(PODS, pod.clone())]).at(now);
-        assert_eq!(state(&typed(pod), &picture), expected, "{now}");
-        assert_eq!(again(&picture).map(|left| left.as_secs()), left, "{now}");
+        let lister = still([(PODS, pod.clone())]).at(now);
+        assert_eq!(state(&typed(pod), &lister), expected, "{now}");
+        assert_eq!(again(&lister).map(|left| left.as_secs()), left, "{now}");
     };
     let started = waits("container c has just been started, and has no readiness probe");
     check("2026-01-01T00:01:00Z", Value::Null, Value::Null, started.clone(), Some(2));
@@ -289,17 +289,17 @@ fn events_are_in_the_order_of_their_last_time() {
     };
     let expected = ["micro", "ninth", "tenth", "late", "series"];
     assert_eq!(names(in_order(&all)), expected);
-    let picture = still(all.map(|event| (EVENTS, event)));
+    let lister = still(all.map(|event| (EVENTS, event)));
     let pod = typed(json!({"kind": "Pod", "metadata": {"uid": "p"}}));
-    assert_eq!(names(events(&pod, &picture)), expected);
+    assert_eq!(names(events(&pod, &lister)), expected);
 }
 
-fn said(object: Value, picture: &Picture) -> Vec<String> {
+fn said(object: Value, lister: &Lister) -> Vec<String> {
     let told = |cause: Cause| match cause {
         Cause::Object(shown, _) => shown,
         Cause::Said(line) => line,
     };
-    causes(&typed(object), picture).into_iter().map(told).collect()
+    causes(&typed(object), lister).into_iter().map(told).collect()
 }
 
 /// Red when the trouble of a Service ends at its endpoints.
@@ -313,9 +313,9 @@ fn a_service_waits_for_its_pods() {
                 "state": {"waiting": {"reason": "ErrImageNeverPull"}}}]}})
     };
     let check = |labels: Value, why: &str, causes: &[&str]| {
-        let picture = still([(PODS, pod(labels))]);
-        assert_eq!(state(&typed(service.clone()), &picture), waits(why));
-        assert_eq!(said(service.clone(), &picture), causes);
+        let lister = still([(PODS, pod(labels))]);
+        assert_eq!(state(&typed(service.clone()), &lister), waits(why));
+        assert_eq!(said(service.clone(), &lister), causes);
     };
     let none = "no ready endpoints: no pod has the labels a=b,c=d";
     check(json!({"a": "b"}), none, &[]);
@@ -323,8 +323,8 @@ fn a_service_waits_for_its_pods() {
     check(json!({"a": "b", "c": "d", "e": "f"}), why, &["pod/p"]);
     let route = json!({"kind": "Route", "metadata": {"namespace": "n"},
         "spec": {"to": {"name": "s"}, "alternateBackends": [{"name": "t"}]}});
-    let picture = still([(("", "services"), service.clone())]);
-    assert_eq!(said(route, &picture), ["service/s", "service/t does not exist"]);
+    let lister = still([(("", "services"), service.clone())]);
+    assert_eq!(said(route, &lister), ["service/s", "service/t does not exist"]);
 }
 
 /// Red when the trouble of a pod ends at its claims, or that of a claim at "Pending".
@@ -340,10 +340,10 @@ fn a_pod_waits_for_its_claims_and_a_claim_for_a_volume() {
     let made =
         json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "p-b", "namespace": "n"}});
     const CLAIMS: (&str, &str) = ("", "persistentvolumeclaims");
-    let picture = still([(CLAIMS, claim(json!({}))), (CLAIMS, made)]);
+    let lister = still([(CLAIMS, claim(json!({}))), (CLAIMS, made)]);
     let word = "persistentvolumeclaim";
     let missing = format!("{word}/none does not exist");
-    assert_eq!(said(pod, &picture), [format!("{word}/data"), format!("{word}/p-b"), missing]);
+    assert_eq!(said(pod, &lister), [format!("{word}/data"), format!("{word}/p-b"), missing]);
 
     let volume = |name: &str, spec: Value| {
         (("", "persistentvolumes"), json!({"metadata": {"name": name}, "spec": spec}))
@@ -364,7 +364,7 @@ fn a_pod_waits_for_its_claims_and_a_claim_for_a_volume() {
     assert_eq!(said(of_class("slow"), &still([class.clone()])), unknown);
     let known = ["storageclass.storage.k8s.io/fast", "there is no persistentvolume"];
     assert_eq!(said(of_class("fast"), &still([class])), known);
-    let picture = still([
+    let lister = still([
         volume("a", json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]})),
         volume("b", json!({"capacity": {"storage": "9Gi"}, "accessModes": ["ReadOnlyMany"]})),
         volume("c", json!({"claimRef": {"namespace": "m", "name": "x"}})),
@@ -377,7 +377,7 @@ fn a_pod_waits_for_its_claims_and_a_claim_for_a_volume() {
         "persistentvolume/c does not fit: it is for claim m/x",
         "persistentvolume/d does not fit: its storage class is \"fast\", and none is asked for",
     ];
-    assert_eq!(said(claim(asked), &picture), why);
+    assert_eq!(said(claim(asked), &lister), why);
     let lost = json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
         "spec": {"volumeName": "v"}, "status": {"phase": "Lost"}});
     let why = "Lost: PersistentVolume v, to which it was bound, is gone";

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::events::last_warning;
 use super::pods::is_ready;
 use super::{State, condition, found_in, join, number, state};
-use crate::follow::Picture;
+use crate::follow::Lister;
 
 /// How many pods are asked for.
 fn wanted(object: &Object) -> i64 {
@@ -16,8 +16,8 @@ fn wanted(object: &Object) -> i64 {
 }
 
 /// What was counted, or less: the pods themselves know it first.
-fn believed(counted: i64, pods: &[&Object], picture: &Picture) -> i64 {
-    let ready = pods.iter().filter(|pod| is_ready(pod, picture)).count();
+fn believed(counted: i64, pods: &[&Object], lister: &Lister) -> i64 {
+    let ready = pods.iter().filter(|pod| is_ready(pod, lister)).count();
     match pods.is_empty() {
         true => counted,
         false => counted.min(i64::try_from(ready).unwrap_or(i64::MAX)),
@@ -28,25 +28,25 @@ fn is_seen(object: &Object) -> bool {
     number(object, &["status", "observedGeneration"]) >= object.generation()
 }
 
-pub(super) fn replicated(object: &Object, picture: &Picture) -> State {
+pub(super) fn replicated(object: &Object, lister: &Lister) -> State {
     let wanted = wanted(object);
-    let pods = picture.owned("", "pods", object.uid());
-    let ready = believed(number(object, &["status", "readyReplicas"]), &pods, picture);
+    let pods = lister.owned("", "pods", object.uid());
+    let ready = believed(number(object, &["status", "readyReplicas"]), &pods, lister);
     let count = format!("{ready}/{wanted} ready");
     if is_seen(object) && ready >= wanted && number(object, &["status", "replicas"]) == wanted {
         return State::Works(count);
     }
     let failure = condition(object, "ReplicaFailure").map(|(_, message)| message);
     let why = failure
-        .or_else(|| waiting(&pods, picture))
-        .or_else(|| last_warning(object, picture))
+        .or_else(|| waiting(&pods, lister))
+        .or_else(|| last_warning(object, lister))
         .unwrap_or_default();
     State::Waits(join(&count, &why))
 }
 
 /// The first of the pods that waits, and for what; else of those that have failed.
-fn waiting(pods: &[&Object], picture: &Picture) -> Option<String> {
-    let states: Vec<State> = pods.iter().map(|pod| state(pod, picture)).collect();
+fn waiting(pods: &[&Object], lister: &Lister) -> Option<String> {
+    let states: Vec<State> = pods.iter().map(|pod| state(pod, lister)).collect();
     let first = |is: fn(&State) -> bool| {
         let (pod, state) = pods.iter().zip(&states).find(|(_, state)| is(state))?;
         Some(format!("pod {}: {}", pod.name(), state.trouble()?))
@@ -56,13 +56,13 @@ fn waiting(pods: &[&Object], picture: &Picture) -> Option<String> {
 }
 
 /// Works when every pod is of the newest template and available, and none of an older one is left.
-pub(super) fn deployment(object: &Object, picture: &Picture) -> State {
+pub(super) fn deployment(object: &Object, lister: &Lister) -> State {
     let wanted = wanted(object);
-    let sets = picture.owned("apps", "replicasets", object.uid());
+    let sets = lister.owned("apps", "replicasets", object.uid());
     let pods: Vec<&Object> =
-        sets.iter().flat_map(|set| picture.owned("", "pods", set.uid())).collect();
+        sets.iter().flat_map(|set| lister.owned("", "pods", set.uid())).collect();
     let counted = |field: &str| number(object, &["status", field]);
-    let available = believed(counted("availableReplicas"), &pods, picture);
+    let available = believed(counted("availableReplicas"), &pods, lister);
     let count = format!("{available}/{wanted} available");
     let updated = counted("updatedReplicas");
     if is_seen(object) && available >= wanted && updated >= wanted && counted("replicas") == updated
@@ -78,32 +78,32 @@ pub(super) fn deployment(object: &Object, picture: &Picture) -> State {
     let late = late(object).filter(|_| paused.is_none());
     let why = paused
         .or(failure)
-        .or_else(|| waiting(&pods, picture))
+        .or_else(|| waiting(&pods, lister))
         .or_else(|| late.clone())
-        .or_else(|| last_warning(object, picture))
+        .or_else(|| last_warning(object, lister))
         .unwrap_or_default();
     let why = join(&rollout, &why);
     if late.is_some() { State::Failed(why) } else { State::Waits(why) }
 }
 
 /// As what it makes; its rollout can fail for good.
-pub(super) fn config(object: &Object, picture: &Picture) -> State {
-    match (replicated(object, picture), late(object)) {
+pub(super) fn config(object: &Object, lister: &Lister) -> State {
+    match (replicated(object, lister), late(object)) {
         (State::Waits(count), Some(why)) => State::Failed(join(&count, &why)),
         (state, _) => state,
     }
 }
 
 /// Works when every pod is ready, and of the newest template as far as that is to reach.
-pub(super) fn stateful(object: &Object, picture: &Picture) -> State {
+pub(super) fn stateful(object: &Object, lister: &Lister) -> State {
     let wanted = wanted(object);
     let partition = number(object, &["spec", "updateStrategy", "rollingUpdate", "partition"]);
     let target = if waits_for_deletes(object) { 0 } else { wanted - partition };
     let updated = number(object, &["status", "updatedReplicas"]);
-    match replicated(object, picture) {
+    match replicated(object, lister) {
         State::Works(count) if updated < target => {
-            let pods = picture.owned("", "pods", object.uid());
-            let why = waiting(&pods, picture).unwrap_or_default();
+            let pods = lister.owned("", "pods", object.uid());
+            let why = waiting(&pods, lister).unwrap_or_default();
             State::Waits(join(&format!("{count}, {updated} up to date"), &why))
         }
         state => state,
@@ -111,23 +111,23 @@ pub(super) fn stateful(object: &Object, picture: &Picture) -> State {
 }
 
 /// Works when every node that should have a pod has one that is available and of the newest template.
-pub(super) fn daemon(object: &Object, picture: &Picture) -> State {
+pub(super) fn daemon(object: &Object, lister: &Lister) -> State {
     let counted = |field: &str| number(object, &["status", field]);
-    let pods = picture.owned("", "pods", object.uid());
+    let pods = lister.owned("", "pods", object.uid());
     let (wanted, updated) = (counted("desiredNumberScheduled"), counted("updatedNumberScheduled"));
-    let available = believed(counted("numberAvailable"), &pods, picture);
+    let available = believed(counted("numberAvailable"), &pods, lister);
     let count = format!("{available}/{wanted} available");
     let is_new = updated >= wanted || waits_for_deletes(object);
     if is_seen(object) && available >= wanted && is_new {
         return State::Works(count);
     }
     let rollout = if is_new { count } else { format!("{count}, {updated} up to date") };
-    let why = waiting(&pods, picture).or_else(|| last_warning(object, picture)).unwrap_or_default();
+    let why = waiting(&pods, lister).or_else(|| last_warning(object, lister)).unwrap_or_default();
     State::Waits(join(&rollout, &why))
 }
 
 /// Works when it is complete.
-pub(super) fn job(object: &Object, picture: &Picture) -> State {
+pub(super) fn job(object: &Object, lister: &Lister) -> State {
     let succeeded = number(object, &["status", "succeeded"]);
     let done = match object.at(&["spec", "completions"]).and_then(Value::as_i64) {
         Some(wanted) => format!("{succeeded}/{wanted} completed"),
@@ -137,20 +137,20 @@ pub(super) fn job(object: &Object, picture: &Picture) -> State {
     if told("Complete").is_some() {
         return State::Works(done);
     }
-    let pods = picture.owned("", "pods", object.uid());
+    let pods = lister.owned("", "pods", object.uid());
     if let Some(why) = told("Failed") {
-        return State::Failed(join(&why, &waiting(&pods, picture).unwrap_or_default()));
+        return State::Failed(join(&why, &waiting(&pods, lister).unwrap_or_default()));
     }
     let suspended = told("Suspended").map(|_| "it is suspended".to_owned());
     let why = suspended
-        .or_else(|| waiting(&pods, picture))
-        .or_else(|| last_warning(object, picture))
+        .or_else(|| waiting(&pods, lister))
+        .or_else(|| last_warning(object, lister))
         .unwrap_or_default();
     State::Waits(join(&done, &why))
 }
 
 /// Works when it is complete.
-pub(super) fn build(object: &Object, _: &Picture) -> State {
+pub(super) fn build(object: &Object, _: &Lister) -> State {
     match object.text(&["status", "phase"]) {
         "Complete" => State::Works(String::new()),
         phase @ ("Failed" | "Error" | "Cancelled") => {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::api::Api;
 use crate::args::WaitArgs;
 use crate::choose::{self, Alone, Chosen};
-use crate::follow::Picture;
+use crate::follow::Lister;
 use crate::served::{self, State};
 use crate::verbs::delete;
 use crate::{connect, progress, say};
@@ -103,18 +103,18 @@ async fn until(
         For::Served => progress::kinds_for(api.served().await?, [kind]),
         _ => vec![kind.clone()],
     };
-    let mut picture = Picture::follow(api, &kinds, namespace);
+    let mut lister = Lister::follow(api, &kinds, namespace);
     let mut why = String::from("the API server does not answer");
     let waiting = async {
         loop {
-            picture.changed_within(served::again(&picture)).await;
-            if !picture.complete() {
+            lister.changed_within(served::again(&lister)).await;
+            if !lister.complete() {
                 continue;
             }
-            if let Some(error) = picture.refused(kind) {
+            if let Some(error) = lister.refused(kind) {
                 bail!("{error}");
             }
-            match picture.get(kind, &one.namespace, &one.name) {
+            match lister.get(kind, &one.namespace, &one.name) {
                 None if matches!(wanted, For::Create) => {
                     "it does not exist yet".clone_into(&mut why)
                 }
@@ -123,10 +123,10 @@ async fn until(
                     kind.qualified(),
                     one.name
                 ),
-                Some(object) if let Some(failed) = failed(object, wanted, &picture) => {
+                Some(object) if let Some(failed) = failed(object, wanted, &lister) => {
                     bail!("{}", progress::told(&one.shown(), &failed))
                 }
-                Some(object) => match holds(object, wanted, &picture) {
+                Some(object) => match holds(object, wanted, &lister) {
                     None => return Ok(()),
                     Some(missing) => why = missing,
                 },
@@ -142,16 +142,16 @@ async fn until(
 }
 
 /// The state of what is to work and has failed for good.
-fn failed(object: &Object, wanted: &For, picture: &Picture) -> Option<State> {
-    let state = matches!(wanted, For::Served).then(|| served::state(object, picture));
+fn failed(object: &Object, wanted: &For, lister: &Lister) -> Option<State> {
+    let state = matches!(wanted, For::Served).then(|| served::state(object, lister));
     state.filter(|state| matches!(state, State::Failed(_)))
 }
 
 /// What is still missing, or `None`.
-fn holds(object: &Object, wanted: &For, picture: &Picture) -> Option<String> {
+fn holds(object: &Object, wanted: &For, lister: &Lister) -> Option<String> {
     match wanted {
         For::Create | For::Delete => None,
-        For::Served => served::state(object, picture).trouble(),
+        For::Served => served::state(object, lister).trouble(),
         For::Path { text, path, value } => {
             let found = path.all(&object.0).unwrap_or_default();
             let shown: Vec<String> = found.into_iter().map(shown).collect();
@@ -186,9 +186,9 @@ mod tests {
     use serde_json::json;
 
     fn check(text: &str, object: Value) -> Option<String> {
-        let picture = Picture::still([]);
+        let lister = Lister::still([]);
         match parse(text) {
-            Ok(wanted) => holds(&Object(object), &wanted, &picture),
+            Ok(wanted) => holds(&Object(object), &wanted, &lister),
             Err(error) => Some(error.to_string()),
         }
     }

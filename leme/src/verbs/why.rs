@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use leme_meta::Object;
 
 use crate::args::WhyArgs;
-use crate::follow::Picture;
+use crate::follow::Lister;
 use crate::progress::{self, told};
 use crate::served::{self, Cause};
 use crate::{connect, say, targets};
@@ -22,18 +22,18 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
     }
     // Events about what has no namespace are in another than one's own.
     let within = kind.namespaced.then_some(api.namespace.as_str());
-    let mut picture = Picture::follow(&api, &progress::kinds_to_explain(served, &kind), within);
-    while !picture.complete() {
-        picture.changed().await;
+    let mut lister = Lister::follow(&api, &progress::kinds_to_explain(served, &kind), within);
+    while !lister.complete() {
+        lister.changed().await;
     }
-    if let Some(error) = picture.refused(&kind) {
+    if let Some(error) = lister.refused(&kind) {
         bail!("{error}");
     }
-    let Some(object) = picture.get(&kind, &api.namespace, &name) else {
+    let Some(object) = lister.get(&kind, &api.namespace, &name) else {
         bail!("Error from server (NotFound): {} {name:?} not found", kind.qualified());
     };
-    let mut lines = explained(object, &kind.shown(&name), &picture);
-    for (plural, why) in picture.all_refused() {
+    let mut lines = explained(object, &kind.shown(&name), &lister);
+    for (plural, why) in lister.all_refused() {
         lines.push(format!("{plural} were not looked at: {why}"));
     }
     say::line(lines.join("\n"))
@@ -45,14 +45,14 @@ const MAX_DEPTH: usize = 8;
 const EVENTS: usize = 3;
 
 /// What is to be said of an object, line by line.
-fn explained(object: &Object, shown: &str, picture: &Picture) -> Vec<String> {
-    let mut told = Explanation { picture, lines: Vec::new(), seen: HashSet::new() };
+fn explained(object: &Object, shown: &str, lister: &Lister) -> Vec<String> {
+    let mut told = Explanation { lister, lines: Vec::new(), seen: HashSet::new() };
     told.explain(object, shown, 0);
     told.lines
 }
 
 struct Explanation<'a> {
-    picture: &'a Picture,
+    lister: &'a Lister,
     lines: Vec<String>,
     /// What has been explained: what several depend on is explained once.
     seen: HashSet<&'a str>,
@@ -64,8 +64,8 @@ impl<'a> Explanation<'a> {
     }
 
     fn explain(&mut self, object: &'a Object, shown: &str, depth: usize) {
-        let picture = self.picture;
-        let state = served::state(object, picture);
+        let lister = self.lister;
+        let state = served::state(object, lister);
         self.say(depth, &told(shown, &state));
         if !self.seen.insert(object.uid()) {
             return;
@@ -75,7 +75,7 @@ impl<'a> Explanation<'a> {
             let list: Vec<&str> = finalizers.iter().filter_map(|one| one.as_str()).collect();
             self.say(depth + 1, &format!("held by finalizers: {}", list.join(", ")));
         }
-        let events = served::events(object, picture);
+        let events = served::events(object, lister);
         for event in &events[events.len().saturating_sub(EVENTS)..] {
             let text = |field: &str| event[field].as_str().unwrap_or("");
             let count = event["count"].as_i64().filter(|count| *count > 1);
@@ -86,8 +86,8 @@ impl<'a> Explanation<'a> {
         if depth >= MAX_DEPTH {
             return;
         }
-        for (shown, part) in served::parts(object, picture) {
-            if served::state(part, picture).trouble().is_some() {
+        for (shown, part) in served::parts(object, lister) {
+            if served::state(part, lister).trouble().is_some() {
                 self.explain(part, &shown, depth + 1);
             }
         }
@@ -98,10 +98,10 @@ impl<'a> Explanation<'a> {
 
     /// Says where the trouble of an object comes from.
     fn follow(&mut self, object: &'a Object, depth: usize) {
-        for cause in served::causes(object, self.picture) {
+        for cause in served::causes(object, self.lister) {
             match cause {
                 Cause::Object(shown, object) => {
-                    if !matches!(served::state(object, self.picture), served::State::Works(_)) {
+                    if !matches!(served::state(object, self.lister), served::State::Works(_)) {
                         self.explain(object, &shown, depth);
                     }
                 }
@@ -148,7 +148,7 @@ mod tests {
         let claim = json!({"spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}});
         let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
             "metadata": {"name": "fast", "uid": "fast"}});
-        let picture = Picture::still([
+        let lister = Lister::still([
             (("apps", "replicasets"), set),
             (
                 ("", "persistentvolumeclaims"),
@@ -174,7 +174,7 @@ deployment.apps/web waits: 0/2 available, 0 up to date: pod a: its claim is not 
         there is no persistentvolume
     pod/b waits: its claim is not bound
       persistentvolumeclaim/data waits: Pending: fourth";
-        let lines = explained(&Object(deployment), "deployment.apps/web", &picture);
+        let lines = explained(&Object(deployment), "deployment.apps/web", &lister);
         assert_eq!(lines.join("\n"), expected);
     }
 }

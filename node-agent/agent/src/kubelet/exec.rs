@@ -16,7 +16,7 @@ use leme_streams::channel::{REMOTE_COMMAND, REMOTE_COMMAND_SPDY, STDERR, STDOUT}
 use leme_streams::spdy::Frame;
 use tokio::sync::mpsc;
 
-use super::remote::{self, Ending, Heard, Leaving, Line, Peer, Size, Streams, Told};
+use super::remote::{self, Ending, FromClient, Leaving, Line, Peer, Size, Streams, ToClient};
 use super::spdy::{self, Session, Stream};
 use super::upgrade::{self, Wanted};
 use super::{Context, Pairs, Refusal, websocket};
@@ -96,7 +96,7 @@ fn refused(refusal: Refusal) -> Job {
     Box::new(move |line| {
         Box::pin(async move {
             let cause = format!("unable to upgrade connection: {}", refusal.message);
-            let _ = line.told.send(Told::Ended(Ending::Failed(cause))).await;
+            let _ = line.told.send(ToClient::Ended(Ending::Failed(cause))).await;
         })
     })
 }
@@ -124,7 +124,7 @@ fn job(runtime: Arc<dyn Runtime>, id: String, process: Process, streams: Streams
                 Ok(session) => remote::talk(session, line, streams, leaving, command).await,
                 Err(error) => {
                     let ending = Ending::Failed(format!("{words}: {error}"));
-                    let _ = line.told.send(Told::Ended(ending)).await;
+                    let _ = line.told.send(ToClient::Ended(ending)).await;
                 }
             }
         })
@@ -213,15 +213,15 @@ async fn converse(session: Session, opened: Opened, peer: Peer, with_status: boo
     }
 }
 
-async fn hear_stdin(mut stream: Stream, heard: mpsc::Sender<Heard>) {
+async fn hear_stdin(mut stream: Stream, heard: mpsc::Sender<FromClient>) {
     while let Some(bytes) = stream.input.recv().await {
         // What a process that has ended does not take is dropped.
-        let _ = heard.send(Heard::Stdin(bytes)).await;
+        let _ = heard.send(FromClient::Stdin(bytes)).await;
     }
-    let _ = heard.send(Heard::StdinEnd).await;
+    let _ = heard.send(FromClient::StdinEnd).await;
 }
 
-async fn hear_sizes(mut stream: Stream, heard: mpsc::Sender<Heard>) {
+async fn hear_sizes(mut stream: Stream, heard: mpsc::Sender<FromClient>) {
     let mut text = Vec::new();
     while let Some(bytes) = stream.input.recv().await {
         text.extend_from_slice(&bytes);
@@ -232,7 +232,7 @@ async fn hear_sizes(mut stream: Stream, heard: mpsc::Sender<Heard>) {
             match size {
                 Ok(size) => {
                     done = sizes.byte_offset();
-                    let _ = heard.send(Heard::Resize(size.width, size.height)).await;
+                    let _ = heard.send(FromClient::Resize(size.width, size.height)).await;
                 }
                 Err(error) => {
                     broken = !error.is_eof();
@@ -249,7 +249,7 @@ async fn hear_sizes(mut stream: Stream, heard: mpsc::Sender<Heard>) {
 
 async fn tell(
     outbox: &mpsc::Sender<Frame>,
-    mut told: mpsc::Receiver<Told>,
+    mut told: mpsc::Receiver<ToClient>,
     ids: [(u8, Option<u32>); 2],
     error: u32,
     with_status: bool,
@@ -257,12 +257,12 @@ async fn tell(
     let mut last = None;
     while let Some(word) = told.recv().await {
         let (stream, bytes) = match word {
-            Told::Output(channel, bytes) => {
+            ToClient::Output(channel, bytes) => {
                 let id = ids.iter().find(|(own, _)| *own == channel).and_then(|(_, id)| *id);
                 let Some(stream) = id else { continue };
                 (stream, bytes)
             }
-            Told::Ended(ending) => {
+            ToClient::Ended(ending) => {
                 last = Some(ending);
                 break;
             }

@@ -63,7 +63,7 @@ impl Streams {
 
 /// What a client says.
 #[derive(Debug)]
-pub enum Heard {
+pub enum FromClient {
     /// Standard input.
     Stdin(Bytes),
     /// The end of standard input.
@@ -74,7 +74,7 @@ pub enum Heard {
 
 /// What a client is told.
 #[derive(Debug)]
-pub enum Told {
+pub enum ToClient {
     /// Output, on a channel.
     Output(u8, Bytes),
     /// The end, after all output.
@@ -83,14 +83,14 @@ pub enum Told {
 
 /// The process's end of the conversation. The client has left when nothing more is heard.
 pub struct Line {
-    pub heard: mpsc::Receiver<Heard>,
-    pub told: mpsc::Sender<Told>,
+    pub heard: mpsc::Receiver<FromClient>,
+    pub told: mpsc::Sender<ToClient>,
 }
 
 /// The client's end of the conversation.
 pub struct Peer {
-    pub heard: mpsc::Sender<Heard>,
-    pub told: mpsc::Receiver<Told>,
+    pub heard: mpsc::Sender<FromClient>,
+    pub told: mpsc::Receiver<ToClient>,
 }
 
 /// Both ends.
@@ -180,31 +180,35 @@ pub async fn talk(
         let _ = tokio::time::timeout(FIRST_SIZE, sized.notified()).await;
     }
     // Whoever has left need not know.
-    let _ = told.send(Told::Ended(ending)).await;
+    let _ = told.send(ToClient::Ended(ending)).await;
 }
 
 /// Passes output on; without a client it is still read, or the process would stand still.
-async fn tell(mut output: mpsc::Receiver<ExecChunk>, told: &mpsc::Sender<Told>, streams: Streams) {
+async fn tell(
+    mut output: mpsc::Receiver<ExecChunk>,
+    told: &mpsc::Sender<ToClient>,
+    streams: Streams,
+) {
     while let Some(chunk) = output.recv().await {
         let (channel, data) = match chunk {
             ExecChunk::Stdout(data) if streams.stdout => (STDOUT, data),
             ExecChunk::Stderr(data) if streams.stderr => (STDERR, data),
             _ => continue,
         };
-        let _ = told.send(Told::Output(channel, data)).await;
+        let _ = told.send(ToClient::Output(channel, data)).await;
     }
 }
 
 /// Takes what the client says; returns when it has left and the process has got all of it.
 async fn listen(
-    mut heard: mpsc::Receiver<Heard>,
+    mut heard: mpsc::Receiver<FromClient>,
     mut stdin: Option<mpsc::Sender<Bytes>>,
     resize: mpsc::Sender<(u16, u16)>,
     sized: &Notify,
 ) {
     while let Some(heard) = heard.recv().await {
         match heard {
-            Heard::Stdin(data) => {
+            FromClient::Stdin(data) => {
                 if let Some(to) = &stdin
                     && !data.is_empty()
                     && to.send(data).await.is_err()
@@ -213,8 +217,8 @@ async fn listen(
                     stdin = None;
                 }
             }
-            Heard::StdinEnd => stdin = None,
-            Heard::Resize(columns, rows) => {
+            FromClient::StdinEnd => stdin = None,
+            FromClient::Resize(columns, rows) => {
                 // Only the newest size matters and the next one comes soon.
                 let _ = resize.try_send((columns, rows));
                 sized.notify_one();

@@ -12,7 +12,7 @@ use leme_streams::channel::{self, CLOSE, ERROR, RESIZE, STDIN, Subprotocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
-use super::remote::{Heard, Peer, Size, Streams, Told};
+use super::remote::{FromClient, Peer, Size, Streams, ToClient};
 
 /// How long the last thing that is told may take to go out.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ pub async fn converse(
 }
 
 /// Takes what the client says; returns when it has left.
-async fn hear(input: &mut Source, protocol: &'static Subprotocol, heard: mpsc::Sender<Heard>) {
+async fn hear(input: &mut Source, protocol: &'static Subprotocol, heard: mpsc::Sender<FromClient>) {
     let heard = heard;
     while let Some(message) = next(input).await {
         if let Some(word) = word(protocol, &message) {
@@ -91,15 +91,15 @@ async fn hear(input: &mut Source, protocol: &'static Subprotocol, heard: mpsc::S
     }
 }
 
-fn word(protocol: &Subprotocol, message: &Bytes) -> Option<Heard> {
+fn word(protocol: &Subprotocol, message: &Bytes) -> Option<FromClient> {
     let (channel, data) = protocol.decode(message)?;
     match channel {
-        STDIN => Some(Heard::Stdin(data)),
+        STDIN => Some(FromClient::Stdin(data)),
         RESIZE => {
             let size: Size = serde_json::from_slice(&data).ok()?;
-            Some(Heard::Resize(size.width, size.height))
+            Some(FromClient::Resize(size.width, size.height))
         }
-        CLOSE if protocol.closes && data.first() == Some(&STDIN) => Some(Heard::StdinEnd),
+        CLOSE if protocol.closes && data.first() == Some(&STDIN) => Some(FromClient::StdinEnd),
         _ => None,
     }
 }
@@ -108,15 +108,15 @@ fn word(protocol: &Subprotocol, message: &Bytes) -> Option<Heard> {
 async fn tell(
     out: &mut Sink,
     protocol: &'static Subprotocol,
-    told: &mut mpsc::Receiver<Told>,
+    told: &mut mpsc::Receiver<ToClient>,
 ) -> bool {
     while let Some(word) = told.recv().await {
         let (channel, data, last) = match word {
-            Told::Output(channel, data) => (channel, data, false),
-            Told::Ended(ending) if protocol.status => {
+            ToClient::Output(channel, data) => (channel, data, false),
+            ToClient::Ended(ending) if protocol.status => {
                 (ERROR, ending.status().to_string().into(), true)
             }
-            Told::Ended(ending) => (ERROR, ending.text().into(), true),
+            ToClient::Ended(ending) => (ERROR, ending.text().into(), true),
         };
         let silent = last && data.is_empty();
         if !silent && out.send(framed(protocol.encode(channel, &data))).await.is_err() {
