@@ -162,9 +162,18 @@ impl Documents {
             let type_ = field_type(property, wanted).with_context(|| format!("{name}.{field}"))?;
             let attributes = attributes(property);
             let default = self.default(name, field, &type_)?;
-            lines.push_str(&format!(" {field}{mark} {type_}{attributes}{default}\n"));
+            let omit = if self.is_left_out(name, field, &type_)? { "?" } else { "" };
+            lines.push_str(&format!(" {field}{omit}{mark} {type_}{attributes}{default}\n"));
         }
         Ok(lines)
+    }
+
+    /// Whether a field that is sent empty is as if it had not been sent. Objects, and what is written in ways of its own, are
+    /// never empty.
+    fn is_left_out(&self, name: &str, field: &str, type_: &str) -> Result<bool> {
+        let scalar = matches!(type_, "string" | "bool" | "int32" | "int64" | "number" | "bytes");
+        let holds = scalar || type_.starts_with(['[', '{']);
+        Ok(holds && numbers::leaves_out(&self.go, &short_name(name)?, field))
     }
 
     /// The default of a field. A time is never filled in: its zero is null.

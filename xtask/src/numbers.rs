@@ -54,18 +54,26 @@ pub(crate) fn writes_zero(
     field: &str,
     object: bool,
 ) -> Option<bool> {
+    let found = found(structs, type_, field).filter(|found| !found.pointer)?;
+    Some(found.omit == Omit::Never || (object && found.omit == Omit::Empty))
+}
+
+/// Whether Go leaves out a scalar, a list or a map of a type that is sent empty.
+pub(crate) fn leaves_out(structs: &Structs, type_: &str, field: &str) -> bool {
+    found(structs, type_, field).is_some_and(|found| !found.pointer && found.omit != Omit::Never)
+}
+
+fn found<'a>(structs: &'a Structs, type_: &str, field: &str) -> Option<&'a Field> {
     let fields = structs.get(type_)?;
     let inlined = |outer: &Field| {
         let (alias, _) = type_.split_once(':')?;
         structs.get(&format!("{alias}:{}", outer.type_))
     };
     let own = fields.iter().find(|known| known.name == field);
-    let found = own.or_else(|| {
+    own.or_else(|| {
         let outer = fields.iter().filter(|outer| outer.name.is_empty());
         outer.filter_map(inlined).flatten().find(|known| known.name == field)
-    });
-    let found = found.filter(|found| !found.pointer)?;
-    Some(found.omit == Omit::Never || (object && found.omit == Omit::Empty))
+    })
 }
 
 /// The table for the types of the field table `fields`, from the files under `directory`, which is laid out by import
@@ -142,7 +150,7 @@ fn wanted(table: &str) -> Fields {
             }
             (None, Some(field)) if line.starts_with(' ') => {
                 let fields = types.entry(current.clone()).or_default();
-                fields.insert(field.trim_end_matches('!').to_owned());
+                fields.insert(field.trim_end_matches(['!', '?']).to_owned());
             }
             _ => {}
         }

@@ -124,14 +124,21 @@ pub fn check_type(row: &Kind, body: &Value) -> Result<(), Status> {
     let kind = json::text(body, &["kind"]);
     let expected = row.api_version();
     let same_version = api_version.is_empty() || api_version == expected;
-    if !kind.is_empty() && kind != row.kind {
-        if row.custom.is_some() && same_version {
-            return Err(custom::other_kind(row, body, kind));
-        }
-        let (group, version) =
-            split_api_version(if same_version { &expected } else { api_version });
+    if row.custom.is_some() && same_version && !kind.is_empty() && kind != row.kind {
+        return Err(custom::other_kind(row, body, kind));
+    }
+    check_says(body, &expected, &row.kind)
+}
+
+/// The 400 for a body that says it is of another version or kind than these.
+pub(crate) fn check_says(body: &Value, expected: &str, wanted: &str) -> Result<(), Status> {
+    let api_version = json::text(body, &["apiVersion"]);
+    let kind = json::text(body, &["kind"]);
+    let same_version = api_version.is_empty() || api_version == expected;
+    if !kind.is_empty() && kind != wanted {
+        let (group, version) = split_api_version(if same_version { expected } else { api_version });
         let why = if leme_kinds::by_kind(group, version, kind).is_some() {
-            format!("converting ({version}.{kind}) to ({version}.{}): unknown conversion", row.kind)
+            format!("converting ({version}.{kind}) to ({version}.{wanted}): unknown conversion")
         } else {
             format!(
                 "no kind {kind:?} is registered for version {:?}",
@@ -139,7 +146,7 @@ pub fn check_type(row: &Kind, body: &Value) -> Result<(), Status> {
             )
         };
         let message =
-            format!("{kind} in version {version:?} cannot be handled as a {}: {why}", row.kind);
+            format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}");
         return Err(Status::bad_request(message));
     }
     if same_version {

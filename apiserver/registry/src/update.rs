@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use crate::admission::Operation;
 use crate::create::{
-    complete, decoded, deleting, denied, finalizers, name_of, unnamed, without_revision,
+    check_says, complete, decoded, deleting, denied, finalizers, name_of, unnamed, without_revision,
 };
 use crate::meta;
 use crate::owners::{self, Writer};
-use crate::{Allocator, Approval, Context, Part, custom, json, scale};
+use crate::scale::{self, Scale};
+use crate::{Allocator, Approval, Context, Part, custom, json};
 
 /// Which part of an object an update is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +94,7 @@ fn write(
     check_uid: fn(&Context, &Value, &Value) -> Result<(), Status>,
 ) -> Result<Write, Status> {
     let mut new = match (target, ctx.strategy.scale) {
-        (Target::Scale, Some(scale)) => {
-            let mut new = scale::apply(ctx.kind, &scale, name_of(ctx, stored), &body, stored)?;
-            if let (Writer::Applied, Some(metadata)) = (writer, body.get("metadata")) {
-                json::keep(json::child(&mut new, "metadata"), metadata, "managedFields");
-            }
-            new
-        }
+        (Target::Scale, Some(scale)) => scaled(ctx, &scale, writer, body, stored)?,
         (Target::Scale, None) => return Err(Status::no_such_path()),
         _ => decoded(ctx, body)?,
     };
@@ -219,6 +214,23 @@ fn status(ctx: &Context, new: &mut Value, old: &Value, part: Approval) -> Vec<Fi
     errors.extend((part.validate)(new, old));
     errors.extend(custom::validate_status(ctx, new, old));
     errors
+}
+
+/// The object with the replicas of a Scale, which says what it is and of which object.
+fn scaled(
+    ctx: &Context,
+    scale: &Scale,
+    writer: Writer,
+    mut document: Value,
+    stored: &Value,
+) -> Result<Value, Status> {
+    check_says(&document, scale.api_version, "Scale")?;
+    check_name(ctx, &mut document)?;
+    let mut new = scale::apply(ctx.kind, scale, name_of(ctx, stored), &document, stored)?;
+    if let (Writer::Applied, Some(metadata)) = (writer, document.get("metadata")) {
+        json::keep(json::child(&mut new, "metadata"), metadata, "managedFields");
+    }
+    Ok(new)
 }
 
 fn check_name(ctx: &Context, new: &mut Value) -> Result<(), Status> {

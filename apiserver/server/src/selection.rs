@@ -29,10 +29,7 @@ impl Selection {
         if let Some(unknown) =
             fields.requirements().iter().find(|one| !offered(&request.kind, &one.path))
         {
-            return Err(Status::bad_request(format!(
-                "field label not supported: {}",
-                unknown.path
-            )));
+            return Err(Status::bad_request(not_offered(&request.kind, &unknown.path)));
         }
         let everything = label_text.is_empty() && field_text.is_empty();
         let kept = request.kept.clone();
@@ -65,8 +62,23 @@ impl Selection {
 
 fn offered(kind: &Kind, field: &str) -> bool {
     field == "metadata.name"
-        || (field == "metadata.namespace" && kind.namespaced())
+        || (field == "metadata.namespace" && (kind.namespaced() || has_usual_fields(kind)))
         || kind.selectable.iter().any(|offered| offered.path == field)
+}
+
+/// Whether the kind has no fields of its own to select by: those of metadata go for it, in other words than where it has.
+fn has_usual_fields(kind: &Kind) -> bool {
+    kind.custom.is_none() && kind.selectable.is_empty()
+}
+
+/// What is said of a field that nothing is selected by.
+fn not_offered(kind: &Kind, field: &str) -> String {
+    if has_usual_fields(kind) {
+        return format!(
+            "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        );
+    }
+    format!("field label not supported: {field}")
 }
 
 /// A 422 for a list parameter, as upstream words those.

@@ -325,7 +325,11 @@ async fn what_was_there_before_anybody_applied_is_somebodys() {
     let api = Harness::start().await;
     let path = format!("{CONFIG_MAPS}/a");
     api.post(CONFIG_MAPS, &map(json!({ "k": "v" }))).await.ok();
-    let clear = json!({ "metadata": { "managedFields": [] } });
+    // An empty list is none, so that who knows nothing of it does not lose it; one of an empty entry clears it.
+    let none = json!({ "metadata": { "managedFields": [] } });
+    let kept = api.send("PATCH", &path, MERGE, &none).await.ok();
+    assert_eq!(owners(&kept).len(), 1);
+    let clear = json!({ "metadata": { "managedFields": [{}] } });
     api.send("PATCH", &path, MERGE, &clear).await.ok();
     let (code, _, message) = api.apply(&path, "m", "", &map(json!({ "k": "w" }))).await.refused();
     assert_eq!(

@@ -283,7 +283,14 @@ async fn selectors_choose_and_unknown_fields_are_400() {
     let by_field = api.get(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Db")).await.ok();
     assert_eq!(names(&by_field), ["b"]);
     let (code, _, message) = api.get(&format!("{CONFIG_MAPS}?fieldSelector=x%3Dy")).await.refused();
-    assert_eq!((code, message.as_str()), (400, "field label not supported: x"));
+    let usual = r#""x" is not a known field selector: only "metadata.name", "metadata.namespace""#;
+    assert_eq!((code, message.as_str()), (400, usual));
+    let pods = "/api/v1/namespaces/default/pods?fieldSelector=x%3Dy";
+    let own = "field label not supported: x";
+    assert_eq!(api.get(pods).await.refused().2, own);
+    let roles =
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles?fieldSelector=metadata.namespace%3Da";
+    assert!(names(&api.get(roles).await.ok()).is_empty());
     assert_eq!(api.get(&format!("{CONFIG_MAPS}?labelSelector=%21%21")).await.refused().0, 400);
 }
 

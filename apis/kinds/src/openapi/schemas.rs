@@ -209,7 +209,9 @@ fn property(def: &TypeDef, field: &Field, description: Option<&str>) -> Value {
 
 /// What raw content is said to be: an object, but for what stands for any value in a schema, such as a default.
 fn raw(def: &TypeDef) -> Value {
-    if def.name.ends_with(".JSONSchemaProps") { json!({}) } else { json!({"type": "object"}) }
+    // kubectl explains no type of which nothing is said.
+    let any = def.name.ends_with(".JSONSchemaProps");
+    if any { json!({"description": "Any value."}) } else { json!({"type": "object"}) }
 }
 
 fn field_type(type_: &FieldType, raw: Value) -> Value {

@@ -122,6 +122,8 @@ pub struct Field {
     pub type_: FieldType,
     /// Whether it must be given.
     pub required: bool,
+    /// Whether an empty value is as if it had not been given: the zero of its type, a list or map of nothing.
+    pub omit_empty: bool,
     /// What is filled in where it is absent.
     pub default: Option<Value>,
     /// How a list is owned.

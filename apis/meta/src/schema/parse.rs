@@ -7,7 +7,7 @@
 //!  selector {}string atomic
 //!  type! string ="ClusterIP"
 //! ```
-//! A field is its name (`!`: required), its type (`[]` list, `{}` map, `alias:Name` an object) and its attributes; the
+//! A field is its name (`!`: required, `?`: left out when it is empty), its type (`[]` list, `{}` map, `alias:Name` an object) and its attributes; the
 //! default is last, as JSON up to the end of the line.
 
 use std::collections::HashMap;
@@ -124,9 +124,10 @@ fn field(line: &str, prefixes: &HashMap<&str, &str>) -> Result<Field, String> {
         return Err(format!("a field needs a name and a type: {line}"));
     };
     let mut field = Field {
-        name: name.trim_end_matches('!').to_owned(),
+        name: name.trim_end_matches(['!', '?']).to_owned(),
         type_: field_type(type_, prefixes)?,
         required: name.ends_with('!'),
+        omit_empty: name.trim_end_matches('!').ends_with('?'),
         default,
         list_type: None,
         map_keys: Vec::new(),

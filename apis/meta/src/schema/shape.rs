@@ -8,7 +8,7 @@ use super::value::quantity;
 use super::{Field, FieldType, Schemas, TypeDef};
 use crate::time;
 
-/// Drops unknown fields, nulls and empty maps as Go's decoding and encoding do, and writes quantities and times canonically. What has the
+/// Drops unknown fields, nulls and what is empty as Go's decoding and encoding do, and writes quantities and times canonically. What has the
 /// wrong type stays as it is: [`super::check`] refuses it.
 pub fn prune(schemas: &Schemas, type_name: &str, document: &mut Value) {
     if let (Some(def), Value::Object(map)) = (schemas.get(type_name), document) {
@@ -40,10 +40,17 @@ fn stays(field: Option<&Field>, value: &Value) -> bool {
     }
 }
 
-/// Whether Go's encoder leaves the value out. An empty list it leaves out too, but some are told from none before that.
+/// Whether Go's encoder leaves the value out: an object that was sent with it is the one that was sent without.
 fn is_omitted(field: &Field, value: &Value) -> bool {
-    let map = !field.required && matches!(field.type_, FieldType::Map(_));
-    map && value.as_object().is_some_and(Map::is_empty)
+    field.omit_empty
+        && match value {
+            Value::Null => true,
+            Value::Bool(is) => !is,
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+        }
 }
 
 fn prune_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {

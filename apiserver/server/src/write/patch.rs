@@ -13,6 +13,7 @@ use leme_registry::Target;
 use serde_json::Value;
 
 use super::options::{PatchKind, Validation};
+use super::update::shape_of;
 use super::{Input, Stored, WriteOptions, create, target, warnings_about, written};
 use crate::answer::Answer;
 use crate::api::Api;
@@ -149,10 +150,9 @@ impl Api {
             .change(request, options.dry_run, |stored, reservation| {
                 let current = base(request, target, stored)?;
                 let patched = patch.apply(request, &current)?;
-                let shape =
-                    if target == Target::Scale { Shape::Any } else { Shape::of(&request.kind) };
-                let checked = schema::check(&request.kind, shape, patched)
-                    .map_err(|wrong| patch.mistyped(&wrong))?;
+                let (kind, shape) = shape_of(request, target);
+                let checked =
+                    schema::check(kind, shape, patched).map_err(|wrong| patch.mistyped(&wrong))?;
                 warnings = options
                     .met(odd.iter().cloned().chain(checked.problems).collect())
                     .map_err(|error| patch.refused(&checked.value, &error))?;

@@ -2,7 +2,10 @@
 //!
 //! Knows: PUT of what is absent creates it where the kind allows and who asks may create. Refuses to know: which fields may change.
 
-use leme_kinds::Subresource;
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use leme_kinds::{Kind, Scope, Storage, Subresource};
 use leme_meta::Status;
 use leme_registry::Target;
 
@@ -27,6 +30,32 @@ pub(crate) fn target(request: &ResourceRequest) -> Target {
     }
 }
 
+/// What a body for a part of an object is, and what it is held against. The older Scale is read by whoever knows it.
+pub(super) fn shape_of(request: &ResourceRequest, target: Target) -> (&Kind, Shape<'_>) {
+    static SCALE: LazyLock<Kind> = LazyLock::new(|| Kind {
+        group: "autoscaling".into(),
+        version: "v1".into(),
+        kind: "Scale".into(),
+        plural: "scales".into(),
+        singular: "scale".into(),
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        scope: Scope::Namespaced,
+        storage: Storage::Virtual,
+        verbs: &[],
+        subresources: Cow::Borrowed(&[]),
+        columns: Cow::Borrowed(&[]),
+        selectable: Cow::Borrowed(&[]),
+        schema: "io.k8s.api.autoscaling.v1.Scale".into(),
+        custom: None,
+    });
+    match (target, request.strategy().scale) {
+        (Target::Scale, Some(scale)) if !scale.selector_map => (&SCALE, Shape::of(&SCALE)),
+        (Target::Scale, _) => (&request.kind, Shape::Any),
+        _ => (&request.kind, Shape::of(&request.kind)),
+    }
+}
+
 impl Api {
     /// PUT of an object or a subresource.
     pub(crate) async fn update(
@@ -37,8 +66,8 @@ impl Api {
         let Input { who, headers, body, wanted } = input;
         let options = WriteOptions::of(request, &headers)?;
         let target = target(request);
-        let shape = if target == Target::Scale { Shape::Any } else { Shape::of(&request.kind) };
-        let decoded = options::shaped(&request.kind, shape, &headers, body, &options)?;
+        let (kind, shape) = shape_of(request, target);
+        let decoded = options::shaped(kind, shape, &headers, body, &options)?;
         let body = create::kept(request, target, decoded.value)?;
         let strategy = request.strategy();
         let context = self.context(request, &options);

@@ -177,7 +177,13 @@ fn validate(service: &Value) -> Errors {
     outside::ranges(service, &path, &mut errors);
     outside::validate(spec, &path, &mut errors);
     check::one_of(spec, "internalTrafficPolicy", &path, &["Cluster", "Local"], &mut errors);
-    check::one_of(spec, "trafficDistribution", &path, &["PreferClose"], &mut errors);
+    check::one_of(
+        spec,
+        "trafficDistribution",
+        &path,
+        &["PreferClose", "PreferSameNode", "PreferSameZone"],
+        &mut errors,
+    );
     errors
 }
 

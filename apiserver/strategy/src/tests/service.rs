@@ -288,7 +288,7 @@ fn what_is_said_of_the_outside_must_fit_the_type() {
         (
             "ClusterIP",
             json!({ "trafficDistribution": "Foo" }),
-            vec!["spec.trafficDistribution: Unsupported value: \"Foo\": supported values: \"PreferClose\"".to_owned()],
+            vec!["spec.trafficDistribution: Unsupported value: \"Foo\": supported values: \"PreferClose\", \"PreferSameNode\", \"PreferSameZone\"".to_owned()],
         ),
         (
             "ClusterIP",
