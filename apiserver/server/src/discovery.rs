@@ -337,7 +337,7 @@ fn aggregated(
                     json!({ "version": version, "resources": resources, "freshness": "Current" })
                 })
                 .collect();
-            let mut metadata = json!({ "creationTimestamp": null });
+            let mut metadata = json!({});
             if !group.is_empty() {
                 metadata["name"] = (*group).into();
             }

@@ -82,8 +82,7 @@ impl Frames {
 
     /// A bookmark; `initial` for the one that ends the initial events.
     pub fn bookmark(&mut self, revision: u64, initial: bool) -> Bytes {
-        let mut metadata =
-            json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
+        let mut metadata = json!({ "resourceVersion": revision.to_string() });
         if initial {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }

@@ -39,7 +39,7 @@ impl Api {
         let Input { who, headers, body, wanted } = input;
         let decoded = options::question(kind, &headers, body, options)?;
         let mut question = decoded.value;
-        json::set(json::child(&mut question, "metadata"), "creationTimestamp", Value::Null);
+        json::child(&mut question, "metadata");
         let asks_nothing = json::text(&question, &["spec", "token"]).is_empty();
         if kind.kind == "TokenReview" && asks_nothing {
             let message = "token is required for TokenReview in authentication";
