@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::programs::{Finished, Program, kubectl, leme, root, sample_image, tool};
 
@@ -59,6 +60,23 @@ impl Host {
     /// `leme WORDS --data-dir DIR`.
     pub fn leme(&self, words: &str) -> Program {
         self.program(leme()).words(words).arg("--data-dir").arg(self.data())
+    }
+
+    /// Puts a part of a pod: `status`, `resize`. kubectl has a word for it only since 1.24.
+    pub fn put_part(&self, pod: &str, part: &str, change: impl FnOnce(&mut Value)) -> Finished {
+        let text = self.kubectl(&format!("get pod {pod} -o json")).run().ok();
+        let mut object: Value = serde_json::from_str(&text).unwrap();
+        change(&mut object);
+        let path = format!("/api/v1/namespaces/default/pods/{pod}/{part}");
+        self.kubectl(&format!("replace --raw {path} -f -")).run_with(&object.to_string())
+    }
+
+    /// The minor version of the machine's kubectl: Debian 12 has 20.
+    pub fn kubectl_minor(&self) -> u32 {
+        let told = self.kubectl("version --client -o json").run().ok();
+        let version: Value = serde_json::from_str(&told).unwrap();
+        let minor = version["clientVersion"]["minor"].as_str().unwrap();
+        minor.trim_end_matches('+').parse().unwrap()
     }
 
     /// `kubectl --kubeconfig DIR/admin.kubeconfig WORDS`.

@@ -34,18 +34,10 @@ fn apply(host: &Host, options: &str, yaml: &str) -> Finished {
     host.kubectl(&format!("apply -f - {options}")).run_with(yaml)
 }
 
-/// The minor version of the machine's kubectl: Debian 12 has 20.
-fn minor(host: &Host) -> u32 {
-    let told = host.kubectl("version --client -o json").run().ok();
-    let version: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let minor = version["clientVersion"]["minor"].as_str().unwrap();
-    minor.trim_end_matches('+').parse().unwrap()
-}
-
 #[test]
 fn two_managers_apply_one_object() {
     let host = host();
-    let minor = minor(&host);
+    let minor = host.kubectl_minor();
     let server = "--server-side --field-manager";
     let made = apply(&host, &format!("{server}=one"), DEPLOYMENT).ok();
     assert_eq!(made, "deployment.apps/web serverside-applied\n");
@@ -126,7 +118,7 @@ fn an_object_goes_over_from_one_way_of_applying_to_the_other() {
     assert_eq!(managers(&host, "configmap a"), "kubectl-client-side-apply/Update/;");
     let two = map("a", "{k: x}");
     assert_eq!(apply(&host, "--server-side", &two).ok(), "configmap/a serverside-applied\n");
-    if minor(&host) < 26 {
+    if host.kubectl_minor() < 26 {
         // It does not know that way: what it applied once stays its own.
         let both = "kubectl-client-side-apply/Update/;kubectl/Apply/;";
         return assert_eq!(managers(&host, "configmap a"), both);
@@ -149,7 +141,7 @@ fn what_a_set_no_longer_has_is_pruned() {
     let names = || host.kubectl("get configmaps -l set=one -o name").run().ok();
     apply(&host, "", &both).ok();
     assert_eq!(names(), "configmap/a\nconfigmap/b\n");
-    let minor = minor(&host);
+    let minor = host.kubectl_minor();
     let list = if minor < 26 { "whitelist" } else { "allowlist" };
     let options = format!("--prune -l set=one --prune-{list}=core/v1/ConfigMap");
     let pruned = apply(&host, &options, &map("a", "{k: v}")).ok();

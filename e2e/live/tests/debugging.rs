@@ -1,6 +1,48 @@
 //! `kubectl debug` of a pod that runs: a container is added to it, sees what it shall see, and goes with it.
 
-use leme_live::{Host, until};
+use leme_live::{Finished, Host, until};
+use serde_json::json;
+
+/// `kubectl debug` with these words about streams, which adds a container to the pod and speaks to it. An older one speaks of
+/// a kind that is gone: the container is put, and attached to.
+fn debug(
+    host: &Host,
+    name: &str,
+    target: Option<&str>,
+    streams: &str,
+    command: &str,
+    input: &str,
+) -> Finished {
+    if host.kubectl_minor() >= 27 {
+        let target = target.map(|target| format!("--target={target}")).unwrap_or_default();
+        return host
+            .kubectl(&format!("debug {streams} p -c {name} {target} --image=leme/sample:latest"))
+            .words("--image-pull-policy=IfNotPresent --profile=general --quiet -- sh -c")
+            .arg(command)
+            .run_with(input);
+    }
+    let (stdin, tty) = (streams.contains('i'), streams.contains('t'));
+    let mut added = json!({
+        "name": name, "image": "leme/sample:latest", "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", command], "stdin": stdin, "stdinOnce": stdin, "tty": tty,
+    });
+    if let Some(target) = target {
+        added["targetContainerName"] = target.into();
+    }
+    let put = host.put_part("p", "ephemeralcontainers", |pod| {
+        let mut all = pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default();
+        all.push(added);
+        pod["spec"]["ephemeralContainers"] = all.into();
+    });
+    if streams.is_empty() || put.code != 0 {
+        return put;
+    }
+    let running = format!(
+        "jsonpath={{.status.ephemeralContainerStatuses[?(@.name==\"{name}\")].state.running}}"
+    );
+    until("it runs", || !host.kubectl("get pod p -o").arg(&running).run().ok().is_empty());
+    host.kubectl(&format!("attach {streams} p -c {name}")).run_with(input)
+}
 
 /// Red when `pods/ephemeralcontainers` is not served, or when nothing is run of what it takes in.
 #[test]
@@ -16,18 +58,11 @@ fn a_debugger_sees_its_target_and_leaves_nothing_behind() {
     let uid = show(".metadata.uid");
 
     // Attached, with what is typed: the processes of the target. What is written before kubectl listens is in the log only.
-    let debug = host
-        .kubectl("debug -i p -c seeing --target=p --image=leme/sample:latest")
-        .words("--image-pull-policy=IfNotPresent --profile=general --quiet -- sh -c")
-        .arg("read word; ps; echo said $word");
-    let said = debug.run_with("hello\n").ok();
+    let command = "read word; ps; echo said $word";
+    let said = debug(&host, "seeing", Some("p"), "-i", command, "hello\n").ok();
     assert!(said.contains("sleep 6543") && said.contains("said hello"), "{said}");
     // Without a target: its own alone. What it wrote is kept.
-    let alone = host
-        .kubectl("debug p -c alone --image=leme/sample:latest")
-        .words("--image-pull-policy=IfNotPresent --profile=general -- sh -c")
-        .arg("ps; sleep 6544");
-    alone.run().ok();
+    debug(&host, "alone", None, "", "ps; sleep 6544", "").ok();
     let state = ".status.ephemeralContainerStatuses[?(@.name==\"alone\")].state";
     until("it runs", || show(state).contains("running"));
     until("it wrote", || host.kubectl("logs p -c alone").run().ok().contains("sleep 6544"));
@@ -36,11 +71,8 @@ fn a_debugger_sees_its_target_and_leaves_nothing_behind() {
     let inside = host.kubectl("exec p -c alone -- sh -c").arg("echo inside; ps").run().ok();
     assert!(inside.contains("inside") && inside.contains("sleep 6544"), "{inside}");
     // With a terminal.
-    let terminal = host
-        .kubectl("debug -it p -c terminal --target=p --image=leme/sample:latest")
-        .words("--image-pull-policy=IfNotPresent --profile=general --quiet -- sh -c")
-        .arg("read word; test -t 0 && test -t 1 && ps")
-        .run_with("hello\n");
+    let command = "read word; test -t 0 && test -t 1 && ps";
+    let terminal = debug(&host, "terminal", Some("p"), "-it", command, "hello\n");
     assert!(terminal.stdout.contains("sleep 6543"), "{} {}", terminal.stdout, terminal.stderr);
 
     let ended = ".status.ephemeralContainerStatuses[?(@.name==\"seeing\")].state.terminated.reason";
@@ -50,10 +82,7 @@ fn a_debugger_sees_its_target_and_leaves_nothing_behind() {
     let (now, seen) = (show(".metadata.generation"), show(".status.observedGeneration"));
     assert_eq!((now.as_str(), seen.as_str()), ("4", "4"));
 
-    let refused = host
-        .kubectl("debug p -c bad --image=leme/sample:latest --image-pull-policy=IfNotPresent")
-        .words("--target=none --profile=general -- true")
-        .run();
+    let refused = debug(&host, "bad", Some("none"), "", "true", "");
     assert!(refused.fails(1).contains("targetContainerName: Not found: \"none\""));
 
     let cgroups = host.cgroups_of_pod(&uid);
@@ -80,10 +109,10 @@ fn a_resize_that_the_node_does_not_carry_out_is_said_to_be_infeasible() {
     host.kubectl("create -f -").run_with(pod).ok();
     host.kubectl("wait pod/p --for=condition=Ready --timeout=60s").run().ok();
     let resize = |cpu: &str| {
-        let patch = format!(
-            r#"{{"spec":{{"containers":[{{"name":"c","resources":{{"limits":{{"cpu":"{cpu}"}}}}}}]}}}}"#
-        );
-        host.kubectl("patch pod p --subresource=resize --patch").arg(patch).run().ok()
+        let limits = |pod: &mut serde_json::Value| {
+            pod["spec"]["containers"][0]["resources"]["limits"]["cpu"] = cpu.into();
+        };
+        host.put_part("p", "resize", limits).ok()
     };
     resize("200m");
     host.kubectl("wait pod/p --for=condition=PodResizePending --timeout=60s").run().ok();

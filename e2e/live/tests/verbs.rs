@@ -142,8 +142,9 @@ fn a_wait_ends_with_what_has_failed_and_why_tells_what_nobody_acts_on() {
         containers: [{name: c, image: \"leme/sample:latest\"}]\n";
     let path = file(&host, "pod.yaml", pod);
     host.leme(&format!("apply -f {path}")).run().ok();
-    let failed = r#"{"status":{"phase":"Failed","reason":"Evicted","message":"no memory"}}"#;
-    host.kubectl("patch pod once --subresource=status --type=merge -p").arg(failed).run().ok();
+    let failed =
+        serde_json::json!({"phase": "Failed", "reason": "Evicted", "message": "no memory"});
+    host.put_part("once", "status", |pod| pod["status"] = failed).ok();
     let wait = host.leme(&format!("apply --wait --timeout 10m -f {path}")).run().fails(1);
     assert!(wait.ends_with("leme: pod/once has failed: Evicted: no memory\n"), "{wait}");
     let wait = host.leme("wait pod/once --for served --timeout 10m").run().fails(1);
