@@ -19,6 +19,18 @@ const ANNOTATIONS: usize = 256 << 10;
 /// Finalizers of the API itself, which stand without a domain.
 pub const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
+/// Gives the metadata of an object a field as it is in another's, or takes it away where that has none.
+pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
+    json::keep(json::child(new, "metadata"), old.get("metadata").unwrap_or(&Value::Null), field);
+}
+
+/// Makes of metadata what it was all that clients decide on: a write of a part of the object may not touch it.
+pub fn keep_metadata(new: &mut Value, old: &Value) {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        keep(new, old, field);
+    }
+}
+
 /// A value that is shown as it is in a message.
 pub struct Raw<T>(pub T);
 

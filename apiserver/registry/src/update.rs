@@ -140,9 +140,7 @@ fn write(
 
 /// What a finalize update has made of an object, with who owns what.
 fn finalized(mut finalized: Value, new: &Value) -> Value {
-    if let Some(metadata) = new.get("metadata") {
-        json::keep(json::child(&mut finalized, "metadata"), metadata, "managedFields");
-    }
+    meta::keep(&mut finalized, new, "managedFields");
     finalized
 }
 
@@ -181,12 +179,8 @@ fn count(ctx: &Context, new: &mut Value, old: &Value) {
 
 /// A change of a part of the spec: of metadata, nothing but who owns what.
 fn part(ctx: &Context, new: &mut Value, old: &Value, part: Part) -> Vec<FieldError> {
-    if let Some(metadata) = old.get("metadata") {
-        for field in ["deletionTimestamp", "labels", "annotations", "finalizers", "ownerReferences"]
-        {
-            json::keep(json::child(new, "metadata"), metadata, field);
-        }
-    }
+    meta::keep_metadata(new, old);
+    meta::keep(new, old, "deletionTimestamp");
     (part.prepare)(new, old);
     count(ctx, new, old);
     if let Some(error) = (part.refuse)(new, old) {
@@ -227,8 +221,8 @@ fn scaled(
     check_says(&document, scale.api_version, "Scale")?;
     check_name(ctx, &mut document)?;
     let mut new = scale::apply(ctx.kind, scale, name_of(ctx, stored), &document, stored)?;
-    if let (Writer::Applied, Some(metadata)) = (writer, document.get("metadata")) {
-        json::keep(json::child(&mut new, "metadata"), metadata, "managedFields");
+    if writer == Writer::Applied {
+        meta::keep(&mut new, &document, "managedFields");
     }
     Ok(new)
 }

@@ -230,14 +230,7 @@ pub(crate) fn domain_prefixed_path(text: &str, path: &Path, errors: &mut Errors)
     }
 }
 
-/// Makes the metadata that no change of status may touch what it was.
-pub(crate) fn keep_metadata(new: &mut Value, old: &Value) {
-    let old = old.get("metadata").unwrap_or(&Value::Null);
-    let metadata = json::child(new, "metadata");
-    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-        json::keep(metadata, old, field);
-    }
-}
+pub(crate) use leme_registry::meta::keep_metadata;
 
 /// The names among a list of exclusive fields that are set.
 pub(crate) fn set_fields<'a>(value: &'a Value, except: &[&str]) -> Vec<&'a str> {

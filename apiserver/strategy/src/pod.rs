@@ -120,7 +120,7 @@ fn keep_observed(new: &mut Value, old: &Value) {
 
 /// Whether its node made the pod, of a file: it is not the API server's to change.
 fn is_static(pod: &Value) -> bool {
-    json::at(pod, &["metadata", "annotations", ephemeral::MIRROR]).is_some()
+    json::at(pod, &["metadata", "annotations", crate::pod_spec::annotations::MIRROR]).is_some()
 }
 
 fn validate(pod: &Value) -> Errors {

@@ -11,9 +11,6 @@ use crate::check::Errors;
 
 const FIELD: &str = "ephemeralContainers";
 
-/// The mark of a pod that its node made, and not somebody who asked the API.
-pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
-
 pub(super) const PART: Part = Part {
     prepare,
     refuse: |_, old| {

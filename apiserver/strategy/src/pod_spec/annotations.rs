@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::visit;
 use crate::check::{self, Errors};
 
-const MIRROR: &str = "kubernetes.io/config.mirror";
+/// The mark of a pod that its node made, and not somebody who asked the API.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const SECCOMP: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
