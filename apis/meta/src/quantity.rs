@@ -136,6 +136,14 @@ impl Quantity {
         cut(ceil(self.nanos, NANOS))
     }
 
+    /// The same in whole thousandths, a finer part being rounded away from zero; nothing if there is none.
+    pub fn rounded_up(self) -> Option<Quantity> {
+        const MILLI: i128 = NANOS / 1000;
+        let rest = self.nanos % MILLI;
+        let nanos = self.nanos - rest + rest.signum() * MILLI;
+        (rest != 0).then_some(Quantity { nanos, ..self })
+    }
+
     /// How often the divisor fits, rounded up, and cut to the range of the type; nothing unless it is above zero.
     pub fn ratio(&self, divisor: &Quantity) -> Option<i64> {
         (divisor.nanos > 0).then(|| cut(ceil(self.nanos, divisor.nanos)))
@@ -352,6 +360,10 @@ mod tests {
         assert!(parse("1Gi") > parse("1G") && parse("1000m") == parse("1"));
         let sum = parse("0").checked_add(&parse("1Gi")).and_then(|q| q.checked_add(&parse("1Gi")));
         assert_eq!(sum.map(|q| q.to_string()).as_deref(), Some("2Gi"));
+        let rounded = |text: &str| parse(text).rounded_up().map(|q| q.to_string());
+        let fine = ["1u", "-1500001n", "0.1m"].map(rounded);
+        assert_eq!(fine.map(Option::unwrap), ["1m", "-2m", "1m"]);
+        assert_eq!(["0", "100m", "0.1Ki", "-1"].map(rounded), [const { None }; 4]);
         let rest = parse("1").checked_sub(&parse("100m"));
         assert_eq!(rest.map(|q| q.to_string()).as_deref(), Some("900m"));
     }

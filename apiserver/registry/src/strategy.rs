@@ -42,7 +42,7 @@ pub struct Part {
 pub struct Strategy {
     /// What is wrong with a name (or, if the flag is set, with a prefix of one), in upstream's words.
     pub name: fn(&str, bool) -> Vec<String>,
-    /// What a decoder of the typed struct would refuse: the reason of a 400.
+    /// What a decoder of the typed struct would refuse beyond what the field table tells: the reason of a 400.
     pub decode: fn(&Value) -> Result<(), String>,
     /// Fills defaults (on every write, before anything is looked at).
     pub default: fn(&mut Value),
@@ -114,8 +114,8 @@ impl std::fmt::Debug for Strategy {
 }
 
 impl Strategy {
-    /// A kind with a DNS subdomain as name, nothing to default or to check, a status kept apart from the main
-    /// resource, and immediate deletion.
+    /// A kind with a DNS subdomain as name, nothing to default or to check, a status (if it has one) kept apart from the
+    /// main resource, and immediate deletion.
     pub const PLAIN: Strategy = Strategy {
         name: meta::subdomain_name,
         decode: |_| Ok(()),

@@ -40,7 +40,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         missing.map(|missing| format!("APIService is stored, but {missing}")).into_iter().collect()
     },
     unconditional_update: false,
-    ..Strategy::PLAIN
+    ..check::STATUS_ALONE
 };
 
 fn prepare_create(service: &mut Value, ctx: &Context) {

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{json, meta, names};
+use leme_registry::{Strategy, json, meta, names};
 use serde_json::Value;
 
 /// Where errors go.
@@ -231,6 +231,13 @@ pub(crate) fn domain_prefixed_path(text: &str, path: &Path, errors: &mut Errors)
 }
 
 pub(crate) use leme_registry::meta::keep_metadata;
+
+/// Of kinds whose metadata, too, stays as it is when the status is written.
+pub(crate) const STATUS_ALONE: Strategy = Strategy {
+    prepare_status: |new, old, _| keep_metadata(new, old),
+    kept_by_status: &[&["metadata"], &["spec"]],
+    ..Strategy::PLAIN
+};
 
 /// The names among a list of exclusive fields that are set.
 pub(crate) fn set_fields<'a>(value: &'a Value, except: &[&str]) -> Vec<&'a str> {

@@ -6,29 +6,11 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Strategy, json, meta};
 use serde_json::Value;
 
-use crate::check::Errors;
+use crate::check::{self, Errors};
 use crate::pod_spec::{self, resources};
 use crate::resource_quota;
 
-/// Maps of amounts, those of single namespaces excepted.
-const AMOUNTS: [&[&str]; 3] =
-    [&["spec", "quota", "hard"], &["status", "total", "hard"], &["status", "total", "used"]];
-
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |quota| {
-        AMOUNTS.iter().try_for_each(|map| resources::decode(json::at(quota, map)))?;
-        json::list(quota, &["status", "namespaces"]).iter().try_for_each(|one| {
-            resources::decode(json::at(one, &["status", "hard"]))?;
-            resources::decode(json::at(one, &["status", "used"]))
-        })
-    },
-    default: |quota| {
-        AMOUNTS.iter().for_each(|map| resources::canonical(quota, map));
-        for one in json::list_mut(quota, &["status", "namespaces"]) {
-            resources::canonical(one, &["status", "hard"]);
-            resources::canonical(one, &["status", "used"]);
-        }
-    },
     validate,
     validate_status: |new, _| {
         let (mut errors, path) = (Vec::new(), Path::new("status"));
@@ -48,7 +30,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     },
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
-    ..Strategy::PLAIN
+    ..check::STATUS_ALONE
 };
 
 fn validate(quota: &Value) -> Errors {

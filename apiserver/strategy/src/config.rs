@@ -5,9 +5,11 @@
 use leme_registry::{Strategy, json};
 use serde_json::Value;
 
-/// Kept as it is written, with a status apart.
+use crate::check;
+
+/// Kept as it is written, with a status apart, as all defined kinds are.
 pub(crate) static PLAIN: Strategy =
-    Strategy { generation: Some(changed), unconditional_update: false, ..Strategy::PLAIN };
+    Strategy { generation: Some(changed), unconditional_update: false, ..check::STATUS_ALONE };
 
 /// The same, of kinds whose one object is the cluster's.
 pub(crate) static SINGLE: Strategy = Strategy {
@@ -19,8 +21,13 @@ pub(crate) static SINGLE: Strategy = Strategy {
 };
 
 /// Of the kind whose status is no subresource.
-pub(crate) static WHOLE: Strategy =
-    Strategy { prepare_create: |_, _| {}, prepare_update: |_, _, _| {}, ..PLAIN };
+pub(crate) static WHOLE: Strategy = Strategy {
+    prepare_create: |_, _| {},
+    prepare_update: |_, _, _| {},
+    generation: Some(changed),
+    unconditional_update: false,
+    ..Strategy::PLAIN
+};
 
 /// As of all defined kinds: any change but of metadata and status counts.
 fn changed(new: &Value, old: &Value) -> bool {

@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leme_meta::{FieldError, Path, decode, patch};
-use leme_registry::{Context, Strategy, json, names};
+use leme_registry::{Strategy, json, names};
 use serde_json::Value;
 
 use crate::check::{self, Errors};
@@ -14,8 +14,6 @@ use crate::check::{self, Errors};
 const MAX_SIZE: usize = 1 << 20;
 
 pub(crate) static CONFIG_MAP: Strategy = Strategy {
-    prepare_create: no_status,
-    prepare_update: |_, _, _| {},
     validate: validate_config_map,
     validate_update: |new, old| immutable(new, old, &["data", "binaryData"]),
     ..Strategy::PLAIN
@@ -23,8 +21,6 @@ pub(crate) static CONFIG_MAP: Strategy = Strategy {
 
 pub(crate) static SECRET: Strategy = Strategy {
     default: default_secret,
-    prepare_create: no_status,
-    prepare_update: |_, _, _| {},
     validate: validate_secret,
     validate_update: |new, old| {
         let mut errors = Vec::new();
@@ -34,8 +30,6 @@ pub(crate) static SECRET: Strategy = Strategy {
     },
     ..Strategy::PLAIN
 };
-
-fn no_status(_: &mut Value, _: &Context) {}
 
 /// How many bytes a text of base64 stands for.
 pub(crate) fn size_of_bytes(value: &Value) -> usize {

@@ -35,8 +35,6 @@ pub(crate) static ENDPOINTS: Strategy = Strategy {
             }
         }
     },
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: validate_endpoints,
     deny: |new, old, ctx| deny(new, old, ctx, endpoint_ips),
     create_on_update: true,

@@ -11,14 +11,8 @@ use crate::check::{self, Errors};
 /// By the names of the core group, which is how they are kept.
 pub(crate) static STRATEGY: Strategy = OF_EVENTS;
 
-const OF_EVENTS: Strategy = Strategy {
-    name: meta::subdomain_name,
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
-    validate,
-    create_on_update: true,
-    ..Strategy::PLAIN
-};
+const OF_EVENTS: Strategy =
+    Strategy { name: meta::subdomain_name, validate, create_on_update: true, ..Strategy::PLAIN };
 
 /// By the names of `events.k8s.io`, whose rules are stricter.
 pub(crate) static NEWER: Strategy =
@@ -116,19 +110,20 @@ fn validate(event: &Value) -> Errors {
         return errors;
     }
     let root = Path::default();
-    check::required_name(event, "reportingComponent", &root, names::qualified_name, &mut errors);
-    for error in &mut errors {
-        if error.field == "reportingComponent" {
-            error.field = "reportingController".to_owned();
-        }
+    let (at, reporter) =
+        (root.child("reportingController"), json::text(event, &["reportingComponent"]));
+    if reporter.is_empty() {
+        errors.push(FieldError::required(&at, ""));
     }
-    check::required(event, "reportingInstance", &root, &mut errors);
-    check::required(event, "action", &root, &mut errors);
-    check::required(event, "reason", &root, &mut errors);
+    // Upstream holds an empty name against the rule as well.
+    check::named(&at, reporter, &names::qualified_name(reporter), &mut errors);
     for (field, most) in
         [("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024)]
     {
         let text = json::text(event, &[field]);
+        if text.is_empty() && field != "message" {
+            errors.push(FieldError::required(&root.child(field), ""));
+        }
         if text.len() > most {
             let why = format!("can have at most {most} characters");
             errors.push(FieldError::invalid(&root.child(field), "", &why));

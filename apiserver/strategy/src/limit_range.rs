@@ -22,22 +22,14 @@ const MAPS: [&str; 5] = ["max", "min", "default", "defaultRequest", "maxLimitReq
 const MAX_MILLI: i64 = i64::MAX / 1000;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |range| {
-        let limits = json::list(range, &["spec", "limits"]).iter();
-        limits
-            .flat_map(|limit| MAPS.iter().map(|map| limit.get(map)))
-            .try_for_each(resources::decode)
-    },
     default: |range| {
         for limit in json::list_mut(range, &["spec", "limits"]) {
-            MAPS.iter().for_each(|map| resources::canonical(limit, &[map]));
+            MAPS.iter().for_each(|map| resources::round_up(limit, &[map]));
             if json::text(limit, &["type"]) == "Container" {
                 of_container(limit);
             }
         }
     },
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: |range| {
         let mut errors = Vec::new();
         let mut seen = HashSet::new();

@@ -25,7 +25,8 @@ pub(crate) static PROJECT: Strategy = Strategy {
 pub(crate) static PROJECT_REQUEST: Strategy =
     Strategy { name: project::name, validate: project::validate, ..Strategy::PLAIN };
 
-pub(crate) static NAMESPACE: Strategy = KEPT;
+pub(crate) static NAMESPACE: Strategy =
+    Strategy { finalize: Some(finalize), validate_status, ..KEPT };
 
 const KEPT: Strategy = Strategy {
     name: meta::label_name,
@@ -40,9 +41,7 @@ const KEPT: Strategy = Strategy {
         json::keep(new, old, "status");
         json::keep(new, old, "spec");
     },
-    finalize: Some(finalize),
     validate,
-    validate_status,
     held: |namespace| !json::list(namespace, &["spec", "finalizers"]).is_empty(),
     mark_deleting: |namespace| {
         json::set(json::child(namespace, "status"), "phase", "Terminating");
@@ -52,12 +51,7 @@ const KEPT: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-pub(crate) static SERVICE_ACCOUNT: Strategy = Strategy {
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
-    returns_deleted: true,
-    ..Strategy::PLAIN
-};
+pub(crate) static SERVICE_ACCOUNT: Strategy = Strategy { returns_deleted: true, ..Strategy::PLAIN };
 
 fn prepare_create(namespace: &mut Value, _: &Context) {
     let spec = json::child(namespace, "spec");

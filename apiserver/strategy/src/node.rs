@@ -21,10 +21,6 @@ const DEPRECATED: [(&str, &str); 2] = [
 ];
 
 pub(crate) static NODE: Strategy = Strategy {
-    decode: |node| {
-        resources::decode(json::at(node, &["status", "capacity"]))?;
-        resources::decode(json::at(node, &["status", "allocatable"]))
-    },
     default,
     prepare_create: |_, _| {},
     validate,
@@ -60,8 +56,8 @@ fn default(node: &mut Value) {
             json::set(status, "allocatable", capacity);
         }
     }
-    resources::canonical(node, &["status", "capacity"]);
-    resources::canonical(node, &["status", "allocatable"]);
+    resources::round_up(node, &["status", "capacity"]);
+    resources::round_up(node, &["status", "allocatable"]);
 }
 
 fn validate(node: &Value) -> Errors {

@@ -16,7 +16,6 @@ mod ephemeral;
 mod resize;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |pod| resources::decode_pod_spec(pod.get("spec").unwrap_or(&Value::Null)),
     default: |pod| {
         let spec = json::child(pod, "spec");
         defaults::fill_pod(spec);

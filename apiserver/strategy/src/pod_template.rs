@@ -6,12 +6,9 @@ use leme_meta::Path;
 use leme_registry::{Strategy, json};
 use serde_json::Value;
 
-use crate::pod_spec::{self, defaults, resources};
+use crate::pod_spec::{self, defaults};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |object| {
-        resources::decode_pod_spec(json::at(object, &["template", "spec"]).unwrap_or(&Value::Null))
-    },
     default: |object| {
         json::child(object, "template");
         defaults::fill_template(object, "template");

@@ -20,8 +20,6 @@ const HIGHEST: i64 = 1_000_000_000;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     default: |class| json::default(class, "preemptionPolicy", "PreemptLowerPriority"),
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate_create,
     validate_update: |new, old| {
         let mut errors = Vec::new();

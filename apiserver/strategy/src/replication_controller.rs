@@ -3,20 +3,14 @@
 //! Knows: that the selector must match the template. Refuses to know: how many pods there are.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Scale, Strategy, json, meta, names};
-use serde_json::{Value, json};
+use leme_registry::{Scale, Strategy, json, meta, names};
+use serde_json::Value;
 
 use crate::check::{self, Errors};
-use crate::pod_spec::{self, defaults, resources};
+use crate::pod_spec::{self, defaults};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |controller| {
-        resources::decode_pod_spec(
-            json::at(controller, &["spec", "template", "spec"]).unwrap_or(&Value::Null),
-        )
-    },
     default,
-    prepare_create: |new, _: &Context| json::set(new, "status", json!({ "replicas": 0 })),
     validate,
     validate_status,
     warn,

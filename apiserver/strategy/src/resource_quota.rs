@@ -39,14 +39,10 @@ const OF_PODS: [&str; 6] =
     ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |quota| {
-        let maps = [["spec", "hard"], ["status", "hard"], ["status", "used"]];
-        maps.iter().try_for_each(|map| resources::decode(json::at(quota, map)))
-    },
     default: |quota| {
-        resources::canonical(quota, &["spec", "hard"]);
-        resources::canonical(quota, &["status", "hard"]);
-        resources::canonical(quota, &["status", "used"]);
+        for map in [["spec", "hard"], ["status", "hard"], ["status", "used"]] {
+            resources::round_up(quota, &map);
+        }
     },
     validate: |quota| {
         let mut errors = Vec::new();

@@ -12,10 +12,7 @@ use crate::check::{self, Errors};
 use crate::pod_spec::{resources, tolerations, warnings};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |class| resources::decode(json::at(class, &["overhead", "podFixed"])),
-    default: |class| resources::canonical(class, &["overhead", "podFixed"]),
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
+    default: |class| resources::round_up(class, &["overhead", "podFixed"]),
     validate,
     validate_update: |new, old| meta::immutable(new, old, &["handler"]).into_iter().collect(),
     warn: |class, _| {

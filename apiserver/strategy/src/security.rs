@@ -5,15 +5,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, meta};
+use leme_registry::{Strategy, json, meta};
 use serde_json::Value;
 
 use crate::check::{self, Errors};
 
 pub(crate) static CONSTRAINTS: Strategy = Strategy {
     default,
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
     validate,
     generation: Some(|new, old| {
         let plain = |constraints: &Value| {
@@ -27,12 +25,8 @@ pub(crate) static CONSTRAINTS: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-pub(crate) static RANGE_ALLOCATION: Strategy = Strategy {
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
-    unconditional_update: false,
-    ..Strategy::PLAIN
-};
+pub(crate) static RANGE_ALLOCATION: Strategy =
+    Strategy { unconditional_update: false, ..Strategy::PLAIN };
 
 /// Every type of volume but those of the host.
 const VOLUMES: [&str; 29] = [

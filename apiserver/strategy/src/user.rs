@@ -3,18 +3,13 @@
 //! Knows: how they are named, and that an identity is named after its provider. Refuses to know: who is who today.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, names};
+use leme_registry::{Strategy, json, names};
 use serde_json::Value;
 
 use crate::check::{self, Errors};
 
 /// What the three kinds have in common: no status, and updates that name the version they start from.
-const PLAIN: Strategy = Strategy {
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
-    unconditional_update: false,
-    ..Strategy::PLAIN
-};
+const PLAIN: Strategy = Strategy { unconditional_update: false, ..Strategy::PLAIN };
 
 pub(crate) static USER: Strategy = Strategy {
     name: |name, _| user_name(name),
@@ -69,24 +64,20 @@ pub(crate) static IDENTITY: Strategy = Strategy {
 
 pub(crate) static MAPPING: Strategy = Strategy {
     name: |name, _| identity_name(name),
-    prepare_create: |mapping, _| {
-        for (part, fields) in
-            [("identity", &["namespace", "kind"][..]), ("user", &["namespace", "kind", "uid"])]
-        {
-            let part = json::child(mapping, part);
-            fields.iter().for_each(|field| json::remove(part, field));
-        }
-    },
     validate: |mapping| {
         let (mut errors, none) = (Vec::new(), Value::Null);
         let (identity, user) =
             (mapping.get("identity").unwrap_or(&none), mapping.get("user").unwrap_or(&none));
         let at = Path::new("identity");
         let own = check::required(identity, "name", &at, &mut errors);
-        if own != json::text(mapping, &["metadata", "name"]) {
+        if !own.is_empty() && own != json::text(mapping, &["metadata", "name"]) {
             errors.push(FieldError::invalid(&at.child("name"), own, "must match metadata.name"));
         }
-        check::required(user, "name", &Path::new("user"), &mut errors);
+        let at = Path::new("user");
+        let name = check::required(user, "name", &at, &mut errors);
+        if !name.is_empty() {
+            joined(&at.child("name"), name, &user_name(name), &mut errors);
+        }
         errors
     },
     ..PLAIN

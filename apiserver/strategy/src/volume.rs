@@ -12,7 +12,6 @@ use crate::pod_spec::{defaults, resources, sources, warnings};
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
 pub(crate) static VOLUME: Strategy = Strategy {
-    decode: |volume| resources::decode(json::at(volume, &["spec", "capacity"])),
     default: |volume| {
         let spec = json::child(volume, "spec");
         json::default(spec, "persistentVolumeReclaimPolicy", "Retain");
@@ -20,7 +19,7 @@ pub(crate) static VOLUME: Strategy = Strategy {
         if let Some(source) = spec.get_mut("hostPath").filter(|source| source.is_object()) {
             defaults::fill_host_path(source);
         }
-        resources::canonical(spec, &["capacity"]);
+        resources::round_up(spec, &["capacity"]);
     },
     prepare_create: pending,
     validate: validate_volume,
@@ -31,19 +30,16 @@ pub(crate) static VOLUME: Strategy = Strategy {
 };
 
 pub(crate) static CLAIM: Strategy = Strategy {
-    decode: |claim| {
-        resources::decode(json::at(claim, &["spec", "resources", "requests"]))?;
-        resources::decode(json::at(claim, &["spec", "resources", "limits"]))?;
-        resources::decode(json::at(claim, &["status", "capacity"]))
-    },
     default: |claim| {
         let spec = json::child(claim, "spec");
         json::default(spec, "volumeMode", "Filesystem");
         json::child(spec, "resources");
         for field in ["requests", "limits"] {
-            resources::canonical(spec, &["resources", field]);
+            resources::round_up(spec, &["resources", field]);
         }
-        resources::canonical(claim, &["status", "capacity"]);
+        for field in ["capacity", "allocatedResources"] {
+            resources::round_up(claim, &["status", field]);
+        }
     },
     prepare_create: pending,
     validate: validate_claim,

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, names};
+use leme_registry::{Strategy, json, names};
 use serde_json::{Value, json};
 
 use super::{FAILURE, fill, known, match_conditions, rules};
@@ -38,7 +38,7 @@ pub(crate) static POLICY: Strategy = Strategy {
     },
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
-    ..Strategy::PLAIN
+    ..check::STATUS_ALONE
 };
 
 pub(crate) static BINDING: Strategy = Strategy {
@@ -47,8 +47,6 @@ pub(crate) static BINDING: Strategy = Strategy {
             rules::default_resources(matched);
         }
     },
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
     validate: validate_binding,
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,

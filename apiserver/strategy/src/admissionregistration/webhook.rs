@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, names};
+use leme_registry::{Strategy, json, names};
 use serde_json::Value;
 
 use super::{FAILURE, MATCH, default_match, fill, known, match_conditions, rules};
@@ -18,8 +18,6 @@ const SIDE_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
 
 pub(crate) static VALIDATING: Strategy = Strategy {
     default: |configuration| default(configuration, false),
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
     validate: |configuration| validate(configuration, false),
     generation: Some(|new, old| new.get("webhooks") != old.get("webhooks")),
     unconditional_update: false,

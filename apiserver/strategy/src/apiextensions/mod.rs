@@ -30,7 +30,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         json::keep(new, old, "status");
         remember_storage(new);
     },
-    validate: |_| Vec::new(),
     validate_create: |new| validate(new, None),
     validate_update: |new, old| validate(new, Some(old)),
     validate_status: |new, _| status(new),

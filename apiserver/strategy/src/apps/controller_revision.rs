@@ -8,8 +8,6 @@ use leme_registry::{Strategy, json, meta};
 use crate::check;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: |revision| {
         let mut errors = Vec::new();
         if json::at(revision, &["data"]).is_none() {

@@ -15,12 +15,9 @@ use crate::{int_or_percent, replication_controller};
 const TEMPLATES: &str = "deprecated.daemonset.template.generation";
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |set| {
-        super::decode(set)?;
-        match json::text(set, &["metadata", "annotations", TEMPLATES]) {
-            "" => Ok(()),
-            text => leme_meta::query::int(text).map(|_| ()),
-        }
+    decode: |set| match json::text(set, &["metadata", "annotations", TEMPLATES]) {
+        "" => Ok(()),
+        text => leme_meta::query::int(text).map(|_| ()),
     },
     default,
     prepare_create: |set, _| {

@@ -6,13 +6,12 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Scale, Strategy, json, meta};
 use serde_json::Value;
 
-use super::{collisions, decode, replicated, unknown_strategy, within};
+use super::{collisions, replicated, unknown_strategy, within};
 use crate::check::{self, Errors};
 use crate::pod_spec::defaults;
 use crate::{int_or_percent, replication_controller};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode,
     default,
     prepare_status,
     kept_by_status: &[&["spec"], &["metadata", "labels"]],

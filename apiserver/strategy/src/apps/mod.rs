@@ -9,19 +9,13 @@ use leme_registry::meta::Raw;
 use serde_json::Value;
 
 use crate::check::{self, Errors};
-use crate::pod_spec::{self, resources};
+use crate::pod_spec;
 
 pub(crate) mod controller_revision;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod replica_set;
 pub(crate) mod stateful_set;
-
-/// What decoding the template would refuse.
-fn decode(object: &Value) -> Result<(), String> {
-    let spec = json::at(object, &["spec", "template", "spec"]);
-    resources::decode_pod_spec(spec.unwrap_or(&Value::Null))
-}
 
 /// Checks that there is a selector and that it selects something. `kind` is how its message names the kind.
 fn selector(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {

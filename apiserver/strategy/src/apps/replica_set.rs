@@ -6,13 +6,12 @@ use leme_meta::Path;
 use leme_registry::{Scale, Strategy, json, meta};
 use serde_json::Value;
 
-use super::{decode, replicated};
+use super::replicated;
 use crate::check::{self, Errors};
 use crate::pod_spec::defaults;
 use crate::replication_controller;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode,
     default: |set| {
         let spec = json::child(set, "spec");
         json::default(spec, "replicas", 1);

@@ -13,11 +13,6 @@ use crate::{int_or_percent, replication_controller, volume};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     name: meta::label_name,
-    decode: |set| {
-        super::decode(set)?;
-        let claims = json::list(set, &["spec", "volumeClaimTemplates"]);
-        claims.iter().try_for_each(volume::CLAIM.decode)
-    },
     default,
     validate,
     validate_create,

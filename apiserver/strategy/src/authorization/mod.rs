@@ -6,15 +6,13 @@
 pub mod convert;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json};
+use leme_registry::{Strategy, json};
 use serde_json::Value;
 
 use crate::check::Errors;
 use crate::pod_spec;
 
 pub(crate) static RESTRICTION: Strategy = Strategy {
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
     validate,
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,

@@ -22,29 +22,6 @@ const SOURCES: [(&str, &str); 5] = [
     ("ContainerResource", "containerResource"),
 ];
 
-const AMOUNTS: [&str; 2] = ["value", "averageValue"];
-
-/// What decoding the amounts of metrics would refuse. `field` is where they stand.
-pub(super) fn decode(metrics: &[Value], field: &str) -> Result<(), String> {
-    for metric in metrics {
-        for (_, source) in SOURCES {
-            for amount in AMOUNTS {
-                resources::decode_one(json::at(metric, &[source, field, amount]))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes the amounts of a metric as everybody does.
-pub(super) fn canonical(metric: &mut Value, field: &str) {
-    for (_, source) in SOURCES {
-        for amount in AMOUNTS {
-            resources::canonical_field(metric, &[source, field, amount]);
-        }
-    }
-}
-
 /// Checks the metrics of a spec.
 pub(super) fn validate(spec: &Value, path: &Path, errors: &mut Errors) {
     let list = json::list(spec, &["metrics"]);
@@ -173,7 +150,7 @@ fn target(target: &Value, path: &Path, errors: &mut Errors) {
         let why = "must be either Utilization, Value, or AverageValue";
         errors.push(FieldError::invalid(&at, kind, why));
     }
-    for field in AMOUNTS {
+    for field in ["value", "averageValue"] {
         let Some(value) = json::at(target, &[field]) else { continue };
         if resources::parse(value).is_some_and(|amount| amount.is_zero() || amount.is_negative()) {
             errors.push(FieldError::invalid(&path.child(field), value, "must be positive"));

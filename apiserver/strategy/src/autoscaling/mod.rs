@@ -22,13 +22,6 @@ const UTILIZATION: i64 = 80;
 const DIRECTIONS: [&str; 2] = ["scaleUp", "scaleDown"];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |scaler| {
-        for direction in DIRECTIONS {
-            resources::decode_one(json::at(scaler, &["spec", "behavior", direction, "tolerance"]))?;
-        }
-        metrics::decode(json::list(scaler, &["spec", "metrics"]), "target")?;
-        metrics::decode(json::list(scaler, &["status", "currentMetrics"]), "current")
-    },
     default,
     validate,
     validate_status: |new, _| {
@@ -54,9 +47,6 @@ fn default(scaler: &mut Value) {
     if json::unset(spec, "metrics") {
         json::set(spec, "metrics", json!([cpu(UTILIZATION)]));
     }
-    for metric in json::list_mut(spec, &["metrics"]) {
-        metrics::canonical(metric, "target");
-    }
     if let Some(behavior) = json::at_mut(spec, &["behavior"]) {
         let pods = json!({ "type": "Pods", "value": 4, "periodSeconds": 15 });
         let percent = json!({ "type": "Percent", "value": 100, "periodSeconds": 15 });
@@ -65,15 +55,11 @@ fn default(scaler: &mut Value) {
         rules(up, json!([pods, percent]));
         rules(json::child(behavior, "scaleDown"), json!([percent]));
     }
-    for metric in json::list_mut(scaler, &["status", "currentMetrics"]) {
-        metrics::canonical(metric, "current");
-    }
 }
 
 fn rules(rules: &mut Value, policies: Value) {
     json::default(rules, "selectPolicy", "Max");
     json::default(rules, "policies", policies);
-    resources::canonical_field(rules, &["tolerance"]);
 }
 
 fn validate(scaler: &Value) -> Errors {

@@ -15,9 +15,6 @@ use crate::replication_controller;
 const MAX_NAME: usize = 52;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |cron| {
-        job::decode(json::at(cron, &["spec", "jobTemplate", "spec"]).unwrap_or(&Value::Null))
-    },
     default: |cron| {
         let spec = json::child(cron, "spec");
         json::default(spec, "concurrencyPolicy", "Allow");
@@ -120,6 +117,13 @@ fn warn(cron: &Value, old: Option<&Value>) -> Vec<String> {
         let path = Path::new("spec").child("jobTemplate").child("spec");
         let spec = json::at(cron, &["spec", "jobTemplate", "spec"]).unwrap_or(&Value::Null);
         job::warn_spec(spec, &path, &mut out);
+    }
+    if old.is_some() && json::text(cron, &["spec", "schedule"]).contains("TZ") {
+        // Upstream's path.
+        let at = Path::new("spec").child("spec").child("schedule");
+        out.push(format!(
+            "cannot use TZ or CRON_TZ in {at}, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        ));
     }
     out
 }

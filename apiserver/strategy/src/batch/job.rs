@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{spec, status, template};
 use crate::check::Errors;
-use crate::pod_spec::{defaults, resources, warnings};
+use crate::pod_spec::{defaults, warnings};
 use crate::replication_controller;
 
 /// Labels that hold the uid, and those that hold the name, older spellings first.
@@ -17,7 +17,6 @@ const UID: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 const NAME: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |job| decode(job.get("spec").unwrap_or(&Value::Null)),
     default,
     prepare_create: |job, _| {
         json::remove(job, "status");
@@ -37,11 +36,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     orphan_by_default: true,
     ..Strategy::PLAIN
 };
-
-/// What decoding the template would refuse.
-pub(super) fn decode(spec: &Value) -> Result<(), String> {
-    resources::decode_pod_spec(json::at(spec, &["template", "spec"]).unwrap_or(&Value::Null))
-}
 
 /// Fills what jobs and the templates of jobs both get.
 pub(super) fn default_template(spec: &mut Value) {

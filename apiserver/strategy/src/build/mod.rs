@@ -117,7 +117,7 @@ pub(crate) static CONFIG: Strategy = Strategy {
 
 fn default_common(spec: &mut Value) {
     for field in ["limits", "requests"] {
-        crate::pod_spec::resources::canonical(spec, &["resources", field]);
+        crate::pod_spec::resources::round_up(spec, &["resources", field]);
     }
     let strategy = json::child(spec, "strategy");
     typed(strategy, &STRATEGIES, "");

@@ -52,7 +52,10 @@ fn strategy(spec: &Value, path: &Path, errors: &mut Errors) {
         .collect();
     let [field] = present.as_slice() else {
         let why = "must provide a value for exactly one of sourceStrategy, customStrategy, dockerStrategy, or jenkinsPipelineStrategy";
-        errors.push(FieldError::invalid(path, spec.get("strategy").unwrap_or(&Value::Null), why));
+        let names = STRATEGIES.map(|(kind, _)| format!("{kind}Strategy"));
+        let shown = STRATEGIES.map(|(_, field)| check::go_field(spec, &["strategy", field]));
+        let shown: Vec<(&str, String)> = names.iter().map(String::as_str).zip(shown).collect();
+        errors.push(FieldError::invalid(path, check::go_struct(&shown), why));
         return;
     };
     let strategy = &spec["strategy"][*field];

@@ -65,7 +65,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         timestamps(new, old, context);
     },
     validate,
-    validate_update: |new, old| changes(new, old, false, false),
     validate_status: |new, old| {
         let mut errors = validate(new);
         errors.extend(changes(new, old, false, true));

@@ -18,11 +18,6 @@ mod rollout;
 pub(crate) static STRATEGY: Strategy = SERVED;
 
 const SERVED: Strategy = Strategy {
-    decode: |config| {
-        resources::decode_pod_spec(
-            json::at(config, &["spec", "template", "spec"]).unwrap_or(&Value::Null),
-        )
-    },
     default,
     prepare_create,
     prepare_update,
@@ -30,7 +25,6 @@ const SERVED: Strategy = Strategy {
     kept_by_status: &[&["spec"], &["metadata", "labels"]],
     validate,
     validate_status,
-    warn: replication_controller::warn_template,
     generation: Some(|new, old| {
         Strategy::spec_changed(new, old)
             || json::int(new, &["status", "latestVersion"])
@@ -88,7 +82,7 @@ fn strategy(strategy: &mut Value) {
     json::default(strategy, "activeDeadlineSeconds", 21_600);
     json::child(strategy, "resources");
     for field in ["limits", "requests"] {
-        resources::canonical(strategy, &["resources", field]);
+        resources::round_up(strategy, &["resources", field]);
     }
     match json::text(strategy, &["type"]) {
         "Rolling" => {

@@ -38,11 +38,10 @@ pub(crate) static STRATEGY: Strategy = Strategy {
                 .for_each(|(field, usual)| json::default_number(queuing, field, *usual));
         }
     },
-    prepare_status: |new, old, _| json::keep(new, old, "metadata"),
     validate,
     validate_status: |new, _| status(new),
     generation: Some(Strategy::spec_changed),
-    ..Strategy::PLAIN
+    ..check::STATUS_ALONE
 };
 
 fn validate(level: &Value) -> Errors {

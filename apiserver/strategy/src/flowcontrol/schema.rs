@@ -29,11 +29,10 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     default: |schema| {
         json::default_number(json::child(schema, "spec"), "matchingPrecedence", USUAL);
     },
-    prepare_status: |new, old, _| json::keep(new, old, "metadata"),
     validate,
     validate_status: |new, _| status(new),
     generation: Some(Strategy::spec_changed),
-    ..Strategy::PLAIN
+    ..check::STATUS_ALONE
 };
 
 fn validate(schema: &Value) -> Errors {

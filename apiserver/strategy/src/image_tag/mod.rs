@@ -175,7 +175,6 @@ pub(crate) static SIGNATURE: Strategy = Strategy {
 pub(crate) static IMPORT: Strategy = Strategy {
     name: image_stream::name,
     default: import::default,
-    prepare_create: |import, _: &Context| json::set(import, "status", json!({})),
     validate: import::validate,
     ..Strategy::PLAIN
 };

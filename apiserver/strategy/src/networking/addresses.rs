@@ -11,8 +11,6 @@ use crate::ip;
 
 pub(crate) static ADDRESS: Strategy = Strategy {
     name: |name, _| ip::wrong_canonical_ip(name).into_iter().collect(),
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: |address| {
         let mut errors = Vec::new();
         parent(address, &Path::new("spec"), &mut errors);

@@ -19,8 +19,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
             json::set(parameters, "scope", "Cluster");
         }
     },
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate,
     validate_update: |new, old| {
         meta::immutable(new, old, &["spec", "controller"]).into_iter().collect()

@@ -18,8 +18,6 @@ const DIRECTIONS: [(&str, &str); 2] = [("ingress", "from"), ("egress", "to")];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     default,
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate_create: |policy| validate(policy, &[]),
     validate_update: |new, old| {
         let blocks = blocks(old);

@@ -8,7 +8,7 @@ mod token;
 
 pub(crate) use client::{AUTHORIZATION, CLIENT};
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, names};
+use leme_registry::{Strategy, json, names};
 use serde_json::Value;
 pub(crate) use token::{ACCESS_TOKEN, AUTHORIZE_TOKEN};
 
@@ -16,12 +16,7 @@ use crate::check::{self, Errors};
 use crate::{url, user};
 
 /// What the four kinds have in common: no status, and updates that name the version they start from.
-const PLAIN: Strategy = Strategy {
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
-    unconditional_update: false,
-    ..Strategy::PLAIN
-};
+const PLAIN: Strategy = Strategy { unconditional_update: false, ..Strategy::PLAIN };
 
 /// The user of an installation before there are others.
 const BOOTSTRAP_USER: &str = "kube:admin";

@@ -21,7 +21,7 @@ pub(crate) fn fill(spec: &mut Value) {
         list_mut(spec, &[field]).iter_mut().for_each(container);
     }
     list_mut(spec, &["volumes"]).iter_mut().for_each(volume);
-    resources::canonical(spec, &["overhead"]);
+    resources::round_up(spec, &["overhead"]);
 }
 
 /// Fills what only pods, not templates, get.
@@ -75,8 +75,8 @@ fn container(container: &mut Value) {
     default(container, "terminationMessagePath", "/dev/termination-log");
     default(container, "terminationMessagePolicy", "File");
     child(container, "resources");
-    resources::canonical(container, &["resources", "limits"]);
-    resources::canonical(container, &["resources", "requests"]);
+    resources::round_up(container, &["resources", "limits"]);
+    resources::round_up(container, &["resources", "requests"]);
     for port in list_mut(container, &["ports"]) {
         default(port, "protocol", "TCP");
     }
@@ -151,7 +151,6 @@ fn volume(volume: &mut Value) {
     if let Some(path) = volume.get_mut("hostPath").filter(|path| path.is_object()) {
         fill_host_path(path);
     }
-    resources::canonical_field(volume, &["emptyDir", "sizeLimit"]);
     downward_items(volume, &["downwardAPI", "items"]);
     for source in list_mut(volume, &["projected", "sources"]) {
         if let Some(token) = leme_registry::json::at_mut(source, &["serviceAccountToken"]) {

@@ -49,23 +49,13 @@ pub(crate) fn is_negative(value: &Value) -> bool {
     parse(value).is_some_and(|quantity| quantity.is_negative())
 }
 
-/// Writes every quantity of a map in canonical form; what cannot be parsed stays.
-pub(crate) fn canonical(parent: &mut Value, path: &[&str]) {
-    if let Some(Value::Object(map)) = json::at_mut(parent, path) {
-        map.values_mut().for_each(canonical_value);
-    }
-}
-
-/// Writes one quantity in canonical form; what cannot be parsed stays.
-pub(crate) fn canonical_field(parent: &mut Value, path: &[&str]) {
-    if let Some(value) = json::at_mut(parent, path) {
-        canonical_value(value);
-    }
-}
-
-fn canonical_value(value: &mut Value) {
-    if let Some(quantity) = parse(value) {
-        *value = Value::String(quantity.to_string());
+/// Rounds every quantity of a map up to thousandths; what cannot be parsed stays.
+pub(crate) fn round_up(parent: &mut Value, path: &[&str]) {
+    let Some(Value::Object(map)) = json::at_mut(parent, path) else { return };
+    for value in map.values_mut() {
+        if let Some(rounded) = parse(value).and_then(Quantity::rounded_up) {
+            *value = Value::String(rounded.to_string());
+        }
     }
 }
 
@@ -204,54 +194,4 @@ fn pages(name: &str, value: &Value, path: &Path, errors: &mut Errors) {
         let why = format!("{quantity} is not positive integer multiple of {name}");
         errors.push(FieldError::invalid(path, &quantity.to_string(), &why));
     }
-}
-
-/// What a typed decoder says of a quantity map, if one of its values is none.
-pub(crate) fn decode(map: Option<&Value>) -> Result<(), String> {
-    for (_, value) in json::entries(map.unwrap_or(&Value::Null), &[]) {
-        decode_one(Some(value))?;
-    }
-    Ok(())
-}
-
-/// What a typed decoder says of a value that is no quantity.
-pub(crate) fn decode_one(value: Option<&Value>) -> Result<(), String> {
-    match value.filter(|value| !value.is_null()) {
-        Some(value) if parse(value).is_none() => Err(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned(),
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// The same for all containers and volumes of a pod spec.
-pub(crate) fn decode_pod_spec(spec: &Value) -> Result<(), String> {
-    decode(spec.get("overhead"))?;
-    for field in ["initContainers", "containers"] {
-        for container in json::list(spec, &[field]) {
-            decode(json::at(container, &["resources", "limits"]))?;
-            decode(json::at(container, &["resources", "requests"]))?;
-            for variable in json::list(container, &["env"]) {
-                decode_divisor(variable.get("valueFrom"))?;
-            }
-        }
-    }
-    for volume in json::list(spec, &["volumes"]) {
-        decode_one(json::at(volume, &["emptyDir", "sizeLimit"]))?;
-        for field in ["requests", "limits"] {
-            let claim = ["ephemeral", "volumeClaimTemplate", "spec", "resources", field];
-            decode(json::at(volume, &claim))?;
-        }
-        let parts = json::list(volume, &["projected", "sources"]);
-        for source in parts.iter().chain([volume]) {
-            for item in json::list(source, &["downwardAPI", "items"]) {
-                decode_divisor(Some(item))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn decode_divisor(source: Option<&Value>) -> Result<(), String> {
-    decode_one(source.and_then(|source| json::at(source, &["resourceFieldRef", "divisor"])))
 }

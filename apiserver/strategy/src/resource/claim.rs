@@ -41,10 +41,11 @@ pub(crate) static CLASS: Strategy = Strategy {
 };
 
 pub(crate) static CLAIM: Strategy = Strategy {
-    decode: |claim| decode(json::at(claim, &["spec", "devices"])),
     default: |claim| default_devices(json::at_mut(claim, &["spec", "devices"])),
-    prepare_create: |new, _| json::set(new, "status", json!({})),
-    prepare_status: |new, old, _| check::keep_metadata(new, old),
+    prepare_status: |new, old, _| {
+        check::keep_metadata(new, old);
+        status::drop_released(new, old);
+    },
     validate_create: |claim| devices(claim, &Path::new("spec").child("devices")),
     validate_update: |new, old| meta::immutable(new, old, &["spec"]).into_iter().collect(),
     validate_status: status::validate,
@@ -53,10 +54,7 @@ pub(crate) static CLAIM: Strategy = Strategy {
 };
 
 pub(crate) static TEMPLATE: Strategy = Strategy {
-    decode: |template| decode(json::at(template, &["spec", "spec", "devices"])),
     default: |template| default_devices(json::at_mut(template, &["spec", "spec", "devices"])),
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate_create: |template| {
         let path = Path::new("spec");
         let spec = template.get("spec").unwrap_or(&Value::Null);
@@ -71,20 +69,6 @@ pub(crate) static TEMPLATE: Strategy = Strategy {
     returns_deleted: true,
     ..Strategy::PLAIN
 };
-
-/// Every request of a claim that says how many devices of which class: itself, or each of its alternatives.
-fn exact(devices: &Value) -> impl Iterator<Item = &Value> {
-    let requests = json::list(devices, &["requests"]).iter();
-    requests.flat_map(|request| {
-        let one = json::at(request, &["exactly"]).into_iter();
-        one.chain(json::list(request, &["firstAvailable"]))
-    })
-}
-
-fn decode(devices: Option<&Value>) -> Result<(), String> {
-    let mut requests = devices.into_iter().flat_map(exact);
-    requests.try_for_each(|one| resources::decode(json::at(one, &["capacity", "requests"])))
-}
 
 fn default_devices(devices: Option<&mut Value>) {
     let Some(devices) = devices else { return };

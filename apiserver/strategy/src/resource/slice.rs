@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{binding_conditions, distinct, each, label, policy, pool, qualified, taint};
 use crate::check::{self, Errors};
-use crate::pod_spec::{node_selector, resources};
+use crate::pod_spec::node_selector;
 use crate::storage::driver_name;
 
 /// Most devices of a slice; fewer, if any has taints, lists or counters.
@@ -26,7 +26,6 @@ const VALUES: [&str; 4] = ["bool", "int", "string", "version"];
 const LISTS: [&str; 4] = ["bools", "ints", "strings", "versions"];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode,
     prepare_create: |new, context| taints_since(new, context),
     prepare_update: |new, _, context| taints_since(new, context),
     validate,
@@ -42,21 +41,6 @@ pub(crate) static STRATEGY: Strategy = Strategy {
 
 fn devices(slice: &Value) -> &[Value] {
     json::list(slice, &["spec", "devices"])
-}
-
-/// The quantities of a slice.
-fn decode(slice: &Value) -> Result<(), String> {
-    let values = |of: &Value, path: &[&str]| {
-        json::entries(of, path).try_for_each(|(_, one)| resources::decode_one(one.get("value")))
-    };
-    for device in devices(slice) {
-        values(device, &["capacity"])?;
-        for used in json::list(device, &["consumesCounters"]) {
-            values(used, &["counters"])?;
-        }
-    }
-    let mut sets = json::list(slice, &["spec", "sharedCounters"]).iter();
-    sets.try_for_each(|set| values(set, &["counters"]))
 }
 
 /// A taint counts from now, if it does not say since when.

@@ -54,6 +54,24 @@ fn device_of(value: &Value) -> Device<'_> {
     ["driver", "pool", "device", "shareID"].map(|field| json::text(value, &[field]))
 }
 
+/// Takes out what is said of devices that the claim had and has no longer.
+pub(super) fn drop_released(new: &mut Value, old: &Value) {
+    let results = |claim: &Value| -> HashSet<[String; 4]> {
+        let list = json::list(claim, &["status", "allocation", "devices", "results"]).iter();
+        list.map(|result| device_of(result).map(str::to_owned)).collect()
+    };
+    let (had, has) = (results(old), results(new));
+    let is_gone = |device: &Value| {
+        let device = device_of(device).map(str::to_owned);
+        had.contains(&device) && !has.contains(&device)
+    };
+    let Some(Value::Array(devices)) = json::at_mut(new, &["status", "devices"]) else { return };
+    devices.retain(|device| !is_gone(device));
+    if devices.is_empty() {
+        json::remove(json::child(new, "status"), "devices");
+    }
+}
+
 fn reserved(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
     let of = |object| json::list(object, &["status", "reservedFor"]);
     let (list, before) = (of(new), of(old));

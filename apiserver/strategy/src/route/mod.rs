@@ -24,6 +24,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     validate,
     validate_update,
     warn,
+    generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN
 };

@@ -17,11 +17,9 @@ const MAX_MESSAGE: usize = 1024;
 const ONE_SOURCE: &str = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    decode: |attachment| {
-        let inline = ["spec", "source", "inlineVolumeSpec", "capacity"];
-        resources::decode(json::at(attachment, &inline))
+    default: |attachment| {
+        resources::round_up(attachment, &["spec", "source", "inlineVolumeSpec", "capacity"]);
     },
-    prepare_status: |new, old, _| check::keep_metadata(new, old),
     validate: |attachment| {
         let mut errors = Vec::new();
         let spec = attachment.get("spec").unwrap_or(&Value::Null);
@@ -63,7 +61,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     validate_status: |attachment, _| status(attachment),
     unconditional_update: false,
     returns_deleted: true,
-    ..Strategy::PLAIN
+    ..check::STATUS_ALONE
 };
 
 fn source(source: &Value, path: &Path, errors: &mut Errors) {

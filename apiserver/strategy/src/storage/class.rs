@@ -18,8 +18,6 @@ pub(crate) static STORAGE: Strategy = Strategy {
         json::default(class, "reclaimPolicy", "Delete");
         json::default(class, "volumeBindingMode", "Immediate");
     },
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate,
     validate_update: |new, old| {
         let mut errors = kept(new, old, &["parameters", "provisioner", "reclaimPolicy"]);
@@ -40,8 +38,6 @@ pub(crate) static STORAGE: Strategy = Strategy {
 };
 
 pub(crate) static ATTRIBUTES: Strategy = Strategy {
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: |class| {
         let mut errors = Vec::new();
         provisioner(class, "driverName", &mut errors);
@@ -54,16 +50,6 @@ pub(crate) static ATTRIBUTES: Strategy = Strategy {
 };
 
 pub(crate) static CAPACITY: Strategy = Strategy {
-    decode: |capacity| {
-        resources::decode_one(capacity.get("capacity"))?;
-        resources::decode_one(capacity.get("maximumVolumeSize"))
-    },
-    default: |capacity| {
-        resources::canonical_field(capacity, &["capacity"]);
-        resources::canonical_field(capacity, &["maximumVolumeSize"]);
-    },
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: validate_capacity,
     validate_update: |new, old| {
         let fields = ["nodeTopology", "storageClassName"];

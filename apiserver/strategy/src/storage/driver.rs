@@ -68,8 +68,6 @@ pub(crate) static DRIVER: Strategy = Strategy {
 };
 
 pub(crate) static NODE: Strategy = Strategy {
-    prepare_create: |_, _| {},
-    prepare_update: |_, _, _| {},
     validate: validate_node,
     validate_update: update_node,
     unconditional_update: false,

@@ -7,15 +7,13 @@ mod legacy;
 pub(crate) mod process;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, meta, names};
+use leme_registry::{Strategy, json, meta, names};
 use serde_json::Value;
 
 use crate::certificates::requester;
 use crate::check::{self, Errors};
 
 pub(crate) static TEMPLATE: Strategy = Strategy {
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
     validate_create: |template| parameters(template, &Path::default()),
     unconditional_update: false,
     returns_deleted: true,
@@ -38,13 +36,8 @@ pub(crate) static INSTANCE: Strategy = Strategy {
     ..Strategy::PLAIN
 };
 
-pub(crate) static BROKER_INSTANCE: Strategy = Strategy {
-    prepare_create: |_, _: &Context| {},
-    prepare_update: |_, _, _| {},
-    validate: broker_instance,
-    unconditional_update: false,
-    ..Strategy::PLAIN
-};
+pub(crate) static BROKER_INSTANCE: Strategy =
+    Strategy { validate: broker_instance, unconditional_update: false, ..Strategy::PLAIN };
 
 /// All that is wrong with the parameters of a template.
 pub(crate) fn parameters(template: &Value, path: &Path) -> Errors {

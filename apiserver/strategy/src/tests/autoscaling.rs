@@ -92,11 +92,10 @@ fn bounds_and_targets_are_checked() {
             &["spec.scaleTargetRef.kind: Invalid value: \"A/B\": may not contain '/'"],
         ),
         (
-            json!({ "behavior": { "scaleUp": { "stabilizationWindowSeconds": 3601, "selectPolicy": "Odd", "policies": [], "tolerance": "-1" } } }),
+            json!({ "behavior": { "scaleUp": { "stabilizationWindowSeconds": 3601, "selectPolicy": "Odd", "tolerance": "-1" } } }),
             &[
                 "spec.behavior.scaleUp.stabilizationWindowSeconds: Invalid value: 3601: must be less than or equal to 3600",
                 "spec.behavior.scaleUp.selectPolicy: Unsupported value: \"Odd\": supported values: \"Disabled\", \"Max\", \"Min\"",
-                "spec.behavior.scaleUp.policies: Required value: must specify at least one Policy",
                 "spec.behavior.scaleUp.tolerance: Invalid value: \"-1\": must be greater than or equal to 0",
             ],
         ),
@@ -331,4 +330,36 @@ fn version_1_without_metrics_has_the_usual_one() {
         to_v1(&mut odd.clone());
         to_v2(&mut odd.clone());
     }
+}
+
+#[test]
+fn rules_without_a_policy_are_none() {
+    let none = with(
+        created(scaler(json!({ "behavior": {} }))),
+        &[("spec.behavior.scaleUp.policies", json!([]))],
+    );
+    let told: Vec<String> =
+        (crate::of(row(&none)).validate)(&none).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        ["spec.behavior.scaleUp.policies: Required value: must specify at least one Policy"]
+    );
+}
+
+#[test]
+fn what_a_scaler_counts_is_not_below_nothing() {
+    let old = created(scaler(json!({})));
+    let status = |current: i64, desired: i64| {
+        update(Target::Status, &old, |new| {
+            new["status"] = json!({ "currentReplicas": current, "desiredReplicas": desired });
+        })
+    };
+    assert!(status(0, 3).is_ok());
+    check(
+        status(-1, -2),
+        &[
+            "status.currentReplicas: Invalid value: -1: must be greater than or equal to 0",
+            "status.desiredReplicas: Invalid value: -2: must be greater than or equal to 0",
+        ],
+    );
 }

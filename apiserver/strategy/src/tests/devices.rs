@@ -192,6 +192,63 @@ fn what_a_claim_has_got_must_fit_it_and_stays() {
         new["status"]["devices"] = json!([]);
     });
     assert!(causes(&changed.unwrap_err())[0].ends_with("field is immutable"));
+    // What was said of a device goes with it.
+    let Ok(Write::Put(released)) = update(Target::Status, &got, |new| {
+        new["status"].as_object_mut().expect("map").remove("allocation");
+        new["status"].as_object_mut().expect("map").remove("reservedFor");
+    }) else {
+        panic!("not released")
+    };
+    assert_eq!(released["status"], json!({}));
+}
+
+#[test]
+fn classes_are_checked() {
+    let class = |spec: Value| create(of("DeviceClass", json!({ "spec": spec })));
+    assert!(class(json!({ "extendedResourceName": "example.com/gpu" })).is_ok());
+    check(
+        class(json!({ "selectors": [{}], "extendedResourceName": "gpu" })),
+        &[
+            "spec.selectors[0].cel: Required value",
+            "spec.extendedResourceName: Invalid value: \"gpu\": must be a valid extended resource name",
+        ],
+    );
+}
+
+#[test]
+fn templates_of_claims_are_checked_and_stay() {
+    let template = |spec: Value| create(of("ResourceClaimTemplate", json!({ "spec": spec })));
+    let requests = |class: &str| json!({ "devices": { "requests": [{ "name": "r", "exactly": { "deviceClassName": class } }] } });
+    let old = template(json!({ "spec": requests("c") })).expect("accepted");
+    let labels = json!({ "labels": { "a/b/c": "x" } });
+    let status =
+        template(json!({ "metadata": labels, "spec": requests("") })).expect_err("refused");
+    let causes = causes(&status);
+    assert!(causes[0].starts_with("spec.metadata.labels: Invalid value: \"a/b/c\": "), "{status}");
+    assert_eq!(
+        causes[1..],
+        ["spec.spec.devices.requests[0].exactly.deviceClassName: Required value"]
+    );
+    let status =
+        update(Target::Main, &old, |new| new["spec"]["spec"] = requests("d")).expect_err("refused");
+    assert!(super::causes(&status)[0].starts_with("spec: Invalid value: "), "{status}");
+    assert!(status.message.ends_with("field is immutable"), "{status}");
+}
+
+#[test]
+fn a_taint_that_comes_later_counts_from_then() {
+    let old = created(slice(&[]));
+    let tainted = updated(&old, |new| {
+        let early =
+            json!({ "key": "a/b", "effect": "NoSchedule", "timeAdded": "2025-01-01T00:00:00Z" });
+        new["spec"]["devices"][0]["taints"] =
+            json!([early, { "key": "a/c", "effect": "NoExecute" }]);
+    });
+    let times = |at: usize| tainted["spec"]["devices"][0]["taints"][at]["timeAdded"].clone();
+    assert_eq!(
+        (times(0), times(1)),
+        (json!("2025-01-01T00:00:00Z"), json!("2026-01-02T03:04:05Z"))
+    );
 }
 
 #[test]

@@ -103,6 +103,32 @@ fn definitions_get_defaults_and_no_status() {
 }
 
 #[test]
+fn what_a_schema_holds_that_is_none_is_not_decoded() {
+    let of = |property: Value| {
+        let mut definition = definition();
+        definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["x"] =
+            property;
+        create(definition)
+    };
+    for (property, why) in [
+        (
+            json!({ "type": "array", "items": { "type": 1 } }),
+            "json: cannot unmarshal number into Go struct field JSONSchemaProps.type of type string",
+        ),
+        (
+            json!({ "type": "object", "additionalProperties": "x" }),
+            "boolean or JSON schema expected",
+        ),
+    ] {
+        let status = of(property).expect_err("refused");
+        let kind = "CustomResourceDefinition";
+        let want = format!("{kind} in version \"v1\" cannot be handled as a {kind}: {why}");
+        assert_eq!((status.code, status.message), (400, want));
+    }
+    assert!(of(json!({ "type": "object", "additionalProperties": { "type": "string" } })).is_ok());
+}
+
+#[test]
 fn what_is_wrong_with_a_definition() {
     for (changed, errors) in [
         (

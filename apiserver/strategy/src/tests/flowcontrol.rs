@@ -319,16 +319,40 @@ fn rules_of_a_schema_name_what_is_asked_for() {
 
 #[test]
 fn conditions_of_flows_have_a_type_of_their_own() {
-    let old = created(schema(json!({})));
-    let status = |conditions: Value| {
-        update(Target::Status, &old, |new| new["status"] = json!({ "conditions": conditions }))
+    for old in [schema(json!({})), queued(json!({}))].map(created) {
+        let status = |conditions: Value| {
+            update(Target::Status, &old, |new| new["status"] = json!({ "conditions": conditions }))
+        };
+        assert!(status(json!([{ "type": "Dangling", "status": "False" }])).is_ok());
+        check(
+            status(json!([{ "type": "A" }, { "type": "A" }, {}])),
+            &[
+                "status.conditions[1].type: Duplicate value: \"A\"",
+                "status.conditions[2].type: Required value: must not be empty",
+            ],
+        );
+    }
+}
+
+// Red with the whole of the metadata as it was: who wrote a status was not told.
+#[test]
+fn who_writes_a_status_alone_owns_it() {
+    let body = schema(json!({}));
+    let kind = row(&body);
+    let made = leme_registry::create(&context(kind, ""), TESTER, body, &mut Numbers::default());
+    let mut old = made.expect("created");
+    old["metadata"]["labels"] = json!({ "a": "b" });
+    let Ok(Write::Put(new)) = update(Target::Status, &old, |new| {
+        new["metadata"]["labels"] = json!({ "a": "c", "d": "e" });
+        new["status"] = json!({ "conditions": [{ "type": "Dangling", "status": "False" }] });
+    }) else {
+        panic!("not a put")
     };
-    assert!(status(json!([{ "type": "Dangling", "status": "False" }])).is_ok());
-    check(
-        status(json!([{ "type": "A" }, { "type": "A" }, {}])),
-        &[
-            "status.conditions[1].type: Duplicate value: \"A\"",
-            "status.conditions[2].type: Required value: must not be empty",
-        ],
+    assert_eq!(new["metadata"]["labels"], json!({ "a": "b" }));
+    let owners = new["metadata"]["managedFields"].as_array().expect("owners");
+    let of_status = owners.iter().find(|owner| owner["subresource"] == "status").expect("owner");
+    assert_eq!(
+        of_status["fieldsV1"].as_object().expect("fields").keys().collect::<Vec<_>>(),
+        ["f:status"]
     );
 }

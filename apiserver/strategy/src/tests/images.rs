@@ -243,6 +243,20 @@ fn images_and_mappings_are_checked_like_what_they_make() {
         json!({ "spec": { "images": [{ "from": { "kind": "DockerImage", "name": "a:1" } }] } }),
     ));
     assert_eq!(fine["spec"]["images"][0]["to"], json!({ "name": "1" }));
+    let signed =
+        |fields: Value| with(object("ImageSignature", fields), &[("metadata.name", json!("a@b"))]);
+    let claims = json!({ "type": "t", "content": "AA==", "imageIdentity": "a", "signedClaims": { "a": "b" },
+        "created": "2026-01-01T00:00:00Z", "issuedBy": {}, "issuedTo": {},
+        "conditions": [{ "type": "Trusted", "status": "True" }] });
+    let new = created(signed(claims));
+    let rest: Vec<&String> = new.as_object().expect("map").keys().collect();
+    assert_eq!(rest, ["apiVersion", "content", "kind", "metadata", "type"]);
+    let mapping = created(object(
+        "ImageStreamMapping",
+        json!({ "tag": "t", "image": { "metadata": { "name": "i" }, "dockerImageReference": "a:1",
+            "signatures": [{ "type": "t", "content": "AA==" }] } }),
+    ));
+    assert_eq!(mapping["image"].get("signatures"), None);
     check(
         create(object("ImageSignature", json!({ "type": "t", "content": "AA==" }))),
         &[
@@ -260,6 +274,98 @@ fn the_context_of_views_is_that_of_their_kind() {
         leme_registry::create(&context, TESTER, body, &mut Other),
         &["spec.name: Invalid value: \"u\": must match image tag name"],
     );
+}
+
+fn view(kind: &str, fields: Value) -> Value {
+    let mut view = json!({ "apiVersion": "image.openshift.io/v1", "kind": kind, "metadata": { "name": "s:t" } });
+    view.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+    view
+}
+
+#[test]
+fn a_tag_of_a_stream_is_completed_and_checked() {
+    let tag = |fields: Value| create(view("ImageStreamTag", fields));
+    let asked = json!({ "tag": { "from": { "name": "a:1" } }, "image": { "dockerImageReference": "x:1" },
+        "conditions": [{ "type": "T", "status": "True", "generation": 1 }] });
+    let old = tag(asked).expect("accepted");
+    assert_eq!(
+        old["tag"],
+        json!({ "name": "t", "from": { "kind": "DockerImage", "name": "a:1" },
+                "importPolicy": { "importMode": "Legacy" }, "referencePolicy": { "type": "Source" } })
+    );
+    assert_eq!((old["image"].get("dockerImageReference"), old.get("conditions")), (None, None));
+    check(
+        tag(
+            json!({ "tag": { "from": { "kind": "Pod", "name": "a" }, "annotations": { "a": "b" } } }),
+        ),
+        &[
+            "tag.from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'",
+            "tag.annotations: Invalid value: \"<map>\": tag annotations must not be provided or must be equal to the object meta annotations",
+        ],
+    );
+    let stored = with(old, &[("image", json!({ "dockerImageReference": "r:1" }))]);
+    let named = updated(&stored, |new| {
+        new["metadata"]["annotations"] = json!({ "a": "b" });
+        new["tag"]["annotations"] = json!({ "x": "y" });
+        new["image"] = json!({});
+        new["conditions"] = json!([{ "type": "T", "status": "True", "generation": 1 }]);
+    });
+    assert_eq!(named["tag"]["annotations"], json!({ "a": "b" }));
+    assert_eq!((&named["image"], named.get("conditions")), (&stored["image"], None));
+    check(
+        update(Target::Main, &stored, |new| new["metadata"]["labels"] = json!({ "a": "b" })),
+        &["metadata: Invalid value: \"\": may not update fields other than metadata.annotations"],
+    );
+}
+
+#[test]
+fn a_tag_by_itself_is_completed_and_checked() {
+    let tag = |fields: Value| create(view("ImageTag", fields));
+    let status = json!({ "tag": "t", "items": [] });
+    let asked = json!({ "spec": { "from": { "name": "a:1" } }, "status": status, "image": { "dockerImageReference": "x:1" } });
+    let old = tag(asked).expect("accepted");
+    assert_eq!(
+        (&old["spec"]["name"], &old["status"], &old["image"]),
+        (&json!("t"), &json!(null), &json!(null))
+    );
+    check(tag(json!({})), &["spec: Required value: spec is a required field during creation"]);
+    let stored =
+        with(old, &[("status", status), ("image", json!({ "dockerImageReference": "r:1" }))]);
+    let next = updated(&stored, |new| {
+        new["spec"]["from"]["name"] = "a:2".into();
+        new["image"] = json!({});
+    });
+    assert_eq!(next["image"], stored["image"]);
+    let why = "may not update fields other than spec";
+    check(
+        update(Target::Main, &stored, |new| {
+            new["metadata"]["labels"] = json!({ "a": "b" });
+            new["status"]["tag"] = "u".into();
+        }),
+        &[
+            &format!("metadata: Invalid value: \"\": {why}"),
+            &format!("status: Invalid value: \"\": {why}"),
+        ],
+    );
+}
+
+#[test]
+fn what_a_status_says_of_a_tag_is_of_the_generation_that_asked_for_it() {
+    let tag = json!({ "name": "t", "from": { "kind": "DockerImage", "name": "a:1" } });
+    let mut old = made(json!([tag, { "name": "u" }])).expect("made");
+    old["metadata"]["generation"] = 5.into();
+    old["spec"]["tags"][0]["generation"] = 3.into();
+    let before = json!([{ "tag": "t", "items": [event("r:1", "i1", 2)] }]);
+    old["status"] = json!({ "dockerImageRepository": "", "tags": before });
+    let seen = |tag: &str, reference: &str| {
+        let new = update(Target::Status, &old, |new| {
+            new["status"]["tags"] = json!([{ "tag": tag, "items": [event(reference, "i1", 0)] }]);
+        });
+        let Ok(Write::Put(new)) = new else { panic!("not a put: {new:?}") };
+        new["status"]["tags"][0]["items"][0]["generation"].clone()
+    };
+    // Another image than before has come by what the tag asks for; of a tag without a history, nobody knows.
+    assert_eq!((seen("t", "r:2"), seen("u", "r:2")), (json!(3), json!(5)));
 }
 
 #[test]

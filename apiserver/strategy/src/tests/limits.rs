@@ -148,7 +148,7 @@ fn runtimes_have_a_handler() {
         &["handler: Invalid value: \"i\": field is immutable"],
     );
     assert_eq!(
-        (crate::runtime_class::STRATEGY.warn)(&old, None),
+        warned(&old, None),
         ["scheduling.nodeSelector: deprecated since v1.14; use \"kubernetes.io/os\" instead"]
     );
 }

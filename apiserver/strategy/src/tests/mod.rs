@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use leme_admission::{Chain, Facts, Seen};
-use leme_kinds::{Kind, by_kind};
-use leme_meta::Status;
+use leme_kinds::{Kind, Kinds, Storage, by_kind};
 use leme_meta::gvk::split_api_version;
+use leme_meta::{Status, schema};
 use leme_registry::{
     Allocator, Context, DeleteOptions, Deletion, Target, User, Write, Writer, json as read,
 };
 use serde_json::{Value, json};
 
 mod admission;
+mod amounts;
 mod apps;
 mod autoscaling;
 mod batch;
@@ -42,6 +43,7 @@ mod service;
 mod storage;
 mod template;
 mod traits;
+mod views;
 mod warnings;
 mod workloads;
 
@@ -101,8 +103,23 @@ static ADMISSION: LazyLock<Chain<Known>> =
     LazyLock::new(|| Chain::new(Known, &["PersistentVolumeClaimResize"]));
 
 fn row(body: &Value) -> &'static Kind {
-    let (group, version) = split_api_version(body["apiVersion"].as_str().expect("apiVersion"));
-    by_kind(group, version, body["kind"].as_str().expect("kind")).expect("row")
+    let text = |field: &str| body[field].as_str().expect(field);
+    kind(text("apiVersion"), text("kind"))
+}
+
+fn kind(api_version: &str, name: &str) -> &'static Kind {
+    let (group, version) = split_api_version(api_version);
+    by_kind(group, version, name).expect("row")
+}
+
+/// The kind as which the objects of a kind are kept.
+fn kept(kind: &Kind) -> &Kind {
+    match kind.storage {
+        Storage::As(group, version, plural) => {
+            Kinds::builtin().by_resource(group, version, plural).expect("kept")
+        }
+        Storage::Own | Storage::Virtual => kind,
+    }
 }
 
 /// Who asks in these tests.
@@ -114,7 +131,7 @@ fn jo() -> User<'static> {
 
 fn context<'a>(kind: &'a Kind, name: &'a str) -> Context<'a> {
     Context {
-        kind,
+        kind: kept(kind),
         strategy: crate::of(kind),
         namespace: if kind.namespaced() { "ns" } else { "" },
         name,
@@ -131,16 +148,41 @@ fn context<'a>(kind: &'a Kind, name: &'a str) -> Context<'a> {
 
 const TESTER: Writer = Writer::Manager("tester");
 
+/// What a client is told about an object that it writes.
+fn warned(object: &Value, old: Option<&Value>) -> Vec<String> {
+    (crate::of(row(object)).warn)(object, old)
+}
+
 /// An object without the list of who owns its fields.
 fn unowned(mut object: Value) -> Value {
     read::remove(read::child(&mut object, "metadata"), "managedFields");
     object
 }
 
+/// A body as the write path gets it: without what its kind does not have, quantities in their form, a view as what it is
+/// kept as.
+fn handed_on(kind: &Kind, mut body: Value) -> Result<Value, Status> {
+    let schemas = leme_kinds::schemas();
+    let found = schema::check(schemas, &kind.schema, &body);
+    if let Some(wrong) = found.type_errors.first() {
+        let Kind { kind, version, .. } = kind;
+        return Err(Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {}",
+            wrong.decoded
+        )));
+    }
+    schema::prune(schemas, &kind.schema, &mut body);
+    if let Some(view) = crate::view(kind) {
+        (view.to_kept)(&mut body).map_err(Status::bad_request)?;
+    }
+    Ok(body)
+}
+
 /// What a create stores, but for who owns what.
 fn create(body: Value) -> Result<Value, Status> {
-    let context = context(row(&body), "");
-    leme_registry::create(&context, TESTER, body, &mut Numbers::default()).map(unowned)
+    let kind = row(&body);
+    let body = handed_on(kind, body)?;
+    leme_registry::create(&context(kind, ""), TESTER, body, &mut Numbers::default()).map(unowned)
 }
 
 #[track_caller]
@@ -150,11 +192,26 @@ fn created(body: Value) -> Value {
 
 /// What an update of `old`, changed so, writes.
 fn update(target: Target, old: &Value, change: impl FnOnce(&mut Value)) -> Result<Write, Status> {
+    update_as(row(old), target, old, change)
+}
+
+/// The same of what is kept as `old`, by the kind that it is served as.
+fn update_as(
+    kind: &Kind,
+    target: Target,
+    old: &Value,
+    change: impl FnOnce(&mut Value),
+) -> Result<Write, Status> {
     let mut new = old.clone();
+    if let Some(view) = crate::view(kind) {
+        (view.to_served)(&mut new);
+    }
     change(&mut new);
     new["metadata"]["resourceVersion"] = "7".into();
+    let is_scale = target == Target::Scale;
+    let new = if is_scale { new } else { handed_on(kind, new)? };
     let name = old["metadata"]["name"].as_str().unwrap_or("");
-    let context = context(row(old), name);
+    let context = context(kind, name);
     leme_registry::update(&context, target, TESTER, new, (old, 7), &mut Numbers { given: 50 })
 }
 
@@ -167,9 +224,13 @@ fn updated(old: &Value, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 fn delete(old: &Value, grace: Option<i64>) -> Deletion {
+    delete_as(row(old), old, grace)
+}
+
+fn delete_as(kind: &Kind, old: &Value, grace: Option<i64>) -> Deletion {
     let options = DeleteOptions { grace_period_seconds: grace, ..DeleteOptions::default() };
     let name = old["metadata"]["name"].as_str().unwrap_or("");
-    leme_registry::delete(&context(row(old), name), &options, old, 7).expect("accepted")
+    leme_registry::delete(&context(kind, name), &options, old, 7).expect("accepted")
 }
 
 fn causes(status: &Status) -> Vec<String> {

@@ -19,6 +19,13 @@ fn a_route_without_host_is_given_one() {
     let own = created(route(json!({ "host": "a.test", "to": { "name": "s", "weight": 0 } })));
     assert_eq!((&own["spec"]["host"], &own["spec"]["to"]["weight"]), (&json!("a.test"), &json!(0)));
     assert_eq!(own["metadata"].get("annotations"), None);
+    assert_eq!(own["metadata"]["generation"], 1);
+    let moved = updated(&own, |new| new["spec"]["path"] = "/a".into());
+    assert_eq!(moved["metadata"]["generation"], 2);
+    check(
+        update(Target::Main, &own, |new| new["spec"]["wildcardPolicy"] = "Subdomain".into()),
+        &["spec.wildcardPolicy: Invalid value: \"Subdomain\": field is immutable"],
+    );
 }
 
 #[test]
@@ -233,7 +240,17 @@ fn a_build_config_is_checked() {
 fn a_build_ends_once() {
     let mut body = build_config(json!({}));
     body["kind"] = "Build".into();
+    let none = "spec.strategy: Invalid value: {\"DockerStrategy\":null,\"SourceStrategy\":null,\"CustomStrategy\":null,\"JenkinsPipelineStrategy\":null}: must provide a value for exactly one of sourceStrategy, customStrategy, dockerStrategy, or jenkinsPipelineStrategy";
+    let wrong = [("spec.strategy", json!({})), ("status", json!({ "phase": "Lost" }))];
+    check(
+        create(with(body.clone(), &wrong)),
+        &[
+            none,
+            "status.phase: Unsupported value: \"Lost\": supported values: \"New\", \"Pending\", \"Running\", \"Complete\", \"Failed\", \"Error\", \"Cancelled\"",
+        ],
+    );
     let old = created(body);
+    assert_eq!(old["spec"]["strategy"]["type"], "Docker");
     assert_eq!(old["status"]["phase"], "New");
     assert_eq!(old["status"]["conditions"][0]["type"], "New");
     let failed = updated(&old, |new| new["status"]["phase"] = "Failed".into());

@@ -42,6 +42,8 @@ fn identity(fields: Value) -> Value {
 fn users_and_groups_are_named_by_rules_of_their_own() {
     let new = created(user(json!({ "groups": ["g"] })));
     assert_eq!(new.get("groups"), None);
+    let same = update(Target::Main, &new, |new| new["groups"] = json!(["g"]));
+    assert_eq!(same, Ok(Write::Unchanged));
     let named = |object: Value, name: &str| create(with(object, &[("metadata.name", json!(name))]));
     for name in ["Anna@example.com", "b64:YTpi", "kube admin"] {
         assert!(named(user(json!({})), name).is_ok(), "{name}");
@@ -204,6 +206,13 @@ fn grants_are_named_after_user_and_client() {
         update(Target::Main, &old, |new| new["userUID"] = "2".into()),
         &["userUID: Invalid value: \"2\": userUID is not a mutable field"],
     );
+    check(
+        update(Target::Main, &old, |new| new["userName"] = "y".into()),
+        &[
+            "metadata.name: Invalid value: \"y:openshift-challenging-client\": field is immutable",
+            "userName: Invalid value: \"y\": userName is not a mutable field",
+        ],
+    );
 }
 
 fn token(kind: &str, fields: Value) -> Value {
@@ -254,6 +263,9 @@ fn codes_are_checked() {
     };
     let new = code(json!({ "codeChallenge": "c".repeat(43) })).expect("accepted");
     assert_eq!(new["codeChallengeMethod"], "plain");
+    updated(&new, |new| new["metadata"]["labels"] = json!({ "a": "b" }));
+    let changed = update(Target::Main, &new, |new| new["expiresIn"] = 600.into());
+    assert!(causes(&changed.expect_err("refused"))[0].ends_with(": field is immutable"));
     check(
         code(json!({ "codeChallengeMethod": "S256", "expiresIn": 0 })),
         &[
@@ -268,4 +280,26 @@ fn codes_are_checked() {
             "codeChallengeMethod: Unsupported value: \"S512\": supported values: \"plain\", \"S256\"",
         ],
     );
+}
+
+#[test]
+fn a_mapping_is_named_after_its_identity() {
+    let mapping = |identity: &str, user: &str| {
+        let parts = json!({ "identity": { "name": identity }, "user": { "name": user } });
+        create(object("user", "UserIdentityMapping", "htpasswd:x", parts, json!({})))
+    };
+    assert!(mapping("htpasswd:x", "x").is_ok());
+    for (identity, user, errors) in [
+        ("", "", ["identity.name: Required value", "user.name: Required value"]),
+        (
+            "htpasswd:y",
+            "a:b",
+            [
+                "identity.name: Invalid value: \"htpasswd:y\": must match metadata.name",
+                "user.name: Invalid value: \"a:b\": usernames that contain \":\" must begin with \"b64:\"",
+            ],
+        ),
+    ] {
+        check(mapping(identity, user), &errors);
+    }
 }

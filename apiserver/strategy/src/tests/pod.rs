@@ -412,3 +412,17 @@ fn a_variable_may_have_any_printable_name_without_an_equals_sign() {
         ],
     );
 }
+
+#[test]
+fn a_pod_that_somebody_evicts_says_so() {
+    let mut pod = created(pod());
+    let kind = row(&pod);
+    (crate::of(kind).evicted)(&mut pod, &context(kind, "p"));
+    assert_eq!(
+        pod["status"]["conditions"],
+        json!([{
+            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting", "lastTransitionTime": "2026-01-02T03:04:05Z",
+        }])
+    );
+}

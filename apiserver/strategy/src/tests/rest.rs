@@ -90,6 +90,35 @@ fn a_controller_must_match_its_template() {
 }
 
 #[test]
+fn a_controller_counts_no_pods_that_are_not_there() {
+    let old = created(controller());
+    assert_eq!(old["status"], json!({ "replicas": 0 }));
+    let status = |status: Value| update(Target::Status, &old, |new| new["status"] = status);
+    assert!(status(json!({ "replicas": 2, "readyReplicas": 2, "observedGeneration": 1 })).is_ok());
+    check(
+        status(json!({ "replicas": -1, "observedGeneration": -1 })),
+        &[
+            "status.replicas: Invalid value: -1: must be greater than or equal to 0",
+            "status.observedGeneration: Invalid value: -1: must be greater than or equal to 0",
+            "status.fullyLabeledReplicas: Invalid value: 0: cannot be greater than status.replicas",
+            "status.readyReplicas: Invalid value: 0: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 0: cannot be greater than status.replicas",
+        ],
+    );
+    check(
+        status(
+            json!({ "replicas": 1, "fullyLabeledReplicas": 2, "readyReplicas": 3, "availableReplicas": 4 }),
+        ),
+        &[
+            "status.fullyLabeledReplicas: Invalid value: 2: cannot be greater than status.replicas",
+            "status.readyReplicas: Invalid value: 3: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 4: cannot be greater than status.replicas",
+            "status.availableReplicas: Invalid value: 4: cannot be greater than readyReplicas",
+        ],
+    );
+}
+
+#[test]
 fn a_controller_leaves_its_pods_unless_told() {
     let old = created(controller());
     let Deletion::Mark(marked) = delete(&old, None) else { panic!("not marked") };
@@ -174,6 +203,11 @@ fn a_lease_is_written_by_version_alone() {
     // Coordinated elections are off: what asks for one is not kept, unless it is there already.
     let mut old = created(lease(json!({ "holderIdentity": "a", "preferredHolder": "b" })));
     assert_eq!(old["spec"].get("preferredHolder"), None);
+    let asked = update(Target::Main, &old, |new| {
+        new["spec"]["preferredHolder"] = "b".into();
+        new["spec"]["strategy"] = "OldestEmulationVersion".into();
+    });
+    assert_eq!(asked, Ok(Write::Unchanged));
     old["spec"]["preferredHolder"] = "b".into();
     old["spec"]["strategy"] = "OldestEmulationVersion".into();
     updated(&old, |new| new["spec"]["strategy"] = "example.com/Youngest".into());
@@ -220,6 +254,13 @@ fn endpoints_are_checked() {
     assert_eq!(old["ports"], json!([{ "name": "", "port": 80, "protocol": "TCP" }]));
     let more = updated(&old, |new| new["endpoints"] = json!([{ "addresses": ["10.0.0.2"] }]));
     assert_eq!(more["metadata"]["generation"], 2);
+    // What an earlier version of the kind could say stays until the endpoints change.
+    let mut stored = old.clone();
+    stored["endpoints"][0]["deprecatedTopology"] = json!({ "a": "b" });
+    let renamed = updated(&stored, |new| new["ports"][0]["name"] = "web".into());
+    assert_eq!(renamed["endpoints"], stored["endpoints"]);
+    let ready = updated(&stored, |new| new["endpoints"][0]["hostname"] = "h".into());
+    assert_eq!(ready["endpoints"][0].get("deprecatedTopology"), None);
     check(
         update(Target::Main, &old, |new| new["addressType"] = "FQDN".into()),
         &["addressType: Invalid value: \"FQDN\": field is immutable"],
@@ -423,4 +464,19 @@ fn slices_are_checked() {
     assert!(
         causes(&status)[0].starts_with("ports[0].appProtocol: Invalid value: \"/\": prefix part")
     );
+}
+
+#[test]
+fn a_claim_that_says_little_is_completed() {
+    let claim =
+        |spec: Value| created(object("v1", "PersistentVolumeClaim", json!({ "spec": spec })));
+    let storage = json!({ "requests": { "storage": "1Gi" } });
+    let modes = json!(["ReadWriteOnce"]);
+    let new = claim(json!({ "accessModes": modes, "resources": storage }));
+    assert_eq!(
+        (&new["spec"]["volumeMode"], &new["status"]["phase"]),
+        (&json!("Filesystem"), &json!("Pending"))
+    );
+    let block = claim(json!({ "accessModes": modes, "resources": storage, "volumeMode": "Block" }));
+    assert_eq!(block["spec"]["volumeMode"], "Block");
 }

@@ -147,7 +147,7 @@ fn topologies_of_a_class_differ() {
         { "matchLabelExpressions": [term(zone, json!(["x"]))] },
     ] })));
     assert_eq!(
-        (crate::storage::class::STORAGE.warn)(&old, None),
+        warned(&old, None),
         [format!(
             "{at}[0].key: deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead"
         )]
@@ -251,8 +251,13 @@ fn drivers_are_completed_and_checked() {
             "spec.volumeLifecycleModes: Invalid value: [\"Ephemeral\"]: field is immutable",
         ],
     );
-    let new = updated(&new, |new| new["spec"]["requiresRepublish"] = true.into());
-    assert_eq!(new["metadata"]["generation"], 2);
+    let more = updated(&new, |new| new["spec"]["requiresRepublish"] = true.into());
+    assert_eq!(more["metadata"]["generation"], 2);
+    // A field that is not there yet comes by no update either, unless an object has it already.
+    let ahead = |new: &mut Value| new["spec"]["preventPodSchedulingIfMissing"] = true.into();
+    assert_eq!(update(Target::Main, &new, ahead), Ok(Write::Unchanged));
+    let stored = with(new, &[("spec.preventPodSchedulingIfMissing", json!(false))]);
+    assert!(matches!(update(Target::Main, &stored, ahead), Ok(Write::Put(_))));
 }
 
 #[test]
@@ -393,7 +398,7 @@ fn capacities_are_of_a_class_at_a_place() {
     );
     let odd = json!({ "storageClassName": "s", "nodeTopology": { "matchLabels": { "beta.kubernetes.io/os": "linux" } } });
     assert_eq!(
-        (crate::storage::class::CAPACITY.warn)(&capacity(odd), None),
+        warned(&capacity(odd), None),
         [
             "nodeTopology.matchLabels.beta.kubernetes.io/os: deprecated since v1.14; use \"kubernetes.io/os\" instead"
         ]

@@ -3,7 +3,7 @@
 use super::*;
 
 fn warnings(body: Value) -> Vec<String> {
-    (crate::of(row(&body)).warn)(&created(body), None)
+    warned(&created(body), None)
 }
 
 /// A pod of one container with these fields more.
@@ -138,11 +138,112 @@ fn templates_are_told_of_when_they_change_and_pods_when_they_are_made() {
     });
     let want = "spec.template.spec.nodeSelector[beta.kubernetes.io/arch]: deprecated since v1.14; use \"kubernetes.io/arch\" instead";
     let old = created(controller);
-    let warn = crate::of(row(&old)).warn;
+    let warn = warned;
     assert_eq!(warn(&old, None), [want]);
     assert_eq!(warn(&old, Some(&old)), Vec::<String>::new());
     let new = updated(&old, |new| new["spec"]["replicas"] = 2.into());
     assert_eq!(warn(&new, Some(&old)), [want]);
     let pod = created(container(json!({ "resources": { "limits": { "memory": "1m" } } })));
     assert_eq!((crate::of(row(&pod)).warn)(&pod, Some(&pod)), Vec::<String>::new());
+}
+
+/// A template whose selector names a label of nodes by its older name, and what is told of it.
+fn placed() -> (Value, &'static str) {
+    let spec = json!({
+        "restartPolicy": "Always", "nodeSelector": { "beta.kubernetes.io/arch": "arm64" },
+        "containers": [{ "name": "c", "image": "i:1" }],
+    });
+    let template = json!({ "metadata": { "labels": { "a": "b" } }, "spec": spec });
+    let told = "spec.nodeSelector[beta.kubernetes.io/arch]: deprecated since v1.14; use \"kubernetes.io/arch\" instead";
+    (template, told)
+}
+
+#[test]
+fn templates_that_are_kept_by_themselves_are_told_of_when_they_change() {
+    let (template, told) = placed();
+    let old = created(json!({
+        "apiVersion": "v1", "kind": "PodTemplate", "metadata": { "name": "t" }, "template": template,
+    }));
+    let told = [format!("template.{told}")];
+    assert_eq!(warned(&old, None), told);
+    let labelled = updated(&old, |new| new["metadata"]["labels"] = json!({ "a": "b" }));
+    assert_eq!(warned(&labelled, Some(&old)), [""; 0]);
+    let changed = updated(&old, |new| new["template"]["spec"]["hostname"] = "h".into());
+    assert_eq!(warned(&changed, Some(&old)), told);
+}
+
+#[test]
+fn cron_jobs_are_told_of_their_names_their_jobs_and_zones_in_schedules() {
+    let (mut template, told) = placed();
+    template["spec"]["restartPolicy"] = "Never".into();
+    let old = created(json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": { "name": "a.b" },
+        "spec": { "schedule": "0 0 * * *", "jobTemplate": { "spec": { "template": template } } },
+    }));
+    let told = format!("spec.jobTemplate.spec.template.{told}");
+    let name = "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]";
+    assert_eq!(warned(&old, None), [name, &told]);
+    assert_eq!(warned(&old, Some(&old)), [""; 0]);
+    let changed = updated(&old, |new| new["spec"]["suspend"] = true.into());
+    assert_eq!(warned(&changed, Some(&old)), [told]);
+    // As an older server may have stored it.
+    let zoned = with(old, &[("spec.schedule", json!("TZ=UTC 0 0 * * *"))]);
+    assert_eq!(
+        warned(&zoned, Some(&zoned)),
+        [
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        ]
+    );
+}
+
+#[test]
+fn what_does_nothing_is_told() {
+    let object = |api_version: &str, kind: &str, fields: Value| {
+        let mut object =
+            json!({ "apiVersion": api_version, "kind": kind, "metadata": { "name": "x" } });
+        object.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        object
+    };
+    let idle = leme_kinds::idle("apiregistration.k8s.io", "APIService").expect("idle");
+    for (body, told) in [
+        (
+            object(
+                "v1",
+                "Node",
+                json!({ "spec": { "externalID": "x", "configSource": { "configMap": {} } } }),
+            ),
+            vec![
+                "spec.configSource: the feature is removed".to_owned(),
+                "spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned(),
+            ],
+        ),
+        (object("v1", "Node", json!({ "spec": { "unschedulable": true } })), vec![]),
+        (
+            object(
+                "route.openshift.io/v1",
+                "Route",
+                json!({ "spec": { "to": { "name": "s" }, "host": "a.b", "subdomain": "c" } }),
+            ),
+            vec!["spec.host is set; spec.subdomain may be ignored".to_owned()],
+        ),
+        (
+            object(
+                "route.openshift.io/v1",
+                "Route",
+                json!({ "spec": { "to": { "name": "s" }, "subdomain": "c" } }),
+            ),
+            vec![],
+        ),
+        (
+            object(
+                "apiregistration.k8s.io/v1",
+                "APIService",
+                json!({ "spec": { "service": { "name": "s" } } }),
+            ),
+            vec![format!("APIService is stored, but {idle}")],
+        ),
+        (object("apiregistration.k8s.io/v1", "APIService", json!({ "spec": {} })), vec![]),
+    ] {
+        assert_eq!(warned(&body, None), told, "{body}");
+    }
 }

@@ -57,6 +57,10 @@ fn jobs_get_their_defaults_and_a_selector_of_their_own() {
     });
     assert_eq!(template["metadata"]["labels"], labels);
     assert_eq!((&new["metadata"]["labels"], &new["status"]), (&labels, &json!({})));
+    for target in [Target::Main, Target::Status] {
+        let bare = |new: &mut Value| new["metadata"]["labels"] = json!({});
+        assert_eq!(update(target, &new, bare), Ok(Write::Unchanged));
+    }
     assert_eq!(new["metadata"]["generation"], 1);
     assert_eq!(update(Target::Main, &new, |_| {}), Ok(Write::Unchanged));
 
