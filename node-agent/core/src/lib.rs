@@ -15,6 +15,7 @@ pub mod probe;
 pub mod quantity;
 pub mod refuse;
 pub mod resources;
+pub mod restart;
 pub mod spec;
 pub mod status;
 pub mod storage;

@@ -11,8 +11,8 @@ mod sources;
 mod tests;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, Lifecycle, LifecycleHandler, Pod, PodOS, PodSpec, Probe,
-    ResourceRequirements, VolumeMount,
+    Container, ContainerPort, ContainerRestartRule, ContainerRestartRuleOnExitCodes, Lifecycle,
+    LifecycleHandler, Pod, PodOS, PodSpec, Probe, ResourceRequirements, VolumeMount,
 };
 
 use crate::quantity::units;
@@ -76,7 +76,7 @@ pub fn check_added(pod: &Pod, name: &str, policy: &Policy) -> Verdict {
     match spec::ephemeral(pod).enumerate().find(|(_, one)| one.name == name) {
         Some((index, one)) => {
             let at = format!("spec.ephemeralContainers[{index}]");
-            container(&spec::as_container(one), &at, false, policy)
+            container(&spec::as_container(one), &at, policy)
         }
         None => Ok(()),
     }
@@ -172,10 +172,10 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         sources::volume(volume)?;
     }
     for (index, init) in init_containers.iter().flatten().enumerate() {
-        container(init, &format!("spec.initContainers[{index}]"), true, policy)?;
+        container(init, &format!("spec.initContainers[{index}]"), policy)?;
     }
     for (index, main) in containers.iter().enumerate() {
-        container(main, &format!("spec.containers[{index}]"), false, policy)?;
+        container(main, &format!("spec.containers[{index}]"), policy)?;
     }
     Ok(())
 }
@@ -187,7 +187,7 @@ fn operating_system(os: Option<&PodOS>) -> Verdict {
     })
 }
 
-fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Verdict {
+fn container(container: &Container, at: &str, policy: &Policy) -> Verdict {
     let Container {
         // Carried out.
         args: _,
@@ -195,6 +195,7 @@ fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Ve
         image: _,
         image_pull_policy: _,
         name: _,
+        restart_policy: _,
         stdin: _,
         stdin_once: _,
         termination_message_path: _,
@@ -212,7 +213,6 @@ fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Ve
         ports,
         readiness_probe,
         resources,
-        restart_policy,
         restart_policy_rules,
         security_context,
         startup_probe,
@@ -230,9 +230,9 @@ fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Ve
     if let Some(resources) = resources {
         self::resources(resources, at)?;
     }
-    restarts(restart_policy.as_deref(), at, init)?;
-    let rules = format!("{at}.restartPolicyRules");
-    unless(some(restart_policy_rules), &rules, "the pod's restart policy decides")?;
+    for (index, rule) in restart_policy_rules.iter().flatten().enumerate() {
+        self::rule(rule, &format!("{at}.restartPolicyRules[{index}]"))?;
+    }
     if let Some(context) = security_context {
         security::of_container(context, at, policy)?;
     }
@@ -243,15 +243,14 @@ fn container(container: &Container, at: &str, init: bool, policy: &Policy) -> Ve
     Ok(())
 }
 
-fn restarts(policy: Option<&str>, at: &str, init: bool) -> Verdict {
-    let Some(policy) = policy.filter(|policy| !policy.is_empty()) else { return Ok(()) };
-    let field = format!("{at}.restartPolicy");
-    if init {
-        return refuse(policy != "Always", "InitContainerRestartPolicyForbidden", || {
-            format!("{field}: init containers may have \"Always\" or none, not {policy:?}")
-        });
+fn rule(rule: &ContainerRestartRule, at: &str) -> Verdict {
+    let ContainerRestartRule { action, exit_codes } = rule;
+    if let Some(codes) = exit_codes {
+        // Carried out.
+        let ContainerRestartRuleOnExitCodes { operator: _, values: _ } = codes;
     }
-    unless(true, &field, "the pod's restart policy decides")
+    let why = format!("containers start again one by one: {action:?} is not \"Restart\"");
+    unless(action != "Restart", &format!("{at}.action"), &why)
 }
 
 fn lifecycle(lifecycle: &Lifecycle, at: &str) -> Verdict {

@@ -22,17 +22,6 @@ pub enum Role {
     Ephemeral,
 }
 
-/// `spec.restartPolicy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartPolicy {
-    /// Whatever the exit code.
-    Always,
-    /// When it is not 0.
-    OnFailure,
-    /// Not at all.
-    Never,
-}
-
 /// The containers that make up the pod, init containers first, in the order of the specification.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = (&Container, Role)> {
     let spec = pod.spec.as_ref();
@@ -151,20 +140,6 @@ pub fn identity(pod: &Pod) -> PodIdentity {
 pub fn label(pod: &Pod) -> String {
     let id = identity(pod);
     format!("{}_{}({})", id.name, id.namespace, id.uid)
-}
-
-/// The restart policy of a container in its pod.
-pub fn restart_policy(pod: &Pod, role: Role) -> RestartPolicy {
-    let policy = pod.spec.as_ref().and_then(|s| s.restart_policy.as_deref());
-    match (role, policy) {
-        (Role::Sidecar, _) => RestartPolicy::Always,
-        (Role::Ephemeral, _) => RestartPolicy::Never,
-        (_, Some("Never")) => RestartPolicy::Never,
-        (_, Some("OnFailure")) => RestartPolicy::OnFailure,
-        // A failed init container is tried again, a finished one is done.
-        (Role::Init, _) => RestartPolicy::OnFailure,
-        (Role::Main, _) => RestartPolicy::Always,
-    }
 }
 
 /// Whether the API wants the pod gone, and the seconds it gives.

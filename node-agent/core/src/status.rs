@@ -13,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pod::{Again, Ended, PodMachine, Running, Slot, State};
 use crate::refuse::Refusal;
-use crate::resources;
-use crate::spec::{self, RestartPolicy, Role};
+use crate::spec::{self, Role};
+use crate::{resources, restart};
 
 pub use conditions::OWN_CONDITIONS;
 
@@ -53,12 +53,14 @@ impl PodMachine {
         } else {
             (None, None)
         };
+        // What the API server made of the pod does not change.
+        let known = pod.status.as_ref().and_then(|status| status.qos_class.clone());
         let status = PodStatus {
             observed_generation: pod.metadata.generation,
             phase: Some(phase.to_owned()),
             reason,
             message,
-            qos_class: Some(resources::qos(&pod).name().to_owned()),
+            qos_class: known.or_else(|| Some(resources::qos(&pod).name().to_owned())),
             host_ip: Some(host_ip.to_owned()),
             host_ips: Some(vec![HostIP { ip: host_ip.to_owned() }]),
             pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
@@ -103,14 +105,12 @@ impl PodMachine {
         if mains().any(|s| s.done().is_none()) {
             return "Running";
         }
-        match (spec::restart_policy(pod, Role::Main), mains().all(Slot::succeeded)) {
-            (RestartPolicy::Always, _) => "Running",
+        let held = mains().any(|s| s.done().is_some_and(|ended| self.restarts(s, ended)));
+        match (held, mains().all(Slot::succeeded)) {
+            // It would start again, but was stopped for good.
+            (true, _) if !self.is_finished() => "Running",
             (_, true) => "Succeeded",
-            (RestartPolicy::Never, false) => "Failed",
-            (RestartPolicy::OnFailure, false) => {
-                // Nothing will restart it: it was stopped for good.
-                if self.is_finished() { "Failed" } else { "Running" }
-            }
+            (_, false) => "Failed",
         }
     }
 
@@ -166,10 +166,11 @@ impl PodMachine {
 
     /// The good end of an init container that runs again in a new sandbox, where the API lets none leave such an end.
     fn repeats<'s>(&self, slot: &'s Slot) -> Option<&'s Ended> {
-        let onfailure = spec::restart_policy(&self.pod, Role::Main) == RestartPolicy::OnFailure;
         let ended = matches!(slot.state, State::Ended { .. });
         let last = slot.last.as_ref().filter(|last| !last.failed());
-        last.filter(|_| slot.role == Role::Init && onfailure && !ended)
+        let last = last.filter(|_| slot.role == Role::Init && !ended)?;
+        let (container, _) = spec::container(&self.pod, &slot.name)?;
+        (!restart::allowed(&self.pod, &container, last.exit_code)).then_some(last)
     }
 }
 

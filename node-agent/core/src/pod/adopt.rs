@@ -14,8 +14,8 @@ use super::{
 };
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
 use crate::refuse::{self, Policy};
-use crate::resources;
-use crate::spec::{self, RestartPolicy, Role};
+use crate::spec::{self, Role};
+use crate::{resources, restart};
 
 impl PodMachine {
     /// The machine of a pod that the API has; `observed` is what the runtime has of it. A pod that asks for what this
@@ -178,7 +178,8 @@ impl PodMachine {
 
     /// An init container runs again in a new sandbox, unless nothing of the pod ever runs again.
     pub(super) fn rerun_init(&mut self, index: usize) {
-        if spec::restart_policy(&self.pod, Role::Main) == RestartPolicy::Never {
+        let mut mains = spec::containers(&self.pod).filter(|(_, role)| *role == Role::Main);
+        if !mains.any(|(container, role)| restart::possible(&self.pod, container, role)) {
             return;
         }
         let slot = &mut self.slots[index];

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::backoff::BackOff;
 use crate::refuse::{self, Refusal};
-use crate::spec::{self, RestartPolicy, Role};
+use crate::restart;
+use crate::spec::{self, Role};
 
 impl PodMachine {
     pub(super) fn advance(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
@@ -278,15 +279,15 @@ impl PodMachine {
         }
     }
 
+    /// Whether an ended container is one that starts again.
+    pub(crate) fn restarts(&self, slot: &Slot, ended: &Ended) -> bool {
+        spec::container(&self.pod, &slot.name)
+            .is_some_and(|(c, _)| restart::decide(&self.pod, &c, slot.role, ended.code()))
+    }
+
     /// Whether and when an ended container starts again.
     pub(super) fn again(&mut self, index: usize, ended: &Ended, now: Timestamp) -> Again {
-        let role = self.slots[index].role;
-        let restart = match spec::restart_policy(&self.pod, role) {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => ended.failed(),
-            RestartPolicy::Never => false,
-        };
-        if !restart {
+        if !self.restarts(&self.slots[index], ended) {
             return Again::Never;
         }
         let (at, delay) = self.slots[index].backoff.wait(ended.finished_at.unwrap_or(now));

@@ -14,7 +14,7 @@ use super::{
 use crate::backoff::add;
 use crate::cri::{ContainerState, ContainerStatus, SandboxState};
 use crate::probe::{Kind, Outcome, Verdict};
-use crate::spec;
+use crate::{restart, spec};
 
 /// 1 s doubling to 1 min.
 pub(super) fn retry_delay(failures: u32) -> SignedDuration {
@@ -244,7 +244,7 @@ impl PodMachine {
         };
         out.push(self.notice(index, true, "Unhealthy", format!("{title} probe failed: {message}")));
         if tripped && kind != Kind::Readiness {
-            let restarts = spec::restart_policy(&pod, role) != spec::RestartPolicy::Never;
+            let restarts = restart::possible(&pod, &container, role);
             let tail = if restarts { ", will be restarted" } else { "" };
             let text = format!("Container {name} failed {} probe{tail}", title.to_lowercase());
             let grace = probe.termination_grace_period_seconds.unwrap_or(spec::grace(&pod));

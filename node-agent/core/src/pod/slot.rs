@@ -155,6 +155,9 @@ pub struct Ended {
 /// Why a container ended that the kernel killed a process of for memory.
 pub const OOM_KILLED: &str = "OOMKilled";
 
+/// Exit code of what was killed.
+const KILLED: i32 = 137;
+
 /// Nanoseconds since the epoch as a time, 0 for none.
 pub fn time(nanos: i64) -> Option<Timestamp> {
     (nanos != 0).then(|| Timestamp::from_nanosecond(i128::from(nanos)).ok()).flatten()
@@ -197,11 +200,16 @@ impl Ended {
         self.exit_code != 0 || self.reason == OOM_KILLED
     }
 
+    /// The exit code that decides whether it starts again: not 0 if the run failed.
+    pub fn code(&self) -> i32 {
+        if self.exit_code == 0 && self.failed() { KILLED } else { self.exit_code }
+    }
+
     /// For a container that ran and is not there any more.
     pub fn lost(running: &Running, now: Timestamp) -> Self {
         Self {
             id: running.id.clone(),
-            exit_code: 137,
+            exit_code: KILLED,
             reason: "ContainerStatusUnknown".to_owned(),
             message: "The container could not be located when the pod was terminated".to_owned(),
             started_at: Some(running.started_at),

@@ -5,6 +5,7 @@ mod adopted;
 mod lost;
 mod probes;
 mod resized;
+mod restarts;
 
 use std::collections::BTreeMap;
 

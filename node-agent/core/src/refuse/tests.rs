@@ -55,9 +55,15 @@ fn fields_of_containers() {
     let at = "spec.containers[0]";
     let field = |more, name: &str| unsupported(with(more), &format!("{at}.{name}"));
     field(json!({"volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}), "volumeDevices");
-    field(json!({"restartPolicy": "Never"}), "restartPolicy");
-    let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]);
-    field(json!({"restartPolicyRules": rules}), "restartPolicyRules");
+    let rule =
+        |action: &str| json!({"action": action, "exitCodes": {"operator": "In", "values": [1]}});
+    let ruled = |rules: Value| json!({"restartPolicy": "Never", "restartPolicyRules": rules});
+    field(
+        ruled(json!([rule("Restart"), rule("RestartAllContainers")])),
+        "restartPolicyRules[1].action",
+    );
+    let carried_out = pod(with(ruled(json!([rule("Restart")]))));
+    assert_eq!(check(&carried_out, &Policy::default()), Ok(()));
     let file = json!({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}});
     field(json!({"env": [{"name": "E", "valueFrom": file}]}), "env[E].valueFrom.fileKeyRef");
     field(json!({"lifecycle": {"stopSignal": "SIGUSR1"}}), "lifecycle.stopSignal");
@@ -72,8 +78,9 @@ fn fields_of_containers() {
         "volumeMounts[1].recursiveReadOnly",
     );
     let init = |policy: &str| json!({"initContainers": [{"name": "a", "restartPolicy": policy}]});
-    refused(init("OnFailure"), "InitContainerRestartPolicyForbidden", "initContainers[0]");
-    assert_eq!(check(&pod(init("Always")), &Policy::default()), Ok(()));
+    for policy in ["Always", "OnFailure", "Never"] {
+        assert_eq!(check(&pod(init(policy)), &Policy::default()), Ok(()));
+    }
 }
 
 #[test]
