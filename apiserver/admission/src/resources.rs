@@ -57,6 +57,11 @@ fn raise(to: &mut Amounts, other: &Amounts) {
     }
 }
 
+/// Whether a pod as a whole may ask for it.
+pub(crate) fn is_of_pods(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || name.starts_with("hugepages-")
+}
+
 /// What a pod asks for in one of `requests` and `limits`, its overhead left aside: the sum of its containers or what its
 /// start needs at most, whichever is more, unless the pod as a whole says.
 pub(crate) fn of_pod(spec: &Value, which: &str) -> Amounts {
@@ -79,7 +84,7 @@ pub(crate) fn of_pod(spec: &Value, which: &str) -> Amounts {
     }
     raise(&mut running, &starting);
     for (name, amount) in amounts(json::at(spec, &["resources", which])) {
-        if matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-") {
+        if is_of_pods(&name) {
             running.insert(name, amount);
         }
     }

@@ -56,6 +56,20 @@ impl Resources {
         self.each(other, i64::max);
     }
 
+    /// Puts what a pod as a whole asks for in the place of what its containers do.
+    fn put(&mut self, list: Option<&BTreeMap<String, Quantity>>) {
+        for (name, amount) in list.into_iter().flatten() {
+            match name.as_str() {
+                "cpu" => self.cpu = quantity::milli(amount),
+                "memory" => self.memory = quantity::whole(amount),
+                pages if pages.starts_with("hugepages-") => {
+                    self.extended.insert(name.clone(), quantity::whole(amount));
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn each(&mut self, other: &Resources, by: fn(i64, i64) -> i64) {
         self.cpu = by(self.cpu, other.cpu);
         self.memory = by(self.memory, other.memory);
@@ -67,7 +81,8 @@ impl Resources {
     }
 }
 
-/// What a pod asks for: the sum of its containers, or what its start needs at most, whichever is more, and the overhead.
+/// What a pod asks for: the sum of its containers, or what its start needs at most, whichever is more, unless the pod as a
+/// whole says; and the overhead.
 /// With `floor`, containers that ask for no CPU or memory count with a default, as scoring wants it.
 pub(crate) fn of_pod(spec: &PodSpec, floor: bool) -> Resources {
     let ask = |container: &Container| {
@@ -100,6 +115,7 @@ pub(crate) fn of_pod(spec: &PodSpec, floor: bool) -> Resources {
         starting.max(&need);
     }
     running.max(&starting);
+    running.put(spec.resources.as_ref().and_then(|whole| whole.requests.as_ref()));
     running.add(&Resources::read(spec.overhead.as_ref()));
     running
 }
@@ -116,6 +132,22 @@ mod tests {
 
     fn container(cpu: &str, restart: Option<&str>) -> Value {
         json!({"name": "c", "restartPolicy": restart, "resources": {"requests": {"cpu": cpu}}})
+    }
+
+    /// Red when the containers count beside the pod, or when what is no pod's counts for one.
+    #[test]
+    fn a_pod_as_a_whole_says_what_it_asks_for() {
+        let mut spec = json!({"containers": [container("1", None), container("500m", None)],
+            "initContainers": [container("3", None)], "overhead": {"cpu": "250m"},
+            "resources": {"limits": {"cpu": "9"}, "requests": {"cpu": "2", "memory": "1Mi",
+                "hugepages-2Mi": "2Mi", "ephemeral-storage": "1Gi", "a.test/b": "1"}}});
+        check(spec.clone(), 2250);
+        let read: PodSpec = serde_json::from_value(spec.clone()).unwrap();
+        let all = of_pod(&read, true);
+        assert_eq!((all.memory, all.ephemeral), (1 << 20, 0));
+        assert_eq!(all.extended, [("hugepages-2Mi".to_owned(), 2 << 20)].into());
+        spec["resources"] = json!({"requests": {"memory": "1Mi"}});
+        check(spec, 3250);
     }
 
     #[test]

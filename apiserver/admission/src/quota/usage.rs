@@ -127,13 +127,16 @@ impl Evaluator {
         if !matches!(self, Evaluator::Pods) {
             return Ok(());
         }
-        let whole = requests_and_limits(object.get("spec").unwrap_or(&Value::Null));
+        // Where the pod as a whole says anything, its containers need not.
+        if says_as_a_whole(object.get("spec").unwrap_or(&Value::Null)) {
+            return Ok(());
+        }
         let mut missing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for field in ["containers", "initContainers"] {
             for container in json::list(object, &["spec", field]) {
                 let said = requests_and_limits(container);
                 for name in names.iter().filter(|name| REQUIRED.contains(&name.as_str())) {
-                    if !said.contains_key(name) && !whole.contains_key(name) {
+                    if !said.contains_key(name) {
                         missing.entry(name).or_default().insert(json::text(container, &["name"]));
                     }
                 }
@@ -271,7 +274,14 @@ fn is_terminating(spec: &Value) -> bool {
     json::int(spec, &["activeDeadlineSeconds"]).is_some_and(|seconds| seconds >= 0)
 }
 
-/// Whether nothing in a pod asks for CPU or memory.
+/// Whether a pod as a whole asks for anything that a pod may ask for.
+fn says_as_a_whole(spec: &Value) -> bool {
+    ["requests", "limits"].iter().any(|which| {
+        json::entries(spec, &["resources", which]).any(|(name, _)| resources::is_of_pods(name))
+    })
+}
+
+/// Whether nothing in a pod asks for CPU or memory. Of one that asks as a whole, the containers do not count.
 fn is_best_effort(spec: &Value) -> bool {
     let asks = |of: &Value| {
         ["requests", "limits"].iter().any(|which| {
@@ -281,8 +291,11 @@ fn is_best_effort(spec: &Value) -> bool {
             })
         })
     };
+    if says_as_a_whole(spec) {
+        return !asks(spec);
+    }
     let containers = ["containers", "initContainers"];
-    !asks(spec) && !containers.iter().flat_map(|field| json::list(spec, &[field])).any(asks)
+    !containers.iter().flat_map(|field| json::list(spec, &[field])).any(asks)
 }
 
 /// Whether a pod's affinity is about pods of other namespaces.

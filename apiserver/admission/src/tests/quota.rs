@@ -75,6 +75,12 @@ fn what_is_limited_has_to_be_said() {
         json!([{ "name": "i", "image": "x", "resources": { "requests": { "cpu": "1" } } }]);
     let why = "failed quota: q: must specify limits.memory for: c,i; requests.cpu for: c";
     assert_eq!(charge(&quota, &pod), Err(why.to_owned()));
+    pod["spec"]["resources"] = json!({ "limits": { "a.test/b": "1" } });
+    assert_eq!(charge(&quota, &pod), Err(why.to_owned()), "not what a pod may ask for");
+    // Red when the pod has to say each.
+    pod["spec"]["resources"] = json!({ "requests": { "cpu": "1" } });
+    let why = "exceeded quota: q, requested: requests.cpu=1, used: requests.cpu=1, limited: requests.cpu=1";
+    assert_eq!(charge(&quota, &pod), Err(why.to_owned()), "the pod as a whole says");
 }
 
 #[test]
@@ -96,6 +102,9 @@ fn scopes_say_which_pods_count() {
     };
     let scope = |name: &str| json!({ "scopes": [name] });
     let (bare, small) = (pod(), small());
+    let (mut whole, mut pages) = (pod(), small.clone());
+    whole["spec"]["resources"] = json!({ "limits": { "memory": "1Mi" } });
+    pages["spec"]["resources"] = json!({ "limits": { "hugepages-2Mi": "2Mi" } });
     let mut ends = pod();
     ends["spec"]["activeDeadlineSeconds"] = 5.into();
     let mut high = pod();
@@ -110,6 +119,8 @@ fn scopes_say_which_pods_count() {
     for (spec, pod, expected) in [
         (scope("BestEffort"), &bare, true),
         (scope("BestEffort"), &small, false),
+        (scope("BestEffort"), &whole, false),
+        (scope("BestEffort"), &pages, true),
         (scope("NotBestEffort"), &bare, false),
         (scope("NotBestEffort"), &small, true),
         (scope("Terminating"), &ends, true),
