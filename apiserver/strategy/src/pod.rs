@@ -3,8 +3,6 @@
 //! Knows: what an update may change, how a pod is bound and deleted. Refuses to know: what admission adds to it, how it
 //! runs.
 
-use std::collections::HashSet;
-
 use leme_meta::{FieldError, Path, Status};
 use leme_registry::{Context, Strategy, json, names};
 use serde_json::{Value, json};
@@ -12,8 +10,12 @@ use serde_json::{Value, json};
 use crate::check::Errors;
 use crate::pod_spec::{self, defaults, resources};
 
+mod devices;
 mod ephemeral;
+mod labels;
 mod resize;
+mod status;
+mod update;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
     default: |pod| {
@@ -22,12 +24,12 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         defaults::fill(spec);
     },
     prepare_create,
-    prepare_status,
+    prepare_status: status::prepare,
     kept_by_status: &[&["spec"], &["metadata", "ownerReferences"]],
     validate,
     validate_create,
-    validate_update,
-    validate_status,
+    validate_update: update::validate,
+    validate_status: status::validate,
     warn,
     grace,
     evicted: |pod, ctx| {
@@ -46,6 +48,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
 };
 
 fn prepare_create(pod: &mut Value, _: &Context) {
+    labels::merge(pod);
     let class = qos_class(&pod["spec"]);
     let mut status = json!({ "phase": "Pending", "qosClass": class });
     if !json::list(pod, &["spec", "schedulingGates"]).is_empty() {
@@ -59,13 +62,14 @@ fn prepare_create(pod: &mut Value, _: &Context) {
     json::set(pod, "status", status);
 }
 
-/// The class of service that the resources of a pod earn.
+/// The class of service that the resources of a pod earn: its own, if it has any, or else those of its containers.
 fn qos_class(spec: &Value) -> &'static str {
     let mut any = false;
     let mut guaranteed = true;
-    for container in
-        ["containers", "initContainers"].iter().flat_map(|field| json::list(spec, &[field]))
-    {
+    let own = pod_spec::whole::asks(spec).then_some(spec);
+    let lists = ["containers", "initContainers"];
+    let containers = lists.iter().flat_map(|field| json::list(spec, &[field]));
+    for container in own.into_iter().chain(containers.filter(|_| own.is_none())) {
         for resource in ["cpu", "memory"] {
             let read = |kind| {
                 json::at(container, &["resources", kind, resource])
@@ -84,39 +88,6 @@ fn qos_class(spec: &Value) -> &'static str {
     }
 }
 
-fn prepare_status(new: &mut Value, old: &Value, _: &Context) {
-    if let Some(metadata) = old.get("metadata") {
-        json::keep(json::child(new, "metadata"), metadata, "ownerReferences");
-    }
-    if let Some(class) = json::at(old, &["status", "qosClass"]) {
-        json::default(json::child(new, "status"), "qosClass", class.clone());
-    }
-    keep_observed(new, old);
-}
-
-/// A status says of which generation it is, unless it does not know: then it says what the earlier one said.
-fn keep_observed(new: &mut Value, old: &Value) {
-    const FIELD: &str = "observedGeneration";
-    let unknown = |value: &Value| json::int(value, &[FIELD]).unwrap_or(0) == 0;
-    if let Some(old) = old.get("status").filter(|old| !unknown(old))
-        && unknown(json::child(new, "status"))
-    {
-        json::keep(json::child(new, "status"), old, FIELD);
-    }
-    // Nothing says that there is one condition of a type.
-    let mut before: Vec<&Value> = json::list(old, &["status", "conditions"]).iter().collect();
-    for condition in json::list_mut(new, &["status", "conditions"]) {
-        let kind = json::text(condition, &["type"]);
-        let Some(at) = before.iter().position(|old| json::text(old, &["type"]) == kind) else {
-            continue;
-        };
-        let old = before.remove(at);
-        if unknown(condition) && !unknown(old) {
-            json::keep(condition, old, FIELD);
-        }
-    }
-}
-
 /// Whether its node made the pod, of a file: it is not the API server's to change.
 fn is_static(pod: &Value) -> bool {
     json::at(pod, &["metadata", "annotations", crate::pod_spec::annotations::MIRROR]).is_some()
@@ -127,112 +98,24 @@ fn validate(pod: &Value) -> Errors {
     let at = Path::new("metadata").child("annotations");
     let annotations = json::at(pod, &["metadata", "annotations"]);
     let mut errors = pod_spec::annotations::validate(annotations, spec, &at);
-    errors.extend(pod_spec::validate(spec, &Path::new("spec"), true));
-    errors
-}
-
-fn validate_update(new: &Value, old: &Value) -> Errors {
-    let path = Path::new("spec");
-    let at = Path::new("metadata").child("annotations");
-    let [now, before] = [new, old].map(|pod| json::at(pod, &["metadata", "annotations"]));
-    let mut errors = pod_spec::annotations::validate_update(now, before, &at);
-    let mut same = true;
-    for field in ["containers", "initContainers"] {
-        if json::list(new, &["spec", field]).len() != json::list(old, &["spec", field]).len() {
-            let why = "pod updates may not add or remove containers";
-            errors.push(FieldError::forbidden(&path.child(field), why));
-            same = false;
-        }
-    }
-    if !same {
-        return errors;
-    }
-    errors.extend(deadline(new, old, &path.child("activeDeadlineSeconds")));
-    tolerations(new, old, &path.child("tolerations"), &mut errors);
-    if munged(new, old) != *old.get("spec").unwrap_or(&Value::Null) {
-        let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-        errors.push(FieldError::forbidden(&path, why));
+    let metadata = pod.get("metadata").unwrap_or(&Value::Null);
+    errors.extend(pod_spec::validate(spec, &Path::new("spec"), Some(metadata)));
+    if json::text(spec, &["serviceAccountName"]).is_empty() {
+        no_tokens(spec, &Path::new("spec").child("volumes"), &mut errors);
     }
     errors
 }
 
-fn deadline(new: &Value, old: &Value, path: &Path) -> Option<FieldError> {
-    let read = |pod| json::int(pod, &["spec", "activeDeadlineSeconds"]);
-    match (read(new), read(old)) {
-        (Some(new), Some(old)) if new > old => {
-            Some(FieldError::invalid(path, new, "must be less than or equal to previous value"))
-        }
-        (None, Some(_)) => Some(FieldError::invalid(
-            path,
-            &Value::Null,
-            "must not update from a positive integer to nil value",
-        )),
-        _ => None,
-    }
-}
-
-fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
-    let bare = |toleration: &Value| {
-        let mut toleration = toleration.clone();
-        json::remove(&mut toleration, "tolerationSeconds");
-        toleration
-    };
-    let now: HashSet<Value> = json::list(new, &["spec", "tolerations"]).iter().map(bare).collect();
-    if json::list(old, &["spec", "tolerations"])
-        .iter()
-        .any(|toleration| !now.contains(&bare(toleration)))
-    {
-        let why = "existing toleration can not be modified except its tolerationSeconds";
-        errors.push(FieldError::forbidden(path, why));
-    }
-}
-
-/// The spec of `new` with all that may change put back to what it is in `old`.
-fn munged(new: &Value, old: &Value) -> Value {
-    let mut spec = new.get("spec").cloned().unwrap_or(Value::Null);
-    let before = old.get("spec").unwrap_or(&Value::Null);
-    for field in ["containers", "initContainers"] {
-        let old = json::list(before, &[field]);
-        for (container, old) in json::list_mut(&mut spec, &[field]).iter_mut().zip(old) {
-            json::keep(container, old, "image");
-        }
-    }
-    for field in ["activeDeadlineSeconds", "tolerations"] {
-        json::keep(&mut spec, before, field);
-    }
-    let grace = |spec: &Value| json::int(spec, &["terminationGracePeriodSeconds"]);
-    if grace(before).is_some_and(|grace| grace < 0) && grace(&spec) == Some(1) {
-        json::keep(&mut spec, before, "terminationGracePeriodSeconds");
-    }
-    spec
-}
-
-fn validate_status(new: &Value, old: &Value) -> Errors {
-    let mut errors = Vec::new();
-    let policy = json::text(old, &["spec", "restartPolicy"]);
-    ended(new, old, "containerStatuses", policy, &mut errors);
-    // Nothing starts them again.
-    ended(new, old, "ephemeralContainerStatuses", "Never", &mut errors);
-    errors
-}
-
-/// What has ended stays so, where nothing starts it again.
-fn ended(new: &Value, old: &Value, field: &str, policy: &str, errors: &mut Errors) {
-    if policy == "Always" {
-        return;
-    }
-    let before = json::first_by_name(json::list(old, &["status", field]));
-    for (index, status) in json::list(new, &["status", field]).iter().enumerate() {
-        let before = before.get(json::text(status, &["name"]));
-        let ended = before.and_then(|before| json::at(before, &["state", "terminated"]));
-        let may_restart = policy == "OnFailure"
-            && ended.is_some_and(|ended| json::int(ended, &["exitCode"]).unwrap_or(0) != 0);
-        if ended.is_some() && !may_restart && json::at(status, &["state", "terminated"]).is_none() {
-            let path = Path::new("status").child(field).index(index).child("state");
-            errors.push(FieldError::forbidden(
-                &path,
-                "may not be transitioned to non-terminated state",
-            ));
+/// Without an account there is no token.
+fn no_tokens(spec: &Value, path: &Path, errors: &mut Errors) {
+    for (index, volume) in json::list(spec, &["volumes"]).iter().enumerate() {
+        let path = path.index(index).child("projected").child("sources");
+        for (index, source) in json::list(volume, &["projected", "sources"]).iter().enumerate() {
+            if json::at(source, &["serviceAccountToken"]).is_some() {
+                let at = path.index(index).child("serviceAccountToken");
+                let why = "must not be specified when serviceAccountName is not set";
+                errors.push(FieldError::forbidden(&at, why));
+            }
         }
     }
 }

@@ -1,13 +1,16 @@
-//! PersistentVolumes and PersistentVolumeClaims.
+//! PersistentVolumes, and what claims have in common with them.
 //!
-//! Knows: sources, access modes, capacity, what may change once bound. Refuses to know: which volume fits a claim.
+//! Knows: sources, access modes, capacity, and which nodes reach a volume. Refuses to know: which volume fits a claim.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{Context, Strategy, json, meta, names};
+use leme_registry::{Context, Strategy, json, names};
 use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
 use crate::pod_spec::{defaults, resources, sources, warnings};
+
+mod claim;
+pub(crate) use claim::{CLAIM, claim_spec};
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -25,31 +28,6 @@ pub(crate) static VOLUME: Strategy = Strategy {
     validate: validate_volume,
     validate_update: update_volume,
     warn: warn_volume,
-    returns_deleted: true,
-    ..Strategy::PLAIN
-};
-
-pub(crate) static CLAIM: Strategy = Strategy {
-    default: |claim| {
-        let spec = json::child(claim, "spec");
-        json::default(spec, "volumeMode", "Filesystem");
-        json::child(spec, "resources");
-        for field in ["requests", "limits"] {
-            resources::round_up(spec, &["resources", field]);
-        }
-        for field in ["capacity", "allocatedResources"] {
-            resources::round_up(claim, &["status", field]);
-        }
-    },
-    prepare_create: pending,
-    validate: validate_claim,
-    validate_update: update_claim,
-    warn: |claim, _| {
-        let mut out = annotation(claim, CLASS);
-        let spec = claim.get("spec").unwrap_or(&Value::Null);
-        warnings::claim_resources(spec, &Path::new("spec"), &mut out);
-        out
-    },
     returns_deleted: true,
     ..Strategy::PLAIN
 };
@@ -97,15 +75,17 @@ fn pending(object: &mut Value, _: &Context) {
 
 fn modes(spec: &Value, path: &Path, errors: &mut Errors) {
     let list = json::list(spec, &["accessModes"]);
-    let mut alone = false;
+    let (mut alone, mut shared) = (false, false);
     for mode in list {
         let text = mode.as_str().unwrap_or("");
-        if !MODES.contains(&text) {
+        let known = MODES.contains(&text);
+        if !known {
             errors.push(FieldError::not_supported(&path.child("accessModes"), text, &MODES));
         }
         alone |= text == "ReadWriteOncePod";
+        shared |= known && text != "ReadWriteOncePod";
     }
-    if alone && list.len() > 1 {
+    if alone && shared {
         let why = "may not use ReadWriteOncePod with other access modes";
         errors.push(FieldError::forbidden(&path.child("accessModes"), why));
     }
@@ -118,20 +98,32 @@ fn positive(value: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// Checks an amount that may be nothing.
+fn sound(value: &Value, path: &Path, errors: &mut Errors) {
+    if let Some(amount) = resources::parse(value).filter(|amount| amount.is_negative()) {
+        let why = "must be a valid resource quantity";
+        errors.push(FieldError::invalid(path, amount.value(), why));
+    }
+}
+
 fn validate_volume(volume: &Value) -> Errors {
     let mut errors = Vec::new();
     let spec = volume.get("spec").unwrap_or(&Value::Null);
-    volume_spec(spec, false, &Path::new("spec"), &mut errors);
+    let path = Path::new("spec");
+    volume_spec(spec, false, &path, &mut errors);
+    let at = path.child("iscsi").child("targetportal");
+    if sources::long_initiator(json::text(volume, &["metadata", "name"]), spec) {
+        let portal = json::text(spec, &["iscsi", "targetPortal"]);
+        errors.push(FieldError::invalid(&at, portal, sources::LONG_INITIATOR));
+    }
     errors
 }
 
 /// Checks the spec of a volume. One that stands `inline` in another object has no size, no claim, and CSI as its source.
 pub(crate) fn volume_spec(spec: &Value, inline: bool, path: &Path, errors: &mut Errors) {
-    let capacity = path.child("capacity");
     if inline {
-        let why = "may not be specified in the context of inline volumes";
         for field in ["claimRef", "capacity"].iter().filter(|field| !json::unset(spec, field)) {
-            errors.push(FieldError::forbidden(&path.child(field), why));
+            errors.push(FieldError::forbidden(&path.child(field), INLINE));
         }
         if json::at(spec, &["csi"]).is_none() {
             let why = "has to be specified in the context of inline volumes";
@@ -142,17 +134,8 @@ pub(crate) fn volume_spec(spec: &Value, inline: bool, path: &Path, errors: &mut 
         errors.push(FieldError::required(&path.child("accessModes"), ""));
     }
     modes(spec, path, errors);
-    if !inline && json::unset(spec, "capacity") {
-        errors.push(FieldError::required(&capacity, ""));
-    } else if !inline {
-        if json::at(spec, &["capacity", "storage"]).is_none()
-            || json::entries(spec, &["capacity"]).count() > 1
-        {
-            errors.push(FieldError::not_supported(&capacity, &spec["capacity"], &["storage"]));
-        }
-        for (name, amount) in json::entries(spec, &["capacity"]) {
-            positive(amount, &capacity.key(name), errors);
-        }
+    if !inline {
+        capacity(spec, &path.child("capacity"), errors);
     }
     let policy = json::text(spec, &["persistentVolumeReclaimPolicy"]);
     let policy_at = path.child("persistentVolumeReclaimPolicy");
@@ -163,143 +146,176 @@ pub(crate) fn volume_spec(spec: &Value, inline: bool, path: &Path, errors: &mut 
         let why = "may only be Retain in the context of inline volumes";
         errors.push(FieldError::forbidden(&policy_at, why));
     }
-    if let Some(selector) = json::at(spec, &["nodeAffinity", "required"]) {
-        let at = path.child("nodeAffinity").child("required");
-        crate::pod_spec::node_selector(selector, &at, errors);
-    }
-    sources::validate(spec, path, errors);
-    if json::text(spec, &["hostPath", "path"]) == "/" && policy == "Recycle" {
+    reach(spec, inline, &path.child("nodeAffinity"), errors);
+    sources::validate(sources::OF_VOLUMES, spec, path, errors);
+    if is_root(json::text(spec, &["hostPath", "path"])) && policy == "Recycle" {
         let why = "may not be 'recycle' for a hostPath mount of '/'";
         errors.push(FieldError::forbidden(&policy_at, why));
     }
-    if json::at(spec, &["local"]).is_some() && json::at(spec, &["nodeAffinity"]).is_none() {
-        errors.push(FieldError::required(
-            &path.child("nodeAffinity"),
-            "Local volume requires node affinity",
-        ));
+    if inline {
+        if !json::unset(spec, "storageClassName") {
+            errors.push(FieldError::forbidden(&path.child("storageClassName"), INLINE));
+        }
+        if !matches!(json::text(spec, &["volumeMode"]), "" | "Filesystem") {
+            let why =
+                "may not specify volumeMode other than Filesystem in the context of inline volumes";
+            errors.push(FieldError::forbidden(&path.child("volumeMode"), why));
+        }
+    } else {
+        check::optional_name(spec, "storageClassName", path, names::dns1123_subdomain, errors);
+        check::one_of(spec, "volumeMode", path, &["Block", "Filesystem"], errors);
     }
-    check::optional_name(spec, "storageClassName", path, names::dns1123_subdomain, errors);
-    check::one_of(spec, "volumeMode", path, &["Block", "Filesystem"], errors);
+    attributes(spec, path, errors);
+}
+
+const INLINE: &str = "may not be specified in the context of inline volumes";
+
+fn capacity(spec: &Value, path: &Path, errors: &mut Errors) {
+    if json::unset(spec, "capacity") {
+        errors.push(FieldError::required(path, ""));
+    }
+    if json::at(spec, &["capacity", "storage"]).is_none()
+        || json::entries(spec, &["capacity"]).count() > 1
+    {
+        let shown = spec.get("capacity").unwrap_or(&Value::Null);
+        errors.push(FieldError::not_supported(path, shown, &["storage"]));
+    }
+    for (name, amount) in json::entries(spec, &["capacity"]) {
+        sound(amount, &path.key(name), errors);
+        positive(amount, &path.key(name), errors);
+    }
+}
+
+/// Checks which nodes reach a volume: those of a volume of one node are named.
+fn reach(spec: &Value, inline: bool, path: &Path, errors: &mut Errors) {
+    let affinity = json::at(spec, &["nodeAffinity"]);
+    match affinity {
+        Some(_) if inline => errors.push(FieldError::forbidden(path, INLINE)),
+        Some(affinity) => match json::at(affinity, &["required"]) {
+            Some(selector) => {
+                crate::pod_spec::node_selector(selector, &path.child("required"), errors);
+            }
+            None => {
+                let why = "must specify required node constraints";
+                errors.push(FieldError::required(&path.child("required"), why));
+            }
+        },
+        None => {}
+    }
+    let others = |(name, _): &&(&str, _)| json::at(spec, &[name]).is_some();
+    let first = sources::OF_VOLUMES.iter().find(others);
+    if first.is_some_and(|(name, _)| *name == "local") && (inline || affinity.is_none()) {
+        errors.push(FieldError::required(path, "Local volume requires node affinity"));
+    }
+}
+
+/// Whether a path is the root, however it is written.
+fn is_root(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "."))
+}
+
+fn attributes(spec: &Value, path: &Path, errors: &mut Errors) {
+    let Some(class) = json::at(spec, &["volumeAttributesClassName"]).and_then(Value::as_str) else {
+        return;
+    };
+    let at = path.child("volumeAttributesClassName");
+    if class.is_empty() {
+        errors.push(FieldError::required(&at, "an empty string is disallowed"));
+    } else {
+        check::named(&at, class, &names::dns1123_subdomain(class), errors);
+    }
+    if json::at(spec, &["csi"]).is_none() {
+        let why = "has to be specified when using volumeAttributesClassName";
+        errors.push(FieldError::required(&path.child("csi"), why));
+    }
 }
 
 fn update_volume(new: &Value, old: &Value) -> Errors {
-    let source = |volume: &Value| -> Vec<(String, Value)> {
-        json::entries(volume, &["spec"])
-            .filter(|(field, _)| sources::is_source(field))
-            .map(|(field, source)| (field.to_owned(), source.clone()))
-            .collect()
-    };
+    let null = &Value::Null;
+    let (mut now, before) =
+        (new.get("spec").unwrap_or(null).clone(), old.get("spec").unwrap_or(null));
+    // A secret for growing may come later.
+    const GROWS: &str = "controllerExpandSecretRef";
+    if json::at(before, &["csi"]).is_some_and(|csi| json::at(csi, &[GROWS]).is_none())
+        && let Some(csi) = json::at_mut(&mut now, &["csi"])
+    {
+        json::remove(csi, GROWS);
+    }
     let mut errors = Vec::new();
-    if source(new) != source(old) {
+    let same = |(name, _): &(&str, _)| json::at(&now, &[name]) == json::at(before, &[name]);
+    if !sources::OF_VOLUMES.iter().all(same) {
         let at = Path::new("spec").child("persistentvolumesource");
-        errors.push(FieldError::forbidden(
-            &at,
-            "spec.persistentvolumesource is immutable after creation",
-        ));
+        let why = "spec.persistentvolumesource is immutable after creation";
+        errors.push(FieldError::forbidden(&at, why));
     }
-    errors.extend(meta::immutable(new, old, &["spec", "volumeMode"]));
-    if json::at(old, &["spec", "nodeAffinity"]).is_some() {
-        errors.extend(meta::immutable(new, old, &["spec", "nodeAffinity"]));
+    errors.extend(same_mode(new, old));
+    let [now, before] = [new, old].map(|volume| json::at(volume, &["spec", "nodeAffinity"]));
+    if before.is_some_and(|before| now != Some(&renamed(before, now.unwrap_or(null)))) {
+        let why = "field is immutable, except for updating from beta label to GA";
+        errors.push(FieldError::invalid(&Path::new("nodeAffinity"), &shown(now), why));
+    }
+    let class = ["spec", "volumeAttributesClassName"];
+    if json::at(old, &class).is_some() && json::at(new, &class).is_none() {
+        let at = Path::new("spec").child("volumeAttributesClassName");
+        let why = "update from non-nil value to nil is forbidden";
+        errors.push(FieldError::forbidden(&at, why));
     }
     errors
 }
 
-fn validate_claim(claim: &Value) -> Errors {
-    claim_spec(claim.get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+/// The error of a mode that has changed. Upstream names no spec.
+fn same_mode(new: &Value, old: &Value) -> Option<FieldError> {
+    let of = |object: &Value| json::at(object, &["spec", "volumeMode"]).cloned();
+    let (now, before) = (of(new), of(old));
+    let changed = now != before;
+    let at = Path::new("volumeMode");
+    changed.then(|| FieldError::invalid(&at, &now.unwrap_or(Value::Null), "field is immutable"))
 }
 
-/// All that is wrong with the spec of a claim, by itself or made for a pod.
-pub(crate) fn claim_spec(spec: &Value, path: &Path) -> Errors {
-    let mut errors = Vec::new();
-    if json::list(spec, &["accessModes"]).is_empty() {
-        errors.push(FieldError::required(
-            &path.child("accessModes"),
-            "at least 1 access mode is required",
-        ));
+/// Labels of nodes that have another name by now.
+const RENAMED: [(&str, &str); 5] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
+
+const TERMS: [&str; 2] = ["required", "nodeSelectorTerms"];
+
+/// An affinity with the labels that the newer one calls by their other names called so, too.
+fn renamed(affinity: &Value, newer: &Value) -> Value {
+    let mut out = affinity.clone();
+    for (term, newer) in json::list_mut(&mut out, &TERMS).iter_mut().zip(json::list(newer, &TERMS))
+    {
+        let wishes = json::list(newer, &["matchExpressions"]);
+        for (wish, newer) in json::list_mut(term, &["matchExpressions"]).iter_mut().zip(wishes) {
+            let (old, new) = (json::text(wish, &["key"]), json::text(newer, &["key"]));
+            if RENAMED.contains(&(old, new)) {
+                json::keep(wish, newer, "key");
+            }
+        }
     }
-    if let Some(selector) = json::at(spec, &["selector"]) {
-        crate::pod_spec::selector(selector, &path.child("selector"), &mut errors);
-    }
-    modes(spec, path, &mut errors);
-    let at = path.child("resources").key("storage");
-    match json::at(spec, &["resources", "requests", "storage"]) {
-        None => errors.push(FieldError::required(&at, "")),
-        Some(amount) => positive(amount, &at, &mut errors),
-    }
-    check::optional_name(spec, "storageClassName", path, names::dns1123_subdomain, &mut errors);
-    check::one_of(spec, "volumeMode", path, &["Block", "Filesystem"], &mut errors);
-    sources_of_data(spec, path, &mut errors);
-    errors
+    out
 }
 
-/// Checks what a claim is filled from. The older field stands for both where the newer one is not set.
-fn sources_of_data(spec: &Value, path: &Path, errors: &mut Errors) {
-    let older = json::at(spec, &["dataSource"]);
-    let newer = json::at(spec, &["dataSourceRef"]);
-    for (field, source) in [("dataSource", older), ("dataSourceRef", newer.or(older))] {
-        let Some(source) = source else { continue };
-        let at = path.child(field);
-        let (kind, group) = (json::text(source, &["kind"]), json::text(source, &["apiGroup"]));
-        check::required(source, "name", &at, errors);
-        check::required(source, "kind", &at, errors);
-        if group.is_empty() && kind != "PersistentVolumeClaim" {
-            let why = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
-            errors.push(FieldError::invalid(&at, kind, why));
-        }
-        check::optional_name(source, "apiGroup", &at, names::dns1123_subdomain, errors);
-        if field == "dataSourceRef" {
-            check::optional_name(source, "namespace", &at, names::dns1123_label, errors);
-        }
-    }
-    let (Some(older), Some(newer)) = (older, newer) else { return };
-    // Upstream shows a path, which has no JSON of its own.
-    let shown = &json!({});
-    let same = |field: &str| json::at(older, &[field]) == json::at(newer, &[field]);
-    if !json::text(newer, &["namespace"]).is_empty() {
-        let why = "may not be specified when dataSourceRef.namespace is specified";
-        errors.push(FieldError::invalid(path, shown, why));
-    } else if !["apiGroup", "kind", "name"].into_iter().all(same) {
-        errors.push(FieldError::invalid(path, shown, "must match dataSourceRef"));
-    }
-}
-
-fn update_claim(new: &Value, old: &Value) -> Errors {
-    let path = Path::new("spec");
-    let mut errors = Vec::new();
-    let (now, before) =
-        (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
-    let mut allowed = now.clone();
-    // Binding sets the volume of a claim that has none; a class may be given to a claim that has none.
-    for field in ["volumeName", "storageClassName"] {
-        if json::unset(before, field) && (field == "volumeName" || before.get(field).is_none()) {
-            json::keep(&mut allowed, before, field);
-        }
-    }
-    let bound = json::text(old, &["status", "phase"]) == "Bound";
-    if bound {
-        json::keep(
-            json::child(&mut allowed, "resources"),
-            before.get("resources").unwrap_or(&Value::Null),
-            "requests",
-        );
-    }
-    for field in ["dataSource", "dataSourceRef", "volumeAttributesClassName"] {
-        if json::unset(before, field) && bound {
-            json::keep(&mut allowed, before, field);
-        }
-    }
-    if allowed != *before {
-        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-        errors.push(FieldError::forbidden(&path, why));
-    }
-    let read = |object: &Value, at: &[&str]| json::at(object, at).and_then(resources::parse);
-    let wish = read(new, &["spec", "resources", "requests", "storage"]);
-    let earlier = read(old, &["spec", "resources", "requests", "storage"]);
-    let floor = read(old, &["status", "capacity", "storage"]).or(earlier);
-    if wish < earlier && wish < floor {
-        let at = path.child("resources").child("requests").child("storage");
-        errors.push(FieldError::forbidden(&at, "field can not be less than status.capacity"));
-    }
-    errors.extend(meta::immutable(new, old, &["spec", "volumeMode"]));
-    errors
+/// An affinity as upstream shows it.
+fn shown(affinity: Option<&Value>) -> Value {
+    let wish = |wish: &Value| json!({ "Key": wish["key"], "Operator": wish["operator"], "Values": wish["values"] });
+    let wishes = |term: &Value, field: &str| {
+        json::at(term, &[field])
+            .map(|_| json::list(term, &[field]).iter().map(wish).collect::<Vec<_>>())
+    };
+    let term = |term: &Value| {
+        json!({
+            "MatchExpressions": wishes(term, "matchExpressions"),
+            "MatchFields": wishes(term, "matchFields"),
+        })
+    };
+    let terms =
+        |affinity: &Value| json::list(affinity, &TERMS).iter().map(term).collect::<Vec<_>>();
+    affinity.map_or(Value::Null, |affinity| {
+        let required = json::at(affinity, &["required"]).map(|_| terms(affinity));
+        json!({ "Required": required.map(|terms| json!({ "NodeSelectorTerms": terms })) })
+    })
 }

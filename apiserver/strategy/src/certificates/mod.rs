@@ -126,7 +126,12 @@ fn validate(request: &Value) -> Errors {
         errors.push(FieldError::invalid(&path.child("request"), shown, &why));
     }
     usages(json::list(request, &["spec", "usages"]), &path.child("usages"), &mut errors);
-    signer_name(signer(request), &path.child("signerName"), &mut errors);
+    if signer(request) == LEGACY {
+        let why = "the legacy signerName is not allowed via this API version";
+        errors.push(FieldError::invalid(&path.child("signerName"), LEGACY, why));
+    } else {
+        signer_name(signer(request), &path.child("signerName"), &mut errors);
+    }
     if let Some(life) = json::int(request, &["spec", "expirationSeconds"])
         && life < MIN_LIFE
     {
@@ -162,13 +167,10 @@ fn usages(list: &[Value], path: &Path, errors: &mut Errors) {
 }
 
 /// `domain/name`, the domain with a dot at least.
-fn signer_name(name: &str, path: &Path, errors: &mut Errors) {
+pub(crate) fn signer_name(name: &str, path: &Path, errors: &mut Errors) {
     const MAX: usize = 253;
-    if name == LEGACY {
-        let why = "the legacy signerName is not allowed via this API version";
-        errors.push(FieldError::invalid(path, name, why));
-        return;
-    }
+    // What follows the domain has room for a namespace, a dot and a name.
+    const LONGEST: usize = MAX + 1 + 63 + 1 + MAX;
     if name.is_empty() {
         errors.push(FieldError::required(path, ""));
         return;
@@ -188,8 +190,8 @@ fn signer_name(name: &str, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::invalid(path, *domain, why));
     }
     labels(rest, names::dns1123_subdomain, path, errors);
-    if name.len() > 2 * MAX + 1 {
-        errors.push(FieldError::too_long(path, 2 * MAX + 1));
+    if name.len() > LONGEST {
+        errors.push(FieldError::too_long(path, LONGEST));
     }
 }
 

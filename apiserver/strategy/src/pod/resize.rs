@@ -4,7 +4,7 @@
 
 use leme_meta::{FieldError, Path};
 use leme_registry::{Part, json};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::qos_class;
 use crate::check::Errors;
@@ -75,18 +75,7 @@ fn validate(new: &Value, old: &Value) -> Errors {
         }
         return errors;
     }
-    let class = json::text(old, &["status", "qosClass"]);
-    let before = if class.is_empty() { qos_class(&old["spec"]) } else { class };
-    if before != qos_class(&new["spec"]) {
-        let why = "Pod QOS Class may not change as a result of resizing";
-        errors.push(FieldError::invalid(&path, class, why));
-    }
-    let mut running = json::list(old, &["status", "containerStatuses"]).iter();
-    let running = running.find(|status| json::at(status, &["state", "running"]).is_some());
-    if running.is_some_and(|status| json::at(status, &["resources"]).is_none()) {
-        let why = "Pod running on node without support for resize";
-        errors.push(FieldError::forbidden(&path, why));
-    }
+    class_and_node(new, old, &path, &mut errors);
     let pairs = |list| {
         let old = json::list(old, &["spec", list]).iter();
         json::list(new, &["spec", list]).iter().zip(old).enumerate()
@@ -96,9 +85,10 @@ fn validate(new: &Value, old: &Value) -> Errors {
         .map(|one| ("initContainers", one))
         .chain(pairs("containers").map(|one| ("containers", one)))
     {
-        removed(new, old, &path.child(list).index(index).child("resources"), &mut errors);
+        let at = path.child(list).index(index).child("resources");
+        removed(new, old, "", &at, &mut errors);
     }
-    removed(&new["spec"], &old["spec"], &path.child("resources"), &mut errors);
+    whole(&new["spec"], &old["spec"], &path, &mut errors);
     for (_, (new, old)) in pairs("containers") {
         if put_back(new, old) != bare(old) {
             errors.push(FieldError::forbidden(&path, ONLY));
@@ -124,6 +114,22 @@ fn validate(new: &Value, old: &Value) -> Errors {
     errors
 }
 
+/// The class of the pod stays, and its node says what containers were given: one that does not cannot give them other amounts.
+fn class_and_node(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
+    let class = json::text(old, &["status", "qosClass"]);
+    let before = if class.is_empty() { qos_class(&old["spec"]) } else { class };
+    if before != qos_class(&new["spec"]) {
+        let why = "Pod QOS Class may not change as a result of resizing";
+        errors.push(FieldError::invalid(path, class, why));
+    }
+    let mut running = json::list(old, &["status", "containerStatuses"]).iter();
+    let running = running.find(|status| json::at(status, &["state", "running"]).is_some());
+    if running.is_some_and(|status| json::at(status, &["resources"]).is_none()) {
+        let why = "Pod running on node without support for resize";
+        errors.push(FieldError::forbidden(path, why));
+    }
+}
+
 fn is_sidecar(container: &Value) -> bool {
     json::text(container, &["restartPolicy"]) == "Always"
 }
@@ -135,12 +141,28 @@ fn rest(pod: &Value) -> Value {
     spec
 }
 
+/// Of what a pod has as a whole, CPU and memory may change.
+fn whole(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
+    let at = path.child("resources");
+    if json::at(old, &["resources"]).is_some() && json::at(new, &["resources"]).is_none() {
+        errors.push(FieldError::forbidden(&at, "pod-level resources cannot be removed"));
+        return;
+    }
+    removed(new, old, "pod-level ", &at, errors);
+    let only = |spec: &Value| json!({ "resources": spec.get("resources") });
+    let (new, old) = (only(new), only(old));
+    if put_back(&new, &old) != bare(&old) {
+        let why = "only cpu and memory resources are mutable at pod-level";
+        errors.push(FieldError::forbidden(path, why));
+    }
+}
+
 /// What was asked for may change, but not go.
-fn removed(new: &Value, old: &Value, path: &Path, errors: &mut Errors) {
+fn removed(new: &Value, old: &Value, whose: &str, path: &Path, errors: &mut Errors) {
     for kind in ["requests", "limits"] {
         let has = |name: &str| json::at(new, &["resources", kind, name]).is_some();
         if json::entries(old, &["resources", kind]).any(|(name, _)| !has(name)) {
-            let why = format!("resource {kind} cannot be removed");
+            let why = format!("{whose}resource {kind} cannot be removed");
             errors.push(FieldError::forbidden(&path.child(kind), &why));
         }
     }

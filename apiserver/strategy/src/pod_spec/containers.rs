@@ -2,27 +2,30 @@
 //!
 //! Knows: one pod's lists of containers. Refuses to know: what their environment and probes mean.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 use serde_json::Value;
 
-use super::{env, ephemeral, probes, resources, security, volumes};
+use super::{
+    PULL_POLICIES, claims, env, ephemeral, probes, resources, restarts, security, volumes,
+};
 use crate::check::{self, Errors};
 
-const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+/// What of its pod a container may name.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    /// Volumes by name.
+    pub(super) mountable: &'a HashMap<&'a str, &'a Value>,
+    /// Names of claims to devices.
+    pub(super) claims: &'a BTreeSet<&'a str>,
+}
 
-/// Checks all containers of a pod spec. `mountable` are its volumes by name.
-pub(super) fn validate(
-    spec: &Value,
-    path: &Path,
-    mountable: &HashMap<&str, &Value>,
-    pod: bool,
-    errors: &mut Errors,
-) {
+/// Checks all containers of a pod spec.
+pub(super) fn validate(spec: &Value, path: &Path, parts: Parts, pod: bool, errors: &mut Errors) {
     let scope = Scope {
-        mountable,
+        parts,
         pod,
         host_users: json::at(spec, &["hostUsers"]) != Some(&Value::Bool(false)),
         restarts: json::text(spec, &["restartPolicy"]) != "Never",
@@ -40,11 +43,10 @@ pub(super) fn validate(
         common(container, &path, &scope, errors);
         unique(container, &path, &mut seen, errors);
         probes::validate_container(container, &path, scope.grace, errors);
-        unique_host_ports(container, &path, &mut host_ports, errors);
-        if !json::text(container, &["restartPolicy"]).is_empty() {
-            let why = "may not be set for non-init containers";
-            errors.push(FieldError::forbidden(&path.child("restartPolicy"), why));
-        }
+        restarts::validate(container, &path, errors);
+    }
+    for (index, container) in list.iter().enumerate() {
+        unique_host_ports(container, &field.index(index), &mut host_ports, errors);
     }
     init(spec, path, &scope, &mut seen, errors);
     ephemeral::validate(
@@ -55,9 +57,6 @@ pub(super) fn validate(
         },
         errors,
     );
-    if json::flag(spec, &["hostNetwork"]) {
-        ports_of_host(list, &path.child("containers"), pod, errors);
-    }
 }
 
 fn init<'a>(
@@ -71,8 +70,10 @@ fn init<'a>(
     for (index, container) in json::list(spec, &["initContainers"]).iter().enumerate() {
         let path = field.index(index);
         common(container, &path, scope, errors);
+        restarts::validate(container, &path, errors);
         unique(container, &path, seen, errors);
-        check::one_of(container, "restartPolicy", &path, &["Always"], errors);
+        // Each by itself, for they run one by one. Upstream names the first of them.
+        unique_host_ports(container, &field.index(0), &mut HashSet::new(), errors);
         if json::text(container, &["restartPolicy"]) == "Always" {
             probes::validate_container(container, &path, scope.grace, errors);
             continue;
@@ -83,13 +84,23 @@ fn init<'a>(
                 errors.push(FieldError::forbidden(&path.child(field), why));
             }
         }
+        for (index, policy) in json::list(container, &["resizePolicy"]).iter().enumerate() {
+            if json::text(policy, &["restartPolicy"]) == RESTARTED {
+                let at = path.child("resizePolicy").index(index).child("restartPolicy");
+                let why = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+                errors.push(FieldError::invalid(&at, RESTARTED, why));
+            }
+        }
     }
 }
+
+/// What a container may be that is given more or less.
+const RESTARTED: &str = "RestartContainer";
 
 /// What containers of one pod have in common.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
-    mountable: &'a HashMap<&'a str, &'a Value>,
+    parts: Parts<'a>,
     pod: bool,
     host_users: bool,
     restarts: bool,
@@ -114,14 +125,12 @@ fn common(container: &Value, path: &Path, scope: &Scope, errors: &mut Errors) {
     check::required_one_of(container, "terminationMessagePolicy", path, &policies, errors);
     ports(container, path, errors);
     env::validate(container, path, errors);
-    volumes::validate_mounts(container, path, scope.mountable, errors);
-    volumes::validate_devices(container, path, scope.mountable, errors);
+    volumes::validate_mounts(container, path, scope.parts.mountable, errors);
+    volumes::validate_devices(container, path, scope.parts.mountable, errors);
     check::required_one_of(container, "imagePullPolicy", path, &PULL_POLICIES, errors);
-    resources::validate(
-        container.get("resources").unwrap_or(&Value::Null),
-        &path.child("resources"),
-        errors,
-    );
+    let resources = container.get("resources").unwrap_or(&Value::Null);
+    resources::validate(resources, &path.child("resources"), errors);
+    claims::named(resources, scope.parts.claims, &path.child("resources"), errors);
     resize(container, &path.child("resizePolicy"), scope.restarts, errors);
     security::validate_container(container, path, scope.host_users, errors);
 }
@@ -135,7 +144,7 @@ fn resize(container: &Value, path: &Path, restarts: bool, errors: &mut Errors) {
             errors.push(FieldError::duplicate(&path.index(index), resource));
         }
         let wanted = json::text(policy, &["restartPolicy"]);
-        let policies = ["NotRequired", "RestartContainer"];
+        let policies = ["NotRequired", RESTARTED];
         if resource.is_empty() {
             errors.push(FieldError::required(path, ""));
         } else if !["cpu", "memory"].contains(&resource) {
@@ -147,16 +156,16 @@ fn resize(container: &Value, path: &Path, restarts: bool, errors: &mut Errors) {
             errors.push(FieldError::not_supported(path, wanted, &policies));
         }
         if !restarts && wanted != "NotRequired" {
-            let why = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            let why = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
             errors.push(FieldError::invalid(path, wanted, why));
         }
     }
 }
 
 /// Checks that ports on the host's network are the host's. In a template they may be left to the pod.
-fn ports_of_host(containers: &[Value], path: &Path, pod: bool, errors: &mut Errors) {
-    for (index, container) in containers.iter().enumerate() {
-        let path = path.index(index).child("ports");
+pub(super) fn ports_of_host(spec: &Value, path: &Path, pod: bool, errors: &mut Errors) {
+    for (index, container) in json::list(spec, &["containers"]).iter().enumerate() {
+        let path = path.child("containers").index(index).child("ports");
         for (index, port) in json::list(container, &["ports"]).iter().enumerate() {
             let number = json::int(port, &["containerPort"]).unwrap_or(0);
             let host = json::int(port, &["hostPort"]).unwrap_or(0);

@@ -5,7 +5,7 @@
 use leme_registry::json::{child, default, default_number, list_mut, set, text, unset};
 use serde_json::{Value, json};
 
-use super::resources;
+use super::{resources, whole};
 
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
@@ -22,6 +22,8 @@ pub(crate) fn fill(spec: &mut Value) {
     }
     list_mut(spec, &["volumes"]).iter_mut().for_each(volume);
     resources::round_up(spec, &["overhead"]);
+    resources::round_up(spec, &["resources", "limits"]);
+    resources::round_up(spec, &["resources", "requests"]);
 }
 
 /// Fills what only pods, not templates, get.
@@ -36,6 +38,7 @@ pub(crate) fn fill_pod(spec: &mut Value) {
             }
         }
     }
+    whole::fill(spec);
 }
 
 /// Fills the pod template under a field, if there is one.
@@ -69,8 +72,7 @@ fn host_port(port: &mut Value) {
 }
 
 fn container(container: &mut Value) {
-    let image = text(container, &["image"]);
-    let policy = if follows_latest(image) { "Always" } else { "IfNotPresent" };
+    let policy = pull_policy(text(container, &["image"]));
     default(container, "imagePullPolicy", policy);
     default(container, "terminationMessagePath", "/dev/termination-log");
     default(container, "terminationMessagePolicy", "File");
@@ -95,6 +97,10 @@ fn container(container: &mut Value) {
             fill_handler(handler);
         }
     }
+}
+
+fn pull_policy(image: &str) -> &'static str {
+    if follows_latest(image) { "Always" } else { "IfNotPresent" }
 }
 
 /// Whether an image is asked for by the tag `latest`, said or unsaid.
@@ -150,6 +156,10 @@ fn volume(volume: &mut Value) {
     }
     if let Some(path) = volume.get_mut("hostPath").filter(|path| path.is_object()) {
         fill_host_path(path);
+    }
+    if let Some(image) = volume.get_mut("image").filter(|image| image.is_object()) {
+        let policy = pull_policy(text(image, &["reference"]));
+        default(image, "pullPolicy", policy);
     }
     downward_items(volume, &["downwardAPI", "items"]);
     for source in list_mut(volume, &["projected", "sources"]) {

@@ -92,6 +92,25 @@ fn address(text: &str, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// Longest name of a host that the kernel takes.
+const MAX_HOST_NAME: usize = 64;
+
+/// Checks `hostnameOverride` of a pod spec.
+pub(super) fn host_name(spec: &Value, path: &Path, errors: &mut Errors) {
+    let Some(name) = json::at(spec, &["hostnameOverride"]).and_then(Value::as_str) else { return };
+    let at = path.child("hostnameOverride");
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if json::flag(spec, &[field]) {
+            let why = format!("may not be specified when {field} is true");
+            errors.push(FieldError::forbidden(&at, &why));
+        }
+    }
+    if name.len() > MAX_HOST_NAME {
+        errors.push(FieldError::too_long(&at, MAX_HOST_NAME));
+    }
+    check::named(&at, name, &names::dns1123_subdomain(name), errors);
+}
+
 /// Checks `hostAliases` of a pod spec.
 pub(super) fn aliases(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, alias) in json::list(spec, &["hostAliases"]).iter().enumerate() {

@@ -91,9 +91,12 @@ fn value_from(variable: &Value, path: &Path, errors: &mut Errors) {
             check::required_name(key, "key", &path, names::config_map_key, errors);
         }
     }
+    if let Some(file) = json::at(source, &["fileKeyRef"]) {
+        file_key(file, &path.child("fileKeyRef"), errors);
+    }
     let sources = check::set_fields(source, &[]).len();
     if sources == 0 {
-        let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+        let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         errors.push(FieldError::invalid(path, "", why));
     } else if !json::text(variable, &["value"]).is_empty() {
         errors.push(FieldError::invalid(
@@ -108,6 +111,14 @@ fn value_from(variable: &Value, path: &Path, errors: &mut Errors) {
             "may not have more than one field specified at a time",
         ));
     }
+}
+
+/// Checks a reference to a variable in a file of a volume.
+fn file_key(file: &Value, path: &Path, errors: &mut Errors) {
+    check::required_name(file, "key", path, names::env_var_name, errors);
+    check::required_name(file, "volumeName", path, names::dns1123_label, errors);
+    let text = check::required(file, "path", path, errors);
+    check::no_back_steps(text, &path.child("path"), errors);
 }
 
 /// Checks a reference to a field of the pod; `known` may be named, as may labels and annotations by key.

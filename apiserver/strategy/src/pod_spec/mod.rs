@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::check::{self, Errors};
 
 pub(crate) mod annotations;
+mod claims;
 mod containers;
 pub(crate) mod defaults;
 mod dns;
@@ -20,19 +21,32 @@ mod os;
 mod overlaps;
 mod probes;
 pub(crate) mod resources;
+pub(crate) mod restarts;
 mod scheduling;
 mod security;
 pub(crate) mod sources;
 mod volumes;
 pub(crate) mod warnings;
+pub(crate) mod whole;
+mod windows;
 
 pub(crate) use scheduling::{node_selector, selector, tolerations};
 
-/// All that is wrong with a pod spec. `pod` is set where it is a pod's own and not a template's.
-pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {
+/// How an image may be had.
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+
+/// All that is wrong with a pod spec. `metadata` is the pod's where it is a pod's own spec and not a template's.
+pub(crate) fn validate(spec: &Value, path: &Path, metadata: Option<&Value>) -> Errors {
     let mut errors = Vec::new();
-    let names = volumes::validate(spec, path, &mut errors);
-    containers::validate(spec, path, &names, pod, &mut errors);
+    let name = metadata.map_or("", |metadata| json::text(metadata, &["name"]));
+    let mountable = volumes::validate(spec, name, path, &mut errors);
+    let claims = claims::validate(spec, metadata, path, &mut errors);
+    let parts = containers::Parts { mountable: &mountable, claims: &claims };
+    containers::validate(spec, path, parts, metadata.is_some(), &mut errors);
+    whole::validate(spec, &claims, path, &mut errors);
+    if json::flag(spec, &["hostNetwork"]) {
+        containers::ports_of_host(spec, path, metadata.is_some(), &mut errors);
+    }
     check::required_one_of(
         spec,
         "restartPolicy",
@@ -49,6 +63,7 @@ pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {
     gates(spec, path, &mut errors);
     scheduling::spread(spec, path, &mut errors);
     security::host(spec, path, &mut errors);
+    dns::host_name(spec, path, &mut errors);
     check::optional_name(spec, "serviceAccountName", path, names::dns1123_subdomain, &mut errors);
     check::optional_name(spec, "nodeName", path, names::dns1123_subdomain, &mut errors);
     check::in_range(spec, "activeDeadlineSeconds", path, 1, i64::from(i32::MAX), &mut errors);
@@ -68,6 +83,7 @@ pub(crate) fn validate(spec: &Value, path: &Path, pod: bool) -> Errors {
         resources::validate(&limits, &path.child("overhead"), &mut errors);
     }
     os::validate(spec, path, &mut errors);
+    volumes::validate_files(spec, path, &mut errors);
     errors
 }
 
@@ -110,7 +126,7 @@ pub(crate) fn validate_template(template: &Value, path: &Path) -> Errors {
     let at = metadata.child("annotations");
     errors.extend(meta::annotations(annotations, &at));
     errors.extend(self::annotations::validate(annotations, spec, &at));
-    errors.extend(validate(spec, &path.child("spec"), false));
+    errors.extend(validate(spec, &path.child("spec"), None));
     if !json::list(spec, &["ephemeralContainers"]).is_empty() {
         let at = path.child("spec").child("ephemeralContainers");
         let why = "ephemeral containers not allowed in pod template";

@@ -75,16 +75,26 @@ pub(super) fn requests_from_limits(container: &mut Value) {
 
 /// Checks the resources of a container.
 pub(crate) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
+    validate_as(resources, container_name, path, errors);
+}
+
+/// Checks the resources of something that may have those whose names fit a rule.
+pub(super) fn validate_as(
+    resources: &Value,
+    name_rule: fn(&str, &Path, &mut Errors),
+    path: &Path,
+    errors: &mut Errors,
+) {
     let requests = path.child("requests");
     for (name, limit) in json::entries(resources, &["limits"]) {
         let at = path.child("limits").key(name);
-        container_name(name, &at, errors);
+        name_rule(name, &at, errors);
         amount(name, limit, &at, errors);
         pages(name, limit, &at, errors);
     }
     for (name, request) in json::entries(resources, &["requests"]) {
         let at = requests.key(name);
-        container_name(name, &at, errors);
+        name_rule(name, &at, errors);
         amount(name, request, &at, errors);
         let limit = json::at(resources, &["limits", name]).and_then(parse);
         match (limit, parse(request)) {
@@ -114,11 +124,13 @@ pub(crate) fn validate(resources: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn is_native(name: &str) -> bool {
+/// Whether a resource is one of Kubernetes itself.
+pub(crate) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
-fn is_huge(name: &str) -> bool {
+/// Whether a resource is huge pages of some size.
+pub(super) fn is_huge(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Knows: the form of each wish. Refuses to know: which node fits.
 
+use std::collections::HashSet;
+
 use leme_meta::{FieldError, Path};
 use leme_registry::{json, meta, names};
 use serde_json::Value;
@@ -66,7 +68,7 @@ pub(super) fn spread(spec: &Value, path: &Path, errors: &mut Errors) {
         for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
             check::one_of(spread, field, &path, &["Honor", "Ignore"], errors);
         }
-        spread_labels(spread, &path.child("matchLabelKeys"), errors);
+        shared_labels(spread, &path, errors);
         selector(
             spread.get("labelSelector").unwrap_or(&Value::Null),
             &path.child("labelSelector"),
@@ -89,30 +91,13 @@ fn domains(spread: &Value, action: &str, path: &Path, errors: &mut Errors) {
 
 const NO_SELECTOR: &str = "must not be specified when labelSelector is not set";
 
-/// Labels that spread pods further than the selector does, so that it may not ask for them as well.
-fn spread_labels(spread: &Value, path: &Path, errors: &mut Errors) {
-    let keys = json::list(spread, &["matchLabelKeys"]);
-    if !keys.is_empty() && json::at(spread, &["labelSelector"]).is_none() {
-        errors.push(FieldError::forbidden(path, NO_SELECTOR));
-    }
-    let expressions = json::list(spread, &["labelSelector", "matchExpressions"]);
-    for (index, key) in keys.iter().enumerate() {
-        let (text, at) = (key.as_str().unwrap_or(""), path.index(index));
-        check::named(&at, text, &names::qualified_name(text), errors);
-        if json::at(spread, &["labelSelector", "matchLabels", text]).is_some()
-            || expressions.iter().any(|expression| json::text(expression, &["key"]) == text)
-        {
-            let why = "exists in both matchLabelKeys and labelSelector";
-            errors.push(FieldError::invalid(&at, text, why));
-        }
-    }
-}
-
-/// Labels that the neighbours of a pod must, or must not, share with it.
-fn neighbour_labels(term: &Value, path: &Path, errors: &mut Errors) {
+/// Labels that pods which are counted together must, or must not, share with this one: at its creation they have become a
+/// part of the selector.
+fn shared_labels(term: &Value, path: &Path, errors: &mut Errors) {
+    let selector = json::at(term, &["labelSelector"]);
     for field in ["matchLabelKeys", "mismatchLabelKeys"] {
         let (keys, at) = (json::list(term, &[field]), path.child(field));
-        if json::at(term, &["labelSelector"]).is_none() {
+        if selector.is_none() {
             if !keys.is_empty() {
                 errors.push(FieldError::forbidden(&at, NO_SELECTOR));
             }
@@ -123,13 +108,25 @@ fn neighbour_labels(term: &Value, path: &Path, errors: &mut Errors) {
             check::named(&at.index(index), text, &names::qualified_name(text), errors);
         }
     }
-    let others = json::list(term, &["mismatchLabelKeys"]);
-    for (index, key) in json::list(term, &["matchLabelKeys"]).iter().enumerate() {
-        if others.contains(key) {
-            let why = "exists in both matchLabelKeys and mismatchLabelKeys";
-            let at = path.child("matchLabelKeys").index(index);
-            errors.push(FieldError::invalid(&at, key, why));
+    let keys = json::list(term, &["matchLabelKeys"]);
+    let mut seen: HashSet<&str> =
+        json::entries(term, &["labelSelector", "matchLabels"]).map(|(key, _)| key).collect();
+    for expression in json::list(term, &["labelSelector", "matchExpressions"]) {
+        let key = json::text(expression, &["key"]);
+        if let Some(index) =
+            keys.iter().rposition(|other| other == key).filter(|_| seen.contains(key))
+        {
+            // Upstream names an element of the term.
+            let why = "exists in both matchLabelKeys and labelSelector";
+            errors.push(FieldError::invalid(&path.index(index), key, why));
         }
+        seen.insert(key);
+    }
+    let others = json::list(term, &["mismatchLabelKeys"]);
+    for (index, key) in keys.iter().enumerate().filter(|(_, key)| others.contains(key)) {
+        let why = "exists in both matchLabelKeys and mismatchLabelKeys";
+        let at = path.child("matchLabelKeys").index(index);
+        errors.push(FieldError::invalid(&at, key, why));
     }
 }
 
@@ -150,15 +147,22 @@ fn toleration(toleration: &Value, path: &Path, errors: &mut Errors) {
         errors.push(FieldError::invalid(&path.child("effect"), effect, why));
     }
     match operator {
-        "" | "Equal" => check::named(&at, value, &names::label_value(value), errors),
+        "" | "Equal" => {
+            let wrong = names::label_value(value);
+            if !wrong.is_empty() {
+                errors.push(FieldError::invalid(&at, value, &wrong.join(";")));
+            }
+        }
         "Exists" if !value.is_empty() => {
-            errors.push(FieldError::invalid(
-                &at,
-                toleration,
-                "value must be empty when `operator` is 'Exists'",
-            ));
+            let why = "value must be empty when `operator` is 'Exists'";
+            errors.push(FieldError::invalid(&at, value, why));
         }
         "Exists" => {}
+        // Upstream knows them, and has them turned off.
+        "Lt" | "Gt" => {
+            let known = ["Equal", "Exists", "Lt", "Gt"];
+            errors.push(FieldError::not_supported(&at, operator, &known));
+        }
         other => errors.push(FieldError::not_supported(&at, other, &["Equal", "Exists"])),
     }
     check::one_of(toleration, "effect", path, &EFFECTS, errors);
@@ -177,11 +181,8 @@ fn node_affinity(affinity: &Value, path: &Path, errors: &mut Errors) {
     for (index, term) in json::list(affinity, &[field]).iter().enumerate() {
         let path = path.child(field).index(index);
         weight(term, &path, errors);
-        node_term(
-            term.get("preference").unwrap_or(&Value::Null),
-            &path.child("preference"),
-            errors,
-        );
+        let preference = term.get("preference").unwrap_or(&Value::Null);
+        node_term(preference, &path.child("preference"), false, errors);
     }
 }
 
@@ -193,13 +194,14 @@ pub(crate) fn node_selector(selector: &Value, path: &Path, errors: &mut Errors) 
         errors.push(FieldError::required(&path, "must have at least one node selector term"));
     }
     for (index, term) in terms.iter().enumerate() {
-        node_term(term, &path.index(index), errors);
+        node_term(term, &path.index(index), true, errors);
     }
 }
 
-fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
+/// Checks one term; `values` asks that labels can have the values that it names.
+fn node_term(term: &Value, path: &Path, values: bool, errors: &mut Errors) {
     for (index, requirement) in json::list(term, &["matchExpressions"]).iter().enumerate() {
-        node_label(requirement, &path.child("matchExpressions").index(index), errors);
+        node_label(requirement, &path.child("matchExpressions").index(index), values, errors);
     }
     for (index, requirement) in json::list(term, &["matchFields"]).iter().enumerate() {
         node_field(requirement, &path.child("matchFields").index(index), errors);
@@ -208,7 +210,7 @@ fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
 
 const NO_OPERATOR: &str = "not a valid selector operator";
 
-fn node_label(requirement: &Value, path: &Path, errors: &mut Errors) {
+fn node_label(requirement: &Value, path: &Path, checked: bool, errors: &mut Errors) {
     let values = json::list(requirement, &["values"]);
     let at = path.child("values");
     match json::text(requirement, &["operator"]) {
@@ -229,6 +231,10 @@ fn node_label(requirement: &Value, path: &Path, errors: &mut Errors) {
     }
     let key = json::text(requirement, &["key"]);
     check::named(&path.child("key"), key, &names::qualified_name(key), errors);
+    for (index, value) in values.iter().enumerate().filter(|_| checked) {
+        let value = value.as_str().unwrap_or("");
+        check::named(&at.index(index), value, &names::label_value(value), errors);
+    }
 }
 
 /// Of a node's fields only the name can be asked for.
@@ -277,7 +283,7 @@ fn pod_term(term: &Value, path: &Path, errors: &mut Errors) {
         let text = namespace.as_str().unwrap_or("");
         check::named(&path.child("namespace"), text, &names::dns1123_label(text), errors);
     }
-    neighbour_labels(term, path, errors);
+    shared_labels(term, path, errors);
     let key = json::text(term, &["topologyKey"]);
     if key.is_empty() {
         errors.push(FieldError::required(&path.child("topologyKey"), "can not be empty"));

@@ -8,7 +8,7 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 use serde_json::Value;
 
-use super::visit;
+use super::{visit, windows};
 use crate::check::{self, Errors};
 
 const MAX_ID: i64 = i32::MAX as i64;
@@ -42,6 +42,7 @@ pub(super) fn validate_pod(spec: &Value, path: &Path, errors: &mut Errors) {
     sysctls(spec, context, &path.child("sysctls"), errors);
     check::one_of(context, "fsGroupChangePolicy", &path, &["Always", "OnRootMismatch"], errors);
     seccomp(context, &path, errors);
+    windows::validate(context, &path, errors);
     app_armor(context, &path, errors);
     check::one_of(context, "supplementalGroupsPolicy", &path, &["Merge", "Strict"], errors);
     check::one_of(context, "seLinuxChangePolicy", &path, &["Recursive"], errors);
@@ -58,11 +59,17 @@ pub(super) fn host(spec: &Value, path: &Path, errors: &mut Errors) {
         [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")]
     {
         if json::flag(spec, &[field]) {
-            let why = "when `pod.Spec.HostUsers` is false";
-            errors.push(FieldError::forbidden(&path.child(shown), why));
+            errors.push(FieldError::forbidden(&path.child(shown), NOT_OWN_USERS));
+        }
+    }
+    for (container, at) in visit(spec, path) {
+        if !json::list(container, &["volumeDevices"]).is_empty() {
+            errors.push(FieldError::forbidden(&at.child("volumeDevices"), NOT_OWN_USERS));
         }
     }
 }
+
+const NOT_OWN_USERS: &str = "when `hostUsers` is false";
 
 /// Windows containers that are processes of the host are so together, and on its network.
 fn host_process(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -158,6 +165,7 @@ pub(super) fn validate_container(
     if json::at(context, &["allowPrivilegeEscalation"]) == Some(&Value::Bool(false)) {
         escalation(context, &path, errors);
     }
+    windows::validate(context, &path, errors);
     app_armor(context, &path, errors);
 }
 

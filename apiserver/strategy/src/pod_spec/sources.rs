@@ -1,13 +1,17 @@
 //! What each source of a volume must say.
 //!
-//! Knows: the required fields of every source. Refuses to know: how any is mounted.
+//! Knows: which sources there are, and that a volume has one. Refuses to know: how any is mounted.
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{json, meta};
+use leme_registry::{json, meta, names};
 use serde_json::Value;
 
-use super::{env, resources};
+use super::resources;
 use crate::check::{self, Errors};
+
+mod disks;
+mod files;
+mod projected;
 
 /// Types of host paths.
 const HOST_PATHS: [&str; 8] = [
@@ -21,89 +25,114 @@ const HOST_PATHS: [&str; 8] = [
     "Socket",
 ];
 
-/// Fields of the pod that volumes may hold.
-const FIELDS: [&str; 5] = [
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-];
-
 /// Checks one source at a path.
 type Rule = fn(&Value, &Path, &mut Errors);
 
-/// Sources by name; those not listed are checked by [`REQUIRED`] alone.
-const RULES: &[(&str, Rule)] = &[
-    ("hostPath", host_path),
+/// Sources by name, in the order in which upstream looks: the first that is set counts.
+pub(crate) type Sources = [(&'static str, Rule)];
+
+/// Sources of the volumes of pods.
+pub(super) const OF_PODS: &Sources = &[
     ("emptyDir", empty_dir),
-    ("secret", secret),
-    ("configMap", config_map),
-    ("downwardAPI", downward),
-    ("projected", projected),
+    ("hostPath", host_path),
+    ("gitRepo", disks::git),
+    ("gcePersistentDisk", |source, path, errors| disks::part(source, "pdName", path, errors)),
+    ("awsElasticBlockStore", |source, path, errors| disks::part(source, "volumeID", path, errors)),
+    ("secret", files::secret),
     ("nfs", nfs),
+    ("iscsi", disks::iscsi),
+    ("glusterfs", |source, path, errors| needs(source, &["endpoints", "path"], path, errors)),
+    ("flocker", disks::flocker),
+    ("persistentVolumeClaim", |source, path, errors| needs(source, &["claimName"], path, errors)),
+    ("rbd", |source, path, errors| needs(source, &["monitors", "image"], path, errors)),
+    ("cinder", |source, path, errors| disks::with_secret(source, "volumeID", false, path, errors)),
+    ("cephfs", |source, path, errors| needs(source, &["monitors"], path, errors)),
+    ("quobyte", disks::quobyte),
+    ("downwardAPI", files::downward),
+    ("fc", disks::fc),
+    ("flexVolume", disks::flex),
+    ("configMap", files::config_map),
+    ("azureFile", |source, path, errors| {
+        needs(source, &["secretName", "shareName"], path, errors);
+    }),
+    ("vsphereVolume", |source, path, errors| needs(source, &["volumePath"], path, errors)),
+    ("photonPersistentDisk", |source, path, errors| needs(source, &["pdID"], path, errors)),
+    ("portworxVolume", |source, path, errors| needs(source, &["volumeID"], path, errors)),
+    ("azureDisk", disks::azure_disk),
+    ("storageos", |source, path, errors| disks::storage_os(source, false, path, errors)),
+    ("projected", projected::validate),
+    ("scaleIO", |source, path, errors| needs(source, &SCALE_IO, path, errors)),
+    ("csi", disks::csi),
     ("ephemeral", ephemeral),
-    ("image", |_, _, _| {}),
+    ("image", image),
 ];
 
-/// Fields that a source must hold.
-const REQUIRED: &[(&str, &[&str])] = &[
-    ("persistentVolumeClaim", &["claimName"]),
-    ("csi", &["driver"]),
-    ("gitRepo", &["repository"]),
-    ("gcePersistentDisk", &["pdName"]),
-    ("awsElasticBlockStore", &["volumeID"]),
-    ("azureDisk", &["diskName", "diskURI"]),
-    ("azureFile", &["secretName", "shareName"]),
-    ("cephfs", &["monitors"]),
-    ("cinder", &["volumeID"]),
-    ("flexVolume", &["driver"]),
-    ("flocker", &[]),
-    ("fc", &[]),
-    ("glusterfs", &["endpoints", "path"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("photonPersistentDisk", &["pdID"]),
-    ("portworxVolume", &["volumeID"]),
-    ("quobyte", &["registry", "volume"]),
-    ("rbd", &["monitors", "image"]),
-    ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("storageos", &["volumeName"]),
-    ("vsphereVolume", &["volumePath"]),
-    ("local", &["path"]),
+/// Sources of PersistentVolumes.
+pub(crate) const OF_VOLUMES: &Sources = &[
+    ("hostPath", host_path),
+    ("gcePersistentDisk", |source, path, errors| disks::part(source, "pdName", path, errors)),
+    ("awsElasticBlockStore", |source, path, errors| disks::part(source, "volumeID", path, errors)),
+    ("glusterfs", disks::gluster_volume),
+    ("flocker", disks::flocker),
+    ("nfs", nfs),
+    ("rbd", |source, path, errors| needs(source, &["monitors", "image"], path, errors)),
+    ("quobyte", disks::quobyte),
+    ("cephfs", |source, path, errors| needs(source, &["monitors"], path, errors)),
+    ("iscsi", disks::iscsi_volume),
+    ("cinder", |source, path, errors| disks::with_secret(source, "volumeID", true, path, errors)),
+    ("fc", disks::fc),
+    ("flexVolume", disks::flex),
+    ("azureFile", disks::azure_file_volume),
+    ("vsphereVolume", |source, path, errors| needs(source, &["volumePath"], path, errors)),
+    ("photonPersistentDisk", |source, path, errors| needs(source, &["pdID"], path, errors)),
+    ("portworxVolume", |source, path, errors| needs(source, &["volumeID"], path, errors)),
+    ("azureDisk", disks::azure_disk),
+    ("scaleIO", |source, path, errors| needs(source, &SCALE_IO, path, errors)),
+    ("local", local),
+    ("storageos", |source, path, errors| disks::storage_os(source, true, path, errors)),
+    ("csi", disks::csi_volume),
 ];
 
-/// Whether a field of a volume names a source.
-pub(crate) fn is_source(field: &str) -> bool {
-    RULES.iter().any(|(name, _)| *name == field) || REQUIRED.iter().any(|(name, _)| *name == field)
-}
+const SCALE_IO: [&str; 3] = ["gateway", "system", "volumeName"];
+
+/// Fields that upstream calls otherwise in its own errors, and in those about a second source.
+const OTHER_NAMES: [(&str, &str, &str); 3] = [
+    ("gcePersistentDisk", "persistentDisk", "gcePersistentDisk"),
+    ("cephfs", "cephfs", "cephFS"),
+    ("downwardAPI", "downwardAPI", "downwarAPI"),
+];
 
 /// Checks that a volume, or the spec of a PersistentVolume, has exactly one source, and the source.
-pub(crate) fn validate(volume: &Value, path: &Path, errors: &mut Errors) {
-    let mut sources =
-        json::entries(volume, &[]).filter(|(name, source)| is_source(name) && !source.is_null());
-    let Some((name, source)) = sources.next() else {
-        errors.push(FieldError::required(path, "must specify a volume type"));
-        return;
-    };
-    let at = path.child(name);
-    if let Some((_, rule)) = RULES.iter().find(|(known, _)| *known == name) {
-        rule(source, &at, errors);
-    }
-    if let Some((_, fields)) = REQUIRED.iter().find(|(known, _)| *known == name) {
-        for field in fields.iter().filter(|field| json::unset(source, field)) {
-            errors.push(FieldError::required(&at.child(field), ""));
+pub(crate) fn validate(sources: &Sources, volume: &Value, path: &Path, errors: &mut Errors) {
+    let mut first = true;
+    for (name, rule) in sources {
+        let Some(source) = json::at(volume, &[name]) else { continue };
+        let other = OTHER_NAMES.iter().find(|(known, _, _)| known == name);
+        let (own, second) = other.map_or((*name, *name), |(_, own, second)| (*own, *second));
+        if std::mem::take(&mut first) {
+            rule(source, &path.child(own), errors);
+        } else {
+            let why = "may not specify more than 1 volume type";
+            errors.push(FieldError::forbidden(&path.child(second), why));
         }
     }
-    for (other, _) in sources {
-        errors.push(FieldError::forbidden(
-            &path.child(other),
-            "may not specify more than 1 volume type",
-        ));
+    if first {
+        errors.push(FieldError::required(path, "must specify a volume type"));
+    }
+}
+
+/// Adds an error for each of these fields that is empty.
+fn needs(source: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
+    for field in fields.iter().filter(|field| json::unset(source, field)) {
+        errors.push(FieldError::required(&path.child(field), ""));
     }
 }
 
 fn host_path(source: &Value, path: &Path, errors: &mut Errors) {
     let text = check::required(source, "path", path, errors);
+    if text.is_empty() {
+        return;
+    }
     check::no_back_steps(text, &path.child("path"), errors);
     check::one_of(source, "type", path, &HOST_PATHS, errors);
 }
@@ -115,61 +144,22 @@ fn empty_dir(source: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn secret(source: &Value, path: &Path, errors: &mut Errors) {
-    check::required(source, "secretName", path, errors);
-    check::file_mode(source, "defaultMode", path, errors);
-    key_paths(source, path, errors);
-}
-
-fn config_map(source: &Value, path: &Path, errors: &mut Errors) {
-    check::required(source, "name", path, errors);
-    check::file_mode(source, "defaultMode", path, errors);
-    key_paths(source, path, errors);
-}
-
-fn key_paths(source: &Value, path: &Path, errors: &mut Errors) {
-    for (index, item) in json::list(source, &["items"]).iter().enumerate() {
-        let path = path.child("items").index(index);
-        check::required(item, "key", &path, errors);
-        item_path(item, &path, errors);
-        check::file_mode(item, "mode", &path, errors);
+fn nfs(source: &Value, path: &Path, errors: &mut Errors) {
+    check::required(source, "server", path, errors);
+    let text = check::required(source, "path", path, errors);
+    if !text.starts_with('/') {
+        errors.push(FieldError::invalid(&path.child("path"), text, "must be an absolute path"));
     }
 }
 
-fn item_path(item: &Value, path: &Path, errors: &mut Errors) {
-    let text = check::required(item, "path", path, errors);
-    let at = path.child("path");
-    check::descending_path(text, &at, errors);
-    if text.starts_with("..") && !text.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid(&at, text, "must not start with '..'"));
-    }
+fn local(source: &Value, path: &Path, errors: &mut Errors) {
+    let text = check::required(source, "path", path, errors);
+    check::no_back_steps(text, &path.child("path"), errors);
 }
 
-fn downward(source: &Value, path: &Path, errors: &mut Errors) {
-    check::file_mode(source, "defaultMode", path, errors);
-    // Upstream names the source where the item belongs.
-    for item in json::list(source, &["items"]) {
-        item_path(item, path, errors);
-        match (json::at(item, &["fieldRef"]), json::at(item, &["resourceFieldRef"])) {
-            (Some(field), None) => env::field_ref(field, &path.child("fieldRef"), &FIELDS, errors),
-            (None, Some(resource)) => {
-                let at = path.child("resourceFieldRef");
-                env::resource_ref(resource, &at, true, errors);
-            }
-            (Some(field), Some(_)) => {
-                env::field_ref(field, &path.child("fieldRef"), &FIELDS, errors);
-                let why = "fieldRef and resourceFieldRef can not be specified simultaneously";
-                errors.push(FieldError::invalid(path, "resource", why));
-            }
-            (None, None) => {
-                errors.push(FieldError::required(
-                    path,
-                    "one of fieldRef and resourceFieldRef is required",
-                ));
-            }
-        }
-        check::file_mode(item, "mode", path, errors);
-    }
+fn image(source: &Value, path: &Path, errors: &mut Errors) {
+    check::required(source, "reference", path, errors);
+    check::required_one_of(source, "pullPolicy", path, &super::PULL_POLICIES, errors);
 }
 
 /// A claim that is made for the pod.
@@ -192,59 +182,17 @@ fn ephemeral(source: &Value, path: &Path, errors: &mut Errors) {
     errors.extend(crate::volume::claim_spec(spec, &at.child("spec")));
 }
 
-fn projected(source: &Value, path: &Path, errors: &mut Errors) {
-    check::file_mode(source, "defaultMode", path, errors);
-    for (index, part) in json::list(source, &["sources"]).iter().enumerate() {
-        let path = path.child("sources").index(index);
-        let kinds = check::set_fields(part, &[]);
-        for (position, kind) in kinds.iter().enumerate() {
-            let at = path.child(kind);
-            if position > 0 {
-                errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
-                continue;
-            }
-            let inner = &part[*kind];
-            match *kind {
-                "secret" | "configMap" => {
-                    check::required(inner, "name", &at, errors);
-                    key_paths(inner, &at, errors);
-                }
-                "downwardAPI" => downward(inner, &at, errors),
-                "serviceAccountToken" => service_account_token(inner, &at, errors),
-                _ => {}
-            }
-        }
-        if kinds.is_empty() {
-            errors.push(FieldError::required(&path, "must specify exactly 1 source"));
-        }
+/// Checks what a volume of a pod with this name comes to: the name of the claim that is made for it.
+pub(super) fn made_claim(pod: &str, volume: &Value, path: &Path, errors: &mut Errors) {
+    let name = json::text(volume, &["name"]);
+    if pod.is_empty() || name.is_empty() || json::at(volume, &["ephemeral"]).is_none() {
+        return;
+    }
+    let claim = format!("{pod}-{name}");
+    for why in names::dns1123_subdomain(&claim) {
+        let why = format!("PVC name {claim:?}: {why}");
+        errors.push(FieldError::invalid(&path.child("name"), name, &why));
     }
 }
 
-fn service_account_token(token: &Value, path: &Path, errors: &mut Errors) {
-    let seconds = json::int(token, &["expirationSeconds"]).unwrap_or(0);
-    let at = path.child("expirationSeconds");
-    if seconds < 600 {
-        errors.push(FieldError::invalid(
-            &at,
-            seconds,
-            "may not specify a duration less than 10 minutes",
-        ));
-    }
-    if seconds > 1 << 32 {
-        errors.push(FieldError::invalid(
-            &at,
-            seconds,
-            "may not specify a duration larger than 2^32 seconds",
-        ));
-    }
-    let text = check::required(token, "path", path, errors);
-    check::descending_path(text, &path.child("path"), errors);
-}
-
-fn nfs(source: &Value, path: &Path, errors: &mut Errors) {
-    check::required(source, "server", path, errors);
-    let text = check::required(source, "path", path, errors);
-    if !text.is_empty() && !text.starts_with('/') {
-        errors.push(FieldError::invalid(&path.child("path"), text, "must be an absolute path"));
-    }
-}
+pub(crate) use disks::{LONG_INITIATOR, long_initiator};

@@ -8,28 +8,75 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 use serde_json::Value;
 
-use super::sources;
+use super::{sources, visit};
 use crate::check::{self, Errors};
 
-/// Checks the volumes of a pod spec and answers them by name.
+/// Checks the volumes of a pod spec and answers those that are well, by name. `pod` is the pod's name, empty where there is
+/// none.
 pub(super) fn validate<'a>(
     spec: &'a Value,
+    pod: &str,
     path: &Path,
     errors: &mut Errors,
 ) -> HashMap<&'a str, &'a Value> {
-    let mut seen = HashMap::new();
-    for (index, volume) in json::list(spec, &["volumes"]).iter().enumerate() {
+    let list = json::list(spec, &["volumes"]);
+    let made: HashSet<String> = list
+        .iter()
+        .filter(|volume| !pod.is_empty() && json::at(volume, &["ephemeral"]).is_some())
+        .map(|volume| format!("{pod}-{}", json::text(volume, &["name"])))
+        .collect();
+    let mut well = HashMap::new();
+    for (index, volume) in list.iter().enumerate() {
         let path = path.child("volumes").index(index);
-        sources::validate(volume, &path, errors);
+        let before = errors.len();
+        sources::validate(sources::OF_PODS, volume, &path, errors);
+        sources::made_claim(pod, volume, &path, errors);
         let name = json::text(volume, &["name"]);
+        if sources::long_initiator(name, volume) {
+            errors.push(FieldError::invalid(&path.child("name"), name, sources::LONG_INITIATOR));
+        }
         check::required_name(volume, "name", &path, names::dns1123_label, errors);
-        if seen.contains_key(name) {
+        if well.contains_key(name) {
             errors.push(FieldError::duplicate(&path.child("name"), name));
-        } else if !name.is_empty() {
-            seen.insert(name, volume);
+        }
+        if errors.len() == before {
+            well.insert(name, volume);
+        }
+        let claim = json::text(volume, &["persistentVolumeClaim", "claimName"]);
+        if made.contains(claim) {
+            let at = path.child("persistentVolumeClaim").child("claimName");
+            let why = "must not reference a PVC that gets created for an ephemeral volume";
+            errors.push(FieldError::invalid(&at, claim, why));
         }
     }
-    seen
+    well
+}
+
+/// Checks that the volumes are there that variables are read out of files of, and nobody else's to write.
+pub(super) fn validate_files(spec: &Value, path: &Path, errors: &mut Errors) {
+    let files = |container: &Value| -> Vec<(usize, String)> {
+        let list = json::list(container, &["env"]).iter().enumerate();
+        let of = |variable: &Value| {
+            json::at(variable, &["valueFrom", "fileKeyRef"])
+                .map(|file| json::text(file, &["volumeName"]).to_owned())
+        };
+        list.filter_map(|(index, variable)| Some((index, of(variable)?))).collect()
+    };
+    for (container, path) in visit(spec, path) {
+        for (index, name) in files(container) {
+            let at = path.child("env").index(index).child("valueFrom").child("fileKeyRef");
+            let at = at.child("volumeName");
+            let volumes = json::list(spec, &["volumes"]);
+            match volumes.iter().rfind(|volume| json::text(volume, &["name"]) == name) {
+                None => errors.push(FieldError::not_found(&at, &name)),
+                Some(volume) if json::at(volume, &["emptyDir"]).is_none() => {
+                    let why = "referenced volume must be of type emptyDir";
+                    errors.push(FieldError::invalid(&at, &name, why));
+                }
+                Some(_) => {}
+            }
+        }
+    }
 }
 
 /// The texts that a field has in the elements of a list.

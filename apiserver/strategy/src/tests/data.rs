@@ -125,6 +125,7 @@ fn volumes_are_completed_and_checked() {
         &[
             "spec.accessModes: Required value",
             "spec.capacity: Required value",
+            "spec.capacity: Unsupported value: null: supported values: \"storage\"",
             "spec: Required value: must specify a volume type",
         ],
     );
@@ -201,6 +202,7 @@ fn what_a_claim_is_filled_from_is_checked() {
     check(
         claim(json!({ "dataSourceRef": { "kind": "K", "name": "a" } })),
         &[
+            "spec.dataSource: Invalid value: \"K\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
             "spec.dataSourceRef: Invalid value: \"K\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
         ],
     );

@@ -32,6 +32,7 @@ mod openshift;
 mod people;
 mod pod;
 mod pod_rules;
+mod pod_status;
 mod policy;
 mod rbac;
 mod requests;
@@ -44,6 +45,7 @@ mod storage;
 mod template;
 mod traits;
 mod views;
+mod volumes;
 mod warnings;
 mod workloads;
 

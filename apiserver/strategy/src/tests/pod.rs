@@ -221,11 +221,10 @@ fn volumes_probes_and_env_are_checked() {
         &[
             "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
             "spec.volumes[1].hostPath.path: Required value",
-            "spec.volumes[1].name: Duplicate value: \"a\"",
             "spec.volumes[2].configMap.name: Required value",
             "spec.containers[0].env[0].name: Required value",
             "spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Invalid value: \"spec.nothing\": error converting fieldPath: field label not supported: spec.nothing",
-            "spec.containers[0].env[2].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+            "spec.containers[0].env[2].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
             "spec.containers[0].livenessProbe: Required value: must specify a handler type",
             "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
         ],

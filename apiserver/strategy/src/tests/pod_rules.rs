@@ -1,8 +1,13 @@
 //! Pods that are refused for one field, and the same field as it is accepted.
 
 mod containers;
+mod disks;
+mod fields;
+mod labels;
 mod placement;
+mod projected;
 mod volumes;
+mod whole;
 
 use super::*;
 
@@ -126,8 +131,8 @@ fn what_is_shared_with_the_host_is_checked() {
             (
                 json!({ "hostUsers": false, "hostNetwork": true, "hostPID": true }),
                 &[
-                    "spec.hostNetwork: Forbidden: when `pod.Spec.HostUsers` is false",
-                    "spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false",
+                    "spec.hostNetwork: Forbidden: when `hostUsers` is false",
+                    "spec.HostPID: Forbidden: when `hostUsers` is false",
                 ],
             ),
             (json!({ "hostUsers": false }), &[]),

@@ -210,7 +210,7 @@ fn hooks_and_policies_of_containers_are_checked() {
     check(
         create(never),
         &[
-            "spec.containers[0].resizePolicy: Invalid value: \"RestartContainer\": must be 'NotRequired' when `restartPolicy` is 'Never'",
+            "spec.containers[0].resizePolicy: Invalid value: \"RestartContainer\": must be 'NotRequired' when pod `restartPolicy` is 'Never'",
         ],
     );
 }
