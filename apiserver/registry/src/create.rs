@@ -130,6 +130,16 @@ pub fn check_type(row: &Kind, body: &Value) -> Result<(), Status> {
     check_says(body, &expected, &row.kind)
 }
 
+/// The package of the types that upstream works with, by their group.
+fn package(group: &str) -> &str {
+    match group {
+        "" | "events.k8s.io" => "core",
+        // A Scale, which all groups have in common.
+        "extensions" => "autoscaling",
+        _ => group.split('.').next().unwrap_or(group),
+    }
+}
+
 /// The 400 for a body that says it is of another version or kind than these.
 pub(crate) fn check_says(body: &Value, expected: &str, wanted: &str) -> Result<(), Status> {
     let api_version = json::text(body, &["apiVersion"]);
@@ -138,7 +148,8 @@ pub(crate) fn check_says(body: &Value, expected: &str, wanted: &str) -> Result<(
     if !kind.is_empty() && kind != wanted {
         let (group, version) = split_api_version(if same_version { expected } else { api_version });
         let why = if leme_kinds::by_kind(group, version, kind).is_some() {
-            format!("converting ({version}.{kind}) to ({version}.{wanted}): unknown conversion")
+            let into = package(split_api_version(expected).0);
+            format!("converting ({version}.{kind}) to ({into}.{wanted}): unknown conversion")
         } else {
             format!(
                 "no kind {kind:?} is registered for version {:?}",

@@ -144,7 +144,7 @@ fn create_refuses_what_does_not_belong_to_the_path() {
     check(
         created(json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "x" } })),
         400,
-        "Pod in version \"v1\" cannot be handled as a ReplicationController: converting (v1.Pod) to (v1.ReplicationController): unknown conversion",
+        "Pod in version \"v1\" cannot be handled as a ReplicationController: converting (v1.Pod) to (core.ReplicationController): unknown conversion",
     );
     check(
         created(

@@ -351,7 +351,7 @@ pub fn bind(ctx: &Context, mut binding: Value, stored: &Value) -> Result<Write, 
     let kind = json::text(&binding, &["kind"]);
     if !matches!(kind, "" | "Binding") {
         return Err(Status::bad_request(format!(
-            "{kind} in version \"v1\" cannot be handled as a Binding: converting (v1.{kind}) to (v1.Binding): unknown conversion"
+            "{kind} in version \"v1\" cannot be handled as a Binding: converting (v1.{kind}) to (core.Binding): unknown conversion"
         )));
     }
     let name = json::text(&binding, &["metadata", "name"]);

@@ -118,7 +118,7 @@ async fn a_scale_is_of_its_object_and_of_its_kind() {
         ),
         (
             deployment(),
-            "Deployment in version \"v1\" cannot be handled as a Scale: converting (v1.Deployment) to (v1.Scale): unknown conversion",
+            "Deployment in version \"v1\" cannot be handled as a Scale: converting (v1.Deployment) to (autoscaling.Scale): unknown conversion",
         ),
         (
             with("/spec", json!({ "replicas": "x" })),

@@ -19,6 +19,7 @@ pub(crate) static PROJECT: Strategy = Strategy {
     name: project::name,
     validate: |namespace| [validate(namespace), project::validate(namespace)].concat(),
     validate_update: project::validate_update,
+    returns_deleted: false,
     ..KEPT
 };
 

@@ -53,7 +53,7 @@ pub(crate) fn answers(request: &ResourceRequest) -> bool {
         None => {
             let group = &*request.kind.group;
             let here = request.kind.storage == Storage::Virtual && group.ends_with(".openshift.io");
-            here || is_self(request)
+            here || is_self(request) || is_project_deleted(request)
         }
     }
 }
@@ -62,6 +62,12 @@ pub(crate) fn answers(request: &ResourceRequest) -> bool {
 fn is_self(request: &ResourceRequest) -> bool {
     let users = (&*request.kind.group, &*request.kind.plural) == ("user.openshift.io", "users");
     users && request.name == user::SELF && request.verb == Verb::Get
+}
+
+/// Whether a project shall go, which is answered otherwise than where its namespace shall.
+fn is_project_deleted(request: &ResourceRequest) -> bool {
+    let kind = (&*request.kind.group, &*request.kind.plural);
+    kind == ("project.openshift.io", "projects") && request.verb == Verb::Delete
 }
 
 impl Api {
@@ -107,6 +113,7 @@ impl Api {
                 STREAM_TAGS | TAGS => self.delete_tag(request, input).await,
                 "imagesignatures" => self.delete_signature(request, input).await,
                 "useridentitymappings" => self.delete_mapping(request, input).await,
+                "projects" => self.delete_project(request, input).await,
                 _ => Err(Status::no_such_path()),
             };
         }

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::api::Api;
+use crate::present;
 use crate::request::{ResourceRequest, Verb};
-use crate::write::{Input, WriteOptions, options, written};
+use crate::write::{Input, WriteOptions, delete, options, written};
 
 /// Names that nobody may ask for, and beginnings of such.
 const RESERVED: [&str; 3] = ["openshift", "kubernetes", "kube"];
@@ -37,6 +38,18 @@ impl Api {
                 Status::invalid(&kind.gvk(), name, &errors)
             })?;
         written(request, wanted, 201, processed.into(), &decoded.warnings)
+    }
+
+    /// DELETE of a project: its namespace goes, and what is told is that.
+    pub(super) async fn delete_project(
+        &self,
+        request: &ResourceRequest,
+        input: Input,
+    ) -> Result<Answer, Status> {
+        let options = delete::delete_options(request, &input.headers, input.body)?;
+        let done = self.delete_object(request, &options).await?;
+        done.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+        present::object(request, input.wanted, 200, super::success(200))
     }
 
     /// A project for whoever asks for one.

@@ -166,9 +166,9 @@ fn names_fit(stated: &Value, path: &Path) -> Errors {
 fn stored_versions(definition: &Value) -> Errors {
     let path = Path::new("status").child("storedVersions");
     let stored = json::list(definition, &["status", "storedVersions"]);
-    let all = Value::Array(stored.to_vec());
+    let all = json::at(definition, &["status", "storedVersions"]).unwrap_or(&Value::Null);
     if stored.is_empty() {
-        return vec![FieldError::invalid(&path, &all, "must have at least one stored version")];
+        return vec![FieldError::invalid(&path, all, "must have at least one stored version")];
     }
     let mut errors = Vec::new();
     let versions = json::list(definition, &["spec", "versions"]);
@@ -176,7 +176,7 @@ fn stored_versions(definition: &Value) -> Errors {
         let name = json::text(version, &["name"]);
         if !stored.iter().any(|known| known == name) {
             let why = format!("must have the storage version {name}");
-            errors.push(FieldError::invalid(&path, &all, &why));
+            errors.push(FieldError::invalid(&path, all, &why));
         }
     }
     let mut missing = Map::new();

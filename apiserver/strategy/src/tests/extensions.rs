@@ -190,7 +190,7 @@ fn what_is_wrong_with_a_definition() {
             versioned(&[("storage", json!(false))]),
             &[
                 "spec.versions: Invalid value: [{\"Name\":\"v1\",\"Served\":true,\"Storage\":false,\"Deprecated\":false,\"DeprecationWarning\":null,\"Schema\":null,\"Subresources\":null,\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}]: must have exactly one version marked as storage version",
-                "status.storedVersions: Invalid value: []: must have at least one stored version",
+                "status.storedVersions: Invalid value: null: must have at least one stored version",
             ],
         ),
         (

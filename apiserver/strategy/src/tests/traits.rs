@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use leme_kinds::Kind;
-use leme_registry::Strategy;
+use leme_registry::{Strategy, meta};
 use serde_json::json;
 
 use super::{context, kept};
@@ -59,6 +59,33 @@ fn left_by_status(own: &Strategy, kind: &Kind) -> Vec<&'static str> {
     fields.into_iter().filter(is_left).collect()
 }
 
+/// Names of which each rule takes some.
+const NAMES: [&str; 11] = [
+    "a",
+    "a.b",
+    "1a",
+    "cluster",
+    "A",
+    "a_b",
+    "a:b",
+    "a@b",
+    "a/b",
+    "10.0.0.1",
+    "sha256~0123456789012345678901234567890123456789012",
+];
+
+type Rule = fn(&str, bool) -> Vec<String>;
+
+/// Rules that several kinds have, and what the list calls them.
+const RULES: [(&str, Rule); 3] =
+    [("segment", meta::segment_name), ("label", meta::label_name), ("dns1035", meta::dns1035_name)];
+
+/// Those names that a rule takes.
+fn taken(rule: Rule) -> String {
+    let taken = NAMES.into_iter().filter(|name| rule(name, false).is_empty());
+    taken.collect::<Vec<&str>>().join(",")
+}
+
 fn line(group: &str, name: &str, own: &Strategy) -> String {
     let kind = row(group, name);
     let words = [
@@ -79,6 +106,11 @@ fn line(group: &str, name: &str, own: &Strategy) -> String {
     ];
     let mut parts = vec![if group.is_empty() { "core" } else { group }.to_owned(), name.to_owned()];
     parts.extend(words.iter().filter(|(holds, _)| *holds).map(|(_, word)| (*word).to_owned()));
+    let names = taken(own.name);
+    if names != taken(Strategy::PLAIN.name) {
+        let known = RULES.iter().find(|(_, rule)| taken(*rule) == names);
+        parts.push(format!("names={}", known.map_or(names.as_str(), |(rule, _)| rule)));
+    }
     if let Some(scale) = own.scale {
         parts.push(format!("scale={} {:?}", scale.api_version, scale.implicit_label));
         parts.push(format!("map={} selector={}", scale.selector_map, scale.label_selector));
