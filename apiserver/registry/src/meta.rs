@@ -50,11 +50,6 @@ pub fn label_name(name: &str, prefix: bool) -> Vec<String> {
     names::dns1123_label(&masked(name, prefix))
 }
 
-/// The rule for names that are DNS labels which start with a letter.
-pub fn dns1035_name(name: &str, prefix: bool) -> Vec<String> {
-    names::dns1035_label(&masked(name, prefix))
-}
-
 /// The rule for names that only have to be a segment of a path.
 pub fn segment_name(name: &str, prefix: bool) -> Vec<String> {
     names::path_segment_name(&masked(name, prefix))

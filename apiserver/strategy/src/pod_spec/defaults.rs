@@ -170,7 +170,10 @@ fn volume(volume: &mut Value) {
     }
     if let Some(claim) = leme_registry::json::at_mut(volume, &["ephemeral", "volumeClaimTemplate"])
     {
-        default(child(claim, "spec"), "volumeMode", "Filesystem");
+        let spec = child(claim, "spec");
+        default(spec, "volumeMode", "Filesystem");
+        resources::round_up(spec, &["resources", "limits"]);
+        resources::round_up(spec, &["resources", "requests"]);
     }
 }
 

@@ -19,7 +19,7 @@ mod warnings;
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
-    name: meta::dns1035_name,
+    name: meta::label_name,
     default,
     prepare_create: |new, _: &Context| {
         json::set(new, "status", json!({ "loadBalancer": {} }));

@@ -27,7 +27,16 @@ const LISTS: &[(&str, &str, &[&str])] = &[
             "status.allocatedResources",
         ],
     ),
-    ("v1", "Pod", &["spec.overhead", "spec.containers[].resources.limits"]),
+    (
+        "v1",
+        "Pod",
+        &[
+            "spec.overhead",
+            "spec.resources.limits",
+            "spec.containers[].resources.limits",
+            "spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources.requests",
+        ],
+    ),
     ("v1", "PodTemplate", &["template.spec.initContainers[].resources.requests"]),
     ("v1", "ReplicationController", TEMPLATE),
     ("v1", "ResourceQuota", &["spec.hard", "status.hard", "status.used"]),

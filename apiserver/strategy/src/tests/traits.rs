@@ -77,8 +77,7 @@ const NAMES: [&str; 11] = [
 type Rule = fn(&str, bool) -> Vec<String>;
 
 /// Rules that several kinds have, and what the list calls them.
-const RULES: [(&str, Rule); 3] =
-    [("segment", meta::segment_name), ("label", meta::label_name), ("dns1035", meta::dns1035_name)];
+const RULES: [(&str, Rule); 2] = [("segment", meta::segment_name), ("label", meta::label_name)];
 
 /// Those names that a rule takes.
 fn taken(rule: Rule) -> String {

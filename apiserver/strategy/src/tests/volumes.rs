@@ -304,6 +304,11 @@ fn what_a_claim_is_filled_from_is_said_twice() {
         ],
     );
     let old = created(claim(&json!({})));
+    let nothing = update(Target::Main, &old, |new| new["spec"]["dataSource"] = other);
+    assert_eq!(nothing, Ok(Write::Unchanged));
+    let filled = created(claim(&json!({ "dataSource": snapshot })));
+    let once = |new: &mut Value| read::remove(&mut new["spec"], "dataSourceRef");
+    assert_eq!(update(Target::Main, &filled, once), Ok(Write::Unchanged));
     let result = update(Target::Main, &old, |new| new["spec"]["dataSource"] = snapshot);
     assert_eq!(causes(&result.expect_err("refused")).len(), 1);
 }
