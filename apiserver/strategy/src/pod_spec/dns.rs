@@ -6,7 +6,8 @@ use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
 use serde_json::Value;
 
-use crate::check::{self, BAD_IP, Errors};
+use crate::check::{self, Errors};
+use crate::ip;
 
 const MAX_SERVERS: usize = 3;
 const MAX_SEARCHES: usize = 32;
@@ -87,8 +88,8 @@ fn search(text: &str) -> Vec<String> {
 }
 
 fn address(text: &str, path: &Path, errors: &mut Errors) {
-    if text.parse::<std::net::IpAddr>().is_err() {
-        errors.push(FieldError::invalid(path, text, BAD_IP));
+    if let Some(why) = ip::wrong_ip(text) {
+        errors.push(FieldError::invalid(path, text, why));
     }
 }
 

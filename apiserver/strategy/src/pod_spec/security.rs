@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{json, names};
+use leme_registry::{json, meta, names};
 use serde_json::Value;
 
 use super::{visit, windows};
-use crate::check::{self, Errors};
+use crate::check::{self, Errors, go_field};
 
 const MAX_ID: i64 = i32::MAX as i64;
 const PROFILES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
@@ -173,33 +173,89 @@ pub(super) fn validate_container(
 fn escalation(context: &Value, path: &Path, errors: &mut Errors) {
     if json::flag(context, &["privileged"]) {
         let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(FieldError::invalid(path, context, why));
+        errors.push(FieldError::invalid(path, shown(context), why));
     }
     if json::list(context, &["capabilities", "add"]).iter().any(|name| name == "CAP_SYS_ADMIN") {
         let why =
             "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-        errors.push(FieldError::invalid(path, context, why));
+        errors.push(FieldError::invalid(path, shown(context), why));
     }
+}
+
+/// Fields of a struct, by upstream's names and by those of JSON.
+type Fields = &'static [(&'static str, &'static str)];
+
+/// Fields of a security context in upstream's order and by its names, with those of the structs among them.
+const SHOWN: [(&str, &str, Fields); 12] = [
+    ("Capabilities", "capabilities", &[("Add", "add"), ("Drop", "drop")]),
+    ("Privileged", "privileged", &[]),
+    (
+        "SELinuxOptions",
+        "seLinuxOptions",
+        &[("User", "user"), ("Role", "role"), ("Type", "type"), ("Level", "level")],
+    ),
+    (
+        "WindowsOptions",
+        "windowsOptions",
+        &[
+            ("GMSACredentialSpecName", "gmsaCredentialSpecName"),
+            ("GMSACredentialSpec", "gmsaCredentialSpec"),
+            ("RunAsUserName", "runAsUserName"),
+            ("HostProcess", "hostProcess"),
+        ],
+    ),
+    ("RunAsUser", "runAsUser", &[]),
+    ("RunAsGroup", "runAsGroup", &[]),
+    ("RunAsNonRoot", "runAsNonRoot", &[]),
+    ("ReadOnlyRootFilesystem", "readOnlyRootFilesystem", &[]),
+    ("AllowPrivilegeEscalation", "allowPrivilegeEscalation", &[]),
+    ("ProcMount", "procMount", &[]),
+    ("SeccompProfile", "seccompProfile", PROFILE),
+    ("AppArmorProfile", "appArmorProfile", PROFILE),
+];
+const PROFILE: Fields = &[("Type", "type"), ("LocalhostProfile", "localhostProfile")];
+
+/// A security context as upstream shows it.
+fn shown(context: &Value) -> meta::Raw<String> {
+    let of = |field: &str, fields: Fields| match json::at(context, &[field]) {
+        Some(inner) if !fields.is_empty() => {
+            // There, a text is never absent.
+            let texts = field == "seLinuxOptions";
+            let fields: Vec<(&str, String)> = fields
+                .iter()
+                .map(|(name, field)| match json::at(inner, &[field]) {
+                    None if texts => (*name, "\"\"".to_owned()),
+                    _ => (*name, go_field(inner, &[field])),
+                })
+                .collect();
+            check::go_struct(&fields).0
+        }
+        _ => go_field(context, &[field]),
+    };
+    let fields = SHOWN.map(|(name, field, fields)| (name, of(field, fields)));
+    check::go_struct(&fields)
 }
 
 fn seccomp(context: &Value, path: &Path, errors: &mut Errors) {
     let Some(profile) = json::at(context, &["seccompProfile"]) else { return };
     let path = path.child("seccompProfile");
     profile_type(profile, &path, "type is required when seccompProfile is set", errors);
-    let local = json::text(profile, &["localhostProfile"]);
+    let local = json::at(profile, &["localhostProfile"]).and_then(Value::as_str);
     let at = path.child("localhostProfile");
-    if json::text(profile, &["type"]) == "Localhost" {
-        if local.is_empty() {
+    match (json::text(profile, &["type"]), local) {
+        ("Localhost", None) => {
             errors.push(FieldError::required(&at, "must be set when seccomp type is Localhost"));
-        } else {
-            check::descending_path(local, &at, errors);
         }
-    } else if !local.is_empty() {
-        errors.push(FieldError::invalid(
-            &at,
-            local,
-            "can only be set when seccomp type is Localhost",
-        ));
+        ("Localhost", Some(local)) => check::descending_path(local, &at, errors),
+        (_, Some(_)) => {
+            let shown = check::go_struct(&[
+                ("Type", go_field(profile, &["type"])),
+                ("LocalhostProfile", go_field(profile, &["localhostProfile"])),
+            ]);
+            let why = "can only be set when seccomp type is Localhost";
+            errors.push(FieldError::invalid(&at, shown, why));
+        }
+        (_, None) => {}
     }
 }
 

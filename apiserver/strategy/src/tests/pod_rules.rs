@@ -119,6 +119,21 @@ fn the_resolver_is_checked() {
                 ],
             ),
             (json!({ "dnsPolicy": "None", "dnsConfig": { "nameservers": ["192.0.2.1"] } }), &[]),
+            (
+                json!({ "dnsConfig": { "nameservers": ["192.0.02.1", "::ffff:192.0.2.1", "x"] } }),
+                &[
+                    "spec.dnsConfig.nameservers[0]: Invalid value: \"192.0.02.1\": must not have leading 0s",
+                    "spec.dnsConfig.nameservers[1]: Invalid value: \"::ffff:192.0.2.1\": must not be an IPv4-mapped IPv6 address",
+                    "spec.dnsConfig.nameservers[2]: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+                ],
+            ),
+            (json!({ "hostAliases": [{ "ip": "192.0.2.1", "hostnames": ["a.test"] }] }), &[]),
+            (
+                json!({ "hostAliases": [{ "ip": "192.0.02.1" }] }),
+                &[
+                    "spec.hostAliases[0].ip: Invalid value: \"192.0.02.1\": must not have leading 0s",
+                ],
+            ),
         ],
     );
 }

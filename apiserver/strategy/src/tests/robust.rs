@@ -341,6 +341,42 @@ fn a_wrong_value_anywhere_is_an_answer() {
     }
 }
 
+/// What whoever runs a pod says of it, with something in most fields.
+fn status_of_a_pod() -> Value {
+    let container = json!({
+        "name": "c", "image": "i", "imageID": "d", "state": { "terminated": { "exitCode": 1 } },
+        "allocatedResourcesStatus": [{ "name": "claim:a/r",
+            "resources": [{ "resourceID": "d", "health": "Healthy", "message": "m" }] }],
+        "user": { "linux": { "uid": 1, "gid": 1, "supplementalGroups": [1] } },
+    });
+    json!({
+        "phase": "Running", "qosClass": "Burstable", "observedGeneration": 1, "nominatedNodeName": "n",
+        "podIP": "10.0.0.1", "podIPs": [{ "ip": "10.0.0.1" }], "hostIP": "10.0.0.1", "hostIPs": [{ "ip": "10.0.0.1" }],
+        "conditions": [{ "type": "a.b/c", "status": "True", "observedGeneration": 1 }],
+        "containerStatuses": [container], "initContainerStatuses": [container], "ephemeralContainerStatuses": [container],
+        "resourceClaimStatuses": [{ "name": "a", "resourceClaimName": "x" }],
+        "extendedResourceClaimStatus": { "resourceClaimName": "x", "requestMappings": [
+            { "containerName": "c", "resourceName": "a.b/c", "requestName": "r" }] },
+        "nodeAllocatableResourceClaimStatuses": [{ "resourceClaimName": "x", "containers": ["c"], "resources": { "cpu": "1" } }],
+    })
+}
+
+#[test]
+fn a_wrong_value_anywhere_in_the_status_of_a_pod_is_an_answer() {
+    let wrong = [json!(null), json!(-5), json!("x"), json!([null, 1]), json!({ "a": 1 })];
+    let mut stored = created(pod());
+    stored["status"] = status_of_a_pod();
+    let mut found = Vec::new();
+    pointers(&stored["status"], "/status", &mut found);
+    for (pointer, value) in found.iter().flat_map(|at| wrong.iter().map(move |value| (at, value))) {
+        let mut broken = stored.clone();
+        *broken.pointer_mut(pointer).expect("found") = value.clone();
+        // What is said, and what was known.
+        let _ = update(Target::Status, &stored, |new| new["status"] = broken["status"].clone());
+        let _ = update(Target::Status, &broken, |new| new["status"] = stored["status"].clone());
+    }
+}
+
 /// A list of copies of one element: as much as a body of 64 KiB holds.
 fn crowd(element: &Value) -> Value {
     let each = element.to_string().len() + 1;

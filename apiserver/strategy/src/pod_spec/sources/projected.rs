@@ -5,12 +5,12 @@
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
-use leme_registry::{json, names};
+use leme_registry::{json, meta, names};
 use serde_json::Value;
 
 use super::files::{self, free_path};
 use crate::certificates::signer_name;
-use crate::check::{self, Errors};
+use crate::check::{self, Errors, go_field};
 
 /// The files that a volume has so far.
 struct Taken<'a> {
@@ -106,7 +106,7 @@ fn bundle<'a>(source: &'a Value, path: &Path, taken: &mut Taken<'a>, errors: &mu
     match (name, signer) {
         (Some(_), Some(_)) => {
             let why = "only one of name and signerName may be used";
-            errors.push(FieldError::invalid(path, source, why));
+            errors.push(FieldError::invalid(path, shown(source), why));
         }
         (Some(name), None) => {
             let at = path.child("name");
@@ -145,6 +145,17 @@ fn bundle<'a>(source: &'a Value, path: &Path, taken: &mut Taken<'a>, errors: &mu
     let file = check::required(source, "path", path, errors);
     free_path(file, &path.child("path"), errors);
     taken.take(file, file, errors);
+}
+
+/// A bundle as upstream shows it.
+fn shown(source: &Value) -> meta::Raw<String> {
+    check::go_struct(&[
+        ("Name", go_field(source, &["name"])),
+        ("SignerName", go_field(source, &["signerName"])),
+        ("LabelSelector", go_field(source, &["labelSelector"])),
+        ("Optional", go_field(source, &["optional"])),
+        ("Path", Value::from(json::text(source, &["path"])).to_string()),
+    ])
 }
 
 const KEYS: [&str; 6] = ["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];

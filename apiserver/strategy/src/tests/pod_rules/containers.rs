@@ -41,6 +41,23 @@ fn security_contexts_are_checked() {
             context(json!({ "seccompProfile": {} })),
             &["seccompProfile.type: Required value: type is required when seccompProfile is set"],
         ),
+        // There is no path that it could be, but upstream takes it.
+        (
+            context(json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "" } })),
+            &[],
+        ),
+        (
+            context(json!({ "seccompProfile": { "type": "Localhost" } })),
+            &[
+                "seccompProfile.localhostProfile: Required value: must be set when seccomp type is Localhost",
+            ],
+        ),
+        (
+            context(json!({ "seccompProfile": { "type": "Unconfined", "localhostProfile": "p" } })),
+            &[
+                "seccompProfile.localhostProfile: Invalid value: {\"Type\":\"Unconfined\",\"LocalhostProfile\":\"p\"}: can only be set when seccomp type is Localhost",
+            ],
+        ),
     ];
     for (fields, errors) in rows {
         for (body, at) in [
@@ -52,6 +69,21 @@ fn security_contexts_are_checked() {
             assert_eq!(found, told);
         }
     }
+    let shown = "{\"Capabilities\":{\"Add\":[\"CAP_SYS_ADMIN\"],\"Drop\":null},\"Privileged\":true,\"SELinuxOptions\":{\"User\":\"\",\"Role\":\"\",\"Type\":\"\",\"Level\":\"s0\"},\"WindowsOptions\":null,\"RunAsUser\":null,\"RunAsGroup\":null,\"RunAsNonRoot\":null,\"ReadOnlyRootFilesystem\":null,\"AllowPrivilegeEscalation\":false,\"ProcMount\":null,\"SeccompProfile\":{\"Type\":\"RuntimeDefault\",\"LocalhostProfile\":null},\"AppArmorProfile\":null}";
+    check(
+        create(pod_with(&context(json!({
+            "capabilities": { "add": ["CAP_SYS_ADMIN"] }, "privileged": true, "allowPrivilegeEscalation": false,
+            "seLinuxOptions": { "level": "s0" }, "seccompProfile": { "type": "RuntimeDefault" },
+        })))),
+        &[
+            &format!(
+                "spec.containers[0].securityContext: Invalid value: {shown}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+            ),
+            &format!(
+                "spec.containers[0].securityContext: Invalid value: {shown}: cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
+            ),
+        ],
+    );
     all(
         |fields| pod_of(&context(fields.clone())),
         &[

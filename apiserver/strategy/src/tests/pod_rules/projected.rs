@@ -84,6 +84,12 @@ fn bundles_have_a_name_or_a_signer() {
         &[&format!("{at}: Required value: either name or signerName must be specified")],
     );
     refused(
+        &bundle(json!({ "name": "n", "signerName": "a.test/b", "path": "p" })),
+        &[&format!(
+            "{at}: Invalid value: {{\"Name\":\"n\",\"SignerName\":\"a.test/b\",\"LabelSelector\":null,\"Optional\":null,\"Path\":\"p\"}}: only one of name and signerName may be used"
+        )],
+    );
+    refused(
         &bundle(json!({ "name": "n", "labelSelector": {}, "path": "p" })),
         &[&format!(
             "{at}.labelSelector: Invalid value: {{}}: labelSelector must be unset if name is specified"
