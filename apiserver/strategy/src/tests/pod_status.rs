@@ -281,3 +281,102 @@ fn a_pod_that_waits_at_a_gate_may_ask_for_more() {
     let result = update(Target::Main, &open, |new| new["spec"]["nodeSelector"]["b"] = "2".into());
     assert_eq!(causes(&result.expect_err("refused")).len(), 1);
 }
+
+// Red when a status that does not know of which generation it is forgets what the earlier one knew.
+#[test]
+fn a_status_keeps_of_which_generation_it_is() {
+    let condition = |fields: Value| {
+        let mut condition = json!({ "type": "Ready", "status": "True" });
+        condition.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        condition
+    };
+    let old = known(
+        json!({}),
+        json!({ "observedGeneration": 3, "conditions": [condition(json!({ "observedGeneration": 2 }))] }),
+    );
+    let new = said(
+        &old,
+        json!({ "phase": "Running", "observedGeneration": null, "conditions": [condition(json!({}))] }),
+    );
+    assert_eq!(
+        (&new["observedGeneration"], &new["conditions"][0]["observedGeneration"]),
+        (&json!(3), &json!(2))
+    );
+    let newer = said(
+        &old,
+        json!({ "observedGeneration": 4,
+        "conditions": [condition(json!({ "observedGeneration": 4 }))] }),
+    );
+    assert_eq!(
+        (&newer["observedGeneration"], &newer["conditions"][0]["observedGeneration"]),
+        (&json!(4), &json!(4))
+    );
+}
+
+#[test]
+fn what_a_node_gives_to_claims_is_checked() {
+    let old =
+        known(json!({ "resourceClaims": [{ "name": "a", "resourceClaimName": "x" }] }), json!({}));
+    let given = |fields: Value| {
+        let mut one =
+            json!({ "resourceClaimName": "x", "containers": ["c"], "resources": { "cpu": "1" } });
+        one.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        say(&old, json!({ "nodeAllocatableResourceClaimStatuses": [one] }))
+    };
+    let at = "status.nodeAllocatableResourceClaimStatuses[0]";
+    assert!(given(json!({})).is_ok());
+    for (fields, error) in [
+        (
+            json!({ "resourceClaimName": "y" }),
+            ".resourceClaimName: Invalid value: \"y\": no mapping found in pod reference",
+        ),
+        (json!({ "containers": [] }), ".containers: Required value: must not be empty"),
+        (json!({ "resources": {} }), ".resources: Required value: must not be empty"),
+        (
+            json!({ "resources": { "a.test/b": "1" } }),
+            ".resources[a.test/b]: Invalid value: \"a.test/b\": must be a node allocatable resource name",
+        ),
+        (
+            json!({ "resources": { "cpu": "-1" } }),
+            ".resources[cpu]: Invalid value: \"-1\": must be non-negative",
+        ),
+    ] {
+        check(given(fields), &[&format!("{at}{error}")]);
+    }
+}
+
+#[test]
+fn devices_of_containers_have_messages_and_identities() {
+    let old = known(
+        json!({ "containers": [{ "name": "c", "image": "i", "resources": { "limits": { "a.test/b": "1" } } }] }),
+        json!({}),
+    );
+    let devices = |list: &str, devices: Value| {
+        say(
+            &old,
+            json!({ list: [{ "name": "c", "allocatedResourcesStatus": [{ "name": "a.test/b", "resources": devices }] }] }),
+        )
+    };
+    let device = |id: &str, message: Value| json!({ "resourceID": id, "health": "Healthy", "message": message });
+    let at = "status.containerStatuses[0].allocatedResourcesStatus[0].resources";
+    let of = |list: Value| devices("containerStatuses", list);
+    assert!(of(json!([device("a", Value::Null), device("b", "x".repeat(1024).into())])).is_ok());
+    check(
+        of(json!([device("a", "".into())])),
+        &[&format!("{at}[0].message: Required value: must be non-empty if specified")],
+    );
+    check(
+        of(json!([device("a", "x".repeat(1025).into())])),
+        &[&format!("{at}[0].message: Too long: may not be more than 1024 bytes")],
+    );
+    check(
+        of(json!([device("a", Value::Null), device("a", Value::Null)])),
+        &[&format!("{at}[1].resourceID: Duplicate value: \"a\"")],
+    );
+    check(
+        devices("ephemeralContainerStatuses", json!([])),
+        &[
+            "status.ephemeralContainerStatuses[0].allocatedResourcesStatus: Forbidden: must not be specified in container status",
+        ],
+    );
+}

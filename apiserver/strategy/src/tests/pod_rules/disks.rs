@@ -415,3 +415,21 @@ fn claims_that_are_made_for_a_pod_have_names() {
         )],
     );
 }
+
+#[test]
+fn nobody_names_a_claim_that_is_made_for_the_pod() {
+    let template = json!({ "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } } });
+    let volumes = |claim: &str| {
+        create(pod_of(&json!({ "volumes": [
+            { "name": "v", "ephemeral": { "volumeClaimTemplate": template } },
+            { "name": "w", "persistentVolumeClaim": { "claimName": claim } },
+        ] })))
+    };
+    assert!(volumes("other").is_ok());
+    check(
+        volumes("p-v"),
+        &[
+            "spec.volumes[1].persistentVolumeClaim.claimName: Invalid value: \"p-v\": must not reference a PVC that gets created for an ephemeral volume",
+        ],
+    );
+}

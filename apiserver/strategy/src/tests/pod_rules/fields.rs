@@ -261,3 +261,33 @@ fn containers_start_again_by_rules_of_their_own() {
         ],
     );
 }
+
+// Red when init containers are looked at together, or not at all.
+#[test]
+fn init_containers_have_ports_and_ways_to_grow() {
+    let init = |fields: Value| {
+        let mut init = json!({ "name": "i", "image": "i" });
+        init.as_object_mut().expect("map").extend(fields.as_object().expect("map").clone());
+        init
+    };
+    let inits = |list: Value| create(pod_of(&json!({ "initContainers": list })));
+    let ports = |count: usize| json!({ "ports": vec![json!({ "containerPort": 1, "hostPort": 1 }); count] });
+    let mut other = init(ports(1));
+    other["name"] = "j".into();
+    assert!(inits(json!([init(ports(1)), other])).is_ok());
+    check(
+        inits(json!([init(ports(2))])),
+        &["spec.initContainers[0].ports[1].hostPort: Duplicate value: \"TCP//1\""],
+    );
+    let grows = |policy: Value| {
+        inits(json!([init(json!({ "restartPolicy": policy,
+            "resizePolicy": [{ "resourceName": "cpu", "restartPolicy": "RestartContainer" }] }))]))
+    };
+    assert!(grows("Always".into()).is_ok());
+    check(
+        grows(Value::Null),
+        &[
+            "spec.initContainers[0].resizePolicy[0].restartPolicy: Invalid value: \"RestartContainer\": must not be set to 'RestartContainer' for non-sidecar initContainers",
+        ],
+    );
+}

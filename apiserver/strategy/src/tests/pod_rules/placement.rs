@@ -91,3 +91,52 @@ fn spread_and_affinity_are_checked() {
         ],
     );
 }
+
+#[test]
+fn values_of_labels_are_such() {
+    let value = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+    let toleration = |operator: &str, value: &str| json!({ "tolerations": [{ "key": "k", "operator": operator, "value": value }] });
+    let node = |value: &str| {
+        let term =
+            json!({ "matchExpressions": [{ "key": "k", "operator": "In", "values": [value] }] });
+        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution":
+            { "nodeSelectorTerms": [term] } } } })
+    };
+    let preferred = |value: &str| {
+        let term =
+            json!({ "matchExpressions": [{ "key": "k", "operator": "In", "values": [value] }] });
+        json!({ "affinity": { "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution":
+            [{ "weight": 1, "preference": term }] } } })
+    };
+    for fields in [toleration("Equal", "a"), node("a"), preferred("-a")] {
+        created(pod_of(&fields));
+    }
+    check(
+        create(pod_of(&toleration("Equal", "-a"))),
+        &[&format!("spec.tolerations[0].operator: Invalid value: \"-a\": {value}")],
+    );
+    check(
+        create(pod_of(&toleration("Exists", "a"))),
+        &[
+            "spec.tolerations[0].operator: Invalid value: \"a\": value must be empty when `operator` is 'Exists'",
+        ],
+    );
+    check(
+        create(pod_of(&toleration("Gt", "1"))),
+        &[
+            "spec.tolerations[0].operator: Unsupported value: \"Gt\": supported values: \"Equal\", \"Exists\", \"Lt\", \"Gt\"",
+        ],
+    );
+    check(
+        create(pod_of(&toleration("Foo", ""))),
+        &[
+            "spec.tolerations[0].operator: Unsupported value: \"Foo\": supported values: \"Equal\", \"Exists\"",
+        ],
+    );
+    check(
+        create(pod_of(&node("-a"))),
+        &[&format!(
+            "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values[0]: Invalid value: \"-a\": {value}"
+        )],
+    );
+}
