@@ -127,3 +127,37 @@ fn a_resize_that_the_node_does_not_carry_out_is_said_to_be_infeasible() {
     resize("100m");
     until("nothing is to be resized", || of("reason").is_empty());
 }
+
+/// Red when the pod's restart policy alone decides: the pod fails with the code that its container is to start again for.
+#[test]
+fn a_container_starts_again_by_rules_of_its_own() {
+    let host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    let pod = |name: &str, action: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}"}},"spec":{{"restartPolicy":"Never",
+            "volumes":[{{"name":"v","emptyDir":{{}}}}],"containers":[
+            {{"name":"c","image":"leme/sample:latest","imagePullPolicy":"IfNotPresent","restartPolicy":"Never",
+             "restartPolicyRules":[{{"action":"{action}","exitCodes":{{"operator":"In","values":[42]}}}}],
+             "command":["sh","-c","test -e /v/ran || {{ touch /v/ran; exit 42; }}"],
+             "volumeMounts":[{{"name":"v","mountPath":"/v"}}]}}]}}}}"#
+        )
+    };
+    let show = |name: &str, path: &str| {
+        host.kubectl(&format!("get pod {name} -o")).arg(format!("jsonpath={{{path}}}")).run().ok()
+    };
+    for (name, action) in [("one", "Restart"), ("all", "RestartAllContainers")] {
+        host.kubectl("create -f -").run_with(&pod(name, action)).ok();
+        until("the pod has ended", || {
+            matches!(show(name, ".status.phase").as_str(), "Succeeded" | "Failed")
+        });
+    }
+    assert_eq!(show("one", ".status.phase"), "Succeeded");
+    let of = |field: &str| show("one", &format!(".status.containerStatuses[0].{field}"));
+    assert_eq!(of("restartCount"), "1");
+    assert_eq!(of("lastState.terminated.exitCode"), "42");
+    assert_eq!(show("all", ".status.phase"), "Failed");
+    let told = show("all", ".status.message");
+    assert!(told.contains("spec.containers[0].restartPolicyRules[0].action"), "{told}");
+}
