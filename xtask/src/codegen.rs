@@ -176,7 +176,8 @@ impl Documents {
         Ok(holds && numbers::leaves_out(&self.go, &short_name(name)?, field))
     }
 
-    /// The default of a field. A time is never filled in: its zero is null.
+    /// The default of a field; a list or map that Go never leaves out is null where there is none. A time is never filled in:
+    /// its zero is null.
     fn default(&self, name: &str, field: &str, type_: &str) -> Result<String> {
         if matches!(type_, "time" | "micro-time" | "raw" | "quantity" | "int-or-string" | "bytes") {
             return Ok(String::new());
@@ -190,11 +191,13 @@ impl Documents {
             "string" => "\"\"",
             "bool" => "false",
             "int32" | "int64" | "number" => "0",
-            _ if type_.starts_with(['[', '{']) => "",
+            _ if type_.starts_with(['[', '{']) => "null",
             _ => "{}",
         };
         let default = found.map_or(zero.to_owned(), Value::to_string);
-        if name.starts_with(DEFINED) && default == zero {
+        let defined = name.starts_with(DEFINED)
+            || (zero == "null" && DEFINED_TOO.iter().any(|one| name.starts_with(one)));
+        if defined && default == zero {
             return Ok(String::new());
         }
         let written = numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}");
@@ -202,7 +205,6 @@ impl Documents {
             // A zero that was filled in is left out again when it is written.
             Some(false) if default == zero => String::new(),
             None if found.is_none() => String::new(),
-            _ if default.is_empty() => String::new(),
             _ => format!(" ={default}"),
         })
     }
@@ -214,6 +216,15 @@ fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
 
 /// The package whose kinds are defined by CustomResourceDefinitions where they come from: what is not sent stays away.
 const DEFINED: &str = "com.github.openshift.api.config.v1.";
+
+/// Types of other such kinds: of these a program fills in the zeros, but no nulls.
+const DEFINED_TOO: [&str; 5] = [
+    "com.github.openshift.api.authorization.v1.GroupRestriction",
+    "com.github.openshift.api.authorization.v1.ServiceAccountRestriction",
+    "com.github.openshift.api.authorization.v1.UserRestriction",
+    "com.github.openshift.api.quota.v1.",
+    "com.github.openshift.api.security.v1.",
+];
 
 /// The package of metadata, which has no kinds of its own.
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";

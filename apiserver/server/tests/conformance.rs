@@ -159,7 +159,7 @@ fn add(object: &mut Value, fields: &Fields) {
     }
 }
 
-/// Where one value is not another; `*` stands for any.
+/// Where one value is not another; `*` stands for any, and a null is wanted as the word.
 fn differences(wanted: &Value, got: &Value, path: &str, out: &mut Vec<String>) {
     match (wanted, got) {
         (Value::Object(wanted), Value::Object(got)) => {
@@ -179,7 +179,7 @@ fn differences(wanted: &Value, got: &Value, path: &str, out: &mut Vec<String>) {
                 differences(wanted, got, &format!("{path}[{at}]"), out);
             }
         }
-        _ if wanted == got || *wanted == "*" => {}
+        _ if wanted == got || *wanted == "*" || (*wanted == "null" && got.is_null()) => {}
         _ => out.push(format!("{path}: {got} instead of {wanted}")),
     }
 }

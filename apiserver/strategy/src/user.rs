@@ -14,8 +14,8 @@ const PLAIN: Strategy = Strategy { unconditional_update: false, ..Strategy::PLAI
 pub(crate) static USER: Strategy = Strategy {
     name: |name, _| user_name(name),
     // Groups are told of whoever asks about himself, never kept.
-    prepare_create: |user, _| json::remove(user, "groups"),
-    prepare_update: |user, _, _| json::remove(user, "groups"),
+    prepare_create: |user, _| json::set(user, "groups", Value::Null),
+    prepare_update: |user, _, _| json::set(user, "groups", Value::Null),
     validate: |user| {
         let mut errors = Vec::new();
         for (index, identity) in json::list(user, &["identities"]).iter().enumerate() {

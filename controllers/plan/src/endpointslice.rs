@@ -166,7 +166,7 @@ pub(crate) fn ports_of(key: &PortKey) -> Option<Vec<EndpointPort>> {
         protocol: Some(protocol.clone()),
         app_protocol: app_protocol.clone(),
     });
-    Some(ports.collect())
+    (!key.is_empty()).then(|| ports.collect())
 }
 
 /// Keeps each endpoint where it is, fills what has room, and uses slices that are not needed any more for what is new
@@ -247,6 +247,8 @@ fn fill(
         let endpoints = slice.endpoints.get_or_insert_default();
         let room = MAX_ENDPOINTS.saturating_sub(endpoints.len());
         endpoints.extend(rest.by_ref().take(room));
+        // None are kept as null, and shall be no change.
+        slice.endpoints.take_if(|none| none.is_empty());
     }
     (filled, rest.collect())
 }
@@ -265,7 +267,7 @@ fn new_slice(
     let owner = ObjectRef::to(service);
     EndpointSlice {
         address_type: family.to_owned(),
-        endpoints: Some(endpoints.to_vec()),
+        endpoints: (!endpoints.is_empty()).then(|| endpoints.to_vec()),
         ports: ports_of(key),
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", owner.name)),

@@ -164,7 +164,7 @@ fn property(def: &TypeDef, field: &Field, description: Option<&str>) -> Value {
     if let Some(description) = description {
         extra.insert("description".to_owned(), description.into());
     }
-    if let Some(default) = &field.default {
+    if let Some(default) = field.default.as_ref().filter(|default| !default.is_null()) {
         extra.insert("default".to_owned(), default.clone());
     }
     let list_type = field.list_type.map(|list_type| match list_type {

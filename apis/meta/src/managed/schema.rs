@@ -207,12 +207,14 @@ impl<'a> Schema<'a> for Typed<'a> {
         let field = def.field(name)?;
         let zero = match &field.default {
             Some(Value::Object(map)) if map.is_empty() => Zero::Object,
+            Some(Value::Null) => Zero::Null,
             Some(value) if field.required => Zero::Value(value),
             None if field.required => Zero::Null,
             _ => Zero::Absent,
         };
         let schema = self.at(At::Field(field));
-        Some(Declared { schema, default: field.default.as_ref(), zero })
+        let default = field.default.as_ref().filter(|default| !default.is_null());
+        Some(Declared { schema, default, zero })
     }
 
     fn entry(self) -> Option<Typed<'a>> {

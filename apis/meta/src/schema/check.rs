@@ -1,5 +1,6 @@
 //! What in a document the table does not know, and what has the wrong type, in the words of upstream's decoder.
 
+use crate::quote;
 use serde_json::{Map, Value};
 
 use super::value::{self, Wrong};
@@ -159,6 +160,6 @@ impl<'a> Walk<'a> {
             path.push('.');
         }
         path.push_str(name);
-        self.findings.unknown.push(format!("unknown field {path:?}"));
+        self.findings.unknown.push(format!("unknown field {path}", path = quote(&path)));
     }
 }

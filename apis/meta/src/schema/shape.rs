@@ -40,9 +40,9 @@ fn stays(field: Option<&Field>, value: &Value) -> bool {
     }
 }
 
-/// Whether Go's encoder leaves the value out: an object that was sent with it is the one that was sent without.
+/// Whether the value is as if it had not been sent: Go's encoder leaves it out, or writes null for it.
 fn is_omitted(field: &Field, value: &Value) -> bool {
-    field.omit_empty
+    (field.omit_empty || field.default == Some(Value::Null))
         && match value {
             Value::Null => true,
             Value::Bool(is) => !is,

@@ -1,5 +1,6 @@
 //! Scalars as Go's decoder takes them: which JSON a type accepts, and the words for what it does not.
 
+use crate::quote;
 use serde_json::Value;
 
 use super::{FieldType, base64};
@@ -121,5 +122,9 @@ fn wrong_time(text: &str, layout: &str) -> Option<String> {
     if time::parse(text).is_some() {
         return None;
     }
-    Some(format!("parsing time {text:?} as {layout:?}: cannot parse {text:?} as \"2006\""))
+    Some(format!(
+        "parsing time {text} as {layout}: cannot parse {text} as \"2006\"",
+        text = quote(&text),
+        layout = quote(&layout)
+    ))
 }

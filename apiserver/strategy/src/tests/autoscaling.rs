@@ -244,6 +244,8 @@ fn there_and_back(new: &Value) -> Value {
     to_v1(&mut old);
     let mut back = old.clone();
     to_v2(&mut back);
+    let whole = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler";
+    leme_meta::schema::apply_defaults(leme_kinds::schemas(), whole, &mut back);
     assert_eq!(&back, new);
     old
 }

@@ -282,7 +282,7 @@ fn tags_of_an_image_stream_count_the_generation_they_changed_in() {
     let old = created(stream(json!([{ "name": "a", "from": { "name": "img:1" } }])));
     assert_eq!(
         old["spec"]["tags"][0],
-        json!({ "name": "a", "generation": 1, "from": { "kind": "DockerImage", "name": "img:1" },
+        json!({ "name": "a", "annotations": null, "generation": 1, "from": { "kind": "DockerImage", "name": "img:1" },
                 "importPolicy": { "importMode": "Legacy" }, "referencePolicy": { "type": "Source" } })
     );
     let new = updated(&old, |new| {

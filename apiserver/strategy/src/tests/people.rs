@@ -41,7 +41,7 @@ fn identity(fields: Value) -> Value {
 #[test]
 fn users_and_groups_are_named_by_rules_of_their_own() {
     let new = created(user(json!({ "groups": ["g"] })));
-    assert_eq!(new.get("groups"), None);
+    assert_eq!(new.get("groups"), Some(&json!(null)));
     let same = update(Target::Main, &new, |new| new["groups"] = json!(["g"]));
     assert_eq!(same, Ok(Write::Unchanged));
     let named = |object: Value, name: &str| create(with(object, &[("metadata.name", json!(name))]));
