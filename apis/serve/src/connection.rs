@@ -75,7 +75,8 @@ impl Protocols {
     {
         let connection = io.place().connection().clone();
         let service = turns(service, connection.clone());
-        let served = self.http1.serve_connection(TokioIo::new(io), service).with_upgrades();
+        let served =
+            self.http1.serve_connection(TokioIo::new(io.lenient()), service).with_upgrades();
         self.drive(Box::pin(served), &connection, lifetime).await;
     }
 

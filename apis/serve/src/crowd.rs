@@ -135,15 +135,17 @@ impl Connection {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Bytes of a request came.
-    pub(crate) fn heard(&self) {
-        self.heard_at(self.now());
+    /// Bytes of a request came: whether they are its first.
+    pub(crate) fn heard(&self) -> bool {
+        self.heard_at(self.now())
     }
 
-    fn heard_at(&self, now: u64) {
-        if self.is_idle() && self.0.head_since.load(Ordering::Relaxed) == NEVER {
+    fn heard_at(&self, now: u64) -> bool {
+        let begins = self.is_idle() && self.0.head_since.load(Ordering::Relaxed) == NEVER;
+        if begins {
             self.0.head_since.store(now, Ordering::Relaxed);
         }
+        begins
     }
 
     fn is_idle(&self) -> bool {

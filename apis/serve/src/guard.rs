@@ -1,5 +1,5 @@
-//! A connection's stream, with what must be known of its bytes: when a request begins to come, and that the peer gets to
-//! read the last answer.
+//! A connection's stream, with what must be known of its bytes: when a request begins to come, what of it must be escaped,
+//! and that the peer gets to read the last answer.
 //!
 //! Knows: reads and the end. Refuses to know: HTTP.
 //!
@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::crowd::Place;
+use crate::target::Targets;
 
 /// How much is dropped after the end, and for how long.
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -30,6 +31,8 @@ pub(crate) struct Guarded<T: Stream> {
     inner: Option<T>,
     place: Arc<Place>,
     end: End,
+    /// Where HTTP/1.1 is spoken.
+    targets: Option<Targets>,
 }
 
 /// What can be guarded.
@@ -45,7 +48,13 @@ enum End {
 
 impl<T: Stream> Guarded<T> {
     pub(crate) fn new(inner: T, place: Place) -> Guarded<T> {
-        Guarded { inner: Some(inner), place: Arc::new(place), end: End::NotYet }
+        Guarded { inner: Some(inner), place: Arc::new(place), end: End::NotYet, targets: None }
+    }
+
+    /// The same stream, in whose requests of HTTP/1.1 what hyper refuses of a target is escaped.
+    pub(crate) fn lenient(mut self) -> Guarded<T> {
+        self.targets = Some(Targets::default());
+        self
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -85,10 +94,16 @@ impl<T: Stream> AsyncRead for Guarded<T> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.targets.as_mut().is_some_and(|targets| targets.give(into)) {
+            return Poll::Ready(Ok(()));
+        }
         let before = into.filled().len();
         let read = self.inner()?.poll_read(context, into);
         if into.filled().len() > before {
-            self.place.connection().heard();
+            let begins = self.place.connection().heard();
+            if let Some(targets) = &mut self.targets {
+                targets.escape(into, before, begins);
+            }
         }
         read
     }

@@ -16,6 +16,7 @@ mod guard;
 mod lifetime;
 mod limits;
 mod rate;
+mod target;
 mod turn;
 
 use std::io::ErrorKind;

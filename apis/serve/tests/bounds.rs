@@ -126,6 +126,10 @@ async fn answer(
         "/last" => {
             Response::builder().header("connection", "close").body(ok.boxed_unsync()).unwrap()
         }
+        "/query" => {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            Response::new(Full::new(Bytes::from(query)).boxed_unsync())
+        }
         _ => Response::new(ok.boxed_unsync()),
     })
 }
@@ -139,6 +143,25 @@ async fn rest(stream: &mut TcpStream) -> String {
 
 fn get(path: &str) -> Request<Empty<Bytes>> {
     Request::get(format!("https://localhost{path}")).body(Empty::new()).unwrap()
+}
+
+/// Red when hyper sees them: 400 without a word.
+#[tokio::test]
+async fn what_is_not_escaped_in_a_target_is_taken_as_if_it_were() {
+    let server = Server::start(Limits::default()).await;
+    let mut stream = server.connect().await;
+    for (sent, seen) in [("a<b", "a%3Cb"), ("\"é\">^{|}", "%22%C3%A9%22%3E^{|}"), ("a=b", "a=b")] {
+        let request = format!("GET /query?{sent} HTTP/1.1\r\nhost: h\r\nx-not: <\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with(&format!("\r\n\r\n{seen}")) {
+            let mut byte = [0];
+            let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut byte)).await;
+            read.unwrap_or_else(|_| panic!("{answer}")).unwrap();
+            answer.push(char::from(byte[0]));
+        }
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
 }
 
 /// Slowloris. Red without the time for a head: the end never comes.
