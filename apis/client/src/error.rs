@@ -70,6 +70,15 @@ impl Error {
     /// What an answer that is no success says.
     pub fn of_answer(status: StatusCode, body: &[u8]) -> Error {
         let said: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        if status == StatusCode::NOT_FOUND && !said.is_object() {
+            // No API answers at this path, and so nobody says it as an API does.
+            return Error::Status {
+                code: 404,
+                reason: "NotFound".to_owned(),
+                message: "the server could not find the requested resource".to_owned(),
+                causes: Vec::new(),
+            };
+        }
         let otherwise = format!("{status}: {}", String::from_utf8_lossy(body).trim());
         Error::said(status.as_u16(), &said, &otherwise)
     }
@@ -191,6 +200,9 @@ mod tests {
         let error = Error::of_answer(StatusCode::NOT_FOUND, body);
         assert!(error.is_not_found());
         assert_eq!(error.to_string(), "Error from server (NotFound): pods \"a\" not found");
+        let error = Error::of_answer(StatusCode::NOT_FOUND, b"404 page not found\n");
+        let said = "the server could not find the requested resource";
+        assert_eq!((error.meaning(), error.message()), (Meaning::NotFound, said));
     }
 
     #[test]

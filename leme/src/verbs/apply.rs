@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt;
 use http::Method;
 use leme_client::Error;
 use leme_client::discovery::is_served;
@@ -23,7 +24,8 @@ use crate::{connect, discovery, follow, progress, resource, say, served};
 
 /// The annotation that kubectl and this command share.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// How long a server may take to serve what was defined, and the pause between two questions where there is nothing to follow.
+/// How long a server may take to serve what was defined, and the pause between two questions where nothing of it is served
+/// yet that could be followed.
 const DEFINED_WITHIN: Duration = Duration::from_secs(20);
 const DEFINED_PAUSE: Duration = Duration::from_millis(50);
 /// Tries at an object that others change at the same time.
@@ -128,11 +130,7 @@ pub async fn defined(api: &Api, definition: &Document, rest: &[Document]) -> Res
     let served = async {
         established(api, definition, &mut why).await?;
         for kind in &kinds {
-            // One that was established before serves what it defines anew a moment after it has changed, and nothing
-            // tells of that.
-            while !is_served(&api.client, kind).await? {
-                tokio::time::sleep(DEFINED_PAUSE).await;
-            }
+            changed(api, definition, kind).await?;
         }
         anyhow::Ok(())
     };
@@ -142,6 +140,32 @@ pub async fn defined(api: &Api, definition: &Document, rest: &[Document]) -> Res
         let (source, names) = (&definition.source, names.join(", "));
         bail!("{source}: {names} are still not served after {wait}s{why}")
     })
+}
+
+/// Waits until a kind is served. A definition that was established before serves what it defines anew a moment after it has
+/// changed, and says nothing of that; but it ends the watches of the kinds that it served.
+async fn changed(api: &Api, definition: &Document, kind: &Kind) -> Result<()> {
+    let all = discovery::defined(&definition.object);
+    loop {
+        // No object is asked for: the end is.
+        let none = [("fieldSelector", Some("metadata.name=none"))];
+        let mut watch = None;
+        for known in &all {
+            let opened = api.client.watch(&known.collection(""), &none, JSON).await;
+            watch = opened.ok();
+            if watch.is_some() {
+                break;
+            }
+        }
+        // What changed before the watch began is seen now, what changes after it ends it.
+        if is_served(&api.client, kind).await? {
+            return Ok(());
+        }
+        match watch {
+            Some(mut changes) => while changes.next().await.is_some() {},
+            None => tokio::time::sleep(DEFINED_PAUSE).await,
+        }
+    }
 }
 
 /// Follows a definition until it says that its kinds are served; keeps in `why` what it says until then.
