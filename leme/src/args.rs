@@ -146,7 +146,7 @@ pub struct UpArgs {
     /// Sysctls that pods may set besides the safe ones; one that ends in * stands for all that begin so
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     pub allowed_unsafe_sysctls: Vec<String>,
-    /// Older versions to serve, as GROUP/VERSION or GROUP/VERSION=true: batch/v1beta1, policy/v1beta1
+    /// Older versions to serve, as GROUP/VERSION or GROUP/VERSION=true: batch/v1beta1, discovery.k8s.io/v1beta1, policy/v1beta1
     #[arg(long, value_delimiter = ',', value_name = "GROUP/VERSION,..")]
     pub runtime_config: Vec<String>,
     /// Leave the cluster running and return once it is up

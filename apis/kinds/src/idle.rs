@@ -26,6 +26,8 @@ const TEMPLATE: &str = "template.openshift.io";
 
 /// Group, kind, and what is missing, in the order of the first two.
 static IDLE: &[(&str, &str, &str)] = &[
+    (ADMISSION, "MutatingAdmissionPolicy", UNENFORCED),
+    (ADMISSION, "MutatingAdmissionPolicyBinding", UNENFORCED),
     (ADMISSION, "MutatingWebhookConfiguration", UNENFORCED),
     (ADMISSION, "ValidatingAdmissionPolicy", UNENFORCED),
     (ADMISSION, "ValidatingAdmissionPolicyBinding", UNENFORCED),

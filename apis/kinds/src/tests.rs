@@ -331,6 +331,11 @@ fn what_extends_the_api_prints_as_upstream_does() {
         policy(json!({"validations": [{}], "paramKind": {"apiVersion": "a/v1", "kind": "K"}})),
         &["x", "1", "a/v1/K", "5m"],
     );
+    check(
+        "mutatingadmissionpolicies",
+        policy(json!({"mutations": [{}, {}], "paramKind": {"apiVersion": "a/v1", "kind": "K"}})),
+        &["x", "2", "a/v1/K", "5m"],
+    );
     let selector = json!({"matchLabels": {"a": "b"},
         "matchExpressions": [{"key": "k", "operator": "In", "values": ["c", "d"]}]});
     for (reference, shown) in [
@@ -341,11 +346,10 @@ fn what_extends_the_api_prints_as_upstream_does() {
             "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[c d],},},}",
         ),
     ] {
-        check(
-            "validatingadmissionpolicybindings",
-            policy(json!({"policyName": "p", "paramRef": reference})),
-            &["x", "p", shown, "5m"],
-        );
+        for kind in ["mutatingadmissionpolicybindings", "validatingadmissionpolicybindings"] {
+            let binding = policy(json!({"policyName": "p", "paramRef": reference}));
+            check(kind, binding, &["x", "p", shown, "5m"]);
+        }
     }
     let service = |condition: Value| {
         json!({"spec": {"service": {"namespace": "n", "name": "s"}},

@@ -3,8 +3,9 @@
 //!
 //! Knows: which schema a kind has. Refuses to know: how the walk is done.
 
-use leme_kinds::Kind;
 use leme_kinds::custom::Custom;
+use leme_kinds::{Kind, Storage};
+use leme_meta::quote;
 use leme_meta::schema::TypeError;
 use leme_meta::{Status, schema};
 use leme_registry::json;
@@ -26,8 +27,9 @@ impl Mistyped {
     /// The 400 for a request's own body.
     pub fn refused(&self, Kind { kind, version, .. }: &Kind) -> Status {
         Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {}",
-            self.error.decoded
+            "{kind} in version {version} cannot be handled as a {kind}: {}",
+            self.error.decoded,
+            version = quote(&version)
         ))
     }
 }
@@ -57,6 +59,11 @@ pub(crate) fn check(
     mut value: Value,
 ) -> Result<Checked, Box<Mistyped>> {
     // A body of another kind is refused by the registry, for being that and not for its fields.
+    if matches!(kind.storage, Storage::As(..))
+        && let Some(view) = leme_strategy::view(kind)
+    {
+        (view.sent)(&mut value);
+    }
     let claimed = json::text(&value, &["kind"]);
     let other = !(claimed.is_empty() || claimed == kind.kind);
     let name = match shape {

@@ -132,7 +132,8 @@ async fn older_versions_are_served_where_they_are_switched_on() {
     let jobs = "/apis/batch/v1beta1/namespaces/default/cronjobs";
     let off = Harness::start().await;
     assert_eq!(off.get(jobs).await.code, 404);
-    let versions = ["batch/v1beta1", "policy/v1beta1"].map(str::to_owned);
+    let versions =
+        ["batch/v1beta1", "discovery.k8s.io/v1beta1", "policy/v1beta1"].map(str::to_owned);
     let kinds = leme_kinds::Kinds::with_older(&versions).unwrap();
     let api = Harness::with(|config| config.kinds = kinds).await;
     let groups = api.get("/apis/batch").await.ok();
@@ -161,9 +162,37 @@ async fn older_versions_are_served_where_they_are_switched_on() {
     assert_eq!(shown["spec"]["selector"], json!({}));
     let kept = api.get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/p").await.ok();
     assert_eq!(kept["spec"]["selector"]["matchExpressions"][0]["operator"], "Exists");
+    where_endpoints_are_stands_in_one_map(&api).await;
     // kubectl of that age looks for the kind's schema by its version.
     let document = api.get("/openapi/v2").await.ok();
     let its =
         &document["definitions"]["io.k8s.api.batch.v1.CronJob"]["x-kubernetes-group-version-kind"];
     assert_eq!(its.as_array().map(Vec::len), Some(2), "{its}");
+}
+
+async fn where_endpoints_are_stands_in_one_map(api: &Harness) {
+    let beta = "/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices";
+    let (zone, host) = ("topology.kubernetes.io/zone", "kubernetes.io/hostname");
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice", "metadata": { "name": "e" },
+        "addressType": "IPv4", "ports": [{ "port": 80 }],
+        "endpoints": [
+            { "addresses": ["10.0.0.1"], "nodeName": "n", "topology": { zone: "z", host: "n" } },
+            { "addresses": ["10.0.0.2"] },
+        ],
+    });
+    let made = api.post(beta, &slice).await;
+    let warned = "299 - \"discovery.k8s.io/v1beta1 EndpointSlice is deprecated in v1.21+, unavailable in v1.25+; use discovery.k8s.io/v1 EndpointSlice\"";
+    assert_eq!(made.headers.get_all("warning").iter().collect::<Vec<_>>(), [warned]);
+    let topology = |shown: &Value| shown["endpoints"][0]["topology"].clone();
+    assert_eq!(topology(&made.ok()), json!({ zone: "z", host: "n" }));
+    let kept = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/e";
+    let endpoints = api.get(kept).await.ok()["endpoints"].clone();
+    assert_eq!(endpoints[0].get("topology"), None);
+    assert_eq!((&endpoints[0]["zone"], &endpoints[0]["nodeName"]), (&json!("z"), &json!("n")));
+    assert_eq!(endpoints[1], json!({ "addresses": ["10.0.0.2"], "conditions": {} }));
+    let change = json!({ "endpoints": [{ "addresses": ["10.0.0.3"], "topology": { zone: "y" } }] });
+    let patched = api.send("PATCH", &format!("{beta}/e"), MERGE, &change).await.ok();
+    assert_eq!(topology(&patched), json!({ zone: "y" }));
+    assert_eq!(api.get(kept).await.ok()["endpoints"][0]["zone"], "y");
 }

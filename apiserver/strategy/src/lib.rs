@@ -27,6 +27,7 @@ mod conditions;
 mod config;
 mod config_map;
 pub mod deployment_config;
+mod endpoint_slice_beta;
 mod endpoints;
 mod event;
 mod flowcontrol;
@@ -91,6 +92,8 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("", "Secret", &config_map::SECRET),
     ("", "Service", &service::STRATEGY),
     ("", "ServiceAccount", &namespace::SERVICE_ACCOUNT),
+    (ADMISSION, "MutatingAdmissionPolicy", &admissionregistration::MUTATING_POLICY),
+    (ADMISSION, "MutatingAdmissionPolicyBinding", &admissionregistration::MUTATING_BINDING),
     (ADMISSION, "MutatingWebhookConfiguration", &admissionregistration::MUTATING),
     (ADMISSION, "ValidatingAdmissionPolicy", &admissionregistration::POLICY),
     (ADMISSION, "ValidatingAdmissionPolicyBinding", &admissionregistration::BINDING),

@@ -7,13 +7,15 @@ use leme_registry::json;
 use serde_json::Value;
 
 use crate::authorization::convert;
-use crate::{OLDER_RBAC, autoscaling, pod_disruption_budget, project};
+use crate::{OLDER_RBAC, autoscaling, endpoint_slice_beta, pod_disruption_budget, project};
 
 /// How objects of a kind are kept as those of another.
 #[derive(Debug)]
 pub struct View {
     /// Group, version and kind that are served.
     served: (&'static str, &'static str, &'static str),
+    /// Gives what a client has sent the fields of the version that is kept, of which the types are.
+    pub sent: fn(&mut Value),
     /// Makes of an object as it is served one as it is kept; the error says why there is none.
     pub to_kept: fn(&mut Value) -> Result<(), String>,
     /// Makes of an object as it is kept one as it is served.
@@ -27,7 +29,14 @@ pub struct View {
 impl View {
     /// A view whose objects differ in their version alone.
     const fn of(served: (&'static str, &'static str, &'static str)) -> View {
-        View { served, to_kept: |_| Ok(()), to_served: |_| {}, fields: &[], deprecated: "" }
+        View {
+            served,
+            sent: |_| {},
+            to_kept: |_| Ok(()),
+            to_served: |_| {},
+            fields: &[],
+            deprecated: "",
+        }
     }
 }
 
@@ -78,6 +87,16 @@ const VIEWS: &[View] = &[
         to_served: |cron_job| json::set(cron_job, "apiVersion", "batch/v1beta1"),
         deprecated: "batch/v1beta1 CronJob is deprecated in v1.21+, unavailable in v1.25+; use batch/v1 CronJob",
         ..View::of(("batch", "v1beta1", "CronJob"))
+    },
+    View {
+        sent: endpoint_slice_beta::sent,
+        to_kept: |slice| {
+            endpoint_slice_beta::from_beta(slice);
+            Ok(())
+        },
+        to_served: endpoint_slice_beta::to_beta,
+        deprecated: "discovery.k8s.io/v1beta1 EndpointSlice is deprecated in v1.21+, unavailable in v1.25+; use discovery.k8s.io/v1 EndpointSlice",
+        ..View::of(("discovery.k8s.io", "v1beta1", "EndpointSlice"))
     },
     View {
         to_kept: |budget| {
@@ -132,7 +151,8 @@ mod tests {
     use super::*;
 
     fn with_older() -> std::sync::Arc<leme_kinds::Kinds> {
-        let versions = ["batch/v1beta1", "policy/v1beta1"].map(str::to_owned);
+        let versions =
+            ["batch/v1beta1", "discovery.k8s.io/v1beta1", "policy/v1beta1"].map(str::to_owned);
         leme_kinds::Kinds::with_older(&versions).unwrap()
     }
 

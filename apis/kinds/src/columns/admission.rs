@@ -12,14 +12,23 @@ pub(crate) const WEBHOOKS: &[Column] =
 
 pub(crate) const POLICY: &[Column] = &[
     number("Validations", |policy, _| list(policy, "/spec/validations").len().into()),
+    PARAM_KIND,
+    AGE,
+];
+
+pub(crate) const MUTATING_POLICY: &[Column] = &[
+    number("Mutations", |policy, _| list(policy, "/spec/mutations").len().into()),
+    PARAM_KIND,
+    AGE,
+];
+
+const PARAM_KIND: Column =
     shown("ParamKind", |policy, _| match policy.pointer("/spec/paramKind") {
         Some(kind @ Value::Object(_)) => {
             format!("{}/{}", text(kind, "/apiVersion"), text(kind, "/kind")).into()
         }
         _ => UNSET.into(),
-    }),
-    AGE,
-];
+    });
 
 pub(crate) const BINDING: &[Column] = &[
     shown("PolicyName", |binding, _| text(binding, "/spec/policyName").into()),

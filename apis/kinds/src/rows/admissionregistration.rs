@@ -13,6 +13,18 @@ const V1: Row = Row {
 
 pub(super) const ROWS: &[Row] = &[
     Row {
+        kind: "MutatingAdmissionPolicy",
+        plural: "mutatingadmissionpolicies",
+        columns: admission::MUTATING_POLICY,
+        ..V1
+    },
+    Row {
+        kind: "MutatingAdmissionPolicyBinding",
+        plural: "mutatingadmissionpolicybindings",
+        columns: admission::BINDING,
+        ..V1
+    },
+    Row {
         kind: "MutatingWebhookConfiguration",
         plural: "mutatingwebhookconfigurations",
         columns: admission::WEBHOOKS,

@@ -4,7 +4,7 @@
 use super::Row;
 use crate::Storage::As;
 use crate::Subresource::Status;
-use crate::columns::{batch, policy};
+use crate::columns::{batch, network, policy};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -16,6 +16,13 @@ pub(super) const ROWS: &[Row] = &[
         subresources: &[Status],
         columns: batch::CRON_JOB,
         ..Row::of("batch", "v1beta1", "io.k8s.api.batch.v1")
+    },
+    Row {
+        kind: "EndpointSlice",
+        plural: "endpointslices",
+        storage: As("discovery.k8s.io", "v1", "endpointslices"),
+        columns: network::ENDPOINT_SLICE,
+        ..Row::of("discovery.k8s.io", "v1beta1", "io.k8s.api.discovery.v1")
     },
     Row {
         kind: "PodDisruptionBudget",

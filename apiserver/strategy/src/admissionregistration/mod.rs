@@ -3,12 +3,14 @@
 //! Knows: which requests they want to see, and how that is said. Refuses to know: whether anything asks them, and what
 //! an expression means: none is compiled here.
 
+mod mutating;
 mod policy;
 mod rules;
 mod webhook;
 
 use leme_meta::{FieldError, Path};
 use leme_registry::{json, names};
+pub(crate) use mutating::{MUTATING_BINDING, MUTATING_POLICY};
 pub(crate) use policy::{BINDING, POLICY};
 use serde_json::Value;
 pub(crate) use webhook::{MUTATING, VALIDATING, service};

@@ -13,13 +13,7 @@ use crate::check::{self, Errors};
 use crate::{conditions, pod_spec};
 
 pub(crate) static POLICY: Strategy = Strategy {
-    default: |policy| {
-        let spec = json::child(policy, "spec");
-        fill(spec, "failurePolicy", "Fail");
-        if let Some(matched) = json::at_mut(spec, &["matchConstraints"]) {
-            rules::default_resources(matched);
-        }
-    },
+    default,
     validate: validate_policy,
     validate_status: |new, _| {
         let (mut errors, path) = (Vec::new(), Path::new("status"));
@@ -42,38 +36,61 @@ pub(crate) static POLICY: Strategy = Strategy {
 };
 
 pub(crate) static BINDING: Strategy = Strategy {
-    default: |binding| {
-        if let Some(matched) = json::at_mut(binding, &["spec", "matchResources"]) {
-            rules::default_resources(matched);
-        }
-    },
+    default: default_binding,
     validate: validate_binding,
     generation: Some(Strategy::spec_changed),
     unconditional_update: false,
     ..Strategy::PLAIN
 };
 
-fn validate_policy(policy: &Value) -> Errors {
-    let (mut errors, path) = (Vec::new(), Path::new("spec"));
-    let spec = policy.get("spec").unwrap_or(&Value::Null);
-    known(spec, "failurePolicy", &path, FAILURE, &mut errors);
+/// Fills in what a policy leaves open.
+pub(super) fn default(policy: &mut Value) {
+    let spec = json::child(policy, "spec");
+    fill(spec, "failurePolicy", "Fail");
+    if let Some(matched) = json::at_mut(spec, &["matchConstraints"]) {
+        rules::default_resources(matched);
+    }
+}
+
+/// The same of a binding.
+pub(super) fn default_binding(binding: &mut Value) {
+    if let Some(matched) = json::at_mut(binding, &["spec", "matchResources"]) {
+        rules::default_resources(matched);
+    }
+}
+
+/// All that is wrong with what every policy says; `more` is what else is asked of the requests that it is for.
+pub(super) fn common(
+    spec: &Value,
+    path: &Path,
+    more: fn(&Value, &Path, &mut Errors),
+    errors: &mut Errors,
+) {
+    known(spec, "failurePolicy", path, FAILURE, errors);
     if let Some(kind) = json::at(spec, &["paramKind"]) {
-        param_kind(kind, &path.child("paramKind"), &mut errors);
+        param_kind(kind, &path.child("paramKind"), errors);
     }
     let at = path.child("matchConstraints");
     match json::at(spec, &["matchConstraints"]) {
         None => errors.push(FieldError::required(&at, "")),
         Some(matched) => {
-            rules::match_resources(matched, &at, &mut errors);
+            rules::match_resources(matched, &at, errors);
             if json::list(matched, &["resourceRules"]).is_empty() {
                 errors.push(FieldError::required(&at.child("resourceRules"), ""));
             }
+            more(matched, &at, errors);
         }
     }
-    match_conditions(spec, &path, &mut errors);
+    match_conditions(spec, path, errors);
     for (index, one) in json::list(spec, &["variables"]).iter().enumerate() {
-        variable(one, &path.child("variables").index(index), &mut errors);
+        variable(one, &path.child("variables").index(index), errors);
     }
+}
+
+fn validate_policy(policy: &Value) -> Errors {
+    let (mut errors, path) = (Vec::new(), Path::new("spec"));
+    let spec = policy.get("spec").unwrap_or(&Value::Null);
+    common(spec, &path, |_, _, _| {}, &mut errors);
     let validations = json::list(spec, &["validations"]);
     let annotations = json::list(spec, &["auditAnnotations"]);
     if validations.is_empty() && annotations.is_empty() {
@@ -207,16 +224,21 @@ fn audit_annotations(list: &[Value], name: &str, path: &Path, errors: &mut Error
 fn validate_binding(binding: &Value) -> Errors {
     let (mut errors, path) = (Vec::new(), Path::new("spec"));
     let spec = binding.get("spec").unwrap_or(&Value::Null);
-    check::required_name(spec, "policyName", &path, names::dns1123_subdomain, &mut errors);
-    if let Some(reference) = json::at(spec, &["paramRef"]) {
-        param_ref(reference, &path.child("paramRef"), &mut errors);
-    }
-    if let Some(matched) = json::at(spec, &["matchResources"]) {
-        // Upstream's spelling.
-        rules::match_resources(matched, &path.child("matchResouces"), &mut errors);
-    }
+    // Upstream's spelling.
+    common_of_binding(spec, &path, "matchResouces", &mut errors);
     actions(spec, &path.child("validationActions"), &mut errors);
     errors
+}
+
+/// All that is wrong with what every binding says.
+pub(super) fn common_of_binding(spec: &Value, path: &Path, matches: &str, errors: &mut Errors) {
+    check::required_name(spec, "policyName", path, names::dns1123_subdomain, errors);
+    if let Some(reference) = json::at(spec, &["paramRef"]) {
+        param_ref(reference, &path.child("paramRef"), errors);
+    }
+    if let Some(matched) = json::at(spec, &["matchResources"]) {
+        rules::match_resources(matched, &path.child(matches), errors);
+    }
 }
 
 fn param_ref(reference: &Value, path: &Path, errors: &mut Errors) {

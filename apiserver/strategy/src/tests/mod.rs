@@ -27,6 +27,7 @@ mod images;
 mod limits;
 mod manifests;
 pub(crate) mod mutants;
+mod mutating_policies;
 mod networking;
 mod openshift;
 mod people;

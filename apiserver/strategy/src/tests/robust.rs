@@ -245,6 +245,7 @@ fn samples() -> Vec<Value> {
     .chain(networking::samples())
     .chain(rbac::samples())
     .chain(admission::samples())
+    .chain(mutating_policies::samples())
     .chain(storage::samples())
     .chain(template::samples())
     .chain(people::samples())
