@@ -3,6 +3,7 @@
 //! Knows: what a definition says of names, columns and subresources. Refuses to know: whether the definition is valid
 //! (strategy), and whether its names are taken (`naming`).
 
+use leme_meta::quote;
 use std::fmt;
 use std::sync::Arc;
 
@@ -165,7 +166,10 @@ impl Custom {
                 }
             });
         }
-        let said = unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect();
+        let said = unknown
+            .into_iter()
+            .map(|path| format!("unknown field {path}", path = quote(&path)))
+            .collect();
         wrong.map_or(Ok(said), Err)
     }
 }

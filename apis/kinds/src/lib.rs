@@ -235,6 +235,11 @@ impl Kinds {
         self.list.iter()
     }
 
+    /// Whether a kind of this group is among them.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.resources.keys().any(|[known, _]| known == group)
+    }
+
     /// The kind of a group, version and plural resource.
     pub fn by_resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
         self.find(&self.resources, group, version, plural)

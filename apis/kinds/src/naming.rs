@@ -2,6 +2,7 @@
 //!
 //! Knows: the conditions and their words. Refuses to know: when to look, and how objects are deleted.
 
+use leme_meta::quote;
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
@@ -231,7 +232,7 @@ impl<'a> Taken<'a> {
             let wrong: Vec<String> = stated
                 .iter()
                 .filter(in_use)
-                .map(|name| format!("{name:?} is already in use"))
+                .map(|name| format!("{name} is already in use", name = quote(&name)))
                 .collect();
             match wrong.as_slice() {
                 [] => match wanted.get(field) {

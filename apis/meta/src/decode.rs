@@ -2,6 +2,7 @@
 //!
 //! Refuses to know: what the document should hold; `schema` does.
 
+use crate::quote;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -27,9 +28,38 @@ pub struct Decoded {
 /// Decodes the object of a request. The error is a 400 in the words that precede any kind; [`unrecognized`] adds the
 /// kind that was wanted.
 pub fn json(body: &[u8]) -> Result<Decoded, Status> {
-    document(body).map_err(|error| {
+    let unread = |error: String| {
         Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
-    })
+    };
+    let decoded = document(body).map_err(unread)?;
+    says_what_it_is(&decoded.value).map_err(unread)?;
+    match decoded.value.get("apiVersion").and_then(Value::as_str) {
+        Some(said) if said.matches('/').count() > 1 => {
+            Err(Status::bad_request(format!("unexpected GroupVersion string: {said}")))
+        }
+        _ => Ok(decoded),
+    }
+}
+
+/// What Go's decoder says of a document that cannot say what it is, as the struct that it reads for that has it.
+fn says_what_it_is(document: &Value) -> Result<(), String> {
+    const STRUCT: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    if !document.is_object() && !document.is_null() {
+        let found = go_name(document);
+        return Err(format!("json: cannot unmarshal {found} into Go value of type {STRUCT}"));
+    }
+    for field in ["apiVersion", "kind"] {
+        match document.get(field) {
+            None | Some(Value::Null | Value::String(_)) => {}
+            Some(other) => {
+                let found = go_name(other);
+                return Err(format!(
+                    "json: cannot unmarshal {found} into Go struct field .{field} of type string"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Decodes any JSON document, such as a patch. The error is what Go's decoder says.
@@ -157,7 +187,7 @@ impl State {
             let path = self.path.borrow();
             let dot = if path.is_empty() { "" } else { "." };
             let field = format!("{path}{dot}{key}");
-            duplicates.push(format!("duplicate field {field:?}"));
+            duplicates.push(format!("duplicate field {field}", field = quote(&field)));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Field errors: what is wrong with which field, in the words of apimachinery's `field.Error`.
 
+use crate::quote;
 use std::fmt;
 
 use crate::status::Cause;
@@ -151,7 +152,7 @@ impl FieldError {
 
     /// The value is not one of `supported`.
     pub fn not_supported(path: &Path, value: impl Shown, supported: &[&str]) -> FieldError {
-        let list: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
+        let list: Vec<String> = supported.iter().map(quote).collect();
         let detail = if list.is_empty() {
             String::new()
         } else {
@@ -238,13 +239,13 @@ pub trait Shown {
 
 impl Shown for &str {
     fn shown(&self) -> String {
-        format!("{self:?}")
+        quote(self)
     }
 }
 
 impl Shown for &String {
     fn shown(&self) -> String {
-        format!("{self:?}")
+        quote(self)
     }
 }
 
@@ -257,7 +258,7 @@ impl Shown for i64 {
 impl Shown for &serde_json::Value {
     fn shown(&self) -> String {
         match self {
-            serde_json::Value::String(text) => format!("{text:?}"),
+            serde_json::Value::String(text) => quote(&text),
             other => other.to_string(),
         }
     }

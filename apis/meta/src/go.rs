@@ -43,6 +43,25 @@ pub(crate) fn json_number(number: &Number) -> String {
     }
 }
 
+/// Makes whole numbers of those that Go's encoder writes as such: `2` for 2.0.
+pub fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            // What has more digits than this has an exponent as well.
+            let whole: Option<i128> = match json_number(number).as_str() {
+                "-0" => Some(0),
+                digits => digits.parse().ok(),
+            };
+            if let Some(whole) = whole.and_then(Number::from_i128) {
+                *number = whole;
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Text as a JSON string of Go.
 pub(crate) fn json_text(text: &str, out: &mut String) {
     let plain = |byte: u8| {
@@ -64,6 +83,42 @@ pub(crate) fn json_text(text: &str, out: &mut String) {
     }
 }
 
+/// Text as `%q` shows it.
+pub fn quote<T: AsRef<str> + ?Sized>(text: &T) -> String {
+    let text = text.as_ref();
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            ' '..='~' => out.push(c),
+            '\x07' => out.push_str("\\a"),
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\x0b' => out.push_str("\\v"),
+            '\0'..='\x7f' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            _ if is_printed(c) => out.push(c),
+            '\0'..='\u{ffff}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => out.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Whether a character that is not ASCII is shown as itself, wherever it stands: of spaces and controls none is.
+fn is_printed(c: char) -> bool {
+    let mut after = [0; 8];
+    after[0] = b'a';
+    let length = 1 + c.encode_utf8(&mut after[1..]).len();
+    let text = std::str::from_utf8(&after[..length]).unwrap_or("");
+    // What follows another is escaped only where it cannot be seen, though it may be drawn over that.
+    text.escape_debug().nth(1) == Some(c)
+}
+
 /// A number as Go shows it: with an exponent from 21 digits on, and where it is at most that power of ten.
 pub fn float(number: f64, smallest: i32) -> String {
     let scientific = format!("{number:e}");
@@ -74,4 +129,43 @@ pub fn float(number: f64, smallest: i32) -> String {
     }
     let sign = if power < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", power.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_without_a_point_is_whole() {
+        for (number, want) in [
+            ("2.0", "2"),
+            ("-3.0", "-3"),
+            ("-0.0", "0"),
+            ("1e3", "1000"),
+            ("1.5", "1.5"),
+            ("1e19", "10000000000000000000"),
+            ("1e300", "1e+300"),
+        ] {
+            let mut value: Value = serde_json::from_str(&format!("[{{\"a\":{number}}}]")).unwrap();
+            whole_numbers(&mut value);
+            assert_eq!(value.to_string(), format!("[{{\"a\":{want}}}]"));
+        }
+    }
+
+    // Red with Rust's own escapes: `\u{a0}`, `\u{301}`.
+    #[test]
+    fn text_is_quoted_as_go_does() {
+        for (text, want) in [
+            ("a b", r#""a b""#),
+            ("\"\\", r#""\"\\""#),
+            ("\x07\x08\x0c\n\r\t\x0b", r#""\a\b\f\n\r\t\v""#),
+            ("\0\x1b\x7f", r#""\x00\x1b\x7f""#),
+            ("\u{80}\u{a0}\u{ad}\u{200b}\u{2028}", r#""\u0080\u00a0\u00ad\u200b\u2028""#),
+            ("\u{e000}\u{feff}", r#""\ue000\ufeff""#),
+            ("\u{e0001}\u{10ffff}", r#""\U000e0001\U0010ffff""#),
+            ("é e\u{301} 日本 \u{1f600} \u{fffd}", "\"é e\u{301} 日本 \u{1f600} \u{fffd}\""),
+        ] {
+            assert_eq!(quote(text), want);
+        }
+    }
 }

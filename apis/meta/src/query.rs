@@ -2,6 +2,7 @@
 //!
 //! Refuses to know: parameters.
 
+use crate::quote;
 use std::num::IntErrorKind::{NegOverflow, PosOverflow};
 use std::num::ParseIntError;
 
@@ -31,7 +32,7 @@ fn refused(function: &str, value: &str, error: &ParseIntError) -> String {
         PosOverflow | NegOverflow => "value out of range",
         _ => "invalid syntax",
     };
-    format!("strconv.{function}: parsing {value:?}: {why}")
+    format!("strconv.{function}: parsing {value}: {why}", value = quote(&value))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `metav1.Status` as an error: code, reason, message and causes, worded as apimachinery's `api/errors` words them.
 
+use crate::quote;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -98,8 +99,12 @@ impl Status {
 
     /// 404: the object does not exist.
     pub fn not_found(resource: &Gvr, name: &str) -> Status {
-        Status::new(404, "NotFound", format!("{} {name:?} not found", qualified(resource)))
-            .about(resource, name)
+        Status::new(
+            404,
+            "NotFound",
+            format!("{} {name} not found", qualified(resource), name = quote(&name)),
+        )
+        .about(resource, name)
     }
 
     /// 404: the path names nothing served.
@@ -112,7 +117,7 @@ impl Status {
         Status::new(
             409,
             "AlreadyExists",
-            format!("{} {name:?} already exists", qualified(resource)),
+            format!("{} {name} already exists", qualified(resource), name = quote(&name)),
         )
         .about(resource, name)
     }
@@ -120,8 +125,9 @@ impl Status {
     /// 409: no name that the server made up was free.
     pub fn no_free_name(resource: &Gvr, name: &str) -> Status {
         let message = format!(
-            "{} {name:?} already exists, the server was not able to generate a unique name for the object",
-            qualified(resource)
+            "{} {name} already exists, the server was not able to generate a unique name for the object",
+            qualified(resource),
+            name = quote(&name)
         );
         let mut status = Status::new(409, "AlreadyExists", message).about(resource, name);
         status.details.get_or_insert_default().retry_after_seconds = 1;
@@ -130,8 +136,11 @@ impl Status {
 
     /// 409: optimistic concurrency or a precondition failed.
     pub fn conflict(resource: &Gvr, name: &str, why: &str) -> Status {
-        let message =
-            format!("Operation cannot be fulfilled on {} {name:?}: {why}", qualified(resource));
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name}: {why}",
+            qualified(resource),
+            name = quote(&name)
+        );
         Status::new(409, "Conflict", message).about(resource, name)
     }
 
@@ -161,7 +170,11 @@ impl Status {
             [one] => format!(": {one}"),
             many => format!(": [{}]", many.join(", ")),
         };
-        let mut status = Status::new(422, "Invalid", format!("{what} {name:?} is invalid{shown}"));
+        let mut status = Status::new(
+            422,
+            "Invalid",
+            format!("{what} {name} is invalid{shown}", name = quote(&name)),
+        );
         status.details = Some(Box::new(Details {
             name: name.to_owned(),
             group: kind.group.clone(),
@@ -187,7 +200,7 @@ impl Status {
         let message = if name.is_empty() {
             format!("{} is forbidden: {why}", qualified(resource))
         } else {
-            format!("{} {name:?} is forbidden: {why}", qualified(resource))
+            format!("{} {name} is forbidden: {why}", qualified(resource), name = quote(&name))
         };
         Status::new(403, "Forbidden", message).about(resource, name)
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows: the order of the rules and the words of a refusal. Refuses to know: what the object holds.
 
+use leme_meta::quote;
 use leme_meta::status::Details;
 use leme_meta::{Gvr, Status};
 
@@ -76,8 +77,12 @@ fn everybody(who: &Identity, what: &Attributes) -> bool {
 pub fn forbidden(who: &Identity, what: &Attributes, reason: &str) -> Status {
     let user = &who.user;
     if what.resource.is_empty() {
-        let mut message =
-            format!("forbidden: User {user:?} cannot {} path {:?}", what.verb, what.path);
+        let mut message = format!(
+            "forbidden: User {user} cannot {} path {}",
+            what.verb,
+            quote(&what.path),
+            user = quote(&user)
+        );
         append(&mut message, reason);
         let mut status = Status::new(403, "Forbidden", message);
         status.details = Some(Box::new(Details::default()));
@@ -90,11 +95,14 @@ pub fn forbidden(who: &Identity, what: &Attributes, reason: &str) -> Status {
     let place = if what.namespace.is_empty() {
         " at the cluster scope".to_owned()
     } else {
-        format!(" in the namespace {:?}", what.namespace)
+        format!(" in the namespace {}", quote(&what.namespace))
     };
     let mut message = format!(
-        "User {user:?} cannot {} resource {resource:?} in API group {:?}{place}",
-        what.verb, what.group
+        "User {user} cannot {} resource {resource} in API group {}{place}",
+        what.verb,
+        quote(&what.group),
+        user = quote(&user),
+        resource = quote(&resource)
     );
     append(&mut message, reason);
     let gvr =

@@ -5,6 +5,7 @@
 //! certificate is worth as much as theirs.
 
 use crate::authorize::{Attributes, Verdict};
+use leme_meta::quote;
 
 /// One thing that agents do.
 struct Rule {
@@ -102,8 +103,9 @@ pub(crate) fn authorize(node: &str, what: &Attributes) -> Verdict {
     }
     if foreign {
         return Verdict::Deny(format!(
-            "node {node:?} is not allowed to modify node {:?}",
-            what.name
+            "node {node} is not allowed to modify node {}",
+            quote(&what.name),
+            node = quote(&node)
         ));
     }
     Verdict::Deny(String::new())

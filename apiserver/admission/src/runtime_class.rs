@@ -3,6 +3,7 @@
 //! Knows: how the overhead and the scheduling of a class come into a pod. Refuses to know: which nodes have which runtime.
 
 use leme_meta::Status;
+use leme_meta::quote;
 use leme_registry::{Asked, json};
 use serde_json::{Map, Value};
 
@@ -48,7 +49,10 @@ fn class(asked: &Asked, pod: &Value, facts: &dyn Facts) -> Result<Option<Value>,
     if name.is_empty() {
         return Ok(None);
     }
-    let missing = || asked.forbidden(&format!("pod rejected: RuntimeClass {name:?} not found"));
+    let missing = || {
+        asked
+            .forbidden(&format!("pod rejected: RuntimeClass {name} not found", name = quote(&name)))
+    };
     facts.get(&CLASSES, "", name)?.map(Some).ok_or_else(missing)
 }
 

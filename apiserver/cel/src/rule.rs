@@ -2,6 +2,7 @@
 //!
 //! Refuses to know: where in an object it is held.
 
+use leme_meta::quote;
 use std::fmt;
 
 use leme_meta::field::Shown;
@@ -70,8 +71,10 @@ impl Shown for Stated<'_> {
             ("FieldPath", json!(text(self.0, "fieldPath"))),
             ("OptionalOldSelf", field("optionalOldSelf")),
         ];
-        let parts: Vec<String> =
-            parts.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+        let parts: Vec<String> = parts
+            .iter()
+            .map(|(name, value)| format!("{name}:{value}", name = quote(&name)))
+            .collect();
         format!("{{{}}}", parts.join(","))
     }
 }

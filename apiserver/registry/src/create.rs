@@ -4,6 +4,7 @@
 
 use leme_kinds::Kind;
 use leme_meta::gvk::split_api_version;
+use leme_meta::quote;
 use leme_meta::{Status, schema};
 use serde_json::Value;
 
@@ -63,6 +64,7 @@ pub fn create(
     if errors.is_empty() {
         let asked = ctx.asked(Operation::Create, Target::Main, name_of(ctx, &new));
         ctx.admission.validate(&asked, Some(&new), None)?;
+        custom::settle(ctx, &mut new);
         Ok(new)
     } else {
         Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors))
@@ -95,7 +97,8 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     (ctx.strategy.decode)(&body).map_err(|why| {
         let (kind, version) = (&ctx.kind.kind, &ctx.kind.version);
         Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+            "{kind} in version {version} cannot be handled as a {kind}: {why}",
+            version = quote(&version)
         ))
     })?;
     json::set(&mut body, "apiVersion", ctx.kind.api_version());
@@ -118,16 +121,16 @@ pub(crate) fn decoded(ctx: &Context, mut body: Value) -> Result<Value, Status> {
     Ok(body)
 }
 
-/// The 400 for a body that says it is of another kind.
+/// The refusal of a body that says it is of another kind. What a body of a built-in kind leaves out the URL has said.
 pub fn check_type(row: &Kind, body: &Value) -> Result<(), Status> {
-    let api_version = json::text(body, &["apiVersion"]);
-    let kind = json::text(body, &["kind"]);
     let expected = row.api_version();
-    let same_version = api_version.is_empty() || api_version == expected;
-    if row.custom.is_some() && same_version && !kind.is_empty() && kind != row.kind {
-        return Err(custom::other_kind(row, body, kind));
+    if row.custom.is_none() {
+        return check_says(body, &expected, &row.kind);
     }
-    check_says(body, &expected, &row.kind)
+    match json::text(body, &["apiVersion"]) {
+        said if said == expected => custom::check_type(row, body),
+        said => Err(other_version(said, &expected)),
+    }
 }
 
 /// The package of the types that upstream works with, by their group.
@@ -152,20 +155,27 @@ pub(crate) fn check_says(body: &Value, expected: &str, wanted: &str) -> Result<(
             format!("converting ({version}.{kind}) to ({into}.{wanted}): unknown conversion")
         } else {
             format!(
-                "no kind {kind:?} is registered for version {:?}",
-                leme_meta::gvk::api_version(group, version)
+                "no kind {kind} is registered for version {}",
+                quote(&leme_meta::gvk::api_version(group, version)),
+                kind = quote(&kind)
             )
         };
-        let message =
-            format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}");
+        let message = format!(
+            "{kind} in version {version} cannot be handled as a {wanted}: {why}",
+            version = quote(&version)
+        );
         return Err(Status::bad_request(message));
     }
     if same_version {
         return Ok(());
     }
-    Err(Status::bad_request(format!(
-        "the API version in the data ({api_version}) does not match the expected API version ({expected})"
-    )))
+    Err(other_version(api_version, expected))
+}
+
+fn other_version(said: &str, expected: &str) -> Status {
+    Status::bad_request(format!(
+        "the API version in the data ({said}) does not match the expected API version ({expected})"
+    ))
 }
 
 fn namespace_of_request(ctx: &Context, new: &mut Value) -> Result<(), Status> {

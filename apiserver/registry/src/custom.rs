@@ -5,12 +5,14 @@
 
 use leme_kinds::Kind;
 use leme_kinds::custom::{Custom, ScalePaths};
-use leme_meta::field::FieldErrorKind;
-use leme_meta::structural::{self, Old};
+use leme_meta::field::{FieldErrorKind, Shown};
+use leme_meta::quote;
+use leme_meta::structural::{self, GoJson, Old};
+use leme_meta::whole_numbers;
 use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};
 
-use crate::meta::{self, Raw};
+use crate::meta;
 use crate::{Context, json as read};
 
 /// Drops what the schema does not know from a body, and nulls that stand for nothing.
@@ -26,7 +28,10 @@ pub(crate) fn decode(ctx: &Context, body: &mut Value) -> Result<(), Status> {
         Ok(_) => Ok(()),
         Err(why) => {
             let (kind, version) = (&ctx.kind.kind, &ctx.kind.version);
-            let why = format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}");
+            let why = format!(
+                "{kind} in version {version} cannot be handled as a {kind}: {why}",
+                version = quote(&version)
+            );
             Err(Status::bad_request(why))
         }
     }
@@ -36,6 +41,13 @@ pub(crate) fn decode(ctx: &Context, body: &mut Value) -> Result<(), Status> {
 pub(crate) fn complete(ctx: &Context, new: &mut Value) {
     if let Some(schema) = ctx.kind.structural() {
         schema.complete(new);
+    }
+}
+
+/// Writes numbers as they are read again.
+pub(crate) fn settle(ctx: &Context, new: &mut Value) {
+    if ctx.kind.custom.is_some() {
+        whole_numbers(new);
     }
 }
 
@@ -174,7 +186,7 @@ fn accessor(path: &[String], value: &Value, wanted: &str) -> String {
         Value::Null => ("<nil>".to_owned(), "<nil>"),
         Value::Bool(flag) => (flag.to_string(), "bool"),
         Value::Number(number) if number.is_i64() => (number.to_string(), "int64"),
-        Value::Number(number) => (number.to_string(), "float64"),
+        Value::Number(_) => (GoJson(value).shown(), "float64"),
         Value::String(text) => (text.clone(), "string"),
         Value::Array(_) => (value.to_string(), "[]interface {}"),
         Value::Object(_) => (value.to_string(), "map[string]interface {}"),
@@ -190,7 +202,7 @@ pub(crate) fn scale_of(paths: &ScalePaths, stored: &Value) -> Result<(Value, Val
     };
     let Some(wanted) = replicas(&paths.spec)? else {
         let path = at(&paths.spec).to_string();
-        let why = format!("the spec replicas field {path:?} does not exist");
+        let why = format!("the spec replicas field {path} does not exist", path = quote(&path));
         return Err(Status::internal(why));
     };
     let mut status = json!({ "replicas": replicas(&paths.status)?.unwrap_or(0) });
@@ -216,9 +228,17 @@ pub(crate) fn set_replicas(paths: &ScalePaths, object: &mut Value, replicas: i64
     }
 }
 
-/// The 422 of a body that says it is of another kind.
-pub(crate) fn other_kind(row: &Kind, body: &Value, kind: &str) -> Status {
-    let why = format!("must be {}", row.kind);
-    let error = FieldError::invalid(&Path::new("kind"), Raw(format!("{kind:?}")), &why);
-    Status::invalid(&row.gvk(), read::text(body, &["metadata", "name"]), &[error])
+/// The 422 of an object that says it is of another kind or version, or of none.
+pub fn check_type(row: &Kind, object: &Value) -> Result<(), Status> {
+    let mut errors = Vec::new();
+    for (field, wanted) in [("kind", row.kind.to_string()), ("apiVersion", row.api_version())] {
+        let said = read::text(object, &[field]);
+        if said != wanted {
+            errors.push(FieldError::invalid(&Path::new(field), said, &format!("must be {wanted}")));
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&row.gvk(), read::text(object, &["metadata", "name"]), &errors))
 }

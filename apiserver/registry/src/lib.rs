@@ -30,6 +30,7 @@ mod update;
 
 pub use admission::{Admission, AdmitAll, Asked, Operation, shown_name};
 pub use create::{check_type, create};
+pub use custom::check_type as check_custom_type;
 pub use delete::{Deletion, delete};
 pub use leme_meta::names;
 pub use options::{DeleteOptions, Propagation};

@@ -2,9 +2,9 @@
 //!
 //! Knows: names, labels, annotations, owners, finalizers. Refuses to know: kinds.
 
+use leme_meta::quote;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::Debug;
 
 use leme_meta::field::{self, Shown};
 use leme_meta::{FieldError, Path, managed, names};
@@ -252,7 +252,7 @@ pub fn immutable(new: &Value, old: &Value, path: &[&str]) -> Option<FieldError> 
 }
 
 /// A list of texts as Go's `%#v` shows it.
-fn go_strings(list: &[impl Debug]) -> String {
-    let shown: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
+fn go_strings(list: &[impl AsRef<str>]) -> String {
+    let shown: Vec<String> = list.iter().map(quote).collect();
     format!("[]string{{{}}}", shown.join(", "))
 }

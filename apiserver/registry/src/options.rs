@@ -2,6 +2,7 @@
 //!
 //! Knows: `metav1.DeleteOptions`, as a body and as query parameters. Refuses to know: what is deleted.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Gvk, Path, Status, query};
 use serde_json::Value;
 
@@ -46,7 +47,10 @@ impl DeleteOptions {
         }
         let kind = json::text(body, &["kind"]);
         if !matches!(kind, "" | "DeleteOptions") {
-            return Err(Status::bad_request(format!("DeleteOptions expected, got kind {kind:?}")));
+            return Err(Status::bad_request(format!(
+                "DeleteOptions expected, got kind {kind}",
+                kind = quote(&kind)
+            )));
         }
         let mut raw = Raw {
             policy: json::at(body, &["propagationPolicy"]).map(text_of).transpose()?,

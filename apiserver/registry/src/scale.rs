@@ -4,6 +4,7 @@
 
 use leme_kinds::{Kind, schemas};
 use leme_meta::managed::{self, Element, Entries, FieldSet, Request, Typed};
+use leme_meta::quote;
 use leme_meta::selector::LabelSelector;
 use leme_meta::{FieldError, Gvk, Path, Status};
 use serde_json::{Map, Value, json};
@@ -111,9 +112,8 @@ pub(crate) fn apply(
         None => 0,
         Some(value) => value.as_i64().ok_or_else(|| {
             Status::bad_request(format!(
-                "Scale in version {version:?} cannot be handled as a Scale of {}: spec.replicas is not a whole number",
-                kind.plural
-            ))
+                "Scale in version {version} cannot be handled as a Scale of {}: spec.replicas is not a whole number",
+                kind.plural, version = quote(&version)))
         })?,
     };
     let paths = kind.custom.as_ref().and_then(|custom| custom.scale.as_ref());

@@ -3,6 +3,7 @@
 //! Knows: preconditions, what each target may change, generation, the end of a deletion. Refuses to know: patches (they
 //! come in applied) and the retry loop around it.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Gvk, Path, Status, managed};
 use serde_json::Value;
 
@@ -131,6 +132,7 @@ fn write(
         return Err(ctx.invalid(name_of(ctx, stored), &errors));
     }
     admission.validate(&asked, Some(&new), Some(stored))?;
+    custom::settle(ctx, &mut new);
     managed::settle(stored, &mut new);
     if deleting(&new) && finished(ctx, &new, stored) {
         return Ok(Write::Remove);
@@ -288,7 +290,10 @@ fn check_preconditions(
         Ok(_) => Err(Status::stale(&ctx.kind.gvr(), name)),
         Err(_) => {
             let path = Path::new("metadata").child("resourceVersion");
-            let why = format!("strconv.ParseUint: parsing {revision:?}: invalid syntax");
+            let why = format!(
+                "strconv.ParseUint: parsing {revision}: invalid syntax",
+                revision = quote(&revision)
+            );
             Err(ctx.invalid(name, &[FieldError::invalid(&path, revision, &why)]))
         }
     }

@@ -17,7 +17,7 @@
 //! | panic | 500 `InternalError`, logged with what was asked |
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use leme_meta::status::Details;
 use leme_meta::{Cause, Status};
@@ -44,6 +44,19 @@ pub(crate) fn with_body(code: u16, media_type: &'static str, body: Body) -> Answ
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     answer
+}
+
+/// Plain text, as Go's server has it.
+pub(crate) fn text(code: u16, text: impl Into<Bytes>) -> Answer {
+    let mut answer = with_body(code, "text/plain; charset=utf-8", Body::whole(text));
+    let name = HeaderName::from_static("x-content-type-options");
+    answer.headers_mut().insert(name, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// What is said of a path that is no API's.
+pub(crate) fn page_not_found() -> Answer {
+    text(404, "404 page not found\n")
 }
 
 /// A JSON value.

@@ -292,8 +292,7 @@ pub(crate) fn to_json(media_type: &str, bytes: Bytes) -> Result<Bytes, Status> {
 }
 
 fn yaml_to_json(bytes: &[u8]) -> Result<Vec<u8>, Status> {
-    let value = yaml::value(bytes)
-        .map_err(|error| Status::bad_request(format!("{}: {error}", yaml::UNCONVERTED)))?;
+    let value = yaml::value(bytes).map_err(Status::bad_request)?;
     serde_json::to_vec(&value).map_err(Status::internal)
 }
 

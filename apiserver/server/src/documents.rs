@@ -6,6 +6,7 @@
 use http::Method;
 use http::request::Parts;
 use leme_access::Identity;
+use leme_kinds::Kinds;
 use leme_meta::Status;
 use leme_meta::version::{COMPATIBLE_MINOR, KUBERNETES, MAJOR, MINOR};
 use serde_json::{Value, json};
@@ -31,10 +32,14 @@ pub(crate) async fn answer(
     if !public {
         crate::admit::authorize_path(identity, &parts.method, parts.uri.path())?;
     }
-    if parts.method != Method::GET && parts.method != Method::HEAD {
-        return Err(Status::method_not_allowed());
-    }
     let headers = &parts.headers;
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        let is_there = match segments.as_slice() {
+            [] | ["healthz" | "livez" | "readyz" | "openapi", ..] | ["metrics" | "version"] => true,
+            other => api.served.load().discovery().at(other, headers, query).is_some(),
+        };
+        return if is_there { Err(Status::method_not_allowed()) } else { missing(&segments) };
+    }
     match segments.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => {
             health::answer(api, identity, &segments, query).await
@@ -48,9 +53,19 @@ pub(crate) async fn answer(
         [] => Ok(for_people(&json!({ "paths": paths(api) }))),
         other => {
             let found = api.served.load().discovery().at(other, headers, query);
-            found.unwrap_or_else(|| Err(Status::no_such_path()))
+            found.unwrap_or_else(|| missing(other))
         }
     }
+}
+
+/// What is said of a path that nothing is at: below a group that the program brings along, as of its resources.
+fn missing(segments: &[&str]) -> Result<Answer, Status> {
+    let of_api = match segments {
+        ["api" | "version", ..] => true,
+        ["apis", group, ..] => Kinds::builtin().has_group(group),
+        _ => false,
+    };
+    if of_api { Err(Status::no_such_path()) } else { Ok(answer::page_not_found()) }
 }
 
 /// Documents that are always indented.

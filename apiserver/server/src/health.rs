@@ -5,14 +5,13 @@
 //! `livez` asks whether the process serves: a store that is away is no reason to start it again. The others also ask
 //! whether the store can be read, which has the name that clients know whichever it is.
 
-use http::{HeaderName, HeaderValue};
 use leme_access::Identity;
 use leme_meta::Status;
+use leme_meta::quote;
 use leme_store::cache::Unreadable;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, text};
 use crate::api::Api;
-use crate::body::Body;
 use crate::query::Query;
 
 /// The check of the store.
@@ -50,7 +49,7 @@ pub(crate) async fn answer(
             let found = check(api, one).await;
             Ok(alone(identity, found))
         }
-        _ => Err(Status::no_such_path()),
+        _ => Ok(answer::page_not_found()),
     }
 }
 
@@ -118,15 +117,8 @@ async fn all(
 fn not_excluded(names: &mut Vec<&str>) -> String {
     names.sort_unstable();
     names.dedup();
-    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    let quoted: Vec<String> = names.iter().map(quote).collect();
     format!("warn: some health checks cannot be excluded: no matches for {}\n", quoted.join(","))
-}
-
-fn text(code: u16, text: String) -> Answer {
-    let mut answer = answer::with_body(code, "text/plain; charset=utf-8", Body::whole(text));
-    let name = HeaderName::from_static("x-content-type-options");
-    answer.headers_mut().insert(name, HeaderValue::from_static("nosniff"));
-    answer
 }
 
 /// Objects that cannot be read, a line each. They make nobody unready: everything else is served. Strangers learn how

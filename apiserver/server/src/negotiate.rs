@@ -7,6 +7,7 @@
 
 use http::HeaderMap;
 use leme_meta::Status;
+use leme_meta::quote;
 
 /// How much of each object a Table row carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -247,9 +248,10 @@ pub(crate) fn include(text: Option<&str>) -> Result<Include, Status> {
         None | Some("Metadata") => Ok(Include::Metadata),
         Some("None") => Ok(Include::None),
         Some("Object") => Ok(Include::Object),
-        Some(other) => {
-            Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}")))
-        }
+        Some(other) => Err(Status::bad_request(format!(
+            "unrecognized includeObject value: {other}",
+            other = quote(&other)
+        ))),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows: where a node answers, TLS towards it, what its errors mean. Refuses to know: what is asked of it. A redirect is
 //! never followed, and only a certificate of the cluster's authority for the dialled address is believed.
 
+use leme_meta::quote;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,12 +65,14 @@ impl Endpoint {
             .filter(|port| *port > 0);
         match (host, port) {
             (Some(host), Some(port)) => Ok(Endpoint { host: host.to_owned(), port }),
-            (None, _) => {
-                Err(Status::internal(format!("no preferred addresses found for node {name:?}")))
-            }
-            (_, None) => {
-                Err(Status::internal(format!("node {name:?} has not told its agent's port")))
-            }
+            (None, _) => Err(Status::internal(format!(
+                "no preferred addresses found for node {name}",
+                name = quote(&name)
+            ))),
+            (_, None) => Err(Status::internal(format!(
+                "node {name} has not told its agent's port",
+                name = quote(&name)
+            ))),
         }
     }
 }

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use leme_kinds::Subresource;
+use leme_meta::quote;
 use leme_meta::{FieldError, Gvk, Path, Status};
 use leme_registry::json;
 use serde_json::Value;
@@ -203,8 +204,10 @@ fn not_waiting(pod: &Value, name: &str, container: &str) -> Result<(), Status> {
     let ran = json::at(status, &["lastState", "terminated"]).is_some();
     match json::at(status, &["state", "waiting"]) {
         Some(waiting) if !ran => Err(Status::bad_request(format!(
-            "container {container:?} in pod {name:?} is waiting to start: {}",
-            json::text(waiting, &["reason"])
+            "container {container} in pod {name} is waiting to start: {}",
+            json::text(waiting, &["reason"]),
+            container = quote(&container),
+            name = quote(&name)
         ))),
         _ => Ok(()),
     }
@@ -221,8 +224,7 @@ fn log_query(query: &Query, pod: &str) -> Result<String, Status> {
         let time: Result<jiff::Timestamp, _> = text.parse();
         time.map_err(|_| {
             Status::bad_request(format!(
-                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
-            ))
+                "parsing time {text} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text} as \"2006\"", text = quote(&text)))
         })?;
         out.append_pair(SINCE_TIME, text);
     }
@@ -275,7 +277,10 @@ fn ports_query(query: &Query) -> Result<String, Status> {
     let mut out = form_urlencoded::Serializer::new(String::new());
     for text in query.all("ports") {
         let port: i32 = text.parse().map_err(|_| {
-            Status::bad_request(format!("invalid value for query parameter ports: {text:?}"))
+            Status::bad_request(format!(
+                "invalid value for query parameter ports: {text}",
+                text = quote(&text)
+            ))
         })?;
         out.append_pair("port", &port.to_string());
     }

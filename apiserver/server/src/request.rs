@@ -2,6 +2,7 @@
 //!
 //! Knows: the shape of API paths and verbs. Refuses to know: bodies, and whether the thing asked for is allowed or exists.
 
+use leme_meta::quote;
 use std::sync::Arc;
 
 use http::{Method, Uri};
@@ -130,7 +131,36 @@ pub(crate) fn parse(method: &Method, uri: &Uri, kinds: &Kinds) -> Result<Request
         ["watch", parts @ ..] => watched(method, (kinds, group, version), parts, query),
         parts => resource(method, (kinds, group, version), parts, query, rest),
     };
-    found.map(|found| RequestInfo::Resource(Box::new(found)))
+    match found {
+        Ok(found) => Ok(RequestInfo::Resource(Box::new(found))),
+        Err(Refused::Nowhere) => {
+            let query = Query::parse(uri.query().unwrap_or(""));
+            Ok(RequestInfo::Other { segments, query })
+        }
+        Err(Refused::Status(status)) => Err(status),
+    }
+}
+
+/// Why a path is not that of a resource.
+enum Refused {
+    /// No API has it: it is a path like any other.
+    Nowhere,
+    /// An API has it, and refuses it.
+    Status(Status),
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Refused {
+        Refused::Status(status)
+    }
+}
+
+/// How a path is refused that is no resource's: only what the program brings along answers for all below its groups.
+fn no_resource(group: &str) -> Refused {
+    match Kinds::builtin().has_group(group) {
+        true => Refused::Status(Status::no_such_path()),
+        false => Refused::Nowhere,
+    }
 }
 
 /// A watch by its old path: `watch` before the path of a collection, or of an object, which then is what is selected.
@@ -139,16 +169,13 @@ fn watched(
     (kinds, group, version): (&Kinds, &str, &str),
     parts: &[&str],
     query: Query,
-) -> Result<ResourceRequest, Status> {
+) -> Result<ResourceRequest, Refused> {
     let mut found = resource(&Method::GET, (kinds, group, version), parts, query, "")?;
-    if found.subresource.is_some() {
-        return Err(Status::no_such_path());
+    if found.subresource.is_some() || !found.kind.verbs.contains(&Verb::Watch.name()) {
+        return Err(no_resource(group));
     }
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(Status::method_not_allowed());
-    }
-    if !found.kind.verbs.contains(&Verb::Watch.name()) {
-        return Err(Status::no_such_path());
+        return Err(Status::method_not_allowed().into());
     }
     found.verb = Verb::Watch;
     let name = std::mem::take(&mut found.name);
@@ -163,9 +190,8 @@ fn watched(
                 one.path == "metadata.name" && one.equal && one.value == name
             };
             if !selector.requirements().iter().any(named) {
-                return Err(Status::bad_request(
-                    "fieldSelector metadata.name doesn't match requested name",
-                ));
+                let why = "fieldSelector metadata.name doesn't match requested name";
+                return Err(Status::bad_request(why).into());
             }
         }
     }
@@ -192,7 +218,7 @@ fn proxied(kind: &Kind, rest: &str, verb: Verb) -> Result<Verb, Status> {
     let decoded = percent_encoding::percent_decode_str(rest).decode_utf8_lossy();
     let climbs = decoded.split(['/', '\\']).any(|part| part == "..");
     if climbs || decoded.chars().any(char::is_control) {
-        return Err(Status::bad_request(format!("invalid path {rest:?}")));
+        return Err(Status::bad_request(format!("invalid path {rest}", rest = quote(&rest))));
     }
     let first = decoded.split('/').find(|part| !part.is_empty() && *part != ".");
     let acts = kind.singular == "node" && first.is_some_and(|first| ACTS_ON_NODE.contains(&first));
@@ -202,7 +228,7 @@ fn proxied(kind: &Kind, rest: &str, verb: Verb) -> Result<Verb, Status> {
 /// The path's segments, decoded. What could name another object than it seems to is refused: dots, encoded dots and
 /// slashes, control characters, empty segments.
 fn segments(path: &str) -> Result<Vec<String>, Status> {
-    let refused = || Status::bad_request(format!("invalid path {path:?}"));
+    let refused = || Status::bad_request(format!("invalid path {path}", path = quote(&path)));
     let trimmed = path.strip_prefix('/').ok_or_else(refused)?;
     let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
     if trimmed.is_empty() {
@@ -238,7 +264,7 @@ fn resource(
     parts: &[&str],
     query: Query,
     rest: &str,
-) -> Result<ResourceRequest, Status> {
+) -> Result<ResourceRequest, Refused> {
     let (namespace, parts) = match parts {
         ["namespaces", name, third, more @ ..]
             if !(more.is_empty() && OF_THE_NAMESPACE.iter().any(|sub| sub.name() == *third)) =>
@@ -251,33 +277,32 @@ fn resource(
         [plural] => (*plural, "", None, &[][..]),
         [plural, name] => (*plural, *name, None, &[][..]),
         [plural, name, sub, more @ ..] => (*plural, *name, Some(*sub), more),
-        [] => return Err(Status::no_such_path()),
+        [] => return Err(no_resource(group)),
     };
     // Of all that hangs below an object only a web hook has a path of its own.
     if !more.is_empty() && sub != Some(Subresource::Webhooks.name()) {
-        return Err(Status::no_such_path());
+        return Err(no_resource(group));
     }
     let rest = if more.is_empty() { rest.to_owned() } else { more.join("/") };
-    let kind = kinds.by_resource(group, version, plural).ok_or_else(Status::no_such_path)?;
-    let known = |word| kind.subresources.iter().copied().find(|sub| sub.name() == word);
-    let subresource =
-        sub.map(|word| known(word).ok_or_else(|| no_subresource(kind, name))).transpose()?;
+    let kind = kinds.by_resource(group, version, plural).ok_or_else(|| no_resource(group))?;
     let scoped = match (kind.namespaced(), namespace) {
         (true, None) => name.is_empty(),
         (true, Some(_)) | (false, None) => true,
         (false, Some(_)) => false,
     };
-    if !scoped {
-        return Err(Status::no_such_path());
+    // A namespaced object is created in a namespace; the path of all namespaces can only be read.
+    let everywhere = kind.namespaced() && namespace.is_none();
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    if !scoped || (everywhere && kind.custom.is_some() && !reads) {
+        return Err(no_resource(group));
     }
+    let subresource = sub.map(|word| subresource(kind, name, word)).transpose()?;
     let verb = match verb(method, kind, name, subresource, &query)? {
         verb if subresource == Some(Subresource::Proxy) => proxied(kind, &rest, verb)?,
         verb => verb,
     };
-    // A namespaced object is created in a namespace; the path of all namespaces can only be read.
-    let everywhere = kind.namespaced() && namespace.is_none();
     if everywhere && !matches!(verb, Verb::List | Verb::Watch) {
-        return Err(Status::method_not_allowed());
+        return Err(Status::method_not_allowed().into());
     }
     Ok(ResourceRequest {
         verb,
@@ -313,6 +338,9 @@ fn verb(
         ("PATCH", false) => Verb::Patch,
         ("DELETE", false) => Verb::Delete,
         ("DELETE", true) => Verb::DeleteCollection,
+        ("PUT" | "PATCH", true) if kind.custom.is_some() => {
+            return Err(Status::bad_request("name must be provided"));
+        }
         _ => return Err(Status::method_not_allowed()),
     };
     let connects = matches!(
@@ -332,12 +360,13 @@ fn verb(
     }
 }
 
-/// Of a kind that a definition defines it is the object that is not found.
-fn no_subresource(kind: &Kind, name: &str) -> Status {
-    match kind.custom {
+/// The subresource of a name. Of a kind that a definition defines it is the object that is not found.
+fn subresource(kind: &Kind, name: &str, word: &str) -> Result<Subresource, Status> {
+    let found = kind.subresources.iter().copied().find(|sub| sub.name() == word);
+    found.ok_or_else(|| match kind.custom {
         Some(_) => Status::not_found(&kind.gvr(), name),
         None => Status::no_such_path(),
-    }
+    })
 }
 
 /// The 405 of a create of a kind whose definition is going.

@@ -3,6 +3,7 @@
 //! Knows: the cache's index. Refuses to know: objects' JSON.
 
 use leme_kinds::Kind;
+use leme_meta::quote;
 use leme_meta::selector::{FieldSelector, LabelSelector};
 use leme_meta::{FieldError, Path, Status, query};
 use leme_store::cache::Cached;
@@ -75,7 +76,8 @@ fn has_usual_fields(kind: &Kind) -> bool {
 fn not_offered(kind: &Kind, field: &str) -> String {
     if has_usual_fields(kind) {
         return format!(
-            "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            "{field} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+            field = quote(&field)
         );
     }
     format!("field label not supported: {field}")

@@ -9,7 +9,7 @@ use leme_kinds::{Kind, Kinds};
 use leme_meta::Status;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::discovery::Discovery;
 use crate::query::Query;
@@ -82,7 +82,7 @@ impl Served {
             ["v3", path @ ..] => {
                 self.openapi.document(&self.kinds, headers, &path.join("/"), query)
             }
-            _ => Err(Status::no_such_path()),
+            _ => Ok(answer::page_not_found()),
         }
     }
 }

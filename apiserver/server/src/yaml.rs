@@ -2,9 +2,12 @@
 //!
 //! Knows: that of a key which is there twice the last counts, and what is said of it. Refuses to know: objects.
 
+mod words;
+
 use std::collections::HashSet;
 use std::fmt;
 
+use leme_meta::{quote, whole_numbers};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Options, Spanned};
@@ -12,19 +15,28 @@ use serde_saphyr::{DuplicateKeyPolicy, Error, Options, Spanned};
 /// What Go's library says before what is wrong with YAML.
 pub(crate) const UNCONVERTED: &str = "error converting YAML to JSON";
 
-/// A document of YAML, or of the JSON that it contains.
+/// A document of YAML, or of the JSON that it contains: the first, whatever comes after it.
 pub(crate) fn value(bytes: &[u8]) -> Result<Value, String> {
-    serde_saphyr::from_slice_with_options(bytes, options()).map_err(|error| told(&error))
+    let read = match serde_saphyr::from_slice_with_options(bytes, options()) {
+        Err(error) if is_about_another(&error) => {
+            let mut left = bytes;
+            serde_saphyr::read_with_options(&mut left, options()).next().unwrap_or(Err(error))
+        }
+        read => read,
+    };
+    let mut value = read.map_err(|error| words::told(&error, bytes))?;
+    whole_numbers(&mut value);
+    Ok(value)
+}
+
+/// Whether an error says that there is more than one document.
+fn is_about_another(error: &Error) -> bool {
+    matches!(error.without_snippet(), Error::MultipleDocuments { .. })
 }
 
 /// As Go's decoder reads it: `0644` is a file mode.
 fn options() -> Options {
     serde_saphyr::options! { legacy_octal_numbers: true, duplicate_keys: DuplicateKeyPolicy::LastWins }
-}
-
-/// An error in one line.
-fn told(error: &Error) -> String {
-    error.without_snippet().to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// What is said of every key that is there twice, in the order in which values end.
@@ -127,7 +139,9 @@ impl<'de> Visitor<'de> for Nodes {
             if seen.contains(&key.value) {
                 // A value that begins on the next line is told to be there.
                 let line = value.line.unwrap_or(own);
-                found.told.push(format!("line {line}: key {:?} already set in map", key.value));
+                found
+                    .told
+                    .push(format!("line {line}: key {} already set in map", quote(&key.value)));
             } else {
                 seen.insert(key.value);
             }

@@ -24,8 +24,8 @@ async fn a_path_that_is_not_served_has_empty_details() {
     let api = Harness::start().await;
     api.post(PODS, &pod("p")).await.ok();
     for (method, path) in [
-        ("GET", "/apis/none/v1".to_owned()),
-        ("GET", "/nothing".to_owned()),
+        ("GET", "/api/v1/none".to_owned()),
+        ("GET", "/apis/apps/none".to_owned()),
         ("GET", format!("{PODS}/p/nothing")),
         ("PATCH", format!("{PODS}/p/nothing")),
         ("POST", "/version".to_owned()),
@@ -37,6 +37,42 @@ async fn a_path_that_is_not_served_has_empty_details() {
     }
     let missing = api.get(&format!("{PODS}/q")).await.json();
     assert_eq!(missing["details"], json!({ "name": "q", "kind": "pods" }));
+}
+
+// Red when every 404 is a Status: below no API it is Go's page.
+#[tokio::test]
+async fn what_is_not_there_is_told_as_whoever_answers_there_tells_it() {
+    let api = Harness::start().await;
+    for (method, path) in [
+        ("GET", "/nope"),
+        ("POST", "/nope"),
+        ("GET", "/healthz/nope"),
+        ("GET", "/openapi/nope"),
+        ("GET", "/apis/nope"),
+        ("GET", "/apis/nope/v1"),
+        ("GET", "/apis/nope/v1/things"),
+        ("DELETE", "/apis/nope/v1/namespaces/default/things/a"),
+    ] {
+        let answer = api.raw(method, path, &[], b"").await;
+        assert_eq!((answer.code, &*answer.body), (404, &b"404 page not found\n"[..]), "{path}");
+        assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8", "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{path}");
+    }
+    for path in [
+        "/api/v1/nope",
+        "/api/nope",
+        "/api/nope/pods",
+        "/apis/apps/nope",
+        "/apis/apps/v9/deployments",
+        "/apis/apps/v1/nope",
+        "/api/v1/pods/p",
+        "/version/nope",
+        "/api/v1/namespaces/default/pods/p/nope",
+    ] {
+        let refused = api.raw("GET", path, &[], b"").await.refused();
+        let words = "the server could not find the requested resource";
+        assert_eq!(refused, (404, "NotFound".into(), words.into()), "{path}");
+    }
 }
 
 // Red when HEAD is no word of the parser: 405, and over HTTP/2 a body that no client takes.

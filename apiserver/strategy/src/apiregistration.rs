@@ -3,6 +3,7 @@
 //! Knows: that one is named after its group and version, and that one without a service is this server's own. Refuses
 //! to know: whether a service answers.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::{Value, json};
@@ -61,7 +62,8 @@ fn validate(service: &Value) -> Errors {
     let name = json::text(service, &["metadata", "name"]);
     let wanted = format!("{version}.{group}");
     if !name.is_empty() && names::path_segment_name(name).is_empty() && name != wanted {
-        let why = format!("must be `spec.version+\".\"+spec.group`: {wanted:?}");
+        let why =
+            format!("must be `spec.version+\".\"+spec.group`: {wanted}", wanted = quote(&wanted));
         errors.push(FieldError::invalid(&Path::new("metadata").child("name"), name, &why));
     }
     let at = path.child("group");

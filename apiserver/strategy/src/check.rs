@@ -2,6 +2,7 @@
 //!
 //! Knows: what "required", "one of" and "in range" sound like. Refuses to know: kinds.
 
+use leme_meta::quote;
 use std::net::IpAddr;
 
 use leme_meta::{FieldError, Path};
@@ -198,13 +199,16 @@ pub(crate) fn ip_warning(path: &Path, text: &str) -> Option<String> {
     let IpAddr::V6(six) = text.parse().ok()? else { return None };
     if let Some(four) = six.to_ipv4_mapped() {
         return Some(format!(
-            "{path}: non-standard IP address {text:?} will be considered invalid in a future Kubernetes release: use \"{four}\""
+            "{path}: non-standard IP address {text} will be considered invalid in a future Kubernetes release: use \"{four}\"",
+            text = quote(&text)
         ));
     }
     let canonical = six.to_string();
     (canonical != text).then(|| {
         format!(
-            "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({canonical:?})"
+            "{path}: IPv6 address {text} should be in RFC 5952 canonical format ({canonical})",
+            text = quote(&text),
+            canonical = quote(&canonical)
         )
     })
 }
@@ -250,7 +254,7 @@ pub(crate) fn set_fields<'a>(value: &'a Value, except: &[&str]) -> Vec<&'a str> 
 /// A struct as upstream shows its own: as JSON, with the names and in the order that fields have in Go.
 pub(crate) fn go_struct(fields: &[(&str, String)]) -> meta::Raw<String> {
     let shown: Vec<String> =
-        fields.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+        fields.iter().map(|(name, value)| format!("{name}:{value}", name = quote(&name))).collect();
     meta::Raw(format!("{{{}}}", shown.join(",")))
 }
 

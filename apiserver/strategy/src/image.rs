@@ -3,6 +3,7 @@
 //! Knows: what an image and its signatures must say, and what about an image stays. Refuses to know: what a manifest
 //! means, and whether the name is its digest: what cannot be checked here is not changed.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Context, Strategy, json, meta, names};
 use serde_json::Value;
@@ -178,7 +179,7 @@ fn trust(signature: &Value, path: &Path, errors: &mut Errors) {
         _ => None,
     };
     if let Some(missing) = missing {
-        let why = format!("missing {missing:?} condition type");
+        let why = format!("missing {missing} condition type", missing = quote(&missing));
         let shown = &signature["conditions"];
         errors.push(FieldError::invalid(&path.child("conditions"), shown, &why));
     }

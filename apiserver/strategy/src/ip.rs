@@ -2,6 +2,7 @@
 //!
 //! Knows: what Go reads as an address, and which of that Kubernetes takes. Refuses to know: kinds.
 
+use leme_meta::quote;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use leme_meta::{FieldError, Path};
@@ -50,7 +51,8 @@ pub(crate) fn wrong_canonical_ip(text: &str) -> Option<String> {
         return Some(why.to_owned());
     }
     let canonical = sloppy(text)?.to_string();
-    (canonical != text).then(|| format!("must be in canonical form ({canonical:?})"))
+    (canonical != text)
+        .then(|| format!("must be in canonical form ({canonical})", canonical = quote(&canonical)))
 }
 
 fn is_mapped(address: IpAddr) -> bool {
@@ -118,7 +120,7 @@ pub(crate) fn canonical_network(text: &str, path: &Path, errors: &mut Errors) {
     let Some((address, bits)) = network(text) else { return };
     let canonical = format!("{address}/{bits}");
     if canonical != text {
-        let why = format!("must be in canonical form ({canonical:?})");
+        let why = format!("must be in canonical form ({canonical})", canonical = quote(&canonical));
         errors.push(FieldError::invalid(path, text, &why));
     }
 }
@@ -130,20 +132,20 @@ pub(crate) fn network_warnings(path: &Path, text: &str) -> Vec<String> {
     let mut out = Vec::new();
     if start != address {
         out.push(format!(
-            "{path}: CIDR value {text:?} is ambiguous in this context (should be \"{start}/{bits}\" or \"{address}/{}\"?)",
-            width(address)
-        ));
+            "{path}: CIDR value {text} is ambiguous in this context (should be \"{start}/{bits}\" or \"{address}/{}\"?)",
+            width(address), text = quote(&text)));
     }
     let wrong = wrong_network(text);
     if wrong.is_some_and(|why| !why.contains("beyond")) {
         out.push(format!(
-            "{path}: non-standard CIDR value {text:?} will be considered invalid in a future Kubernetes release: use \"{start}/{bits}\""
-        ));
+            "{path}: non-standard CIDR value {text} will be considered invalid in a future Kubernetes release: use \"{start}/{bits}\"", text = quote(&text)));
     }
     let canonical = format!("{address}/{bits}");
     if out.is_empty() && canonical != text {
         out.push(format!(
-            "{path}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format ({canonical:?})"
+            "{path}: IPv6 CIDR value {text} should be in RFC 5952 canonical format ({canonical})",
+            text = quote(&text),
+            canonical = quote(&canonical)
         ));
     }
     out

@@ -2,6 +2,7 @@
 //!
 //! Knows: what can be limited, and of which objects. Refuses to know: how much of it is used.
 
+use leme_meta::quote;
 use std::collections::BTreeSet;
 
 use leme_meta::{FieldError, Path};
@@ -178,7 +179,7 @@ fn requirement(requirement: &Value, scope: &str, path: &Path, errors: &mut Error
 /// A selector as upstream shows its own struct.
 fn shown(requirements: &[Value]) -> Raw<String> {
     let one = |requirement: &Value| {
-        let field = |name: &str| format!("{:?}", json::text(requirement, &[name]));
+        let field = |name: &str| quote(json::text(requirement, &[name]));
         check::go_struct(&[
             ("ScopeName", field("scopeName")),
             ("Operator", field("operator")),

@@ -2,6 +2,7 @@
 //!
 //! Knows: what pods of a class cost besides, and where they may run. Refuses to know: what runs them.
 
+use leme_meta::quote;
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
@@ -40,7 +41,7 @@ fn validate(class: &Value) -> Errors {
     tolerations(scheduling, &path, &mut errors);
     let mut seen = HashSet::new();
     for (index, one) in json::list(scheduling, &["tolerations"]).iter().enumerate() {
-        let text = |field: &str| format!("{:?}", json::text(one, &[field]));
+        let text = |field: &str| quote(json::text(one, &[field]));
         let [key, operator, value, effect] = ["key", "operator", "value", "effect"].map(text);
         let shown = check::go_struct(&[
             ("Key", key),

@@ -2,6 +2,7 @@
 //!
 //! Knows: the parts of a URL, and what makes none of it. Refuses to know: what answers there.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path, url};
 
 use crate::check::Errors;
@@ -25,7 +26,7 @@ pub(crate) struct Url<'a> {
 
 /// The parts of a URL, or what Go's parser says of it.
 pub(crate) fn parse(text: &str) -> Result<Url<'_>, String> {
-    parts(text).map_err(|why| format!("parse {text:?}: {why}"))
+    parts(text).map_err(|why| format!("parse {text}: {why}", text = quote(&text)))
 }
 
 fn parts(text: &str) -> Result<Url<'_>, String> {
@@ -63,10 +64,10 @@ fn check_host(host: &str) -> Result<(), String> {
     let valid = port.is_empty()
         || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
     if !valid {
-        return Err(format!("invalid port {port:?} after host"));
+        return Err(format!("invalid port {port} after host", port = quote(&port)));
     }
     match host.chars().find(|char| matches!(char, ' ' | '\\' | '^' | '`' | '{' | '|' | '}')) {
-        Some(bad) => Err(format!("invalid character {:?} in host name", bad.to_string())),
+        Some(bad) => Err(format!("invalid character {} in host name", quote(&bad.to_string()))),
         None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! Spans of time as Go writes them: `1h30m`, `1.5s`.
 
+use crate::quote;
+
 const UNITS: [(&str, f64); 8] = [
     ("ns", 1.0),
     ("us", 1e3),
@@ -13,7 +15,7 @@ const UNITS: [(&str, f64); 8] = [
 
 /// The nanoseconds of a span, or what Go says is wrong with it.
 pub(super) fn parse(text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {text:?}");
+    let invalid = || format!("time: invalid duration {text}", text = quote(&text));
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if unsigned == "0" {
         return Ok(0);
@@ -30,10 +32,14 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
         let letters = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         if unit.is_empty() {
-            return Err(format!("time: missing unit in duration {text:?}"));
+            return Err(format!("time: missing unit in duration {text}", text = quote(&text)));
         }
         let Some((_, nanos)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!("time: unknown unit {unit:?} in duration {text:?}"));
+            return Err(format!(
+                "time: unknown unit {unit} in duration {text}",
+                unit = quote(&unit),
+                text = quote(&text)
+            ));
         };
         total += number * nanos;
         rest = after;

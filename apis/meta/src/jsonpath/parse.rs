@@ -1,5 +1,6 @@
 //! Templates and paths read from text, as kubectl reads them. Knows the grammar; refuses to know what a path leads to.
 
+use crate::quote;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -33,7 +34,7 @@ pub fn parse(text: &str) -> Result<Template> {
     let mut rest = text;
     let parts = parts(&mut rest, 0)?;
     if !rest.is_empty() {
-        return Err(format!("{{end}} without {{range}} in {text:?}"));
+        return Err(format!("{{end}} without {{range}} in {text}", text = quote(&text)));
     }
     Ok(Template(parts))
 }
@@ -51,8 +52,9 @@ fn parts(rest: &mut &str, depth: usize) -> Result<Vec<Part>> {
         if open > 0 {
             parts.push(Part::Text(rest[..open].to_owned()));
         }
-        let close =
-            closing(&rest[open..]).ok_or_else(|| format!("unclosed action in {rest:?}"))? + open;
+        let close = closing(&rest[open..])
+            .ok_or_else(|| format!("unclosed action in {rest}", rest = quote(&rest)))?
+            + open;
         let action = rest[open + 1..close].trim().to_owned();
         *rest = &rest[close + 1..];
         if action == "end" {
@@ -105,13 +107,14 @@ fn steps(text: &str) -> Result<Vec<Step>> {
             }
             rest = after;
         } else if rest.starts_with('[') {
-            let end = bracket_end(rest).ok_or_else(|| format!("unclosed [ in {text:?}"))?;
+            let end = bracket_end(rest)
+                .ok_or_else(|| format!("unclosed [ in {text}", text = quote(&text)))?;
             steps.extend(bracket(&rest[1..end])?);
             rest = &rest[end + 1..];
         } else {
             let (name, after) = name(rest);
             if name.is_empty() {
-                return Err(format!("{text:?} is not a path"));
+                return Err(format!("{text} is not a path", text = quote(&text)));
             }
             steps.push(Step::Field(name));
             rest = after;

@@ -4,8 +4,8 @@
 
 use super::element::Element;
 use super::entries::{Manager, Operation};
-use super::go;
 use super::set::path_text;
+use crate::quote;
 use crate::status::{Cause, Details, Status};
 
 /// A field that is another manager's.
@@ -19,9 +19,9 @@ pub(super) struct Conflict<'a> {
 
 /// A manager as messages show it.
 fn shown(manager: &Manager) -> String {
-    let mut text = go::quoted(&manager.name);
+    let mut text = quote(&manager.name);
     if !manager.subresource.is_empty() {
-        text = format!("{text} with subresource {}", go::quoted(&manager.subresource));
+        text = format!("{text} with subresource {}", quote(&manager.subresource));
     }
     match manager.operation {
         Operation::Update => format!("{text} using {}", manager.api_version),

@@ -2,6 +2,7 @@
 //!
 //! Knows: the order of steps, their text in FieldsV1 and in messages. Refuses to know: schemas.
 
+use crate::quote;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -65,7 +66,7 @@ impl<'a> Element<'a> {
                 Err(error) => Err(wrong(error.to_string())),
             },
             "i:" => rest.parse().map(Element::Index).map_err(|_| {
-                wrong(format!("strconv.Atoi: parsing {}: invalid syntax", go::quoted(rest)))
+                wrong(format!("strconv.Atoi: parsing {}: invalid syntax", quote(rest)))
             }),
             _ => Err(NotAnElement::Unknown),
         }

@@ -3,12 +3,12 @@
 //! Knows: what an entry is, which entries are one manager's, their order, how many there may be. Refuses to know:
 //! objects and schemas.
 
+use crate::quote;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::go;
 use super::set::FieldSet;
 use crate::time;
 
@@ -117,7 +117,7 @@ impl Entry {
             "FieldsV1" => {}
             "" => return Err(format!("missing fieldsType in managed fields entry {index}")),
             other => {
-                let other = go::quoted(other);
+                let other = quote(other);
                 return Err(format!("invalid fieldsType {other} in managed fields entry {index}"));
             }
         }

@@ -2,19 +2,15 @@
 //!
 //! Knows: Go's words. Refuses to know: what they are about.
 
+use crate::quote;
 use serde_json::Value;
 
 use crate::go::json_number;
 
-/// Text as `%q` shows it.
-pub(super) fn quoted(text: &str) -> String {
-    format!("{text:?}")
-}
-
 /// A value as messages about paths show it.
 pub(super) fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => quoted(text),
+        Value::String(text) => quote(text),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(shown).collect();
             format!("[{}]", items.join(","))
@@ -49,7 +45,7 @@ pub(super) fn plain(value: &Value) -> String {
 pub(super) fn syntax(value: &Value) -> String {
     match value {
         Value::Null => "interface {}(nil)".to_owned(),
-        Value::String(text) => quoted(text),
+        Value::String(text) => quote(text),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(syntax).collect();
             format!("[]interface {{}}{{{}}}", items.join(", "))
@@ -57,7 +53,7 @@ pub(super) fn syntax(value: &Value) -> String {
         Value::Object(map) => {
             let items: Vec<String> = map
                 .iter()
-                .map(|(name, value)| format!("{}:{}", quoted(name), syntax(value)))
+                .map(|(name, value)| format!("{}:{}", quote(name), syntax(value)))
                 .collect();
             format!("map[string]interface {{}}{{{}}}", items.join(", "))
         }

@@ -3,6 +3,7 @@
 //!
 //! Knows: upstream's rules and its words for what does not fit. Refuses to know: managers.
 
+use crate::quote;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -51,7 +52,7 @@ pub(super) fn step<'a, 's: 'a, S: Schema<'s>>(
         }
     }
     if keys.is_empty() && !names.is_empty() {
-        let names: Vec<String> = names.iter().map(|name| go::quoted(name)).collect();
+        let names: Vec<String> = names.iter().map(quote).collect();
         return Err(format!(
             "associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for any key fields)",
             names.join(" ")

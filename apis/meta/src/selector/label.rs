@@ -1,5 +1,6 @@
 //! Label selectors: `app=web,tier in (front, back),!canary`, and the `matchLabels`/`matchExpressions` of specs.
 
+use crate::quote;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -62,7 +63,11 @@ impl LabelRequirement {
         let mut errors = Vec::new();
         let wrong = names::qualified_name(key);
         if !wrong.is_empty() {
-            errors.push(format!("key: Invalid value: {key:?}: {}", wrong.join("; ")));
+            errors.push(format!(
+                "key: Invalid value: {key}: {}",
+                wrong.join("; "),
+                key = quote(&key)
+            ));
         }
         if let Some(error) = wrong_values(operator, &values) {
             errors.push(error);
@@ -71,7 +76,10 @@ impl LabelRequirement {
             let wrong = names::label_value(value);
             if !wrong.is_empty() {
                 let detail = wrong.join("; ");
-                errors.push(format!("values[{index}][{key}]: Invalid value: {value:?}: {detail}"));
+                errors.push(format!(
+                    "values[{index}][{key}]: Invalid value: {value}: {detail}",
+                    value = quote(&value)
+                ));
             }
         }
         match errors.len() {
@@ -116,8 +124,9 @@ fn wrong_values(operator: Operator, values: &BTreeSet<String>) -> Option<String>
         Operator::GreaterThan | Operator::LessThan => {
             values.iter().find(|value| value.parse::<i64>().is_err()).map(|value| {
                 format!(
-                    "values[0]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must \
-                     be an integer"
+                    "values[0]: Invalid value: {value}: for 'Gt', 'Lt' operators, the value must \
+                     be an integer",
+                    value = quote(&value)
                 )
             })
         }
@@ -187,7 +196,12 @@ impl LabelSelector {
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
-                other => return Err(format!("{other:?} is not a valid label selector operator")),
+                other => {
+                    return Err(format!(
+                        "{other} is not a valid label selector operator",
+                        other = quote(&other)
+                    ));
+                }
             };
             let values = expression.get("values").and_then(Value::as_array);
             let values =
@@ -241,7 +255,11 @@ fn requirement(lexer: &mut Lexer<'_>) -> Result<LabelRequirement, String> {
     }
     let wrong = names::qualified_name(key);
     if !wrong.is_empty() {
-        return Err(format!("<nil>: Invalid value: {key:?}: {}", wrong.join("; ")));
+        return Err(format!(
+            "<nil>: Invalid value: {key}: {}",
+            wrong.join("; "),
+            key = quote(&key)
+        ));
     }
     if negated {
         return LabelRequirement::new(key, Operator::DoesNotExist, BTreeSet::new());

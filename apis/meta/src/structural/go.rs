@@ -1,5 +1,6 @@
 //! Values as Go shows them in messages.
 
+use crate::quote;
 use serde_json::Value;
 
 use crate::field::Shown;
@@ -11,7 +12,7 @@ pub struct GoJson<'a>(pub &'a Value);
 impl Shown for GoJson<'_> {
     fn shown(&self) -> String {
         match self.0 {
-            Value::String(text) => format!("{text:?}"),
+            Value::String(text) => quote(&text),
             Value::Number(number) if number.is_f64() => {
                 float(number.as_f64().unwrap_or_default(), -5)
             }

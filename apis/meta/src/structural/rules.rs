@@ -1,5 +1,6 @@
 //! The rules of a schema for a value by itself: type, length, choice, count.
 
+use crate::quote;
 use std::collections::HashSet;
 
 use serde_json::Value;
@@ -57,8 +58,8 @@ fn found(value: &Value) -> (Type, &'static str) {
 }
 
 fn mistyped(path: &str, wanted: &str, found: &str) -> Outcome {
-    let why = format!("{path} in body must be of type {wanted}: {found:?}");
-    let fault = Fault::of(FieldErrorKind::TypeInvalid, path, Some(format!("{found:?}")), &why);
+    let why = format!("{path} in body must be of type {wanted}: {found}", found = quote(&found));
+    let fault = Fault::of(FieldErrorKind::TypeInvalid, path, Some(quote(&found)), &why);
     Outcome { faults: vec![fault], matches: 0 }
 }
 
@@ -123,8 +124,8 @@ pub(super) fn formatted(
     let numeric = matches!(kinds.single(), Some(Type::Integer | Type::Number));
     let format = Some(&rules.format).filter(|format| !format.is_empty() && !numeric)?;
     Some((!format::fits(format, text)).then(|| {
-        let why = format!("{path} in body must be of type {format}: {text:?}");
-        Fault::of(FieldErrorKind::TypeInvalid, path, Some(format!("{text:?}")), &why)
+        let why = format!("{path} in body must be of type {format}: {text}", text = quote(&text));
+        Fault::of(FieldErrorKind::TypeInvalid, path, Some(quote(&text)), &why)
     }))
 }
 
@@ -134,8 +135,8 @@ pub(super) fn enumerated(path: &str, value: &Value, rules: &Rules) -> Option<Fau
         return None;
     }
     let known = rules.enumerated.iter().map(|known| match known {
-        Value::String(text) => format!("{text:?}"),
-        other => format!("{:?}", go::json(other)),
+        Value::String(text) => quote(&text),
+        other => quote(&go::json(other)),
     });
     let detail = format!("supported values: {}", known.collect::<Vec<_>>().join(", "));
     Some(Fault::of(FieldErrorKind::NotSupported, path, Some(GoJson(value).shown()), &detail))

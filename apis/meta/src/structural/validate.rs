@@ -3,6 +3,7 @@
 //!
 //! Refuses to know: where the object stands in a request.
 
+use crate::quote;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
@@ -207,7 +208,8 @@ impl Walk {
             let (valid, found) = self.closest(&rules.any_of, value, old, true);
             if valid == 0 {
                 out.fault(Fault::bare(&format!(
-                    "{path:?} must validate at least one schema (anyOf)"
+                    "{path} must validate at least one schema (anyOf)",
+                    path = quote(&path)
                 )));
             }
             out.merge(found);
@@ -220,7 +222,8 @@ impl Walk {
                     valid => format!("Found {valid} valid alternatives"),
                 };
                 out.fault(Fault::bare(&format!(
-                    "{path:?} must validate one and only one schema (oneOf). {how}"
+                    "{path} must validate one and only one schema (oneOf). {how}",
+                    path = quote(&path)
                 )));
             }
             if valid <= 1 {
@@ -236,12 +239,16 @@ impl Walk {
         if valid != rules.all_of.len() {
             let none = if valid == 0 { ". None validated" } else { "" };
             out.fault(Fault::bare(&format!(
-                "{path:?} must validate all the schemas (allOf){none}"
+                "{path} must validate all the schemas (allOf){none}",
+                path = quote(&path)
             )));
         }
         let not = rules.not.as_deref();
         if not.is_some_and(|not| self.value(not, value, old).valid()) {
-            out.fault(Fault::bare(&format!("{path:?} must not validate the schema (not)")));
+            out.fault(Fault::bare(&format!(
+                "{path} must not validate the schema (not)",
+                path = quote(&path)
+            )));
         }
         out.matches += 1;
         out

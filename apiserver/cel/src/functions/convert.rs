@@ -3,6 +3,7 @@
 use super::{LIST, Made, Row, T, count, run};
 use crate::meter::Fault;
 use crate::value::{Map, Value};
+use leme_meta::quote;
 
 macro_rules! row {
     ($name:literal, $arg:expr, $gives:expr, $run:expr) => {
@@ -151,7 +152,10 @@ pub(super) fn float(number: i128) -> f64 {
 
 fn syntax(function: &str, text: &str) -> Fault {
     let shown: String = text.chars().take(64).collect();
-    Fault::said(format!("strconv.{function}: parsing {shown:?}: invalid syntax"))
+    Fault::said(format!(
+        "strconv.{function}: parsing {shown}: invalid syntax",
+        shown = quote(&shown)
+    ))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]

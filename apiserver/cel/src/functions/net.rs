@@ -1,5 +1,6 @@
 //! Addresses of networks and of what is in them.
 
+use leme_meta::quote;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -159,8 +160,12 @@ fn link_local(address: &IpAddr) -> bool {
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
-    let wrong =
-        |why: &str| format!("IP Address {text:?} parse error during conversion from string: {why}");
+    let wrong = |why: &str| {
+        format!(
+            "IP Address {text} parse error during conversion from string: {why}",
+            text = quote(&text)
+        )
+    };
     if text.contains('%') {
         return Err(wrong("IP address with zone value is not allowed"));
     }
@@ -174,7 +179,12 @@ fn address(text: &str) -> Result<IpAddr, String> {
 }
 
 fn network(text: &str) -> Result<Cidr, String> {
-    let wrong = || format!("network address parse error during conversion from string: {text:?}");
+    let wrong = || {
+        format!(
+            "network address parse error during conversion from string: {text}",
+            text = quote(&text)
+        )
+    };
     let (before, bits) = text.split_once('/').ok_or_else(wrong)?;
     let address = address(before).map_err(|_| wrong())?;
     let plain = bits == "0" || (!bits.starts_with(['0', '+']) && bits.len() <= 3);

@@ -1,5 +1,6 @@
 //! Semantic versions, such as `1.2.3-rc.1`.
 
+use leme_meta::quote;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -128,12 +129,18 @@ fn parse(text: &str) -> Result<Semver, String> {
         rest.split_once('-').map_or((rest, None), |(patch, before)| (patch, Some(before)));
     let number = |name: &str, text: &str| -> Result<u64, String> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("Invalid character(s) found in {name} number {text:?}"));
+            return Err(format!(
+                "Invalid character(s) found in {name} number {text}",
+                text = quote(&text)
+            ));
         }
         if text.len() > 1 && text.starts_with('0') {
-            return Err(format!("{name} number must not contain leading zeroes {text:?}"));
+            return Err(format!(
+                "{name} number must not contain leading zeroes {text}",
+                text = quote(&text)
+            ));
         }
-        text.parse().map_err(|_| format!("{name} number is too large {text:?}"))
+        text.parse().map_err(|_| format!("{name} number is too large {text}", text = quote(&text)))
     };
     let numbers = [number("Major", major)?, number("Minor", minor)?, number("Patch", patch)?];
     let word = |text: &&str| {
@@ -142,7 +149,10 @@ fn parse(text: &str) -> Result<Semver, String> {
     let mut parts = Vec::new();
     for part in before.into_iter().flat_map(|before| before.split('.')) {
         if !word(&part) {
-            return Err(format!("Invalid character(s) found in prerelease {part:?}"));
+            return Err(format!(
+                "Invalid character(s) found in prerelease {part}",
+                part = quote(&part)
+            ));
         }
         parts.push(match part.bytes().all(|byte| byte.is_ascii_digit()) {
             true => Part::Number(number("PreRelease", part)?),
@@ -150,7 +160,10 @@ fn parse(text: &str) -> Result<Semver, String> {
         });
     }
     if let Some(build) = build.filter(|build| !build.split('.').all(|part| word(&part))) {
-        return Err(format!("Invalid character(s) found in build meta data {build:?}"));
+        return Err(format!(
+            "Invalid character(s) found in build meta data {build}",
+            build = quote(&build)
+        ));
     }
     Ok(Semver { numbers, before: parts })
 }

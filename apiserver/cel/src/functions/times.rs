@@ -3,6 +3,7 @@
 use jiff::civil::Weekday;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
+use leme_meta::quote;
 
 use super::{Made, Row, T, duration, run};
 use crate::meter::Fault;
@@ -99,7 +100,10 @@ pub(super) static ROWS: &[Row] = &[
 /// What is said of a text that is no such value.
 fn unreadable(text: &str, type_: &str) -> Fault {
     let shown: String = text.chars().take(64).collect();
-    Fault::said(format!("type conversion error from 'string' to '{type_}': {shown:?}"))
+    Fault::said(format!(
+        "type conversion error from 'string' to '{type_}': {shown}",
+        shown = quote(&shown)
+    ))
 }
 
 fn timestamp<'a>(text: &str) -> Made<'a> {

@@ -1,5 +1,6 @@
 //! URLs, taken apart as Go does.
 
+use leme_meta::quote;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ pub(super) static ROWS: &[Row] = &[
         run!(Value::Text(text) => meter, {
             meter.letters(text.len())?;
             let url = parse(text).map_err(|why| {
-                Fault::said(format!("URL parse error during conversion from string: parse {:?}: {why}", &**text))
+                Fault::said(format!("URL parse error during conversion from string: parse {}: {why}", quote(&**text)))
             })?;
             Ok(Value::Url(Arc::new(url)))
         })
@@ -98,7 +99,7 @@ pub(super) static ROWS: &[Row] = &[
 
 /// What is wrong with a text that is to be a URL, if something is.
 pub(super) fn wrong(text: &str) -> Option<String> {
-    parse(text).err().map(|why| format!("parse {text:?}: {why}"))
+    parse(text).err().map(|why| format!("parse {text}: {why}", text = quote(&text)))
 }
 
 fn parse(text: &str) -> Result<Url, String> {
@@ -149,10 +150,10 @@ fn check_host(host: &str) -> Result<(), String> {
     };
     let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     if !port.is_empty() && !port.strip_prefix(':').is_some_and(digits) {
-        return Err(format!("invalid port {port:?} after host"));
+        return Err(format!("invalid port {port} after host", port = quote(&port)));
     }
     match host.chars().find(|letter| " \"<>\\^`{|}".contains(*letter)) {
-        Some(bad) => Err(format!("invalid character {:?} in host name", bad.to_string())),
+        Some(bad) => Err(format!("invalid character {} in host name", quote(&bad.to_string()))),
         None => check_escapes(host),
     }
 }
@@ -164,7 +165,7 @@ fn check_escapes(text: &str) -> Result<(), String> {
         let hex = |byte: &u8| byte.is_ascii_hexdigit();
         if !rest.as_bytes().get(1..3).is_some_and(|digits| digits.iter().all(hex)) {
             let shown: String = rest.chars().take(3).collect();
-            return Err(format!("invalid URL escape {shown:?}"));
+            return Err(format!("invalid URL escape {shown}", shown = quote(&shown)));
         }
         rest = &rest[1..];
     }

@@ -4,6 +4,7 @@
 //! rollout and what it holds.
 
 use leme_meta::Status;
+use leme_meta::quote;
 use leme_registry::{Target, json};
 use leme_strategy::deployment_config::{INSTANTIATE, request as asked};
 use serde_json::{Value, json};
@@ -63,7 +64,8 @@ impl Api {
             done.object().value
         } else {
             let name = &request.name;
-            let why = format!("deployment config {name:?} cannot be instantiated");
+            let why =
+                format!("deployment config {name} cannot be instantiated", name = quote(&name));
             json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "message": why, "code": 204 })
         };
         written(request, input.wanted, 201, shown.into(), &decoded.warnings)

@@ -3,6 +3,7 @@
 //! Knows: the body of such a request. Refuses to know: what it asks for.
 
 use leme_meta::Status;
+use leme_meta::quote;
 use leme_registry::json;
 use serde_json::Value;
 
@@ -28,7 +29,8 @@ pub(super) fn decoded(
     let version = json::text(&decoded.value, &["apiVersion"]);
     if !said.is_empty() && said != kind || !version.is_empty() && version != row.api_version() {
         return Err(Status::bad_request(format!(
-            "{said} in version {version:?} cannot be handled as a {kind}: it is of another kind or version"
+            "{said} in version {version} cannot be handled as a {kind}: it is of another kind or version",
+            version = quote(&version)
         )));
     }
     let name = json::text(&decoded.value, named_by);

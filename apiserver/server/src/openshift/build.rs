@@ -3,6 +3,7 @@
 //! Knows: that a configuration counts a build before it is made, and who may call a hook. Refuses to know: what a build
 //! takes over, and how one is run: nothing runs them yet.
 
+use leme_meta::quote;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
@@ -198,7 +199,8 @@ fn hooked(
 pub(crate) fn no_binary_builds(request: &ResourceRequest) -> Status {
     let name = &request.name;
     Status::bad_request(format!(
-        "a build of BuildConfig {name:?} from uploaded input cannot be started: nothing in this cluster runs builds yet, so \
-         nothing would take the input"
+        "a build of BuildConfig {name} from uploaded input cannot be started: nothing in this cluster runs builds yet, so \
+         nothing would take the input",
+        name = quote(&name)
     ))
 }

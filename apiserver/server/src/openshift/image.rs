@@ -2,6 +2,7 @@
 //!
 //! Knows: which objects each request reads and writes. Refuses to know: registries; nothing is fetched from one.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path, Status};
 use leme_registry::{Target, json};
 use leme_strategy::image_tag::{self, IMAGES, STREAMS};
@@ -192,8 +193,9 @@ impl Api {
         stream_meant(known.as_ref(), &name, &version, &uid)?;
         image_tag::import_failed(&mut import, &|from| {
             Status::internal(format!(
-                "this server does not read remote registries, so {from:?} cannot be imported: the tag keeps its source, and \
-                 no image is known of it"
+                "this server does not read remote registries, so {from} cannot be imported: the tag keeps its source, and \
+                 no image is known of it",
+                from = quote(&from)
             ))
         });
         if json::flag(&import, &["spec", "import"]) {
@@ -303,7 +305,11 @@ fn stream_meant(known: Option<&Value>, name: &str, version: &str, uid: &str) -> 
     resource.resource = "imagestream".to_owned();
     let now = json::text(stream, &["metadata", "resourceVersion"]);
     if !version.is_empty() && version != now {
-        let why = format!("the image stream was updated from {version:?} to {now:?}");
+        let why = format!(
+            "the image stream was updated from {version} to {now}",
+            version = quote(&version),
+            now = quote(&now)
+        );
         return Err(Status::conflict(&resource, name, &why));
     }
     if !uid.is_empty() && uid != json::text(stream, &["metadata", "uid"]) {

@@ -2,6 +2,7 @@
 //!
 //! Knows: which pod, and how long one is waited for. Refuses to know: how a log comes from a node.
 
+use leme_meta::quote;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -58,13 +59,18 @@ fn asked(
 /// Which rollout of a configuration is meant.
 fn chosen(name: &str, latest: i64, asked: Option<i64>, previous: bool) -> Result<i64, Status> {
     let why = match asked {
-        _ if latest == 0 => format!("no deployment exists for deploymentConfig {name:?}"),
+        _ if latest == 0 => {
+            format!("no deployment exists for deploymentConfig {name}", name = quote(&name))
+        }
         None if previous && latest < 2 => {
-            format!("no previous deployment exists for deploymentConfig {name:?}")
+            format!(
+                "no previous deployment exists for deploymentConfig {name}",
+                name = quote(&name)
+            )
         }
         None => return Ok(if previous { latest - 1 } else { latest }),
         Some(version) if version > latest => {
-            format!("invalid version for deploymentConfig {name:?}: {version}")
+            format!("invalid version for deploymentConfig {name}: {version}", name = quote(&name))
         }
         Some(version) => return Ok(version),
     };
@@ -234,7 +240,9 @@ impl Api {
         let pods = kind("", "pods")?;
         let pod_name = format!("{name}-build");
         let pod = self.known(pods, &request.namespace, &pod_name)?;
-        let pod = pod.ok_or_else(|| Status::bad_request(format!("pod {pod_name:?} not found")))?;
+        let pod = pod.ok_or_else(|| {
+            Status::bad_request(format!("pod {pod_name} not found", pod_name = quote(&pod_name)))
+        })?;
         let containers = json::list(&pod, &["spec", "containers"]);
         let builder = containers
             .iter()

@@ -3,6 +3,7 @@
 //!
 //! Knows: what each is answered with. Refuses to know: how templates are processed, what makes a namespace valid.
 
+use leme_meta::quote;
 use leme_meta::{Gvr, Status};
 use leme_registry::json;
 use serde_json::{Value, json};
@@ -97,10 +98,12 @@ fn admin(project: &str, user: &str) -> Value {
 
 fn reserved(name: &str) -> Result<(), String> {
     if RESERVED.contains(&name) {
-        return Err(format!("cannot request a project with the name {name:?}"));
+        return Err(format!("cannot request a project with the name {name}", name = quote(&name)));
     }
     match RESERVED_PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
-        Some(prefix) => Err(format!("cannot request a project starting with {prefix:?}")),
+        Some(prefix) => {
+            Err(format!("cannot request a project starting with {prefix}", prefix = quote(&prefix)))
+        }
         None => Ok(()),
     }
 }

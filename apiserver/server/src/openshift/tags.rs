@@ -5,6 +5,7 @@
 
 use leme_kinds::Kind;
 use leme_meta::Status;
+use leme_meta::quote;
 use leme_registry::{Context, Target, json};
 use leme_strategy::image_tag::{self, STREAM_TAGS, STREAMS};
 use serde_json::{Value, json};
@@ -119,7 +120,8 @@ impl Api {
         let object = self.new_view(request, decoded.value, options)?;
         let full = json::text(&object, &["metadata", "name"]).to_owned();
         let Some((name, tag)) = full.split_once(':') else {
-            let why = format!("{full:?} must be of the form <stream_name>:<tag>");
+            let why =
+                format!("{full} must be of the form <stream_name>:<tag>", full = quote(&full));
             return Err(Status::new(500, "", why));
         };
         let tag = if tag.is_empty() { "latest" } else { tag };

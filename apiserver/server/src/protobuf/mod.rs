@@ -52,15 +52,19 @@ pub(crate) fn has(schema: &str) -> bool {
 
 /// The object of a body, as JSON.
 pub(crate) fn decode(body: &[u8]) -> std::result::Result<Value, Status> {
-    object(body).map_err(|Wrong(why)| {
-        Status::bad_request(format!("the object provided is unrecognized (protobuf): {why}"))
-    })
+    object(body).map_err(|Wrong(why)| Status::bad_request(why))
 }
 
+const NO_PREFIX: &str =
+    "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+
 fn object(body: &[u8]) -> Result<Value> {
-    let envelope = body
-        .strip_prefix(MAGIC)
-        .ok_or(Wrong("provided data does not appear to be a protobuf message"))?;
+    let envelope = match body.strip_prefix(MAGIC) {
+        None if body.is_empty() => return Err(Wrong("empty data")),
+        None => return Err(Wrong(NO_PREFIX)),
+        Some([]) => return Err(Wrong("empty body")),
+        Some(envelope) => envelope,
+    };
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     for field in Reader::new(envelope) {
         match field? {

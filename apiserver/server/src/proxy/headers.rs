@@ -7,6 +7,7 @@ use http::header::{self, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
 use leme_meta::Status;
+use leme_meta::quote;
 
 use crate::listen::Peer;
 
@@ -64,7 +65,9 @@ pub(super) fn target(rest: &str, query: Option<&str>) -> Result<Uri, Status> {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    text.parse().map_err(|error| Status::bad_request(format!("invalid path {text:?}: {error}")))
+    text.parse().map_err(|error| {
+        Status::bad_request(format!("invalid path {text}: {error}", text = quote(&text)))
+    })
 }
 
 /// The client's headers without those of its connection and without its credentials.

@@ -3,6 +3,7 @@
 //! Knows: the forms of a name with scheme and port, how pods, services and nodes say their address, which addresses are
 //! nobody's to be proxied to. Refuses to know: HTTP.
 
+use leme_meta::quote;
 use std::net::{IpAddr, SocketAddr};
 
 use leme_kinds::Kind;
@@ -92,7 +93,10 @@ impl Api {
         let id = &request.name;
         let what = &*request.kind.singular;
         let Some((scheme, name, port)) = split(id) else {
-            return Err(Status::bad_request(format!("invalid {what} request {id:?}")));
+            return Err(Status::bad_request(format!(
+                "invalid {what} request {id}",
+                id = quote(&id)
+            )));
         };
         self.catch_up(None).await?;
         let object = self.object(&request.kind, &request.namespace, name)?;
@@ -123,7 +127,8 @@ impl Api {
                 let found = ports.iter().find(|port| json::int(port, &["port"]) == Some(number));
                 let found = found.ok_or_else(|| {
                     Status::unavailable(format!(
-                        "no service port {number} found for service {name:?}"
+                        "no service port {number} found for service {name}",
+                        name = quote(&name)
                     ))
                 })?;
                 json::text(found, &["name"])
@@ -133,7 +138,10 @@ impl Api {
             |plural| leme_kinds::by_resource("", "v1", plural).ok_or_else(Status::no_such_path);
         let endpoints = self.object(row("endpoints")?, &request.namespace, name)?;
         let nobody = |name: &str| {
-            Status::unavailable(format!("no endpoints available for service {name:?}"))
+            Status::unavailable(format!(
+                "no endpoints available for service {name}",
+                name = quote(&name)
+            ))
         };
         let subsets = json::list(&endpoints, &["subsets"]);
         if subsets.is_empty() {

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use leme_meta::Status;
+use leme_meta::quote;
 
 use crate::answer::{self, Answer};
 use crate::api::Api;
@@ -148,8 +149,9 @@ impl Api {
 fn moved(path: &str, query: Option<&str>) -> Result<Answer, Status> {
     let query = query.filter(|query| !query.is_empty()).map(|query| format!("?{query}"));
     let location = format!("{path}/{}", query.unwrap_or_default());
-    let value = HeaderValue::from_str(&location)
-        .map_err(|error| Status::bad_request(format!("{location:?}: {error}")))?;
+    let value = HeaderValue::from_str(&location).map_err(|error| {
+        Status::bad_request(format!("{location}: {error}", location = quote(&location)))
+    })?;
     let mut answer = answer::with_body(301, "text/plain", Body::empty());
     answer.headers_mut().insert(header::LOCATION, value);
     Ok(answer)

@@ -4,7 +4,7 @@
 //! becomes of an object.
 
 use bytes::Bytes;
-use leme_meta::{Status, decode, patch};
+use leme_meta::{Status, decode, patch, whole_numbers};
 use leme_registry::{Context, Target, Writer, json};
 use serde_json::{Map, Value};
 
@@ -32,9 +32,10 @@ impl Configuration {
         let wrong = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
         // Programs send JSON, which is read faster.
         if bytes.first() == Some(&b'{')
-            && let Ok(document) = decode::document(bytes)
+            && let Ok(mut document) = decode::document(bytes)
             && document.duplicates.is_empty()
         {
+            whole_numbers(&mut document.value);
             return Ok(Configuration { value: document.value, twice: Vec::new() });
         }
         let value = match yaml::value(bytes) {

@@ -6,6 +6,7 @@ use leme_admission::Facts;
 use leme_admission::eviction::{self, Ground};
 use leme_kinds::Subresource;
 use leme_meta::Status;
+use leme_meta::quote;
 use leme_registry::{DeleteOptions, json};
 use serde_json::Value;
 
@@ -104,7 +105,9 @@ fn asked(request: &ResourceRequest, body: &Value) -> Result<DeleteOptions, Statu
     let (kind, api_version) = (json::text(body, &["kind"]), json::text(body, &["apiVersion"]));
     if !matches!((kind, api_version), ("" | "Eviction", "" | "policy/v1" | "policy/v1beta1")) {
         return Err(refused(&format!(
-            "no kind {kind:?} is registered for version {api_version:?}"
+            "no kind {kind} is registered for version {api_version}",
+            kind = quote(&kind),
+            api_version = quote(&api_version)
         )));
     }
     let found = leme_meta::schema::check(leme_kinds::schemas(), EVICTION, body);

@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use leme_kinds::Kind;
+use leme_meta::gvk::split_api_version;
+use leme_meta::quote;
 use leme_meta::{FieldError, Gvk, Path, Status, decode, managed};
 use leme_registry::{Writer, json};
 use serde_json::Value;
@@ -173,9 +175,15 @@ pub(crate) fn shaped(
         Validation::Warn | Validation::Strict if media_type == body::YAML => yaml::doubled(&bytes),
         _ => Vec::new(),
     };
-    let json = body::to_json(&media_type, bytes)?;
-    let (value, mut problems) =
-        parsed(&json).map_err(|error| decode::unrecognized(&kind.kind, &error, &json))?;
+    let unrecognized = |error: Status| match error.code {
+        400 => decode::unrecognized(&kind.kind, &error, &bytes),
+        _ => error,
+    };
+    let json = body::to_json(&media_type, bytes.clone()).map_err(unrecognized)?;
+    let (value, mut problems) = parsed(&json).map_err(unrecognized)?;
+    if let Shape::Defined(_) = shape {
+        check_said(kind, &value, (&bytes, &json), options.validation)?;
+    }
     match options.validation {
         Validation::Strict if !twice.is_empty() => problems.insert(0, yaml::error(&twice)),
         _ => problems.splice(0..0, twice).for_each(drop),
@@ -185,7 +193,8 @@ pub(crate) fn shaped(
     let warnings = options.met(problems).map_err(|error| {
         let Kind { kind, version, .. } = kind;
         Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {error}"
+            "{kind} in version {version} cannot be handled as a {kind}: {error}",
+            version = quote(&version)
         ))
     })?;
     Ok(Decoded { value: checked.value, warnings })
@@ -203,6 +212,34 @@ pub(crate) fn question(
     json::set(&mut decoded.value, "kind", &*kind.kind);
     json::set(&mut decoded.value, "apiVersion", kind.api_version());
     Ok(decoded)
+}
+
+/// The 400 for an object of a defined kind that does not say what it is: its URL does not say it in its place. Which
+/// decoder of upstream's meets it first is the validation's to say.
+fn check_said(
+    kind: &Kind,
+    value: &Value,
+    (sent, json): (&[u8], &[u8]),
+    validation: Validation,
+) -> Result<(), Status> {
+    if !json::text(value, &["kind"]).is_empty() {
+        return Ok(());
+    }
+    let missing =
+        |text: &[u8]| format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(text));
+    if validation != Validation::Ignore {
+        let error = Status::bad_request(missing(sent));
+        return Err(decode::unrecognized(&kind.kind, &error, sent));
+    }
+    let version = match json::text(value, &["apiVersion"]) {
+        "" => &*kind.version,
+        said => split_api_version(said).1,
+    };
+    let (kind, why) = (&kind.kind, missing(json.trim_ascii()));
+    Err(Status::bad_request(format!(
+        "{kind} in version {version} cannot be handled as a {kind}: {why}",
+        version = quote(&version)
+    )))
 }
 
 /// JSON as a value, with its doubled fields. Size is bounded by the body's limit, depth by the decoder.

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use leme_kinds::Kind;
 use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
-use leme_registry::Target;
+use leme_registry::{Target, json};
 use serde_json::Value;
 
 use super::options::{PatchKind, Validation};
@@ -103,6 +104,15 @@ impl Patch {
         )
     }
 
+    /// Whether what was made of an object of a defined kind still says that it is one.
+    fn check_type(&self, kind: &Kind, patched: &Value) -> Result<(), Status> {
+        if json::text(patched, &["kind"]).is_empty() {
+            let why = format!("Object 'Kind' is missing in '{patched}'");
+            return Err(self.refused(patched, &why));
+        }
+        leme_registry::check_custom_type(kind, patched)
+    }
+
     /// The patch as one that gives something a wrong type.
     fn mistyped(&self, wrong: &Mistyped) -> Status {
         let why = match self {
@@ -151,6 +161,9 @@ impl Api {
                 let current = base(request, target, stored)?;
                 let patched = patch.apply(request, &current)?;
                 let (kind, shape) = shape_of(request, target);
+                if let Shape::Defined(_) = shape {
+                    patch.check_type(kind, &patched)?;
+                }
                 let checked =
                     schema::check(kind, shape, patched).map_err(|wrong| patch.mistyped(&wrong))?;
                 warnings = options

@@ -3,6 +3,8 @@
 //! Knows: how a test starts, asks and stops. Refuses to know: what is tested.
 #![allow(dead_code)]
 
+pub mod defined;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! registry holds them against.
 
 use leme_kinds::{Kind, Subresource};
+use leme_meta::quote;
 use leme_registry::{Scale, Strategy, json, meta, names};
 use serde_json::Value;
 
@@ -55,7 +56,7 @@ fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     added.dedup();
     let mut warnings = Vec::new();
     for name in added {
-        let at = format!("metadata.finalizers: {name:?}");
+        let at = format!("metadata.finalizers: {name}", name = quote(&name));
         warnings.extend(names::qualified_name(name).iter().map(|why| format!("{at}: {why}")));
         if name.contains('/') || meta::STANDARD_FINALIZERS.contains(&name) {
             continue;

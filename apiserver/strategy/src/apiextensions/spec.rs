@@ -2,6 +2,7 @@
 //!
 //! Knows: names, versions among each other, conversion, protected groups. Refuses to know: what one version says.
 
+use leme_meta::quote;
 use std::collections::HashSet;
 
 use leme_kinds::custom;
@@ -210,7 +211,7 @@ impl Approval {
             Approval::Missing => {
                 format!("protected groups must have approval annotation {APPROVED:?}, {see}")
             }
-            Approval::Bypassed => format!("not approved: {stated:?}"),
+            Approval::Bypassed => format!("not approved: {stated}", stated = quote(&stated)),
             Approval::Approved => format!("approved in {stated}"),
             Approval::Invalid => format!(
                 "protected groups must have approval annotation {APPROVED:?} with either a URL or a reason starting with \"unapproved\", {see}"

@@ -2,6 +2,7 @@
 //!
 //! Refuses to know: what is wrong with one.
 
+use leme_meta::quote;
 use leme_meta::structural::recognized_format;
 use leme_registry::json;
 use serde_json::Value;
@@ -10,7 +11,9 @@ pub(super) fn warn(new: &Value, old: Option<&Value>) -> Vec<String> {
     let before = old.map(formats).unwrap_or_default();
     let mut unknown = formats(new);
     unknown.retain(|format| !before.contains(format));
-    let told = unknown.iter().map(|format| format!("unrecognized format {format:?}"));
+    let told = unknown
+        .iter()
+        .map(|format| format!("unrecognized format {format}", format = quote(&format)));
     told.chain(unserved(new)).collect()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows: selectors and the templates they must match, counts of pods. Refuses to know: how any of them rolls out.
 
+use leme_meta::quote;
 use leme_meta::selector::LabelSelector;
 use leme_meta::{FieldError, Path};
 use leme_registry::json;
@@ -110,5 +111,5 @@ fn unknown_strategy(name: &str, rolling: Option<&Value>) -> Raw<String> {
 /// A strategy with what it says of rolling updates.
 fn strategy_of(name: &str, rolling: Option<String>) -> Raw<String> {
     let rolling = rolling.unwrap_or_else(|| "null".to_owned());
-    check::go_struct(&[("Type", format!("{name:?}")), ("RollingUpdate", rolling)])
+    check::go_struct(&[("Type", quote(&name)), ("RollingUpdate", rolling)])
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows: what the two say in different words. Refuses to know: where either is kept.
 
+use leme_meta::quote;
 use std::collections::BTreeSet;
 
 use leme_meta::object::map_mut;
@@ -132,12 +133,15 @@ fn binding_to_rbac(binding: &mut Value) -> Result<(), String> {
     let cluster = json::text(binding, &["kind"]) == "ClusterRoleBinding";
     if cluster && !of.is_empty() {
         return Err(format!(
-            "invalid origin cluster role binding {name}: attempts to reference role in namespace {of:?} instead of cluster scope"
+            "invalid origin cluster role binding {name}: attempts to reference role in namespace {of} instead of cluster scope",
+            of = quote(&of)
         ));
     }
     if !cluster && !of.is_empty() && of != namespace {
         return Err(format!(
-            "invalid origin role binding {name}: attempts to reference role in namespace {of:?} instead of current namespace {namespace:?}"
+            "invalid origin role binding {name}: attempts to reference role in namespace {of} instead of current namespace {namespace}",
+            of = quote(&of),
+            namespace = quote(&namespace)
         ));
     }
     let kind = if of.is_empty() { "ClusterRole" } else { "Role" };
@@ -181,7 +185,7 @@ fn subject_to_rbac(subject: &Value) -> Result<Value, String> {
         "ServiceAccount" => Ok(service_account(json::text(subject, &["namespace"]), name)),
         "User" | "SystemUser" => Ok(person("User", name)),
         "Group" | "SystemGroup" => Ok(person("Group", name)),
-        other => Err(format!("invalid kind for origin subject: {other:?}")),
+        other => Err(format!("invalid kind for origin subject: {other}", other = quote(&other))),
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! Knows: the form and the order. Refuses to know: how the pods of a set have ended.
 
+use leme_meta::quote;
+
 /// The first and the last index of one part, and whether they are of a job of so many pods.
 fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
     let ends: Vec<&str> = text.split('-').collect();
     let index = |text: &str| -> Result<i64, String> {
-        let number: i64 = text
-            .parse()
-            .map_err(|_| format!("cannot convert string to integer for index: {text:?}"))?;
+        let number: i64 = text.parse().map_err(|_| {
+            format!("cannot convert string to integer for index: {text}", text = quote(&text))
+        })?;
         if number >= completions {
-            return Err(format!("too large index: {text:?}"));
+            return Err(format!("too large index: {text}", text = quote(&text)));
         }
         Ok(number)
     };
@@ -24,7 +26,8 @@ fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
             Ok((first, last))
         }
         _ => Err(format!(
-            "the fragment {text:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+            "the fragment {text} violates the requirement that an index interval can have at most two parts separated by '-'",
+            text = quote(&text)
         )),
     }
 }

@@ -3,6 +3,7 @@
 //! Knows: the events of each kind of service, which secret a hook takes, and which branch is built. Refuses to know: how
 //! events arrive.
 
+use leme_meta::quote;
 use leme_meta::{Gvr, Status};
 use leme_registry::json;
 use serde_json::{Value, json};
@@ -87,7 +88,11 @@ pub fn refused(name: &str, service: &str) -> Status {
     Status::new(
         401,
         "Unauthorized",
-        format!("the webhook {service:?} for {name:?} did not accept your secret"),
+        format!(
+            "the webhook {service} for {name} did not accept your secret",
+            service = quote(&service),
+            name = quote(&name)
+        ),
     )
 }
 
@@ -318,9 +323,9 @@ fn of_branches(config: &Value, event: &Value) -> Result<Value, String> {
     if json::at(event, &["refs"]).is_some() {
         let built = json::list(event, &["refs"]).iter().find(|one| is_built(config, &branch(one)));
         let own = json::text(config, &["spec", "source", "git", "ref"]);
-        return built
-            .map(revision)
-            .ok_or_else(|| format!("skipping build. None of the supplied refs matched {own:?}"));
+        return built.map(revision).ok_or_else(|| {
+            format!("skipping build. None of the supplied refs matched {own}", own = quote(&own))
+        });
     }
     if is_built(config, &branch(event)) {
         return Ok(revision(event));

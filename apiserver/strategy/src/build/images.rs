@@ -2,6 +2,7 @@
 //!
 //! Knows: which image each tag names now, and which one a trigger has seen. Refuses to know: where streams are kept.
 
+use leme_meta::quote;
 use leme_meta::status::Details;
 use leme_meta::{Cause, Status, time};
 use leme_registry::json;
@@ -133,14 +134,18 @@ fn resolve(from: &Value, own: &str, streams: Find<'_>) -> Result<String, Status>
     let namespace = if text("namespace").is_empty() { own } else { text("namespace") };
     let failed = |why: &str| unresolved(kind, namespace, name, why);
     let stream = |of: &str| {
-        streams(namespace, of)
-            .ok_or_else(|| failed(&format!("imagestreams.image.openshift.io {of:?} not found")))
+        streams(namespace, of).ok_or_else(|| {
+            failed(&format!("imagestreams.image.openshift.io {of} not found", of = quote(&of)))
+        })
     };
     match kind {
         "DockerImage" => Ok(name.to_owned()),
         "ImageStreamTag" => {
             let (of, tag) = stream_and_tag(kind, name).map_err(|_| {
-                failed(&format!("expected exactly one : delimiter in the istag {name:?}"))
+                failed(&format!(
+                    "expected exactly one : delimiter in the istag {name}",
+                    name = quote(&name)
+                ))
             })?;
             let stream = stream(of)?;
             let event = history::latest(&stream, tag)
@@ -149,7 +154,10 @@ fn resolve(from: &Value, own: &str, streams: Find<'_>) -> Result<String, Status>
         }
         "ImageStreamImage" => {
             let (of, id) = stream_and_image(name).map_err(|_| {
-                failed(&format!("expected exactly one @ in the isimage name {name:?}"))
+                failed(&format!(
+                    "expected exactly one @ in the isimage name {name}",
+                    name = quote(&name)
+                ))
             })?;
             let stream = stream(of)?;
             let newest = json::list(&stream, &["status", "tags"])
@@ -157,7 +165,7 @@ fn resolve(from: &Value, own: &str, streams: Find<'_>) -> Result<String, Status>
                 .flat_map(|tag| json::list(tag, &["items"]).iter().map(move |item| (tag, item)))
                 .filter(|(_, item)| history::is_image(json::text(item, &["image"]), id))
                 .max_by_key(|(_, item)| time::parse(json::text(item, &["created"])));
-            let why = format!("unable to find corresponding tag for image {id:?}");
+            let why = format!("unable to find corresponding tag for image {id}", id = quote(&id));
             let (tag, item) = newest.ok_or_else(|| failed(&why))?;
             Ok(history::pull_spec(&stream, json::text(tag, &["tag"]), item))
         }

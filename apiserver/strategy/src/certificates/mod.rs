@@ -2,6 +2,7 @@
 //!
 //! Knows: what a request must say, who may say which of its conditions. Refuses to know: who approves and who signs.
 
+use leme_meta::quote;
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
@@ -198,7 +199,7 @@ pub(crate) fn signer_name(name: &str, path: &Path, errors: &mut Errors) {
 fn labels(text: &str, rule: fn(&str) -> Vec<String>, path: &Path, errors: &mut Errors) {
     for label in text.split('.') {
         for why in rule(label) {
-            let why = format!("validating label {label:?}: {why}");
+            let why = format!("validating label {label}: {why}", label = quote(&label));
             errors.push(FieldError::invalid(path, text, &why));
         }
     }
@@ -240,17 +241,20 @@ fn changes(new: &Value, old: &Value, approver: bool, signer: bool) -> Errors {
     let at = path.child("conditions");
     for kind in OUTCOMES {
         if of_type(new, kind).len() < of_type(old, kind).len() {
-            let why = format!("updates may not remove a condition of type {kind:?}");
+            let why =
+                format!("updates may not remove a condition of type {kind}", kind = quote(&kind));
             errors.push(FieldError::forbidden(&at, &why));
         }
     }
     for kind in DECIDED.into_iter().filter(|_| !approver) {
         let (now, before) = (of_type(new, kind), of_type(old, kind));
         if now.len() > before.len() {
-            let why = format!("updates may not add a condition of type {kind:?}");
+            let why =
+                format!("updates may not add a condition of type {kind}", kind = quote(&kind));
             errors.push(FieldError::forbidden(&at, &why));
         } else if now.len() == before.len() && now != before {
-            let why = format!("updates may not modify a condition of type {kind:?}");
+            let why =
+                format!("updates may not modify a condition of type {kind}", kind = quote(&kind));
             errors.push(FieldError::forbidden(&at, &why));
         }
     }

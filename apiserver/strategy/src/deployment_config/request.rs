@@ -3,6 +3,7 @@
 //! Knows: when there is a next rollout and what its cause is, and what a rollback takes over. Refuses to know: how either
 //! proceeds, and where streams and earlier rollouts are kept.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Gvk, Gvr, Path, Status, schema};
 use leme_registry::{json, names};
 use serde_json::{Value, json};
@@ -62,8 +63,10 @@ pub fn instantiate(
     }
     if json::flag(config, &["spec", "paused"]) {
         let own = json::text(config, &["metadata", "name"]);
-        let why =
-            format!("deployment config {own:?} is paused - unpause to request a new deployment");
+        let why = format!(
+            "deployment config {own} is paused - unpause to request a new deployment",
+            own = quote(&own)
+        );
         let at = Path::new("spec").child("paused");
         errors.push(FieldError::invalid(&at, &Value::Bool(true), &why));
     }
@@ -161,7 +164,8 @@ fn causes(
     for params in image_triggers(config) {
         if json::text(params, &["lastTriggeredImage"]).is_empty() {
             return Err(Status::bad_request(format!(
-                "cannot trigger a deployment for {name:?} because it contains unresolved images"
+                "cannot trigger a deployment for {name} because it contains unresolved images",
+                name = quote(&name)
             )));
         }
         if !json::flag(params, &["automatic"]) {
@@ -246,8 +250,12 @@ pub fn rollback(
     check_rollback(request)?;
     let name = json::text(request, &["name"]);
     let Some(config) = config else {
-        let gone = format!("deploymentconfigs.apps.openshift.io {name:?} not found");
-        return Err(refused(request, &format!("cannot get deployment config {name:?}: {gone}")));
+        let gone =
+            format!("deploymentconfigs.apps.openshift.io {name} not found", name = quote(&name));
+        return Err(refused(
+            request,
+            &format!("cannot get deployment config {name}: {gone}", name = quote(&name)),
+        ));
     };
     let latest = latest_version(config);
     let revision = json::int(request, &["spec", "revision"]).unwrap_or(0);
@@ -255,7 +263,10 @@ pub fn rollback(
         0 => Some("cannot rollback an undeployed config".to_owned()),
         1 => {
             let namespace = json::text(config, &["metadata", "namespace"]);
-            Some(format!("no previous deployment exists for {:?}", format!("{namespace}/{name}")))
+            Some(format!(
+                "no previous deployment exists for {}",
+                quote(&format!("{namespace}/{name}"))
+            ))
         }
         latest if latest == revision => Some(format!("version {revision} is already the latest")),
         _ => None,
@@ -265,8 +276,12 @@ pub fn rollback(
     }
     let target = rollout_name(config, if revision > 0 { revision } else { latest - 1 });
     let namespace = json::text(config, &["metadata", "namespace"]);
-    let rollout = rollouts(namespace, &target)
-        .ok_or_else(|| refused(request, &format!("replicationcontrollers {target:?} not found")))?;
+    let rollout = rollouts(namespace, &target).ok_or_else(|| {
+        refused(
+            request,
+            &format!("replicationcontrollers {target} not found", target = quote(&target)),
+        )
+    })?;
     let to = decoded(&rollout).map_err(|why| {
         refused(request, &format!("couldn't decode deployment config from deployment: {why}"))
     })?;

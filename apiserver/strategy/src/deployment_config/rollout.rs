@@ -2,6 +2,7 @@
 //!
 //! Knows: what a strategy must say. Refuses to know: how a rollout proceeds.
 
+use leme_meta::quote;
 use std::collections::HashSet;
 
 use leme_meta::{FieldError, Path};
@@ -198,7 +199,11 @@ fn tag_image(containers: &HashSet<&str>, tag: &Value, path: &Path, errors: &mut 
     if name.is_empty() {
         errors.push(FieldError::required(&at, "a containerName is required"));
     } else if !containers.contains(name) {
-        errors.push(FieldError::invalid(&at, name, &format!("no container {name:?} found")));
+        errors.push(FieldError::invalid(
+            &at,
+            name,
+            &format!("no container {name} found", name = quote(&name)),
+        ));
     }
     let kind = json::text(tag, &["to", "kind"]);
     if kind != "ImageStreamTag" {

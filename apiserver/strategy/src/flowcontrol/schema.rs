@@ -2,6 +2,7 @@
 //!
 //! Knows: subjects, verbs, what they ask for, and the two schemas that each cluster has. Refuses to know: requests.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Strategy, json, names};
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ fn validate(schema: &Value) -> Errors {
         let type_ = json::text(method, &["type"]);
         if !METHODS.contains(&type_) {
             let at = path.child("distinguisherMethod").child("type");
-            let shown = check::go_struct(&[("Type", format!("{type_:?}"))]);
+            let shown = check::go_struct(&[("Type", quote(&type_))]);
             errors.push(FieldError::not_supported(&at, shown, &METHODS));
         }
     }

@@ -3,6 +3,7 @@
 //! Knows: tags that name tags and images of streams, and generations. Refuses to know: remote registries; what is there is
 //! imported.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Allocator, Context, json};
 use serde_json::{Value, json};
@@ -93,7 +94,7 @@ pub(super) fn resolve(
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let why = format!("imagestreams {name:?} is invalid: {list}");
+        let why = format!("imagestreams {name} is invalid: {list}", name = quote(&name));
         return vec![FieldError::internal(&Path::default(), &why)];
     }
     tracking(stream, old);

@@ -2,6 +2,7 @@
 //!
 //! Knows: when an event is a new one, and which tags follow another. Refuses to know: why an image was tagged.
 
+use leme_meta::quote;
 use leme_registry::json;
 use serde_json::{Value, json};
 
@@ -111,14 +112,15 @@ pub(crate) fn by_id(stream: &Value, id: &str) -> Result<Value, String> {
     let kind = "imagestreamimage.image.openshift.io";
     match found.as_slice() {
         [only] => Ok((*only).clone()),
-        [] => Err(format!("{kind} {id:?} not found")),
+        [] => Err(format!("{kind} {id} not found", id = quote(&id))),
         many => {
             let mut names: Vec<&str> =
                 many.iter().map(|item| json::text(item, &["image"])).collect();
             names.sort_unstable();
             Err(format!(
-                "Operation cannot be fulfilled on {kind} {id:?}: multiple images match the prefix {id:?}: {}",
-                names.join(", ")
+                "Operation cannot be fulfilled on {kind} {id}: multiple images match the prefix {id}: {}",
+                names.join(", "),
+                id = quote(&id)
             ))
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows: canonical addresses and networks, and that they stay. Refuses to know: which address is taken.
 
+use leme_meta::quote;
 use leme_meta::{FieldError, Path};
 use leme_registry::{Strategy, json, names};
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub(crate) static ADDRESS: Strategy = Strategy {
             return Vec::new();
         }
         let parent = of(new).unwrap_or(&Value::Null);
-        let text = |field: &str| format!("{:?}", json::text(parent, &[field]));
+        let text = |field: &str| quote(json::text(parent, &[field]));
         let shown = check::go_struct(&[
             ("Group", text("group")),
             ("Resource", text("resource")),

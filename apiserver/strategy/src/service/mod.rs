@@ -2,6 +2,7 @@
 //!
 //! Knows: types, ports, addresses as they are asked for and handed out. Refuses to know: which numbers are free.
 
+use leme_meta::quote;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -235,7 +236,7 @@ fn ports(spec: &Value, list: &[Value], path: &Path, errors: &mut Errors) {
             let number = check::go_field(port, &["port"]);
             let shown = check::go_struct(&[
                 ("Name", "\"\"".to_owned()),
-                ("Protocol", format!("{protocol:?}")),
+                ("Protocol", quote(&protocol)),
                 ("AppProtocol", "null".to_owned()),
                 ("Port", number),
                 ("TargetPort", "0".to_owned()),

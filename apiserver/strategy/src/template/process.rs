@@ -3,6 +3,7 @@
 //! Knows: `${NAME}` for text, `${{NAME}}` for any JSON, labels for every object. Refuses to know: where chance comes
 //! from, and what becomes of the objects.
 
+use leme_meta::quote;
 use std::collections::HashMap;
 
 use leme_meta::field::enough;
@@ -100,7 +101,13 @@ fn shown(parameter: &Value) -> String {
     let mut fields: Vec<String> = texts
         .into_iter()
         .filter(|field| *field == "name" || !json::unset(parameter, field))
-        .map(|field| format!("{field:?}:{}", parameter.get(field).unwrap_or(&Value::Null)))
+        .map(|field| {
+            format!(
+                "{field}:{}",
+                parameter.get(field).unwrap_or(&Value::Null),
+                field = quote(&field)
+            )
+        })
         .collect();
     if json::flag(parameter, &["required"]) {
         fields.push(r#""required":true"#.to_owned());

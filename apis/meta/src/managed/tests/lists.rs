@@ -435,7 +435,7 @@ fn names_of_managers() {
     assert_eq!(said(&"a".repeat(129)), ["fieldManager: Too long: may not be more than 128 bytes"]);
     assert_eq!(
         said("a\u{7}"),
-        ["fieldManager: Invalid value: \"a\\u{7}\": invalid character U+0007 (at position 1)"]
+        ["fieldManager: Invalid value: \"a\\a\": invalid character U+0007 (at position 1)"]
     );
     for (manager, agent, wanted) in [
         ("m", "kubectl/v1", "m"),
