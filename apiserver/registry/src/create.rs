@@ -5,7 +5,7 @@
 use leme_kinds::Kind;
 use leme_meta::gvk::split_api_version;
 use leme_meta::quote;
-use leme_meta::{Status, schema};
+use leme_meta::{Status, schema, whole_numbers};
 use serde_json::Value;
 
 use crate::admission::{Operation, shown_name};
@@ -64,7 +64,7 @@ pub fn create(
     if errors.is_empty() {
         let asked = ctx.asked(Operation::Create, Target::Main, name_of(ctx, &new));
         ctx.admission.validate(&asked, Some(&new), None)?;
-        custom::settle(ctx, &mut new);
+        settle(ctx, &mut new);
         Ok(new)
     } else {
         Err(ctx.invalid(json::text(&new, &["metadata", "name"]), &errors))
@@ -74,6 +74,17 @@ pub fn create(
 /// Fills in what Go's encoder writes of fields that were never set, by the field table.
 pub(crate) fn complete(ctx: &Context, new: &mut Value) {
     schema::apply_defaults(leme_kinds::schemas(), &ctx.kind.schema, new);
+}
+
+/// Writes what is empty, and numbers of defined kinds, as they are read again. OpenShift's types tell empty from null.
+pub(crate) fn settle(ctx: &Context, new: &mut Value) {
+    match ctx.kind.custom {
+        Some(_) => whole_numbers(new),
+        None if ctx.kind.schema.starts_with("io.k8s.") => {
+            schema::empty_to_null(leme_kinds::schemas(), &ctx.kind.schema, new);
+        }
+        None => {}
+    }
 }
 
 /// The 403 for a valid object that may not be written all the same.

@@ -8,7 +8,6 @@ use leme_kinds::custom::{Custom, ScalePaths};
 use leme_meta::field::{FieldErrorKind, Shown};
 use leme_meta::quote;
 use leme_meta::structural::{self, GoJson, Old};
-use leme_meta::whole_numbers;
 use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};
 
@@ -41,13 +40,6 @@ pub(crate) fn decode(ctx: &Context, body: &mut Value) -> Result<(), Status> {
 pub(crate) fn complete(ctx: &Context, new: &mut Value) {
     if let Some(schema) = ctx.kind.structural() {
         schema.complete(new);
-    }
-}
-
-/// Writes numbers as they are read again.
-pub(crate) fn settle(ctx: &Context, new: &mut Value) {
-    if ctx.kind.custom.is_some() {
-        whole_numbers(new);
     }
 }
 

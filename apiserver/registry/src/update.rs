@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::admission::Operation;
 use crate::create::{
-    check_says, complete, decoded, deleting, denied, finalizers, name_of, unnamed, without_revision,
+    check_says, complete, decoded, deleting, denied, finalizers, name_of, settle, unnamed,
+    without_revision,
 };
 use crate::meta;
 use crate::owners::{self, Writer};
@@ -132,7 +133,7 @@ fn write(
         return Err(ctx.invalid(name_of(ctx, stored), &errors));
     }
     admission.validate(&asked, Some(&new), Some(stored))?;
-    custom::settle(ctx, &mut new);
+    settle(ctx, &mut new);
     managed::settle(stored, &mut new);
     if deleting(&new) && finished(ctx, &new, stored) {
         return Ok(Write::Remove);

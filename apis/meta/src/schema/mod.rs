@@ -15,7 +15,7 @@ use std::ops::Deref;
 use serde_json::Value;
 
 pub use check::{Findings, TypeError, check};
-pub use shape::{apply_defaults, prune};
+pub use shape::{apply_defaults, empty_to_null, prune};
 
 /// The name of a type, which knows its place in the table that it is from: walks ask for types all the time.
 #[derive(Clone, Debug)]

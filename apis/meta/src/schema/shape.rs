@@ -40,9 +40,9 @@ fn stays(field: Option<&Field>, value: &Value) -> bool {
     }
 }
 
-/// Whether the value is as if it had not been sent: Go's encoder leaves it out, or writes null for it.
+/// Whether Go's encoder leaves the value out: an object that was sent with it is the one that was sent without.
 fn is_omitted(field: &Field, value: &Value) -> bool {
-    (field.omit_empty || field.default == Some(Value::Null))
+    field.omit_empty
         && match value {
             Value::Null => true,
             Value::Bool(is) => !is,
@@ -134,6 +134,57 @@ fn default_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>
         if let (Value::Object(_) | Value::Array(_), Some(field)) = (&*value, def.field(name)) {
             default_value(schemas, &field.type_, value);
         }
+    }
+}
+
+/// Makes null of what is empty and would be filled in with null: stored as protobuf, both are the same.
+pub fn empty_to_null(schemas: &Schemas, type_name: &str, document: &mut Value) {
+    if let (Some(def), true, Value::Object(map)) =
+        (schemas.get(type_name), has_empty_list(document), document)
+    {
+        null_object(schemas, def, map);
+    }
+}
+
+/// Most documents have none, for what is left out when it is empty has gone before.
+fn has_empty_list(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty() || items.iter().any(has_empty_list),
+        Value::Object(map) => map.values().any(has_empty_list),
+        _ => false,
+    }
+}
+
+fn null_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) {
+    for (name, value) in map {
+        let Some(field) = def.field(name) else { continue };
+        let empty = match value {
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            _ => continue,
+        };
+        if empty && field.default == Some(Value::Null) {
+            *value = Value::Null;
+        } else {
+            null_value(schemas, &field.type_, value);
+        }
+    }
+}
+
+fn null_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
+    match (type_, value) {
+        (FieldType::Ref(name), Value::Object(map)) => {
+            if let Some(def) = schemas.of(name) {
+                null_object(schemas, def, map);
+            }
+        }
+        (FieldType::List(element), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| null_value(schemas, element, item));
+        }
+        (FieldType::Map(element), Value::Object(map)) => {
+            map.values_mut().for_each(|item| null_value(schemas, element, item));
+        }
+        _ => {}
     }
 }
 

@@ -290,7 +290,7 @@ fn a_tag_of_a_stream_is_completed_and_checked() {
     let old = tag(asked).expect("accepted");
     assert_eq!(
         old["tag"],
-        json!({ "name": "t", "from": { "kind": "DockerImage", "name": "a:1" },
+        json!({ "name": "t", "annotations": null, "from": { "kind": "DockerImage", "name": "a:1" },
                 "importPolicy": { "importMode": "Legacy" }, "referencePolicy": { "type": "Source" } })
     );
     assert_eq!((old["image"].get("dockerImageReference"), old.get("conditions")), (None, None));
