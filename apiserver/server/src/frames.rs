@@ -136,6 +136,9 @@ impl Frames {
         {
             return frame(change.word(), &object.json);
         }
+        if let Some(bytes) = self.kept_in_protobuf(change, object) {
+            return bytes;
+        }
         let shown = match (table::decoded(object), self.wanted.shape) {
             (Err(status), _) => return self.error(&status),
             (Ok(value), Shape::Table(version)) => {
@@ -154,6 +157,17 @@ impl Frames {
             (Ok(value), Shape::Plain) => self.kept.to_served(value),
         };
         self.written(change.word(), &shown)
+    }
+
+    /// The frame of an object that is kept as it is to be shown.
+    fn kept_in_protobuf(&self, change: Change, object: &Cached) -> Option<Bytes> {
+        let wanted = Representation { encoding: Encoding::Protobuf, shape: Shape::Plain };
+        if self.wanted != wanted || !self.kept.as_served(&object.json) {
+            return None;
+        }
+        let message = protobuf::kept(&self.kind, object)?;
+        let whole = protobuf::enveloped(&self.kind.api_version(), &self.kind.kind, &message);
+        protobuf::framed(change.word(), &whole).map(Bytes::from)
     }
 
     fn columns(&mut self) -> Option<Value> {

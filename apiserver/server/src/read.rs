@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use http::HeaderMap;
 use leme_kinds::{Storage, Subresource};
 use leme_meta::Status;
@@ -20,12 +20,15 @@ use crate::budget::{self, Payer};
 use crate::negotiate::{Encoding, Representation, Shape};
 use crate::pages::{self, Token};
 use crate::present;
+use crate::protobuf;
 use crate::request::ResourceRequest;
 use crate::selection::{Match, Selection, Version};
 use crate::table;
 
 /// Objects of this size are passed on as the cache has them; smaller ones are put together.
 const BY_ITSELF: usize = 16 * 1024;
+/// So many objects are encoded before others get their turn.
+const AT_A_TIME: usize = 200;
 
 impl Api {
     /// Waits until the cache is as new as the request asks.
@@ -65,7 +68,7 @@ impl Api {
             return present::object(request, wanted, 200, value);
         }
         if is_as_kept(request, wanted, [&*object]) {
-            return Ok(answer::json(200, object.json.clone()));
+            return kept_object(request, wanted.encoding, &object);
         }
         present::object(request, wanted, 200, table::decoded(&object)?)
     }
@@ -93,10 +96,8 @@ impl Api {
         }
         match self.page(request).await? {
             Ok(page) => {
-                // One that is decoded is in memory as a whole, and larger than its bytes.
-                let as_kept = is_as_kept(request, wanted, page.objects());
-                let bytes = if as_kept { 0 } else { 4 * page.bytes() };
-                let _room = budget::room(payer, bytes).await;
+                let _room = budget::room(payer, page.cost(request, wanted)).await;
+                page.prepare(request, wanted).await;
                 page.shown(request, wanted)
             }
             Err(expired) => Ok(expired),
@@ -171,17 +172,34 @@ impl Api {
     }
 }
 
-/// The form in which the cache holds objects.
-const STORED_FORM: Representation =
-    Representation { encoding: Encoding::Json, shape: Shape::Plain };
-
 /// Whether what a request wants of these objects is what the cache holds.
 fn is_as_kept<'a>(
     request: &ResourceRequest,
     wanted: Representation,
     objects: impl IntoIterator<Item = &'a Cached>,
 ) -> bool {
-    wanted == STORED_FORM && objects.into_iter().all(|object| request.kept.as_served(&object.json))
+    wanted.shape == Shape::Plain
+        && matches!(wanted.encoding, Encoding::Json | Encoding::Protobuf)
+        && objects.into_iter().all(|object| request.kept.as_served(&object.json))
+}
+
+/// An object as the cache holds it.
+fn kept_object(
+    request: &ResourceRequest,
+    encoding: Encoding,
+    object: &Cached,
+) -> Result<Answer, Status> {
+    if encoding == Encoding::Json {
+        return Ok(answer::json(200, object.json.clone()));
+    }
+    let kind = &request.kind;
+    let message = protobuf::kept(kind, object).ok_or_else(not_encoded)?;
+    let bytes = protobuf::enveloped(&kind.api_version(), &kind.kind, &message);
+    Ok(answer::with_body(200, encoding.media_type(), Body::whole(bytes)))
+}
+
+fn not_encoded() -> Status {
+    Status::internal("the document has no protobuf encoding")
 }
 
 /// One page of a list.
@@ -225,6 +243,34 @@ impl Page {
         self.objects.iter().map(|object| &**object)
     }
 
+    /// About how many bytes of memory it takes to show it, beyond what the cache holds.
+    fn cost(&self, request: &ResourceRequest, wanted: Representation) -> usize {
+        if !is_as_kept(request, wanted, self.objects()) {
+            // What is decoded is in memory as a whole, and larger than its bytes.
+            return 4 * self.bytes();
+        }
+        let fresh =
+            |object: &&Cached| wanted.encoding == Encoding::Protobuf && !object.is_encoded();
+        self.objects().filter(fresh).map(|object| object.json.len()).sum()
+    }
+
+    /// Encodes what is not encoded yet, some objects at a time, so that others are served meanwhile.
+    async fn prepare(&self, request: &ResourceRequest, wanted: Representation) {
+        if wanted.encoding != Encoding::Protobuf || !is_as_kept(request, wanted, self.objects()) {
+            return;
+        }
+        for some in self.objects.chunks(AT_A_TIME) {
+            let mut made = false;
+            for object in some.iter().filter(|object| !object.is_encoded()) {
+                protobuf::kept(&request.kind, object);
+                made = true;
+            }
+            if made {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// The page as the client wants to see it.
     pub fn shown(
         self,
@@ -232,7 +278,10 @@ impl Page {
         wanted: Representation,
     ) -> Result<Answer, Status> {
         if is_as_kept(request, wanted, self.objects()) {
-            return Ok(self.answer(request));
+            return match wanted.encoding {
+                Encoding::Protobuf => self.in_protobuf(request),
+                _ => Ok(self.in_json(request)),
+            };
         }
         let document = self.decoded(request, wanted.shape)?;
         present::document(wanted.encoding, 200, &document)
@@ -254,26 +303,39 @@ impl Page {
     }
 
     /// The list document put together from the objects' bytes, chunk by chunk.
-    fn answer(self, request: &ResourceRequest) -> Answer {
+    fn in_json(self, request: &ResourceRequest) -> Answer {
         let head = format!(
             "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
             Value::from(request.kind.list_kind()),
             Value::from(request.kind.api_version()),
             self.metadata(),
         );
-        const TAIL: &[u8] = b"]}\n";
         let commas = self.objects.len().saturating_sub(1);
-        let items = self.bytes();
-        let total = head.len() + items + commas + TAIL.len();
-        let chunks = Chunks {
-            head: Some(head),
-            objects: self.objects.into_iter(),
-            large: None,
-            first: true,
-            done: false,
-            left: total,
+        let items = Items {
+            length: self.bytes() + commas,
+            before: |out, first, _| {
+                if !first {
+                    out.put_u8(b',');
+                }
+            },
+            items: self.objects.into_iter().map(|object| object.json.clone()),
         };
-        answer::with_body(200, "application/json", Body::chunks(total as u64, chunks))
+        chunked("application/json", head.into_bytes(), items, b"]}\n")
+    }
+
+    /// The same in protobuf, of messages that are kept with the objects.
+    fn in_protobuf(self, request: &ResourceRequest) -> Result<Answer, Status> {
+        let before: Before = |out, _, length| protobuf::item_head(out, length);
+        let kept = self.objects.iter().map(|object| protobuf::kept(&request.kind, object));
+        let messages: Vec<Bytes> = kept.collect::<Option<_>>().ok_or_else(not_encoded)?;
+        let length = messages
+            .iter()
+            .map(|message| message.len() + protobuf::item_head_length(message.len()))
+            .sum();
+        let (kind, api_version) = (request.kind.list_kind(), request.kind.api_version());
+        let head = protobuf::list_head(&api_version, &kind, &self.metadata(), length);
+        let items = Items { length, before, items: messages.into_iter() };
+        Ok(chunked(Encoding::Protobuf.media_type(), head, items, &protobuf::TAIL))
     }
 
     fn decoded(&self, request: &ResourceRequest, shape: Shape) -> Result<Value, Status> {
@@ -282,10 +344,37 @@ impl Page {
     }
 }
 
+/// Writes what stands before an item of this length, the first one or another.
+type Before = fn(&mut Vec<u8>, bool, usize);
+
+/// The items of a list document.
+struct Items<I> {
+    items: I,
+    before: Before,
+    /// How many bytes they come to, with what stands before each.
+    length: usize,
+}
+
+/// A list document that is put together while it is sent.
+fn chunked<I>(
+    media_type: &'static str,
+    head: Vec<u8>,
+    items: Items<I>,
+    tail: &'static [u8],
+) -> Answer
+where
+    I: Iterator<Item = Bytes> + Send + 'static,
+{
+    let total = head.len() + items.length + tail.len();
+    let chunks = Chunks { head, items, tail, large: None, first: true, done: false, left: total };
+    answer::with_body(200, media_type, Body::chunks(total as u64, chunks))
+}
+
 /// The chunks of a list document.
-struct Chunks {
-    head: Option<String>,
-    objects: std::vec::IntoIter<Arc<Cached>>,
+struct Chunks<I> {
+    head: Vec<u8>,
+    items: Items<I>,
+    tail: &'static [u8],
     /// An object that goes by itself, next.
     large: Option<Bytes>,
     first: bool,
@@ -293,7 +382,7 @@ struct Chunks {
     left: usize,
 }
 
-impl Iterator for Chunks {
+impl<I: Iterator<Item = Bytes>> Iterator for Chunks<I> {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -304,26 +393,22 @@ impl Iterator for Chunks {
         if self.done {
             return None;
         }
-        let mut out = BytesMut::with_capacity(self.left.min(CHUNK + CHUNK / 8));
-        if let Some(head) = self.head.take() {
-            out.put_slice(head.as_bytes());
-        }
+        let mut out = Vec::with_capacity(self.left.min(CHUNK + CHUNK / 8));
+        out.append(&mut self.head);
         while out.len() < CHUNK {
-            let Some(object) = self.objects.next() else {
-                out.put_slice(b"]}\n");
+            let Some(item) = self.items.items.next() else {
+                out.put_slice(self.tail);
                 self.done = true;
                 break;
             };
-            if !std::mem::take(&mut self.first) {
-                out.put_u8(b',');
-            }
-            if object.json.len() >= BY_ITSELF {
-                self.large = Some(object.json.clone());
+            (self.items.before)(&mut out, std::mem::take(&mut self.first), item.len());
+            if item.len() >= BY_ITSELF {
+                self.large = Some(item);
                 break;
             }
-            out.put_slice(&object.json);
+            out.put_slice(&item);
         }
         self.left = self.left.saturating_sub(out.len());
-        Some(out.freeze())
+        Some(Bytes::from(out))
     }
 }

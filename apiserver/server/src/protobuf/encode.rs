@@ -1,15 +1,19 @@
 //! Answers in the Kubernetes protobuf encoding, made from JSON as Go makes them from its structs.
 //!
-//! Knows: the envelope, what Go writes of a field that is not there: nothing of a pointer, a list or a map, the zero of
-//! everything else. Refuses to know: what is asked for. Values that do not fit their type are written as absent: what
-//! is stored was checked against the same table.
+//! Knows: the envelope, how values are written; in one pass over the JSON, be it text or a value. Refuses to know: what
+//! is asked for. Values that do not fit their type are written as absent: what is stored was checked against the same
+//! table.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leme_meta::schema::{FieldType, Schemas, TypeDef};
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::table::{self, Message, Numbered};
+use super::plan::{self, Form, Plan, Span};
 use super::{MAGIC, MAX_DEPTH, schema_of};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -19,204 +23,342 @@ const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 pub(crate) fn encode(value: &Value) -> Option<Vec<u8>> {
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("");
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let raw = content(value, api_version, kind)?;
+    Some(enveloped(api_version, kind, &content(value, api_version, kind)?))
+}
+
+/// A message in its envelope.
+pub(crate) fn enveloped(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
+    let mut out = head(api_version, kind, raw.len(), raw.len());
+    out.extend_from_slice(raw);
+    out.extend_from_slice(&TAIL);
+    out
+}
+
+/// What stands before a message of `length` bytes in its envelope, with `room` bytes left behind it.
+fn head(api_version: &str, kind: &str, length: usize, room: usize) -> Vec<u8> {
     let mut type_meta = Vec::new();
     put_bytes(&mut type_meta, 1, api_version.as_bytes());
     put_bytes(&mut type_meta, 2, kind.as_bytes());
-    let mut out = Vec::with_capacity(raw.len() + type_meta.len() + 32);
+    let mut out = Vec::with_capacity(room + type_meta.len() + 32);
     out.extend_from_slice(MAGIC);
     put_bytes(&mut out, 1, &type_meta);
-    put_bytes(&mut out, 2, &raw);
-    // Neither encoding nor type of the content is said, which Go says.
-    put_bytes(&mut out, 3, b"");
-    put_bytes(&mut out, 4, b"");
-    Some(out)
+    put_length(&mut out, 2, length);
+    out
+}
+
+/// What stands behind it: neither encoding nor type of the content is said, which Go says.
+pub(crate) const TAIL: [u8; 4] = [3 << 3 | 2, 0, 4 << 3 | 2, 0];
+
+/// What stands before the items of a list that come to `length` bytes with what is before each ([`item_head`]).
+pub(crate) fn list_head(api_version: &str, kind: &str, metadata: &Value, length: usize) -> Vec<u8> {
+    let metadata = message(LIST_META, metadata).unwrap_or_default();
+    let mut field = Vec::new();
+    put_bytes(&mut field, 1, &metadata);
+    let mut out = head(api_version, kind, field.len() + length, field.len());
+    out.extend_from_slice(&field);
+    out
+}
+
+/// What stands before an item of this length in a list.
+pub(crate) fn item_head(out: &mut Vec<u8>, length: usize) {
+    put_length(out, 2, length);
+}
+
+/// How long that is.
+pub(crate) fn item_head_length(length: usize) -> usize {
+    1 + varint_length(length as u64)
 }
 
 /// An event of a watch, behind its length.
 pub(crate) fn frame(word: &str, object: &Value) -> Option<Vec<u8>> {
-    let mut raw = Vec::new();
-    put_bytes(&mut raw, 1, &encode(object)?);
-    let mut event = Vec::with_capacity(raw.len() + 16);
+    framed(word, &encode(object)?)
+}
+
+/// An event of a watch with an object in its envelope, behind its length.
+pub(crate) fn framed(word: &str, enveloped: &[u8]) -> Option<Vec<u8>> {
+    let mut event = Vec::with_capacity(enveloped.len() + word.len() + 32);
+    event.extend_from_slice(&[0; 4]);
     put_bytes(&mut event, 1, word.as_bytes());
-    put_bytes(&mut event, 2, &raw);
-    let length = u32::try_from(event.len()).ok()?;
-    Some([&length.to_be_bytes()[..], &event].concat())
+    let mut before = Vec::new();
+    put_length(&mut before, 1, enveloped.len());
+    put_length(&mut event, 2, before.len() + enveloped.len());
+    event.extend_from_slice(&before);
+    event.extend_from_slice(enveloped);
+    let length = u32::try_from(event.len() - 4).ok()?;
+    event[..4].copy_from_slice(&length.to_be_bytes());
+    Some(event)
+}
+
+/// The message of an object of a type, from its JSON.
+pub(crate) fn from_json(schema: &str, json: &[u8]) -> Option<Bytes> {
+    message(schema, &mut serde_json::Deserializer::from_slice(json)).map(Bytes::from)
 }
 
 fn content(value: &Value, api_version: &str, kind: &str) -> Option<Vec<u8>> {
-    let encoder = Encoder { schemas: leme_kinds::schemas() };
+    let Some(items) = value.get("items").and_then(Value::as_array) else {
+        return object(value, api_version, kind);
+    };
+    let item = kind.strip_suffix("List")?;
+    let empty = Value::Object(Map::new());
     let mut out = Vec::new();
-    if let Some(items) = value.get("items").and_then(Value::as_array) {
-        let item = kind.strip_suffix("List")?;
-        let empty = Map::new();
-        let metadata = value.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
-        put_bytes(&mut out, 1, &encoder.message(LIST_META, metadata, 0)?);
-        for object in items {
-            put_bytes(&mut out, 2, &encoder.object(object, api_version, item)?);
-        }
+    put_bytes(&mut out, 1, &message(LIST_META, value.get("metadata").unwrap_or(&empty))?);
+    for value in items {
+        put_bytes(&mut out, 2, &object(value, api_version, item)?);
+    }
+    Some(out)
+}
+
+fn object(value: &Value, api_version: &str, kind: &str) -> Option<Vec<u8>> {
+    if kind == "PartialObjectMetadata" {
+        let mut out = Vec::new();
+        put_bytes(&mut out, 1, &message(OBJECT_META, value.get("metadata")?)?);
         return Some(out);
     }
-    encoder.object(value, api_version, kind)
+    message(schema_of(api_version, kind)?, value)
 }
 
-struct Encoder {
-    schemas: &'static Schemas,
+fn message<'de>(schema: &str, json: impl Deserializer<'de>) -> Option<Vec<u8>> {
+    let plan = plan::of(leme_kinds::schemas().place(schema)?)?;
+    json.deserialize_map(Message { plan, depth: 0 }).ok()
 }
 
-impl Encoder {
-    fn object(&self, value: &Value, api_version: &str, kind: &str) -> Option<Vec<u8>> {
-        let fields = value.as_object()?;
-        if kind == "PartialObjectMetadata" {
-            let mut out = Vec::new();
-            let metadata = fields.get("metadata").and_then(Value::as_object)?;
-            put_bytes(&mut out, 1, &self.message(OBJECT_META, metadata, 0)?);
-            return Some(out);
-        }
-        self.message(schema_of(api_version, kind)?, fields, 0)
+/// Reads an object, and writes the message of it.
+struct Message {
+    plan: &'static Plan,
+    depth: usize,
+}
+
+impl<'de> Visitor<'de> for Message {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    fn message(&self, name: &str, fields: &Map<String, Value>, depth: usize) -> Option<Vec<u8>> {
-        let schema = self.schemas.get(name)?;
-        match table::message(name) {
-            Some(message) => self.fields(schema, message, fields, depth),
-            // A struct without fields has no numbers, and is there or not.
-            None => schema.fields.is_empty().then(Vec::new),
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<u8>, A::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(A::Error::custom("exceeded max depth"));
         }
-    }
-
-    /// The fields of a struct whose types are those of `schema`, which differs for inlined structs.
-    fn fields(
-        &self,
-        schema: &TypeDef,
-        message: &Message,
-        fields: &Map<String, Value>,
-        depth: usize,
-    ) -> Option<Vec<u8>> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
-        let mut numbered: Vec<(u32, &Numbered)> = message.in_order().collect();
-        numbered.sort_unstable_by_key(|(number, _)| *number);
-        let mut out = Vec::new();
-        for (number, field) in numbered {
-            match field {
-                Numbered::Inline(inline) => {
-                    let inner = self.fields(schema, table::message(inline)?, fields, depth + 1)?;
-                    put_bytes(&mut out, number, &inner);
-                }
-                Numbered::Field { name, pointer } => {
-                    let Some(known) = schema.field(name) else { continue };
-                    let value = fields.get(name).filter(|value| !value.is_null());
-                    if value.is_some() || !pointer {
-                        self.field(&mut out, number, &known.type_, value, depth)?;
-                    }
-                }
+        let (mut body, mut spans) = (Vec::with_capacity(128), Vec::<Span>::with_capacity(16));
+        while let Some(slot) = map.next_key_seed(Name(self.plan))? {
+            let Some(at) = slot else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let (from, slot) = (body.len(), &self.plan.slots[at]);
+            let one =
+                One { number: slot.number, form: &slot.form, depth: self.depth, out: &mut body };
+            if map.next_value_seed(one)? {
+                spans.push((at, from..body.len()));
             }
         }
-        Some(out)
+        spans.sort_by_key(|(slot, _)| *slot);
+        spans.dedup_by_key(|(slot, _)| *slot);
+        Ok(self.plan.assembled(&body, &spans))
+    }
+}
+
+/// Reads the name of a field.
+struct Name(&'static Plan);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<usize>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
     }
 
-    fn field(
-        &self,
-        out: &mut Vec<u8>,
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.slot(name))
+    }
+}
+
+/// Reads a value and writes it behind its number; tells whether there was one that fits.
+struct One<'a> {
+    number: u32,
+    form: &'a Form,
+    depth: usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl One<'_> {
+    fn number<E>(self, value: i64, shown: impl fmt::Display) -> Result<bool, E> {
+        match self.form {
+            Form::Int => put_number(self.out, self.number, value),
+            Form::Quantity => put_wrapped(self.out, self.number, shown.to_string().as_bytes()),
+            Form::IntOrString => put_int_or_string(self.out, self.number, Err(value)),
+            Form::Float => put_float(self.out, self.number, value as f64),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Reads one element behind `number`; one that does not fit is a zero.
+    fn element<'out>(
+        form: &'out Form,
         number: u32,
-        type_: &FieldType,
-        value: Option<&Value>,
         depth: usize,
-    ) -> Option<()> {
-        match (type_, value) {
-            (FieldType::List(element), Some(Value::Array(items))) => {
-                for item in items {
-                    self.single(out, number, element, Some(item), depth)?;
+        out: &'out mut Vec<u8>,
+    ) -> Element<'out> {
+        Element(One { number, form, depth, out })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for One<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+        if !matches!(self.form, Form::Raw) {
+            return json.deserialize_any(self);
+        }
+        let raw = <Box<RawValue> as serde::Deserialize>::deserialize(json)?;
+        let said = raw.get() != "null";
+        if said {
+            put_wrapped(self.out, self.number, raw.get().as_bytes());
+        }
+        Ok(said)
+    }
+}
+
+impl<'de> Visitor<'de> for One<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
+        let fits = matches!(self.form, Form::Bool);
+        if fits {
+            put_number(self.out, self.number, value.into());
+        }
+        Ok(fits)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
+        self.number(value, value)
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
+        self.number(i64::try_from(value).unwrap_or(0), value)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
+        match self.form {
+            Form::Float => put_float(self.out, self.number, value),
+            Form::Quantity => put_wrapped(self.out, self.number, value.to_string().as_bytes()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
+        let (out, number) = (self.out, self.number);
+        match self.form {
+            Form::Text => put_bytes(out, number, text.as_bytes()),
+            Form::Quantity => put_wrapped(out, number, text.as_bytes()),
+            Form::Bytes => put_bytes(out, number, &STANDARD.decode(text).unwrap_or_default()),
+            Form::IntOrString => put_int_or_string(out, number, Ok(text)),
+            Form::Time => put_time(out, number, text),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
+        let One { number, form, depth, out } = self;
+        match form {
+            Form::Repeated(element) => {
+                while list.next_element_seed(One::element(element, number, depth, out))?.is_some() {
                 }
             }
-            (FieldType::Map(element), Some(Value::Object(map))) => {
-                for (key, item) in map {
-                    let mut entry = Vec::new();
+            Form::Wrapped(element) => {
+                let mut items = Vec::new();
+                while list
+                    .next_element_seed(One::element(element, 1, depth + 1, &mut items))?
+                    .is_some()
+                {}
+                put_bytes(out, number, &items);
+            }
+            _ => {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let One { number, form, depth, out } = self;
+        match form {
+            Form::Struct(place) => {
+                let plan = place
+                    .and_then(plan::of)
+                    .ok_or_else(|| A::Error::custom("a type that has no such encoding"))?;
+                let message = Message { plan, depth: depth + 1 }.visit_map(map)?;
+                put_bytes(out, number, &message);
+            }
+            Form::Map(element) => {
+                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    let mut entry = Vec::with_capacity(64);
                     put_bytes(&mut entry, 1, key.as_bytes());
-                    self.single(&mut entry, 2, element, Some(item), depth)?;
+                    map.next_value_seed(One::element(element, 2, depth, &mut entry))?;
                     put_bytes(out, number, &entry);
                 }
             }
-            (FieldType::List(_) | FieldType::Map(_), _)
-            | (FieldType::Bytes | FieldType::Raw, None) => {}
-            _ => self.single(out, number, type_, value, depth)?,
+            _ => {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(false);
+            }
         }
-        Some(())
-    }
-
-    /// One value, or the zero of its type.
-    fn single(
-        &self,
-        out: &mut Vec<u8>,
-        number: u32,
-        type_: &FieldType,
-        value: Option<&Value>,
-        depth: usize,
-    ) -> Option<()> {
-        let text = || value.and_then(Value::as_str).unwrap_or("");
-        match type_ {
-            FieldType::String => put_bytes(out, number, text().as_bytes()),
-            FieldType::Int32 | FieldType::Int64 => {
-                put_number(out, number, value.and_then(Value::as_i64).unwrap_or(0));
-            }
-            FieldType::Bool => {
-                put_number(out, number, value.and_then(Value::as_bool).unwrap_or(false).into());
-            }
-            FieldType::Number => {
-                put_tag(out, number, 1);
-                let number = value.and_then(Value::as_f64).unwrap_or(0.0);
-                out.extend_from_slice(&number.to_bits().to_le_bytes());
-            }
-            FieldType::Bytes => {
-                put_bytes(out, number, &STANDARD.decode(text()).unwrap_or_default())
-            }
-            FieldType::Quantity => {
-                let shown = match value {
-                    Some(Value::String(text)) => text.clone(),
-                    Some(other) => other.to_string(),
-                    None => "0".to_owned(),
-                };
-                put_wrapped(out, number, shown.as_bytes());
-            }
-            FieldType::IntOrString => put_bytes(out, number, &int_or_string(value)),
-            FieldType::Time | FieldType::MicroTime => put_bytes(out, number, &time(text())),
-            FieldType::Raw => put_wrapped(out, number, value?.to_string().as_bytes()),
-            FieldType::Ref(name) => {
-                let empty = Map::new();
-                let fields = value.and_then(Value::as_object).unwrap_or(&empty);
-                put_bytes(out, number, &self.message(name, fields, depth + 1)?);
-            }
-            // A list in a map has a name in Go, and is a message with its elements in field 1.
-            FieldType::List(_) => {
-                let mut items = Vec::new();
-                self.field(&mut items, 1, type_, value, depth + 1)?;
-                put_bytes(out, number, &items);
-            }
-            FieldType::Map(_) => return None,
-        }
-        Some(())
+        Ok(true)
     }
 }
 
-fn int_or_string(value: Option<&Value>) -> Vec<u8> {
-    let text = value.and_then(Value::as_str);
-    let mut out = Vec::new();
-    put_number(&mut out, 1, text.is_some().into());
-    put_number(&mut out, 2, value.and_then(Value::as_i64).unwrap_or(0));
-    put_bytes(&mut out, 3, text.unwrap_or("").as_bytes());
-    out
+/// Reads an element of a list or a map: one that does not fit is a zero.
+struct Element<'a>(One<'a>);
+
+impl<'de> DeserializeSeed<'de> for Element<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let One { number, form, depth, out } = self.0;
+        if !(One { number, form, depth, out: &mut *out }).deserialize(json)? {
+            out.extend_from_slice(&form.zero(number));
+        }
+        Ok(())
+    }
+}
+
+/// A number, or a text.
+pub(super) fn put_int_or_string(out: &mut Vec<u8>, number: u32, value: Result<&str, i64>) {
+    let mut inner = Vec::with_capacity(16);
+    put_number(&mut inner, 1, value.is_ok().into());
+    put_number(&mut inner, 2, value.err().unwrap_or(0));
+    put_bytes(&mut inner, 3, value.unwrap_or("").as_bytes());
+    put_bytes(out, number, &inner);
 }
 
 /// A time; Go's zero time, which no text stands for, is an empty message.
-fn time(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
+fn put_time(out: &mut Vec<u8>, number: u32, text: &str) {
+    let mut inner = Vec::with_capacity(16);
     if let Some(time) = leme_meta::time::parse(text) {
-        put_number(&mut out, 1, time.as_second());
-        put_number(&mut out, 2, time.subsec_nanosecond().into());
+        put_number(&mut inner, 1, time.as_second());
+        put_number(&mut inner, 2, time.subsec_nanosecond().into());
     }
-    out
+    put_bytes(out, number, &inner);
 }
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -225,6 +367,10 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+fn varint_length(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 fn put_tag(out: &mut Vec<u8>, number: u32, wire: u64) {
@@ -236,15 +382,24 @@ pub(crate) fn put_number(out: &mut Vec<u8>, number: u32, value: i64) {
     put_varint(out, value.cast_unsigned());
 }
 
-pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(super) fn put_float(out: &mut Vec<u8>, number: u32, value: f64) {
+    put_tag(out, number, 1);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+fn put_length(out: &mut Vec<u8>, number: u32, length: usize) {
     put_tag(out, number, 2);
-    put_varint(out, bytes.len() as u64);
+    put_varint(out, length as u64);
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_length(out, number, bytes.len());
     out.extend_from_slice(bytes);
 }
 
 /// A message that holds one text in its field 1.
-fn put_wrapped(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    let mut inner = Vec::new();
+pub(super) fn put_wrapped(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    let mut inner = Vec::with_capacity(bytes.len() + 4);
     put_bytes(&mut inner, 1, bytes);
     put_bytes(out, number, &inner);
 }

@@ -8,19 +8,26 @@
 //! is left out here: an object is the same however it was sent.
 
 mod encode;
+mod plan;
 pub(crate) mod table;
 mod wire;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use leme_kinds::Kind;
 use leme_meta::Status;
 use leme_meta::schema::{Field, FieldType, Schemas, TypeDef};
+use leme_store::cache::Cached;
 use serde_json::{Map, Value};
 
 use table::Numbered;
 use wire::{Payload, Reader, Result, Wrong};
 
-pub(crate) use encode::{encode, frame, put_bytes, put_number};
+pub(crate) use encode::{
+    TAIL, encode, enveloped, frame, framed, item_head, item_head_length, list_head, put_bytes,
+    put_number,
+};
 
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -48,6 +55,11 @@ pub(crate) fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
 /// Whether objects of a type have this encoding.
 pub(crate) fn has(schema: &str) -> bool {
     table::message(schema).is_some()
+}
+
+/// The message of an object that is served as the cache has it; made by the first who asks, kept with the object.
+pub(crate) fn kept(kind: &Kind, object: &Cached) -> Option<Bytes> {
+    object.encoded(|json| encode::from_json(&kind.schema, json))
 }
 
 /// The object of a body, as JSON.

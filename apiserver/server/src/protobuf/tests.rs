@@ -250,6 +250,80 @@ fn every_field_of_every_kind_goes_out_and_comes_back() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// The fields of every object the other way round.
+fn reversed(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut all: Vec<_> = fields.iter().collect();
+            all.reverse();
+            for (at, (name, value)) in all.into_iter().enumerate() {
+                out.push(if at == 0 { '{' } else { ',' });
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                reversed(value, out);
+            }
+            out.push_str(if fields.is_empty() { "{}" } else { "}" });
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                reversed(item, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+// What is kept with an object is made of its text, what is shown otherwise of its value.
+#[test]
+fn text_and_value_give_the_same_bytes_whatever_their_order() {
+    for kind in leme_kinds::builtin().filter(|kind| has(&kind.schema)) {
+        let mut object = full(&FieldType::Ref((&*kind.schema).into()), 0);
+        object["apiVersion"] = kind.api_version().into();
+        object["kind"] = (*kind.kind).into();
+        let whole = encode(&object).unwrap();
+        let text = encode::from_json(&kind.schema, object.to_string().as_bytes()).unwrap();
+        assert_eq!(enveloped(&kind.api_version(), &kind.kind, &text), whole, "{}", kind.schema);
+        let mut other = String::new();
+        reversed(&object, &mut other);
+        let text = encode::from_json(&kind.schema, other.as_bytes()).unwrap();
+        let other = decode(&enveloped(&kind.api_version(), &kind.kind, &text)).unwrap();
+        assert_eq!(other, object, "{}", kind.schema);
+    }
+}
+
+#[test]
+fn what_does_not_fit_its_type_is_absent() {
+    let odd = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": 7, "labels": { "a": null, "b": "x" }, "finalizers": ["f", 1] },
+        "spec": { "ports": [{ "port": "http", "protocol": [] }, 5], "sessionAffinity": {} },
+        "status": "fine",
+    });
+    assert_eq!(
+        decode(&encode(&odd).unwrap()).unwrap(),
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "labels": { "a": "", "b": "x" }, "finalizers": ["f", ""] },
+            "spec": { "ports": [{ "port": 0 }, { "port": 0 }] },
+        })
+    );
+    for text in ["", "[]", "{", "7", "{\"metadata\":{\"name\":}}"] {
+        assert!(encode::from_json("io.k8s.api.core.v1.Pod", text.as_bytes()).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn what_stands_before_an_item_is_as_long_as_is_said() {
+    for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 1 << 31] {
+        let mut out = Vec::new();
+        item_head(&mut out, length);
+        assert_eq!(out.len(), item_head_length(length), "{length}");
+    }
+}
+
 #[test]
 fn garbage_is_refused_and_never_panics() {
     for body in

@@ -2,7 +2,7 @@
 //!
 //! Knows: `metadata`. Refuses to know: kinds; what else is selectable comes from the resource's own reader.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -37,6 +37,8 @@ pub struct Cached {
     pub json: Bytes,
     /// The watch frame of the change to this state, if one brought it here: `json` is a part of these bytes.
     pub(super) frame: Option<(Kind, Bytes)>,
+    /// What `json` is in another encoding, once somebody asked.
+    other: OnceLock<Bytes>,
     /// Revision of its creation.
     pub create_revision: u64,
     /// Revision of this state.
@@ -95,6 +97,7 @@ impl Cached {
             key: entry.key.clone(),
             json,
             frame,
+            other: OnceLock::new(),
             create_revision: entry.create_revision,
             mod_revision: entry.mod_revision,
             index: Arc::new(index_of(&value, reader)),
@@ -109,13 +112,28 @@ impl Cached {
             key: self.key.clone(),
             json,
             frame,
+            other: OnceLock::new(),
             create_revision: self.create_revision,
             mod_revision: revision,
             index: self.index.clone(),
         }
     }
 
-    /// About how much memory it holds.
+    /// The object in the one encoding beside JSON that is kept with it, made by the first who asks; `None` if it cannot
+    /// be made.
+    pub fn encoded(&self, make: impl FnOnce(&[u8]) -> Option<Bytes>) -> Option<Bytes> {
+        match self.other.get() {
+            Some(kept) => Some(kept.clone()),
+            None => make(&self.json).map(|made| self.other.get_or_init(|| made).clone()),
+        }
+    }
+
+    /// Whether it is kept in that encoding.
+    pub fn is_encoded(&self) -> bool {
+        self.other.get().is_some()
+    }
+
+    /// About how much memory it holds, but for what it is in another encoding.
     pub(super) fn weight(&self) -> usize {
         let selectable = self.index.labels.len() + self.index.fields.len();
         self.json.len() + self.key.len() + OBJECT + SELECTABLE * selectable
