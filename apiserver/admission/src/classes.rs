@@ -59,9 +59,9 @@ fn fill(
     };
     let name = |class: &Value| json::text(class, &["metadata", "name"]).to_owned();
     let mut defaults = facts.list(classes, "")?;
-    defaults.retain(is_default);
+    defaults.retain(|class| is_default(class));
     // The youngest counts, and of those of one second the first by name.
-    defaults.sort_by_key(name);
+    defaults.sort_by_key(|class| name(class));
     defaults.sort_by_key(|class| {
         std::cmp::Reverse(json::text(class, &["metadata", "creationTimestamp"]).to_owned())
     });

@@ -3,6 +3,8 @@
 //! Knows: which budgets are for a pod, when one allows another disruption, and what it says afterwards. Refuses to know:
 //! who counts healthy pods, and how a budget is written.
 
+use std::borrow::Borrow;
+
 use leme_meta::selector::LabelSelector;
 use leme_meta::status::Details;
 use leme_meta::{Cause, Gvr, Status};
@@ -32,7 +34,7 @@ pub enum Ground {
 }
 
 /// What a pod may be evicted on the ground of, given the budgets of its namespace.
-pub fn ground(pod: &Value, budgets: &[Value]) -> Result<Ground, Status> {
+pub fn ground(pod: &Value, budgets: &[impl Borrow<Value>]) -> Result<Ground, Status> {
     let phase = json::text(pod, &["status", "phase"]);
     let over = matches!(phase, "Succeeded" | "Failed");
     if over || json::at(pod, &["metadata", "deletionTimestamp"]).is_some() {
@@ -41,7 +43,7 @@ pub fn ground(pod: &Value, budgets: &[Value]) -> Result<Ground, Status> {
     if phase == "Pending" {
         return Ok(Ground::AsSeen);
     }
-    let mut own = budgets.iter().filter(|budget| is_for(budget, pod));
+    let mut own = budgets.iter().map(Borrow::borrow).filter(|budget| is_for(budget, pod));
     let Some(budget) = own.next() else { return Ok(Ground::Nothing) };
     if own.next().is_some() {
         let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";

@@ -19,6 +19,8 @@ mod tests;
 mod tolerations;
 mod volumes;
 
+use std::sync::Arc;
+
 use leme_meta::Status;
 use leme_registry::{Admission, Asked, json};
 use serde_json::Value;
@@ -38,16 +40,16 @@ pub struct Seen {
 /// absence.
 pub trait Facts: Send + Sync {
     /// An object by its name; the namespace is empty for cluster-scoped kinds.
-    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status>;
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status>;
     /// All objects of a namespace, or of the cluster if it is empty.
-    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status>;
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Arc<Value>>, Status>;
     /// Whether an object is on its way out; nothing if there is none.
     fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {
         let going = |object: &Value| {
             json::at(object, &["metadata", "deletionTimestamp"]).is_some()
                 || json::text(object, &["status", "phase"]) == "Terminating"
         };
-        Ok(self.get(of, namespace, name)?.as_ref().map(going))
+        Ok(self.get(of, namespace, name)?.as_deref().map(going))
     }
 }
 
@@ -189,12 +191,12 @@ impl Declared<'_> {
 }
 
 impl Facts for Declared<'_> {
-    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
         self.check(of)?;
         self.facts.get(of, namespace, name)
     }
 
-    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status> {
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Arc<Value>>, Status> {
         self.check(of)?;
         self.facts.list(of, namespace)
     }

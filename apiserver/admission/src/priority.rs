@@ -2,6 +2,8 @@
 //!
 //! Knows: how a class becomes a number. Refuses to know: who waits for whom.
 
+use std::sync::Arc;
+
 use leme_meta::Status;
 use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
@@ -62,15 +64,15 @@ fn new_pod(asked: &Asked, pod: &mut Value, facts: &dyn Facts) -> Result<(), Stat
         let missing = || asked.forbidden(&format!("no PriorityClass with name {name} was found"));
         Some(class.ok_or_else(missing)?)
     };
-    let class = class.unwrap_or(Value::Null);
+    let class = class.as_deref().unwrap_or(&Value::Null);
     let from = "must not be provided in pod spec; priority admission controller computed";
-    let priority = value(&class);
+    let priority = value(class);
     if let Some(given) = json::int(spec, &["priority"]).filter(|given| *given != priority) {
         return Err(asked.forbidden(&format!(
             "the integer value of priority ({given}) {from} {priority} from the given PriorityClass name"
         )));
     }
-    let policy = match json::text(&class, &["preemptionPolicy"]) {
+    let policy = match json::text(class, &["preemptionPolicy"]) {
         "" => PREEMPTION,
         policy => policy,
     };
@@ -80,7 +82,7 @@ fn new_pod(asked: &Asked, pod: &mut Value, facts: &dyn Facts) -> Result<(), Stat
             "the string value of PreemptionPolicy ({given}) {from} {policy} from the given PriorityClass name"
         )));
     }
-    let name = json::text(&class, &["metadata", "name"]);
+    let name = json::text(class, &["metadata", "name"]);
     if !name.is_empty() {
         json::set(spec, "priorityClassName", name);
     }
@@ -94,10 +96,10 @@ fn value(class: &Value) -> i64 {
 }
 
 /// The class of pods that name none; of several that say so the one of the lowest value.
-fn default_class(facts: &dyn Facts) -> Result<Option<Value>, Status> {
+fn default_class(facts: &dyn Facts) -> Result<Option<Arc<Value>>, Status> {
     let all = facts.list(&CLASSES, "")?;
     let defaults = all.into_iter().filter(|class| json::flag(class, &["globalDefault"]));
-    Ok(defaults.min_by_key(value))
+    Ok(defaults.min_by_key(|class| value(class)))
 }
 
 fn only_default(asked: &Asked, class: &Value, facts: &dyn Facts) -> Result<(), Status> {

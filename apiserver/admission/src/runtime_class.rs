@@ -2,6 +2,8 @@
 //!
 //! Knows: how the overhead and the scheduling of a class come into a pod. Refuses to know: which nodes have which runtime.
 
+use std::sync::Arc;
+
 use leme_meta::Status;
 use leme_meta::quote;
 use leme_registry::{Asked, json};
@@ -31,7 +33,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
         let Some(pod) = pod else { return Ok(()) };
         let class = class(asked, pod, facts)?;
         let spec = pod.get("spec").unwrap_or(&Value::Null);
-        match class.as_ref().and_then(overhead) {
+        match class.as_deref().and_then(overhead) {
             Some(overhead) if !resources::same(spec.get("overhead"), Some(overhead)) => {
                 Err(asked.forbidden(OTHER))
             }
@@ -44,7 +46,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
     ..PlugIn::NONE
 };
 
-fn class(asked: &Asked, pod: &Value, facts: &dyn Facts) -> Result<Option<Value>, Status> {
+fn class(asked: &Asked, pod: &Value, facts: &dyn Facts) -> Result<Option<Arc<Value>>, Status> {
     let name = json::text(pod, &["spec", "runtimeClassName"]);
     if name.is_empty() {
         return Ok(None);

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use std::sync::Arc;
+
 use leme_meta::Status;
 use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
@@ -79,7 +81,7 @@ fn named(pod: &Value) -> &str {
     json::text(pod, &["spec", "serviceAccountName"])
 }
 
-fn account(asked: &Asked, name: &str, facts: &dyn Facts) -> Result<Value, Status> {
+fn account(asked: &Asked, name: &str, facts: &dyn Facts) -> Result<Arc<Value>, Status> {
     facts.get(&ACCOUNTS, asked.namespace, name)?.ok_or_else(|| {
         asked.forbidden(&format!(
             "error looking up service account {}/{name}: serviceaccount {name:?} not found",

@@ -1,6 +1,7 @@
 //! What is let in, what is changed and what is refused, a case each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use leme_kinds::Kind;
 use leme_meta::Status;
@@ -32,16 +33,16 @@ impl Objects {
 }
 
 impl Facts for Objects {
-    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
         let key = (of.plural.to_owned(), namespace.to_owned(), name.to_owned());
-        Ok(self.0.get(&key).cloned())
+        Ok(self.0.get(&key).cloned().map(Arc::new))
     }
 
-    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status> {
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Arc<Value>>, Status> {
         let all = self.0.iter().filter(|((plural, at, _), _)| {
             plural == of.plural && (namespace.is_empty() || at == namespace)
         });
-        Ok(all.map(|(_, object)| object.clone()).collect())
+        Ok(all.map(|(_, object)| Arc::new(object.clone())).collect())
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! A write of what plug-ins look at is answered once the cache shows it, so what the cache has not is not there.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use leme_admission::{Facts, Seen};
 use leme_kinds::Kind;
@@ -15,21 +16,48 @@ use serde_json::Value;
 use crate::answer::unreadable;
 use crate::table;
 
+/// So many objects are kept decoded, which are the same few for most writes.
+const DECODED: usize = 1_000;
+
 /// The objects of the cache, for admission.
-pub(crate) struct CacheFacts(pub Arc<Cache>);
+pub(crate) struct CacheFacts {
+    cache: Arc<Cache>,
+    /// What was decoded of late, by key, as of a revision.
+    decoded: Mutex<HashMap<Arc<str>, (u64, Arc<Value>)>>,
+}
 
 fn row(of: &Seen) -> Result<&'static Arc<Kind>, Status> {
     leme_kinds::by_resource(of.group, of.version, of.plural).ok_or_else(Status::no_such_path)
 }
 
 impl CacheFacts {
+    pub fn new(cache: Arc<Cache>) -> CacheFacts {
+        CacheFacts { cache, decoded: Mutex::default() }
+    }
+
+    fn decoded(&self, object: &Cached) -> Result<Arc<Value>, Status> {
+        let decoded = || self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((revision, value)) = decoded().get(&object.key)
+            && *revision == object.mod_revision
+        {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(table::decoded(object)?);
+        let mut decoded = decoded();
+        if decoded.len() >= DECODED {
+            decoded.clear();
+        }
+        decoded.insert(Arc::clone(&object.key), (object.mod_revision, Arc::clone(&value)));
+        Ok(value)
+    }
+
     fn find(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Cached>>, Status> {
         let row = row(of)?;
         let (prefix, key) = (row.prefix(None), row.key(namespace, name));
-        if let Some(object) = self.0.get(&prefix, &key) {
+        if let Some(object) = self.cache.get(&prefix, &key) {
             return Ok(Some(object));
         }
-        match self.0.unreadable_at(&prefix, &key) {
+        match self.cache.unreadable_at(&prefix, &key) {
             Some(why) => Err(unreadable(&key, &why)),
             None => Ok(None),
         }
@@ -37,15 +65,15 @@ impl CacheFacts {
 }
 
 impl Facts for CacheFacts {
-    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
-        self.find(of, namespace, name)?.map(|object| table::decoded(&object)).transpose()
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
+        self.find(of, namespace, name)?.map(|object| self.decoded(&object)).transpose()
     }
 
-    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status> {
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Arc<Value>>, Status> {
         let row = row(of)?;
-        let Some(snapshot) = self.0.snapshot(&row.prefix(None)) else { return Ok(Vec::new()) };
+        let Some(snapshot) = self.cache.snapshot(&row.prefix(None)) else { return Ok(Vec::new()) };
         let prefix = row.prefix((!namespace.is_empty()).then_some(namespace));
-        snapshot.range(&prefix, "").map(|object| table::decoded(object)).collect()
+        snapshot.range(&prefix, "").map(|object| self.decoded(object)).collect()
     }
 
     fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {

@@ -242,7 +242,7 @@ impl Server {
         };
         let told = own.advertised(&addresses);
         let api = Arc::new(Api {
-            admission: Chain::new(CacheFacts(Arc::clone(&cache)), &config.admission_off),
+            admission: Chain::new(CacheFacts::new(Arc::clone(&cache)), &config.admission_off),
             store: config.store,
             cache,
             quotas: quota::Quotas::default(),

@@ -262,20 +262,21 @@ async fn counts(api: &Api) {
 }
 
 /// The quotas that there are, decoded.
-fn quotas(api: &Api) -> Vec<Value> {
+fn quotas(api: &Api) -> Vec<Arc<Value>> {
     api.admission.facts().list(&quota::QUOTAS, "").unwrap_or_default()
 }
 
 fn namespaces(api: &Api) -> BTreeSet<String> {
     let namespace = |quota: &Value| json::text(quota, &["metadata", "namespace"]).to_owned();
-    quotas(api).iter().map(namespace).collect()
+    quotas(api).iter().map(|quota| namespace(quota)).collect()
 }
 
 /// Watches the quotas and all that they count, and nothing else; whether anything is watched now that was not before.
 fn watch(api: &Api, watched: &mut BTreeMap<String, Subscription>) -> bool {
     let from = api.cache.revision();
     let census = Census { api, namespace: "" };
-    let counted = quotas(api).iter().flat_map(quota::resources_of).collect::<BTreeSet<_>>();
+    let counted =
+        quotas(api).iter().flat_map(|quota| quota::resources_of(quota)).collect::<BTreeSet<_>>();
     let mut wanted: BTreeSet<String> = counted
         .iter()
         .filter_map(|(group, plural)| census.prefixes(group, plural).map(|(all, _)| all))

@@ -5,6 +5,7 @@
 
 mod usage;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use leme_meta::Status;
@@ -53,7 +54,7 @@ pub fn charged(
     asked: &Asked,
     new: &Value,
     old: Option<&Value>,
-    quotas: &[Value],
+    quotas: &[impl Borrow<Value>],
 ) -> Result<BTreeMap<usize, Value>, Status> {
     if quotas.is_empty() {
         return Ok(BTreeMap::new());
@@ -61,6 +62,7 @@ pub fn charged(
     let evaluator = Evaluator::of(&asked.kind.group, &asked.kind.plural);
     let mut interesting = Vec::new();
     for (index, quota) in quotas.iter().enumerate() {
+        let quota = quota.borrow();
         let names = evaluator.matching(&hard(quota));
         if names.is_empty() || !evaluator.in_scopes(quota, new) {
             continue;

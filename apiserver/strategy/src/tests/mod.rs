@@ -1,7 +1,7 @@
 //! Behaviour of the kinds through the write path.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use leme_admission::{Chain, Facts, Seen};
 use leme_kinds::{Kind, Kinds, Storage, by_kind};
@@ -84,8 +84,8 @@ impl Allocator for Numbers {
 struct Known;
 
 impl Facts for Known {
-    fn get(&self, of: &Seen, _: &str, name: &str) -> Result<Option<Value>, Status> {
-        Ok(match (of.plural, name) {
+    fn get(&self, of: &Seen, _: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
+        let found = match (of.plural, name) {
             ("namespaces", "ns") | ("serviceaccounts", "default") | ("runtimeclasses", _) => {
                 Some(json!({ "metadata": { "name": name } }))
             }
@@ -94,10 +94,11 @@ impl Facts for Known {
                 "preemptionPolicy": "PreemptLowerPriority",
             })),
             _ => None,
-        })
+        };
+        Ok(found.map(Arc::new))
     }
 
-    fn list(&self, _: &Seen, _: &str) -> Result<Vec<Value>, Status> {
+    fn list(&self, _: &Seen, _: &str) -> Result<Vec<Arc<Value>>, Status> {
         Ok(Vec::new())
     }
 }
