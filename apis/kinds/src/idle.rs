@@ -37,7 +37,6 @@ static IDLE: &[(&str, &str, &str)] = &[
         "APIService",
         "nothing in this cluster passes requests on to it yet",
     ),
-    ("apps.openshift.io", "DeploymentConfig", "nothing in this cluster rolls it out yet"),
     (OLDER_RBAC, "ClusterRole", UNENFORCED),
     (OLDER_RBAC, "ClusterRoleBinding", UNENFORCED),
     (OLDER_RBAC, "Role", UNENFORCED),

@@ -18,12 +18,16 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::{CacheReader, Client, Index, Informer, Key, Resource};
 use leme_kinds::{Kind, builtin};
+use leme_plan::deployment_config::config::DeploymentConfig;
+use leme_plan::deployment_config::images::ImageStream;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::indices::{CONTROLLER, NODE, SERVICE, TRACKED, of_service, uncontrolled};
-use crate::indices::{JOBS, PODS, REVISIONS, SETS, SLICES};
+pub(crate) use crate::indices::{
+    CONTROLLER, HELPER, NODE, SERVICE, TRACKED, of_service, uncontrolled,
+};
+use crate::indices::{JOBS, PODS, REVISIONS, ROLLOUTS, SETS, SLICES};
 use crate::kinds::Kinds;
 
 /// An object of which only the metadata is kept.
@@ -62,6 +66,8 @@ has_meta!(
     ReplicationController,
     ReplicaSet,
     Deployment,
+    DeploymentConfig,
+    ImageStream,
     DaemonSet,
     StatefulSet,
     ControllerRevision,
@@ -112,6 +118,8 @@ pub(crate) struct Cache {
     pub(crate) replication: Arc<Informer<ReplicationController>>,
     pub(crate) replica_sets: Arc<Informer<ReplicaSet>>,
     pub(crate) deployments: Arc<Informer<Deployment>>,
+    pub(crate) configs: Arc<Informer<DeploymentConfig>>,
+    pub(crate) streams: Arc<Informer<ImageStream>>,
     pub(crate) daemon_sets: Arc<Informer<DaemonSet>>,
     pub(crate) stateful_sets: Arc<Informer<StatefulSet>>,
     pub(crate) revisions: Arc<Informer<ControllerRevision>>,
@@ -192,9 +200,11 @@ impl Cache {
             services: informer(true, &[]),
             endpoints: informer(true, &[]),
             slices: informer(true, SLICES),
-            replication: informer(true, &[]),
+            replication: informer(true, ROLLOUTS),
             replica_sets: informer(true, SETS),
             deployments: informer(true, &[]),
+            configs: informer(true, &[]),
+            streams: informer(true, &[]),
             daemon_sets: informer(true, &[]),
             stateful_sets: informer(true, &[]),
             revisions: informer(true, REVISIONS),
@@ -230,6 +240,8 @@ impl Cache {
             self.replication.clone(),
             self.replica_sets.clone(),
             self.deployments.clone(),
+            self.configs.clone(),
+            self.streams.clone(),
             self.daemon_sets.clone(),
             self.stateful_sets.clone(),
             self.revisions.clone(),
@@ -264,6 +276,8 @@ impl Cache {
             (self.replication.resource().clone(), self.replication.clone()),
             (self.replica_sets.resource().clone(), self.replica_sets.clone()),
             (self.deployments.resource().clone(), self.deployments.clone()),
+            (self.configs.resource().clone(), self.configs.clone()),
+            (self.streams.resource().clone(), self.streams.clone()),
             (self.daemon_sets.resource().clone(), self.daemon_sets.clone()),
             (self.stateful_sets.resource().clone(), self.stateful_sets.clone()),
             (self.revisions.resource().clone(), self.revisions.clone()),
@@ -306,6 +320,8 @@ impl Cache {
             self.replication,
             self.replica_sets,
             self.deployments,
+            self.configs,
+            self.streams,
             self.daemon_sets,
             self.stateful_sets,
             self.revisions,
@@ -334,6 +350,8 @@ impl Cache {
             self.replication.synced().await;
             self.replica_sets.synced().await;
             self.deployments.synced().await;
+            self.configs.synced().await;
+            self.streams.synced().await;
             self.daemon_sets.synced().await;
             self.stateful_sets.synced().await;
             self.revisions.synced().await;

@@ -4,20 +4,22 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::Index;
 use leme_plan::common::{controller_of, has_finalizer};
-use leme_plan::{endpointslice, job, pods};
+use leme_plan::{deployment_config, endpointslice, job, pods};
 
 /// Pods by the name of their node; those without one by the empty name.
 pub(crate) const NODE: &str = "node";
-/// Pods, ReplicaSets, ControllerRevisions and jobs by the uid of their controller; all but jobs also without one, by
+/// Pods, ReplicationControllers, ReplicaSets, ControllerRevisions and jobs by the uid of their controller; all but jobs also without one, by
 /// [`uncontrolled`].
 pub(crate) const CONTROLLER: &str = "controller";
 /// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
 pub(crate) const TRACKED: &str = "tracked";
+/// Pods that belong to a rollout itself by its namespace and name, as `namespace/name`.
+pub(crate) const HELPER: &str = "helper";
 /// EndpointSlices by [`of_service`].
 pub(crate) const SERVICE: &str = "service";
 
@@ -29,6 +31,10 @@ pub(crate) const PODS: &[Index<Pod>] = &[
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
         has_finalizer(&pod.metadata, job::TRACKING).then(|| format!("{namespace}/{}", owner.name))
     }),
+    (HELPER, |pod| {
+        let rollout = pod.metadata.labels.as_ref()?.get(deployment_config::HELPER_OF)?;
+        Some(format!("{}/{rollout}", pod.metadata.namespace.as_deref().unwrap_or("")))
+    }),
 ];
 
 pub(crate) const JOBS: &[Index<Job>] =
@@ -36,6 +42,9 @@ pub(crate) const JOBS: &[Index<Job>] =
 
 pub(crate) const REVISIONS: &[Index<ControllerRevision>] =
     &[(CONTROLLER, |revision| Some(controller_or_none(&revision.metadata)))];
+
+pub(crate) const ROLLOUTS: &[Index<ReplicationController>] =
+    &[(CONTROLLER, |one| Some(controller_or_none(&one.metadata)))];
 
 pub(crate) const SETS: &[Index<ReplicaSet>] =
     &[(CONTROLLER, |set| Some(controller_or_none(&set.metadata)))];

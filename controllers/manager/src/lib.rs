@@ -5,6 +5,7 @@
 
 mod autoscalers;
 mod cache;
+mod configs;
 mod daemons;
 mod deployments;
 mod disruption;
@@ -107,6 +108,7 @@ async fn lead(
         replication::controllers(&context),
         replication::sets(&context),
         deployments::start(&context),
+        configs::start(&context),
         daemons::start(&context),
         stateful::start(&context),
         autoscalers::start(&context),

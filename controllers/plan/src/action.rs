@@ -116,6 +116,8 @@ pub enum Action {
     Update {
         /// The whole object.
         object: Object,
+        /// Events about it.
+        told: Option<OutcomeEvents>,
     },
     /// JSON merge patch, with the target's uid and resourceVersion as preconditions.
     Patch {
@@ -174,7 +176,7 @@ impl Action {
 
     /// Replaces a typed object.
     pub fn update<K: Resource + Serialize>(object: &K) -> Action {
-        Action::Update { object: to_object(object) }
+        Action::Update { object: to_object(object), told: None }
     }
 
     /// Merge-patches the status.

@@ -14,6 +14,7 @@ pub mod common;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
+pub mod deployment_config;
 pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;

@@ -213,7 +213,7 @@ mod tests {
                     slice.metadata.name = Some(format!("db-{}", slices.len()));
                     slices.push(slice);
                 }
-                Action::Update { object } => {
+                Action::Update { object, .. } => {
                     said.push_str("update ");
                     let new: EndpointSlice = serde_json::from_value(object.0).unwrap();
                     let old = slices.iter_mut().find(|one| one.metadata.name == new.metadata.name);

@@ -178,10 +178,10 @@ impl Executor {
                 let result = self.create(&target, &object.0).await;
                 self.finish(component, &target, told.as_ref(), "", result, true)
             }
-            Action::Update { object } => {
+            Action::Update { object, told } => {
                 let target = ObjectRef::of_value(&object.0);
                 let result = self.put(&target, "", &object.0).await;
-                self.finish(component, &target, None, "", result, false)
+                self.finish(component, &target, told.as_ref(), "", result, false)
             }
             Action::Finalize { namespace } => {
                 let target = ObjectRef::of_value(&namespace.0);

@@ -53,16 +53,16 @@ impl Known<'_> {
 }
 
 impl Facts for Known<'_> {
-    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+    fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
         let key = Known::row(of)?.key(namespace, name);
-        Ok(self.0.get(&key).map(|stored| stored.value.clone()))
+        Ok(self.0.get(&key).map(|stored| Arc::new(stored.value.clone())))
     }
 
-    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Value>, Status> {
+    fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Arc<Value>>, Status> {
         let within = (!namespace.is_empty()).then_some(namespace);
         let prefix = Known::row(of)?.prefix(within);
         let found = self.0.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-        Ok(found.map(|(_, stored)| stored.value.clone()).collect())
+        Ok(found.map(|(_, stored)| Arc::new(stored.value.clone())).collect())
     }
 }
 

@@ -67,8 +67,8 @@ impl Cluster {
                     .and_then(|kind| self.api.create(kind, &target.namespace, object.0.clone()));
                 self.finish(&target, told.as_ref(), "", result)
             }
-            Action::Update { object } => self.put(&object.0, Target::Main),
-            Action::Finalize { namespace } => self.put(&namespace.0, Target::Finalize),
+            Action::Update { object, told } => self.put(&object.0, Target::Main, told.as_ref()),
+            Action::Finalize { namespace } => self.put(&namespace.0, Target::Finalize, None),
             Action::Patch { target, subresource, patch, only_if } => {
                 self.patch(target, subresource, patch, only_if.as_ref())
             }
@@ -102,12 +102,17 @@ impl Cluster {
         }
     }
 
-    fn put(&mut self, object: &Value, part: Target) -> Result<(), Option<Failure>> {
+    fn put(
+        &mut self,
+        object: &Value,
+        part: Target,
+        told: Option<&OutcomeEvents>,
+    ) -> Result<(), Option<Failure>> {
         let target = ObjectRef::of_value(object);
         let result = row(&target).and_then(|kind| {
             self.api.update(kind, &target.namespace, &target.name, part, object.clone())
         });
-        self.finish(&target, None, "", result)
+        self.finish(&target, told, "", result)
     }
 
     fn patch(

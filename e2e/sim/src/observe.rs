@@ -36,6 +36,7 @@ impl Cluster {
         self.namespaces();
         self.replication();
         self.deployments();
+        self.configs();
         self.replica_sets();
         self.daemon_sets();
         self.stateful_sets();

@@ -6,7 +6,9 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_plan::common::controller_of;
-use leme_plan::{deployment, replica_set, replication};
+use leme_plan::deployment_config::config::DeploymentConfig;
+use leme_plan::deployment_config::images::ImageStream;
+use leme_plan::{deployment, deployment_config, replica_set, replication};
 
 use crate::cluster::Cluster;
 use crate::observe::place;
@@ -67,6 +69,42 @@ impl Cluster {
             };
             let plan = deployment::plan(&seen, self.api.now);
             self.run_plan("deployments", &key, &plan);
+        }
+    }
+
+    pub(crate) fn configs(&mut self) {
+        for found in self.api.typed::<DeploymentConfig>(None) {
+            let (space, name) = place(&found.metadata);
+            let key = format!("{space}/{name}");
+            let uid = found.metadata.uid.clone().unwrap_or_default();
+            let controllers = self.api.typed::<ReplicationController>(Some(&space));
+            let owned: Vec<_> = controllers
+                .iter()
+                .filter(|one| controlled(&one.metadata, &[&uid]))
+                .cloned()
+                .collect();
+            let done = deployment_config::completed_last(&owned);
+            let done = done.and_then(|done| done.metadata.uid.clone()).unwrap_or_default();
+            let pods = self.api.typed::<Pod>(Some(&space));
+            let helps = |pod: &&Arc<Pod>| {
+                let labels = pod.metadata.labels.as_ref();
+                let rollout = labels.and_then(|all| all.get(deployment_config::HELPER_OF));
+                owned.iter().any(|one| one.metadata.name.as_ref() == rollout)
+            };
+            let old = |pod: &&Arc<Pod>| controlled(&pod.metadata, &[&done]);
+            let seen = deployment_config::Observed {
+                namesake: self
+                    .api
+                    .typed_get::<ReplicationController>(&space, &found.name_of_latest()),
+                old_pods: pods.iter().filter(old).cloned().collect(),
+                helpers: pods.iter().filter(helps).cloned().collect(),
+                controllers,
+                streams: self.api.typed::<ImageStream>(None),
+                failure: self.failures.get(&("configs".to_owned(), key.clone())).cloned(),
+                config: Some(found),
+            };
+            let plan = deployment_config::plan(&seen, self.api.now);
+            self.run_plan("configs", &key, &plan);
         }
     }
 

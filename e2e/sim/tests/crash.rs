@@ -40,6 +40,21 @@ delete deploy web
 tick 1s
 ";
 
+const CONFIG: &str = "\
+add-node a
+apply dc-quick-v1.yaml
+apply dc-quick-v2.yaml
+crash-container web-2-hook-pre 0
+tick 2s
+crash-container web-2-hook-post 0
+scale dc web 2
+apply dc-quick-v4.yaml
+tick 2s
+crash-container web-3-hook-mid 0
+delete dc web
+tick 2s
+";
+
 const DAEMONS: &str = "\
 add-node a
 add-node b
@@ -120,6 +135,12 @@ fn any_crash_counts_pods_once() {
 #[test]
 fn any_crash_amidst_a_rollout_ends_the_same() {
     assert_eq!(check(DEPLOYMENT).left["Pod"].len(), 0);
+}
+
+#[test]
+fn any_crash_amidst_a_rollout_of_a_configuration_ends_the_same() {
+    let end = check(CONFIG);
+    assert_eq!((end.left["Pod"].len(), end.counts["ReplicationController"]), (0, (3, 3)));
 }
 
 #[test]

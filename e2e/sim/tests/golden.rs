@@ -39,6 +39,16 @@ fn deployment() {
 }
 
 #[test]
+fn deployment_config() {
+    check("deployment-config");
+}
+
+#[test]
+fn deployment_config_cancel() {
+    check("deployment-config-cancel");
+}
+
+#[test]
 fn node_lost() {
     check("node-lost");
 }
@@ -82,6 +92,8 @@ fn every_script_has_a_test() {
         "cron-jobs",
         "daemon-set",
         "deployment",
+        "deployment-config",
+        "deployment-config-cancel",
         "jobs",
         "node-lost",
         "replica-set",

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::apps::phase;
 use super::kind;
+use super::rollout_log::log_of;
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
@@ -77,6 +78,14 @@ fn chosen(name: &str, latest: i64, asked: Option<i64>, previous: bool) -> Result
     Err(Status::bad_request(why))
 }
 
+/// Whose words are a log.
+enum Speaker {
+    /// Those of a container of a pod, of the only one if none is named.
+    Pod(String, Option<String>),
+    /// Those of a rollout itself.
+    Rollout(Value),
+}
+
 fn nothing_yet() -> Answer {
     answer::with_body(200, "text/plain", Body::empty())
 }
@@ -90,10 +99,14 @@ impl Api {
     ) -> Result<Answer, Status> {
         self.catch_up(None).await?;
         let found = match &*request.kind.plural {
-            "builds" => self.pod_of_build(request).await?,
-            _ => self.pod_of_rollout(request).await?,
+            "builds" => self.pod_of_build(request).await?.map(|(pod, one)| Speaker::Pod(pod, one)),
+            _ => self.speaker_of_rollout(request).await?,
         };
-        let Some((pod, container)) = found else { return Ok(nothing_yet()) };
+        let (pod, container) = match found {
+            None => return Ok(nothing_yet()),
+            Some(Speaker::Pod(pod, container)) => (pod, container),
+            Some(Speaker::Rollout(rollout)) => return self.rollout_log(request, &rollout),
+        };
         let mut query = Query::default();
         for (name, value) in request.query.pairs().filter(|(name, _)| !OWN.contains(name)) {
             query = query.with(name, value);
@@ -132,10 +145,10 @@ impl Api {
         }
     }
 
-    async fn pod_of_rollout(
+    async fn speaker_of_rollout(
         &self,
         request: &ResourceRequest,
-    ) -> Result<Option<(String, Option<String>)>, Status> {
+    ) -> Result<Option<Speaker>, Status> {
         let (version, previous) = asked(request, "DeploymentLogOptions", "deployment")?;
         let name = &request.name;
         let config = self.known(&request.kind, &request.namespace, name)?;
@@ -167,9 +180,12 @@ impl Api {
             // Who is done has no pod of its own any more: what it rolled out speaks.
             return self
                 .pod_of_controller(&rollout, &request.namespace)
-                .map(|pod| Some((pod, None)));
+                .map(|pod| Some(Speaker::Pod(pod, None)));
         }
-        Ok(Some((format!("{target}-deploy"), None)))
+        if !log_of(&rollout).is_empty() {
+            return Ok(Some(Speaker::Rollout(rollout)));
+        }
+        Ok(Some(Speaker::Pod(format!("{target}-deploy"), None)))
     }
 
     /// A pod that a controller selects, one that runs before others.

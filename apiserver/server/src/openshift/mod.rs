@@ -14,6 +14,7 @@ mod list;
 mod logs;
 mod project;
 mod quota;
+mod rollout_log;
 mod tags;
 mod user;
 

@@ -1,0 +1,103 @@
+//! Wakes DeploymentConfigs: by their own changes, by those of replication controllers they own or could own, and by those
+//! of the pods that belong to a rollout itself or end because of one; and by those of the ImageStreams they follow.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leme_controller_runtime::{Informer, Queue};
+use leme_plan::common::controller_of;
+use leme_plan::deployment_config::config::DeploymentConfig;
+use leme_plan::deployment_config::images::streams_of;
+use leme_plan::deployment_config::{self, HELPER_OF, completed_last, selects};
+
+use crate::cache::{CONTROLLER, Cache, HELPER, uncontrolled};
+use crate::wake::{wake, wake_by};
+use crate::{Start, Wiring, controller};
+
+pub(crate) fn start(wiring: &Wiring) -> Start {
+    let queue = Arc::new(Queue::default());
+    let cache = &wiring.cache;
+    wake(&queue, &cache.configs);
+    wake_by(&queue, &cache.replication, &cache.configs, selects);
+    wake_by_pods(&queue, &cache.pods, &cache.replication);
+    let (waker, configs) = (queue.clone(), cache.configs.clone());
+    cache.streams.on_change(Box::new(move |key, _, _| {
+        let follows = |config: &DeploymentConfig| {
+            streams_of(config).any(|stream| stream == (key.0.as_str(), key.1.as_str()))
+        };
+        for config in configs.filter(follows) {
+            let meta = &config.metadata;
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            waker.add((text(&meta.namespace), text(&meta.name)));
+        }
+    }));
+    controller(
+        wiring,
+        "deploymentconfig-controller",
+        queue,
+        None,
+        |wiring, key, failure| async move {
+            let cache = &wiring.cache;
+            let config = cache.configs.get(&key.0, &key.1);
+            let uid = config.as_ref().and_then(|found| found.metadata.uid.clone());
+            let owned =
+                uid.map(|uid| cache.replication.found_by(CONTROLLER, &uid)).unwrap_or_default();
+            let followed = config.iter().flat_map(|config| streams_of(config));
+            let streams =
+                followed.filter_map(|(space, name)| cache.streams.get(space, name)).collect();
+            let name = config.as_ref().map(|config| config.name_of_latest());
+            let namesake = name.and_then(|name| cache.replication.get(&key.0, &name));
+            let (old_pods, helpers) =
+                (pods_of(cache, completed_last(&owned)), helpers(cache, &owned));
+            let mut controllers = owned;
+            controllers.extend(cache.replication.found_by(CONTROLLER, &uncontrolled(&key.0)));
+            let seen = deployment_config::Observed {
+                config,
+                controllers,
+                namesake,
+                old_pods,
+                helpers,
+                streams,
+                failure,
+            };
+            Ok(deployment_config::plan(&seen, Timestamp::now()))
+        },
+    )
+}
+
+fn pods_of(cache: &Cache, rollout: Option<&Arc<ReplicationController>>) -> Vec<Arc<Pod>> {
+    let uid = rollout.and_then(|rollout| rollout.metadata.uid.as_deref());
+    uid.map(|uid| cache.pods.found_by(CONTROLLER, uid)).unwrap_or_default()
+}
+
+fn helpers(cache: &Cache, rollouts: &[Arc<ReplicationController>]) -> Vec<Arc<Pod>> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let of = |meta: &ObjectMeta| format!("{}/{}", text(&meta.namespace), text(&meta.name));
+    rollouts.iter().flat_map(|one| cache.pods.found_by(HELPER, &of(&one.metadata))).collect()
+}
+
+/// Wakes by the pods that a rollout itself has, and by the end of those that its replication controller had.
+fn wake_by_pods(
+    queue: &Arc<Queue>,
+    pods: &Informer<Pod>,
+    rollouts: &Arc<Informer<ReplicationController>>,
+) {
+    let (waker, rollouts) = (queue.clone(), rollouts.clone());
+    pods.on_change(Box::new(move |key, old, new| {
+        let Some(pod) = new.or(old) else { return };
+        let helped = pod.metadata.labels.as_ref().and_then(|all| all.get(HELPER_OF));
+        let owner =
+            || controller_of(&pod.metadata).filter(|one| one.kind == "ReplicationController");
+        let rollout = match helped {
+            Some(name) => Some(name),
+            None if new.is_none() => owner().map(|owner| &owner.name),
+            None => None,
+        };
+        let Some(rollout) = rollout.and_then(|name| rollouts.get(&key.0, name)) else { return };
+        if let Some(owner) = controller_of(&rollout.metadata) {
+            waker.add((key.0.clone(), owner.name.clone()));
+        }
+    }));
+}
