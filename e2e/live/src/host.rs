@@ -39,6 +39,11 @@ impl Host {
         host
     }
 
+    /// The name of its network namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// A folder that goes away with the host.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -70,6 +70,9 @@ impl Target {
     }
 }
 
+/// The type of answers that are asked for without saying more.
+const JSON: &str = "application/json";
+
 /// What is asked.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
@@ -81,6 +84,8 @@ pub struct Ask {
     pub content_type: &'static str,
     /// The body.
     pub body: Bytes,
+    /// Type of the answer, JSON if it is empty.
+    pub accept: &'static str,
 }
 
 impl Ask {
@@ -106,7 +111,7 @@ impl Http1 {
             .method(ask.method)
             .uri(ask.path)
             .header(header::HOST, &self.authority)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, if ask.accept.is_empty() { JSON } else { ask.accept })
             .header(header::CONTENT_TYPE, ask.content_type)
             .body(Full::new(ask.body))
             .context("make a request")?;

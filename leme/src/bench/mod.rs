@@ -64,6 +64,11 @@ const BENCHES: &[Bench] = &[
         run: |setting| Box::pin(objects::list(setting)),
     },
     Bench {
+        name: "protobuf-list",
+        what: "list 10,000 pods in protobuf over TLS",
+        run: |setting| Box::pin(objects::protobuf_list(setting)),
+    },
+    Bench {
         name: "watch",
         what: "1,000 watchers, 100 on each HTTP/2 connection, and 50 changes a second",
         run: |setting| Box::pin(watches::run(setting)),
