@@ -109,7 +109,7 @@ fn a_rollout_that_cannot_come_up_is_told_of_and_taken_back() {
     };
     // A hook that fails ends it before a pod has gone.
     patch(
-        r#"{"spec":{"strategy":{"rollingParams":{"pre":{"failurePolicy":"Abort","execNewPod":{"containerName":"hello","command":["/sample","nothing"]}}}}}}"#,
+        r#"{"spec":{"strategy":{"rollingParams":{"pre":{"failurePolicy":"Abort","execNewPod":{"containerName":"hello","command":["/bin/sample","nothing"]}}}}}}"#,
     );
     turn(&host, "dc/shop", 1);
     let told = host.leme("rollout status -n rolling dc/shop --timeout 120s").run().fails(1);

@@ -178,6 +178,27 @@ fn a_rollout_that_has_failed_ends_a_deployment_config() {
     check("ReplicationControllerCreateError", waits("0/1 ready"));
 }
 
+// Red when the pods of the rollout before are taken for those of the one that goes on.
+#[test]
+fn a_config_works_when_its_newest_rollout_is_done() {
+    let check = |test: bool, (replicas, updated): (i64, i64), reason: &str, expected: State| {
+        let object = json!({"kind": "DeploymentConfig", "spec": {"replicas": 1, "test": test},
+            "metadata": {"name": "d", "namespace": "n", "uid": "d", "generation": 1},
+            "status": {"observedGeneration": 1, "latestVersion": 2, "replicas": replicas, "readyReplicas": replicas,
+                "updatedReplicas": updated,
+                "conditions": [{"type": "Progressing", "status": "True", "reason": reason}]}});
+        let hook = json!({"kind": "Pod", "metadata": {"name": "d-2-hook-pre", "namespace": "n",
+            "labels": {"openshift.io/deployer-pod-for.name": "d-2"}}, "status": {"phase": "Pending"}});
+        assert_eq!(judged(&typed(object), &still([(PODS, hook)])), expected);
+    };
+    check(false, (1, 1), "NewReplicationControllerAvailable", works("1/1 ready"));
+    check(false, (1, 0), "NewReplicationControllerAvailable", works("1/1 ready"));
+    let why = "1/1 ready, 0 up to date: pod d-2-hook-pre: Pending";
+    check(false, (1, 0), "NewReplicationControllerCreated", waits(why));
+    check(true, (0, 0), "NewReplicationControllerAvailable", works("the test is over"));
+    check(true, (0, 0), "ReplicationControllerUpdated", waits("0/1 ready"));
+}
+
 /// Red when what nobody acts on works, and when the table of these kinds does not count.
 #[test]
 fn what_nobody_acts_on_is_stored() {

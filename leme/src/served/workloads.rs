@@ -86,10 +86,32 @@ pub(super) fn deployment(object: &Object, lister: &Lister) -> State {
     if late.is_some() { State::Failed(why) } else { State::Waits(why) }
 }
 
-/// As what it makes; its rollout can fail for good.
+/// Works when the newest rollout is done, which can fail for good; one that is a test leaves no pods.
 pub(super) fn config(object: &Object, lister: &Lister) -> State {
+    let reason = |wanted: &str| {
+        let found =
+            object.at(&["status", "conditions"]).and_then(|all| found_in(all, "Progressing"));
+        found.is_some_and(|found| found["reason"] == wanted)
+    };
+    let done = reason("NewReplicationControllerAvailable");
+    let test = object.at(&["spec", "test"]).and_then(Value::as_bool) == Some(true);
+    let updated = number(object, &["status", "updatedReplicas"]);
     match (replicated(object, lister), late(object)) {
+        _ if test && done && is_seen(object) => State::Works("the test is over".to_owned()),
         (State::Waits(count), Some(why)) => State::Failed(join(&count, &why)),
+        (State::Works(count), Some(why)) => State::Failed(join(&count, &why)),
+        (State::Works(count), None) if !done && updated < wanted(object) => {
+            let name =
+                format!("{}-{}", object.name(), number(object, &["status", "latestVersion"]));
+            let label = "openshift.io/deployer-pod-for.name";
+            let helper = |pod: &&Object| {
+                pod.namespace() == object.namespace()
+                    && pod.text(&["metadata", "labels", label]) == name
+            };
+            let helpers: Vec<&Object> = lister.all("", "pods").filter(helper).collect();
+            let why = paused(object).or_else(|| waiting(&helpers, lister)).unwrap_or_default();
+            State::Waits(join(&format!("{count}, {updated} up to date"), &why))
+        }
         (state, _) => state,
     }
 }
