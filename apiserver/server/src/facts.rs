@@ -19,11 +19,14 @@ use crate::table;
 /// So many objects are kept decoded, which are the same few for most writes.
 const DECODED: usize = 1_000;
 
+/// Decoded objects with their revisions, by key.
+type Decoded = HashMap<Arc<str>, (u64, Arc<Value>)>;
+
 /// The objects of the cache, for admission.
 pub(crate) struct CacheFacts {
     cache: Arc<Cache>,
-    /// What was decoded of late, by key, as of a revision.
-    decoded: Mutex<HashMap<Arc<str>, (u64, Arc<Value>)>>,
+    /// What was decoded of late.
+    decoded: Mutex<Decoded>,
 }
 
 fn row(of: &Seen) -> Result<&'static Arc<Kind>, Status> {

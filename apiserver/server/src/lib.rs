@@ -18,6 +18,7 @@ mod api;
 mod body;
 mod bootstrap;
 mod budget;
+mod chunks;
 mod components;
 mod definitions;
 mod discovery;

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
-use crate::body::{Body, CHUNK};
+use crate::body::Body;
 use crate::budget::{self, Payer};
+use crate::chunks::{Before, Items, chunked};
 use crate::negotiate::{Encoding, Representation, Shape};
 use crate::pages::{self, Token};
 use crate::present;
@@ -25,8 +26,6 @@ use crate::request::ResourceRequest;
 use crate::selection::{Match, Selection, Version};
 use crate::table;
 
-/// Objects of this size are passed on as the cache has them; smaller ones are put together.
-const BY_ITSELF: usize = 16 * 1024;
 /// So many objects are encoded before others get their turn.
 const AT_A_TIME: usize = 200;
 
@@ -341,74 +340,5 @@ impl Page {
     fn decoded(&self, request: &ResourceRequest, shape: Shape) -> Result<Value, Status> {
         let values = self.objects.iter().map(|object| table::decoded(object));
         present::list(request, shape, &self.metadata(), values)
-    }
-}
-
-/// Writes what stands before an item of this length, the first one or another.
-type Before = fn(&mut Vec<u8>, bool, usize);
-
-/// The items of a list document.
-struct Items<I> {
-    items: I,
-    before: Before,
-    /// How many bytes they come to, with what stands before each.
-    length: usize,
-}
-
-/// A list document that is put together while it is sent.
-fn chunked<I>(
-    media_type: &'static str,
-    head: Vec<u8>,
-    items: Items<I>,
-    tail: &'static [u8],
-) -> Answer
-where
-    I: Iterator<Item = Bytes> + Send + 'static,
-{
-    let total = head.len() + items.length + tail.len();
-    let chunks = Chunks { head, items, tail, large: None, first: true, done: false, left: total };
-    answer::with_body(200, media_type, Body::chunks(total as u64, chunks))
-}
-
-/// The chunks of a list document.
-struct Chunks<I> {
-    head: Vec<u8>,
-    items: Items<I>,
-    tail: &'static [u8],
-    /// An object that goes by itself, next.
-    large: Option<Bytes>,
-    first: bool,
-    done: bool,
-    left: usize,
-}
-
-impl<I: Iterator<Item = Bytes>> Iterator for Chunks<I> {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if let Some(large) = self.large.take() {
-            self.left = self.left.saturating_sub(large.len());
-            return Some(large);
-        }
-        if self.done {
-            return None;
-        }
-        let mut out = Vec::with_capacity(self.left.min(CHUNK + CHUNK / 8));
-        out.append(&mut self.head);
-        while out.len() < CHUNK {
-            let Some(item) = self.items.items.next() else {
-                out.put_slice(self.tail);
-                self.done = true;
-                break;
-            };
-            (self.items.before)(&mut out, std::mem::take(&mut self.first), item.len());
-            if item.len() >= BY_ITSELF {
-                self.large = Some(item);
-                break;
-            }
-            out.put_slice(&item);
-        }
-        self.left = self.left.saturating_sub(out.len());
-        Some(Bytes::from(out))
     }
 }

@@ -11,6 +11,7 @@ mod hooks;
 pub mod images;
 mod rollout;
 mod status;
+mod strategies;
 
 use std::sync::Arc;
 

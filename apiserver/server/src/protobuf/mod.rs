@@ -11,6 +11,7 @@ mod encode;
 mod plan;
 pub(crate) mod table;
 mod wire;
+mod write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,9 +26,9 @@ use table::Numbered;
 use wire::{Payload, Reader, Result, Wrong};
 
 pub(crate) use encode::{
-    TAIL, encode, enveloped, frame, framed, item_head, item_head_length, list_head, put_bytes,
-    put_number,
+    TAIL, encode, enveloped, frame, framed, item_head, item_head_length, list_head,
 };
+pub(crate) use write::{put_bytes, put_number};
 
 /// The media type.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use leme_meta::schema::{FieldType, TypeDef};
 
-use super::encode::put_bytes;
 use super::table::{self, Numbered};
+use super::write::{put_bytes, put_float, put_int_or_string, put_number, put_wrapped};
 
 /// How a value is written.
 pub(super) enum Form {
@@ -66,10 +66,10 @@ impl Form {
         let mut out = Vec::new();
         match self {
             Form::Text | Form::Time | Form::Wrapped(_) => put_bytes(&mut out, number, b""),
-            Form::Int | Form::Bool => super::put_number(&mut out, number, 0),
-            Form::Float => super::encode::put_float(&mut out, number, 0.0),
-            Form::Quantity => super::encode::put_wrapped(&mut out, number, b"0"),
-            Form::IntOrString => super::encode::put_int_or_string(&mut out, number, Err(0)),
+            Form::Int | Form::Bool => put_number(&mut out, number, 0),
+            Form::Float => put_float(&mut out, number, 0.0),
+            Form::Quantity => put_wrapped(&mut out, number, b"0"),
+            Form::IntOrString => put_int_or_string(&mut out, number, Err(0)),
             Form::Struct(place) => {
                 if let Some(plan) = place.and_then(of) {
                     put_bytes(&mut out, number, &plan.assembled(&[], &[]));
@@ -177,9 +177,12 @@ impl Plan {
     }
 }
 
+/// A type of the field table, and what is written of it, once that was asked.
+type Place = (&'static TypeDef, OnceLock<Option<Plan>>);
+
 /// The type at a place of the field table; `None` for one that has no such encoding.
 pub(super) fn of(place: usize) -> Option<&'static Plan> {
-    static PLANS: OnceLock<Vec<(&'static TypeDef, OnceLock<Option<Plan>>)>> = OnceLock::new();
+    static PLANS: OnceLock<Vec<Place>> = OnceLock::new();
     let plans = PLANS
         .get_or_init(|| leme_kinds::schemas().types().map(|def| (def, OnceLock::new())).collect());
     let (def, plan) = plans.get(place)?;

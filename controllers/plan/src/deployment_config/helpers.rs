@@ -39,13 +39,15 @@ fn owner(rollout: &Rollout) -> OwnerReference {
     OwnerReference { controller: None, block_owner_deletion: None, ..owner }
 }
 
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 fn meta(
     rollout: &Rollout,
     strategy: &Strategy,
     suffix: &str,
-    own: (&[(&str, &str)], &[(&str, &str)]),
+    (labels, annotations): (Pairs<'_>, Pairs<'_>),
 ) -> ObjectMeta {
-    let with = |all: &BTreeMap<String, String>, own: &[(&str, &str)]| {
+    let with = |all: &BTreeMap<String, String>, own: Pairs<'_>| {
         let mut all = all.clone();
         all.extend(own.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         Some(all)
@@ -53,8 +55,8 @@ fn meta(
     ObjectMeta {
         name: Some(name(rollout, suffix)),
         namespace: rollout.seen.metadata.namespace.clone(),
-        labels: with(&strategy.labels, own.0),
-        annotations: with(&strategy.annotations, own.1),
+        labels: with(&strategy.labels, labels),
+        annotations: with(&strategy.annotations, annotations),
         owner_references: Some(vec![owner(rollout)]),
         ..ObjectMeta::default()
     }

@@ -1,0 +1,152 @@
+//! How pods are replaced: all at once, or some at a time.
+//!
+//! Knows: the limits of either way, and for how long it is waited. Refuses to know: what comes before and after it.
+
+use super::config::{DeploymentConfig, Params};
+use super::deployer::{Deployer, Step, Stop, TIMEOUT, size, timeout};
+use super::rollout::{ORIGINAL, Rollout, SOURCE};
+use crate::pods;
+
+impl Deployer<'_> {
+    /// All old pods go, then the new ones come: one first, if there were others.
+    pub(super) fn recreate(
+        &mut self,
+        config: &DeploymentConfig,
+        params: &Params,
+        desired: i32,
+    ) -> Step {
+        let to = self.to;
+        let timeout = timeout(config);
+        self.hook(config, params.pre.as_ref(), "pre")?;
+        if let Some(from) = self.from.filter(|_| !to.has_done("down")) {
+            self.scale_down(from, timeout)?;
+        }
+        self.hook(config, params.mid.as_ref(), "mid")?;
+        if desired == 0 || to.has_done("up") {
+            return self.hook(config, params.post.as_ref(), "post");
+        }
+        let name = to.name();
+        if self.from.is_some() && !to.has_done("accepted") {
+            if to.replicas() == 0 {
+                let text = format!("--> Scaling {name} to 1 before performing acceptance check");
+                return self.act(to.change(self.now).scale(1).say(text).action());
+            }
+            self.accept(1, timeout)?;
+            return self.act(to.change(self.now).done("accepted").gets_on().action());
+        }
+        if to.replicas() != desired {
+            let text = format!("--> Scaling {name} to {desired}");
+            return self.act(to.change(self.now).scale(desired).say(text).action());
+        }
+        if !to.is_settled() {
+            return match self.has_passed(timeout) {
+                true => {
+                    let why = "timed out waiting for the condition";
+                    Err(Stop::Failed(format!("couldn't scale {name} to {desired}: {why}")))
+                }
+                false => Err(Stop::Waits),
+            };
+        }
+        if !to.has_done("accepted") {
+            self.accept(desired, timeout)?;
+        }
+        self.act(to.change(self.now).done("up").gets_on().action())
+    }
+
+    fn scale_down(&mut self, from: &Rollout, timeout: i64) -> Step {
+        let change = self.to.change(self.now);
+        if from.replicas() != 0 {
+            self.plan.act(size(from, 0));
+            let text = format!("--> Scaling {} down to zero", from.name());
+            return self.act(change.say(text).gets_on().action());
+        }
+        let runs = self.seen.old_pods.iter().any(|pod| !pods::is_terminal(pod));
+        if !runs && from.actual() == 0 {
+            return self.act(change.done("down").gets_on().action());
+        }
+        if !self.has_passed(timeout) {
+            return Err(Stop::Waits);
+        }
+        let change = change.say(
+            "--> Failed to wait for old pods to be terminated: timed out waiting for the condition",
+        );
+        let change = change.say("New pods may be scaled up before old pods get terminated!");
+        self.act(change.done("down").gets_on().action())
+    }
+
+    /// Waits for so many available pods.
+    fn accept(&mut self, wanted: i32, timeout: i64) -> Step {
+        let to = self.to;
+        if to.is_settled() && to.available() >= wanted {
+            return Ok(());
+        }
+        if !self.has_passed(timeout) {
+            return Err(Stop::Waits);
+        }
+        let (name, label) = (to.name(), to.label());
+        Err(Stop::Failed(format!(
+            "update acceptor rejected {name}: pods for rc '{label}' took longer than {timeout} seconds to become available"
+        )))
+    }
+
+    /// Old pods go as new ones come, within the limits.
+    pub(super) fn roll(
+        &mut self,
+        config: &DeploymentConfig,
+        (params, from): (&Params, &Rollout),
+        desired: i32,
+    ) -> Step {
+        let to = self.to;
+        if to.has_done("rolled") {
+            return Ok(());
+        }
+        let (surge, missing) = config.limits(desired);
+        let (new, old) = (to.replicas(), from.replicas());
+        let least = if desired == 0 { 0 } else { (desired - missing).max(0) };
+        if !to.has_done("began") {
+            if from.text(ORIGINAL).is_empty() {
+                self.plan.act(from.change(self.now).note(ORIGINAL, old.to_string()).action());
+            }
+            let uid = from.seen.metadata.uid.as_deref().unwrap_or("");
+            let text = format!(
+                "--> Scaling up {} from {new} to {desired}, scaling down {} from {old} to 0 (keep {least} pods available, don't exceed {} pods)",
+                to.name(),
+                from.name(),
+                desired + surge
+            );
+            let source = format!("{}:{uid}", from.name());
+            let change = to.change(self.now).note(SOURCE, source).say(text).done("began");
+            return self.act(change.gets_on().action());
+        }
+        if new == desired && old == 0 && to.is_settled() {
+            return self.act(to.change(self.now).done("rolled").gets_on().action());
+        }
+        let up = if old == 0 { desired - new } else { (desired + surge) - (old + new) };
+        if new != desired && (up > 0 || new > desired) {
+            let next = (new + up).min(desired);
+            let text = format!("    Scaling {} up to {next}", to.name());
+            return self.act(to.change(self.now).scale(next).say(text).action());
+        }
+        let missing = new - to.available().min(new);
+        let mut down = old + new - least - missing;
+        if new == desired && missing == 0 {
+            down = old;
+        }
+        if to.is_settled() && old > 0 && down > 0 {
+            if !self.has_passed(params.update_period_seconds.unwrap_or(1)) {
+                return Err(Stop::Waits);
+            }
+            let next = (old - down).max(0);
+            self.plan.act(size(from, next));
+            let text = format!("    Scaling {} down to {next}", from.name());
+            return self.act(to.change(self.now).gets_on().say(text).action());
+        }
+        match self.has_passed(params.timeout_seconds.unwrap_or(TIMEOUT)) {
+            true => {
+                let why = "timed out waiting for any update progress to be made";
+                Err(Stop::Failed(why.to_owned()))
+            }
+            false => Err(Stop::Waits),
+        }
+    }
+}
