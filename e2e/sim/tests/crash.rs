@@ -47,7 +47,6 @@ apply dc-quick-v2.yaml
 crash-container web-2-hook-pre 0
 tick 2s
 crash-container web-2-hook-post 0
-scale dc web 2
 apply dc-quick-v4.yaml
 tick 2s
 crash-container web-3-hook-mid 0

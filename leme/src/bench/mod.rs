@@ -64,9 +64,9 @@ const BENCHES: &[Bench] = &[
         run: |setting| Box::pin(objects::list(setting)),
     },
     Bench {
-        name: "protobuf-list",
+        name: "protobuf",
         what: "list 10,000 pods in protobuf over TLS",
-        run: |setting| Box::pin(objects::protobuf_list(setting)),
+        run: |setting| Box::pin(objects::protobuf(setting)),
     },
     Bench {
         name: "watch",

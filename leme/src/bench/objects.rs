@@ -109,8 +109,8 @@ pub async fn list(setting: Setting) -> Result<Vec<Figure>> {
     lists(setting, make, Ask::get(PATH)).await
 }
 
-/// Bench `protobuf-list`: the first one encodes, the others find that done.
-pub async fn protobuf_list(setting: Setting) -> Result<Vec<Figure>> {
+/// Bench `protobuf`: the first one encodes, the others find that done.
+pub async fn protobuf(setting: Setting) -> Result<Vec<Figure>> {
     let make = |index| pod_created(&format!("bench-{index:06}"));
     lists(setting, make, Ask { accept: PROTOBUF, ..Ask::get(PODS) }).await
 }
