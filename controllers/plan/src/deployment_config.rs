@@ -159,8 +159,11 @@ impl<'a> Round<'a> {
             self.forget_old(plan);
             return self.tell(&self.status(true), plan);
         }
-        if self.rollouts.last().is_some_and(|newest| newest.version > version) {
-            let status = json!({ "latestVersion": version + 1 });
+        // One that only says that it is newer, under another name, is none of these.
+        let named = |one: &&Rollout| one.name() == format!("{}-{}", config.name(), one.version);
+        let newest = self.rollouts.iter().filter(named).map(|one| one.version).max();
+        if let Some(newest) = newest.filter(|newest| *newest > version) {
+            let status = json!({ "latestVersion": newest });
             return plan.act(Action::status(self.about.clone(), status));
         }
         if let Some(patch) = images::resolved(config, &self.seen.streams) {
@@ -176,7 +179,8 @@ impl<'a> Round<'a> {
         match self.trigger(latest) {
             Trigger::Waits => return self.tell(&self.status(true), plan),
             Trigger::Fires(details) => {
-                let status = json!({ "latestVersion": version + 1, "details": details });
+                let status =
+                    json!({ "latestVersion": version.saturating_add(1), "details": details });
                 return plan.act(Action::status(self.about.clone(), status));
             }
             Trigger::None => {}

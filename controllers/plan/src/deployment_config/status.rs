@@ -48,7 +48,8 @@ pub(super) fn of(
     now: Timestamp,
 ) -> Status {
     let latest = rollouts.iter().find(|one| one.name() == config.name_of_latest());
-    let sum = |of: fn(&Rollout) -> i32| -> i32 { rollouts.iter().map(of).sum() };
+    let sum =
+        |of: fn(&Rollout) -> i32| -> i32 { rollouts.iter().map(of).fold(0, i32::saturating_add) };
     let available = sum(Rollout::available);
     let mut status = config.status.clone();
     if observed {
@@ -58,12 +59,13 @@ pub(super) fn of(
     status.updated_replicas = latest.map_or(0, Rollout::actual);
     status.ready_replicas = sum(Rollout::ready);
     status.available_replicas = available;
-    status.unavailable_replicas = (sum(Rollout::replicas) - available).max(0);
+    status.unavailable_replicas = sum(Rollout::replicas).saturating_sub(available).max(0);
     let missing = if config.is_rolling() { config.limits(config.spec.replicas).1 } else { 0 };
-    let (value, text) = match available > 0 && available >= config.spec.replicas - missing {
-        true => ("True", "Deployment config has minimum availability."),
-        false => ("False", "Deployment config does not have minimum availability."),
-    };
+    let (value, text) =
+        match available > 0 && available >= config.spec.replicas.saturating_sub(missing) {
+            true => ("True", "Deployment config has minimum availability."),
+            false => ("False", "Deployment config does not have minimum availability."),
+        };
     set(&mut status, condition("Available", value, "", text, now));
     if let Some(latest) = latest {
         progress(config, latest, &mut status, now);

@@ -101,7 +101,9 @@ impl Deployer<'_> {
             return Ok(());
         }
         let (surge, missing) = config.limits(desired);
-        let (new, old) = (to.replicas(), from.replicas());
+        // Together they can be more than one number of pods may be.
+        let [desired, surge, missing] = [desired, surge, missing].map(i64::from);
+        let [new, old] = [to.replicas(), from.replicas()].map(i64::from);
         let least = if desired == 0 { 0 } else { (desired - missing).max(0) };
         if !to.has_done("began") {
             if from.text(ORIGINAL).is_empty() {
@@ -121,13 +123,13 @@ impl Deployer<'_> {
         if new == desired && old == 0 && to.is_settled() {
             return self.act(to.change(self.now).done("rolled").gets_on().action());
         }
-        let up = if old == 0 { desired - new } else { (desired + surge) - (old + new) };
-        if new != desired && (up > 0 || new > desired) {
-            let next = (new + up).min(desired);
+        let most = if old == 0 { desired } else { (desired + surge - old).min(desired) };
+        if new < most || new > desired {
+            let next = if new > desired { desired } else { most };
             let text = format!("    Scaling {} up to {next}", to.name());
-            return self.act(to.change(self.now).scale(next).say(text).action());
+            return self.act(to.change(self.now).scale(number(next)).say(text).action());
         }
-        let missing = new - to.available().min(new);
+        let missing = new - i64::from(to.available()).min(new);
         let mut down = old + new - least - missing;
         if new == desired && missing == 0 {
             down = old;
@@ -137,7 +139,7 @@ impl Deployer<'_> {
                 return Err(Stop::Waits);
             }
             let next = (old - down).max(0);
-            self.plan.act(size(from, next));
+            self.plan.act(size(from, number(next)));
             let text = format!("    Scaling {} down to {next}", from.name());
             return self.act(to.change(self.now).gets_on().say(text).action());
         }
@@ -149,4 +151,9 @@ impl Deployer<'_> {
             false => Err(Stop::Waits),
         }
     }
+}
+
+/// A number of pods as it is written.
+fn number(pods: i64) -> i32 {
+    i32::try_from(pods).unwrap_or(i32::MAX)
 }

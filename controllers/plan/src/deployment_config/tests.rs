@@ -162,7 +162,15 @@ fn what_changes_is_rolled_out() {
     // What was rolled out by somebody else counts.
     let newer = rollout(&old, "web-3 0/0 New", json!({}));
     let plan = run(&seen(config(1, json!({})), vec![newer]));
-    assert_eq!(status(&plan), json!({"latestVersion": 2}));
+    assert_eq!(status(&plan), json!({"latestVersion": 3}));
+    // Red when an annotation alone counts: versions were counted up to it one by one.
+    let mut odd = serde_json::to_value(&*rollout(&old, "web-1 3/3 Complete", json!({}))).unwrap();
+    odd["metadata"]["annotations"][rollout::VERSION] = "9000000000000000000".into();
+    odd["metadata"]["name"] = "web-2".into();
+    let odd = Arc::new(from_value(odd).unwrap());
+    let plan =
+        run(&seen(config(1, json!({})), vec![rollout(&old, "web-1 3/3 Complete", json!({})), odd]));
+    assert_eq!(status(&plan)["latestVersion"], 1);
 }
 
 #[test]
@@ -308,6 +316,13 @@ fn a_rolling_rollout_keeps_within_its_limits() {
         (done, "web-2 1/1 Running", &["web-1 2", "    Scaling web-1 down to 2"]),
         ("web-1 2/2 Complete", "web-2 1/1 Running", &["web-2 2", "    Scaling web-2 up to 2"]),
         ("web-1 1/1 Complete", "web-2 3/3 Running", &["web-1 0", "    Scaling web-1 down to 0"]),
+        // More than is wanted any more.
+        ("web-1 3/3 Complete", "web-2 9/9 Running", &["web-2 3", "    Scaling web-2 up to 3"]),
+        (
+            "web-1 2147483647/3 Complete",
+            "web-2 3/0 Running",
+            &["web-1 3", "    Scaling web-1 down to 3"],
+        ),
     ] {
         assert_eq!(step(from, to, "began"), expected, "{from}, {to}");
     }
