@@ -2,7 +2,8 @@
 //!
 //! Knows: the namespace that is meant, where warnings are said. Refuses to know: any kind by name, and how requests are made.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
 pub use leme_client::query::query;
@@ -15,6 +16,8 @@ use crate::discovery::Served;
 use crate::resource::ApiResource;
 use crate::say;
 
+/// So many different warnings are told.
+const MOST_TOLD: usize = 1_000;
 /// What kubectl asks for when it prints.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -29,13 +32,21 @@ pub struct Api {
     served: Arc<OnceCell<Served>>,
 }
 
+/// Tells a warning of the server, each once: many answers have the same.
+fn warn(warning: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() < MOST_TOLD && told.insert(warning.to_owned()) {
+        say::note(format_args!("Warning: {warning}"));
+    }
+}
+
 /// Result of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Api {
     /// Speaks through `client`; what has a namespace and says none is in `namespace`.
     pub fn new(client: Client, namespace: String) -> Api {
-        let warn = |warning: &str| say::note(format_args!("Warning: {warning}"));
         let client = client.named("leme").on_warning(warn);
         Api { client, namespace, served: Arc::default() }
     }

@@ -69,7 +69,8 @@ fn by_rules(
     let blocks = |error: &FieldError| {
         matches!(
             error.kind,
-            FieldErrorKind::Required
+            FieldErrorKind::NotSupported
+                | FieldErrorKind::Required
                 | FieldErrorKind::TooLong
                 | FieldErrorKind::TooMany
                 | FieldErrorKind::TypeInvalid

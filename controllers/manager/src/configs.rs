@@ -10,7 +10,7 @@ use leme_controller_runtime::{Informer, Queue};
 use leme_plan::common::controller_of;
 use leme_plan::deployment_config::config::DeploymentConfig;
 use leme_plan::deployment_config::images::streams_of;
-use leme_plan::deployment_config::{self, HELPER_OF, completed_last, selects};
+use leme_plan::deployment_config::{self, HELPER_OF, completed_last, names_of_helpers, selects};
 
 use crate::cache::{CONTROLLER, Cache, HELPER, uncontrolled};
 use crate::wake::{wake, wake_by};
@@ -72,10 +72,16 @@ fn pods_of(cache: &Cache, rollout: Option<&Arc<ReplicationController>>) -> Vec<A
     uid.map(|uid| cache.pods.found_by(CONTROLLER, uid)).unwrap_or_default()
 }
 
+/// The pods of rollouts themselves, and whoever has one of their names.
 fn helpers(cache: &Cache, rollouts: &[Arc<ReplicationController>]) -> Vec<Arc<Pod>> {
+    let named = rollouts.iter().flat_map(|one| {
+        let namespace = one.metadata.namespace.as_deref().unwrap_or("");
+        names_of_helpers(one).into_iter().filter_map(|name| cache.pods.get(namespace, &name))
+    });
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let of = |meta: &ObjectMeta| format!("{}/{}", text(&meta.namespace), text(&meta.name));
-    rollouts.iter().flat_map(|one| cache.pods.found_by(HELPER, &of(&one.metadata))).collect()
+    let labelled = rollouts.iter().flat_map(|one| cache.pods.found_by(HELPER, &of(&one.metadata)));
+    labelled.chain(named).collect()
 }
 
 /// Wakes by the pods that a rollout itself has, and by the end of those that its replication controller had.

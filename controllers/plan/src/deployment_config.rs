@@ -43,7 +43,7 @@ pub struct Observed {
     pub namesake: Option<Arc<ReplicationController>>,
     /// The pods of the rollout that was completed last.
     pub old_pods: Vec<Arc<Pod>>,
-    /// The pods that belong to its rollouts themselves.
+    /// The pods that belong to its rollouts themselves, and whatever else has one of their names.
     pub helpers: Vec<Arc<Pod>>,
     /// The ImageStreams that it follows.
     pub streams: Vec<Arc<ImageStream>>,
@@ -69,6 +69,12 @@ pub fn completed_last(
         .filter(|(_, rollout)| rollout.phase == Phase::Complete)
         .max_by_key(|(_, rollout)| rollout.version)
         .map(|(one, _)| one)
+}
+
+/// The names that the pods of a rollout itself have or will have.
+pub fn names_of_helpers(controller: &Arc<ReplicationController>) -> [String; 4] {
+    let rollout = Rollout::new(controller.clone());
+    helpers::SUFFIXES.map(|suffix| helpers::name(&rollout, suffix))
 }
 
 /// What to do for one configuration.

@@ -19,6 +19,9 @@ use crate::informer::CacheReader;
 use crate::queue::Key;
 
 const DELETES_AT_ONCE: usize = 16;
+/// What passes for a success: nothing comes to be in a namespace that is going, and what is gone needs no change.
+const CREATES: &[Meaning] = &[Meaning::Terminating];
+const CHANGES: &[Meaning] = &[Meaning::NotFound, Meaning::Terminating];
 const SIGHT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Looks up a kind's resource by `apiVersion` and `kind`.
@@ -176,25 +179,27 @@ impl Executor {
             Action::Create { object, told } => {
                 let target = ObjectRef::of_value(&object.0);
                 let result = self.create(&target, &object.0).await;
-                self.finish(component, &target, told.as_ref(), "", result, true)
+                self.finish(component, &target, told.as_ref(), "", result, CREATES)
             }
             Action::Update { object, told } => {
                 let target = ObjectRef::of_value(&object.0);
                 let result = self.put(&target, "", &object.0).await;
-                self.finish(component, &target, told.as_ref(), "", result, false)
+                // Who is to be told does not take nothing for done.
+                let passes = if told.is_some() { &[][..] } else { CHANGES };
+                self.finish(component, &target, told.as_ref(), "", result, passes)
             }
             Action::Finalize { namespace } => {
                 let target = ObjectRef::of_value(&namespace.0);
                 let result = self.put(&target, "finalize", &namespace.0).await;
-                self.finish(component, &target, None, "", result, false)
+                self.finish(component, &target, None, "", result, CHANGES)
             }
             Action::Patch { target, subresource, patch, only_if } => {
                 let result = self.patch(target, subresource, patch, only_if.as_ref()).await;
-                self.finish(component, target, None, "", result, false)
+                self.finish(component, target, None, "", result, CHANGES)
             }
             Action::Delete { target, grace, propagation, told } => {
                 let result = self.delete(target, *grace, *propagation).await;
-                match self.finish(component, target, told.as_ref(), "", result, false) {
+                match self.finish(component, target, told.as_ref(), "", result, CHANGES) {
                     Step::Wrote(_) => Step::Wrote(Written::Gone {
                         kind: (target.api_version.clone(), target.kind.clone()),
                         key: (target.namespace.clone(), target.name.clone()),
@@ -205,7 +210,7 @@ impl Executor {
             }
             Action::Bind { pod, node, told } => {
                 let result = self.bind(pod, node).await;
-                match self.finish(component, pod, told.as_ref(), node, result, true) {
+                match self.finish(component, pod, told.as_ref(), node, result, CREATES) {
                     Step::Wrote(_) => Step::Nothing,
                     other => other,
                 }
@@ -296,7 +301,7 @@ impl Executor {
         self.client.post(&self.path(pod, "binding")?, &binding).await
     }
 
-    /// Tells of the result, and judges it. `must_exist`: a 404 is a failure and not a sign that all is done.
+    /// Tells of the result, and judges it: what passes is a sign that nothing is to be done any more.
     fn finish(
         &self,
         component: &'static str,
@@ -304,7 +309,7 @@ impl Executor {
         told: Option<&OutcomeEvents>,
         node: &str,
         result: Result<Value, Error>,
-        must_exist: bool,
+        passes: &[Meaning],
     ) -> Step {
         let error = match result {
             Ok(value) => {
@@ -325,10 +330,9 @@ impl Executor {
             "refused"
         );
         match error.meaning() {
-            Meaning::NotFound if !must_exist => Step::Nothing,
+            meaning if passes.contains(&meaning) => Step::Nothing,
             Meaning::Conflict | Meaning::Expired => Step::Stale,
-            Meaning::Terminating => Step::Nothing,
-            Meaning::NotFound | Meaning::Refused | Meaning::Other => {
+            Meaning::NotFound | Meaning::Terminating | Meaning::Refused | Meaning::Other => {
                 let message = error.message().to_owned();
                 self.tell(component, told, true, &target.name, node, &message);
                 let reason = told.map_or("", |told| told.failed.0).to_owned();
@@ -348,7 +352,6 @@ impl Executor {
     ) {
         let Some(told) = told else { return };
         let (reason, template) = if failed { &told.failed } else { &told.done };
-        let reason = *reason;
         if reason.is_empty() {
             return;
         }

@@ -89,7 +89,11 @@ impl Cluster {
             let helps = |pod: &&Arc<Pod>| {
                 let labels = pod.metadata.labels.as_ref();
                 let rollout = labels.and_then(|all| all.get(deployment_config::HELPER_OF));
-                owned.iter().any(|one| one.metadata.name.as_ref() == rollout)
+                let named = |one: &Arc<ReplicationController>| {
+                    let names = deployment_config::names_of_helpers(one);
+                    pod.metadata.name.as_ref().is_some_and(|name| names.contains(name))
+                };
+                owned.iter().any(|one| one.metadata.name.as_ref() == rollout || named(one))
             };
             let old = |pod: &&Arc<Pod>| controlled(&pod.metadata, &[&done]);
             let seen = deployment_config::Observed {

@@ -169,13 +169,28 @@ fn a_rollout_that_has_failed_ends_a_deployment_config() {
     let check = |reason: &str, expected: State| {
         let object = json!({"kind": "DeploymentConfig", "spec": {"replicas": 1},
             "metadata": {"name": "d", "uid": "d", "generation": 1},
-            "status": {"observedGeneration": 1, "replicas": 0, "conditions": [{"type": "Progressing",
+            "status": {"observedGeneration": 1, "latestVersion": 1, "replicas": 0, "conditions": [{"type": "Progressing",
                 "status": "False", "reason": reason, "message": "d-1 has failed progressing"}]}});
         assert_eq!(judged(&typed(object), &still([])), expected);
     };
     let why = "0/1 ready: ProgressDeadlineExceeded: d-1 has failed progressing";
     check("ProgressDeadlineExceeded", failed(why));
     check("ReplicationControllerCreateError", waits("0/1 ready"));
+}
+
+#[test]
+fn a_config_that_was_never_rolled_out_says_why() {
+    let check = |triggers: Value, expected: &str| {
+        let object = json!({"kind": "DeploymentConfig", "metadata": {"name": "d", "generation": 1},
+            "spec": {"replicas": 1, "triggers": triggers},
+            "status": {"observedGeneration": 1, "latestVersion": 0, "replicas": 0}});
+        assert_eq!(judged(&typed(object), &still([])), waits(expected));
+    };
+    let image = json!([{"type": "ImageChange", "imageChangeParams": {"from": {"name": "app:1"}}}]);
+    check(image, "0/1 ready: no image has the tag app:1 yet");
+    let asked = "its rollouts have to be asked for (deploymentconfigs/instantiate)";
+    check(json!([]), &format!("0/1 ready: it has no trigger, so that {asked}"));
+    check(json!([{"type": "ConfigChange"}]), "0/1 ready");
 }
 
 // Red when the pods of the rollout before are taken for those of the one that goes on.

@@ -97,6 +97,9 @@ pub(super) fn config(object: &Object, lister: &Lister) -> State {
     let test = object.at(&["spec", "test"]).and_then(Value::as_bool) == Some(true);
     let updated = number(object, &["status", "updatedReplicas"]);
     match (replicated(object, lister), late(object)) {
+        (State::Waits(count), None) if number(object, &["status", "latestVersion"]) == 0 => {
+            State::Waits(join(&count, &not_begun(object)))
+        }
         _ if test && done && is_seen(object) => State::Works("the test is over".to_owned()),
         (State::Waits(count), Some(why)) => State::Failed(join(&count, &why)),
         (State::Works(count), Some(why)) => State::Failed(join(&count, &why)),
@@ -113,6 +116,25 @@ pub(super) fn config(object: &Object, lister: &Lister) -> State {
             State::Waits(join(&format!("{count}, {updated} up to date"), &why))
         }
         (state, _) => state,
+    }
+}
+
+/// Why nothing of a configuration has been rolled out yet.
+fn not_begun(object: &Object) -> String {
+    let triggers = object.at(&["spec", "triggers"]).and_then(Value::as_array);
+    let triggers = triggers.map_or(&[][..], Vec::as_slice);
+    let waits = |trigger: &Value| {
+        let from = &trigger["imageChangeParams"];
+        let known = from["lastTriggeredImage"].as_str().is_some_and(|image| !image.is_empty());
+        let tag = from["from"]["name"].as_str().filter(|_| !known)?;
+        Some(format!("no image has the tag {tag} yet"))
+    };
+    match triggers.iter().find_map(waits) {
+        Some(why) => why,
+        None if triggers.is_empty() => {
+            "it has no trigger, so that its rollouts have to be asked for (deploymentconfigs/instantiate)".to_owned()
+        }
+        None => paused(object).unwrap_or_default(),
     }
 }
 

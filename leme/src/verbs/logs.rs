@@ -24,6 +24,8 @@ const DEFAULT: &str = "kubectl.kubernetes.io/default-container";
 struct Source {
     pod: String,
     container: String,
+    /// Where it is asked for, if it is not the pod that is asked: of the rollouts of a DeploymentConfig.
+    of: Option<String>,
 }
 
 /// Runs the command.
@@ -75,6 +77,9 @@ async fn sources(api: &Api, args: &LogsArgs) -> Result<Vec<Source>> {
             pods::of(api, &kind, &name).await?
         }
         (None, Some(word)) => {
+            if let Some(source) = rollouts(api, args, word).await? {
+                return Ok(vec![source]);
+            }
             let name = pods::one(api, word).await?;
             let path = pods::kind(api).await?.object(&api.namespace, &name, "");
             vec![Object(api.get(&path, JSON).await?)]
@@ -91,9 +96,26 @@ async fn sources(api: &Api, args: &LogsArgs) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
+/// The log of what a DeploymentConfig rolls out, which the server has: of the rollout itself until it is done.
+async fn rollouts(api: &Api, args: &LogsArgs, word: &str) -> Result<Option<Source>> {
+    if !word.contains('/') {
+        return Ok(None);
+    }
+    let (kind, name) = targets::parse_one(&[word.to_owned()], api.served().await?)?;
+    if (&*kind.group, &*kind.kind) != ("apps.openshift.io", "DeploymentConfig") {
+        return Ok(None);
+    }
+    let container = args.container.as_ref().or(args.of_container.as_ref());
+    let of = Some(kind.object(&api.namespace, &name, "log"));
+    Ok(Some(Source { pod: name, container: container.cloned().unwrap_or_default(), of }))
+}
+
 fn of_pod(pod: &Object, args: &LogsArgs) -> Result<Vec<Source>> {
-    let source =
-        |container: &str| Source { pod: pod.name().to_owned(), container: container.to_owned() };
+    let source = |container: &str| Source {
+        pod: pod.name().to_owned(),
+        container: container.to_owned(),
+        of: None,
+    };
     if let Some(container) = args.container.as_ref().or(args.of_container.as_ref()) {
         return Ok(vec![source(container)]);
     }
@@ -130,7 +152,7 @@ async fn open(
     let since = args.since.map(|since| since.as_secs().max(1).to_string());
     let limit = args.limit_bytes.map(|limit| limit.to_string());
     let query = api::query(&[
-        ("container", Some(source.container.as_str())),
+        ("container", Some(source.container.as_str()).filter(|name| !name.is_empty())),
         ("follow", flag(args.follow)),
         ("previous", flag(args.previous)),
         ("timestamps", flag(args.timestamps)),
@@ -139,7 +161,10 @@ async fn open(
         ("sinceTime", args.since_time.as_deref()),
         ("limitBytes", limit.as_deref()),
     ]);
-    let path = pods::kind(api).await?.object(&api.namespace, &source.pod, "log");
+    let path = match &source.of {
+        Some(path) => path.clone(),
+        None => pods::kind(api).await?.object(&api.namespace, &source.pod, "log"),
+    };
     let stream = api.client.stream(&format!("{path}{query}"), "*/*").await?;
     Ok(Box::pin(stream.compat()))
 }

@@ -161,7 +161,7 @@ fn prepare_update(new: &mut Value, old: &Value, _: &Context) {
     let wanted = json::int(new, &["status", "latestVersion"]).unwrap_or(0);
     let current = json::int(old, &["status", "latestVersion"]).unwrap_or(0);
     json::keep(new, old, "status");
-    if wanted == current + 1 {
+    if current.checked_add(1) == Some(wanted) {
         json::set(json::child(new, "status"), "latestVersion", wanted);
     }
 }

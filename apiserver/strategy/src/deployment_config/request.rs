@@ -82,7 +82,7 @@ pub fn instantiate(
         }
     }
     let Some((causes, message)) = causes(&config, force, rollouts)? else { return Ok(None) };
-    let version = latest_version(&config) + 1;
+    let version = latest_version(&config).saturating_add(1);
     let status = json::child(&mut config, "status");
     json::set(status, "details", json!({ "message": message, "causes": causes }));
     json::set(status, "latestVersion", version);
@@ -317,7 +317,7 @@ fn rolled_back(config: &Value, to: &Value, request: &Value) -> Value {
             json::remove(params, "automatic");
         }
     }
-    let version = latest_version(config) + 1;
+    let version = latest_version(config).saturating_add(1);
     json::set(json::child(&mut new, "status"), "latestVersion", version);
     new
 }

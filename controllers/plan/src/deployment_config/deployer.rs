@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::config::{DeploymentConfig, Params};
 use super::helpers::{self, DEADLINE};
 use super::rollout::{
-    COMPLETED, CREATED, DESIRED, HELPER, LOG, NAME, Phase, REASON, ROLLOUT_SIZE, Rollout, SINCE,
-    SOURCE, STARTED, STEPS,
+    COMPLETED, CREATED, DESIRED, HELPER, LOG, Phase, REASON, ROLLOUT_SIZE, Rollout, SINCE, SOURCE,
+    STARTED, STEPS,
 };
 use super::{HELPER_OF, Observed};
 use crate::Plan;
@@ -179,7 +179,7 @@ impl<'a> Deployer<'a> {
             let change = self.to.change(self.now).phase(Phase::Pending).note(HELPER, name.clone());
             return self.act(change.note(CREATED, at).action());
         };
-        if crate::common::annotation(&pod.metadata, NAME) != Some(self.to.name()) {
+        if !helpers::is_of(pod, self.to) {
             let why = "unrelated pod with the same name as this deployment is already running";
             let text = format!(
                 "Error creating deployer pod since another pod with the same name ({name:?}) exists"
@@ -248,7 +248,9 @@ impl<'a> Deployer<'a> {
             return Err(Stop::Failed(format!("deployment {to} is older than {from}")));
         }
         let older: Vec<_> = self.others.iter().filter(|one| one.replicas() != 0).copied().collect();
-        if !older.is_empty() {
+        // Pods of a rollout that was overtaken go as new ones come, like those of the one before.
+        let goes_along = config.is_rolling() && self.from.is_some();
+        if !older.is_empty() && !goes_along {
             let mut change = self.to.change(self.now);
             for one in older {
                 self.plan.act(size(one, 0));

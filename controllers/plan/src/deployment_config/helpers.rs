@@ -12,14 +12,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use super::config::{CustomParams, DeploymentConfig, ExecNewPod, Strategy};
 use super::rollout::{CONFIG, HELPER_OF, NAME, Rollout};
 use crate::action::ObjectRef;
+use crate::common::annotation;
 use crate::hashes::fnv1a;
 
 const TYPE: &str = "openshift.io/deployer-pod.type";
 const GRACE: i64 = 10;
 /// How long a rollout may take if nobody says so, in seconds.
 pub(super) const DEADLINE: i64 = 21_600;
-/// Who a pod is that rolls out.
-const ACCOUNT: &str = "deployer";
 const LONGEST: usize = 253;
 
 /// The name of a pod of a rollout; a long one ends with a number that stands for what was cut.
@@ -33,6 +32,9 @@ pub(super) fn name(rollout: &Rollout, suffix: &str) -> String {
     format!("{}-{hash}-{suffix}", base.get(..room).unwrap_or(base))
 }
 
+/// The suffixes of all names of pods that a rollout can have.
+pub(super) const SUFFIXES: [&str; 4] = ["deploy", "hook-pre", "hook-mid", "hook-post"];
+
 /// Goes with its rollout; it is none of the pods that the replication controller counts.
 fn owner(rollout: &Rollout) -> OwnerReference {
     let owner = ObjectRef::to::<ReplicationController>(&rollout.seen).controller_ref();
@@ -40,6 +42,11 @@ fn owner(rollout: &Rollout) -> OwnerReference {
 }
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// Whether a pod is of a rollout: a name can be anybody's.
+pub(super) fn is_of(pod: &Pod, rollout: &Rollout) -> bool {
+    annotation(&pod.metadata, NAME) == Some(rollout.name())
+}
 
 fn meta(
     rollout: &Rollout,
@@ -173,7 +180,6 @@ pub(super) fn deployer(rollout: &Rollout, config: &DeploymentConfig, custom: &Cu
             tolerations: spec.tolerations,
             node_selector: spec.node_selector,
             restart_policy: Some("Never".to_owned()),
-            service_account_name: Some(ACCOUNT.to_owned()),
             termination_grace_period_seconds: Some(GRACE),
             ..PodSpec::default()
         }),

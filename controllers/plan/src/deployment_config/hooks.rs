@@ -73,8 +73,19 @@ impl Deployer<'_> {
             _ => "hook-post",
         };
         let name = helpers::name(self.to, suffix);
-        let Some(pod) = self.helper(&name) else {
-            return self.start(config, hook, exec, (label, suffix));
+        let begun = format!("{label}-begun");
+        let namespace = self.to.seen.metadata.namespace.as_deref().unwrap_or("");
+        let pod = match self.helper(&name) {
+            Some(pod) if helpers::is_of(pod, self.to) => pod,
+            Some(_) => {
+                let why = format!("pods {name:?} already exists and is none of this rollout");
+                return self.has_failed(hook, label, &why);
+            }
+            None if self.to.has_done(&begun) => {
+                let why = format!("{label}: pod/{name}[{namespace}] unexpectedly deleted");
+                return self.has_failed(hook, label, &why);
+            }
+            None => return self.start(config, hook, exec, (label, suffix)),
         };
         let message = pod.status.as_ref().and_then(|status| status.message.clone());
         match pods::phase(pod) {
@@ -110,8 +121,13 @@ impl Deployer<'_> {
         let text = begins(label, &command, &self.to.label());
         self.create(pod, "Error creating lifecycle pod: {error}");
         self.event(false, "Started", text);
+        let begun = match label {
+            "pre" => "pre-begun",
+            "mid" => "mid-begun",
+            _ => "post-begun",
+        };
         let text = format!("--> {label}: Running hook pod ...");
-        self.act(self.to.change(self.now).say(text).action())
+        self.act(self.to.change(self.now).say(text).done(begun).action())
     }
 
     fn tag(&mut self, hook: &Hook, label: &'static str) -> Step {

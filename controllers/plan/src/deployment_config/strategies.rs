@@ -89,6 +89,30 @@ impl Deployer<'_> {
         )))
     }
 
+    fn begin_to_roll(
+        &mut self,
+        from: &Rollout,
+        (new, old): (i64, i64),
+        desired: i64,
+        (least, surge): (i64, i64),
+    ) -> Step {
+        let to = self.to;
+        if from.text(ORIGINAL).is_empty() {
+            let size = from.replicas().to_string();
+            self.plan.act(from.change(self.now).note(ORIGINAL, size).action());
+        }
+        let uid = from.seen.metadata.uid.as_deref().unwrap_or("");
+        let text = format!(
+            "--> Scaling up {} from {new} to {desired}, scaling down {} from {old} to 0 (keep {least} pods available, don't exceed {} pods)",
+            to.name(),
+            from.name(),
+            desired + surge
+        );
+        let source = format!("{}:{uid}", from.name());
+        let change = to.change(self.now).note(SOURCE, source).say(text).done("began");
+        self.act(change.gets_on().action())
+    }
+
     /// Old pods go as new ones come, within the limits.
     pub(super) fn roll(
         &mut self,
@@ -103,22 +127,13 @@ impl Deployer<'_> {
         let (surge, missing) = config.limits(desired);
         // Together they can be more than one number of pods may be.
         let [desired, surge, missing] = [desired, surge, missing].map(i64::from);
-        let [new, old] = [to.replicas(), from.replicas()].map(i64::from);
+        let new = i64::from(to.replicas());
+        // Those that were overtaken go first.
+        let olds: Vec<&Rollout> = self.others.iter().copied().chain([from]).collect();
+        let old: i64 = olds.iter().map(|one| i64::from(one.replicas())).sum();
         let least = if desired == 0 { 0 } else { (desired - missing).max(0) };
         if !to.has_done("began") {
-            if from.text(ORIGINAL).is_empty() {
-                self.plan.act(from.change(self.now).note(ORIGINAL, old.to_string()).action());
-            }
-            let uid = from.seen.metadata.uid.as_deref().unwrap_or("");
-            let text = format!(
-                "--> Scaling up {} from {new} to {desired}, scaling down {} from {old} to 0 (keep {least} pods available, don't exceed {} pods)",
-                to.name(),
-                from.name(),
-                desired + surge
-            );
-            let source = format!("{}:{uid}", from.name());
-            let change = to.change(self.now).note(SOURCE, source).say(text).done("began");
-            return self.act(change.gets_on().action());
+            return self.begin_to_roll(from, (new, old), desired, (least, surge));
         }
         if new == desired && old == 0 && to.is_settled() {
             return self.act(to.change(self.now).done("rolled").gets_on().action());
@@ -138,10 +153,17 @@ impl Deployer<'_> {
             if !self.has_passed(params.update_period_seconds.unwrap_or(1)) {
                 return Err(Stop::Waits);
             }
-            let next = (old - down).max(0);
-            self.plan.act(size(from, number(next)));
-            let text = format!("    Scaling {} down to {next}", from.name());
-            return self.act(to.change(self.now).gets_on().say(text).action());
+            let mut change = to.change(self.now).gets_on();
+            for one in olds {
+                let has = i64::from(one.replicas());
+                let next = (has - down).max(0);
+                if next != has {
+                    down -= has - next;
+                    self.plan.act(size(one, number(next)));
+                    change = change.say(format!("    Scaling {} down to {next}", one.name()));
+                }
+            }
+            return self.act(change.action());
         }
         match self.has_passed(params.timeout_seconds.unwrap_or(TIMEOUT)) {
             true => {

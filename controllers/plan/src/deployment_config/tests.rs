@@ -406,8 +406,8 @@ fn hooks_end_a_rollout_or_are_passed_over() {
         let config = config(1, more);
         let mut seen = seen(config.clone(), vec![rollout(&config, "web-1 0/0 Running", json!({}))]);
         let pod = |phase| {
-            json!({"metadata": {"name": "web-1-hook-pre", "namespace": "n",
-            "labels": {HELPER_OF: "web-1"}}, "status": {"phase": phase, "message": "no"}})
+            json!({"metadata": {"name": "web-1-hook-pre", "namespace": "n", "labels": {HELPER_OF: "web-1"},
+            "annotations": {rollout::NAME: "web-1"}}, "status": {"phase": phase, "message": "no"}})
         };
         seen.helpers =
             phase.map(|phase| Arc::new(from_value(pod(phase)).unwrap())).into_iter().collect();
@@ -496,4 +496,40 @@ fn images_follow_their_tags() {
     ] {
         assert_eq!(patch(streams), Value::Null);
     }
+}
+
+// Red when a pod that is gone is made again, so that what it does is done twice, and when anybody's pod is waited for.
+#[test]
+fn a_hook_is_done_by_its_own_pod_once() {
+    let exec =
+        json!({"failurePolicy": "Abort", "execNewPod": {"containerName": "c", "command": ["x"]}});
+    let config = config(1, json!({"/spec/strategy/rollingParams/pre": exec}));
+    let mut begun =
+        serde_json::to_value(&*rollout(&config, "web-1 0/0 Running", json!({}))).unwrap();
+    begun["metadata"]["annotations"][rollout::STEPS] = "pre-begun".into();
+    let gone = seen(config.clone(), vec![Arc::new(from_value(begun).unwrap())]);
+    let told = said(&run(&gone));
+    assert!(told[1].contains("pre: pod/web-1-hook-pre[n] unexpectedly deleted"), "{told:?}");
+    let mut taken = seen(config.clone(), vec![rollout(&config, "web-1 0/0 Running", json!({}))]);
+    let other = json!({"metadata": {"name": "web-1-hook-pre", "namespace": "n"}, "status": {"phase": "Succeeded"}});
+    taken.helpers = vec![Arc::new(from_value(other).unwrap())];
+    let told = said(&run(&taken));
+    assert!(told[1].contains("pods \"web-1-hook-pre\" already exists"), "{told:?}");
+}
+
+// Red when the pods of a rollout that was overtaken go before new ones have come.
+#[test]
+fn pods_of_what_was_overtaken_go_as_new_ones_come() {
+    let config = config(3, json!({}));
+    let step = |overtaken: &str, told: &str| {
+        let mut to = serde_json::to_value(&*rollout(&config, told, json!({}))).unwrap();
+        to["metadata"]["annotations"][rollout::STEPS] = "began".into();
+        let from = rollout(&config, "web-1 0/0 Complete", json!({}));
+        let overtaken = rollout(&config, overtaken, json!({}));
+        said(&run(&seen(config.clone(), vec![from, overtaken, Arc::new(from_value(to).unwrap())])))
+    };
+    let (up, down) = ("    Scaling web-3 up to 1", "    Scaling web-2 down to 2");
+    assert_eq!(step("web-2 3/3 Failed", "web-3 0/0 Running"), ["web-3 1", up]);
+    assert!(step("web-2 3/3 Failed", "web-3 1/0 Running").is_empty());
+    assert_eq!(step("web-2 3/3 Failed", "web-3 1/1 Running"), ["web-2 2", down]);
 }
