@@ -179,9 +179,8 @@ fn reconcile(
     plan: &mut Plan,
 ) {
     if wanted.is_empty() {
-        // One empty slice says that the service is known and nobody answers.
-        let key = old.iter().map(|slice| key_of(slice)).next().unwrap_or_default();
-        wanted.insert(key, BTreeMap::new());
+        // One slice without ports says that the service is known and nobody answers.
+        wanted.insert(PortKey::default(), BTreeMap::new());
     }
     let labels = labels(service);
     let (gone, kept): (Vec<&EndpointSlice>, Vec<&EndpointSlice>) =
@@ -348,5 +347,9 @@ mod tests {
         check(&mut slices, 0..160, "update", &[100, 60]);
         check(&mut slices, 100..160, "delete", &[60]);
         check(&mut slices, 0..0, "update", &[0]);
+        // Nobody answers on any port any more.
+        assert_eq!(slices[0].ports.as_ref().map_or(0, Vec::len), 0);
+        check(&mut slices, 0..1, "update", &[1]);
+        assert_eq!(slices[0].ports.as_ref().map_or(0, Vec::len), 1);
     }
 }

@@ -179,7 +179,7 @@ fn desired_taints(node: &Node, all_dark: bool, now: Timestamp) -> Vec<Taint> {
 
 fn mark_pods(all: &[Arc<Pod>], now: Timestamp, plan: &mut Plan) {
     for pod in all.iter().filter(|pod| pods::is_ready(pod) && !pods::is_terminal(pod)) {
-        let set = pods::set_condition(pod.status.as_ref(), "Ready", "False", "", "", now);
+        let set = pods::set_condition(pod, "Ready", "False", "", "", now);
         let Some(conditions) = set else { continue };
         plan.act(Action::status(ObjectRef::to(pod.as_ref()), json!({ "conditions": conditions })));
         plan.act(Action::warning(ObjectRef::to(pod.as_ref()), "NodeNotReady", "Node is not ready"));
@@ -214,7 +214,7 @@ fn evict(all: &[Arc<Pod>], taints: &[Taint], silent: bool, now: Timestamp, plan:
         let message = format!("Marking for deletion Pod {}/{}", target.namespace, target.name);
         plan.act(Action::normal(target.clone(), "TaintManagerEviction", message));
         let disrupted = pods::set_condition(
-            pod.status.as_ref(),
+            pod,
             "DisruptionTarget",
             "True",
             "DeletionByTaintManager",

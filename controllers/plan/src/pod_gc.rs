@@ -47,7 +47,7 @@ fn collect(pod: &Pod, node_gone: bool, now: Timestamp, plan: &mut Plan) {
     let target = ObjectRef::to(pod).any_version();
     if node_gone && !pods::is_terminal(pod) {
         let conditions = pods::set_condition(
-            pod.status.as_ref(),
+            pod,
             "DisruptionTarget",
             "True",
             "DeletionByPodGC",

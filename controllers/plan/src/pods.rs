@@ -1,7 +1,7 @@
 //! Readings of a pod that controllers share. Knows pods' conditions and phases; refuses to know who owns them.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, PodStatus, ServicePort};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodSpec, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
@@ -106,13 +106,14 @@ pub fn target_port(port: &ServicePort, spec: Option<&PodSpec>) -> Option<i32> {
 /// The conditions with one set, as JSON for a status patch, or `None` if nothing changes. The transition time moves only
 /// when the status does.
 pub fn set_condition(
-    status: Option<&PodStatus>,
+    pod: &Pod,
     kind: &str,
     value: &str,
     reason: &str,
     message: &str,
     now: Timestamp,
 ) -> Option<Value> {
+    let (status, generation) = (pod.status.as_ref(), pod.metadata.generation);
     let mut all: Vec<Value> = status
         .and_then(|status| status.conditions.as_ref())
         .map(|list| list.iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect())
@@ -123,7 +124,8 @@ pub fn set_condition(
     if let Some(old) = found.and_then(|index| all.get(index))
         && text(old, "status") == value
     {
-        if text(old, "reason") == reason && text(old, "message") == message {
+        let same = text(old, "reason") == reason && text(old, "message") == message;
+        if same && old["observedGeneration"].as_i64() == generation {
             return None;
         }
         if let Some(known) = old["lastTransitionTime"].as_str() {
@@ -137,6 +139,9 @@ pub fn set_condition(
         if !text.is_empty() {
             fresh[field] = text.into();
         }
+    }
+    if let Some(generation) = generation {
+        fresh["observedGeneration"] = generation.into();
     }
     match found {
         Some(index) => all[index] = fresh,
@@ -152,4 +157,27 @@ pub fn claims(pod: &Pod) -> impl Iterator<Item = &str> {
         .flat_map(|spec| spec.volumes.iter().flatten())
         .filter_map(|volume| volume.persistent_volume_claim.as_ref())
         .map(|source| source.claim_name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Red when a condition does not say which spec it is about, and when it is written again though nothing has changed.
+    #[test]
+    fn a_condition_is_about_a_generation() {
+        let set = |generation: i64, observed: i64| {
+            let pod = json!({"metadata": {"generation": generation}, "status": {"conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": "R", "message": "m",
+                    "observedGeneration": observed, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            set_condition(&pod, "PodScheduled", "False", "R", "m", Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(set(2, 2), None);
+        let told = set(3, 2).unwrap();
+        assert_eq!(
+            (&told[0]["observedGeneration"], &told[0]["lastTransitionTime"]),
+            (&json!(3), &json!("2026-01-01T00:00:00Z"))
+        );
+    }
 }

@@ -40,8 +40,7 @@ fn told(
 ) -> Plan {
     let about = ObjectRef::to(pod);
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
-    let set =
-        pods::set_condition(pod.status.as_ref(), "PodScheduled", "False", reason, message, now);
+    let set = pods::set_condition(pod, "PodScheduled", "False", reason, message, now);
     if let Some(conditions) = set {
         plan.act(Action::status(about.any_version(), json!({ "conditions": conditions })));
     }
