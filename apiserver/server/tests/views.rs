@@ -196,3 +196,18 @@ async fn where_endpoints_are_stands_in_one_map(api: &Harness) {
     assert_eq!(topology(&patched), json!({ zone: "y" }));
     assert_eq!(api.get(kept).await.ok()["endpoints"][0]["zone"], "y");
 }
+
+// Red when it is converted before it is told its namespace: the role was said to be another namespace's.
+#[tokio::test]
+async fn an_older_binding_need_not_say_its_namespace() {
+    let api = Harness::start().await;
+    let path = "/apis/authorization.openshift.io/v1/namespaces/default/rolebindings";
+    let binding = |of: &str| {
+        json!({ "metadata": { "name": "b" }, "roleRef": { "name": "r", "namespace": of },
+            "subjects": [{ "kind": "User", "name": "jo" }] })
+    };
+    let refused = api.post(path, &binding("other")).await.refused().2;
+    assert!(refused.contains("instead of current namespace \"default\""), "{refused}");
+    let made = api.post(path, &binding("default")).await.ok();
+    assert_eq!(made["metadata"]["namespace"], "default");
+}

@@ -182,6 +182,12 @@ pub(super) fn kept(
         return Ok(body);
     }
     leme_registry::check_type(&request.kind, &body)?;
+    let mut body = body;
+    let metadata = leme_registry::json::child(&mut body, "metadata");
+    // What it says of its namespace is looked at while it is converted.
+    if request.kind.namespaced() && leme_registry::json::unset(metadata, "namespace") {
+        leme_registry::json::set(metadata, "namespace", &*request.namespace);
+    }
     request.kept.to_kept(body)
 }
 
