@@ -14,6 +14,7 @@ use leme_meta::{FieldError, Status};
 use serde_json::Value;
 
 mod admission;
+pub mod amounts;
 mod create;
 mod custom;
 mod delete;

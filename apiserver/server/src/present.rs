@@ -152,7 +152,7 @@ pub(crate) fn encoded(encoding: Encoding, value: &Value) -> Result<Bytes, Status
         Encoding::Yaml => serde_saphyr::to_string(value).map(Bytes::from).map_err(Status::internal),
         Encoding::Protobuf => {
             let bytes = protobuf::encode(value).map(Bytes::from);
-            bytes.ok_or_else(|| Status::internal("the document has no protobuf encoding"))
+            bytes.ok_or_else(protobuf::not_encoded)
         }
     }
 }

@@ -192,13 +192,9 @@ fn kept_object(
         return Ok(answer::json(200, object.json.clone()));
     }
     let kind = &request.kind;
-    let message = protobuf::kept(kind, object).ok_or_else(not_encoded)?;
+    let message = protobuf::kept(kind, object).ok_or_else(protobuf::not_encoded)?;
     let bytes = protobuf::enveloped(&kind.api_version(), &kind.kind, &message);
     Ok(answer::with_body(200, encoding.media_type(), Body::whole(bytes)))
-}
-
-fn not_encoded() -> Status {
-    Status::internal("the document has no protobuf encoding")
 }
 
 /// One page of a list.
@@ -326,7 +322,7 @@ impl Page {
     fn in_protobuf(self, request: &ResourceRequest) -> Result<Answer, Status> {
         let before: Before = |out, _, length| protobuf::item_head(out, length);
         let kept = self.objects.iter().map(|object| protobuf::kept(&request.kind, object));
-        let messages: Vec<Bytes> = kept.collect::<Option<_>>().ok_or_else(not_encoded)?;
+        let messages: Vec<Bytes> = kept.collect::<Option<_>>().ok_or_else(protobuf::not_encoded)?;
         let length = messages
             .iter()
             .map(|message| message.len() + protobuf::item_head_length(message.len()))

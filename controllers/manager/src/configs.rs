@@ -76,7 +76,11 @@ fn pods_of(cache: &Cache, rollout: Option<&Arc<ReplicationController>>) -> Vec<A
 fn helpers(cache: &Cache, rollouts: &[Arc<ReplicationController>]) -> Vec<Arc<Pod>> {
     let named = rollouts.iter().flat_map(|one| {
         let namespace = one.metadata.namespace.as_deref().unwrap_or("");
-        names_of_helpers(one).into_iter().filter_map(|name| cache.pods.get(namespace, &name))
+        let names = names_of_helpers(one).into_iter();
+        names.filter_map(|name| cache.pods.get(namespace, &name)).filter(|pod| {
+            let labels = pod.metadata.labels.as_ref();
+            labels.and_then(|all| all.get(HELPER_OF)) != one.metadata.name.as_ref()
+        })
     });
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let of = |meta: &ObjectMeta| format!("{}/{}", text(&meta.namespace), text(&meta.name));

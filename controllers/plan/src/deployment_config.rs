@@ -137,8 +137,8 @@ impl<'a> Round<'a> {
     fn roll_out(&self, plan: &mut Plan) {
         for to in self.rollouts.iter().filter(|one| !one.phase.is_over()) {
             let other = |one: &&Rollout| one.name() != to.name();
-            let from =
-                self.rollouts.iter().rev().filter(other).find(|one| one.phase == Phase::Complete);
+            // It is not over itself, so that it is another one.
+            let from = self.active();
             let is_from = |one: &&Rollout| from.is_some_and(|from| from.name() == one.name());
             let others = self.rollouts.iter().filter(other).filter(|one| !is_from(one)).collect();
             let (about, now) = (self.about.clone().any_version(), self.now);

@@ -58,6 +58,11 @@ pub(crate) fn has(schema: &str) -> bool {
     table::message(schema).is_some()
 }
 
+/// The 500 for a document that was promised in this encoding and has none.
+pub(crate) fn not_encoded() -> Status {
+    Status::internal("the document has no protobuf encoding")
+}
+
 /// The message of an object that is served as the cache has it; made by the first who asks, kept with the object.
 pub(crate) fn kept(kind: &Kind, object: &Cached) -> Option<Bytes> {
     object.encoded(|json| encode::from_json(&kind.schema, json))

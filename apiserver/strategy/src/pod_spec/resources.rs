@@ -4,6 +4,7 @@
 
 use leme_meta::quantity::Quantity;
 use leme_meta::{FieldError, Path};
+pub(crate) use leme_registry::amounts::parse;
 use leme_registry::{json, names};
 use serde_json::Value;
 
@@ -34,15 +35,6 @@ const COUNTED: [&str; 9] = [
     "services.nodeports",
     "services.loadbalancers",
 ];
-
-/// A quantity from JSON: text, or a bare number.
-pub(crate) fn parse(value: &Value) -> Option<Quantity> {
-    match value {
-        Value::String(text) => Quantity::parse(text).ok(),
-        Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
-        _ => None,
-    }
-}
 
 /// Whether a value is a quantity below zero.
 pub(crate) fn is_negative(value: &Value) -> bool {

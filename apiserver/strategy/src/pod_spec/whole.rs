@@ -3,10 +3,11 @@
 //! Knows: which resources a pod may have, and how they stand to those of its containers. Refuses to know: who holds a pod
 //! to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use leme_meta::quantity::Quantity;
 use leme_meta::{FieldError, Path};
+use leme_registry::amounts::{Amounts, of_containers};
 use leme_registry::json;
 use serde_json::Value;
 
@@ -14,9 +15,6 @@ use super::{claims, resources};
 use crate::check::Errors;
 
 const SUPPORTED: [&str; 3] = ["cpu", "hugepages-", "memory"];
-
-/// Amounts by the name of the resource.
-type Amounts = BTreeMap<String, Quantity>;
 
 /// Whether a pod as a whole may have a resource.
 fn is_supported(name: &str) -> bool {
@@ -31,47 +29,7 @@ pub(crate) fn asks(spec: &Value) -> bool {
 }
 
 fn amounts(of: &Value, which: &str) -> Amounts {
-    json::entries(of, &["resources", which])
-        .filter_map(|(name, value)| Some((name.to_owned(), resources::parse(value)?)))
-        .collect()
-}
-
-/// What the containers of a pod ask for together: the sum of those that run beside each other, or what its start needs at
-/// most, whichever is more.
-fn together(spec: &Value, which: &str) -> Amounts {
-    let mut running = Amounts::new();
-    for container in json::list(spec, &["containers"]) {
-        add(&mut running, &amounts(container, which));
-    }
-    let (mut sidecars, mut starting) = (Amounts::new(), Amounts::new());
-    for container in json::list(spec, &["initContainers"]) {
-        let mut need = amounts(container, which);
-        if json::text(container, &["restartPolicy"]) == "Always" {
-            add(&mut running, &need);
-            add(&mut sidecars, &need);
-            need = sidecars.clone();
-        } else {
-            add(&mut need, &sidecars);
-        }
-        raise(&mut starting, need);
-    }
-    raise(&mut running, starting);
-    running
-}
-
-/// Adds amounts; what is beyond every bound stays at what it was.
-fn add(to: &mut Amounts, more: &Amounts) {
-    for (name, amount) in more {
-        let known = to.entry(name.clone()).or_insert_with(|| Quantity::from_units(0));
-        *known = known.checked_add(amount).unwrap_or(*known);
-    }
-}
-
-fn raise(to: &mut Amounts, other: Amounts) {
-    for (name, amount) in other {
-        let known = to.entry(name).or_insert(amount);
-        *known = amount.max(*known);
-    }
+    leme_registry::amounts::amounts(json::at(of, &["resources", which]))
 }
 
 /// Fills what a pod that asks for something as a whole does not say: limits of huge pages and requests, after what its
@@ -81,7 +39,7 @@ pub(super) fn fill(spec: &mut Value) {
     if requests.is_empty() && limits.is_empty() {
         return;
     }
-    for (name, amount) in together(spec, "limits") {
+    for (name, amount) in of_containers(spec, "limits") {
         if resources::is_huge(&name) && !requests.contains_key(&name) {
             set(spec, "limits", &name, &amount, &mut limits);
         }
@@ -89,7 +47,7 @@ pub(super) fn fill(spec: &mut Value) {
     if limits.is_empty() {
         return;
     }
-    for (name, amount) in together(spec, "requests") {
+    for (name, amount) in of_containers(spec, "requests") {
         if is_supported(&name) && resources::overcommit(&name) {
             set(spec, "requests", &name, &amount, &mut requests);
         }
@@ -140,7 +98,7 @@ fn name(name: &str, path: &Path, errors: &mut Errors) {
 fn consistent(spec: &Value, path: &Path, errors: &mut Errors) {
     let [requests, limits] = ["requests", "limits"].map(|which| amounts(spec, which));
     let mut fits = |which: &str, own: &Amounts, counts: fn(&str) -> bool| {
-        for (name, sum) in together(spec, which) {
+        for (name, sum) in of_containers(spec, which) {
             if let Some(own) = own.get(&name).filter(|own| counts(&name) && sum > **own) {
                 let why = format!(
                     "must be greater than or equal to aggregate container {which} of {sum}"

@@ -103,6 +103,18 @@ impl Facts for Known {
     }
 }
 
+/// Whether objects that are made with the fields of each row are refused as it says, or created.
+#[track_caller]
+fn all(make: impl Fn(&Value) -> Value, rows: &[(Value, &[&str])]) {
+    for (fields, errors) in rows {
+        let result = create(make(fields));
+        match errors {
+            [] => assert!(result.is_ok(), "{fields}: {result:?}"),
+            errors => assert_eq!(causes(&result.expect_err("refused")), *errors, "{fields}"),
+        }
+    }
+}
+
 static ADMISSION: LazyLock<Chain<Known>> =
     LazyLock::new(|| Chain::new(Known, &["PersistentVolumeClaimResize"]));
 

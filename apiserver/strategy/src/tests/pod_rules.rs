@@ -32,17 +32,6 @@ fn pod_with(container: &Value) -> Value {
     pod
 }
 
-#[track_caller]
-fn all(make: impl Fn(&Value) -> Value, rows: &[Row]) {
-    for (fields, errors) in rows {
-        let result = create(make(fields));
-        match errors {
-            [] => assert!(result.is_ok(), "{fields}: {result:?}"),
-            errors => assert_eq!(causes(&result.expect_err("refused")), *errors, "{fields}"),
-        }
-    }
-}
-
 #[test]
 fn gates_and_names_are_checked() {
     let wrong = |field: &str| format!("{field}: {NO_NAME}");

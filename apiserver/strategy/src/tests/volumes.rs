@@ -33,17 +33,6 @@ fn nodes(key: &str) -> Value {
         { "matchExpressions": [{ "key": key, "operator": "In", "values": ["x"] }] }] } })
 }
 
-#[track_caller]
-fn all(make: fn(&Value) -> Value, rows: &[(Value, &[&str])]) {
-    for (fields, errors) in rows {
-        let result = create(make(fields));
-        match errors {
-            [] => assert!(result.is_ok(), "{fields}: {result:?}"),
-            errors => assert_eq!(causes(&result.expect_err("refused")), *errors, "{fields}"),
-        }
-    }
-}
-
 // Red when a volume of one node says not which, and when affinities are taken as they are.
 #[test]
 fn nodes_of_a_volume_are_named() {

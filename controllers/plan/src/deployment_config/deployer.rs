@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::config::{DeploymentConfig, Params};
-use super::helpers::{self, DEADLINE};
+use super::helpers::{self, DEADLINE, POST, PRE};
 use super::rollout::{
     COMPLETED, CREATED, DESIRED, HELPER, LOG, Phase, REASON, ROLLOUT_SIZE, Rollout, SINCE, SOURCE,
     STARTED, STEPS,
@@ -152,14 +152,13 @@ impl<'a> Deployer<'a> {
 
     /// Follows the pod that rolls out in the place of this.
     fn follow(&mut self, config: &DeploymentConfig, made: Pod) -> Step {
-        let name = helpers::name(self.to, "deploy");
+        let name = helpers::name(self.to, helpers::DEPLOY);
         let Some(pod) = self.helper(&name) else {
             if self.to.phase != Phase::New {
                 let why = "deployer pod no longer exists";
                 self.event(true, "Failed", format!("Deployer pod {name:?} has gone missing"));
-                self.plan
+                return self
                     .act(self.to.change(self.now).phase(Phase::Failed).note(REASON, why).action());
-                return Err(Stop::Acted);
             }
             let timeout = timeout(config);
             let created = self.to.seen.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -169,9 +168,8 @@ impl<'a> Deployer<'a> {
                     "Rollout for {label:?} failed to create deployer pod (timeoutSeconds: {timeout}s)"
                 );
                 self.event(true, "RolloutTimeout", text);
-                self.plan
+                return self
                     .act(self.to.change(self.now).phase(Phase::Failed).note(REASON, why).action());
-                return Err(Stop::Acted);
             }
             let text = "Error creating deployer pod: {error}";
             self.create(made, text);
@@ -185,8 +183,8 @@ impl<'a> Deployer<'a> {
                 "Error creating deployer pod since another pod with the same name ({name:?}) exists"
             );
             self.event(true, REFUSED, text);
-            self.plan.act(self.to.change(self.now).phase(Phase::Failed).note(REASON, why).action());
-            return Err(Stop::Acted);
+            return self
+                .act(self.to.change(self.now).phase(Phase::Failed).note(REASON, why).action());
         }
         let (next, begun) = match pods::phase(pod) {
             "Succeeded" => return Ok(()),
@@ -265,14 +263,14 @@ impl<'a> Deployer<'a> {
         match (strategy.type_.as_str(), self.from) {
             ("Recreate", _) => self.recreate(config, recreate, desired),
             ("Rolling", None) => {
-                self.hook(config, rolling.pre.as_ref(), "pre")?;
+                self.hook(config, rolling.pre.as_ref(), PRE)?;
                 self.recreate(config, recreate, desired)?;
-                self.hook(config, rolling.post.as_ref(), "post")
+                self.hook(config, rolling.post.as_ref(), POST)
             }
             ("Rolling", Some(from)) => {
-                self.hook(config, rolling.pre.as_ref(), "pre")?;
+                self.hook(config, rolling.pre.as_ref(), PRE)?;
                 self.roll(config, (rolling, from), desired)?;
-                self.hook(config, rolling.post.as_ref(), "post")
+                self.hook(config, rolling.post.as_ref(), POST)
             }
             (other, _) => Err(Stop::Failed(format!("unsupported strategy type: {other}"))),
         }

@@ -32,8 +32,24 @@ pub(super) fn name(rollout: &Rollout, suffix: &str) -> String {
     format!("{}-{hash}-{suffix}", base.get(..room).unwrap_or(base))
 }
 
+/// A point of a rollout at which there can be a hook.
+pub(super) struct Point {
+    /// Its name, by which the step is called when the hook is over.
+    pub(super) label: &'static str,
+    /// What the name of its pod ends with.
+    pub(super) suffix: &'static str,
+    /// The step that says that its pod has been made.
+    pub(super) begun: &'static str,
+}
+
+pub(super) const PRE: &Point = &Point { label: "pre", suffix: "hook-pre", begun: "pre-begun" };
+pub(super) const MID: &Point = &Point { label: "mid", suffix: "hook-mid", begun: "mid-begun" };
+pub(super) const POST: &Point = &Point { label: "post", suffix: "hook-post", begun: "post-begun" };
+
+/// What the name of the pod that rolls out ends with.
+pub(super) const DEPLOY: &str = "deploy";
 /// The suffixes of all names of pods that a rollout can have.
-pub(super) const SUFFIXES: [&str; 4] = ["deploy", "hook-pre", "hook-mid", "hook-post"];
+pub(super) const SUFFIXES: [&str; 4] = [DEPLOY, PRE.suffix, MID.suffix, POST.suffix];
 
 /// Goes with its rollout; it is none of the pods that the replication controller counts.
 fn owner(rollout: &Rollout) -> OwnerReference {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::config::{DeploymentConfig, ExecNewPod, Hook};
 use super::deployer::{Deployer, Step, Stop};
-use super::helpers::{self, DEADLINE};
+use super::helpers::{self, DEADLINE, Point};
 use super::rollout::STARTED;
 use crate::action::{Action, OutcomeEvents};
 use crate::common::{after, until};
@@ -22,17 +22,18 @@ fn begins(label: &str, what: &str, rollout: &str) -> String {
 }
 
 impl Deployer<'_> {
-    /// Has a hook done, if there is one; its steps are called `label` when it is over.
+    /// Has a hook done, if there is one; `point` says how its steps are called.
     pub(super) fn hook(
         &mut self,
         config: &DeploymentConfig,
         hook: Option<&Hook>,
-        label: &'static str,
+        point: &'static Point,
     ) -> Step {
+        let label = point.label;
         let Some(hook) = hook.filter(|_| !self.to.has_done(label)) else { return Ok(()) };
         match &hook.exec_new_pod {
             _ if !hook.tag_images.is_empty() => self.tag(hook, label),
-            Some(exec) => self.run(config, hook, exec, label),
+            Some(exec) => self.run(config, hook, exec, point),
             None => Ok(()),
         }
     }
@@ -65,15 +66,9 @@ impl Deployer<'_> {
         config: &DeploymentConfig,
         hook: &Hook,
         exec: &ExecNewPod,
-        label: &'static str,
+        point: &'static Point,
     ) -> Step {
-        let suffix = match label {
-            "pre" => "hook-pre",
-            "mid" => "hook-mid",
-            _ => "hook-post",
-        };
-        let name = helpers::name(self.to, suffix);
-        let begun = format!("{label}-begun");
+        let (label, name) = (point.label, helpers::name(self.to, point.suffix));
         let namespace = self.to.seen.metadata.namespace.as_deref().unwrap_or("");
         let pod = match self.helper(&name) {
             Some(pod) if helpers::is_of(pod, self.to) => pod,
@@ -81,11 +76,11 @@ impl Deployer<'_> {
                 let why = format!("pods {name:?} already exists and is none of this rollout");
                 return self.has_failed(hook, label, &why);
             }
-            None if self.to.has_done(&begun) => {
+            None if self.to.has_done(point.begun) => {
                 let why = format!("{label}: pod/{name}[{namespace}] unexpectedly deleted");
                 return self.has_failed(hook, label, &why);
             }
-            None => return self.start(config, hook, exec, (label, suffix)),
+            None => return self.start(config, hook, exec, point),
         };
         let message = pod.status.as_ref().and_then(|status| status.message.clone());
         match pods::phase(pod) {
@@ -100,14 +95,15 @@ impl Deployer<'_> {
         config: &DeploymentConfig,
         hook: &Hook,
         exec: &ExecNewPod,
-        (label, suffix): (&'static str, &str),
+        point: &'static Point,
     ) -> Step {
+        let label = point.label;
         let strategy = &config.spec.strategy;
         let started = self.to.time(STARTED).unwrap_or(self.now);
         let end = after(started, strategy.active_deadline_seconds.unwrap_or(DEADLINE));
         let left = i64::try_from(until(end, self.now).as_secs()).unwrap_or(DEADLINE);
         let retries = hook.failure_policy == "Retry";
-        let pod = match helpers::hook(self.to, strategy, (exec, retries), suffix, left) {
+        let pod = match helpers::hook(self.to, strategy, (exec, retries), point.suffix, left) {
             Ok(pod) => pod,
             Err(why) => return self.has_failed(hook, label, &why),
         };
@@ -121,13 +117,8 @@ impl Deployer<'_> {
         let text = begins(label, &command, &self.to.label());
         self.create(pod, "Error creating lifecycle pod: {error}");
         self.event(false, "Started", text);
-        let begun = match label {
-            "pre" => "pre-begun",
-            "mid" => "mid-begun",
-            _ => "post-begun",
-        };
         let text = format!("--> {label}: Running hook pod ...");
-        self.act(self.to.change(self.now).say(text).done(begun).action())
+        self.act(self.to.change(self.now).say(text).done(point.begun).action())
     }
 
     fn tag(&mut self, hook: &Hook, label: &'static str) -> Step {

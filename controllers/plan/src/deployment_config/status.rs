@@ -81,7 +81,7 @@ fn progress(config: &DeploymentConfig, latest: &Rollout, status: &mut Status, no
         Phase::Pending => {
             let message = format!(
                 "replication controller {name:?} is waiting for pod {:?} to run",
-                super::helpers::name(latest, "deploy")
+                super::helpers::name(latest, super::helpers::DEPLOY)
             );
             told("Unknown", "", message)
         }

@@ -4,6 +4,7 @@
 
 use super::config::{DeploymentConfig, Params};
 use super::deployer::{Deployer, Step, Stop, TIMEOUT, size, timeout};
+use super::helpers::{MID, POST, PRE};
 use super::rollout::{ORIGINAL, Rollout, SOURCE};
 use crate::pods;
 
@@ -17,13 +18,13 @@ impl Deployer<'_> {
     ) -> Step {
         let to = self.to;
         let timeout = timeout(config);
-        self.hook(config, params.pre.as_ref(), "pre")?;
+        self.hook(config, params.pre.as_ref(), PRE)?;
         if let Some(from) = self.from.filter(|_| !to.has_done("down")) {
             self.scale_down(from, timeout)?;
         }
-        self.hook(config, params.mid.as_ref(), "mid")?;
+        self.hook(config, params.mid.as_ref(), MID)?;
         if desired == 0 || to.has_done("up") {
-            return self.hook(config, params.post.as_ref(), "post");
+            return self.hook(config, params.post.as_ref(), POST);
         }
         let name = to.name();
         if self.from.is_some() && !to.has_done("accepted") {
