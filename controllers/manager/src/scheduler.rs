@@ -1,7 +1,10 @@
-//! The scheduler's loop: takes in what changed, decides pod by pod, and binds in the background. A decision is assumed at
-//! once; one whose binding fails is forgotten, and made again after a delay that doubles.
+//! The scheduler's loop: takes in what changed, decides pod by pod, and carries out in the background. A decision is assumed
+//! at once; one whose binding fails is forgotten, and made again after a delay that doubles.
 
-use std::collections::{BTreeSet, HashMap};
+mod lookup;
+mod news;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +13,16 @@ use k8s_openapi::api::core::v1::Pod;
 use leme_controller_runtime::Key;
 use leme_plan::{Plan, pods};
 use leme_sched::{
-    Cluster, Parked, Parking, PodInfo, Queue, SCHEDULER_NAME, VolumeChange, VolumeFacts, bind,
-    gated, unschedulable,
+    Cluster, Parked, Parking, PodInfo, Preemption, Queue, SCHEDULER_NAME, Unschedulable,
+    VolumeChange, VolumeFacts, bind, gated, preempted, promised, unnominated, unschedulable,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::cache::Cache;
+use self::news::News;
 use crate::{Start, Wiring};
 
 const BINDINGS_AT_ONCE: usize = 64;
@@ -27,14 +31,19 @@ const BATCH: usize = 32;
 /// Before the second try to bind a pod; each further one waits twice as long.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LAST_DELAY: Duration = Duration::from_secs(10);
+/// How long after its binding a pod that does not show it is taken for unbound.
+const EXPIRY: Duration = Duration::from_secs(30);
 
 /// What happened; the objects themselves are read from the caches.
 enum Wake {
     Pod(Key),
     Node(String),
+    Namespace(String),
     Volume(VolumeChange),
-    BindFailed(Key),
-    /// The delay after a failed binding is over.
+    Bound(Key),
+    /// A binding, or making room, failed.
+    Failed(Key),
+    /// The delay after a failure is over.
     Again(Key),
 }
 
@@ -46,6 +55,10 @@ pub(crate) fn start(wiring: &Wiring) -> Start {
     cache.pods.on_change(Box::new(move |key, _, _| drop(to.send(Wake::Pod(key.clone())))));
     let to = sender.clone();
     cache.nodes.on_change(Box::new(move |key, _, _| drop(to.send(Wake::Node(key.1.clone())))));
+    let to = sender.clone();
+    cache.namespaces.on_change(Box::new(move |key, _, _| {
+        drop(to.send(Wake::Namespace(key.1.clone())));
+    }));
     let to = sender.clone();
     cache.volumes.on_change(Box::new(move |_, _, _| {
         drop(to.send(Wake::Volume(VolumeChange::Volume)));
@@ -60,10 +73,10 @@ pub(crate) fn start(wiring: &Wiring) -> Start {
         cluster: Cluster::default(),
         queue: Queue::default(),
         parking: Parking::default(),
-        nodes: BTreeSet::new(),
-        volumes: BTreeSet::new(),
+        news: News::default(),
         counted_on: HashMap::new(),
         refused: HashMap::new(),
+        bound: VecDeque::new(),
         sender,
         permits: Arc::new(Semaphore::new(BINDINGS_AT_ONCE)),
         work: JoinSet::new(),
@@ -71,6 +84,12 @@ pub(crate) fn start(wiring: &Wiring) -> Start {
     Box::new(move |token, tasks| {
         tasks.spawn(scheduler.run(receiver, token));
     })
+}
+
+/// What a plan does for a pod that waits.
+enum For {
+    Binding(Key),
+    Room(Key),
 }
 
 /// How often in a row the binding of a pod failed.
@@ -86,14 +105,13 @@ struct Scheduler {
     cluster: Cluster,
     queue: Queue,
     parking: Parking,
-    /// Nodes that may have more room since the parked pods were last looked at.
-    nodes: BTreeSet<String>,
-    /// Volumes and claims that have changed since.
-    volumes: BTreeSet<VolumeChange>,
+    news: News,
     /// Pods taken back for the room on a node, until they are decided on: if they do not take it, another may.
     counted_on: HashMap<Key, String>,
     /// Pods whose binding failed, until one succeeds.
     refused: HashMap<Key, Refused>,
+    /// Pods whose binding succeeded, and until when the API has to show it.
+    bound: VecDeque<(Instant, Key)>,
     sender: mpsc::UnboundedSender<Wake>,
     permits: Arc<Semaphore>,
     work: JoinSet<()>,
@@ -102,6 +120,7 @@ struct Scheduler {
 impl Scheduler {
     async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Wake>, token: CancellationToken) {
         loop {
+            let expiry = self.bound.front().map(|(until, _)| *until);
             let wake = tokio::select! {
                 () = token.cancelled() => break,
                 wake = receiver.recv() => wake,
@@ -109,6 +128,10 @@ impl Scheduler {
                     if let Err(error) = ended {
                         warn!(%error, "a binding ended badly");
                     }
+                    continue;
+                }
+                () = tokio::time::sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
+                    self.expire();
                     continue;
                 }
             };
@@ -120,10 +143,10 @@ impl Scheduler {
                 }
                 self.take_back();
                 for _ in 0..BATCH {
-                    let Some(key) = self.queue.pop() else { break };
+                    let Some(key) = self.queue.pop(Timestamp::now()) else { break };
                     self.decide(key);
                 }
-                if self.queue.is_empty() && self.nodes.is_empty() {
+                if self.queue.is_empty() && self.news.is_empty() {
                     break;
                 }
                 tokio::task::yield_now().await;
@@ -137,70 +160,111 @@ impl Scheduler {
             Wake::Pod(key) => self.take_in_pod(key),
             Wake::Node(name) => {
                 let node = self.wiring.cache.nodes.get("", &name);
-                if self.cluster.set_node(&name, node.as_deref()) {
-                    self.nodes.insert(name);
+                if self.cluster.set_node(&name, node.as_deref()) || node.is_none() {
+                    self.news.nodes.insert(name);
+                    self.news.elsewhere = true;
                 }
             }
-            Wake::Volume(change) => drop(self.volumes.insert(change)),
-            Wake::BindFailed(key) => {
-                self.nodes.extend(self.cluster.forget(&key));
-                let refused = self.refused.entry(key.clone()).or_default();
-                let delay = delay(refused.times);
-                *refused = Refused { times: refused.times.saturating_add(1), delayed: true };
-                let sender = self.sender.clone();
-                self.work.spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    drop(sender.send(Wake::Again(key)));
-                });
+            Wake::Namespace(name) => {
+                let namespace = self.wiring.cache.namespaces.get("", &name);
+                let none = std::collections::BTreeMap::new();
+                let labels = namespace.as_ref().map(|one| one.metadata.labels.as_ref());
+                let labels = labels.map(|labels| labels.unwrap_or(&none));
+                self.news.elsewhere |= self.cluster.set_namespace(&name, labels);
             }
+            Wake::Volume(change) => drop(self.news.volumes.insert(change)),
+            Wake::Bound(key) => self.bound.push_back((Instant::now() + EXPIRY, key)),
+            Wake::Failed(key) => self.take_in_failure(key),
             Wake::Again(key) => {
                 if let Some(refused) = self.refused.get_mut(&key) {
                     refused.delayed = false;
                 }
-                if let Some(pod) = self.waiting(&key) {
-                    self.queue.add(key, priority(&pod));
-                }
+                self.again(key);
             }
         }
     }
 
     fn take_in_pod(&mut self, key: Key) {
         let pod = self.wiring.cache.pods.get(&key.0, &key.1);
-        self.nodes.extend(self.cluster.set_pod(&key, pod.as_deref()));
+        let change = self.cluster.set_pod(&key, pod.as_deref());
+        self.news.take_in(change);
         match pod.filter(|pod| waits(pod)) {
             Some(pod) if self.parking.holds(&PodInfo::read(&pod)) || self.is_delayed(&key) => {}
             Some(pod) => {
                 self.parking.remove(&key);
-                self.queue.add(key, priority(&pod));
+                self.queue.add(key, priority(&pod), Timestamp::now());
             }
             None => {
                 self.queue.remove(&key);
                 self.parking.remove(&key);
                 self.refused.remove(&key);
-                self.nodes.extend(self.counted_on.remove(&key));
+                self.news.nodes.extend(self.counted_on.remove(&key));
             }
         }
+    }
+
+    fn take_in_failure(&mut self, key: Key) {
+        let change = self.cluster.forget(&key);
+        self.news.take_in(change);
+        self.cluster.unnominate(&key);
+        let refused = self.refused.entry(key.clone()).or_default();
+        let delay = delay(refused.times);
+        *refused = Refused { times: refused.times.saturating_add(1), delayed: true };
+        let sender = self.sender.clone();
+        self.work.spawn(async move {
+            tokio::time::sleep(delay).await;
+            drop(sender.send(Wake::Again(key)));
+        });
     }
 
     fn is_delayed(&self, key: &Key) -> bool {
         self.refused.get(key).is_some_and(|refused| refused.delayed)
     }
 
+    /// Takes back the placements that the API should have shown by now.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some((_, key)) = self.bound.pop_front_if(|(until, _)| *until <= now) {
+            let change = self.cluster.forget(&key);
+            if change.gone.is_some() {
+                self.news.take_in(change);
+                self.again(key);
+            }
+        }
+    }
+
+    /// Looks at a pod again, if it still waits.
+    fn again(&mut self, key: Key) {
+        if let Some(pod) = self.waiting(&key) {
+            self.parking.remove(&key);
+            self.queue.add(key, priority(&pod), Timestamp::now());
+        }
+    }
+
     /// Takes back the parked pods that what has changed may help.
     fn take_back(&mut self) {
-        let volumes = std::mem::take(&mut self.volumes);
-        if !volumes.is_empty() {
-            for info in self.parking.take_claiming(&volumes) {
-                self.queue.add(info.key, info.priority);
-            }
+        let news = std::mem::take(&mut self.news);
+        if news.is_empty() || self.parking.is_empty() {
+            return;
         }
-        let nodes = std::mem::take(&mut self.nodes);
-        if !nodes.is_empty() {
-            for (info, node) in self.parking.take_fitting(&self.cluster, &nodes) {
+        let mut back = Vec::new();
+        if !news.volumes.is_empty() {
+            back.extend(self.parking.take_claiming(&news.volumes));
+        }
+        if news.elsewhere {
+            back.extend(self.parking.take_social());
+        }
+        if !(news.gone.is_empty() && news.come.is_empty()) {
+            back.extend(self.parking.take_related(&self.cluster, &news.gone, &news.come));
+        }
+        if !news.nodes.is_empty() {
+            for (info, node) in self.parking.take_fitting(&mut self.cluster, &news.nodes) {
                 self.counted_on.insert(info.key.clone(), node);
-                self.queue.add(info.key, info.priority);
+                back.push(info);
             }
         }
+        let now = Timestamp::now();
+        back.into_iter().for_each(|info| self.queue.add(info.key, info.priority, now));
     }
 
     fn waiting(&self, key: &Key) -> Option<Arc<Pod>> {
@@ -211,7 +275,7 @@ impl Scheduler {
         let counted_on = self.counted_on.remove(&key);
         let taken = self.place(key);
         if counted_on != taken {
-            self.nodes.extend(counted_on);
+            self.news.nodes.extend(counted_on);
         }
     }
 
@@ -223,37 +287,90 @@ impl Scheduler {
         }
         let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
         if gates.is_some_and(|gates| !gates.is_empty()) {
-            self.carry_out(key, gated(&pod, Timestamp::now()), false);
+            self.carry_out(gated(&pod, Timestamp::now()), None);
             return None;
         }
-        let info = PodInfo::read(&pod);
-        let volumes = volume_facts(&self.wiring.cache, &pod);
+        let (info, volumes) = lookup::read(&self.wiring.cache, &pod);
         match self.cluster.schedule(&info, &volumes) {
             Ok(node) => {
-                self.carry_out(key, bind(&pod, &node), true);
+                let promises = self.cluster.promises(&info, &volumes, &node);
+                if !promises.is_empty() {
+                    let plan = promised(&pod, &node, &promises, &*self.wiring.cache);
+                    self.parking.park(Parked { info, volumes });
+                    self.carry_out(plan, Some(For::Room(key)));
+                    return None;
+                }
+                self.carry_out(bind(&pod, &node), Some(For::Binding(key)));
                 Some(node)
             }
             Err(why) => {
-                let claims = pods::claims(&pod).map(str::to_owned).collect();
-                self.parking.park(Parked { info, volumes, claims });
-                self.carry_out(key, unschedulable(&pod, &why, Timestamp::now()), false);
+                self.turn_away(&pod, info, volumes, why);
                 None
             }
         }
     }
 
-    fn carry_out(&mut self, key: Key, plan: Plan, binds: bool) {
-        let (executor, permits, sender) =
-            (self.wiring.executor.clone(), self.permits.clone(), self.sender.clone());
+    /// Makes room for a pod that no node took, if that is possible, and sets it aside.
+    fn turn_away(
+        &mut self,
+        pod: &Arc<Pod>,
+        info: PodInfo,
+        volumes: VolumeFacts,
+        mut why: Unschedulable,
+    ) {
+        let (key, now) = (info.key.clone(), Timestamp::now());
+        let budgets =
+            if why.is_crowded() { lookup::budgets(&self.wiring.cache) } else { Vec::new() };
+        let made = self.cluster.preempt(&info, &volumes, &mut why, &budgets);
+        self.queue.failed(&key, now);
+        self.parking.park(Parked { info, volumes });
+        let plan = unschedulable(pod, &why, self.cluster.nominated(&key), now);
+        self.carry_out(plan, None);
+        if let Some(made) = made {
+            self.make_room(pod, &made, now);
+        }
+    }
+
+    fn make_room(&mut self, pod: &Arc<Pod>, made: &Preemption, now: Timestamp) {
+        let cache = self.wiring.cache.clone();
+        for victim in made.victims.iter().filter(|victim| !victim.going) {
+            let found = cache.pods.get(&victim.key.0, &victim.key.1);
+            let same = found.filter(|one| one.metadata.uid.as_deref() == Some(&victim.uid));
+            if let Some(victim) = same {
+                let plan = preempted(&victim, pod, &made.node, now);
+                self.carry_out(plan, Some(For::Room(key_of(pod))));
+            }
+        }
+        for key in &made.displaced {
+            if let Some(other) = self.waiting(key) {
+                self.carry_out(unnominated(&other), None);
+                self.again(key.clone());
+            }
+        }
+    }
+
+    /// Carries out a plan; the pod that it is for learns whether that succeeded.
+    fn carry_out(&mut self, plan: Plan, whose: Option<For>) {
+        let (executor, permits) = (self.wiring.executor.clone(), self.permits.clone());
+        let sender = self.sender.clone();
         self.work.spawn(async move {
             let Ok(permit) = permits.acquire_owned().await else { return };
             let outcome = executor.execute(SCHEDULER_NAME, &plan, None).await;
             drop(permit);
-            if binds && (outcome.failure.is_some() || outcome.stale) {
-                drop(sender.send(Wake::BindFailed(key)));
-            }
+            let failed = outcome.failure.is_some() || outcome.stale;
+            let wake = match (whose, failed) {
+                (Some(For::Binding(key) | For::Room(key)), true) => Wake::Failed(key),
+                (Some(For::Binding(key)), false) => Wake::Bound(key),
+                _ => return,
+            };
+            drop(sender.send(wake));
         });
     }
+}
+
+fn key_of(pod: &Pod) -> Key {
+    let meta = &pod.metadata;
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
 /// How long a pod waits whose binding failed so many times before.
@@ -271,42 +388,6 @@ fn waits(pod: &Pod) -> bool {
 
 fn priority(pod: &Pod) -> i32 {
     pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0)
-}
-
-fn volume_facts(cache: &Cache, pod: &Pod) -> VolumeFacts {
-    let mut facts = VolumeFacts::default();
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
-    for name in pods::claims(pod) {
-        let Some(claim) = cache.claims.get(namespace, name) else {
-            facts.blocked = Some(format!("persistentvolumeclaim {name:?} not found"));
-            return facts;
-        };
-        if claim.metadata.deletion_timestamp.is_some() {
-            facts.blocked = Some(format!("persistentvolumeclaim {name:?} is being deleted"));
-            return facts;
-        }
-        let volume =
-            claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).unwrap_or_default();
-        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("");
-        if phase == "Lost" {
-            facts.blocked = Some(format!(
-                "persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"
-            ));
-            return facts;
-        }
-        if phase != "Bound" || volume.is_empty() {
-            facts.blocked = Some("pod has unbound immediate PersistentVolumeClaims".to_owned());
-            return facts;
-        }
-        match cache.volumes.get("", &volume) {
-            None => facts.volume_missing = true,
-            Some(volume) => {
-                let affinity = volume.spec.as_ref().and_then(|spec| spec.node_affinity.as_ref());
-                facts.affinities.extend(affinity.and_then(|affinity| affinity.required.clone()));
-            }
-        }
-    }
-    facts
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 
 pub use claim::plan as plan_claim;
+pub use matching::candidates;
 pub use persistent::plan as plan_volume;
 
 /// Annotation of a claim whose binding is complete.
@@ -55,4 +56,9 @@ pub fn is_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool 
     reference.name == claim.metadata.name
         && reference.namespace == claim.metadata.namespace
         && (uid.is_empty() || Some(uid) == claim.metadata.uid.as_deref())
+}
+
+/// The class that a claim asks for.
+pub fn class_of(claim: &PersistentVolumeClaim) -> &str {
+    matching::claim_class(claim)
 }

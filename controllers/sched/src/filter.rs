@@ -1,147 +1,109 @@
-//! Filters: whether a node can take a pod, and the count of why not, worded as upstream words it.
+//! Filters: whether a node can take a pod, and if not, why. In the order of upstream's default profile; the first that
+//! refuses gives the reasons.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use k8s_openapi::api::core::v1::{NodeSelector, Taint};
-use leme_plan::placement::{self, Place};
+use k8s_openapi::api::core::v1::Taint;
+use leme_plan::placement;
 use leme_plan::taints::{self, tolerates};
 
-use crate::cluster::NodeState;
-use crate::pod::{HostPort, PodInfo};
+use crate::case::Case;
+use crate::node::NodeState;
+use crate::pod::{Disk, HostPort, PodInfo};
+use crate::topology::Topology;
+use crate::why::{Reason, Refusal};
 
-/// What the pod's volumes say about where it can run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct VolumeFacts {
-    /// Why no node will do yet, such as an unbound claim.
-    pub blocked: Option<String>,
-    /// Node affinities of its volumes; all must match.
-    pub affinities: Vec<NodeSelector>,
-    /// A claim is bound to a volume that does not exist.
-    pub volume_missing: bool,
-}
+/// A volume of a driver: its name, and the volume's there.
+pub(crate) type Attached = (String, String);
+/// The volumes that claims are bound to, by namespace and name of the claim.
+pub(crate) type Attachments = HashMap<(String, String), Attached>;
 
-/// Why no node will do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unschedulable {
-    message: String,
-}
-
-impl fmt::Display for Unschedulable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+/// Why a node, which has this number, cannot take the pod of a case; `None` if it can.
+pub(crate) fn refuses(
+    node: &NodeState,
+    index: usize,
+    case: &Case,
+    topology: &Topology,
+    attachments: &Attachments,
+) -> Option<Refusal> {
+    let pod = case.pod;
+    if node.unschedulable && !tolerates_unschedulable(pod) {
+        return Some(Refusal::for_good(Reason::Unschedulable));
     }
-}
-
-impl std::error::Error for Unschedulable {}
-
-impl Unschedulable {
-    /// Ruled out before any node was looked at.
-    pub(crate) fn before_any_node(nodes: usize, why: &str) -> Unschedulable {
-        if nodes == 0 {
-            return Unschedulable { message: "no nodes available to schedule pods".to_owned() };
-        }
-        Unschedulable { message: format!("0/{nodes} nodes are available: {why}.") }
+    if !node.taints.is_empty() && !tolerated(node, pod) {
+        return Some(Refusal::for_good(Reason::Taints));
     }
-}
-
-type Filter = fn(&NodeState, &PodInfo, &VolumeFacts) -> bool;
-type Explain = fn(&NodeState, &PodInfo, &VolumeFacts) -> Vec<String>;
-
-/// The filters in upstream's order: the first that fails gives a node's reasons.
-const FILTERS: &[(Filter, Explain)] = &[
-    (schedulable, |_, _, _| one("node(s) were unschedulable")),
-    (
-        |node, pod, _| untolerated(node, pod).is_none(),
-        |node, pod, _| {
-            let (key, value) = untolerated(node, pod)
-                .map(|taint| (taint.key.clone(), taint.value.clone().unwrap_or_default()))
-                .unwrap_or_default();
-            one(format!("node(s) had untolerated taint {{{key}: {value}}}"))
-        },
-    ),
-    (affine, |_, _, _| one("node(s) didn't match Pod's node affinity/selector")),
-    (ports_free, |_, _, _| one("node(s) didn't have free ports for the requested pod ports")),
-    (room, |node, pod, _| lacking(node, pod)),
-    (
-        |_, _, volumes| !volumes.volume_missing,
-        |_, _, _| one("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"),
-    ),
-    (
-        |node, _, volumes| {
-            volumes.affinities.iter().all(|affinity| selector_matches(affinity, node))
-        },
-        |_, _, _| one("node(s) had volume node affinity conflict"),
-    ),
-];
-
-fn one(reason: impl Into<String>) -> Vec<String> {
-    vec![reason.into()]
-}
-
-/// Whether the node can take the pod.
-pub(crate) fn fits(node: &NodeState, pod: &PodInfo, volumes: &VolumeFacts) -> bool {
-    FILTERS.iter().all(|(filter, _)| filter(node, pod, volumes))
-}
-
-/// Why none of the nodes will do.
-pub(crate) fn explain<'a>(
-    nodes: impl Iterator<Item = &'a NodeState>,
-    pod: &PodInfo,
-    volumes: &VolumeFacts,
-) -> Unschedulable {
-    let mut total = 0usize;
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for node in nodes {
-        total += 1;
-        let failed = FILTERS.iter().find(|(filter, _)| !filter(node, pod, volumes));
-        for reason in failed.map(|(_, explain)| explain(node, pod, volumes)).unwrap_or_default() {
-            *counts.entry(reason).or_default() += 1;
-        }
+    if !asked_for(node, pod) {
+        return Some(Refusal::for_good(Reason::NodeAffinity));
     }
-    if total == 0 {
-        return Unschedulable::before_any_node(0, "");
+    if !ports_free(node, pod) {
+        return Some(Refusal::for_now(Reason::Ports));
     }
-    let mut reasons: Vec<String> =
-        counts.iter().map(|(text, count)| format!("{count} {text}")).collect();
-    reasons.sort();
-    let message = format!("0/{total} nodes are available: {}.", reasons.join(", "));
-    Unschedulable { message }
+    if !has_room(node, pod) {
+        return Some(lacking(node, pod));
+    }
+    volumes(node, case, attachments).or_else(|| case.kept_from(index, topology))
 }
 
-fn schedulable(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
+fn volumes(node: &NodeState, case: &Case, attachments: &Attachments) -> Option<Refusal> {
+    let (pod, volumes) = (case.pod, case.volumes);
+    if !pod.disks.is_empty() && pod.disks.iter().any(|disk| clashes(disk, node)) {
+        return Some(Refusal::for_now(Reason::Disk));
+    }
+    if pod.claims.is_empty() {
+        return None;
+    }
+    volumes
+        .restricted(node, &pod.key.0)
+        .or_else(|| over_limit(node, pod, attachments))
+        .or_else(|| volumes.unreachable(node))
+        .or_else(|| volumes.elsewhere(node))
+}
+
+fn tolerates_unschedulable(pod: &PodInfo) -> bool {
     const KEY: &str = "node.kubernetes.io/unschedulable";
-    if !node.unschedulable {
-        return true;
-    }
     let taint = Taint { key: KEY.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
     pod.tolerations.iter().any(|toleration| tolerates(toleration, &taint))
 }
 
-fn untolerated<'a>(node: &'a NodeState, pod: &PodInfo) -> Option<&'a Taint> {
-    taints::untolerated(&node.taints, &pod.tolerations, &["NoSchedule", "NoExecute"])
+/// Whether the pod tolerates the taints that would keep it off.
+pub(crate) fn tolerated(node: &NodeState, pod: &PodInfo) -> bool {
+    taints::untolerated(&node.taints, &pod.tolerations, &["NoSchedule", "NoExecute"]).is_none()
 }
 
-fn affine(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
+/// Whether the pod asks for the node, or leaves it open.
+pub(crate) fn asked_for(node: &NodeState, pod: &PodInfo) -> bool {
     pod.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
-        && pod.required.as_ref().is_none_or(|selector| selector_matches(selector, node))
+        && pod.required.as_ref().is_none_or(|one| placement::selects(one, node.place()))
 }
 
-fn selector_matches(selector: &NodeSelector, node: &NodeState) -> bool {
-    placement::selects(selector, place(node))
+/// The nodes that the pod asks for by name, if it asks for nodes by name whatever else they are.
+pub(crate) fn named(pod: &PodInfo) -> Option<BTreeSet<&str>> {
+    let terms = &pod.required.as_ref()?.node_selector_terms;
+    let mut all = BTreeSet::new();
+    for term in terms {
+        let mut of_term: Option<BTreeSet<&str>> = None;
+        for field in term.match_fields.iter().flatten() {
+            if field.key == placement::NAME_FIELD && field.operator == "In" {
+                let names = field.values.iter().flatten().map(String::as_str).collect();
+                of_term = Some(match of_term {
+                    None => names,
+                    Some(known) => known.intersection(&names).copied().collect(),
+                });
+            }
+        }
+        all.extend(of_term?);
+    }
+    (!terms.is_empty()).then_some(all)
 }
 
-/// The node as terms see it.
-pub(crate) fn place(node: &NodeState) -> Place<'_> {
-    Place { name: &node.name, labels: Some(&node.labels) }
-}
-
-fn ports_free(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
-    let any = |ip: &str| ip.is_empty() || ip == "0.0.0.0" || ip == "::";
+fn ports_free(node: &NodeState, pod: &PodInfo) -> bool {
+    const ANY: &str = "0.0.0.0";
     let clash = |a: &HostPort, b: &HostPort| {
-        a.0 == b.0 && a.1 == b.1 && (any(&a.2) || any(&b.2) || a.2 == b.2)
+        a.0 == b.0 && a.1 == b.1 && (a.2 == ANY || b.2 == ANY || a.2 == b.2)
     };
-    !pod.ports.iter().any(|port| node.ports.iter().any(|taken| clash(port, taken)))
+    pod.ports.is_empty()
+        || !pod.ports.iter().any(|port| node.ports.iter().any(|one| clash(port, one)))
 }
 
 /// Name, asked for, used, allocatable.
@@ -162,20 +124,50 @@ fn amounts<'a>(
     fixed.into_iter().chain(extended)
 }
 
-fn room(node: &NodeState, pod: &PodInfo, _: &VolumeFacts) -> bool {
-    node.pods < node.pods_allowed
+/// Whether the node has room for one more pod that asks for so much.
+pub(crate) fn has_room(node: &NodeState, pod: &PodInfo) -> bool {
+    i64::try_from(node.pods.len()).is_ok_and(|pods| pods < node.pods_allowed)
         && amounts(node, pod).all(|(_, ask, used, all)| ask == 0 || ask <= all.saturating_sub(used))
 }
 
-fn lacking(node: &NodeState, pod: &PodInfo) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if node.pods >= node.pods_allowed {
-        reasons.push("Too many pods".to_owned());
+fn lacking(node: &NodeState, pod: &PodInfo) -> Refusal {
+    let mut refusal = Refusal { reasons: Vec::new(), for_now: true };
+    if i64::try_from(node.pods.len()).is_ok_and(|pods| pods >= node.pods_allowed) {
+        refusal.reasons.push(Reason::TooManyPods);
     }
     for (name, ask, used, all) in amounts(node, pod) {
         if ask > 0 && ask > all.saturating_sub(used) {
-            reasons.push(format!("Insufficient {name}"));
+            refusal.reasons.push(Reason::Insufficient(name.to_owned().into()));
+            refusal.for_now &= ask <= all;
         }
     }
-    reasons
+    refusal
+}
+
+fn clashes(disk: &Disk, node: &NodeState) -> bool {
+    node.pods.iter().flat_map(|pod| &pod.disks).any(|other| {
+        other.name == disk.name && !(disk.shared_by_readers && disk.read_only && other.read_only)
+    })
+}
+
+/// Whether the node can attach no more volumes of a driver.
+fn over_limit(node: &NodeState, pod: &PodInfo, attachments: &Attachments) -> Option<Refusal> {
+    if node.volume_limits.is_empty() {
+        return None;
+    }
+    let of =
+        |namespace: &str, claim: &str| attachments.get(&(namespace.to_owned(), claim.to_owned()));
+    let there: BTreeSet<&Attached> =
+        node.claims().into_iter().filter_map(|(namespace, claim)| of(namespace, claim)).collect();
+    let fresh: BTreeSet<&Attached> =
+        pod.claims.iter().filter_map(|claim| of(&pod.key.0, claim)).collect();
+    let count = |all: &BTreeSet<&Attached>, driver: &str| {
+        i64::try_from(all.iter().filter(|one| one.0 == driver).count()).unwrap_or(i64::MAX)
+    };
+    let fresh: BTreeSet<&Attached> = fresh.difference(&there).copied().collect();
+    let over = node.volume_limits.iter().any(|(driver, limit)| {
+        let new = count(&fresh, driver);
+        new > 0 && count(&there, driver).saturating_add(new) > *limit
+    });
+    over.then(|| Refusal::for_now(Reason::VolumeLimit))
 }

@@ -1,4 +1,4 @@
-//! The scheduler's decision: which node a pod goes to, or in upstream's words why none will do.
+//! The scheduler's decision: which node a pod goes to, or in upstream's words why none will do and who could make room.
 //!
 //! Knows: filters, scores, what every node has left (assumed pods included). Refuses to know: the client, clocks, async;
 //! how the decision is carried out.
@@ -7,22 +7,39 @@
 //! assumed at once, so that no burst ever over-commits a node.
 #![forbid(unsafe_code)]
 
+mod case;
+mod census;
 mod cluster;
 mod filter;
+mod node;
+mod nominations;
 mod outcome;
 mod parking;
 mod pod;
+mod preempt;
 mod queue;
 mod resources;
+mod schedule;
 mod score;
+mod selector;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod volumes;
+mod why;
 
-pub use cluster::{Cluster, PodKey};
-pub use filter::{Unschedulable, VolumeFacts};
-pub use outcome::{bind, gated, unschedulable};
+pub use cluster::{Change, Cluster, PodKey};
+pub use outcome::{bind, gated, preempted, promised, unnominated, unschedulable};
 pub use parking::{Parked, Parking, VolumeChange};
 pub use pod::PodInfo;
+pub use preempt::{Budget, Preemption, Victim};
 pub use queue::Queue;
 pub use resources::Resources;
+pub use selector::Selector;
+pub use volumes::{Promise, SELECTED_NODE, Storage, VolumeFacts};
+pub use why::Unschedulable;
 
 /// The name pods ask for when they want this scheduler.
 pub const SCHEDULER_NAME: &str = "default-scheduler";

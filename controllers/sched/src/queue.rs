@@ -1,52 +1,121 @@
-//! Pods that wait for a decision: by priority, then in the order they came.
+//! Pods that wait for a decision: by priority, then in the order they came. Those that no node took a short while ago come
+//! after all others, until that while is over.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::PodKey;
+
+/// How long a pod comes after the others when no node took it; each further time twice as long.
+const FIRST: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_secs(10);
+
+type Place = (Reverse<i32>, u64);
+
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Ready(Place),
+    Resting(Place, Timestamp),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    times: u32,
+    until: Timestamp,
+}
 
 /// The queue. Every pod is in it at most once.
 #[derive(Debug, Default)]
 pub struct Queue {
-    ready: BTreeMap<(Reverse<i32>, u64), PodKey>,
-    places: HashMap<PodKey, (Reverse<i32>, u64)>,
+    ready: BTreeMap<Place, PodKey>,
+    resting: BTreeMap<Place, PodKey>,
+    /// When those that rest are ready again.
+    ends: BTreeSet<(Timestamp, Place)>,
+    places: HashMap<PodKey, At>,
+    failures: HashMap<PodKey, Failures>,
     next: u64,
 }
 
 impl Queue {
     /// Adds a pod.
-    pub fn add(&mut self, key: PodKey, priority: i32) {
+    pub fn add(&mut self, key: PodKey, priority: i32, now: Timestamp) {
         if self.places.contains_key(&key) {
             return;
         }
         let place = (Reverse(priority), self.next);
         self.next += 1;
-        self.ready.insert(place, key.clone());
-        self.places.insert(key, place);
+        match self.failures.get(&key).filter(|failures| failures.until > now) {
+            Some(failures) => {
+                self.resting.insert(place, key.clone());
+                self.ends.insert((failures.until, place));
+                self.places.insert(key, At::Resting(place, failures.until));
+            }
+            None => {
+                self.ready.insert(place, key.clone());
+                self.places.insert(key, At::Ready(place));
+            }
+        }
+    }
+
+    /// Notes that no node took the pod.
+    pub fn failed(&mut self, key: &PodKey, now: Timestamp) {
+        let known = self.failures.entry(key.clone());
+        let failures = known.or_insert(Failures { times: 0, until: now });
+        let rest = FIRST.saturating_mul(1 << failures.times.min(20)).min(LAST);
+        failures.times = failures.times.saturating_add(1);
+        let rest = SignedDuration::try_from(rest).unwrap_or(SignedDuration::ZERO);
+        failures.until = now.checked_add(rest).unwrap_or(Timestamp::MAX);
     }
 
     /// The next pod.
-    pub fn pop(&mut self) -> Option<PodKey> {
-        let (_, key) = self.ready.pop_first()?;
+    pub fn pop(&mut self, now: Timestamp) -> Option<PodKey> {
+        while let Some((until, place)) =
+            self.ends.first().copied().filter(|(until, _)| *until <= now)
+        {
+            self.ends.remove(&(until, place));
+            if let Some(key) = self.resting.remove(&place) {
+                self.places.insert(key.clone(), At::Ready(place));
+                self.ready.insert(place, key);
+            }
+        }
+        let (_, key) = match self.ready.pop_first() {
+            Some(first) => first,
+            None => {
+                let (place, key) = self.resting.pop_first()?;
+                if let Some(At::Resting(_, until)) = self.places.get(&key) {
+                    self.ends.remove(&(*until, place));
+                }
+                (place, key)
+            }
+        };
         self.places.remove(&key);
         Some(key)
     }
 
     /// Forgets a pod.
     pub fn remove(&mut self, key: &PodKey) {
-        if let Some(place) = self.places.remove(key) {
-            self.ready.remove(&place);
+        self.failures.remove(key);
+        match self.places.remove(key) {
+            Some(At::Ready(place)) => drop(self.ready.remove(&place)),
+            Some(At::Resting(place, until)) => {
+                self.resting.remove(&place);
+                self.ends.remove(&(until, place));
+            }
+            None => {}
         }
     }
 
     /// How many wait for a decision.
     pub fn len(&self) -> usize {
-        self.ready.len()
+        self.places.len()
     }
 
     /// Whether none waits for a decision.
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty()
+        self.places.is_empty()
     }
 }
 
@@ -54,20 +123,54 @@ impl Queue {
 mod tests {
     use super::*;
 
+    fn key(name: &str) -> PodKey {
+        ("n".to_owned(), name.to_owned())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn order(queue: &mut Queue, seconds: i64) -> Vec<String> {
+        std::iter::from_fn(|| queue.pop(at(seconds))).map(|key| key.1).collect()
+    }
+
     #[test]
     fn by_priority_then_age_and_never_twice() {
-        let key = |name: &str| ("n".to_owned(), name.to_owned());
         let mut queue = Queue::default();
         for (name, priority) in [("a", 0), ("b", 0), ("c", 9), ("a", 0)] {
-            queue.add(key(name), priority);
+            queue.add(key(name), priority, at(0));
         }
-        let mut order = Vec::new();
-        while let Some((_, name)) = queue.pop() {
-            order.push(name);
-        }
-        assert_eq!(order, ["c", "a", "b"]);
-        queue.add(key("a"), 0);
+        assert_eq!(order(&mut queue, 0), ["c", "a", "b"]);
+        queue.add(key("a"), 0, at(0));
         queue.remove(&key("a"));
         assert!(queue.is_empty());
+    }
+
+    /// Red when a pod that fails again and again keeps others of a lower priority waiting.
+    #[test]
+    fn who_failed_comes_after_the_others_for_a_while() {
+        let mut queue = Queue::default();
+        let add = |queue: &mut Queue, seconds: i64| {
+            queue.add(key("failed"), 9, at(seconds));
+            queue.add(key("new"), 0, at(seconds));
+        };
+        queue.failed(&key("failed"), at(0));
+        add(&mut queue, 0);
+        assert_eq!(order(&mut queue, 0), ["new", "failed"]);
+        add(&mut queue, 0);
+        assert_eq!(order(&mut queue, 1), ["failed", "new"]);
+        for (times, rests) in [2, 4, 8, 10, 10].into_iter().enumerate() {
+            let now = i64::try_from(times).unwrap() * 100;
+            queue.failed(&key("failed"), at(now));
+            add(&mut queue, now);
+            assert_eq!(order(&mut queue, now + rests - 1), ["new", "failed"], "{rests}");
+            add(&mut queue, now);
+            assert_eq!(order(&mut queue, now + rests), ["failed", "new"], "{rests}");
+        }
+        queue.remove(&key("failed"));
+        add(&mut queue, 500);
+        assert_eq!(order(&mut queue, 500), ["failed", "new"], "forgotten");
+        assert!(queue.ends.is_empty() && queue.resting.is_empty() && queue.ready.is_empty());
     }
 }

@@ -1,66 +1,105 @@
-//! Scores: which of the nodes that can take a pod takes it. Each score is 0 to 100, times its weight.
-
-use std::collections::HashMap;
+//! Scores: which of the nodes that can take a pod takes it. Each is 0 to 100, times its weight in upstream's default
+//! profile; whole numbers are rounded as upstream rounds them.
 
 use leme_plan::placement::term_matches;
 use leme_plan::taints::tolerates;
 
-use crate::cluster::NodeState;
-use crate::filter::place;
+use crate::case::{Ground, counting, tally};
+use crate::census::{Pull, Question};
+use crate::node::NodeState;
 use crate::pod::PodInfo;
+use crate::topology::NONE;
 
-const FULL: f64 = 100.0;
-const FIT: f64 = 1.0;
-const BALANCE: f64 = 1.0;
-const SPREAD: f64 = 2.0;
-const AFFINITY: f64 = 2.0;
-const TAINTS: f64 = 3.0;
+const FULL: i64 = 100;
 
-/// The feasible node with the greatest score; the first of equals.
-pub(crate) fn best(
-    nodes: &[NodeState],
-    feasible: &[usize],
-    siblings: &HashMap<usize, i64>,
+/// What upstream's profile weighs each with.
+const TAINTS: i64 = 3;
+const AFFINITY: i64 = 2;
+const FIT: i64 = 1;
+const SPREAD: i64 = 2;
+const PODS: i64 = 2;
+const BALANCE: i64 = 1;
+const IMAGES: i64 = 1;
+
+/// How many nodes have each image.
+pub(crate) type Images = std::collections::HashMap<String, i64>;
+
+/// The score of each of the feasible nodes, in their order.
+pub(crate) fn scores(
     pod: &PodInfo,
-) -> usize {
-    let taints = |index: usize| soft_taints(&nodes[index], pod);
-    let affinity = |index: usize| preference(&nodes[index], pod);
-    let count = |index: usize| siblings.get(&index).copied().unwrap_or(0);
-    let greatest =
-        |of: &dyn Fn(usize) -> i64| feasible.iter().map(|index| of(*index)).max().unwrap_or(0);
-    let most_taints = greatest(&taints);
-    let most_affinity = if pod.preferred.is_empty() { 0 } else { greatest(&affinity) };
-    let most_siblings = if siblings.is_empty() { 0 } else { greatest(&count) };
-    let part =
-        |value: i64, most: i64| if most > 0 { FULL * value as f64 / most as f64 } else { 0.0 };
-    let mut best = (f64::MIN, feasible.first().copied().unwrap_or(0));
-    for &index in feasible {
-        let node = &nodes[index];
-        let mut score = allocation(node, pod);
-        score +=
-            TAINTS * (FULL - part(if most_taints > 0 { taints(index) } else { 0 }, most_taints));
-        score +=
-            SPREAD * (FULL - part(if most_siblings > 0 { count(index) } else { 0 }, most_siblings));
-        if most_affinity > 0 {
-            score += AFFINITY * part(affinity(index), most_affinity);
+    feasible: &[usize],
+    ground: &mut Ground,
+    images: &Images,
+) -> Vec<i64> {
+    let nodes = ground.nodes;
+    let mut totals: Vec<i64> =
+        feasible.iter().map(|index| least_allocated(&nodes[*index], pod) * FIT).collect();
+    let mut add = |weight: i64, scores: Option<Vec<i64>>| {
+        for (total, score) in totals.iter_mut().zip(scores.into_iter().flatten()) {
+            *total += weight * score;
         }
-        if score > best.0 {
-            best = (score, index);
-        }
+    };
+    let each = |score: &dyn Fn(&NodeState) -> i64| -> Vec<i64> {
+        feasible.iter().map(|index| score(&nodes[*index])).collect()
+    };
+    if pod.requests.cpu > 0 || pod.requests.memory > 0 {
+        add(BALANCE, Some(each(&|node| balanced(node, pod))));
     }
-    best.1
+    add(TAINTS, Some(normal(each(&|node| soft_taints(node, pod)), true)));
+    if !pod.preferred.is_empty() {
+        add(AFFINITY, Some(normal(each(&|node| preference(node, pod)), false)));
+    }
+    if pod.images.iter().any(|image| images.contains_key(image)) {
+        let all = ground.live.len();
+        add(IMAGES, Some(each(&|node| image_locality(node, pod, images, all))));
+    }
+    add(SPREAD, spread(pod, feasible, ground));
+    add(PODS, pods(pod, feasible, ground));
+    totals
 }
 
-/// Least allocated, and CPU and memory used alike.
-fn allocation(node: &NodeState, pod: &PodInfo) -> f64 {
-    let share = |used: i64, ask: i64, all: i64| {
-        if all <= 0 { 1.0 } else { (used.saturating_add(ask) as f64 / all as f64).clamp(0.0, 1.0) }
+/// Scores as parts of the greatest; the other way round if less is better.
+fn normal(mut scores: Vec<i64>, less_is_better: bool) -> Vec<i64> {
+    let most = scores.iter().copied().max().unwrap_or(0);
+    for score in &mut scores {
+        let part = if most == 0 { 0 } else { FULL * *score / most };
+        *score = if less_is_better { FULL - part } else { part };
+    }
+    scores
+}
+
+fn least_allocated(node: &NodeState, pod: &PodInfo) -> i64 {
+    let all = [
+        (node.weight.0.saturating_add(pod.weight.0), node.allocatable.cpu),
+        (node.weight.1.saturating_add(pod.weight.1), node.allocatable.memory),
+    ];
+    let (mut sum, mut number) = (0, 0);
+    for (used, all) in all.into_iter().filter(|(_, all)| *all > 0) {
+        number += 1;
+        if used <= all {
+            let left = i128::from(all - used) * i128::from(FULL) / i128::from(all);
+            sum += i64::try_from(left).unwrap_or(0);
+        }
+    }
+    if number == 0 { 0 } else { sum / number }
+}
+
+/// How much evener CPU and memory are used with the pod than without it.
+fn balanced(node: &NodeState, pod: &PodInfo) -> i64 {
+    let evenness = |cpu: i64, memory: i64| {
+        let part = |used: i64, all: i64| (used as f64 / all as f64).min(1.0);
+        let apart = match (node.allocatable.cpu, node.allocatable.memory) {
+            (0, _) | (_, 0) => 0.0,
+            (all_cpu, all_memory) => ((part(cpu, all_cpu) - part(memory, all_memory)) / 2.0).abs(),
+        };
+        ((1.0 - apart) * FULL as f64) as i64
     };
-    let cpu = share(node.weight.0, pod.weight.0, node.allocatable.cpu);
-    let memory = share(node.weight.1, pod.weight.1, node.allocatable.memory);
-    let least = FULL * (2.0 - cpu - memory) / 2.0;
-    let balanced = FULL * (1.0 - (cpu - memory).abs() / 2.0);
-    FIT * least + BALANCE * balanced
+    let used = &node.used;
+    let with = evenness(
+        used.cpu.saturating_add(pod.requests.cpu),
+        used.memory.saturating_add(pod.requests.memory),
+    );
+    FULL / 2 + (FULL / 2 + with - evenness(used.cpu, used.memory)) / 2
 }
 
 fn soft_taints(node: &NodeState, pod: &PodInfo) -> i64 {
@@ -70,6 +109,132 @@ fn soft_taints(node: &NodeState, pod: &PodInfo) -> i64 {
 }
 
 fn preference(node: &NodeState, pod: &PodInfo) -> i64 {
-    let matching = pod.preferred.iter().filter(|term| term_matches(&term.preference, place(node)));
-    matching.map(|term| i64::from(term.weight)).sum()
+    let terms = pod.preferred.iter().filter(|term| term_matches(&term.preference, node.place()));
+    terms.map(|term| i64::from(term.weight)).sum()
+}
+
+fn image_locality(node: &NodeState, pod: &PodInfo, images: &Images, nodes: usize) -> i64 {
+    const MIB: i64 = 1024 * 1024;
+    const LEAST: i64 = 23 * MIB;
+    const MOST_EACH: i64 = 1000 * MIB;
+    let here = pod.images.iter().filter_map(|image| {
+        let spread = *images.get(image)? as f64 / nodes.max(1) as f64;
+        Some((*node.images.get(image)? as f64 * spread) as i64)
+    });
+    let most = MOST_EACH.saturating_mul(i64::try_from(pod.images.len()).unwrap_or(1).max(1));
+    FULL * (here.sum::<i64>().clamp(LEAST, most) - LEAST) / (most - LEAST)
+}
+
+/// How few of the pods that count for its constraints are where the pod would be.
+fn spread(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<i64>> {
+    let soft: Vec<_> = pod.spread.iter().filter(|one| !one.hard).collect();
+    if soft.is_empty() {
+        return None;
+    }
+    let columns: Vec<usize> =
+        soft.iter().map(|one| ground.topology.column(&one.key, ground.nodes)).collect();
+    // Who says how to spread asks for nodes that have all labels.
+    let needed: &[usize] = if pod.spread_by_default { &[] } else { &columns };
+    let ignored: Vec<bool> = feasible
+        .iter()
+        .map(|index| needed.iter().any(|column| ground.topology.at(*column).of(*index) == NONE))
+        .collect();
+    let considered = ignored.iter().filter(|ignored| !**ignored).count();
+    let mut sums = vec![0.0; feasible.len()];
+    for (one, column) in soft.iter().zip(&columns) {
+        let counting = counting(pod, one, needed, ground);
+        let question = Question { all: vec![one.who.clone()], staying: true };
+        let per_node = ground.census.ask(question, ground.namespaces);
+        let topology = ground.topology.at(*column);
+        let own = topology.is_hostname();
+        let mut counts = vec![0i64; topology.size()];
+        if !own {
+            for (node, by) in per_node {
+                if counting.as_ref().is_none_or(|all| all.get(*node) == Some(&true))
+                    && let Some(count) = counts.get_mut(topology.of(*node) as usize)
+                {
+                    *count += i64::from(*by);
+                }
+            }
+        }
+        let domains =
+            if own { considered } else { domains(feasible, &ignored, |index| topology.of(index)) };
+        let weight = ((domains + 2) as f64).ln();
+        for (sum, index) in sums.iter_mut().zip(feasible) {
+            let value = topology.of(*index);
+            if value != NONE {
+                let count = if own {
+                    per_node.get(index).map_or(0, |count| i64::from(*count))
+                } else {
+                    counts.get(value as usize).copied().unwrap_or(0)
+                };
+                *sum += count as f64 * weight + f64::from(one.max_skew - 1);
+            }
+        }
+    }
+    let scores: Vec<i64> = sums.into_iter().map(|sum: f64| sum.round() as i64).collect();
+    Some(fewest(&scores, &ignored))
+}
+
+/// How many values the nodes that are considered have; having none counts as one.
+fn domains(feasible: &[usize], ignored: &[bool], of: impl Fn(usize) -> u32) -> usize {
+    let considered = feasible.iter().zip(ignored).filter(|(_, ignored)| !**ignored);
+    let mut values: Vec<u32> = considered.map(|(index, _)| of(*index)).collect();
+    values.sort_unstable();
+    values.dedup();
+    values.len()
+}
+
+fn fewest(scores: &[i64], ignored: &[bool]) -> Vec<i64> {
+    let considered = || scores.iter().zip(ignored).filter(|(_, no)| !**no).map(|(score, _)| *score);
+    let (least, most) = (considered().min().unwrap_or(0), considered().max().unwrap_or(0));
+    let each = scores.iter().zip(ignored).map(|(score, ignored)| match (ignored, most) {
+        (true, _) => 0,
+        (false, 0) => FULL,
+        (false, _) => FULL * (most + least - score) / most,
+    });
+    each.collect()
+}
+
+/// How much the pods around like the pod, and it them.
+fn pods(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<i64>> {
+    if pod.likes.is_empty() && ground.terms.is_empty() {
+        return None;
+    }
+    let mut liking: Vec<(usize, Vec<i64>)> = Vec::new();
+    let mut take = |column: usize, counts: Vec<i32>, weight: i32| {
+        let weighed = counts.into_iter().map(|count| i64::from(count) * i64::from(weight));
+        match liking.iter_mut().find(|(known, _)| *known == column) {
+            Some((_, sums)) => sums.iter_mut().zip(weighed).for_each(|(sum, one)| *sum += one),
+            None => liking.push((column, weighed.collect())),
+        }
+    };
+    for (weight, term) in &pod.likes {
+        let column = ground.topology.column(&term.key, ground.nodes);
+        let question = Question { all: vec![term.who.clone()], staying: false };
+        let per_node = ground.census.ask(question, ground.namespaces);
+        take(column, tally(ground.topology, column, per_node), *weight);
+    }
+    for ((pull, term), per_node) in ground.terms.about(&pod.class, ground.namespaces) {
+        if let Pull::Likes(weight) = pull {
+            let column = ground.topology.column(&term.key, ground.nodes);
+            take(column, tally(ground.topology, column, per_node), *weight);
+        }
+    }
+    if liking.iter().all(|(_, sums)| sums.iter().all(|sum| *sum == 0)) {
+        return None;
+    }
+    let at = |index: usize| -> i64 {
+        let each = liking.iter().map(|(column, sums)| {
+            sums.get(ground.topology.at(*column).of(index) as usize).copied().unwrap_or(0)
+        });
+        each.sum()
+    };
+    let scores: Vec<i64> = feasible.iter().map(|index| at(*index)).collect();
+    let (least, most) = (scores.iter().min().copied()?, scores.iter().max().copied()?);
+    let part = |score: i64| match most - least {
+        0 => 0,
+        range => (FULL as f64 * ((score - least) as f64 / range as f64)) as i64,
+    };
+    Some(scores.into_iter().map(part).collect())
 }

@@ -1,13 +1,16 @@
 //! The cluster: controllers, scheduler and nodes take turns until nobody has anything to do; then time may pass.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use leme_kinds::by_kind;
 use leme_plan::daemon_set::Failures;
 use leme_plan::{Failure, Plan, pods};
-use leme_sched::{PodInfo, PodKey, Queue};
+use leme_sched::{Budget, PodInfo, PodKey, Queue, Storage, Unschedulable, VolumeFacts};
 use serde_json::json;
 
 use crate::api::Api;
@@ -160,18 +163,28 @@ impl Cluster {
         for (key, pod) in keys.into_iter().zip(pods) {
             self.scheduler.set_pod(&key, Some(&pod));
             if pods::node_name(&pod).is_empty() && pods::is_active(&pod) {
-                queue.add(key.clone(), 0);
+                let priority = pod.spec.as_ref().and_then(|spec| spec.priority);
+                queue.add(key.clone(), priority.unwrap_or(0), self.api.now);
                 waiting.insert(key, pod);
             }
         }
-        while let Some(key) = queue.pop() {
+        while let Some(key) = queue.pop(self.api.now) {
             let Some(pod) = waiting.get(&key) else { continue };
-            let facts = self.volume_facts(pod);
-            let plan = match self.scheduler.schedule(&PodInfo::read(pod), &facts) {
-                Ok(node) => leme_sched::bind(pod, &node),
-                Err(why) => leme_sched::unschedulable(pod, &why, self.api.now),
+            let facts = VolumeFacts::of(pod, &self.api);
+            let info = PodInfo::read(pod);
+            let plans = match self.scheduler.schedule(&info, &facts) {
+                Ok(node) => {
+                    let promises = self.scheduler.promises(&info, &facts, &node);
+                    vec![match promises.is_empty() {
+                        true => leme_sched::bind(pod, &node),
+                        false => leme_sched::promised(pod, &node, &promises, &self.api),
+                    }]
+                }
+                Err(why) => self.turn_away(pod, &info, &facts, why),
             };
-            self.run_plan("scheduler", &key.1, &plan);
+            for plan in &plans {
+                self.run_plan("scheduler", &key.1, plan);
+            }
             if self
                 .api
                 .typed_get::<Pod>(&key.0, &key.1)
@@ -180,6 +193,33 @@ impl Cluster {
                 self.scheduler.forget(&key);
             }
         }
+    }
+
+    /// Says why no node takes the pod, and makes others go if that helps.
+    fn turn_away(
+        &mut self,
+        pod: &Pod,
+        info: &PodInfo,
+        facts: &VolumeFacts,
+        mut why: Unschedulable,
+    ) -> Vec<Plan> {
+        let budgets = self.api.typed::<PodDisruptionBudget>(None);
+        let budgets: Vec<Budget> = budgets.iter().filter_map(|one| Budget::read(one)).collect();
+        let made = self.scheduler.preempt(info, facts, &mut why, &budgets);
+        let nominated = self.scheduler.nominated(&info.key);
+        let mut plans = vec![leme_sched::unschedulable(pod, &why, nominated, self.api.now)];
+        if let Some(made) = made {
+            for victim in made.victims.iter().filter(|victim| !victim.going) {
+                if let Some(victim) = self.api.typed_get::<Pod>(&victim.key.0, &victim.key.1) {
+                    plans.push(leme_sched::preempted(&victim, pod, &made.node, self.api.now));
+                }
+            }
+            for key in &made.displaced {
+                let other = self.api.typed_get::<Pod>(&key.0, &key.1);
+                plans.extend(other.map(|other| leme_sched::unnominated(&other)));
+            }
+        }
+        plans
     }
 
     fn run_nodes(&mut self) {
@@ -197,5 +237,23 @@ impl Cluster {
 impl Default for Cluster {
     fn default() -> Self {
         Cluster::new()
+    }
+}
+
+impl Storage for Api {
+    fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
+        self.typed_get(namespace, name)
+    }
+
+    fn volume(&self, name: &str) -> Option<Arc<PersistentVolume>> {
+        self.typed_get("", name)
+    }
+
+    fn class(&self, name: &str) -> Option<Arc<StorageClass>> {
+        self.typed_get("", name)
+    }
+
+    fn volumes(&self) -> Vec<Arc<PersistentVolume>> {
+        self.typed(None)
     }
 }

@@ -17,7 +17,6 @@ use leme_plan::{
     ObjectRef, endpoints, endpointslice, gc, mirroring, namespace, node, pod_gc, pods,
     service_account, volume,
 };
-use leme_sched::VolumeFacts;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -274,22 +273,5 @@ impl Cluster {
                 Owner::Present { foreground: meta.deletion_timestamp.is_some() && waits }
             }
         }
-    }
-
-    pub(crate) fn volume_facts(&self, pod: &Pod) -> VolumeFacts {
-        let (space, _) = place(&pod.metadata);
-        let mut facts = VolumeFacts::default();
-        for name in pods::claims(pod) {
-            let claim = self.api.typed_get::<PersistentVolumeClaim>(&space, name);
-            let bound = claim.as_ref().is_some_and(|claim| {
-                claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
-            });
-            if claim.is_none() {
-                facts.blocked = Some(format!("persistentvolumeclaim {name:?} not found"));
-            } else if !bound {
-                facts.blocked = Some("pod has unbound immediate PersistentVolumeClaims".to_owned());
-            }
-        }
-        facts
     }
 }

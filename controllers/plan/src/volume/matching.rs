@@ -66,15 +66,23 @@ pub(super) fn best<'a>(
     claim: &PersistentVolumeClaim,
     volumes: &'a [Arc<PersistentVolume>],
 ) -> Option<&'a Arc<PersistentVolume>> {
+    candidates(claim, volumes).into_iter().next()
+}
+
+/// The volumes that a claim could be bound to, the best first: the one made for it alone, else the free ones by size.
+pub fn candidates<'a>(
+    claim: &PersistentVolumeClaim,
+    volumes: &'a [Arc<PersistentVolume>],
+) -> Vec<&'a Arc<PersistentVolume>> {
     let fits = |volume: &&Arc<PersistentVolume>| {
         mismatch(volume, claim).is_none() && volume.metadata.deletion_timestamp.is_none()
     };
     let mut prebound = volumes.iter().filter(|volume| is_for(volume, claim)).filter(fits);
     if let Some(volume) = prebound.next() {
-        return Some(volume);
+        return vec![volume];
     }
     let selector = claim.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    volumes
+    let mut free: Vec<&Arc<PersistentVolume>> = volumes
         .iter()
         .filter(fits)
         .filter(|volume| volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_none()))
@@ -84,5 +92,7 @@ pub(super) fn best<'a>(
         .filter(|volume| {
             selector.is_none_or(|selector| selects(selector, volume.metadata.labels.as_ref()))
         })
-        .min_by_key(|volume| (capacity(volume), volume.metadata.name.clone()))
+        .collect();
+    free.sort_by_key(|volume| (capacity(volume), volume.metadata.name.clone()));
+    free
 }

@@ -1,0 +1,66 @@
+//! What the scheduler looks up for a pod: its claims, what it is spread among, budgets.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
+use leme_plan::common::controller_of;
+use leme_sched::{Budget, PodInfo, Selector, Storage, VolumeFacts};
+
+use crate::cache::Cache;
+
+impl Storage for Cache {
+    fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
+        self.claims.get(namespace, name)
+    }
+
+    fn volume(&self, name: &str) -> Option<Arc<PersistentVolume>> {
+        self.volumes.get("", name)
+    }
+
+    fn class(&self, _: &str) -> Option<Arc<StorageClass>> {
+        None
+    }
+
+    fn volumes(&self) -> Vec<Arc<PersistentVolume>> {
+        self.volumes.list()
+    }
+}
+
+/// What a pod asks for, and what its volumes say.
+pub(super) fn read(cache: &Cache, pod: &Pod) -> (PodInfo, VolumeFacts) {
+    let info = PodInfo::read(pod).spread_by_default(&in_common(cache, pod));
+    (info, VolumeFacts::of(pod, cache))
+}
+
+fn in_common(cache: &Cache, pod: &Pod) -> Selector {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("");
+    let services = cache.services.in_namespace(namespace);
+    let selectors = services.iter().filter_map(|one| one.spec.as_ref()?.selector.as_ref());
+    let labels = pod.metadata.labels.clone().unwrap_or_default();
+    Selector::in_common(&labels, selectors, of_owner(cache, pod, namespace))
+}
+
+fn of_owner(cache: &Cache, pod: &Pod, namespace: &str) -> Option<Selector> {
+    let owner = controller_of(&pod.metadata)?;
+    match (owner.api_version.as_str(), owner.kind.as_str()) {
+        ("v1", "ReplicationController") => {
+            let found = cache.replication.get(namespace, &owner.name)?;
+            Some(Selector::pairs(found.spec.as_ref()?.selector.as_ref()?))
+        }
+        ("apps/v1", "ReplicaSet") => {
+            let found = cache.replica_sets.get(namespace, &owner.name)?;
+            Some(Selector::read(Some(&found.spec.as_ref()?.selector)))
+        }
+        ("apps/v1", "StatefulSet") => {
+            let found = cache.stateful_sets.get(namespace, &owner.name)?;
+            Some(Selector::read(Some(&found.spec.as_ref()?.selector)))
+        }
+        _ => None,
+    }
+}
+
+/// All budgets of disruptions.
+pub(super) fn budgets(cache: &Cache) -> Vec<Budget> {
+    cache.budgets.list().iter().filter_map(|budget| Budget::read(budget)).collect()
+}
