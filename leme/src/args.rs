@@ -1,6 +1,6 @@
 //! The command line: words, flags and their help. What a flag does is the command's business.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::verbs::store::StoreArgs;
 
 mod change;
+mod cluster;
 mod create;
 mod objects;
 mod rollout;
@@ -17,6 +18,9 @@ pub mod similar;
 mod streams;
 
 pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
+pub use cluster::{
+    AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, ServerArgs, ServerFlags, UpArgs,
+};
 pub use create::{
     AccessArgs, BindingArgs, BudgetArgs, ConfigArgs, CreateArgs, CreateCommand, IngressArgs,
     PriorityArgs, QuotaArgs, RegistryArgs, SecretCommand, ServiceArgs, ServiceCommand, TlsArgs,
@@ -51,6 +55,14 @@ pub enum Command {
     Up(UpArgs),
     /// Stop the local cluster; its state stays unless --purge
     Down(DownArgs),
+    /// Run the API server alone: store, certificates, HTTPS
+    Server(ServerArgs),
+    /// Run the controllers alone, against an API server elsewhere
+    Controllers(ManagerArgs),
+    /// Run the scheduler alone, against an API server elsewhere
+    Scheduler(ManagerArgs),
+    /// Run a node alone, with its network, against an API server elsewhere
+    Agent(AgentArgs),
     /// Create or change what files describe
     Apply(ApplyArgs),
     /// Create one object, of a file or by flags
@@ -102,79 +114,6 @@ pub enum Progress {
     Auto,
     /// One JSON document a line
     Json,
-}
-
-/// `leme up`.
-#[derive(Debug, Args)]
-pub struct UpArgs {
-    /// YAML or JSON to apply once the node is ready (a file, a directory or - for standard input)
-    #[arg(short, long = "filename", value_name = "FILE")]
-    pub files: Vec<String>,
-    /// Number of nodes
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
-    pub nodes: u32,
-    /// Where the cluster keeps its state
-    #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// Where the API server listens
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR:PORT", value_parser = address)]
-    pub listen: SocketAddr,
-    /// Where the router serves Routes; by default port 80 of the API server's address, or 8080 where that is taken
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
-    pub router_listen: Option<SocketAddr>,
-    /// Keep the cluster's objects in this etcd instead of the embedded store
-    #[arg(long, value_delimiter = ',', value_name = "URL,..")]
-    pub etcd_servers: Vec<String>,
-    /// CA certificate of etcd
-    #[arg(long, value_name = "FILE")]
-    pub etcd_cafile: Option<PathBuf>,
-    /// Client certificate for etcd
-    #[arg(long, value_name = "FILE", requires = "etcd_keyfile")]
-    pub etcd_certfile: Option<PathBuf>,
-    /// Key of the client certificate for etcd
-    #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
-    pub etcd_keyfile: Option<PathBuf>,
-    /// User for etcd; the password is read from LEME_ETCD_PASSWORD
-    #[arg(long, value_name = "NAME")]
-    pub etcd_user: Option<String>,
-    /// Container runtime; only `embedded` so far
-    #[arg(long, default_value = "embedded", value_name = "NAME")]
-    pub runtime: String,
-    /// Processes and threads that a pod may have at most; 0 for no limit
-    #[arg(long, default_value_t = 4096, value_name = "N", value_parser = count::<u64>, allow_negative_numbers = true)]
-    pub pod_max_pids: u64,
-    /// Sysctls that pods may set besides the safe ones; one that ends in * stands for all that begin so
-    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
-    pub allowed_unsafe_sysctls: Vec<String>,
-    /// Older versions to serve, as GROUP/VERSION or GROUP/VERSION=true: batch/v1beta1, discovery.k8s.io/v1beta1, policy/v1beta1
-    #[arg(long, value_delimiter = ',', value_name = "GROUP/VERSION,..")]
-    pub runtime_config: Vec<String>,
-    /// Leave the cluster running and return once it is up
-    #[arg(long)]
-    pub detach: bool,
-    /// Run the control plane only
-    #[arg(long)]
-    pub no_node: bool,
-    /// This is the process that --detach leaves running
-    #[arg(long, hide = true, conflicts_with = "detach")]
-    pub detached: bool,
-    /// How long to wait for what -f holds to be served
-    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
-    pub timeout: Duration,
-    /// How progress is told
-    #[arg(long, value_enum, default_value_t, overrides_with = "output")]
-    pub output: Progress,
-}
-
-/// `leme down`.
-#[derive(Debug, Args)]
-pub struct DownArgs {
-    /// Where the cluster keeps its state
-    #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// Remove the state as well
-    #[arg(long)]
-    pub purge: bool,
 }
 
 /// How to reach a cluster.
@@ -255,6 +194,17 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| wrong.to_owned())
 }
 
+/// Reads a network, such as `10.244.3.0/24`.
+pub fn cidr(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let read = || {
+        let (address, bits) = text.split_once('/')?;
+        let (address, bits) = (address.parse::<Ipv4Addr>().ok()?, bits.parse::<u8>().ok()?);
+        let rest = u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+        (bits <= 32 && u32::from(address) & rest == 0).then_some((address, bits))
+    };
+    read().ok_or_else(|| "it must be a network, such as 10.244.3.0/24".to_owned())
+}
+
 /// Reads `90`, `90s`, `5m`, `1h30m`: seconds without a unit.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 30s, 5m or 1h30m");
@@ -321,6 +271,15 @@ mod tests {
         check("leme up --listen 127.0.0.1", address);
         check("leme up --router-listen :80", address);
         assert_eq!(super::number::<i64>("-1"), Ok(-1));
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(cidr("10.244.3.0/24"), Ok(([10, 244, 3, 0].into(), 24)));
+        for wrong in ["10.244.3.0", "10.244.3.1/24", "10.244.3.0/33", "x/24", "::/64"] {
+            assert!(cidr(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(cidr("10.0.0.1/32"), Ok(([10, 0, 0, 1].into(), 32)));
     }
 
     #[test]

@@ -29,6 +29,7 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
+use crate::cluster::table::Part;
 use crate::verbs::pairs::Pairs;
 
 fn main() -> ExitCode {
@@ -88,6 +89,10 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::PortForward(args) => verbs::port_forward::run(&args).await,
         Command::Up(args) => cluster::up::run(&args).await,
         Command::Down(args) => cluster::down::run(&args).await,
+        Command::Server(args) => cluster::alone::server(&args).await,
+        Command::Controllers(args) => cluster::alone::manager(Part::Controllers, &args).await,
+        Command::Scheduler(args) => cluster::alone::manager(Part::Scheduler, &args).await,
+        Command::Agent(args) => cluster::alone::agent(&args).await,
         Command::Apply(args) => verbs::apply::run(&args).await,
         Command::Get(args) => verbs::get::run(&args).await,
         Command::Describe(args) => verbs::describe::run(&args).await,

@@ -12,6 +12,7 @@ use kube::Config;
 use kube::client::ConfigExt;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 
 use crate::client::Client;
 
@@ -48,6 +49,7 @@ impl StdError for Unusable {
 /// A server and who one is to it, as the current context of a kubeconfig says.
 pub struct Context {
     path: PathBuf,
+    user: String,
     config: Config,
 }
 
@@ -66,10 +68,22 @@ impl Context {
             }
             read => read.map_err(|error| Unusable::Unread(path.to_owned(), error.into()))?,
         };
+        let user = user(&read).unwrap_or_default().to_owned();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(read, &options);
         let wrong = |error: KubeconfigError| Unusable::Wrong(path.to_owned(), error.into());
-        Ok(Context { path: path.to_owned(), config: config.await.map_err(wrong)? })
+        Ok(Context { path: path.to_owned(), user, config: config.await.map_err(wrong)? })
+    }
+
+    /// What the user is called in the file: by custom the name that the server knows him by.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The authorities that the server's certificate may be of; none where those of the system are meant.
+    pub fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        let given = self.config.root_cert.iter().flatten();
+        given.map(|one| CertificateDer::from(one.clone())).collect()
     }
 
     /// The namespace that is meant where none is said.
@@ -97,4 +111,11 @@ impl Context {
     fn wrong(&self, error: kube::Error) -> Unusable {
         Unusable::Wrong(self.path.clone(), error.into())
     }
+}
+
+/// The user of the current context.
+fn user(config: &Kubeconfig) -> Option<&str> {
+    let name = config.current_context.as_ref()?;
+    let context = config.contexts.iter().find(|one| one.name == *name)?.context.as_ref()?;
+    context.user.as_deref()
 }

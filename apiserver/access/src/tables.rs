@@ -75,6 +75,9 @@ const CONTROLLERS: &[Rule] = &[
     Rule { verbs: &["*"], group: "discovery.k8s.io", resources: &["endpointslices"] },
     Rule { verbs: &["create"], group: "batch", resources: &["jobs"] },
     Rule { verbs: &["create"], group: "apps", resources: &["controllerrevisions"] },
+    Rule { verbs: REPORT, group: "events.k8s.io", resources: &["events"] },
+    Rule { verbs: &["create"], group: "storage.k8s.io", resources: &["volumeattachments"] },
+    Rule { verbs: &["create"], group: "resource.k8s.io", resources: &["resourceclaims"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
     Rule { verbs: &["get", "update", "patch"], group: "*", resources: &["*/scale"] },
     Rule {
@@ -115,8 +118,37 @@ const SCHEDULER: &[Rule] = &[
             "persistentvolumeclaims",
         ],
     },
+    Rule { verbs: READ, group: "apps", resources: &["replicasets", "statefulsets"] },
+    Rule { verbs: READ, group: "policy", resources: &["poddisruptionbudgets"] },
+    Rule {
+        verbs: READ,
+        group: "storage.k8s.io",
+        resources: &[
+            "storageclasses",
+            "csinodes",
+            "csidrivers",
+            "csistoragecapacities",
+            "volumeattachments",
+        ],
+    },
+    Rule {
+        verbs: READ,
+        group: "resource.k8s.io",
+        resources: &["deviceclasses", "resourceclaims", "resourceslices"],
+    },
     Rule { verbs: &["delete"], group: "", resources: &["pods"] },
     Rule { verbs: &["create"], group: "", resources: &["pods/binding", "bindings"] },
+    Rule {
+        verbs: &["update", "patch"],
+        group: "resource.k8s.io",
+        resources: &["resourceclaims", "resourceclaims/status"],
+    },
+    Rule { verbs: &["create"], group: "authentication.k8s.io", resources: &["tokenreviews"] },
+    Rule {
+        verbs: &["create"],
+        group: "authorization.k8s.io",
+        resources: &["subjectaccessreviews"],
+    },
     Rule {
         verbs: &["update", "patch"],
         group: "",

@@ -94,7 +94,15 @@ fn the_scheduler_binds_and_the_controllers_keep() {
     let scheduler = member("system:kube-scheduler", "x");
     allowed(
         &scheduler,
-        &["create -/pods/binding ns/p", "watch -/nodes", "patch -/pods/status ns/p"],
+        &[
+            "create -/pods/binding ns/p",
+            "watch -/nodes",
+            "patch -/pods/status ns/p",
+            "list storage.k8s.io/storageclasses",
+            "watch policy/poddisruptionbudgets",
+            "watch apps/replicasets",
+            "update coordination.k8s.io/leases kube-system/kube-scheduler",
+        ],
     );
     denied(&scheduler, &["create -/pods ns/p", "get -/secrets ns/s", "update -/nodes -/a"]);
     let controllers = member("system:kube-controller-manager", "x");
@@ -107,6 +115,8 @@ fn the_scheduler_binds_and_the_controllers_keep() {
             "update apps.openshift.io/deploymentconfigs/scale ns/d",
             "deletecollection -/configmaps ns/-",
             "update discovery.k8s.io/endpointslices ns/e",
+            "create events.k8s.io/events ns/-",
+            "update apps/deployments/finalizers ns/d",
         ],
     );
     denied(&controllers, &["create -/nodes", "create -/pods/exec ns/p"]);

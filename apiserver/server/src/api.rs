@@ -56,8 +56,8 @@ pub(crate) struct Api {
     pub budget: Arc<Budget>,
     pub lifetime: Lifetime,
     pub build: Build,
-    /// Whether controllers and scheduler run in this process.
-    pub controllers_within: bool,
+    /// The components that run in this process.
+    pub within: Vec<&'static str>,
 }
 
 /// A request with its body still to be read, as handlers get it.

@@ -14,11 +14,15 @@ use crate::api::Api;
 use crate::present;
 use crate::request::ResourceRequest;
 
-/// In the order in which they are listed. Controllers and scheduler run together: in the server's process, or under one lease.
-const COMPONENTS: [&str; 3] = ["controller-manager", "etcd-0", "scheduler"];
+/// In the order in which they are listed, with the lease that a component holds which is a process of its own.
+const COMPONENTS: [(&str, Option<&str>); 3] = [
+    ("controller-manager", Some("kube-controller-manager")),
+    ("etcd-0", None),
+    ("scheduler", Some("kube-scheduler")),
+];
 
-/// Namespace and name of that lease.
-const LEASE: (&str, &str) = ("kube-system", "leme-controllers");
+/// Namespace of those leases.
+const LEASES_IN: &str = "kube-system";
 
 impl Api {
     /// GET of a component.
@@ -28,9 +32,9 @@ impl Api {
         headers: &HeaderMap,
     ) -> Result<Answer, Status> {
         let wanted = present::wanted(request, headers)?;
-        let known = COMPONENTS.into_iter().find(|name| *name == request.name);
-        let name = known.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
-        let component = self.component_status(request, name).await;
+        let known = COMPONENTS.into_iter().find(|(name, _)| *name == request.name);
+        let known = known.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+        let component = self.component_status(request, known).await;
         present::object(request, wanted, 200, component)
     }
 
@@ -52,17 +56,22 @@ impl Api {
             all.all(|one| (fits(&one.path) == one.value) == one.equal)
         };
         let mut shown = Vec::new();
-        for name in COMPONENTS.into_iter().filter(|name| named(name) && labels.matches(|_| None)) {
-            shown.push(Ok(self.component_status(request, name).await));
+        for one in COMPONENTS.into_iter().filter(|one| named(one.0) && labels.matches(|_| None)) {
+            shown.push(Ok(self.component_status(request, one).await));
         }
         let list = present::list(request, wanted.shape, &json!({}), shown.into_iter())?;
         present::document(wanted.encoding, 200, &list)
     }
 
-    async fn component_status(&self, request: &ResourceRequest, name: &str) -> Value {
-        let found = match name {
-            "etcd-0" => self.store.revision().await.map(drop).map_err(|error| error.to_string()),
-            _ => self.controllers(Timestamp::now()),
+    async fn component_status(
+        &self,
+        request: &ResourceRequest,
+        (name, lease): (&str, Option<&str>),
+    ) -> Value {
+        let found = match lease {
+            None => self.store.revision().await.map(drop).map_err(|error| error.to_string()),
+            Some(_) if self.within.contains(&name) => Ok(()),
+            Some(lease) => self.is_held(lease, Timestamp::now()),
         };
         let condition = match found {
             Ok(()) => json!({ "type": "Healthy", "status": "True", "message": "ok" }),
@@ -76,12 +85,9 @@ impl Api {
         })
     }
 
-    /// Whether the controllers run within, or somebody holds their lease.
-    fn controllers(&self, now: Timestamp) -> Result<(), String> {
-        if self.controllers_within {
-            return Ok(());
-        }
-        let (namespace, name) = LEASE;
+    /// Whether somebody holds a lease.
+    fn is_held(&self, name: &str, now: Timestamp) -> Result<(), String> {
+        let namespace = LEASES_IN;
         let row = leme_kinds::by_resource("coordination.k8s.io", "v1", "leases");
         let lease = row.and_then(|row| {
             let kept = self.cache.get(&row.prefix(None), &row.key(namespace, name))?;

@@ -142,8 +142,8 @@ pub struct ServerConfig {
     pub admission_off: Vec<&'static str>,
     /// The kinds of the program that are served.
     pub kinds: Arc<Kinds>,
-    /// Whether controllers and scheduler run in this process as long as it does: then they need no lease.
-    pub controllers_within: bool,
+    /// The components (`controller-manager`, `scheduler`) that run in this process as long as it does: they need no lease.
+    pub within: Vec<&'static str>,
 }
 
 impl ServerConfig {
@@ -164,7 +164,7 @@ impl ServerConfig {
             connections: Limits::default(),
             admission_off: Vec::new(),
             kinds: Arc::clone(Kinds::builtin()),
-            controllers_within: false,
+            within: Vec::new(),
         }
     }
 }
@@ -256,7 +256,7 @@ impl Server {
             budget: Budget::new(config.buffered_bytes),
             lifetime: lifetime.clone(),
             build: config.build,
-            controllers_within: config.controllers_within,
+            within: config.within,
         });
         api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;

@@ -1,7 +1,8 @@
 //! Requests to nodes: HTTPS to the agent's port, with the server's own client certificate.
 //!
 //! Knows: where a node answers, TLS towards it, what its errors mean. Refuses to know: what is asked of it. A redirect is
-//! never followed, and only a certificate of the cluster's authority for the dialled address is believed.
+//! never followed, and only a certificate of the cluster's authority that names this very node is believed, whatever address
+//! the node says that it has.
 
 use leme_meta::quote;
 use std::sync::Arc;
@@ -35,11 +36,17 @@ const ERROR_BYTES: usize = 64 * 1024;
 /// Where a node's agent answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
+    name: String,
     host: String,
     port: u16,
 }
 
 impl Endpoint {
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Address or name.
     pub fn host(&self) -> &str {
         &self.host
@@ -64,7 +71,9 @@ impl Endpoint {
             .and_then(|port| u16::try_from(port).ok())
             .filter(|port| *port > 0);
         match (host, port) {
-            (Some(host), Some(port)) => Ok(Endpoint { host: host.to_owned(), port }),
+            (Some(host), Some(port)) => {
+                Ok(Endpoint { name: name.to_owned(), host: host.to_owned(), port })
+            }
             (None, _) => Err(Status::internal(format!(
                 "no preferred addresses found for node {name}",
                 name = quote(&name)
@@ -113,14 +122,14 @@ impl NodeClient {
         endpoint: &Endpoint,
         mut request: Request<Empty<Bytes>>,
     ) -> std::result::Result<Response<Incoming>, Status> {
-        let Endpoint { host, port } = endpoint;
+        let Endpoint { name, host, port } = endpoint;
         let failed = |why: &dyn std::fmt::Display| {
             Status::internal(format!("error dialing backend: https://{host}:{port}: {why}"))
         };
         let connecting = async {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             let _ = stream.set_nodelay(true);
-            let name = ServerName::try_from(host.clone())
+            let name = ServerName::try_from(name.clone())
                 .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
             self.tls.connect(name, stream).await
         };

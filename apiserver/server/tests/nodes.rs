@@ -30,8 +30,7 @@ fn roots(harness: &Harness) -> Arc<rustls::RootCertStore> {
 
 /// An agent that takes only the server's client certificate; returns its port.
 async fn agent(harness: &Harness) -> u16 {
-    let leaves = harness.server.pki().node("n1", &[]).unwrap();
-    let (certificate, key) = leaves.serving.leaf().der().unwrap();
+    let (certificate, key) = harness.server.pki().node("n1").unwrap().leaf().der().unwrap();
     let clients =
         WebPkiClientVerifier::builder_with_provider(roots(harness), provider()).build().unwrap();
     let config = rustls::ServerConfig::builder_with_provider(provider())
@@ -137,6 +136,21 @@ async fn a_log_comes_from_the_node_and_its_errors_keep_their_words() {
     assert_eq!((nowhere.0, nowhere.2.as_str()), (400, "pod none does not have a host assigned"));
     assert_eq!(api.get(&format!("{PODS}/no/log")).await.refused().0, 404);
     assert_eq!(api.get(&format!("{PODS}/one/log?tailLines=x")).await.refused().0, 400);
+}
+
+// Red when a certificate for the address that is dialled will do: a node may say that it has the address of another.
+#[tokio::test]
+async fn only_the_node_itself_answers_for_its_pods() {
+    let api = cluster().await;
+    let known = api.get("/api/v1/nodes/n1").await.ok();
+    let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n2" } });
+    api.post("/api/v1/nodes", &node).await.ok();
+    let status = json!({ "status": { "addresses": known["status"]["addresses"],
+        "daemonEndpoints": known["status"]["daemonEndpoints"] } });
+    api.send("PATCH", "/api/v1/nodes/n2/status", MERGE, &status).await.ok();
+    api.post(PODS, &pod("three", "n2", &["a"])).await.ok();
+    let refused = api.get(&format!("{PODS}/three/log")).await.refused();
+    assert!(refused.0 == 500 && refused.2.contains("certificate"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -197,16 +197,22 @@ async fn components_tell_how_they_are_as_long_as_somebody_asks() {
     assert_eq!(scheduler().await[0]["status"], "False");
     let now = leme_meta::time::micros(jiff::Timestamp::now());
     let lease = json!({
-        "metadata": { "name": "leme-controllers" },
+        "metadata": { "name": "kube-scheduler" },
         "spec": { "holderIdentity": "a", "leaseDurationSeconds": 60, "renewTime": now },
     });
     api.post("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", &lease).await.ok();
     assert_eq!(scheduler().await, healthy);
+    // Red when one stands for the other: each may be left out, and be somebody else's program.
+    let other = api.get(&format!("{path}/controller-manager")).await.ok();
+    let why = "nobody holds the lease kube-system/kube-controller-manager";
+    assert_eq!(other["conditions"][0]["message"], why);
 
     // Those that run with the server hold none.
-    let one = Harness::with(|config| config.controllers_within = true).await;
+    let one = Harness::with(|config| config.within = vec!["controller-manager"]).await;
     let shown = one.get(&format!("{path}/controller-manager")).await.ok();
     assert_eq!(shown["conditions"], healthy);
+    let shown = one.get(&format!("{path}/scheduler")).await.ok();
+    assert_eq!(shown["conditions"][0]["status"], "False");
 
     let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
     let accept = [("accept", table)];

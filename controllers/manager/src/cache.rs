@@ -300,15 +300,20 @@ impl Cache {
             .collect()
     }
 
-    /// Keeps all caches in tasks of their own.
+    /// Keeps the caches that `kept` wants in tasks of their own.
     pub(crate) fn spawn(
         &self,
+        kept: fn(&Resource) -> bool,
         client: &Client,
         token: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) {
         macro_rules! spawn {
-            ($($cache:expr),*) => {$( tasks.spawn($cache.clone().run(client.clone(), token.clone())); )*};
+            ($($cache:expr),*) => {$(
+                if kept($cache.resource()) {
+                    tasks.spawn($cache.clone().run(client.clone(), token.clone()));
+                }
+            )*};
         }
         spawn!(
             self.pods,
@@ -333,35 +338,40 @@ impl Cache {
             self.claims,
             self.budgets
         );
-        for other in &self.others {
+        for other in self.others.iter().filter(|other| kept(other.resource())) {
             tasks.spawn(other.clone().run(client.clone(), token.clone()));
         }
     }
 
-    /// Waits until the typed caches are filled, or `token` is cancelled.
-    pub(crate) async fn synced(&self, token: &CancellationToken) {
+    /// Waits until those of the typed caches that are kept are filled, or `token` is cancelled.
+    pub(crate) async fn synced(&self, kept: fn(&Resource) -> bool, token: &CancellationToken) {
+        macro_rules! synced {
+            ($($cache:expr),*) => {$( if kept($cache.resource()) { $cache.synced().await; } )*};
+        }
         let all = async {
-            self.namespaces.synced().await;
-            self.pods.synced().await;
-            self.nodes.synced().await;
-            self.services.synced().await;
-            self.endpoints.synced().await;
-            self.slices.synced().await;
-            self.replication.synced().await;
-            self.replica_sets.synced().await;
-            self.deployments.synced().await;
-            self.configs.synced().await;
-            self.streams.synced().await;
-            self.daemon_sets.synced().await;
-            self.stateful_sets.synced().await;
-            self.revisions.synced().await;
-            self.autoscalers.synced().await;
-            self.jobs.synced().await;
-            self.cron_jobs.synced().await;
-            self.leases.synced().await;
-            self.volumes.synced().await;
-            self.claims.synced().await;
-            self.budgets.synced().await;
+            synced!(
+                self.namespaces,
+                self.pods,
+                self.nodes,
+                self.services,
+                self.endpoints,
+                self.slices,
+                self.replication,
+                self.replica_sets,
+                self.deployments,
+                self.configs,
+                self.streams,
+                self.daemon_sets,
+                self.stateful_sets,
+                self.revisions,
+                self.autoscalers,
+                self.jobs,
+                self.cron_jobs,
+                self.leases,
+                self.volumes,
+                self.claims,
+                self.budgets
+            );
         };
         tokio::select! {
             () = token.cancelled() => {}

@@ -27,7 +27,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use leme_controller_runtime::leader::Candidate;
-use leme_controller_runtime::{Brake, Client, Controller, Executor, Key, Queue, Recorder};
+use leme_controller_runtime::{
+    Brake, Client, Controller, Executor, Key, Queue, Recorder, Resource,
+};
 use leme_plan::{Failure, Plan};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,12 +37,21 @@ use tracing::info;
 
 use crate::cache::Cache;
 
-/// How the controllers run.
+/// The programs whose work is done here, by the client of each. What has none is left to another process.
+#[derive(Clone, Default)]
+pub struct Programs {
+    /// What the controllers ask and write through.
+    pub controllers: Option<Client>,
+    /// What the scheduler does.
+    pub scheduler: Option<Client>,
+}
+
+/// How they run.
 #[derive(Clone, Debug, Default)]
 pub struct ManagerConfig {
     /// Who this process is, for leadership.
     pub identity: String,
-    /// Whether to lead before acting: needed when there may be another manager.
+    /// Whether to lead before acting: needed when there may be another process that does the same.
     pub leader_elect: bool,
     /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
@@ -50,10 +61,11 @@ pub struct ManagerConfig {
 
 /// How many Events are written side by side.
 const EVENTS_AT_ONCE: usize = 16;
-/// Under which names servers note what is written: those of the programs that do this work elsewhere.
+/// Under which names servers note what is written, and of the leases: those of the programs that do this work elsewhere, so
+/// that one of those and this one never do it at the same time.
 const CONTROLLERS: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
-const LEASE: (&str, &str) = ("kube-system", "leme-controllers");
+const LEASES_IN: &str = "kube-system";
 
 /// What every controller is given.
 #[derive(Clone)]
@@ -63,73 +75,89 @@ pub(crate) struct Wiring {
     pub(crate) config: Arc<ManagerConfig>,
 }
 
-/// Runs all controllers until cancelled, or until one of them ends, which is an error.
+/// Does the work of the programs until cancelled, or until a controller ends, which is an error. Without election they
+/// share their caches; with it each leads by itself.
 pub async fn run(
-    client: Client,
+    programs: Programs,
     config: ManagerConfig,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
-    let client = client.named(CONTROLLERS);
+    let named = |client: Option<Client>, name| client.map(|client| client.named(name));
+    let controllers = named(programs.controllers, CONTROLLERS);
+    let scheduler = named(programs.scheduler, SCHEDULER);
     if !config.leader_elect {
-        return lead(client, config, token).await;
+        return lead(Programs { controllers, scheduler }, config, token).await;
     }
+    let alone = Programs { controllers, ..Programs::default() };
+    let other = Programs { scheduler, ..Programs::default() };
+    let first = elected(CONTROLLERS, alone.controllers.clone(), alone, config.clone(), &token);
+    let second = elected(SCHEDULER, other.scheduler.clone(), other, config, &token);
+    tokio::try_join!(first, second).map(|_| ())
+}
+
+/// Does a program's work whenever this process leads; nothing where it has no client for it.
+async fn elected(
+    lease: &str,
+    client: Option<Client>,
+    program: Programs,
+    config: ManagerConfig,
+    token: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(client) = client else { return Ok(()) };
     let candidate = Candidate {
-        namespace: LEASE.0.to_owned(),
-        name: LEASE.1.to_owned(),
+        namespace: LEASES_IN.to_owned(),
+        name: lease.to_owned(),
         identity: config.identity.clone(),
     };
-    while candidate.acquire(&client, &token).await {
+    while candidate.acquire(&client, token).await {
         let term = token.child_token();
-        let work = lead(client.clone(), config.clone(), term.clone());
-        tokio::select! {
-            ended = work => ended?,
-            () = candidate.hold(&client, &token) => {}
-        }
+        let mut work = std::pin::pin!(lead(program.clone(), config.clone(), term.clone()));
+        let ended = tokio::select! {
+            ended = &mut work => Some(ended),
+            () = candidate.hold(&client, token) => None,
+        };
         term.cancel();
+        match ended {
+            Some(ended) => ended?,
+            None => work.await?,
+        }
+        if token.is_cancelled() {
+            // Now nothing is written any more: the next one may begin.
+            candidate.release(&client).await;
+            break;
+        }
     }
     Ok(())
 }
 
 async fn lead(
-    client: Client,
+    programs: Programs,
     config: ManagerConfig,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
-    let cache = Arc::new(Cache::new());
-    let mut executor = |client: Client| executor(&cache, client, &token, &mut tasks);
-    let (own, scheduler) = (executor(client.clone()), executor(client.clone().named(SCHEDULER)));
-    let context = Wiring { cache: cache.clone(), executor: own, config: Arc::new(config) };
-    let scheduler = Wiring { executor: scheduler, ..context.clone() };
-
+    let (cache, config) = (Arc::new(Cache::new()), Arc::new(config));
+    let mut wiring = |client: &Client| Wiring {
+        cache: Arc::clone(&cache),
+        executor: executor(&cache, client.clone(), &token, &mut tasks),
+        config: Arc::clone(&config),
+    };
     // Handlers first, so that nothing that a first list brings is missed; then the caches; then the work.
-    let starts: Vec<Start> = vec![
-        scheduler::start(&scheduler),
-        replication::controllers(&context),
-        replication::sets(&context),
-        deployments::start(&context),
-        configs::start(&context),
-        daemons::start(&context),
-        stateful::start(&context),
-        autoscalers::start(&context),
-        disruption::start(&context),
-        workloads::jobs(&context),
-        workloads::cron_jobs(&context),
-        services::endpoints(&context),
-        services::slices(&context),
-        services::mirroring(&context),
-        nodes::life_cycle(&context),
-        nodes::pod_gc(&context),
-        volumes::claims(&context),
-        volumes::volumes(&context),
-        namespaces::accounts(&context),
-        namespaces::life_cycle(&context),
-        garbage::start(&context),
-    ];
-    cache.spawn(&client, &token, &mut tasks);
-    let follow = cache.kinds.clone().follow(cache.clone(), client.clone(), token.clone());
-    tasks.spawn(follow);
-    cache.synced(&token).await;
+    let mut starts: Vec<Start> = Vec::new();
+    if let Some(client) = &programs.scheduler {
+        starts.push(scheduler::start(&wiring(client)));
+    }
+    if let Some(client) = &programs.controllers {
+        starts.extend(controllers(&wiring(client)));
+    }
+    if let Some(client) = &programs.controllers {
+        let follow = cache.kinds.clone().follow(cache.clone(), client.clone(), token.clone());
+        tasks.spawn(follow);
+    }
+    let kept = if programs.controllers.is_some() { |_: &Resource| true } else { scheduler::reads };
+    let Some(reader) = programs.controllers.or(programs.scheduler) else { return Ok(()) };
+    cache.spawn(kept, &reader, &token, &mut tasks);
+    cache.synced(kept, &token).await;
     info!(controllers = starts.len(), "caches are filled, controllers start");
     for start in starts {
         start(token.clone(), &mut tasks);
@@ -141,6 +169,32 @@ async fn lead(
         }
     }
     Ok(())
+}
+
+/// All but the scheduler.
+fn controllers(context: &Wiring) -> Vec<Start> {
+    vec![
+        replication::controllers(context),
+        replication::sets(context),
+        deployments::start(context),
+        configs::start(context),
+        daemons::start(context),
+        stateful::start(context),
+        autoscalers::start(context),
+        disruption::start(context),
+        workloads::jobs(context),
+        workloads::cron_jobs(context),
+        services::endpoints(context),
+        services::slices(context),
+        services::mirroring(context),
+        nodes::life_cycle(context),
+        nodes::pod_gc(context),
+        volumes::claims(context),
+        volumes::volumes(context),
+        namespaces::accounts(context),
+        namespaces::life_cycle(context),
+        garbage::start(context),
+    ]
 }
 
 /// What writes through a client, and its Events in a task of their own.

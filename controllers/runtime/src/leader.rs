@@ -55,13 +55,13 @@ impl Candidate {
         }
     }
 
-    /// Renews until leadership is lost or `token` is cancelled; then gives it up if it still holds it.
+    /// Renews until leadership is lost or `token` is cancelled.
     pub async fn hold(&self, client: &Client, token: &CancellationToken) {
         let mut renewed = tokio::time::Instant::now();
         let mut seen = None;
         loop {
             tokio::select! {
-                () = token.cancelled() => return self.release(client).await,
+                () = token.cancelled() => return,
                 () = tokio::time::sleep(RETRY) => {}
             }
             let attempt =
@@ -133,12 +133,13 @@ impl Candidate {
         })
     }
 
-    async fn release(&self, client: &Client) {
+    /// Gives it up if it is still held: another one need not wait until it runs out.
+    pub async fn release(&self, client: &Client) {
         let path = Candidate::resource().object(&self.namespace, &self.name, "");
         let held = client.get(&path).await;
         let Ok(mut lease) = held else { return };
         if lease["spec"]["holderIdentity"] == self.identity.as_str() {
-            lease["spec"]["holderIdentity"] = "".into();
+            lease["spec"]["holderIdentity"] = Value::Null;
             lease["spec"]["leaseDurationSeconds"] = 1.into();
             if let Err(refused) = client.put(&path, &lease).await {
                 warn!(lease = self.name, error = refused.message(), "cannot give the lease up");

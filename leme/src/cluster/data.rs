@@ -1,7 +1,7 @@
 //! The data directory of a local cluster: what is where in it, who uses it, which version wrote it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{Read, Seek, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use leme_host::removal::remove_unmounted;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::cluster::fresh::Fresh;
+use crate::cluster::seat;
+pub use crate::cluster::seat::{Lock, Seat};
 
 /// Version of the layout below and of everything kept in it.
 const VERSION: u32 = 1;
@@ -21,12 +23,6 @@ pub struct DataDir {
     root: PathBuf,
 }
 
-/// The cluster is this process's for as long as this lives.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
 /// The end of a cluster is this process's business for as long as this lives.
 #[derive(Debug)]
 pub struct Stopping {
@@ -35,12 +31,12 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    /// Takes the directory, of which nobody runs the cluster any more.
+    /// Takes the directory, of which nobody runs anything any more.
     ///
     /// # Errors
     /// When a running process has it.
-    pub fn lock(&self) -> Result<Lock> {
-        self.data.take()
+    pub fn lock(&self) -> Result<[Lock; 2]> {
+        Ok([seat::take(&self.data.root, Seat::Server)?, seat::take(&self.data.root, Seat::Nodes)?])
     }
 }
 
@@ -118,13 +114,13 @@ impl DataDir {
         }
     }
 
-    /// Takes the directory for this process.
+    /// Takes a seat for this process.
     ///
     /// # Errors
     /// When a running process has it.
-    pub fn lock(&self) -> Result<Lock> {
+    pub fn lock(&self, seat: Seat) -> Result<Lock> {
         let root = self.root.display();
-        self.take().map_err(|error| match self.stopping() {
+        seat::take(&self.root, seat).map_err(|error| match self.stopping() {
             Err(_) => {
                 anyhow!("{root} is being stopped by a `leme down`: try again when that has ended")
             }
@@ -148,47 +144,20 @@ impl DataDir {
         }
     }
 
-    fn take(&self) -> Result<Lock> {
-        let path = self.root.join("lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .with_context(|| format!("open {}", path.display()))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).with_context(|| format!("read {}", path.display()))?;
-            let root = self.root.display();
-            bail!(
-                "{root} is in use by leme (process {}): stop it with `leme down --data-dir {root}`",
-                pid.trim()
-            );
-        }
-        // Over what is there, in one width: that needs no space even where there is none.
-        file.rewind()?;
-        write!(file, "{:<10}", std::process::id())
-            .with_context(|| format!("write {}", path.display()))?;
-        Ok(Lock { _file: file })
+    /// The process that has a seat, if one has.
+    pub fn holder(&self, seat: Seat) -> Result<Option<i32>> {
+        seat::holder(&self.root.join(seat.file()))
     }
 
-    /// The process that has the directory locked, if one has.
-    pub fn holder(&self) -> Result<Option<i32>> {
-        let path = self.root.join("lock");
-        let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
-        };
-        if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-            return Ok(None);
-        }
-        let mut pid = String::new();
-        file.read_to_string(&mut pid)?;
-        let pid =
-            pid.trim().parse().with_context(|| format!("{} names no process", path.display()))?;
-        Ok(Some(pid))
+    /// The processes that have any, those of clients first and the server's last. What is left of others that are gone is
+    /// removed.
+    pub fn holders(&self) -> Result<Vec<i32>> {
+        seat::holders(&self.root)
+    }
+
+    /// Whether somebody is ending the cluster.
+    pub fn is_being_stopped(&self) -> bool {
+        self.stopping().is_err()
     }
 
     /// File of the embedded store.
@@ -211,9 +180,19 @@ impl DataDir {
         self.root.join("images")
     }
 
+    /// The kubeconfig of a part that is a process of its own, such as `controllers` or `node-NAME`.
+    pub fn kubeconfig_of(&self, part: &str) -> PathBuf {
+        self.root.join(format!("{part}.kubeconfig"))
+    }
+
+    /// State of all nodes.
+    pub fn nodes(&self) -> PathBuf {
+        self.root.join("node")
+    }
+
     /// State of one node.
     pub fn node(&self, name: &str) -> PathBuf {
-        self.root.join("node").join(name)
+        self.nodes().join(name)
     }
 
     /// Output of a detached cluster.
@@ -344,12 +323,12 @@ mod tests {
     fn a_directory_is_one_processes_at_a_time() {
         let root = tempfile::tempdir().unwrap();
         let data = DataDir::open(root.path()).unwrap();
-        assert_eq!(data.holder().unwrap(), None);
-        let lock = data.lock().unwrap();
-        assert!(data.lock().unwrap_err().to_string().contains("is in use by leme"));
-        assert_eq!(data.holder().unwrap(), Some(std::process::id() as i32));
+        assert_eq!(data.holder(Seat::Server).unwrap(), None);
+        let lock = data.lock(Seat::Server).unwrap();
+        assert!(data.lock(Seat::Server).unwrap_err().to_string().contains("is in use by leme"));
+        assert_eq!(data.holder(Seat::Server).unwrap(), Some(std::process::id() as i32));
         drop(lock);
-        assert_eq!(data.holder().unwrap(), None);
+        assert_eq!(data.holder(Seat::Server).unwrap(), None);
     }
 
     /// Red when who comes second stops who came first, or is told to.
@@ -357,18 +336,37 @@ mod tests {
     fn one_process_at_a_time_ends_a_cluster() {
         let root = tempfile::tempdir().unwrap();
         let data = DataDir::open(root.path()).unwrap();
-        let running = data.lock().unwrap();
+        let running = data.lock(Seat::Server).unwrap();
         let first = data.stopping().unwrap();
         let second = data.stopping().unwrap_err().to_string();
         assert!(second.contains("another `leme down` of"), "{second}");
-        let start = data.lock().unwrap_err().to_string();
+        let start = data.lock(Seat::Server).unwrap_err().to_string();
         assert!(start.contains("is being stopped by a `leme down`"), "{start}");
         assert!(first.lock().unwrap_err().to_string().contains("is in use by leme"));
         drop(running);
         let cleaning = first.lock().unwrap();
-        assert!(data.lock().unwrap_err().to_string().contains("is being stopped"));
+        assert!(data.lock(Seat::Server).unwrap_err().to_string().contains("is being stopped"));
         drop((first, cleaning));
-        data.lock().unwrap();
+        data.lock(Seat::Server).unwrap();
+    }
+
+    /// Red when only the server's process is found, or one that is gone counts.
+    #[test]
+    fn every_process_of_a_directory_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        assert_eq!(data.holders().unwrap(), Vec::<i32>::new());
+        let own = std::process::id() as i32;
+        let client = data.lock(Seat::Client("controllers")).unwrap();
+        assert_eq!(data.holders().unwrap(), [own]);
+        let (nodes, server) = (data.lock(Seat::Nodes).unwrap(), data.lock(Seat::Server).unwrap());
+        assert_eq!(data.holders().unwrap(), [own], "one process");
+        drop(client);
+        assert!(!root.path().join(format!("controllers-{own}.lock")).exists());
+        drop((nodes, server));
+        fs::write(root.path().join("scheduler-1.lock"), "1").unwrap();
+        assert_eq!(data.holders().unwrap(), Vec::<i32>::new());
+        assert!(!root.path().join("scheduler-1.lock").exists());
     }
 
     /// Red when reading makes what it does not find.

@@ -15,7 +15,7 @@ use crate::say;
 /// Runs the command.
 pub fn run(args: &UpArgs) -> Result<()> {
     // Checked here as well, so that a wrong word leaves no trace.
-    Plan::from_args(args)?;
+    Plan::of_up(args)?;
     let log = args.data_dir.join("leme.log");
     let words = std::env::args_os().skip(1).filter(|word| word != "--detach");
     // The last --output wins, so a progress format of the caller does not matter to the child.

@@ -1,4 +1,4 @@
-//! `leme down`: stops the process that runs the cluster, or removes what it left behind if it is gone.
+//! `leme down`: stops the processes that run the cluster, and removes what those left behind that are gone.
 
 use std::path::{Path, PathBuf};
 
@@ -28,12 +28,13 @@ pub async fn run(args: &DownArgs) -> Result<()> {
     }
     let data = DataDir::open(&args.data_dir)?;
     let stopping = data.stopping()?;
-    if let Some(pid) = data.holder()? {
+    // Those that act first, then who serves them.
+    for pid in data.holders()? {
         stop(pid).await?;
     }
-    let lock = stopping.lock()?;
+    let locks = stopping.lock()?;
     node::clean_up(&data).await.context("remove what the cluster left behind")?;
-    drop(lock);
+    drop(locks);
     if args.purge {
         data.purge()?;
         remove_links(&args.data_dir)?;

@@ -1,27 +1,81 @@
-//! The administrator's kubeconfig, written when the cluster starts and again when the certificate in it is renewed.
+//! The kubeconfigs of a cluster, written when its server starts and again when a certificate in one is renewed.
 //!
-//! Knows: where it lies and what is in it. Refuses to know: when certificates are renewed.
+//! Knows: who gets one, where it lies, what is in it. Refuses to know: when certificates are renewed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 use leme_server::Pki;
+use leme_server::pki::Renewing;
 
-use crate::cluster::data;
+use crate::cluster::access::{CONTROLLERS, SCHEDULER};
+use crate::cluster::data::{self, DataDir};
+use crate::cluster::table::Part;
 
-/// Writes the file, if it says something else.
-pub fn write(pki: &Pki, url: &str, path: &Path) -> Result<()> {
-    data::write_private(path, &leme_server::pki::kubeconfig(pki, url, &pki.admin.leaf()))
+/// One of them.
+pub struct File {
+    /// Whose it is.
+    pub of: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    url: String,
+    own: Arc<Renewing>,
 }
 
-/// Writes it again each time certificates were renewed.
-pub async fn keep(pki: Arc<Pki>, url: String, path: PathBuf) -> Result<()> {
-    let mut renewals = pki.renewals();
-    while renewals.changed().await.is_ok() {
-        if let Err(error) = write(&pki, &url, &path) {
-            tracing::warn!(%error, "the renewed certificate is not in the kubeconfig");
-        }
+/// The administrator's, and those of parts that are processes of their own.
+pub struct Files {
+    pki: Arc<Pki>,
+    /// The administrator's first.
+    pub all: Vec<File>,
+}
+
+impl Files {
+    /// The administrator's alone, who finds the server at `url`.
+    pub fn new(pki: &Arc<Pki>, url: &str, data: &DataDir) -> Files {
+        let own = Arc::clone(&pki.admin);
+        let admin =
+            File { of: "kubeconfig".to_owned(), path: data.kubeconfig(), url: url.to_owned(), own };
+        Files { pki: Arc::clone(pki), all: vec![admin] }
     }
-    Ok(())
+
+    /// And that of a part of the control plane.
+    pub fn add_part(&mut self, part: Part, url: &str, data: &DataDir) -> Result<()> {
+        let user = if part == Part::Scheduler { SCHEDULER } else { CONTROLLERS };
+        let own = self.pki.client(part.name(), user)?;
+        self.add(part.name().to_owned(), url, own, data);
+        Ok(())
+    }
+
+    /// And that of a node.
+    pub fn add_node(&mut self, name: &str, url: &str, data: &DataDir) -> Result<()> {
+        let own = self.pki.node(name)?;
+        self.add(format!("node-{name}"), url, own, data);
+        Ok(())
+    }
+
+    fn add(&mut self, name: String, url: &str, own: Arc<Renewing>, data: &DataDir) {
+        let path = data.kubeconfig_of(&name);
+        self.all.push(File { of: format!("kubeconfig of {name}"), path, url: url.to_owned(), own });
+    }
+
+    /// Writes those that say something else.
+    pub fn write(&self) -> Result<()> {
+        for File { path, url, own, .. } in &self.all {
+            let text = leme_server::pki::kubeconfig(&self.pki, url, &own.leaf());
+            data::write_private(path, &text)?;
+        }
+        Ok(())
+    }
+
+    /// Writes them again each time certificates were renewed.
+    pub async fn keep(self) -> Result<()> {
+        let mut renewals = self.pki.renewals();
+        while renewals.changed().await.is_ok() {
+            if let Err(error) = self.write() {
+                tracing::warn!(%error, "the renewed certificate is not in its kubeconfig");
+            }
+        }
+        Ok(())
+    }
 }

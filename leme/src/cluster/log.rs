@@ -1,13 +1,36 @@
-//! The log of a cluster: a file that does not grow for ever.
+//! The log of a cluster: a file that does not grow for ever, or standard error.
 //!
-//! Knows: when a file is full, and that one old one is kept. Refuses to know: what is logged.
+//! Knows: what is worth a line, when a file is full, and that one old one is kept. Refuses to know: what is logged.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context, Result};
+use tracing_subscriber::EnvFilter;
 
 /// Bytes of a file until another takes its place.
 const MOST: u64 = 10 << 20;
+
+/// Sends what the parts log to a place, warnings and worse unless LEME_LOG says otherwise.
+///
+/// # Errors
+/// When what LEME_LOG says makes no sense.
+pub(crate) fn to(log: impl Write + Send + 'static) -> Result<()> {
+    let filter = match std::env::var("LEME_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("LEME_LOG={text}"))?,
+        Err(_) => EnvFilter::new("warn"),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        // It would say so on standard error, which is this very file when detached, and panic.
+        .log_internal_errors(false)
+        .with_writer(Mutex::new(log))
+        .init();
+    Ok(())
+}
 
 /// A file that is written to the end.
 pub(crate) struct Log {

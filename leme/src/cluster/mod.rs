@@ -1,5 +1,7 @@
-//! Local clusters: their data directory, their parts put together, up and down.
+//! Clusters on this machine: their data directory, their parts, up and down, and each part alone.
 
+mod access;
+pub mod alone;
 pub mod data;
 pub mod detach;
 pub mod down;
@@ -8,8 +10,12 @@ mod home;
 pub mod kubeconfig;
 mod log;
 pub mod node;
-pub mod parts;
 pub mod plan;
 pub mod reach;
+mod running;
+mod seat;
+mod signals;
 mod sole;
+mod starts;
+pub mod table;
 pub mod up;

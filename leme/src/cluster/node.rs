@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use leme_cri::Runtime;
 use leme_cri::embedded::{
     self, EmbeddedConfig, EmbeddedRuntime, LogLimits, PortMapping, SandboxNetwork,
 };
 use leme_host::cgroup::Cgroup;
 use leme_network::{HostPort, PodNetwork, PodNetworkConfig};
-use leme_server::Pki;
 use tokio::sync::watch;
 
 use crate::cluster::data::DataDir;
@@ -27,6 +26,20 @@ pub const CLUSTER_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 244, 0, 0), 16);
 pub const MAX_NODES: u32 = 16;
 /// How long containers get to end by themselves when the cluster stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// File in a node's directory that tells the addresses of its pods, where the node's name does not.
+const POD_CIDR: &str = "pod-cidr";
+
+/// Which node: what all else about it follows from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Its name.
+    pub name: String,
+    /// The bridge of its pods.
+    pub bridge: String,
+    /// Their addresses.
+    pub pod_cidr: (Ipv4Addr, u8),
+}
 
 /// One node of this machine.
 pub struct Node {
@@ -78,11 +91,11 @@ pub async fn clean_up(data: &DataDir) -> Result<()> {
     // Before the containers are gone: they may be all that keeps the namespace.
     let home = Home::of(data)?;
     let (mut failures, mut networks) = (Vec::new(), Vec::new());
-    for index in 0..MAX_NODES {
-        let (name, embedded, network) = node_configs(index, data);
+    for spec in NodeSpec::known(data) {
+        let (embedded, network) = spec.configs(data);
         // Its directory may have been removed by hand while containers ran.
         let runs = Cgroup::new(&embedded.cgroup_parent).is_ok_and(|group| group.exists());
-        if runs || data.node(&name).exists() {
+        if runs || data.node(&spec.name).exists() {
             failures.extend(remove_containers(&embedded).await);
             networks.push(network);
         }
@@ -148,50 +161,105 @@ pub async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
     futures::future::join_all(stops).await.into_iter().flatten().collect()
 }
 
-/// The configuration of a node, which depends on nothing but its number and the data directory.
-pub fn node_configs(index: u32, data: &DataDir) -> (String, EmbeddedConfig, PodNetworkConfig) {
-    let name = format!("leme-{index}");
-    let root = data.node(&name);
-    let third = u8::try_from(index).unwrap_or(u8::MAX);
-    let network = PodNetworkConfig {
-        bridge: format!("leme{index}"),
-        pod_cidr: (Ipv4Addr::new(10, 244, third, 0), 24),
-        cluster_cidr: CLUSTER_CIDR,
-        service_cidr: Some(SERVICE_CIDR),
-        local_addresses: Vec::new(),
-        state_dir: root.join("network"),
-        mtu: 1500,
-    };
-    let embedded = EmbeddedConfig {
-        root: root.join("runtime"),
-        run_dir: data.run().join(&name),
-        images: data.images(),
-        seccomp: root.join("seccomp"),
-        cgroup_parent: format!("/leme-{}-{name}", data.id()),
-        pod_processes: None,
-        log_limits: LogLimits::default(),
-        network: Arc::new(NoNetwork),
-        helper: PathBuf::from("/proc/self/exe"),
-    };
-    (name, embedded, network)
+impl NodeSpec {
+    /// The nodes of a machine that has all of them in one process are numbered.
+    pub fn numbered(index: u32) -> NodeSpec {
+        let third = u8::try_from(index).unwrap_or(u8::MAX);
+        NodeSpec {
+            name: format!("leme-{index}"),
+            bridge: format!("leme{index}"),
+            pod_cidr: (Ipv4Addr::new(10, 244, third, 0), 24),
+        }
+    }
+
+    /// A node of any name, whose pods have addresses of these; by default those of the number that is its name's, or of the
+    /// first.
+    ///
+    /// # Errors
+    /// When there can be no such node.
+    pub fn named(name: &str, pod_cidr: Option<(Ipv4Addr, u8)>) -> Result<NodeSpec> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let is_name = ends(name.chars().next()) && ends(name.chars().last());
+        ensure!(
+            is_name && name.len() <= 63 && name.chars().all(plain),
+            "{name:?} is no name for a node: it must be 1 to 63 lower case letters, digits, - and ."
+        );
+        let numbered = (0..MAX_NODES).map(NodeSpec::numbered).find(|one| one.name == name);
+        let usual = numbered.unwrap_or_else(|| NodeSpec::numbered(0));
+        let pod_cidr = pod_cidr.unwrap_or(usual.pod_cidr);
+        let (address, bits) = pod_cidr;
+        ensure!(
+            address.octets()[..2] == CLUSTER_CIDR.0.octets()[..2]
+                && (CLUSTER_CIDR.1..=29).contains(&bits),
+            "--pod-cidr {address}/{bits}: it must be a part of {}/{}, of 8 addresses at least",
+            CLUSTER_CIDR.0,
+            CLUSTER_CIDR.1
+        );
+        Ok(NodeSpec { name: name.to_owned(), pod_cidr, ..usual })
+    }
+
+    /// The nodes that may have left something on this machine: the numbered ones, and those that the directory knows.
+    fn known(data: &DataDir) -> Vec<NodeSpec> {
+        let mut all: Vec<NodeSpec> = (0..MAX_NODES).map(NodeSpec::numbered).collect();
+        let kept = std::fs::read_dir(data.nodes()).into_iter().flatten().flatten();
+        for name in kept.filter_map(|entry| entry.file_name().into_string().ok()) {
+            let cidr = std::fs::read_to_string(data.node(&name).join(POD_CIDR)).ok();
+            let cidr = cidr.and_then(|text| crate::args::cidr(text.trim()).ok());
+            if let Ok(spec) = NodeSpec::named(&name, cidr) {
+                all.retain(|one| one.name != name);
+                all.push(spec);
+            }
+        }
+        all
+    }
+
+    /// Notes in the node's directory what its name does not tell.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note(&self, data: &DataDir) -> Result<()> {
+        let (address, bits) = self.pod_cidr;
+        let path = data.node(&self.name).join(POD_CIDR);
+        let write = || {
+            std::fs::create_dir_all(data.node(&self.name))?;
+            std::fs::write(&path, format!("{address}/{bits}\n"))
+        };
+        write().with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The configuration of a node, which depends on nothing but this and the data directory.
+    pub fn configs(&self, data: &DataDir) -> (EmbeddedConfig, PodNetworkConfig) {
+        let root = data.node(&self.name);
+        let network = PodNetworkConfig {
+            bridge: self.bridge.clone(),
+            pod_cidr: self.pod_cidr,
+            cluster_cidr: CLUSTER_CIDR,
+            service_cidr: Some(SERVICE_CIDR),
+            local_addresses: Vec::new(),
+            state_dir: root.join("network"),
+            mtu: 1500,
+        };
+        let embedded = EmbeddedConfig {
+            root: root.join("runtime"),
+            run_dir: data.run().join(&self.name),
+            images: data.images(),
+            seccomp: root.join("seccomp"),
+            cgroup_parent: format!("/leme-{}-{}", data.id(), self.name),
+            pod_processes: None,
+            log_limits: LogLimits::default(),
+            network: Arc::new(NoNetwork),
+            helper: PathBuf::from("/proc/self/exe"),
+        };
+        (embedded, network)
+    }
 }
 
 /// Nodes that this cluster has had and does not have any more: nobody but it runs nodes whose state is here.
-pub fn absent(nodes: u32, data: &DataDir) -> BTreeSet<String> {
-    let names = (nodes..MAX_NODES).map(|index| node_configs(index, data).0);
-    names.filter(|name| data.node(name).exists()).collect()
-}
-
-/// What the agent's own HTTPS port presents, and whom it lets in: clients that the cluster's authority has signed.
-pub fn agent_tls(pki: &Pki, name: &str, addresses: &[String]) -> Result<Arc<rustls::ServerConfig>> {
-    let leaves = pki.node(name, addresses)?;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(pki.ca_der().clone()).context("trust the cluster's authority")?;
-    let clients = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build()?;
-    let config = rustls::ServerConfig::builder()
-        .with_client_cert_verifier(clients)
-        .with_cert_resolver(leaves.serving);
-    Ok(Arc::new(config))
+pub fn absent(present: &[NodeSpec], data: &DataDir) -> BTreeSet<String> {
+    let numbered = (0..MAX_NODES).map(|index| NodeSpec::numbered(index).name);
+    let gone = |name: &String| !present.iter().any(|one| one.name == *name);
+    numbered.filter(|name| gone(name) && data.node(name).exists()).collect()
 }
 
 /// Says what this machine lacks before anything is started: a node that is Ready and runs nothing helps nobody.
@@ -202,5 +270,46 @@ pub async fn preflight() -> Result<()> {
         [] => Ok(()),
         [one] => bail!("this machine cannot run a node: {one}"),
         all => bail!("this machine cannot run a node:\n  {}", all.join("\n  ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_s_name_says_which_addresses_its_pods_have_unless_that_is_said() {
+        let of = |name: &str, cidr: Option<&str>| {
+            NodeSpec::named(name, cidr.map(|text| crate::args::cidr(text).unwrap()))
+        };
+        assert_eq!(of("leme-3", None).unwrap(), NodeSpec::numbered(3));
+        let other = of("shed", None).unwrap();
+        assert_eq!(
+            (other.bridge.as_str(), other.pod_cidr),
+            ("leme0", ([10, 244, 0, 0].into(), 24))
+        );
+        let told = of("shed", Some("10.244.9.0/24")).unwrap();
+        assert_eq!(told.pod_cidr, ([10, 244, 9, 0].into(), 24));
+        for wrong in ["", "-a", "a/b", "..", "A"] {
+            assert!(of(wrong, None).is_err(), "{wrong}");
+        }
+        for wrong in ["10.245.0.0/24", "10.0.0.0/8", "10.244.0.0/30"] {
+            assert!(of("shed", Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    /// Red when only numbered nodes are known of: what another left would stay.
+    #[test]
+    fn what_a_node_of_any_name_has_left_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        let shed = NodeSpec::named("shed", crate::args::cidr("10.244.9.0/24").ok()).unwrap();
+        shed.note(&data).unwrap();
+        let third = NodeSpec { pod_cidr: ([10, 244, 200, 0].into(), 24), ..NodeSpec::numbered(3) };
+        third.note(&data).unwrap();
+        let known = NodeSpec::known(&data);
+        assert!(known.contains(&shed) && known.contains(&third), "{known:?}");
+        assert_eq!(known.len(), 17);
+        assert_eq!(absent(&[], &data), BTreeSet::from(["leme-3".to_owned()]));
     }
 }

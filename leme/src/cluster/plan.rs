@@ -1,4 +1,4 @@
-//! What a cluster is to be made of: the command line of `leme up`, read and checked before anything is started.
+//! What a process is to be made of: the command line, read and checked before anything is started.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,79 +8,198 @@ use leme_agent::Policy;
 use leme_kinds::Kinds;
 use leme_store::etcd::EtcdConfig;
 
-use crate::args::UpArgs;
-use crate::cluster::node::MAX_NODES;
+use crate::args::{AgentArgs, ManagerArgs, NodeFlags, ServerArgs, ServerFlags, UpArgs};
+use crate::cluster::node::{MAX_NODES, NodeSpec};
+use crate::cluster::table::{self, PARTS, Part};
 
-/// What a cluster is to be made of.
-#[derive(Debug)]
+/// What runs beside the server in one process.
+const MANAGERS: [Part; 2] = [Part::Controllers, Part::Scheduler];
+/// What a machine with a node runs.
+const OF_NODES: [Part; 4] = [Part::Node, Part::Dns, Part::Proxy, Part::Router];
+/// The node that is meant where none is named.
+const FIRST: &str = "leme-0";
+
+/// What a process is to be made of.
+#[derive(Debug, Default)]
 pub struct Plan {
-    /// Where the API server listens.
+    /// The parts that run in it.
+    pub parts: Vec<Part>,
+    /// How the server is set up, if it is one of them.
+    pub server: Option<ServerPlan>,
+    /// How nodes are set up, if they are.
+    pub node: Option<NodePlan>,
+    /// Whether controllers and scheduler may do their work only as leaders.
+    pub leader_elect: bool,
+}
+
+/// How the server is set up.
+#[derive(Debug)]
+pub struct ServerPlan {
+    /// Where it listens.
     pub listen: SocketAddr,
-    /// Where the router listens, if that was said.
-    pub router_listen: Option<SocketAddr>,
-    /// How many nodes there are.
-    pub nodes: u32,
-    /// Processes that a pod may have at most.
-    pub pod_processes: Option<u64>,
-    /// What pods may ask for beyond what is safe.
-    pub policy: Policy,
     /// The etcd to use in place of the embedded store.
     pub etcd: Option<EtcdConfig>,
     /// The kinds that are served.
     pub kinds: Arc<Kinds>,
+    /// Nodes whose agents are processes of their own.
+    pub agents: Vec<String>,
+}
+
+/// How nodes are set up.
+#[derive(Debug)]
+pub struct NodePlan {
+    /// Which there are.
+    pub nodes: Vec<NodeSpec>,
+    /// Where the API server reaches the one node, if not on its pods' network.
+    pub address: Option<Ipv4Addr>,
+    /// Where the router listens, if that was said.
+    pub router_listen: Option<SocketAddr>,
+    /// And on which address otherwise.
+    pub router_ip: IpAddr,
+    /// Processes that a pod may have at most.
+    pub pod_processes: Option<u64>,
+    /// What pods may ask for beyond what is safe.
+    pub policy: Policy,
+    /// Whether pods go on when the process ends, unless a `leme down` ends it.
+    pub pods_outlive: bool,
 }
 
 impl Plan {
-    /// Reads and checks the command line, before anything is started.
+    /// A whole cluster, but for what is left out.
     ///
     /// # Errors
     /// One line with the next step.
-    pub fn from_args(args: &UpArgs) -> Result<Plan> {
-        ensure!(
-            args.runtime == "embedded",
-            "--runtime {}: this version only has the embedded runtime",
-            args.runtime
-        );
+    pub fn of_up(args: &UpArgs) -> Result<Plan> {
         ensure!(
             (1..=MAX_NODES).contains(&args.nodes),
             "--nodes {}: between 1 and {MAX_NODES} nodes fit on one machine",
             args.nodes
         );
-        let nodes = if args.no_node { 0 } else { args.nodes };
-        if nodes > 0 {
-            ensure!(
-                nix::unistd::geteuid().is_root(),
-                "leme up runs containers and needs root: use sudo, or --no-node for the control plane only"
-            );
+        let mut left_out = args.without.clone();
+        left_out.extend(args.no_node.then_some(Part::Node));
+        let all: Vec<Part> = PARTS.iter().map(|row| row.part).collect();
+        let parts = table::without(&all, &left_out)?;
+        let node = NodePlan {
+            nodes: (0..args.nodes).map(NodeSpec::numbered).collect(),
+            router_ip: args.server.listen.ip(),
+            ..NodePlan::of(&args.node)?
+        };
+        let node = Some(node).filter(|_| parts.contains(&Part::Node));
+        if node.is_some() {
+            root(
+                "leme up runs containers and needs root: use sudo, or --no-node for the control plane only",
+            )?;
         }
-        Ok(Plan {
-            listen: args.listen,
-            router_listen: args.router_listen,
-            nodes,
-            pod_processes: Some(args.pod_max_pids).filter(|most| *most > 0),
-            policy: Policy {
-                selinux: leme_host::preflight::selinux(),
-                ..Policy::new(args.allowed_unsafe_sysctls.clone())
-                    .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?
-            },
-            etcd: etcd(args)?,
-            kinds: kinds(args)?,
-        })
+        let server = Some(ServerPlan::of(&args.server)?);
+        Ok(Plan { parts, server, node, leader_elect: false })
     }
 
-    /// Addresses by which clients may call the API server, the one for pods first; `gateway` is
-    /// where the pods of the first node find the machine.
-    pub fn advertised(&self, gateway: Ipv4Addr) -> Vec<String> {
-        let listen = self.listen.ip();
+    /// The server alone.
+    ///
+    /// # Errors
+    /// One line with the next step.
+    pub fn of_server(args: &ServerArgs) -> Result<Plan> {
+        let mut server = ServerPlan::of(&args.server)?;
+        if server.agents.is_empty() {
+            server.agents.push(FIRST.to_owned());
+        }
+        Ok(Plan { parts: vec![Part::Server], server: Some(server), ..Plan::default() })
+    }
+
+    /// Controllers or scheduler alone.
+    pub fn of_manager(part: Part, args: &ManagerArgs) -> Plan {
+        Plan { parts: vec![part], leader_elect: args.leader_elect, ..Plan::default() }
+    }
+
+    /// A node with its network, by the name that the kubeconfig says unless the command line does.
+    ///
+    /// # Errors
+    /// One line with the next step.
+    pub fn of_agent(args: &AgentArgs, known: Option<&str>) -> Result<Plan> {
+        let parts = table::without(&OF_NODES, &args.without)?;
+        ensure!(parts.contains(&Part::Node), "--without node: the agent is just that");
+        root("leme agent runs containers and needs root: use sudo")?;
+        let name = args.node_name.as_deref().or(known);
+        let name = name
+            .context("which node is this? The kubeconfig is for none: name it with --node-name")?;
+        if let (Some(asked), Some(known)) = (&args.node_name, known) {
+            ensure!(asked == known, "--node-name {asked}: the kubeconfig is for node {known}");
+        }
+        let spec = NodeSpec::named(name, args.pod_cidr)?;
+        let node = NodePlan {
+            nodes: vec![spec],
+            address: args.node_ip,
+            pods_outlive: true,
+            ..NodePlan::of(&args.node)?
+        };
+        Ok(Plan { parts, node: Some(node), ..Plan::default() })
+    }
+
+    /// Whether a part runs in this process.
+    pub fn runs(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    /// The parts of the control plane that the server's process leaves to others.
+    pub fn left_to_others(&self) -> impl Iterator<Item = Part> {
+        MANAGERS.into_iter().filter(|part| !self.runs(*part))
+    }
+
+    /// The nodes of this process.
+    pub fn nodes(&self) -> &[NodeSpec] {
+        self.node.as_ref().map_or(&[], |node| &node.nodes)
+    }
+
+    /// Addresses by which clients may call a server that listens there, the one for pods first; `gateway` is where the pods
+    /// of the first node find the machine, if one is in this process.
+    pub fn advertised(listen: IpAddr, gateway: Option<Ipv4Addr>) -> Vec<String> {
         if !listen.is_unspecified() {
             return vec![listen.to_string()];
         }
         let mut addresses = of_this_machine();
-        if self.nodes > 0 {
-            // Where there is no other, pods find the server there.
-            addresses.push(gateway.into());
-        }
+        // Where there is no other, pods find the server there.
+        addresses.extend(gateway.map(IpAddr::from));
         addresses.iter().map(IpAddr::to_string).collect()
+    }
+}
+
+fn root(why: &'static str) -> Result<()> {
+    ensure!(nix::unistd::geteuid().is_root(), why);
+    Ok(())
+}
+
+impl ServerPlan {
+    fn of(flags: &ServerFlags) -> Result<ServerPlan> {
+        Ok(ServerPlan {
+            listen: flags.listen,
+            etcd: etcd(flags)?,
+            kinds: kinds(flags)?,
+            agents: flags.agents.clone(),
+        })
+    }
+}
+
+impl NodePlan {
+    /// What the flags say; of no node.
+    fn of(flags: &NodeFlags) -> Result<NodePlan> {
+        ensure!(
+            flags.runtime == "embedded",
+            "--runtime {}: this version only has the embedded runtime",
+            flags.runtime
+        );
+        Ok(NodePlan {
+            nodes: Vec::new(),
+            address: None,
+            router_listen: flags.router_listen,
+            router_ip: Ipv4Addr::LOCALHOST.into(),
+            pod_processes: Some(flags.pod_max_pids).filter(|most| *most > 0),
+            policy: Policy {
+                selinux: leme_host::preflight::selinux(),
+                ..Policy::new(flags.allowed_unsafe_sysctls.clone())
+                    .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?
+            },
+            pods_outlive: false,
+        })
     }
 }
 
@@ -109,21 +228,21 @@ fn of_this_machine() -> Vec<IpAddr> {
     addresses.filter(usable).collect()
 }
 
-fn kinds(args: &UpArgs) -> Result<Arc<Kinds>> {
+fn kinds(flags: &ServerFlags) -> Result<Arc<Kinds>> {
     let version = |one: &String| one.strip_suffix("=true").unwrap_or(one).to_owned();
-    let versions: Vec<String> = args.runtime_config.iter().map(version).collect();
+    let versions: Vec<String> = flags.runtime_config.iter().map(version).collect();
     Kinds::with_older(&versions).map_err(|error| anyhow!("--runtime-config {error}"))
 }
 
-fn etcd(args: &UpArgs) -> Result<Option<EtcdConfig>> {
-    if args.etcd_servers.is_empty() {
+fn etcd(flags: &ServerFlags) -> Result<Option<EtcdConfig>> {
+    if flags.etcd_servers.is_empty() {
         return Ok(None);
     }
-    let mut config = EtcdConfig { endpoints: args.etcd_servers.clone(), ..EtcdConfig::default() };
-    config.ca = args.etcd_cafile.clone();
-    config.cert = args.etcd_certfile.clone();
-    config.key = args.etcd_keyfile.clone();
-    if let Some(user) = &args.etcd_user {
+    let mut config = EtcdConfig { endpoints: flags.etcd_servers.clone(), ..EtcdConfig::default() };
+    config.ca = flags.etcd_cafile.clone();
+    config.cert = flags.etcd_certfile.clone();
+    config.key = flags.etcd_keyfile.clone();
+    if let Some(user) = &flags.etcd_user {
         let password = std::env::var("LEME_ETCD_PASSWORD")
             .context("--etcd-user needs the password in LEME_ETCD_PASSWORD")?;
         config.username = Some(user.clone());

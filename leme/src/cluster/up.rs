@@ -1,21 +1,20 @@
 //! `leme up`: starts or resumes a cluster, applies files, waits until they are served, stays until it is told to stop.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use leme_meta::Object;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::api::Api;
 use crate::args::UpArgs;
-use crate::cluster::data::DataDir;
+use crate::cluster::data::{DataDir, Seat};
 use crate::cluster::fresh::Fresh;
-use crate::cluster::log::Log;
-use crate::cluster::parts::Cluster;
+use crate::cluster::log::{self, Log};
 use crate::cluster::plan::Plan;
 use crate::cluster::reach;
+use crate::cluster::running::Running;
+use crate::cluster::signals::Stop;
+use crate::cluster::table::{PARTS, Part};
 use crate::discovery::Served;
 use crate::documents::{self, Document, Written};
 use crate::progress::{self, View};
@@ -51,9 +50,10 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
         files => documents::read(files)?,
     };
     documents::check_own(&written)?;
-    let plan = Plan::from_args(args)?;
+    let plan = Plan::of_up(args)?;
     let (data, fresh) = DataDir::begin(&args.data_dir)?;
-    let _lock = data.lock()?;
+    let _lock = data.lock(Seat::Server)?;
+    let _nodes = plan.runs(Part::Node).then(|| data.lock(Seat::Nodes)).transpose()?;
     let started = Instant::now();
     let (cluster, mut stop) = match start(args, plan, &data).await {
         Ok(running) => running,
@@ -84,31 +84,15 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
     outcome.and(stopped)
 }
 
-async fn start(args: &UpArgs, plan: Plan, data: &DataDir) -> Result<(Cluster, Stop)> {
+async fn start(args: &UpArgs, plan: Plan, data: &DataDir) -> Result<(Running, Stop)> {
     let path = data.log();
     let log = Log::open(&path).with_context(|| format!("open {}", path.display()))?;
     if args.detached {
         log.take_stderr().with_context(|| format!("write to {}", path.display()))?;
     }
-    log_to(log)?;
+    log::to(log)?;
     let stop = Stop::listen()?;
-    Ok((Cluster::start(plan, data).await?, stop))
-}
-
-/// Sends what the parts log to the log, warnings and worse unless LEME_LOG says otherwise.
-fn log_to(log: Log) -> Result<()> {
-    let filter = match std::env::var("LEME_LOG") {
-        Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("LEME_LOG={text}"))?,
-        Err(_) => EnvFilter::new("warn"),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        // It would say so on standard error, which is this very file when detached, and panic.
-        .log_internal_errors(false)
-        .with_writer(Mutex::new(log))
-        .init();
-    Ok(())
+    Ok((Running::start(plan, None, Some(data.clone())).await?, stop))
 }
 
 fn stop_hint(args: &UpArgs) -> String {
@@ -119,42 +103,14 @@ fn stop_hint(args: &UpArgs) -> String {
     }
 }
 
-/// The signals that end a cluster, listened for from the beginning: their default would leave half of one behind.
-struct Stop(Vec<Signal>);
-
-impl Stop {
-    fn listen() -> Result<Stop> {
-        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
-        // Who was started to outlive the terminal, by nohup, does.
-        if !ignores_hangup(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()) {
-            kinds.push(SignalKind::hangup());
-        }
-        let listened: std::io::Result<Vec<Signal>> = kinds.into_iter().map(signal).collect();
-        listened.map(Stop).context("listen for signals")
-    }
-
-    /// Returns at the next of them.
-    async fn told(&mut self) {
-        let told = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
-        futures::future::select_all(told).await;
-    }
-}
-
-/// Whether SIGHUP is ignored, by what `/proc/self/status` says.
-fn ignores_hangup(status: &str) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 == 1)
-}
-
 async fn bring_up(
-    cluster: &Cluster,
+    cluster: &Running,
     args: &UpArgs,
     written: Vec<Written>,
     view: View,
     started: Instant,
 ) -> Result<()> {
-    let api = cluster.api();
+    let api = &cluster.api()?;
     let nodes = nodes(cluster)?;
     if !nodes.is_empty() {
         tokio::time::timeout(NODE_TIMEOUT, cluster.caught_up())
@@ -173,16 +129,31 @@ async fn bring_up(
     if !documents.is_empty() {
         apply::settle_namespaces(api, documents, None)?;
         apply::apply_all(api, documents, false, |_, _| Ok(())).await?;
-        if args.no_node {
-            view.tell("files", "applied", "nothing can run without a node");
-        } else {
-            progress::wait_until_served(api, documents, args.timeout, view).await?;
-            reach::services(api, documents).await?;
+        match lacking(cluster, &[Part::Controllers, Part::Scheduler, Part::Node]) {
+            Some(lacking) => view.tell("files", "applied", lacking),
+            None => {
+                progress::wait_until_served(api, documents, args.timeout, view).await?;
+                if cluster.plan.runs(Part::Proxy) {
+                    reach::services(api, documents).await?;
+                }
+            }
         }
     }
-    tell_urls(cluster, api, documents, args, view).await?;
-    view.tell("kubeconfig", "is", &cluster.kubeconfig().display().to_string());
+    tell_urls(cluster, api, documents, view).await?;
+    for part in cluster.plan.left_to_others() {
+        let told = lacking(cluster, &[part]).unwrap_or_default();
+        view.tell(part.name(), "left out", told);
+    }
+    for (of, path) in &cluster.kubeconfigs {
+        view.tell(of, "is", &path.display().to_string());
+    }
     Ok(())
+}
+
+/// What is lacking as the first of some parts is left out, if one is.
+fn lacking(cluster: &Running, parts: &[Part]) -> Option<&'static str> {
+    let left_out = parts.iter().find(|part| !cluster.plan.runs(**part))?;
+    PARTS.iter().find(|row| row.part == *left_out).map(|row| row.lacking)
 }
 
 /// What the files describe: as a rule kinds that the program brings along, else kinds that this cluster has besides.
@@ -194,7 +165,7 @@ async fn resolve(api: &Api, written: Vec<Written>) -> Result<Vec<Document>> {
 }
 
 /// The cluster's nodes as documents, to wait for.
-fn nodes(cluster: &Cluster) -> Result<Vec<Document>> {
+fn nodes(cluster: &Running) -> Result<Vec<Document>> {
     let served = Served::builtin();
     let kind = served.by_word("nodes")?;
     let document = |name: &str| Document {
@@ -204,22 +175,17 @@ fn nodes(cluster: &Cluster) -> Result<Vec<Document>> {
         name: name.to_owned(),
         object: serde_json::Value::Null,
     };
-    Ok(cluster.node_names().map(document).collect())
+    Ok(cluster.nodes.iter().map(|node| document(&node.name)).collect())
 }
 
-async fn tell_urls(
-    cluster: &Cluster,
-    api: &Api,
-    documents: &[Document],
-    args: &UpArgs,
-    view: View,
-) -> Result<()> {
-    let Some(router) = cluster.router() else { return Ok(()) };
+async fn tell_urls(cluster: &Running, api: &Api, documents: &[Document], view: View) -> Result<()> {
+    let Some(router) = cluster.router else { return Ok(()) };
+    let served = lacking(cluster, &[Part::Controllers, Part::Scheduler]).is_none();
     for document in documents.iter().filter(|document| document.kind.kind == "Route") {
         let found = api.find(&document.kind, &document.namespace, &document.name).await?;
         let route = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
         let (host, path) = (route.text(&["spec", "host"]), route.text(&["spec", "path"]));
-        if !args.no_node {
+        if served {
             reach::route(router, host, path).await?;
         }
         let port = if router.port() == 80 { String::new() } else { format!(":{}", router.port()) };

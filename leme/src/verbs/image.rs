@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use leme_host::images::ImageStore;
 
 use crate::args::ImageCommand;
-use crate::cluster::data::DataDir;
+use crate::cluster::data::{DataDir, Seat};
 use crate::cluster::fresh::Fresh;
 use crate::{print, say};
 
@@ -29,7 +29,7 @@ fn load(path: &Path, data_dir: &Path) -> Result<()> {
         Ok(loaded) => loaded,
         Err(error) => {
             // Somebody may have begun a cluster there meanwhile.
-            let fresh = fresh.filter(|_| matches!(data.holder(), Ok(None)));
+            let fresh = fresh.filter(|_| matches!(data.holder(Seat::Server), Ok(None)));
             return Err(Fresh::given_up(fresh, error));
         }
     };

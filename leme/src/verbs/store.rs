@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use leme_store::embedded::{self, Report};
 
 use crate::args::DEFAULT_DATA_DIR;
-use crate::cluster::data::{DataDir, Lock};
+use crate::cluster::data::{DataDir, Lock, Seat};
 use crate::cluster::fresh::Fresh;
 use crate::say;
 
@@ -73,7 +73,7 @@ pub fn run(command: &StoreCommand) -> Result<()> {
 /// The store of a data directory, which nobody else uses as long as the lock lives.
 fn store(data_dir: &Path) -> Result<(PathBuf, Lock)> {
     let data = DataDir::open(data_dir)?;
-    let lock = data.lock()?;
+    let lock = data.lock(Seat::Server)?;
     Ok((data.store(), lock))
 }
 
@@ -117,7 +117,7 @@ fn backup(to: &Path, data_dir: &Path) -> Result<()> {
 
 fn restore(from: &Path, data_dir: &Path) -> Result<()> {
     let (data, fresh) = DataDir::begin(data_dir)?;
-    let (path, _lock) = (data.store(), data.lock()?);
+    let (path, _lock) = (data.store(), data.lock(Seat::Server)?);
     let restored = || {
         let folder = path.parent().context("the store has no folder")?;
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;

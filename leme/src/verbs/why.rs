@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use anyhow::{Result, bail};
 use leme_meta::Object;
+use serde_json::Value;
 
+use crate::api::Api;
 use crate::args::WhyArgs;
 use crate::follow::Lister;
 use crate::progress::{self, told};
@@ -33,10 +35,31 @@ pub async fn run(args: &WhyArgs) -> Result<()> {
         bail!("Error from server (NotFound): {} {name:?} not found", kind.qualified());
     };
     let mut lines = explained(object, &kind.shown(&name), &lister);
+    if served::state(object, &lister).trouble().is_some() {
+        lines.extend(away(&api).await);
+    }
     for (plural, why) in lister.all_refused() {
         lines.push(format!("{plural} were not looked at: {why}"));
     }
     say::line(lines.join("\n"))
+}
+
+/// Parts of the control plane that do not work, and why: whoever waits may wait for them. Where a server does not tell,
+/// nothing is said.
+async fn away(api: &Api) -> Vec<String> {
+    // Servers warn of the kind itself, which nobody has asked for here.
+    let client = api.client.clone().on_warning(|_| {});
+    let told = client.get("/api/v1/componentstatuses").await.unwrap_or_default();
+    let all = told["items"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().filter_map(ill).collect()
+}
+
+/// Why a component does not work, if it says so.
+fn ill(component: &Value) -> Option<String> {
+    let conditions = component["conditions"].as_array()?;
+    let healthy = conditions.iter().find(|one| one["type"] == "Healthy")?;
+    let (name, why) = (component["metadata"]["name"].as_str()?, healthy["message"].as_str()?);
+    (healthy["status"] != "True").then(|| format!("the {name} does not work: {why}"))
 }
 
 /// Deepest chain of owners and causes shown.
@@ -113,9 +136,23 @@ impl<'a> Explanation<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_component_that_works_is_not_told_of() {
+        let component = |status: &str| {
+            let healthy =
+                json!({"type": "Healthy", "status": status, "message": "nobody is there"});
+            json!({"metadata": {"name": "scheduler"}, "conditions": [healthy]})
+        };
+        let told = Some("the scheduler does not work: nobody is there".to_owned());
+        assert_eq!(ill(&component("False")), told);
+        assert_eq!(ill(&component("Unknown")), told);
+        assert_eq!(ill(&component("True")), None);
+        assert_eq!(ill(&json!({})), None);
+    }
 
     /// Red when the chain ends at the pod, and when its claim is told of once for each pod.
     #[test]

@@ -39,7 +39,7 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) organization: Option<&'static str>,
     pub(super) sans: BTreeSet<String>,
-    pub(super) usage: ExtendedKeyUsagePurpose,
+    pub(super) usages: &'static [ExtendedKeyUsagePurpose],
 }
 
 impl Authority {
@@ -99,7 +99,7 @@ impl Authority {
         dir: &Path,
         wanted: Wanted,
     ) -> Result<Arc<Renewing>, PkiError> {
-        let serves = wanted.usage == ExtendedKeyUsagePurpose::ServerAuth;
+        let serves = wanted.usages.contains(&ExtendedKeyUsagePurpose::ServerAuth);
         let chain = if serves { vec![authority.der.clone()] } else { Vec::new() };
         let (authority, dir) = (Arc::clone(authority), dir.to_owned());
         Renewing::new(chain, move |now| authority.leaf(&dir, &wanted, now))
@@ -162,7 +162,7 @@ impl Authority {
         params.not_before = now - BACKDATE;
         params.not_after = now + LEAF_LIFE;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![wanted.usage.clone()];
+        params.extended_key_usages = wanted.usages.to_vec();
         params.use_authority_key_identifier_extension = true;
         params.distinguished_name = rcgen::DistinguishedName::new();
         if let Some(organization) = wanted.organization {

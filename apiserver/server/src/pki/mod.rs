@@ -3,8 +3,8 @@
 //! Knows: where each key lies, what name each leaf carries, when a leaf must be made anew. Refuses to know: TLS
 //! connections, and what a name is allowed to do.
 //!
-//! Layout of the directory (0700): `ca.crt`, `ca.key`, and a pair per leaf (`serving`, `admin`, `kubelet-client`,
-//! `node-NAME`, `node-NAME-serving`). A leaf is good from its first to its last date; one that is not, or will soon not
+//! Layout of the directory (0700): `ca.crt`, `ca.key`, and a pair per leaf (`serving`, `admin`, `kubelet-client`, `node-NAME`,
+//! and those of parts that run by themselves). A leaf is good from its first to its last date; one that is not, or will soon not
 //! be, is made anew, also while it is presented. Keys are P-256, PKCS#8, 0600. The authority's common name holds its birth time, so
 //! that a leaf of an older authority is recognised by its issuer and replaced.
 
@@ -95,15 +95,6 @@ impl Leaf {
     }
 }
 
-/// What a node presents: as a client of the server, and as the server that log and exec are proxied to.
-#[derive(Clone, Debug)]
-pub struct NodeLeaves {
-    /// `CN=system:node:NAME, O=system:nodes`.
-    pub client: Arc<Renewing>,
-    /// For the node's own HTTPS port.
-    pub serving: Arc<Renewing>,
-}
-
 /// The authority and the leaves of the control plane.
 pub struct Pki {
     dir: PathBuf,
@@ -114,8 +105,8 @@ pub struct Pki {
     pub admin: Arc<Renewing>,
     /// What the server presents to nodes: `CN=kube-apiserver-kubelet-client, O=system:masters`.
     pub kubelet_client: Arc<Renewing>,
-    /// By their files.
-    nodes: Mutex<BTreeMap<String, Arc<Renewing>>>,
+    /// Those of nodes and of parts, by their files.
+    others: Mutex<BTreeMap<String, Arc<Renewing>>>,
     /// How often a leaf was made anew.
     renewals: watch::Sender<u64>,
 }
@@ -141,14 +132,11 @@ impl Pki {
             name: "kube-apiserver".to_owned(),
             organization: None,
             sans,
-            usage: ExtendedKeyUsagePurpose::ServerAuth,
+            usages: &[ExtendedKeyUsagePurpose::ServerAuth],
         };
         let client = |file: &str, name: &str| Wanted {
-            file: file.to_owned(),
-            name: name.to_owned(),
             organization: Some("system:masters"),
-            sans: BTreeSet::new(),
-            usage: ExtendedKeyUsagePurpose::ClientAuth,
+            ..Wanted::client(file, name)
         };
         let leaf = |wanted| Authority::renewing(&authority, dir, wanted);
         Ok(Pki {
@@ -157,7 +145,7 @@ impl Pki {
             kubelet_client: leaf(client("kubelet-client", "kube-apiserver-kubelet-client"))?,
             dir: dir.to_owned(),
             authority,
-            nodes: Mutex::default(),
+            others: Mutex::default(),
             renewals: watch::channel(0).0,
         })
     }
@@ -165,12 +153,12 @@ impl Pki {
     /// Makes every leaf anew that is not good at `now`; tells how many those were. The others are done although one fails.
     pub fn renew(&self, now: OffsetDateTime) -> Result<u64, PkiError> {
         let own = [&self.serving, &self.admin, &self.kubelet_client].map(Arc::clone);
-        let nodes: Vec<_> = {
-            let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            nodes.values().cloned().collect()
+        let others: Vec<_> = {
+            let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            others.values().cloned().collect()
         };
         let (mut renewed, mut failed) = (0, Ok(()));
-        for leaf in own.iter().chain(&nodes) {
+        for leaf in own.iter().chain(&others) {
             match leaf.renew(now) {
                 Ok(new) => renewed += u64::from(new),
                 Err(error) => failed = Err(error),
@@ -211,36 +199,47 @@ impl Pki {
         &self.authority.der
     }
 
-    /// Loads or makes the certificates of a node, whose serving one holds the name, `localhost`, the loopback addresses
-    /// and `addresses`.
-    pub fn node(&self, name: &str, addresses: &[String]) -> Result<NodeLeaves, PkiError> {
+    /// Loads or makes what a node presents, `CN=system:node:NAME, O=system:nodes`: as a client of the server, and as the
+    /// server that logs and commands are asked of, which is known by the node's name.
+    pub fn node(&self, name: &str) -> Result<Arc<Renewing>, PkiError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain)
         {
             return Err(PkiError::NodeName(name.to_owned()));
         }
-        let wanted = |file, sans, usage| Wanted {
-            file,
+        self.other(Wanted {
+            file: format!("node-{name}"),
             name: format!("system:node:{name}"),
             organization: Some("system:nodes"),
-            sans,
-            usage,
-        };
-        let sans = [name, "localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let sans = sans.into_iter().chain(addresses.iter().cloned()).collect();
-        let client =
-            wanted(format!("node-{name}"), BTreeSet::new(), ExtendedKeyUsagePurpose::ClientAuth);
-        let serving =
-            wanted(format!("node-{name}-serving"), sans, ExtendedKeyUsagePurpose::ServerAuth);
-        Ok(NodeLeaves { client: self.of_node(client)?, serving: self.of_node(serving)? })
+            sans: BTreeSet::from([name.to_owned()]),
+            usages: &[ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
+        })
     }
 
-    fn of_node(&self, wanted: Wanted) -> Result<Arc<Renewing>, PkiError> {
+    /// Loads or makes what somebody presents as a client who is in no group.
+    pub fn client(&self, file: &str, user: &str) -> Result<Arc<Renewing>, PkiError> {
+        self.other(Wanted::client(file, user))
+    }
+
+    fn other(&self, wanted: Wanted) -> Result<Arc<Renewing>, PkiError> {
         let file = wanted.file.clone();
         let leaf = Authority::renewing(&self.authority, &self.dir, wanted)?;
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.insert(file, Arc::clone(&leaf));
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.insert(file, Arc::clone(&leaf));
         Ok(leaf)
+    }
+}
+
+impl Wanted {
+    /// Somebody's who is in no group.
+    fn client(file: &str, user: &str) -> Wanted {
+        Wanted {
+            file: file.to_owned(),
+            name: user.to_owned(),
+            organization: None,
+            sans: BTreeSet::new(),
+            usages: &[ExtendedKeyUsagePurpose::ClientAuth],
+        }
     }
 }
 
@@ -318,12 +317,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::open(dir.path(), &[]).unwrap();
         for bad in ["", "../x", ".x", "a/b", "A"] {
-            assert!(matches!(pki.node(bad, &[]), Err(PkiError::NodeName(_))), "{bad}");
+            assert!(matches!(pki.node(bad), Err(PkiError::NodeName(_))), "{bad}");
         }
-        let leaves = pki.node("one", &["10.0.0.1".into()]).unwrap();
-        assert_eq!(leaves.client.leaf().name, "system:node:one");
-        let again = pki.node("one", &["10.0.0.1".into()]).unwrap();
-        assert_eq!(again.serving.leaf().key, leaves.serving.leaf().key);
+        let leaf = pki.node("one").unwrap().leaf();
+        assert_eq!(leaf.name, "system:node:one");
+        assert_eq!(pki.node("one").unwrap().leaf().key, leaf.key);
+        let known = Known::read(&leaf.der().unwrap().0).unwrap();
+        assert_eq!(known.sans, BTreeSet::from(["one".to_owned()]), "it stands for nobody else");
+        let scheduler = pki.client("scheduler", "system:kube-scheduler").unwrap().leaf();
+        assert_eq!(scheduler.name, "system:kube-scheduler");
     }
 
     /// Red when only the last date is looked at: the leaf of the wrong clock is kept.
@@ -331,11 +333,11 @@ mod tests {
     fn a_leaf_is_judged_by_both_dates_and_renewed_while_it_is_presented() {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::open(dir.path(), &[]).unwrap();
-        let node = pki.node("one", &[]).unwrap();
+        let node = pki.node("one").unwrap();
         let now = OffsetDateTime::now_utc();
         assert_eq!(pki.renew(now).unwrap(), 0);
         let mut renewals = pki.renewals();
-        let all = [&pki.serving, &pki.admin, &pki.kubelet_client, &node.client, &node.serving];
+        let all = [&pki.serving, &pki.admin, &pki.kubelet_client, &node];
         // Years ahead, as by a wrong clock; then back to the right time; then close to the end of that.
         for then in [now + Duration::days(700), now, now + LEAF_LIFE - Duration::days(20)] {
             let before = all.map(|leaf| leaf.leaf().certificate);

@@ -46,7 +46,7 @@ pub(super) async fn send(
         Transport::Agent => nodes.tls(),
     };
     let failed = |error: &dyn std::fmt::Display| unreachable(&format!("tls: {error}"));
-    let name = ServerName::try_from(destination.host.clone()).map_err(|error| failed(&error))?;
+    let name = ServerName::try_from(destination.name.clone()).map_err(|error| failed(&error))?;
     let handshake = tokio::time::timeout(CONNECT, tls.connect(name, stream)).await;
     let stream = handshake.map_err(|_| timed_out())?.map_err(|error| failed(&error))?;
     exchange(stream, request).await

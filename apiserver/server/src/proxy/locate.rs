@@ -34,13 +34,16 @@ pub(super) struct Destination {
     pub(super) transport: Transport,
     pub(super) host: String,
     pub(super) port: u16,
+    /// Whom a certificate that is checked must name.
+    pub(super) name: String,
     pub(super) addresses: Vec<SocketAddr>,
 }
 
 impl Destination {
     fn of(transport: Transport, ip: IpAddr, port: u16) -> Destination {
         let addresses = vec![SocketAddr::new(ip, port)];
-        Destination { transport, host: ip.to_string(), port, addresses }
+        let host = ip.to_string();
+        Destination { transport, name: host.clone(), host, port, addresses }
     }
 
     /// Host and port as a URL has them.
@@ -247,7 +250,7 @@ async fn of_node(node: &Value, scheme: &str, port: &str) -> Result<Destination, 
     if !addresses.iter().all(|address| allowed(address.ip())) {
         return Err(not_allowed());
     }
-    Ok(Destination { transport, host, port, addresses })
+    Ok(Destination { transport, host, port, name: agent.name().to_owned(), addresses })
 }
 
 #[cfg(test)]

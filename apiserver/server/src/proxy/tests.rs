@@ -51,6 +51,7 @@ async fn played(answer: impl Fn() -> Answered + Send + Sync + 'static) -> Played
         transport: Transport::Plain,
         host: address.ip().to_string(),
         port: address.port(),
+        name: address.ip().to_string(),
         addresses: vec![address],
     };
     Played { server: Server::start(config).await.unwrap(), _folder: folder, destination, asked }

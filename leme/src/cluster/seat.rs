@@ -1,0 +1,122 @@
+//! Who has what of a data directory: locked files that hold the numbers of processes.
+//!
+//! Knows: the files. Refuses to know: what is done by who has one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+
+/// What a process has of a data directory. Of the first two there is one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// The store and the certificates.
+    Server,
+    /// The nodes of this machine.
+    Nodes,
+    /// A kubeconfig in it, for the part of this name.
+    Client(&'static str),
+}
+
+impl Seat {
+    /// The file that is locked.
+    pub fn file(self) -> String {
+        match self {
+            Seat::Server => "lock".to_owned(),
+            Seat::Nodes => "nodes.lock".to_owned(),
+            Seat::Client(part) => format!("{part}-{}.lock", std::process::id()),
+        }
+    }
+}
+
+/// The seat is this process's for as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+    /// The file of one that nobody else will ask for.
+    own: Option<PathBuf>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            // One that stays is locked by nobody.
+            let _ = fs::remove_file(own);
+        }
+    }
+}
+
+/// Takes a seat for this process.
+///
+/// # Errors
+/// When a running process has it.
+pub fn take(root: &Path, seat: Seat) -> Result<Lock> {
+    let path = root.join(seat.file());
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        file.read_to_string(&mut pid).with_context(|| format!("read {}", path.display()))?;
+        let root = root.display();
+        bail!(
+            "{root} is in use by leme (process {}): stop it with `leme down --data-dir {root}`",
+            pid.trim()
+        );
+    }
+    // Over what is there, in one width: that needs no space even where there is none.
+    file.rewind()?;
+    write!(file, "{:<10}", std::process::id())
+        .with_context(|| format!("write {}", path.display()))?;
+    let own = matches!(seat, Seat::Client(_)).then_some(path);
+    Ok(Lock { _file: file, own })
+}
+
+/// The processes that have any, those of clients first and the server's last. What is left of others that are gone is removed.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn holders(root: &Path) -> Result<Vec<i32>> {
+    let entries = fs::read_dir(root).with_context(|| format!("read {}", root.display()))?;
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        if !name.ends_with(".lock") || name == Seat::Nodes.file() {
+            continue;
+        }
+        match holder(&path)? {
+            Some(pid) => found.push(pid),
+            None => drop(fs::remove_file(&path)),
+        }
+    }
+    found.extend(holder(&root.join(Seat::Nodes.file()))?);
+    found.extend(holder(&root.join(Seat::Server.file()))?);
+    // One process may have both.
+    found.dedup();
+    Ok(found)
+}
+
+/// The process that has a file locked, if one has.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn holder(path: &Path) -> Result<Option<i32>> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
+    };
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Ok(None);
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid)?;
+    let pid = pid.trim().parse().with_context(|| format!("{} names no process", path.display()))?;
+    Ok(Some(pid))
+}

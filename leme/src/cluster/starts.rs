@@ -1,0 +1,341 @@
+//! How each part of a cluster is started, and what is left to do when it stops.
+//!
+//! Knows: every room's entry, and what it is told. Refuses to know: what happens inside one, and in which order they start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use leme_agent::AgentConfig;
+use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
+use leme_manager::{ManagerConfig, Programs};
+use leme_network::router::{RouterConfig, run_router};
+use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
+use leme_server::{Build, Server, ServerConfig, StartError};
+use leme_store::Store;
+use leme_store::embedded::EmbeddedStore;
+use leme_store::etcd::{EtcdConfig, EtcdStore, ServerIdentity};
+use tokio::sync::watch;
+
+use crate::cluster::access::Access;
+use crate::cluster::data::{DataDir, Seat};
+use crate::cluster::home;
+use crate::cluster::kubeconfig::Files;
+use crate::cluster::node::{
+    self, Attach, CLUSTER_CIDR, Node, NodeSpec, SERVICE_CIDR, remove_node, remove_run,
+    stop_containers,
+};
+use crate::cluster::plan::{self, NodePlan, Plan, ServerPlan};
+use crate::cluster::running::Running;
+use crate::cluster::table::Part;
+
+/// Domain of the cluster's DNS.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+/// Hosts of Routes end in this; every resolver sends it to the loopback interface.
+const ROUTE_DOMAIN: &str = "apps.localhost";
+/// How long containers may take to end in all, their grace included.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long the API server may finish what it has begun.
+const SERVER_GRACE: Duration = Duration::from_secs(2);
+/// Pods on a node at most.
+const MAX_PODS: u32 = 250;
+/// Where agents listen for the API server.
+const AGENT_PORT: u16 = 10250;
+
+/// What the build script found out.
+const BUILD: Build = Build {
+    commit: env!("LEME_BUILD_COMMIT"),
+    tree: env!("LEME_BUILD_TREE"),
+    date: env!("LEME_BUILD_DATE"),
+};
+
+/// The API server, and the kubeconfigs of those who are to find it.
+pub async fn server(running: &mut Running) -> Result<()> {
+    let (Some(plan), data) = (&running.plan.server, running.data()?.clone()) else {
+        return Ok(());
+    };
+    let store = open_store(plan, &data).await?;
+    let gateway = running.plan.nodes().first().map(|one| one.configs(&data).1.gateway());
+    let advertised = Plan::advertised(plan.listen.ip(), gateway);
+    let within = [(Part::Controllers, "controller-manager"), (Part::Scheduler, "scheduler")];
+    let within = within.into_iter().filter(|(part, _)| running.plan.runs(*part));
+    let server = Server::start(ServerConfig {
+        service_cidr: SERVICE_CIDR,
+        route_domain: ROUTE_DOMAIN.to_owned(),
+        advertise: advertised.clone(),
+        build: BUILD,
+        kinds: Arc::clone(&plan.kinds),
+        within: within.map(|(_, component)| component).collect(),
+        ..ServerConfig::new(plan.listen, data.pki(), store)
+    })
+    .await
+    .map_err(start_hint)?;
+    let files = kubeconfigs(&running.plan, plan, &server, &advertised, &data);
+    running.access = Some(Access::Within(Box::new(server)));
+    let files = files?;
+    files.write()?;
+    running.kubeconfigs =
+        files.all.iter().map(|file| (file.of.clone(), file.path.clone())).collect();
+    running.spawn("kubeconfig", |token| async move {
+        tokio::select! {
+            kept = files.keep() => kept,
+            () = token.cancelled() => Ok(()),
+        }
+    });
+    Ok(())
+}
+
+/// The administrator's, and those of what this process leaves to others. Nodes may be on other machines.
+fn kubeconfigs(
+    plan: &Plan,
+    server: &ServerPlan,
+    started: &Server,
+    advertised: &[String],
+    data: &DataDir,
+) -> Result<Files> {
+    let address = started.addresses().first().copied().unwrap_or(server.listen);
+    let url = format!("https://{}", plan::dialled(address));
+    let mut files = Files::new(started.pki(), &url, data);
+    for part in plan.left_to_others() {
+        files.add_part(part, &url, data)?;
+    }
+    let reached = advertised.iter().find_map(|one| one.parse().ok());
+    let reached =
+        reached.map_or(url, |ip| format!("https://{}", SocketAddr::new(ip, address.port())));
+    for name in &server.agents {
+        files.add_node(name, &reached, data)?;
+    }
+    Ok(files)
+}
+
+/// Finishes what is being answered.
+pub async fn stop_server(running: &mut Running) -> Vec<String> {
+    if let Some(Access::Within(server)) = running.access.take() {
+        server.shutdown(SERVER_GRACE).await;
+    }
+    Vec::new()
+}
+
+/// Controllers and scheduler: those of them that run in one process share their caches, so that the first starts both.
+pub async fn manager(running: &mut Running) -> Result<()> {
+    if std::mem::replace(&mut running.managed, true) {
+        return Ok(());
+    }
+    let (plan, access) = (&running.plan, running.access()?);
+    let client = |part| plan.runs(part).then(|| access.client(part));
+    let programs =
+        Programs { controllers: client(Part::Controllers), scheduler: client(Part::Scheduler) };
+    let config = ManagerConfig {
+        identity: identity(),
+        leader_elect: plan.leader_elect,
+        root_ca: access.root_ca(),
+        absent: absent(running)?,
+    };
+    running.spawn("controllers", |token| leme_manager::run(programs, config, token));
+    Ok(())
+}
+
+/// Nodes that nobody runs, as far as this process can know: those of its own directory, unless another one runs nodes of it.
+fn absent(running: &Running) -> Result<BTreeSet<String>> {
+    let Some(data) = running.data.as_ref().filter(|_| running.plan.runs(Part::Server)) else {
+        return Ok(BTreeSet::new());
+    };
+    let elsewhere = !running.plan.runs(Part::Node) && data.holder(Seat::Nodes)?.is_some();
+    Ok(if elsewhere { BTreeSet::new() } else { node::absent(running.plan.nodes(), data) })
+}
+
+/// Who this process is among those that may lead.
+fn identity() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let random = read("/proc/sys/kernel/random/uuid");
+    format!("{}_{random}", read("/proc/sys/kernel/hostname"))
+}
+
+/// Every node of this process: its pods' network, the container runtime, the agent.
+pub async fn nodes(running: &mut Running) -> Result<()> {
+    for spec in running.plan.nodes().to_vec() {
+        start_node(running, &spec).await.with_context(|| format!("start node {}", spec.name))?;
+    }
+    Ok(())
+}
+
+async fn start_node(running: &mut Running, spec: &NodeSpec) -> Result<()> {
+    let data = running.data()?.clone();
+    home::settle(&data)?;
+    spec.note(&data)?;
+    let Some(plan) = &running.plan.node else { return Ok(()) };
+    let (embedded, network) = spec.configs(&data);
+    let pod_network = PodNetwork::setup(network.clone()).await.context("set up the pod network")?;
+    let gateway = pod_network.gateway();
+    let address = plan.address.unwrap_or(gateway);
+    let embedded = EmbeddedConfig {
+        network: Arc::new(Attach(pod_network)),
+        pod_processes: plan.pod_processes,
+        ..embedded
+    };
+    let runtime =
+        EmbeddedRuntime::start(embedded.clone()).await.context("start the container runtime")?;
+    let (caught_up, told) = watch::channel(false);
+    let access = running.access()?;
+    let config = AgentConfig {
+        node_name: spec.name.clone(),
+        client: access.client_of_node(&spec.name),
+        runtime: runtime.clone(),
+        data_dir: data.node(&spec.name),
+        listen: SocketAddr::new(address.into(), AGENT_PORT),
+        tls: access.agent_tls(&spec.name)?,
+        node_ip: address.into(),
+        cluster_dns: Some(gateway.into()),
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        pod_cidr: format!("{}/{}", network.pod_cidr.0, network.pod_cidr.1),
+        labels: BTreeMap::new(),
+        max_pods: MAX_PODS,
+        policy: plan.policy.clone(),
+        caught_up,
+    };
+    let name = spec.name.clone();
+    running.nodes.push(Node { name, runtime, embedded, network, caught_up: told });
+    running.spawn("node agent", |token| leme_agent::run(config, token));
+    Ok(())
+}
+
+/// Ends the nodes' containers and removes the nodes, unless their pods outlive the process.
+pub async fn stop_nodes(running: &mut Running) -> Vec<String> {
+    let mut failures = Vec::new();
+    for node in &running.nodes {
+        failures.extend(node::close(&node.runtime).await);
+    }
+    let ends = running.data.as_ref().is_some_and(DataDir::is_being_stopped);
+    if running.plan.node.as_ref().is_some_and(|plan| plan.pods_outlive) && !ends {
+        return failures;
+    }
+    let graceful = async {
+        for node in &running.nodes {
+            failures.extend(stop_containers(&node.runtime).await);
+        }
+    };
+    // What does not end by then is killed below.
+    tokio::select! {
+        () = graceful => {}
+        () = running.hurry.cancelled() => {}
+        () = tokio::time::sleep(STOP_LIMIT) => {}
+    }
+    for node in running.nodes.drain(..) {
+        drop(node.runtime);
+        failures.extend(remove_node(&node.embedded, &node.network).await);
+    }
+    if let Some(data) = running.data.as_ref().filter(|_| failures.is_empty()) {
+        failures.extend(remove_run(data));
+    }
+    failures
+}
+
+/// The cluster's DNS, where the pods of each node look for it.
+pub async fn dns(running: &mut Running) -> Result<()> {
+    let gateways = running.nodes.iter().map(|node| node.network.gateway());
+    let config = DnsConfig {
+        listen: gateways.map(|ip| SocketAddr::new(ip.into(), 53)).collect(),
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        reverse_cidrs: vec![CLUSTER_CIDR, SERVICE_CIDR],
+        upstreams: Upstreams::ResolvConf(PathBuf::from("/etc/resolv.conf")),
+    };
+    let client = of_first_node(running)?;
+    running.spawn("cluster DNS", |token| run_dns(client, config, token));
+    Ok(())
+}
+
+/// The rules of Services, on each node.
+pub async fn proxy(running: &mut Running) -> Result<()> {
+    let mut starts = Vec::new();
+    for node in &running.nodes {
+        let config = ProxyConfig {
+            table: leme_network::proxy::default_table(&node.network.bridge),
+            node_name: node.name.clone(),
+            node_ip: node.network.gateway(),
+            pod_cidr: node.network.pod_cidr,
+            cluster_cidr: CLUSTER_CIDR,
+            service_cidr: Some(SERVICE_CIDR),
+            local_addresses: Vec::new(),
+        };
+        starts.push((running.access()?.client_of_node(&node.name), config));
+    }
+    for (client, config) in starts {
+        running.spawn("service rules", |token| run_service_proxy(client, config, token));
+    }
+    Ok(())
+}
+
+/// The router.
+pub async fn router(running: &mut Running) -> Result<()> {
+    let Some(plan) = &running.plan.node else { return Ok(()) };
+    let listener = router_listener(plan)?;
+    running.router = Some(listener.local_addr().context("the router's address")?);
+    let config = RouterConfig {
+        listeners: vec![listener],
+        router_name: "default".to_owned(),
+        canonical_hostname: None,
+        domain: ROUTE_DOMAIN.to_owned(),
+        cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        allow_wildcards: false,
+    };
+    let client = of_first_node(running)?;
+    running.spawn("router", |token| run_router(client, config, token));
+    Ok(())
+}
+
+/// What serves all nodes of a process has the rights of one.
+fn of_first_node(running: &Running) -> Result<leme_client::Client> {
+    let first = running.nodes.first().context("there is no node")?;
+    Ok(running.access()?.client_of_node(&first.name))
+}
+
+/// Adds the next step to why the server did not start.
+fn start_hint(error: StartError) -> anyhow::Error {
+    let hint = match &error {
+        StartError::Listen { .. } => ": choose another address with --listen",
+        _ => "",
+    };
+    anyhow!("{error}{hint}")
+}
+
+async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Arc<dyn Store>> {
+    match &plan.etcd {
+        Some(config) => {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let shown = format!(
+                "host {}, data directory {}, process {}",
+                host.trim(),
+                data.root().display(),
+                std::process::id()
+            );
+            let server = Some(ServerIdentity { id: data.server_id()?, shown });
+            Ok(Arc::new(EtcdStore::connect(EtcdConfig { server, ..config.clone() }).await?))
+        }
+        None => {
+            let path = data.store();
+            let folder = path.parent().context("the store has no folder")?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("create {}", folder.display()))?;
+            Ok(Arc::new(EmbeddedStore::open(&path)?))
+        }
+    }
+}
+
+/// The router's socket: where asked, else port 80 of the usual address, else 8080.
+fn router_listener(plan: &NodePlan) -> Result<std::net::TcpListener> {
+    let bind = |address: SocketAddr| -> Result<std::net::TcpListener> {
+        leme_network::router::bind(&[address])?.pop().context("no socket")
+    };
+    let ip = plan.router_ip;
+    match plan.router_listen {
+        Some(address) => bind(address).with_context(|| {
+            format!("listen on {address} for Routes: choose another --router-listen")
+        }),
+        None => bind(SocketAddr::new(ip, 80))
+            .or_else(|_| bind(SocketAddr::new(ip, 8080)))
+            .context("ports 80 and 8080 are both taken: choose another with --router-listen"),
+    }
+}
