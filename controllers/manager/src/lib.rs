@@ -154,7 +154,8 @@ async fn lead(
         let follow = cache.kinds.clone().follow(cache.clone(), client.clone(), token.clone());
         tasks.spawn(follow);
     }
-    let kept = if programs.controllers.is_some() { |_: &Resource| true } else { scheduler::reads };
+    let kept =
+        if programs.controllers.is_some() { |_: &Resource| true } else { scheduler::lookup::reads };
     let Some(reader) = programs.controllers.or(programs.scheduler) else { return Ok(()) };
     cache.spawn(kept, &reader, &token, &mut tasks);
     cache.synced(kept, &token).await;

@@ -1,7 +1,7 @@
 //! The scheduler's loop: takes in what changed, decides pod by pod, and carries out in the background. A decision is assumed
 //! at once; one whose binding fails is forgotten, and made again after a delay that doubles.
 
-mod lookup;
+pub(crate) mod lookup;
 mod news;
 
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use leme_controller_runtime::{Key, Resource};
+use leme_controller_runtime::Key;
 use leme_plan::{Plan, pods};
 use leme_sched::{
     Cluster, Parked, Parking, PodInfo, Preemption, Queue, SCHEDULER_NAME, Unschedulable,
@@ -34,19 +34,6 @@ const LAST_DELAY: Duration = Duration::from_secs(10);
 /// How long after its binding a pod that does not show it is taken for unbound.
 const EXPIRY: Duration = Duration::from_secs(30);
 
-const READS: &[(&str, &str)] = &[
-    ("v1", "Pod"),
-    ("v1", "Node"),
-    ("v1", "Namespace"),
-    ("v1", "PersistentVolume"),
-    ("v1", "PersistentVolumeClaim"),
-    ("v1", "Service"),
-    ("v1", "ReplicationController"),
-    ("apps/v1", "ReplicaSet"),
-    ("apps/v1", "StatefulSet"),
-    ("policy/v1", "PodDisruptionBudget"),
-];
-
 /// What happened; the objects themselves are read from the caches.
 enum Wake {
     Pod(Key),
@@ -58,12 +45,6 @@ enum Wake {
     Failed(Key),
     /// The delay after a failure is over.
     Again(Key),
-}
-
-/// Whether the scheduler looks at a kind: all that is kept for it where it runs alone. It may read nothing else of the API.
-pub(crate) fn reads(resource: &Resource) -> bool {
-    let known = (resource.api_version.as_str(), resource.kind.as_str());
-    READS.contains(&known)
 }
 
 pub(crate) fn start(wiring: &Wiring) -> Start {
@@ -412,15 +393,6 @@ fn priority(pod: &Pod) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Cache;
-
-    // Red when a kind is misspelt: a scheduler that runs alone would take it for empty.
-    #[test]
-    fn what_is_read_is_kept() {
-        let cache = Cache::new();
-        let kept = cache.all().iter().filter(|one| reads(one.resource())).count();
-        assert_eq!(kept, READS.len());
-    }
 
     // Red when every try waits as long as the first.
     #[test]

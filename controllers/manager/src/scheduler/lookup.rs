@@ -4,10 +4,30 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
+use leme_controller_runtime::Resource;
 use leme_plan::common::controller_of;
 use leme_sched::{Budget, PodInfo, Selector, Storage, VolumeFacts};
 
 use crate::cache::Cache;
+
+const READS: &[(&str, &str)] = &[
+    ("v1", "Pod"),
+    ("v1", "Node"),
+    ("v1", "Namespace"),
+    ("v1", "PersistentVolume"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Service"),
+    ("v1", "ReplicationController"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("policy/v1", "PodDisruptionBudget"),
+];
+
+/// Whether the scheduler looks at a kind: all that is kept for it where it runs alone. It may read nothing else of the API.
+pub(crate) fn reads(resource: &Resource) -> bool {
+    let known = (resource.api_version.as_str(), resource.kind.as_str());
+    READS.contains(&known)
+}
 
 impl Storage for Cache {
     fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
@@ -63,4 +83,17 @@ fn of_owner(cache: &Cache, pod: &Pod, namespace: &str) -> Option<Selector> {
 /// All budgets of disruptions.
 pub(super) fn budgets(cache: &Cache) -> Vec<Budget> {
     cache.budgets.list().iter().filter_map(|budget| Budget::read(budget)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Red when a kind is misspelt: a scheduler that runs alone would take it for empty.
+    #[test]
+    fn what_is_read_is_kept() {
+        let cache = Cache::new();
+        let kept = cache.all().iter().filter(|one| reads(one.resource())).count();
+        assert_eq!(kept, READS.len());
+    }
 }
