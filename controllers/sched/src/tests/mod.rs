@@ -2,6 +2,7 @@
 
 mod company;
 mod filters;
+mod ledger;
 mod preemption;
 mod scores;
 mod spreading;
