@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::lookup::Stored;
 use self::news::News;
 use crate::{Start, Wiring};
 
@@ -295,7 +296,7 @@ impl Scheduler {
             Ok(node) => {
                 let promises = self.cluster.promises(&info, &volumes, &node);
                 if !promises.is_empty() {
-                    let plan = promised(&pod, &node, &promises, &*self.wiring.cache);
+                    let plan = promised(&pod, &node, &promises, &Stored(&self.wiring.cache));
                     self.parking.park(Parked { info, volumes });
                     self.carry_out(plan, Some(For::Room(key)));
                     return None;

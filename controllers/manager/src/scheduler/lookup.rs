@@ -29,13 +29,16 @@ pub(crate) fn reads(resource: &Resource) -> bool {
     READS.contains(&known)
 }
 
-impl Storage for Cache {
+/// The cache, as the scheduler looks into it.
+pub(super) struct Stored<'a>(pub(super) &'a Cache);
+
+impl Storage for Stored<'_> {
     fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
-        self.claims.get(namespace, name)
+        self.0.claims.get(namespace, name)
     }
 
     fn volume(&self, name: &str) -> Option<Arc<PersistentVolume>> {
-        self.volumes.get("", name)
+        self.0.volumes.get("", name)
     }
 
     fn class(&self, _: &str) -> Option<Arc<StorageClass>> {
@@ -43,14 +46,14 @@ impl Storage for Cache {
     }
 
     fn volumes(&self) -> Vec<Arc<PersistentVolume>> {
-        self.volumes.list()
+        self.0.volumes.list()
     }
 }
 
 /// What a pod asks for, and what its volumes say.
 pub(super) fn read(cache: &Cache, pod: &Pod) -> (PodInfo, VolumeFacts) {
     let info = PodInfo::read(pod).spread_by_default(&in_common(cache, pod));
-    (info, VolumeFacts::of(pod, cache))
+    (info, VolumeFacts::of(pod, &Stored(cache)))
 }
 
 fn in_common(cache: &Cache, pod: &Pod) -> Selector {
