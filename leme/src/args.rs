@@ -159,7 +159,10 @@ pub enum ImageCommand {
 /// `leme bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// Only the benches whose name has this word
+    /// Only the benches whose name has this word; all by default
+    #[arg(value_name = "BENCH", conflicts_with = "only")]
+    pub bench: Option<String>,
+    /// The same
     #[arg(long, value_name = "WORD")]
     pub only: Option<String>,
     /// Where the clusters to measure are made and removed again: the disk of this directory is what is measured

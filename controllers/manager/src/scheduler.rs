@@ -44,7 +44,7 @@ enum Wake {
     Bound(Key),
     /// A binding, or making room, failed.
     Failed(Key),
-    /// The delay after a failure is over.
+    /// The delay after a failure is over, or what was told of the pod came too late.
     Again(Key),
 }
 
@@ -91,6 +91,8 @@ pub(crate) fn start(wiring: &Wiring) -> Start {
 enum For {
     Binding(Key),
     Room(Key),
+    /// It is told why it has no node.
+    Word(Key),
 }
 
 /// How often in a row the binding of a pod failed.
@@ -190,7 +192,8 @@ impl Scheduler {
         let change = self.cluster.set_pod(&key, pod.as_deref());
         self.news.take_in(change);
         match pod.filter(|pod| waits(pod)) {
-            Some(pod) if self.parking.holds(&PodInfo::read(&pod)) || self.is_delayed(&key) => {}
+            Some(_) if self.is_delayed(&key) => {}
+            Some(pod) if self.parking.has(&key) && self.parking.holds(&PodInfo::read(&pod)) => {}
             Some(pod) => {
                 self.parking.remove(&key);
                 self.queue.add(key, priority(&pod), Timestamp::now());
@@ -288,7 +291,7 @@ impl Scheduler {
         }
         let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
         if gates.is_some_and(|gates| !gates.is_empty()) {
-            self.carry_out(gated(&pod, Timestamp::now()), None);
+            self.carry_out(gated(&pod, Timestamp::now()), Some(For::Word(key)));
             return None;
         }
         let (info, volumes) = lookup::read(&self.wiring.cache, &pod);
@@ -326,7 +329,7 @@ impl Scheduler {
         self.queue.failed(&key, now);
         self.parking.park(Parked { info, volumes });
         let plan = unschedulable(pod, &why, self.cluster.nominated(&key), now);
-        self.carry_out(plan, None);
+        self.carry_out(plan, Some(For::Word(key)));
         if let Some(made) = made {
             self.make_room(pod, &made, now);
         }
@@ -361,6 +364,7 @@ impl Scheduler {
             let failed = outcome.failure.is_some() || outcome.stale;
             let wake = match (whose, failed) {
                 (Some(For::Binding(key) | For::Room(key)), true) => Wake::Failed(key),
+                (Some(For::Word(key)), true) if outcome.stale => Wake::Again(key),
                 (Some(For::Binding(key)), false) => Wake::Bound(key),
                 _ => return,
             };

@@ -64,8 +64,8 @@ impl Nominations {
         keys.filter_map(|key| self.pods.get(key)).map(|one| &one.info)
     }
 
-    /// Whether there are any.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pods.is_empty()
+    /// Whether any are nominated for a node.
+    pub(crate) fn are_on(&self, node: &str) -> bool {
+        !self.on.is_empty() && self.on.contains_key(node)
     }
 }

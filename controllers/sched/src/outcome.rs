@@ -29,19 +29,20 @@ pub fn unschedulable(
     nominated: Option<&str>,
     now: Timestamp,
 ) -> Plan {
-    let message = why.to_string();
-    let mut plan = told(pod, ("Unschedulable", "FailedScheduling"), &message, Shown::Warning, now);
     let known = pod.status.as_ref().and_then(|status| status.nominated_node_name.as_deref());
-    if known.filter(|node| !node.is_empty()) != nominated {
-        plan.act(nominate(&ObjectRef::to(pod), nominated));
-    }
-    plan
+    let status = match known.filter(|node| !node.is_empty()) == nominated {
+        true => json!({}),
+        false => json!({ "nominatedNodeName": nominated }),
+    };
+    let message = why.to_string();
+    told(pod, ("Unschedulable", "FailedScheduling"), (&message, Shown::Warning), status, now)
 }
 
 /// Says that the pod is held back by its gates.
 pub fn gated(pod: &Pod, now: Timestamp) -> Plan {
     let message = "Scheduling is blocked due to non-empty scheduling gates";
-    told(pod, ("SchedulingGated", "SchedulingGated"), message, Shown::Status, now)
+    let reasons = ("SchedulingGated", "SchedulingGated");
+    told(pod, reasons, (message, Shown::Status), json!({}), now)
 }
 
 /// Makes a pod go so that another finds room on the node.
@@ -106,29 +107,51 @@ pub fn promised(pod: &Pod, node: &str, promises: &[Promise], storage: &impl Stor
 /// Says that no room is made for the pod any more.
 pub fn unnominated(pod: &Pod) -> Plan {
     let about = ObjectRef::to(pod);
-    let actions = vec![nominate(&about, None)];
+    let status = json!({ "nominatedNodeName": null });
+    let actions = vec![Action::status(about.clone().any_version(), status)];
     Plan { actions, report: Report::about(about), requeue: None }
 }
 
-/// Writes which node the pod is nominated for.
-fn nominate(pod: &ObjectRef, node: Option<&str>) -> Action {
-    let node = node.map_or(Value::Null, Value::from);
-    Action::status(pod.clone().any_version(), json!({ "nominatedNodeName": node }))
-}
-
+/// Tells of a pod that has no node, as it was seen: what is late for a pod that has one by then is not written.
 fn told(
     pod: &Pod,
     (reason, event): (&'static str, &'static str),
-    message: &str,
-    shown: Shown,
+    (message, shown): (&str, Shown),
+    mut status: Value,
     now: Timestamp,
 ) -> Plan {
     let about = ObjectRef::to(pod);
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
     let set = pods::set_condition(pod, "PodScheduled", "False", reason, message, now);
     if let Some(conditions) = set {
-        plan.act(Action::status(about.any_version(), json!({ "conditions": conditions })));
+        status["conditions"] = conditions;
+    }
+    if status.as_object().is_some_and(|fields| !fields.is_empty()) {
+        plan.act(Action::status(about, status));
     }
     plan.wait(Waiting::new(event, message, shown));
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when what is told of a pod is written whatever has become of it: a pod that has a node is said to have none.
+    #[test]
+    fn what_is_late_is_not_written() {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n",
+            "resourceVersion": "7"}, "status": {"nominatedNodeName": "a"}}))
+        .unwrap();
+        let why = Unschedulable::default();
+        let actions = |nominated: Option<&str>| {
+            unschedulable(&pod, &why, nominated, Timestamp::UNIX_EPOCH).actions
+        };
+        let [Action::Patch { target, patch, .. }] = &actions(None)[..] else { panic!() };
+        assert_eq!(target.resource_version, "7");
+        assert!(patch["status"]["conditions"].is_array());
+        assert_eq!(patch["status"].get("nominatedNodeName"), Some(&Value::Null));
+        let [Action::Patch { patch, .. }] = &actions(Some("a"))[..] else { panic!() };
+        assert_eq!(patch["status"].get("nominatedNodeName"), None);
+    }
 }

@@ -69,6 +69,11 @@ impl Parking {
         self.pods.is_empty()
     }
 
+    /// Whether the pod of this name is set aside.
+    pub fn has(&self, key: &PodKey) -> bool {
+        self.places.contains_key(key)
+    }
+
     /// Whether the pod is set aside and asks for the same now.
     pub fn holds(&self, info: &PodInfo) -> bool {
         let place = self.places.get(&info.key);

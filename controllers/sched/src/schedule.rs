@@ -122,7 +122,7 @@ impl Cluster {
 
     /// Why a node refuses the pod: as it is, or as it will be with the pods that are nominated for it.
     pub(crate) fn refuses(&mut self, index: usize, case: &Case) -> Option<Refusal> {
-        if self.nominations.is_empty() {
+        if !self.nominations.are_on(&self.nodes[index].name) {
             let node = &self.nodes[index];
             return filter::refuses(node, index, case, &self.topology, &self.attachments);
         }

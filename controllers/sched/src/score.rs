@@ -8,7 +8,7 @@ use crate::case::{Ground, counting, tally};
 use crate::census::{Pull, Question};
 use crate::node::NodeState;
 use crate::pod::PodInfo;
-use crate::topology::NONE;
+use crate::topology::{Column, NONE};
 
 const FULL: i64 = 100;
 
@@ -147,7 +147,7 @@ fn spread(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<
         let per_node = ground.census.ask(question, ground.namespaces);
         let topology = ground.topology.at(*column);
         let own = topology.is_hostname();
-        let mut counts = vec![0i64; topology.size()];
+        let mut counts = vec![0i64; if own { 0 } else { topology.size() }];
         if !own {
             for (node, by) in per_node {
                 if counting.as_ref().is_none_or(|all| all.get(*node) == Some(&true))
@@ -157,8 +157,7 @@ fn spread(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<
                 }
             }
         }
-        let domains =
-            if own { considered } else { domains(feasible, &ignored, |index| topology.of(index)) };
+        let domains = if own { considered } else { domains(feasible, &ignored, topology) };
         let weight = ((domains + 2) as f64).ln();
         for (sum, index) in sums.iter_mut().zip(feasible) {
             let value = topology.of(*index);
@@ -177,12 +176,14 @@ fn spread(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<
 }
 
 /// How many values the nodes that are considered have; having none counts as one.
-fn domains(feasible: &[usize], ignored: &[bool], of: impl Fn(usize) -> u32) -> usize {
+fn domains(feasible: &[usize], ignored: &[bool], of: &Column) -> usize {
+    let mut seen = vec![false; of.size() + 1];
     let considered = feasible.iter().zip(ignored).filter(|(_, ignored)| !**ignored);
-    let mut values: Vec<u32> = considered.map(|(index, _)| of(*index)).collect();
-    values.sort_unstable();
-    values.dedup();
-    values.len()
+    for (index, _) in considered {
+        let value = (of.of(*index) as usize).min(of.size());
+        seen[value] = true;
+    }
+    seen.into_iter().filter(|seen| *seen).count()
 }
 
 fn fewest(scores: &[i64], ignored: &[bool]) -> Vec<i64> {

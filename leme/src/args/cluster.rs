@@ -34,6 +34,9 @@ pub struct UpArgs {
     /// Run the control plane only: the same as --without node
     #[arg(long)]
     pub no_node: bool,
+    /// Simulate nodes in place of real ones: what is bound to them counts as running, and nothing of it runs
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
+    pub simulated_nodes: u32,
     /// This is the process that --detach leaves running
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub detached: bool,

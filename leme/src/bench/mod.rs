@@ -10,6 +10,7 @@ mod netns;
 mod node;
 mod objects;
 mod process;
+mod scheduler;
 mod watches;
 
 use std::path::{Path, PathBuf};
@@ -74,6 +75,11 @@ const BENCHES: &[Bench] = &[
         run: |setting| Box::pin(watches::run(setting)),
     },
     Bench {
+        name: "scheduler",
+        what: "decide on pods on 5,000 nodes, one thread and no server",
+        run: |_| Box::pin(async { tokio::task::spawn_blocking(scheduler::run).await? }),
+    },
+    Bench {
         name: "up",
         what: "a cluster with a node that runs the sample",
         run: |setting| Box::pin(node::run(setting)),
@@ -91,7 +97,7 @@ struct Setting {
 
 /// Runs the command.
 pub async fn run(args: &BenchArgs) -> Result<()> {
-    let word = args.only.as_deref().unwrap_or("");
+    let word = args.bench.as_deref().or(args.only.as_deref()).unwrap_or("");
     let chosen: Vec<&Bench> = BENCHES.iter().filter(|bench| bench.name.contains(word)).collect();
     let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     ensure!(!chosen.is_empty(), "no bench is called {word:?}: there are {}", names.join(", "));

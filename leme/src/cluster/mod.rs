@@ -15,6 +15,7 @@ pub mod reach;
 mod running;
 mod seat;
 mod signals;
+mod simulated;
 mod sole;
 mod starts;
 pub mod table;

@@ -10,6 +10,7 @@ use leme_store::etcd::EtcdConfig;
 
 use crate::args::{AgentArgs, ManagerArgs, NodeFlags, ServerArgs, ServerFlags, UpArgs};
 use crate::cluster::node::{MAX_NODES, NodeSpec};
+use crate::cluster::simulated;
 use crate::cluster::table::{self, PARTS, Part};
 
 /// What runs beside the server in one process.
@@ -26,6 +27,8 @@ pub struct Plan {
     pub parts: Vec<Part>,
     /// How the server is set up, if it is one of them.
     pub server: Option<ServerPlan>,
+    /// How many nodes are simulated.
+    pub simulated_nodes: u32,
     /// How nodes are set up, if they are.
     pub node: Option<NodePlan>,
     /// Whether controllers and scheduler may do their work only as leaders.
@@ -75,8 +78,15 @@ impl Plan {
             "--nodes {}: between 1 and {MAX_NODES} nodes fit on one machine",
             args.nodes
         );
+        ensure!(
+            args.simulated_nodes <= simulated::MOST,
+            "--simulated-nodes {}: no more than {} are simulated",
+            args.simulated_nodes,
+            simulated::MOST
+        );
         let mut left_out = args.without.clone();
-        left_out.extend(args.no_node.then_some(Part::Node));
+        let no_node = args.no_node || args.simulated_nodes > 0;
+        left_out.extend(no_node.then_some(Part::Node));
         let all: Vec<Part> = PARTS.iter().map(|row| row.part).collect();
         let parts = table::without(&all, &left_out)?;
         let node = NodePlan {
@@ -91,7 +101,8 @@ impl Plan {
             )?;
         }
         let server = Some(ServerPlan::of(&args.server)?);
-        Ok(Plan { parts, server, node, leader_elect: false })
+        let simulated_nodes = args.simulated_nodes;
+        Ok(Plan { parts, server, simulated_nodes, node, leader_elect: false })
     }
 
     /// The server alone.

@@ -18,6 +18,7 @@ use crate::cluster::data::DataDir;
 use crate::cluster::home;
 use crate::cluster::node::{Node, preflight};
 use crate::cluster::plan::Plan;
+use crate::cluster::simulated;
 use crate::cluster::sole::Sole;
 use crate::cluster::table::{PARTS, Part, Row};
 use crate::discovery::Served;
@@ -96,7 +97,7 @@ impl Running {
                 start(self).await?;
             }
         }
-        Ok(())
+        simulated::start(self).await
     }
 
     /// Where the API is.
