@@ -76,6 +76,11 @@ fn add(nodes: &mut PerNode, node: usize, by: i32) {
 }
 
 impl Census {
+    /// The class that is the same as this, as others have it.
+    pub(crate) fn known(&self, class: &Arc<Class>) -> Arc<Class> {
+        self.classes.get_key_value(class).map_or(class, |(known, _)| known).clone()
+    }
+
     /// Counts a pod on a node, or no longer.
     pub(crate) fn count(
         &mut self,

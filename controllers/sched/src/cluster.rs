@@ -127,8 +127,7 @@ impl Cluster {
         let mut change = self.remove(key);
         if let (Some(pod), false) = (live, node.is_empty()) {
             let index = self.index(node);
-            let info = Arc::new(PodInfo::read(pod));
-            self.place(index, info.clone(), false);
+            let info = self.place(index, &PodInfo::read(pod), false);
             let grown = change.gone.as_ref().is_some_and(|old| old.requests == info.requests);
             if grown && change.freed.as_deref() == Some(node) {
                 change.freed = None;
@@ -198,7 +197,7 @@ impl Cluster {
     pub(crate) fn assume(&mut self, index: usize, pod: &PodInfo) {
         self.remove(&pod.key);
         self.nominations.remove(&pod.key);
-        self.place(index, Arc::new(pod.clone()), true);
+        self.place(index, pod, true);
     }
 
     /// Whether pods that did not fit may fit now.
@@ -257,11 +256,14 @@ impl Cluster {
         }
     }
 
-    fn place(&mut self, index: usize, info: Arc<PodInfo>, assumed: bool) {
+    fn place(&mut self, index: usize, pod: &PodInfo, assumed: bool) -> Arc<PodInfo> {
+        let info = Arc::new(pod.placed(self.census.known(&pod.class)));
         self.nodes[index].add(&info);
         self.census.count(&info.class, index, 1, &self.namespaces);
         self.terms.count(&info, index, 1);
-        self.placed.insert(info.key.clone(), Placed { node: index, assumed, info });
+        let placed = Placed { node: index, assumed, info: info.clone() };
+        self.placed.insert(info.key.clone(), placed);
+        info
     }
 
     fn remove(&mut self, key: &PodKey) -> Change {

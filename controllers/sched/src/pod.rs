@@ -172,6 +172,28 @@ impl PodInfo {
             && labels.map_or(self.class.labels.is_empty(), |labels| *labels == self.class.labels)
     }
 
+    /// What counts of it once it is placed, with the class that all of its kind share: there are many of these.
+    pub(crate) fn placed(&self, class: Arc<Class>) -> PodInfo {
+        PodInfo {
+            key: self.key.clone(),
+            uid: self.uid.clone(),
+            requests: self.requests.clone(),
+            weight: self.weight,
+            class,
+            ports: self.ports.clone(),
+            near: self.near.clone(),
+            apart: self.apart.clone(),
+            likes: self.likes.clone(),
+            claims: self.claims.clone(),
+            disks: self.disks.clone(),
+            priority: self.priority,
+            started: self.started,
+            preempted: self.preempted,
+            generation: self.generation,
+            ..PodInfo::default()
+        }
+    }
+
     /// Whether it asks for what the other asks for, which is the same pod at another time.
     pub(crate) fn asks_as(&self, other: &PodInfo) -> bool {
         (&self.uid, self.generation, &self.class, &self.requests)
