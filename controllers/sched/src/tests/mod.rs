@@ -6,4 +6,5 @@ mod ledger;
 mod preemption;
 mod scores;
 mod spreading;
+mod stock;
 mod volumes;
