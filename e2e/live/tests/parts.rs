@@ -5,7 +5,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use leme_live::{Host, Program, leme, until};
+use leme_live::{Host, Program, leme, tool, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -124,12 +124,58 @@ fn four_processes_are_a_cluster() {
     available(&host, 2);
     assert!(containers(&host).contains(&before), "{before}");
 
+    // The others wait for a server that is gone, and go on with the next.
+    server.end(Signal::SIGKILL);
+    let mut server = Part::start(&host, "server");
+    server.says("server is up");
+    scale(&host, 3);
+    available(&host, 3);
+
     // And none of them anything when the cluster is stopped.
     host.leme("down").run().ok();
     for part in [&mut server, &mut scheduler, &mut third, &mut agent] {
         part.has_ended_well();
     }
     assert_eq!(host.leftovers(), Vec::<String>::new());
+}
+
+/// Two machines with a cable between them: 192.0.2.1 and 192.0.2.2.
+fn two_machines() -> (Host, Host) {
+    let (one, two) = (Host::new(), Host::new());
+    let ip =
+        |host: &Host, words: &str| host.program(tool("ip", "iproute2")).words(words).run().ok();
+    ip(&one, &format!("link add cable type veth peer name cable netns {}", two.namespace()));
+    for (host, address) in [(&one, "192.0.2.1"), (&two, "192.0.2.2")] {
+        ip(host, &format!("addr add {address}/24 dev cable"));
+        ip(host, "link set cable up");
+    }
+    (one, two)
+}
+
+/// Red when a node is believed by its address alone: its certificate is made before anybody knows that.
+#[test]
+fn a_node_may_be_on_another_machine() {
+    let (here, there) = two_machines();
+    there.load_sample();
+    let server = Part::start(&here, "server --listen 192.0.2.1:6443 --agents shed");
+    server.says("server is up");
+    let _parts = [Part::start(&here, "controllers"), Part::start(&here, "scheduler")];
+    let kubeconfig = here.data().join("node-shed.kubeconfig").display().to_string();
+    let words = format!("agent --kubeconfig {kubeconfig} --node-ip 192.0.2.2");
+    let wrong = there.leme(&format!("{words} --node-name barn")).run().fails(1);
+    assert!(wrong.contains("the kubeconfig is for node shed"), "{wrong}");
+    let mut agent = Part::start(&there, &format!("{words} --pod-cidr 10.244.7.0/24"));
+    here.kubectl("apply -f -").run_with(DEPLOYMENT).ok();
+    available(&here, 1);
+    let place = "get pods -o jsonpath={.items[0].spec.nodeName}/{.items[0].status.podIP}";
+    let told = here.kubectl(place).run().ok();
+    assert!(told.starts_with("shed/10.244.7."), "{told}");
+    let told = here.kubectl("exec deployment/web -- sh -c").arg("echo from afar").run().ok();
+    assert_eq!(told, "from afar\n");
+    there.leme("down").run().ok();
+    agent.has_ended_well();
+    let left = there.leftovers();
+    assert!(left.iter().all(|one| one.contains("cable")), "{left:?}");
 }
 
 #[test]
