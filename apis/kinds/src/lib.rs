@@ -217,7 +217,7 @@ impl Kinds {
 
     /// The same and those of older versions, named as `group/version`; the error names one that there is not.
     pub fn with_older(versions: &[String]) -> Result<Arc<Kinds>, String> {
-        let older: Vec<Arc<Kind>> = rows::older().map(Arc::new).collect();
+        let older = older();
         let known = |version: &String| older.iter().any(|kind| kind.api_version() == *version);
         if let Some(unknown) = versions.iter().find(|version| !known(version)) {
             let known: Vec<String> = older.iter().map(|kind| kind.api_version()).collect();
@@ -301,6 +301,13 @@ pub fn schemas() -> &'static Schemas {
 /// The built-in kind of a group, version and plural resource.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Arc<Kind>> {
     Kinds::builtin().by_resource(group, version, plural)
+}
+
+/// The kinds of older versions, which are served only where they are switched on.
+pub fn older() -> &'static [Arc<Kind>] {
+    static OLDER: LazyLock<Vec<Arc<Kind>>> =
+        LazyLock::new(|| rows::older().map(Arc::new).collect());
+    &OLDER
 }
 
 /// The built-in kind of a group, version and name.

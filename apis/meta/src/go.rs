@@ -5,7 +5,7 @@
 use serde_json::{Number, Value};
 
 /// A value: keys in order, `<`, `>`, `&` and two separators of lines escaped, whole numbers without a point.
-pub(crate) fn json(value: &Value, out: &mut String) {
+pub fn json(value: &Value, out: &mut String) {
     match value {
         Value::String(text) => json_text(text, out),
         Value::Array(items) => {

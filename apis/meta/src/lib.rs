@@ -26,7 +26,7 @@ pub mod url;
 pub mod version;
 
 pub use field::{FieldError, Path};
-pub use go::{quote, whole_numbers};
+pub use go::{json as go_json, quote, whole_numbers};
 pub use gvk::{Gvk, Gvr};
 pub use object::Object;
 pub use quantity::Quantity;

@@ -11,13 +11,13 @@ use leme_meta::structural::{self, GoJson, Old};
 use leme_meta::{FieldError, Path, Status};
 use serde_json::{Value, json};
 
-use crate::meta;
 use crate::{Context, json as read};
+use crate::{meta, opaque};
 
 /// Drops what the schema does not know from a body, and nulls that stand for nothing.
 pub(crate) fn decode(ctx: &Context, body: &mut Value) -> Result<(), Status> {
     let Some(custom) = &ctx.kind.custom else {
-        read::drop_nulls(body);
+        opaque::drop_nulls(ctx.kind, body);
         return Ok(());
     };
     if let Some(metadata) = body.get_mut("metadata") {

@@ -21,6 +21,7 @@ mod delete;
 pub mod json;
 pub mod meta;
 
+mod opaque;
 mod options;
 mod owners;
 mod scale;

@@ -12,6 +12,10 @@ const HOST: &str = "kubernetes.io/hostname";
 pub(crate) fn sent(slice: &mut Value) {
     let endpoints = json::list_mut(slice, &["endpoints"]).iter_mut();
     for endpoint in endpoints.filter_map(Value::as_object_mut) {
+        // In protobuf it has the number that the other has by now.
+        if let Some(topology) = endpoint.remove("deprecatedTopology") {
+            endpoint.entry("topology").or_insert(topology);
+        }
         if !matches!(endpoint.get("topology"), Some(Value::Object(_))) {
             continue;
         }

@@ -4,6 +4,7 @@
 //! is asked for. Values that do not fit their type are written as absent: what is stored was checked against the same
 //! table.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -226,10 +227,22 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
         let raw = <Box<RawValue> as serde::Deserialize>::deserialize(json)?;
         let said = raw.get() != "null";
         if said {
-            put_wrapped(self.out, self.number, raw.get().as_bytes());
+            put_wrapped(self.out, self.number, as_written(raw.get()).as_bytes());
         }
         Ok(said)
     }
+}
+
+/// JSON that is passed on as it is, in Go's letters: programs compare it with what they have written, byte by byte.
+fn as_written(json: &str) -> Cow<'_, str> {
+    let differs = |byte: u8| matches!(byte, b'<' | b'>' | b'&') || byte > 0x7f;
+    if !json.bytes().any(differs) {
+        return Cow::Borrowed(json);
+    }
+    let Ok(value) = serde_json::from_str(json) else { return Cow::Borrowed(json) };
+    let mut text = String::new();
+    leme_meta::go_json(&value, &mut text);
+    Cow::Owned(text)
 }
 
 impl<'de> Visitor<'de> for One<'_> {

@@ -13,6 +13,8 @@ pub(crate) mod table;
 mod wire;
 mod write;
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -49,8 +51,10 @@ const PASSING: [(&str, &str); 5] = [
 /// The type of a kind in the field table.
 pub(crate) fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     let (group, version) = leme_meta::gvk::split_api_version(api_version);
-    let stored = leme_kinds::by_kind(group, version, kind).map(|row| &*row.schema);
-    stored.or_else(|| PASSING.iter().find(|(known, _)| *known == kind).map(|(_, schema)| *schema))
+    let is = |row: &&Arc<Kind>| row.kind == kind && row.version == version && row.group == group;
+    let known = leme_kinds::by_kind(group, version, kind);
+    let known = known.or_else(|| leme_kinds::older().iter().find(is)).map(|row| &*row.schema);
+    known.or_else(|| PASSING.iter().find(|(known, _)| *known == kind).map(|(_, schema)| *schema))
 }
 
 /// Whether objects of a type have this encoding.
