@@ -28,7 +28,8 @@ fn request<'a>(
 fn fields_of(object: &Value, manager: &str) -> Value {
     let list = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let entry = list.iter().find(|entry| entry["manager"] == manager);
-    entry.map(|entry| entry["fieldsV1"].clone()).unwrap_or_default()
+    let text = entry.map_or("null", |entry| entry["fieldsV1"].as_str().expect("text"));
+    serde_json::from_str(text).expect("a document")
 }
 
 fn deployment() -> Value {

@@ -64,23 +64,35 @@ pub fn whole_numbers(value: &mut Value) {
 
 /// Text as a JSON string of Go.
 pub(crate) fn json_text(text: &str, out: &mut String) {
-    let plain = |byte: u8| {
-        (0x20..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
-    };
-    if text.bytes().all(plain) {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-        return;
-    }
-    for part in Value::from(text).to_string().chars() {
-        match part {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(part)));
-            }
-            other => out.push(other),
+    out.push('"');
+    json_escaped(text, out);
+    out.push('"');
+}
+
+/// What stands between the quotes of such a string.
+pub(crate) fn json_escaped(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find(is_escaped) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = from.chars();
+        match characters.next() {
+            Some(c @ ('"' | '\\')) => out.extend(['\\', c]),
+            Some('\x08') => out.push_str("\\b"),
+            Some('\x0c') => out.push_str("\\f"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            None => {}
         }
+        rest = characters.as_str();
     }
+    out.push_str(rest);
+}
+
+fn is_escaped(c: char) -> bool {
+    matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\x1f')
 }
 
 /// Text as `%q` shows it.
@@ -166,6 +178,20 @@ mod tests {
             ("é e\u{301} 日本 \u{1f600} \u{fffd}", "\"é e\u{301} 日本 \u{1f600} \u{fffd}\""),
         ] {
             assert_eq!(quote(text), want);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn escapes_are_those_of_json_and_five_more(text in "[\\x00-\\x24a-c<>&\"\\\\ü\u{7f}\u{2028}\u{2029}]{0,20}") {
+            let mut expected = Value::from(text.as_str()).to_string();
+            for (c, escape) in [('<', "3c"), ('>', "3e"), ('&', "26")] {
+                expected = expected.replace(c, &format!("\\u00{escape}"));
+            }
+            expected = expected.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+            let mut found = String::new();
+            json_text(&text, &mut found);
+            proptest::prop_assert_eq!(found, expected);
         }
     }
 }

@@ -156,16 +156,21 @@ fn set_of(path: &[&str]) -> FieldSet<'static> {
     set
 }
 
-/// Whether an entry has a field.
-fn owns(entry: &Value, path: &[&str]) -> bool {
-    let mut fields = entry.get("fieldsV1");
-    for step in path {
-        fields = fields.and_then(|fields| fields.get(format!("f:{step}")));
+/// The set of an entry, as text.
+fn fields_of(entry: &Value) -> &str {
+    match entry.get("fieldsV1").and_then(Value::as_str) {
+        Some(text) => text,
+        None => "{}",
     }
-    fields.is_some()
 }
 
-fn with_fields(entry: &Value, api_version: &str, fields: Value) -> Value {
+/// Whether an entry has a field.
+fn owns(entry: &Value, path: &[&str]) -> bool {
+    let steps: Vec<Element> = path.iter().map(|step| Element::field(*step)).collect();
+    FieldSet::parse(fields_of(entry)).is_ok_and(|set| set.has(&steps))
+}
+
+fn with_fields(entry: &Value, api_version: &str, fields: String) -> Value {
     let mut entry = entry.clone();
     json::set(&mut entry, "apiVersion", api_version);
     json::set(&mut entry, "fieldsV1", fields);
@@ -184,7 +189,7 @@ pub(crate) fn applied(
     let mut shown = scale_shown(ctx.kind, &scale, live)?;
     let list = json::list(live, &["metadata", "managedFields"]);
     let path = replicas(ctx.kind);
-    let of_scale = set_of(REPLICAS).to_value();
+    let of_scale = set_of(REPLICAS).to_json();
     let seen = list.iter().filter(|entry| owns(entry, &path));
     let seen: Vec<Value> =
         seen.map(|entry| with_fields(entry, scale.api_version, of_scale.clone())).collect();
@@ -230,17 +235,16 @@ fn of_object(
             all.push(entry.clone());
             continue;
         }
-        let fields = entry.get("fieldsV1").unwrap_or(&Value::Null);
-        let left = FieldSet::from_value(fields)?.difference(&replicas);
+        let left = FieldSet::parse(fields_of(entry))?.difference(&replicas);
         if !left.is_empty() {
-            let left = left.to_value();
+            let left = left.to_json();
             all.push(with_fields(entry, json::text(entry, &["apiVersion"]), left));
         }
     }
     for scale in scales.iter().filter(|scale| owns(scale, REPLICAS)) {
         if !list.iter().any(|entry| owns(entry, path) && is_one(scale, entry)) {
             // Upstream knows no time of an entry that is not the object's.
-            let mut entry = with_fields(scale, &ctx.kind.api_version(), replicas.to_value());
+            let mut entry = with_fields(scale, &ctx.kind.api_version(), replicas.to_json());
             json::remove(&mut entry, "time");
             all.push(entry);
         }

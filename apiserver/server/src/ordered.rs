@@ -10,6 +10,7 @@ use bytes::Bytes;
 use leme_meta::schema::{Field, FieldType, TypeDef};
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::protobuf::schema_of;
@@ -54,6 +55,8 @@ enum Shape {
     Struct(usize),
     List(&'static FieldType),
     Map(&'static FieldType),
+    /// A set of owned fields, which may be text of JSON.
+    Fields,
     /// Nothing that has an order.
     Plain,
 }
@@ -99,8 +102,7 @@ fn ranked() -> &'static [Ranked] {
     static RANKED: OnceLock<Vec<Ranked>> = OnceLock::new();
     RANKED.get_or_init(|| {
         let shape = |def: &TypeDef, field: &'static Field| match field.type_ {
-            // Sets of fields are no objects, whatever their fields are called.
-            FieldType::Raw if def.name == OWNERS => Shape::Plain,
+            FieldType::Raw if def.name == OWNERS => Shape::Fields,
             _ => Shape::of(&field.type_),
         };
         let fields = |def: &'static TypeDef| {
@@ -155,7 +157,8 @@ impl Serialize for Ordered<'_> {
                         to,
                     )
                 }
-                Shape::Plain | Shape::List(_) => self.value.serialize(to),
+                // Sets of fields are no objects, whatever their fields are called.
+                Shape::Fields | Shape::Plain | Shape::List(_) => self.value.serialize(to),
                 Shape::Unknown => match Shape::said(map) {
                     Shape::Struct(at) => structured(map, at, to),
                     _ => unknown(map, to),
@@ -172,6 +175,12 @@ impl Serialize for Ordered<'_> {
                     list.serialize_element(&Ordered { value, shape })?;
                 }
                 list.end()
+            }
+            Value::String(text) if matches!(self.shape, Shape::Fields) => {
+                match serde_json::from_str::<&RawValue>(text) {
+                    Ok(fields) => fields.serialize(to),
+                    Err(_) => text.serialize(to),
+                }
             }
             scalar => scalar.serialize(to),
         }

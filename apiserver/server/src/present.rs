@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use leme_kinds::Subresource;
-use leme_meta::Status;
+use leme_meta::{Status, managed};
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
@@ -61,6 +61,7 @@ pub(crate) fn wanted(
 
 /// An object, and its text where that is at hand.
 pub(crate) struct Object {
+    /// Its sets of owned fields may be text.
     pub value: Value,
     /// What the value is written as.
     pub json: Option<Bytes>,
@@ -79,11 +80,12 @@ pub(crate) fn object(
     code: u16,
     object: impl Into<Object>,
 ) -> Result<Answer, Status> {
-    let Object { value, json } = object.into();
+    let Object { mut value, json } = object.into();
     let json = json.filter(|json| request.kept.as_served(json));
     if let (Shape::Plain, Encoding::Json, Some(json)) = (wanted.shape, wanted.encoding, json) {
         return Ok(answer::json(code, json));
     }
+    managed::show(&mut value);
     let shown = match wanted.shape {
         // A Status tells what became of the request, whatever was to be shown.
         _ if value["kind"] == "Status" => value,

@@ -205,3 +205,50 @@ async fn lists_of_owners_go_out_and_come_in_as_protobuf() {
     let back = api.raw("PUT", &path, &[("content-type", protobuf)], &body).await.ok();
     assert_eq!(back, made);
 }
+
+// Red when what is written is answered, or patched, with the text that stands for a set while it is written.
+#[tokio::test]
+async fn sets_are_documents_wherever_they_are_looked_at() {
+    let api = Harness::start().await;
+    api.post(CONFIG_MAPS, &config_map("a")).await.ok();
+    let one = format!("{CONFIG_MAPS}/a");
+    let patch = |value: &str| json!({ "data": { "k": value } }).to_string();
+    let entry = |object: &Value| object["metadata"]["managedFields"][0]["fieldsV1"].clone();
+    let wanted = json!({ "f:data": { ".": {}, "f:k": {} } });
+    for (at, query, accept) in [
+        ("json", "", "application/json"),
+        ("tried", "?dryRun=All", "application/json"),
+        ("pretty", "?pretty=true", "application/json"),
+        ("yaml", "", "application/yaml"),
+    ] {
+        let headers = [("content-type", MERGE), ("accept", accept)];
+        let path = format!("{one}{query}");
+        let answer = api.raw("PATCH", &path, &headers, patch(at).as_bytes()).await;
+        assert_eq!(answer.code, 200, "{at}");
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        match accept {
+            "application/yaml" => assert!(text.contains("fieldsV1:\n"), "{text}"),
+            _ => assert_eq!(entry(&serde_json::from_str(&text).unwrap()), wanted, "{at}"),
+        }
+    }
+    // What every operation finds there is what clients see.
+    let path = "/metadata/managedFields/0/fieldsV1/f:data/f:k";
+    for operations in [
+        json!([{ "op": "test", "path": path, "value": {} }]),
+        json!([{ "op": "test", "path": "/metadata/managedFields/0/fieldsV1", "value": wanted }]),
+        json!([{ "op": "copy", "from": "/metadata", "path": "/metadata" }]),
+        json!([{ "op": "replace", "path": "/metadata/managedFields/0/fieldsV1", "value": wanted }]),
+    ] {
+        let patched = api.send("PATCH", &one, JSON_PATCH, &operations).await.ok();
+        assert_eq!(entry(&patched), wanted, "{operations}");
+    }
+    let gone =
+        json!([{ "op": "remove", "path": path }, { "op": "add", "path": "/data/l", "value": "m" }]);
+    let patched = api.send("PATCH", &one, JSON_PATCH, &gone).await.ok();
+    assert_eq!(entry(&patched), json!({ "f:data": { ".": {}, "f:l": {} } }));
+    // So is what a refusal shows.
+    let wrong = json!({ "data": { "k": 1 } });
+    let (code, _, message) = api.send("PATCH", &one, MERGE, &wrong).await.refused();
+    assert_eq!(code, 422);
+    assert!(message.contains(r#"\"fieldsV1\":{"#), "{message}");
+}

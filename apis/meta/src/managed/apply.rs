@@ -10,9 +10,10 @@ use super::element::same;
 use super::entries::{Entries, Entry, Manager, Operation};
 use super::merge::merge;
 use super::schema::Schema;
-use super::set::{FieldSet, touches};
-use super::walk::{fields, is_stale_text, misfits, reconciled, with_declared, without};
-use super::{Request, forget_nobodys, last_applied, list_of, set_list, take_list};
+use super::set::FieldSet;
+use super::text::{NOTHING, is_stale, touches};
+use super::walk::{fields, misfits, reconciled, with_declared, without};
+use super::{LIST, Request, equal_but, forget_nobodys, last_applied, list_of, set_list, take_list};
 use crate::gvk::split_api_version;
 use crate::status::Status;
 
@@ -28,11 +29,10 @@ pub fn apply<'s, S: Schema<'s>>(
     force: bool,
 ) -> Result<Value, Status> {
     check(request, config)?;
-    let mut bare = live.cloned();
-    let list = bare.as_mut().and_then(take_list).unwrap_or_default();
+    let list = live.and_then(list_of).cloned().unwrap_or_default();
     let mut entries = Entries::stored(list)
         .map_err(|why| failed(format!("failed to decode managed fields: {why}")))?;
-    if let (true, Some(live)) = (entries.0.is_empty(), &bare) {
+    if let (true, Some(live)) = (entries.0.is_empty(), live) {
         before_first_apply(request, &mut entries, live).map_err(|why| {
             failed(format!("failed to create manager for existing fields: {why}"))
         })?;
@@ -41,28 +41,33 @@ pub fn apply<'s, S: Schema<'s>>(
     let applier = request.manager(request.manager, Operation::Apply);
     let mut own = fields(request.schema, config);
     request.narrow(&mut own);
-    let merged = merged(request.schema, bare.as_ref(), config, &entries, (&applier, &own))
+    let mut listed = own.clone();
+    forget_nobodys(&mut listed);
+    let listed = listed.to_json();
+    let merged = merged(request.schema, live, config, &entries, (&applier, &own, &listed))
         .map_err(failed)?;
-    let mut changes = compare(request.schema, bare.as_ref(), &merged)
+    let mut changes = compare(request.schema, live, &merged)
         .map_err(|why| failed(format!("failed to compare objects: {why}")))?
         .narrowed(|set| request.narrow(set));
+    // What is stored has its list, what was made of it not.
+    changes.removed.forget(LIST, true);
     let removed = std::mem::take(&mut changes.removed);
     let written = changes.written();
     if !force {
-        refuse_conflicts(request, &entries, &applier, &written, bare.as_ref())?;
+        refuse_conflicts(request, &entries, &applier, &written, live)?;
     }
     for entry in entries.0.iter_mut().filter(|entry| entry.manager != applier) {
         if touches(&entry.fields, &written) || touches(&entry.fields, &removed) {
             let mut left = entry.set().map_err(failed)?;
             left.subtract(&written);
             left.subtract(&removed);
-            let left = left.to_value();
+            let left = left.to_json();
             entry.fields = left;
         }
     }
     entries.drop_empty();
-    let changed = !bare.as_ref().is_some_and(|live| same(live, &merged));
-    record(request, &mut entries, applier, own, changed);
+    let changed = !live.is_some_and(|live| equal_but(live, &merged, LIST, same));
+    record(request, &mut entries, applier, listed, changed);
     let mut object = merged;
     last_applied::follow(request, config, &mut object);
     set_list(&mut object, entries.write());
@@ -125,7 +130,7 @@ fn before_first_apply<'s, S: Schema<'s>>(
             manager: request.manager(BEFORE, Operation::Update),
             api_version: request.api_version.to_owned(),
             time: request.time(),
-            fields: set.to_value(),
+            fields: set.to_json(),
         });
     }
     Ok(())
@@ -137,9 +142,9 @@ pub(super) fn follow_schema<'s, S: Schema<'s>>(
     entries: &mut Entries,
 ) -> Result<(), String> {
     for entry in &mut entries.0 {
-        if is_stale_text(schema, &entry.fields) {
+        if is_stale(schema, &entry.fields) {
             let set = entry.set()?;
-            let fields = reconciled(schema, &set).unwrap_or(set).to_value();
+            let fields = reconciled(schema, &set).unwrap_or(set).to_json();
             entry.fields = fields;
         }
     }
@@ -153,12 +158,17 @@ fn merged<'s, S: Schema<'s>>(
     live: Option<&Value>,
     config: &Value,
     entries: &Entries,
-    (applier, own): (&Manager, &FieldSet),
+    (applier, own, listed): (&Manager, &FieldSet, &str),
 ) -> Result<Value, String> {
     let nothing = Value::Object(Map::new());
-    let merged = merge(schema, live.unwrap_or(&nothing), config)
+    let mut merged = merge(schema, live.unwrap_or(&nothing), config)
         .map_err(|why| format!("failed to merge config: {why}"))?;
+    take_list(&mut merged);
     let Some(last) = entries.get(applier) else { return Ok(merged) };
+    // Most configurations list what they listed before.
+    if last.fields == listed {
+        return Ok(merged);
+    }
     let last = last.set()?;
     if last.difference(own).is_empty() {
         return Ok(merged);
@@ -213,11 +223,10 @@ fn record<S>(
     request: &Request<'_, S>,
     entries: &mut Entries,
     applier: Manager,
-    mut own: FieldSet,
+    listed: String,
     changed: bool,
 ) {
-    forget_nobodys(&mut own);
-    if own.is_empty() {
+    if listed == NOTHING {
         return entries.remove(&applier);
     }
     let before = entries.get(&applier).and_then(|entry| entry.time.clone());
@@ -225,6 +234,6 @@ fn record<S>(
         manager: applier,
         api_version: request.api_version.to_owned(),
         time: if changed { request.time() } else { before },
-        fields: own.to_value(),
+        fields: listed,
     });
 }

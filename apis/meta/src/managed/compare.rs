@@ -200,33 +200,35 @@ fn entries<'a, 's: 'a, S: Schema<'s>>(
             Some(new) => Side::There(new),
             None => Side::Absent,
         };
-        entry(schema, name, Side::There(value), new, changes)?;
+        entry(child(schema, name).0, name, Side::There(value), new, changes)?;
     }
     for (name, value) in other.into_iter().flatten() {
-        let before = match old {
-            Side::Unwritten => match schema.field(name).map(|declared| declared.zero) {
-                Some(Zero::Null) => Side::There(NULL),
-                Some(Zero::Object) => Side::Unwritten,
-                Some(Zero::Value(value)) => Side::There(value),
-                Some(Zero::Absent) | None => Side::Absent,
-            },
-            _ if one.is_some_and(|one| one.contains_key(name)) => continue,
+        let unwritten = matches!(old, Side::Unwritten);
+        if !unwritten && one.is_some_and(|one| one.contains_key(name)) {
+            continue;
+        }
+        let declared = schema.field(name);
+        let before = match declared.as_ref().map(|declared| declared.zero) {
+            Some(Zero::Null) if unwritten => Side::There(NULL),
+            Some(Zero::Object) if unwritten => Side::Unwritten,
+            Some(Zero::Value(value)) if unwritten => Side::There(value),
             _ => Side::Absent,
         };
-        entry(schema, name, before, Side::There(value), changes)?;
+        let place = declared.map_or_else(|| schema.entry(), |declared| Some(declared.schema));
+        entry(place, name, before, Side::There(value), changes)?;
     }
     Ok(())
 }
 
 fn entry<'a, 's: 'a, S: Schema<'s>>(
-    schema: S,
+    place: Option<S>,
     name: &'a str,
     old: Side<'a>,
     new: Side<'a>,
     changes: &mut Changes<'a>,
 ) -> Result<(), String> {
     let mut below = Changes::default();
-    let this = match child(schema, name).0 {
+    let this = match place {
         Some(place) => {
             values(place, old, new, &mut below).map_err(|why| format!(".{name}{why}"))?
         }

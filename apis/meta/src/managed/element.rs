@@ -72,6 +72,21 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// The same step, borrowed from nothing.
+    pub(super) fn into_owned(self) -> Element<'static> {
+        match self {
+            Element::Field(name) => Element::Field(Cow::Owned(name.into_owned())),
+            Element::Key(keys) => {
+                let owned = |(name, value): (Cow<str>, Cow<Value>)| {
+                    (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned()))
+                };
+                Element::Key(keys.into_iter().map(owned).collect())
+            }
+            Element::Value(value) => Element::Value(Cow::Owned(value.into_owned())),
+            Element::Index(index) => Element::Index(index),
+        }
+    }
+
     /// Writes the text of FieldsV1.
     pub fn write(&self, out: &mut String) {
         match self {

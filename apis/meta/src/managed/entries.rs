@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::kept;
 use super::set::FieldSet;
+use super::text;
 use crate::time;
 
 /// How many entries there are for updates; older ones are put together.
@@ -90,8 +92,8 @@ pub struct Entry {
     pub api_version: String,
     /// When it last changed something.
     pub time: Option<String>,
-    /// FieldsV1.
-    pub fields: Value,
+    /// FieldsV1, as text.
+    pub fields: String,
 }
 
 /// Takes a text out of an entry; what is no text is none.
@@ -134,7 +136,11 @@ impl Entry {
             },
             api_version,
             time: (!time.is_empty()).then_some(time),
-            fields: entry.remove("fieldsV1").unwrap_or(Value::Null),
+            fields: match entry.remove("fieldsV1") {
+                Some(Value::String(text)) => text,
+                Some(Value::Null) | None => text::NOTHING.to_owned(),
+                Some(document) => kept::of_document(&document),
+            },
         })
     }
 
@@ -151,13 +157,13 @@ impl Entry {
         put("time", self.time.unwrap_or_default());
         put("fieldsType", "FieldsV1".to_owned());
         put("subresource", self.manager.subresource);
-        entry.insert("fieldsV1".to_owned(), self.fields);
+        entry.insert("fieldsV1".to_owned(), Value::String(self.fields));
         Value::Object(entry)
     }
 
     /// The set of its fields.
     pub(super) fn set(&self) -> Result<FieldSet<'_>, String> {
-        FieldSet::from_value(&self.fields).map_err(|why| format!("error decoding set: {why}"))
+        FieldSet::parse(&self.fields).map_err(|why| format!("error decoding set: {why}"))
     }
 
     fn seconds(&self) -> i64 {
@@ -184,7 +190,7 @@ impl Entries {
     pub fn foreign(list: Value) -> Result<Entries, String> {
         let mut entries = Entries::stored(list)?;
         for entry in &mut entries.0 {
-            let fields = entry.set()?.to_value();
+            let fields = entry.set()?.to_json();
             entry.fields = fields;
         }
         Ok(entries)
@@ -231,7 +237,7 @@ impl Entries {
 
     /// Drops the entries that own nothing.
     pub(super) fn drop_empty(&mut self) {
-        self.0.retain(|entry| entry.fields.as_object().is_some_and(|map| !map.is_empty()));
+        self.0.retain(|entry| entry.fields != text::NOTHING);
     }
 
     /// Puts the oldest updates together until there are no more than may be.
@@ -284,10 +290,10 @@ impl Entries {
     }
 }
 
-fn union(one: &Value, other: &Value) -> Value {
-    match (FieldSet::from_value(one), FieldSet::from_value(other)) {
-        (Ok(one), Ok(other)) => one.union(&other).to_value(),
-        _ => one.clone(),
+fn union(one: &str, other: &str) -> String {
+    match (FieldSet::parse(one), FieldSet::parse(other)) {
+        (Ok(one), Ok(other)) => one.union(&other).to_json(),
+        _ => one.to_owned(),
     }
 }
 

@@ -14,12 +14,16 @@ mod conflict;
 mod element;
 mod entries;
 mod go;
+mod kept;
 mod last_applied;
 mod merge;
 mod place;
 mod schema;
 mod set;
+mod text;
 mod walk;
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -31,11 +35,15 @@ pub use check::{check_list, check_manager, manager_of};
 pub use compare::{Changes, compare};
 pub use element::{Element, NotAnElement};
 pub use entries::{Entries, Entry, MAX_UPDATE_MANAGERS, Manager, Operation, is_reset};
+pub use kept::{read, show};
 pub use merge::merge;
 pub use place::{Defined, Place};
 pub use schema::{Declared, Deduced, Scalar, Schema, Shape, Typed, Zero};
 pub use set::{FieldSet, Node, path_text};
 pub use walk::{fields, misfits, reconciled, without};
+
+/// Where the list of an object is.
+const LIST: &[&str] = &["metadata", "managedFields"];
 
 /// Fields of any object that nobody owns.
 const NOBODYS: &[&[&str]] = &[
@@ -130,8 +138,12 @@ fn set_list(object: &mut Value, list: Option<Value>) {
 /// Makes the list of a new object what this create, update or patch makes of it: what the write changes is its
 /// manager's and nobody else's. `live` is what is stored, none for a create.
 pub fn update<'s, S: Schema<'s>>(request: &Request<'_, S>, live: Option<&Value>, new: &mut Value) {
-    let given = take_list(new);
-    let stored = live.and_then(list_of);
+    let given = take_list(new).map(kept::hidden);
+    let stored = live.and_then(list_of).map(|list| match kept::is_shown(list) {
+        true => Cow::Owned(kept::hidden(list.clone())),
+        false => Cow::Borrowed(list),
+    });
+    let stored = stored.as_deref();
     let list = match updated(request, live, new, given, stored) {
         Ok(list) => list,
         // Two objects that cannot be compared leave all as it was.
@@ -151,7 +163,7 @@ fn updated<'s, S: Schema<'s>>(
     let is_foreign = !same && request.subresource.is_empty() && given.is_some();
     let mut changes = compare(request.schema, live, new)?;
     // The earlier object has its list, the later one not.
-    changes.removed.forget(&["metadata", "managedFields"], false);
+    changes.removed.forget(LIST, true);
     let changes = changes.narrowed(|set| request.narrow(set));
     if changes.is_empty() && !is_foreign {
         return Ok(if same { given } else { stored.cloned() });
@@ -188,14 +200,15 @@ fn record<'s, S: Schema<'s>>(
     apply::follow_schema(request.schema, entries)?;
     for entry in &mut entries.0 {
         // What the writer has of its own already stays: most writes are of the same fields again.
-        let keeps = entry.manager == writer && !set::lacks(&entry.fields, &own);
-        if set::touches(&entry.fields, &removed) || (!keeps && set::touches(&entry.fields, &own)) {
+        let keeps = entry.manager == writer && !text::lacks(&entry.fields, &own);
+        let touches = |set: &FieldSet| text::touches(&entry.fields, set);
+        if touches(&removed) || (!keeps && touches(&own)) {
             let mut left = entry.set()?;
             left.subtract(&removed);
             if !keeps {
                 left.subtract(&own);
             }
-            let left = left.to_value();
+            let left = left.to_json();
             entry.fields = left;
         }
     }
@@ -205,8 +218,8 @@ fn record<'s, S: Schema<'s>>(
     }
     match entries.0.iter_mut().find(|entry| entry.manager == writer) {
         Some(entry) => {
-            if set::lacks(&entry.fields, &own) {
-                let fields = entry.set()?.union(&own).to_value();
+            if text::lacks(&entry.fields, &own) {
+                let fields = entry.set()?.union(&own).to_json();
                 entry.fields = fields;
             }
             entry.time = request.time();
@@ -215,7 +228,7 @@ fn record<'s, S: Schema<'s>>(
             manager: writer,
             api_version: request.api_version.to_owned(),
             time: request.time(),
-            fields: own.to_value(),
+            fields: own.to_json(),
         }),
     }
     Ok(())
@@ -228,8 +241,8 @@ pub fn settle(live: &Value, new: &mut Value) {
     let time = |entry: &Value| entry.get("time").cloned();
     if before.len() != after.len()
         || before.iter().zip(after).all(|(one, other)| time(one) == time(other))
-        || !before.iter().zip(after).all(|(one, other)| same_but(one, other, &["time"]))
-        || !same_but(live, new, &["metadata", "managedFields"])
+        || !before.iter().zip(after).all(|(one, other)| equal_but(one, other, &["time"], Value::eq))
+        || !equal_but(live, new, LIST, Value::eq)
     {
         return;
     }
@@ -237,23 +250,28 @@ pub fn settle(live: &Value, new: &mut Value) {
     set_list(new, Some(Value::Array(before)));
 }
 
-/// Whether two objects are the same but for the field at a path, which both have or have not.
-fn same_but(one: &Value, other: &Value, path: &[&str]) -> bool {
-    let (Some(first), Value::Object(one), Value::Object(other)) = (path.first(), one, other) else {
-        return one == other;
+/// How values are compared.
+type Equal = fn(&Value, &Value) -> bool;
+
+/// Whether two objects are equal but for the field at a path, which either may have.
+fn equal_but(one: &Value, other: &Value, path: &[&str], equal: Equal) -> bool {
+    let (Some((first, rest)), Value::Object(one), Value::Object(other)) =
+        (path.split_first(), one, other)
+    else {
+        return equal(one, other);
     };
-    let but = |name: &&String| name.as_str() != *first;
-    one.keys().filter(but).count() == other.keys().filter(but).count()
-        && one
-            .iter()
-            .filter(|(name, _)| but(name))
-            .all(|(name, value)| other.get(name) == Some(value))
-        && (path.len() == 1
-            || same_but(
-                one.get(*first).unwrap_or(&Value::Null),
-                other.get(*first).unwrap_or(&Value::Null),
-                path.get(1..).unwrap_or_default(),
-            ))
+    let but = |(name, _): &(&String, &Value)| name.as_str() != *first;
+    let (mut ours, mut theirs) = (one.iter().filter(but), other.iter().filter(but));
+    loop {
+        match (ours.next(), theirs.next()) {
+            (None, None) => break,
+            (Some((name, one)), Some((other_name, other)))
+                if name == other_name && equal(one, other) => {}
+            _ => return false,
+        }
+    }
+    let [one, other] = [one, other].map(|map| map.get(*first).unwrap_or(&Value::Null));
+    rest.is_empty() || equal_but(one, other, rest, equal)
 }
 
 #[cfg(test)]

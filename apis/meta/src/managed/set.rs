@@ -306,9 +306,18 @@ impl<'a> FieldSet<'a> {
                 out.push(',');
             }
             more = true;
-            let mut text = String::new();
-            node.element.write(&mut text);
-            crate::go::json_text(&text, out);
+            match &node.element {
+                Element::Field(name) => {
+                    out.push_str("\"f:");
+                    crate::go::json_escaped(name, out);
+                    out.push('"');
+                }
+                other => {
+                    let mut text = String::new();
+                    other.write(&mut text);
+                    crate::go::json_text(&text, out);
+                }
+            }
             out.push(':');
             node.below.write(node.member, out);
         }
@@ -331,36 +340,6 @@ impl fmt::Display for FieldSet<'_> {
 /// A path as messages show it, such as `.spec.containers[name="web"].image`.
 pub fn path_text(path: &[Element]) -> String {
     path.iter().map(ToString::to_string).collect()
-}
-
-/// Whether a set that is written as FieldsV1 has any member of another, found by text: nothing of it is read but the
-/// steps that both have. The text must be as this module writes it.
-pub(super) fn touches(fields: &Value, set: &FieldSet) -> bool {
-    search(fields, set, &mut String::new(), |member, wanted| member && wanted)
-}
-
-/// Whether a set that is written as FieldsV1 lacks any member of another.
-pub(super) fn lacks(fields: &Value, set: &FieldSet) -> bool {
-    search(fields, set, &mut String::new(), |member, wanted| wanted && !member)
-}
-
-fn search(
-    fields: &Value,
-    set: &FieldSet,
-    text: &mut String,
-    found: fn(bool, bool) -> bool,
-) -> bool {
-    let map = fields.as_object();
-    set.nodes.iter().any(|node| {
-        text.clear();
-        node.element.write(text);
-        let there = map.and_then(|map| map.get(text.as_str()));
-        let below = there.and_then(Value::as_object);
-        let member = there.is_some()
-            && below.is_none_or(|below| below.is_empty() || below.contains_key("."));
-        found(member, node.member)
-            || search(there.unwrap_or(&Value::Null), &node.below, text, found)
-    })
 }
 
 #[cfg(test)]

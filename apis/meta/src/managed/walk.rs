@@ -287,14 +287,14 @@ fn shape_of<'a, 's: 'a, S: Schema<'s>>(schema: S) -> Option<Shape<'a>> {
     if schema.is_open() { None } else { Some(schema.shape(&Value::Null)) }
 }
 
-fn place<'a, 's: 'a, S: Schema<'s>>(schema: S, element: &Element) -> Option<S> {
+pub(super) fn place<'a, 's: 'a, S: Schema<'s>>(schema: S, element: &Element) -> Option<S> {
     match element {
         Element::Field(name) => child(schema, name).0,
         _ => Some(schema.element()),
     }
 }
 
-fn whole<'a, 's: 'a, S: Schema<'s>>(schema: S) -> bool {
+pub(super) fn whole<'a, 's: 'a, S: Schema<'s>>(schema: S) -> bool {
     matches!(shape_of(schema), Some(Shape::Map { atomic: true } | Shape::List))
 }
 
@@ -319,21 +319,4 @@ fn reconcile<'a, 's: 'a, S: Schema<'s>>(schema: S, set: &FieldSet<'a>) -> FieldS
         }
     }
     new
-}
-
-/// Whether a set that is written as FieldsV1 has steps below what the schema has owned as a whole.
-pub(super) fn is_stale_text<'a, 's: 'a, S: Schema<'s>>(schema: S, fields: &Value) -> bool {
-    let Some(map) = fields.as_object() else { return false };
-    map.iter().any(|(text, below)| {
-        let Some(map) = below.as_object() else { return false };
-        if map.is_empty() {
-            return false;
-        }
-        let place = match text.split_once(':') {
-            Some(("f", name)) => child(schema, name).0,
-            Some(_) => Some(schema.element()),
-            None => None,
-        };
-        place.is_some_and(|place| whole(place) || is_stale_text(place, below))
-    })
 }

@@ -24,7 +24,9 @@ fn body(replicas: u64) -> Value {
 }
 
 fn owned(object: &Value, manager: &str) -> Value {
-    let list = json::list(object, &["metadata", "managedFields"]);
+    let mut object = object.clone();
+    leme_meta::managed::show(&mut object);
+    let list = json::list(&object, &["metadata", "managedFields"]);
     let entry = list.iter().find(|entry| entry["manager"] == manager);
     entry.map(|entry| entry["fieldsV1"].clone()).unwrap_or_default()
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::Kind;
-use leme_meta::Status;
+use leme_meta::{Status, managed};
 use leme_registry::{Context, Operation, Target, User, Write, json};
 use leme_store::cache::splice_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
@@ -51,14 +51,14 @@ pub(crate) struct Input {
 
 /// An object as the store or the cache has it.
 pub(crate) struct Stored {
-    /// With `metadata.resourceVersion`.
+    /// With `metadata.resourceVersion`, and the sets of owned fields as text.
     pub value: Value,
     pub revision: u64,
 }
 
 impl Stored {
     fn read(bytes: &[u8], revision: u64, key: &str) -> Result<Stored, Status> {
-        let mut value: Value = match serde_json::from_slice(bytes) {
+        let mut value = match managed::read(bytes) {
             Ok(value) => value,
             Err(_) if bytes.is_empty() => {
                 return Err(answer::unreadable(key, "its value is lost"));

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderMap;
 use leme_kinds::Kind;
-use leme_meta::{FieldError, Gvk, Path, Status, decode, patch};
+use leme_meta::{FieldError, Gvk, Path, Status, decode, managed, patch};
 use leme_registry::{Target, json};
 use serde_json::Value;
 
@@ -81,6 +81,11 @@ impl Patch {
 
     fn apply(&self, request: &ResourceRequest, base: &Value) -> Result<Value, Status> {
         match self {
+            Patch::Json(operations) if reaches_owners(operations) => {
+                let mut base = base.clone();
+                managed::show(&mut base);
+                patch::json(&base, operations)
+            }
             Patch::Json(operations) => patch::json(base, operations),
             Patch::Merge(changes) => Ok(patch::merge(base, changes)),
             Patch::Strategic(changes) => {
@@ -94,7 +99,7 @@ impl Patch {
     /// The patch as invalid by itself: shown is what it made, or of a strategic one what a client wrote.
     fn refused(&self, patched: &Value, why: &str) -> Status {
         let shown = match self {
-            Patch::Json(_) | Patch::Merge(_) => patched.to_string(),
+            Patch::Json(_) | Patch::Merge(_) => shown(patched),
             Patch::Strategic(changes) => patch::shown(changes),
         };
         Status::invalid(
@@ -107,7 +112,7 @@ impl Patch {
     /// Whether what was made of an object of a defined kind still says that it is one.
     fn check_type(&self, kind: &Kind, patched: &Value) -> Result<(), Status> {
         if json::text(patched, &["kind"]).is_empty() {
-            let why = format!("Object 'Kind' is missing in '{patched}'");
+            let why = format!("Object 'Kind' is missing in '{}'", shown(patched));
             return Err(self.refused(patched, &why));
         }
         leme_registry::check_custom_type(kind, patched)
@@ -121,6 +126,19 @@ impl Patch {
         };
         self.refused(&wrong.value, why)
     }
+}
+
+/// What was made, as clients see it.
+fn shown(patched: &Value) -> String {
+    let mut patched = patched.clone();
+    managed::show(&mut patched);
+    patched.to_string()
+}
+
+/// Whether operations may look into the list of owners, or into what holds it: by its name, or escaped.
+fn reaches_owners(operations: &[u8]) -> bool {
+    let words: [&[u8]; 4] = [b"managedFields", b"\"/metadata\"", b"\"\"", b"\\"];
+    words.iter().any(|word| operations.windows(word.len()).any(|part| part == *word))
 }
 
 /// The media type of a patch, of those that are taken.

@@ -78,7 +78,8 @@ fn nothing_else_of_the_pod_changes_and_nobody_comes_to_own_it() {
         (&owned, 7),
         &mut Numbers::default(),
     );
-    let new = put(write);
+    let mut new = put(write);
+    leme_meta::managed::show(&mut new);
     let list = new["metadata"]["managedFields"].as_array().expect("a list");
     let own = list.iter().find(|entry| entry["manager"] == "tester").expect("an entry");
     assert_eq!(own["subresource"], "ephemeralcontainers");

@@ -556,8 +556,9 @@ fn who_owns_what_of_a_defined_kind_is_its_schemas_to_say() {
     let spec = json!({ "cronSpec": cron, "ports": [port("a", 1)] });
     let mut live = apply(Target::Main, "one", None, spec).expect("created");
     live["metadata"]["resourceVersion"] = "7".into();
+    let fields = live["metadata"]["managedFields"][0]["fieldsV1"].as_str().expect("text");
     assert_eq!(
-        live["metadata"]["managedFields"][0]["fieldsV1"],
+        serde_json::from_str::<Value>(fields).expect("a document"),
         json!({ "f:spec": { "f:cronSpec": {}, "f:ports": {
             "k:{\"name\":\"a\"}": { ".": {}, "f:name": {}, "f:port": {} },
         } } })

@@ -342,13 +342,14 @@ fn who_writes_a_status_alone_owns_it() {
     let made = leme_registry::create(&context(kind, ""), TESTER, body, &mut Numbers::default());
     let mut old = made.expect("created");
     old["metadata"]["labels"] = json!({ "a": "b" });
-    let Ok(Write::Put(new)) = update(Target::Status, &old, |new| {
+    let Ok(Write::Put(mut new)) = update(Target::Status, &old, |new| {
         new["metadata"]["labels"] = json!({ "a": "c", "d": "e" });
         new["status"] = json!({ "conditions": [{ "type": "Dangling", "status": "False" }] });
     }) else {
         panic!("not a put")
     };
     assert_eq!(new["metadata"]["labels"], json!({ "a": "b" }));
+    leme_meta::managed::show(&mut new);
     let owners = new["metadata"]["managedFields"].as_array().expect("owners");
     let of_status = owners.iter().find(|owner| owner["subresource"] == "status").expect("owner");
     assert_eq!(
