@@ -189,17 +189,14 @@ async fn watches_in_order(store: Arc<dyn Store>) {
     let a2 = update(&*store, "a", "2", a1).await;
     let b2 = done(store.delete(&key("b"), b1).await);
     let b3 = create(&*store, "b", "3").await;
-    let put = |entry: Entry, previous: Option<Entry>| Change::Put { entry, previous };
+    let put = |entry: Entry, previous: Option<u64>| Change::Put { entry, previous };
     let old_b = entry("b", "1", b1, b1);
     let of_b = [
         put(old_b.clone(), None),
         Change::Delete { previous: old_b, revision: b2 },
         put(entry("b", "3", b3, b3), None),
     ];
-    let of_a = [
-        put(entry("a", "1", a1, a1), None),
-        put(entry("a", "2", a1, a2), Some(entry("a", "1", a1, a1))),
-    ];
+    let of_a = [put(entry("a", "1", a1, a1), None), put(entry("a", "2", a1, a2), Some(a1))];
     assert_eq!(changes(&mut some, 3).await, of_b);
     let mut expected = [of_a.as_slice(), of_b.as_slice()].concat();
     expected.sort_by_key(Change::revision);

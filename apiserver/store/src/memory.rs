@@ -81,7 +81,10 @@ impl State {
 
     fn record(&mut self, key: &str, revision: u64, entry: Option<Entry>, previous: Option<Entry>) {
         let change = match (&entry, previous) {
-            (Some(entry), previous) => Change::Put { entry: entry.clone(), previous },
+            (Some(entry), previous) => {
+                let previous = previous.map(|entry| entry.mod_revision);
+                Change::Put { entry: entry.clone(), previous }
+            }
             (None, Some(previous)) => Change::Delete { previous, revision },
             (None, None) => return,
         };

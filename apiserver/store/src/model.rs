@@ -77,8 +77,8 @@ pub enum Change {
     Put {
         /// What it is now.
         entry: Entry,
-        /// What it was before, if there was something.
-        previous: Option<Entry>,
+        /// The revision of what it was before, if there was something.
+        previous: Option<u64>,
     },
     /// The key was deleted.
     Delete {

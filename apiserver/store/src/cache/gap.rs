@@ -36,9 +36,7 @@ pub(super) fn gap(change: &Change, known: &Now) -> Result<(), Gap> {
     };
     let (before, certain) = match change {
         Change::Put { entry, .. } if entry.create_revision == entry.mod_revision => (None, true),
-        Change::Put { previous, .. } => {
-            (previous.as_ref().map(|p| p.mod_revision), previous.is_some())
-        }
+        Change::Put { previous, .. } => (*previous, previous.is_some()),
         // An engine that no longer has the last value names the deletion itself.
         Change::Delete { previous, revision } if previous.mod_revision == *revision => {
             (None, false)

@@ -63,6 +63,32 @@ struct Decided {
     reader: Option<Reader>,
 }
 
+/// What is at a key before a write.
+enum Current {
+    /// What a write before it in the batch made.
+    Pending(Entry),
+    /// What lies in the database.
+    Stored(Arc<str>, Version),
+}
+
+impl Current {
+    fn key(&self) -> &Arc<str> {
+        match self {
+            Current::Pending(entry) => &entry.key,
+            Current::Stored(key, _) => key,
+        }
+    }
+
+    fn version(&self) -> Version {
+        match self {
+            Current::Pending(entry) => {
+                Version { revision: entry.mod_revision, created: entry.create_revision }
+            }
+            Current::Stored(_, version) => *version,
+        }
+    }
+}
+
 impl Committer {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -186,39 +212,50 @@ impl Committer {
         revision: u64,
     ) -> Result<Outcome, StoreError> {
         let current = match decided.pending.get(&write.key) {
-            Some(pending) => pending.clone(),
-            None => match self.shared.live(&write.key) {
-                Some((key, version)) => {
-                    let reader = match decided.reader.take() {
-                        Some(reader) => reader,
-                        None => self.shared.disk.reader()?,
-                    };
-                    Some(decided.reader.insert(reader).entry(&key, version)?)
-                }
-                None => None,
-            },
+            Some(pending) => pending.clone().map(Current::Pending),
+            None => {
+                let live = self.shared.live(&write.key);
+                live.map(|(key, version)| Current::Stored(key, version))
+            }
         };
-        if !write.expect.holds(current.as_ref().map(|e| e.mod_revision)) {
+        let version = current.as_ref().map(Current::version);
+        if !write.expect.holds(version.map(|version| version.revision)) {
+            let current = current.map(|current| self.entry(decided, current)).transpose()?;
             return Ok(Outcome::Conflict(current));
         }
         if let Some(why) = self.space.refusal(write.allowance) {
             return Err(why);
         }
-        let key = current.as_ref().map_or_else(|| write.key.clone(), |e| e.key.clone());
+        let key = current.as_ref().map_or_else(|| write.key.clone(), |there| there.key().clone());
         let entry = write.value.clone().map(|value| Entry {
             key: key.clone(),
             value,
-            create_revision: current.as_ref().map_or(revision, |e| e.create_revision),
+            create_revision: version.map_or(revision, |version| version.created),
             mod_revision: revision,
         });
-        decided.pending.insert(key, entry.clone());
-        let change = match (entry, current) {
-            (Some(entry), previous) => Change::Put { entry, previous },
-            (None, Some(previous)) => Change::Delete { previous, revision },
+        let change = match (entry.clone(), current) {
+            (Some(entry), _) => {
+                Change::Put { entry, previous: version.map(|version| version.revision) }
+            }
+            (None, Some(last)) => Change::Delete { previous: self.entry(decided, last)?, revision },
             (None, None) => return Ok(Outcome::Conflict(None)),
         };
+        decided.pending.insert(key, entry);
         decided.changes.push(change);
         Ok(Outcome::Done(revision))
+    }
+
+    /// What is at a key: only those who lost against somebody faster, and what is deleted, are read.
+    fn entry(&self, decided: &mut Decided, current: Current) -> Result<Entry, StoreError> {
+        let (key, version) = match current {
+            Current::Pending(entry) => return Ok(entry),
+            Current::Stored(key, version) => (key, version),
+        };
+        let reader = match decided.reader.take() {
+            Some(reader) => reader,
+            None => self.shared.disk.reader()?,
+        };
+        decided.reader.insert(reader).entry(&key, version)
     }
 
     /// Commits a batch and answers; if that fails, gives back who waits for an answer.

@@ -197,9 +197,7 @@ impl Versions {
 
 fn weight(batch: &Batch) -> usize {
     let of = |change: &Change| match change {
-        Change::Put { entry, previous } => {
-            entry.value.len() + previous.as_ref().map_or(0, |p| p.value.len())
-        }
+        Change::Put { entry, .. } => entry.value.len(),
         Change::Delete { previous, .. } => previous.value.len(),
     };
     batch.changes.iter().map(|change| of(change) + 256).sum()

@@ -286,12 +286,12 @@ impl Shared {
                 None => Arc::from(&*record.key),
             };
             keys.entry(record.key.to_string()).or_insert_with(|| key.clone());
-            let previous = match record.previous {
-                0 => None,
-                revision => Some(reader.entry(&key, Version { revision, created: revision })?),
-            };
+            let previous = Some(record.previous).filter(|revision| *revision != 0);
             batch.changes.push(match (record.created, previous) {
-                (0, Some(previous)) => Change::Delete { previous, revision },
+                (0, Some(last)) => {
+                    let last = Version { revision: last, created: last };
+                    Change::Delete { previous: reader.entry(&key, last)?, revision }
+                }
                 (0, None) => {
                     return Err(StoreError::Format(format!("{key} was deleted before it was")));
                 }

@@ -57,7 +57,7 @@ impl<'a> Record<'a> {
             Change::Put { entry, previous } => Record {
                 revision,
                 created: entry.create_revision,
-                previous: previous.as_ref().map_or(0, |p| p.mod_revision),
+                previous: previous.unwrap_or(0),
                 key: Cow::Borrowed(&entry.key),
                 value: &entry.value,
             },

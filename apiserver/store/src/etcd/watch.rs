@@ -144,7 +144,10 @@ impl Following {
             let previous = event.prev_kv().map(|kv| entry(&self.prefix, kv)).transpose()?;
             let entry = entry(&self.prefix, kv)?;
             batch.changes.push(match event.event_type() {
-                EventType::Put => Change::Put { entry, previous },
+                EventType::Put => {
+                    let previous = previous.map(|entry| entry.mod_revision);
+                    Change::Put { entry, previous }
+                }
                 EventType::Delete => {
                     Change::Delete { previous: previous.unwrap_or_else(|| lost(entry)), revision }
                 }
