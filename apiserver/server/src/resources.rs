@@ -41,6 +41,10 @@ impl Fields {
 }
 
 impl Reader for Fields {
+    fn has_fields(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     fn index(&self, object: &Value) -> Vec<(Arc<str>, String)> {
         self.0.iter().map(|(name, field)| (Arc::clone(name), field.read(object))).collect()
     }
@@ -53,6 +57,10 @@ struct Defined {
 }
 
 impl Reader for Defined {
+    fn has_fields(&self) -> bool {
+        self.fields.has_fields()
+    }
+
     fn index(&self, object: &Value) -> Vec<(Arc<str>, String)> {
         self.fields.index(object)
     }

@@ -102,9 +102,21 @@ const fn column(
     }
 }
 
+/// The value at a JSON pointer: `Value::pointer` copies each step, for it may hold an escape.
+fn at<'a>(object: &'a Value, pointer: &str) -> Option<&'a Value> {
+    if pointer.contains('~') {
+        return object.pointer(pointer);
+    }
+    pointer.split('/').skip(1).try_fold(object, |value, step| match value {
+        Value::Object(map) => map.get(step),
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 /// Text at a JSON pointer, or `""`.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+    at(object, pointer).and_then(Value::as_str).unwrap_or("")
 }
 
 /// Text at a JSON pointer, or `otherwise`.
@@ -117,17 +129,17 @@ pub(crate) fn text_or<'a>(object: &'a Value, pointer: &str, otherwise: &'a str) 
 
 /// Whether the field at a JSON pointer is `true`.
 pub(crate) fn flag(object: &Value, pointer: &str) -> bool {
-    object.pointer(pointer) == Some(&Value::Bool(true))
+    at(object, pointer) == Some(&Value::Bool(true))
 }
 
 /// The whole number at a JSON pointer, or 0.
 pub(crate) fn int(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+    at(object, pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
 /// The list at a JSON pointer, or an empty one.
 pub(crate) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    at(object, pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// How many entries the map at a JSON pointer has.

@@ -21,7 +21,7 @@ use leme_access::Identity;
 use leme_kinds::Kind;
 use leme_meta::{Status, managed};
 use leme_registry::{Context, Operation, Target, User, Write, json};
-use leme_store::cache::splice_resource_version;
+use leme_store::cache::insert_resource_version;
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
 
@@ -144,10 +144,10 @@ pub(crate) fn set_revision(value: &mut Value, revision: u64) {
     json::set(json::child(value, "metadata"), "resourceVersion", revision.to_string());
 }
 
-/// An object that was stored as these bytes at a revision.
+/// An object that was stored as these bytes, which have no revision, at a revision.
 pub(crate) fn stored_as(mut value: Value, bytes: &[u8], revision: u64) -> Object {
     set_revision(&mut value, revision);
-    Object { value, json: splice_resource_version(bytes, revision).map(Bytes::from) }
+    Object { value, json: insert_resource_version(bytes, revision).map(Bytes::from) }
 }
 
 impl Api {

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 pub use event::{ENCODINGS, Event, Kind, frame};
 pub use object::{Cached, Index, Reader};
 pub use snapshot::Snapshot;
-pub use splice::splice_resource_version;
+pub use splice::{insert_resource_version, splice_resource_version};
 pub use subscription::{SubEvent, Subscription};
 
 use crate::{Store, StoreError};

@@ -14,6 +14,11 @@ use crate::Entry;
 
 /// How the objects of a resource are read.
 pub trait Reader: Send + Sync + 'static {
+    /// Whether there are selectable fields beyond name and namespace: most kinds have none.
+    fn has_fields(&self) -> bool {
+        false
+    }
+
     /// Selectable fields of an object, beyond its name and namespace. It gets the object without the lists in its spec.
     fn index(&self, _object: &Value) -> Vec<(Arc<str>, String)> {
         Vec::new()
@@ -90,9 +95,10 @@ impl Cached {
     ) -> Result<Self, String> {
         let other = reader.shown(&entry.value);
         let shown = other.as_ref().unwrap_or(&entry.value);
-        let value = outline(shown).map_err(|e| e.to_string())?;
-        let (json, frame) =
-            framed(shown, entry.mod_revision, kind).ok_or("it is not an object with metadata")?;
+        let value = outline(shown, reader.has_fields()).map_err(|e| e.to_string())?;
+        let has_one = value["metadata"].get("resourceVersion").is_some();
+        let (json, frame) = framed(shown, (entry.mod_revision, has_one), kind)
+            .ok_or("it is not an object with metadata")?;
         Ok(Self {
             key: entry.key.clone(),
             json,
@@ -106,7 +112,7 @@ impl Cached {
 
     /// The same state under a later revision: what the event of its deletion shows.
     pub fn at_revision(&self, revision: u64) -> Self {
-        let (json, frame) = framed(&self.json, revision, Some(Kind::Deleted))
+        let (json, frame) = framed(&self.json, (revision, true), Some(Kind::Deleted))
             .unwrap_or_else(|| (self.json.clone(), None));
         Self {
             key: self.key.clone(),
@@ -144,17 +150,18 @@ impl Cached {
 const OBJECT: usize = 512;
 const SELECTABLE: usize = 64;
 
-/// An object's bytes with this revision, as a part of the watch frame of a change, if there was one.
+/// An object's bytes with this revision, which may be there already, as a part of the watch frame of a change, if there
+/// was one.
 fn framed(
     json: &[u8],
-    revision: u64,
+    (revision, may_have): (u64, bool),
     kind: Option<Kind>,
 ) -> Option<(Bytes, Option<(Kind, Bytes)>)> {
     let Some(kind) = kind else {
-        return Some((splice_between(json, revision, [b"", b""])?.into(), None));
+        return Some((splice_between(json, revision, may_have, [b"", b""])?.into(), None));
     };
     let [first, last] = around(kind.word());
-    let whole = splice_between(json, revision, [first.as_bytes(), last.as_bytes()])?;
+    let whole = splice_between(json, revision, may_have, [first.as_bytes(), last.as_bytes()])?;
     let whole = Bytes::from(whole);
     let json = whole.slice(first.len()..whole.len() - last.len());
     Some((json, Some((kind, whole))))

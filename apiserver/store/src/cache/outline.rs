@@ -1,17 +1,25 @@
 //! An object read for its index: all of it is checked, and what nothing is selected by is not kept.
 //!
-//! Knows: that selectable fields are never in lists of the spec, which are most of a pod, nor in that of who owns what.
+//! Knows: which metadata every index has; that other selectable fields are never in lists of the spec, which are most of
+//! a pod, nor in that of who owns what.
 //! Refuses to know: kinds.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The document without the lists in its `spec` and without who owns its fields; an error for whatever is not JSON.
-pub(super) fn outline(json: &[u8]) -> Result<Value, serde_json::Error> {
+/// What the index of every object is made of, and the revision that one may have.
+const ALWAYS: [&str; 6] =
+    ["name", "namespace", "uid", "labels", "deletionTimestamp", "resourceVersion"];
+
+/// Of the document what indices are made of: with other selectable `fields` all but the lists in its `spec` and who owns
+/// its fields, without them some metadata. An error for whatever is not JSON.
+pub(super) fn outline(json: &[u8], fields: bool) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let value = Outline(Part::Document).deserialize(&mut reader)?;
+    let part = if fields { Part::Document } else { Part::Bare };
+    let value = Outline(part).deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
@@ -22,6 +30,9 @@ enum Part {
     /// It is the whole.
     Document,
     Metadata,
+    /// It is the whole, of which only metadata is kept.
+    Bare,
+    BareMetadata,
     /// A part whose lists are left out.
     Spec,
     Other,
@@ -83,18 +94,52 @@ impl<'de> Visitor<'de> for Outline {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            let part = match self.0 {
-                Part::Document if key == "spec" => Part::Spec,
-                Part::Document if key == "metadata" => Part::Metadata,
-                Part::Metadata if key == "managedFields" => Part::Spec,
-                Part::Document | Part::Metadata => Part::Other,
-                part => part,
+        while let Some(key) = entries.next_key_seed(Key)? {
+            let part = match (self.0, &*key) {
+                (Part::Document, "spec") | (Part::Metadata, "managedFields") => Some(Part::Spec),
+                (Part::Document, "metadata") => Some(Part::Metadata),
+                (Part::Bare, "metadata") => Some(Part::BareMetadata),
+                (Part::BareMetadata, key) => ALWAYS.contains(&key).then_some(Part::Other),
+                (Part::Bare, _) => None,
+                (Part::Document | Part::Metadata, _) => Some(Part::Other),
+                (part, _) => Some(part),
             };
-            let value = entries.next_value_seed(Outline(part))?;
-            map.insert(key, value);
+            match part {
+                Some(part) => {
+                    let value = entries.next_value_seed(Outline(part))?;
+                    map.insert(key.into_owned(), value);
+                }
+                None => entries.next_value_seed(Checked)?,
+            }
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// The name of a member.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Cow<'de, str>, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 
@@ -178,7 +223,16 @@ mod tests {
         let mut expected = document.clone();
         emptied(&mut expected["spec"]);
         emptied(&mut expected["metadata"]["managedFields"]);
-        assert_eq!(outline(document.to_string().as_bytes()).unwrap(), expected);
+        assert_eq!(outline(document.to_string().as_bytes(), true).unwrap(), expected);
+    }
+
+    #[test]
+    fn some_metadata_is_enough_without_fields() {
+        let mut metadata = json!({ "name": "a", "uid": "b", "labels": { "c": "d" } });
+        let expected = json!({ "metadata": metadata });
+        metadata["annotations"] = json!({ "e": "f" });
+        let document = json!({ "data": { "g": ["h"] }, "metadata": metadata, "spec": { "i": 1 } });
+        assert_eq!(outline(document.to_string().as_bytes(), false).unwrap(), expected);
     }
 
     proptest! {
@@ -191,7 +245,9 @@ mod tests {
             for part in [part.as_bytes(), &raw] {
                 let text = [br#"{"spec":{"list":["#, part, b"]}}"].concat();
                 let whole: Result<Value, _> = serde_json::from_slice(&text);
-                prop_assert_eq!(outline(&text).is_ok(), whole.is_ok(), "{}", String::from_utf8_lossy(&text));
+                for fields in [true, false] {
+                    prop_assert_eq!(outline(&text, fields).is_ok(), whole.is_ok(), "{}", String::from_utf8_lossy(&text));
+                }
             }
         }
     }
@@ -199,12 +255,11 @@ mod tests {
     #[test]
     fn nothing_unreadable_passes() {
         for part in [r#""\ud800""#, "1e999", "01", "\"\u{1}\"", r#"{"\ud800":1}"#] {
-            assert!(
-                outline(format!(r#"{{"spec":{{"list":[{part}]}}}}"#).as_bytes()).is_err(),
-                "{part}"
-            );
+            let text = format!(r#"{{"spec":{{"list":[{part}]}}}}"#);
+            assert!(outline(text.as_bytes(), true).is_err(), "{part}");
+            assert!(outline(text.as_bytes(), false).is_err(), "{part}");
         }
-        assert!(outline(b"{\"spec\":[\"\xff\"]}").is_err());
-        assert!(outline(b"{} x").is_err());
+        assert!(outline(b"{\"spec\":[\"\xff\"]}", false).is_err());
+        assert!(outline(b"{} x", false).is_err());
     }
 }

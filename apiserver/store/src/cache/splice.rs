@@ -5,46 +5,49 @@
 /// The object with `metadata.resourceVersion` set to `revision`, whatever was there before. `None` if there is no
 /// top-level object with a `metadata` object in it.
 pub fn splice_resource_version(json: &[u8], revision: u64) -> Option<Vec<u8>> {
-    splice_between(json, revision, [b"", b""])
+    splice_between(json, revision, true, [b"", b""])
 }
 
-/// The same, with something before and behind it.
+/// The same of an object that has none: what comes behind its uid is not looked at.
+pub fn insert_resource_version(json: &[u8], revision: u64) -> Option<Vec<u8>> {
+    splice_between(json, revision, false, [b"", b""])
+}
+
+/// The same of one that may have one or not, with something before and behind it.
 pub(super) fn splice_between(
     json: &[u8],
     revision: u64,
+    may_have: bool,
     [first, last]: [&[u8]; 2],
 ) -> Option<Vec<u8>> {
-    let metadata = find_member(json, skip_space(json, 0), "metadata")?;
-    if json.get(metadata.value) != Some(&b'{') {
+    let metadata = find_value(json, skip_space(json, 0), "metadata")?;
+    if json.get(metadata) != Some(&b'{') {
         return None;
     }
     let mut digits = [0u8; 20];
     let digits = decimal(revision, &mut digits);
-    if let Some(old) = find_member(json, metadata.value, "resourceVersion") {
-        let (before, after) = (&json[..old.value], &json[old.end..]);
+    let found = |name| {
+        let value = find_value(json, metadata, name)?;
+        Some((value, skip_value(json, value)?))
+    };
+    if let Some((value, end)) = may_have.then(|| found("resourceVersion")).flatten() {
+        let (before, after) = (&json[..value], &json[end..]);
         return Some([first, before, b"\"", digits, b"\"", after, last].concat());
     }
     // Where Go writes it: behind the uid.
-    if let Some(uid) = find_member(json, metadata.value, "uid") {
-        let (before, after) = json.split_at(uid.end);
+    if let Some((_, end)) = found("uid") {
+        let (before, after) = json.split_at(end);
         let name = b",\"resourceVersion\":\"";
         return Some([first, before, name, digits, b"\"", after, last].concat());
     }
-    let (before, after) = json.split_at(metadata.value + 1);
+    let (before, after) = json.split_at(metadata + 1);
     let more = after.get(skip_space(after, 0)) != Some(&b'}');
     let end: &[u8] = if more { b"\"," } else { b"\"" };
     Some([first, before, b"\"resourceVersion\":\"", digits, end, after, last].concat())
 }
 
-struct Member {
-    /// Where the value starts.
-    value: usize,
-    /// Just past the value.
-    end: usize,
-}
-
-/// Finds a member of the object that starts at `at`.
-fn find_member(json: &[u8], at: usize, name: &str) -> Option<Member> {
+/// Where the value of a member starts of the object that starts at `at`.
+fn find_value(json: &[u8], at: usize, name: &str) -> Option<usize> {
     if json.get(at) != Some(&b'{') {
         return None;
     }
@@ -56,11 +59,10 @@ fn find_member(json: &[u8], at: usize, name: &str) -> Option<Member> {
             return None;
         }
         let value = skip_space(json, colon + 1);
-        let end = skip_value(json, value)?;
         if key_is(&json[at..key_end], name) {
-            return Some(Member { value, end });
+            return Some(value);
         }
-        at = skip_space(json, end);
+        at = skip_space(json, skip_value(json, value)?);
         if json.get(at) != Some(&b',') {
             return None;
         }
@@ -220,12 +222,18 @@ mod tests {
                 }
                 None => None,
             };
-            prop_assert_eq!(spliced.map(|s| serde_json::from_slice::<Value>(&s).unwrap()), expected);
+            let decoded = |s: Vec<u8>| serde_json::from_slice::<Value>(&s).unwrap();
+            prop_assert_eq!(spliced.map(decoded), expected.clone());
+            if value.pointer("/metadata/resourceVersion").is_none() {
+                let inserted = insert_resource_version(&text, revision);
+                prop_assert_eq!(inserted.map(decoded), expected);
+            }
         }
 
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[\\[\\]{}\",:\\\\a1 ]{0,40}") {
             let _ = splice_resource_version(&bytes, 1);
+            let _ = insert_resource_version(&bytes, 1);
             let _ = splice_resource_version(text.as_bytes(), 1);
         }
     }

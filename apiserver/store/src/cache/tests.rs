@@ -17,6 +17,10 @@ const PODS: &str = "/registry/pods/";
 struct Node;
 
 impl Reader for Node {
+    fn has_fields(&self) -> bool {
+        true
+    }
+
     fn index(&self, pod: &Value) -> Vec<(Arc<str>, String)> {
         vec![("spec.nodeName".into(), pod["spec"]["nodeName"].as_str().unwrap_or("").to_owned())]
     }

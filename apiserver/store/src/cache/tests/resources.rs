@@ -304,6 +304,10 @@ async fn shelves_come_and_go_while_others_write() {
 struct Completed;
 
 impl Reader for Completed {
+    fn has_fields(&self) -> bool {
+        true
+    }
+
     fn index(&self, object: &Value) -> Vec<(Arc<str>, String)> {
         vec![("added".into(), object["added"].to_string())]
     }
