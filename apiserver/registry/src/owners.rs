@@ -122,11 +122,14 @@ pub fn apply(
 
 /// What was merged by what ownership knows of the schema, held against all of it.
 fn converted(kind: &Kind, mut merged: Value) -> Result<Value, Status> {
-    if let Some(wrong) = schema::check(schemas(), &kind.schema, &merged).type_errors.first() {
+    let found = schema::check(schemas(), &kind.schema, &merged);
+    if let Some(wrong) = found.type_errors.first() {
         let why = &wrong.converted;
         let message = format!("failed to convert new typed object to object: {why}");
         return Err(Status::new(500, "", message));
     }
-    schema::prune(schemas(), &kind.schema, &mut merged);
+    if found.loose {
+        schema::prune(schemas(), &kind.schema, &mut merged);
+    }
     Ok(merged)
 }

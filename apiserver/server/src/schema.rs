@@ -78,7 +78,9 @@ pub(crate) fn check(
         return Err(Box::new(Mistyped { value, error }));
     }
     // Nulls, and quantities that are not canonical, go even where no field is unknown.
-    schema::prune(schemas, name, &mut value);
+    if findings.loose {
+        schema::prune(schemas, name, &mut value);
+    }
     Ok(Checked { value, problems: findings.unknown })
 }
 

@@ -4,7 +4,7 @@ use crate::quote;
 use serde_json::{Map, Value};
 
 use super::value::{self, Wrong};
-use super::{FieldType, Schemas, TypeDef};
+use super::{FieldType, Schemas, TypeDef, shape};
 use crate::decode;
 
 /// How many findings of each sort are kept.
@@ -17,6 +17,8 @@ pub struct Findings {
     pub unknown: Vec<String>,
     /// The errors of decoding; upstream stops at the first.
     pub type_errors: Vec<TypeError>,
+    /// Whether pruning may change the document. Most are as they are to be.
+    pub loose: bool,
 }
 
 /// A value of the wrong type.
@@ -65,8 +67,12 @@ impl<'a> Walk<'a> {
     fn object(&mut self, def: &'a TypeDef, map: &'a Map<String, Value>) {
         for (name, value) in map {
             match def.field(name) {
-                None => self.unknown(name),
+                None => {
+                    self.findings.loose = true;
+                    self.unknown(name);
+                }
                 Some(field) => {
+                    self.findings.loose |= !shape::stays(Some(field), value);
                     self.steps.push(Step::Field(name));
                     self.value(def, &field.type_, value);
                     self.steps.pop();
@@ -77,7 +83,7 @@ impl<'a> Walk<'a> {
 
     fn value(&mut self, owner: &'a TypeDef, type_: &'a FieldType, value: &'a Value) {
         match (type_, value) {
-            (_, Value::Null) => {}
+            (_, Value::Null) => self.findings.loose = true,
             (FieldType::Ref(name), Value::Object(map)) => {
                 if let Some(def) = self.schemas.of(name) {
                     self.object(def, map);
@@ -105,6 +111,7 @@ impl<'a> Walk<'a> {
                 if let Some(wrong) = value::wrong(scalar, value) {
                     self.wrong(owner, scalar, value, wrong);
                 }
+                self.findings.loose |= !shape::is_canonical(scalar, value);
             }
         }
     }

@@ -31,7 +31,8 @@ fn prune_object(schemas: &Schemas, def: &TypeDef, map: &mut Map<String, Value>) 
     }
 }
 
-fn stays(field: Option<&Field>, value: &Value) -> bool {
+/// Whether an object is left with a field of this value.
+pub(super) fn stays(field: Option<&Field>, value: &Value) -> bool {
     match field {
         // What is null in a field of any content is content.
         Some(field) if value.is_null() => field.type_ == FieldType::Raw,
@@ -92,6 +93,28 @@ fn prune_value(schemas: &Schemas, type_: &FieldType, value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// Whether pruning leaves a scalar as it is.
+pub(super) fn is_canonical(type_: &FieldType, value: &Value) -> bool {
+    match (type_, value) {
+        (FieldType::Quantity, Value::String(text)) => {
+            quantity(value).is_ok_and(|quantity| quantity.to_string() == *text)
+        }
+        (FieldType::Bytes, Value::String(text)) => {
+            let mut canonical = text.clone();
+            base64::canonical(&mut canonical);
+            canonical == *text
+        }
+        (FieldType::Time, Value::String(text)) => {
+            time::parse(text).is_none_or(|time| time::seconds(time) == *text)
+        }
+        (FieldType::MicroTime, Value::String(text)) => {
+            time::parse(text).is_none_or(|time| time::micros(time) == *text)
+        }
+        (FieldType::Quantity | FieldType::Bytes, _) => false,
+        _ => true,
     }
 }
 

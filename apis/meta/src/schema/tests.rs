@@ -234,7 +234,64 @@ fn defaults_are_filled_in() {
     assert_eq!(document, want);
 }
 
+/// One of a few scalars, some of which are not as they would be written.
+fn scalar() -> impl Strategy<Value = Value> {
+    let some = [
+        json!(null),
+        json!(""),
+        json!("a"),
+        json!(0),
+        json!(1),
+        json!(false),
+        json!({}),
+        json!([]),
+        json!("1Gi"),
+        json!("1024Mi"),
+        json!("YWI="),
+        json!("YWJ="),
+        json!("YW\nJj"),
+        json!("2026-01-01T00:00:00Z"),
+        json!("2026-01-01T01:00:00+01:00"),
+        json!("2026-01-01T00:00:00.000001Z"),
+    ];
+    prop::sample::select(some.to_vec())
+}
+
 proptest! {
+    // Red when any of the things that pruning changes is not told.
+    #[test]
+    fn what_is_not_loose_is_as_it_is_pruned(
+        values in prop::collection::vec((
+            prop::sample::select(vec![
+                "/spec/at", "/spec/limits/cpu", "/spec/selector/a", "/spec/extra", "/spec/args/0",
+                "/spec/replicas", "/spec/containers/0/name", "/spec/containers/0/image",
+                "/spec/containers/0/data", "/spec/containers/0/ports/0", "/status/startTime",
+                "/status", "/spec/containers/0/none", "/metadata",
+            ]),
+            scalar(),
+        ), 0..3),
+    ) {
+        let mut value = json!({
+            "metadata": {}, "spec": {
+                "at": "2026-01-01T00:00:00.000000Z", "limits": {"cpu": "1"}, "selector": {"a": "b"},
+                "extra": {}, "args": ["a"], "replicas": 1,
+                "containers": [{"name": "a", "image": "b", "data": "YQ==", "ports": [{"containerPort": 1}]}],
+            },
+            "status": {"startTime": "2026-01-01T00:00:00Z"},
+        });
+        for (at, scalar) in values {
+            match (value.pointer_mut(at), at) {
+                (Some(there), _) => *there = scalar,
+                (None, "/spec/containers/0/none") => value["spec"]["containers"][0]["none"] = scalar,
+                (None, _) => {}
+            }
+        }
+        let found = check(&schemas(), POD, &value);
+        let mut pruned = value.clone();
+        prune(&schemas(), POD, &mut pruned);
+        prop_assert!(found.loose || pruned == value, "{value} {pruned}");
+    }
+
     #[test]
     fn what_is_pruned_and_completed_stays_so(spec in document(), inner in document()) {
         let mut value = json!({
@@ -242,9 +299,12 @@ proptest! {
         });
         let _ = check(&schemas(), POD, &value);
         prune(&schemas(), POD, &mut value);
+        let pruned = value.clone();
         apply_defaults(&schemas(), POD, &mut value);
         prop_assert_eq!(check(&schemas(), POD, &value).unknown, Vec::<String>::new());
         let mut again = value.clone();
+        let found = check(&schemas(), POD, &pruned);
+        prop_assert!(!found.loose || !found.type_errors.is_empty());
         prune(&schemas(), POD, &mut again);
         apply_defaults(&schemas(), POD, &mut again);
         prop_assert_eq!(again, value);
