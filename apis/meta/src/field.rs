@@ -5,24 +5,38 @@ use std::fmt;
 
 use crate::status::Cause;
 
-/// The path of a field, such as `spec.containers[0].name`. Cheap to extend, rendered once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Path(String);
+/// The path of a field, such as `spec.containers[0].name`. Cheap to extend: each check of a field makes a path, and few
+/// of them are ever shown, so that most have no memory of their own.
+#[derive(Clone)]
+pub struct Path(Text);
+
+/// Bytes of a path that is kept in place.
+const SHORT: usize = 62;
+
+#[derive(Clone)]
+enum Text {
+    Short([u8; SHORT], u8),
+    Long(String),
+}
 
 impl Path {
     /// A path of one field.
     pub fn new(field: &str) -> Path {
-        Path(field.to_owned())
+        Path::default().longer(&[field])
     }
 
     /// The field of this one.
     pub fn child(&self, field: &str) -> Path {
-        if self.0.is_empty() { Path::new(field) } else { self.longer(&[".", field]) }
+        if self.length() == 0 { Path::new(field) } else { self.longer(&[".", field]) }
     }
 
     /// The element of this list.
     pub fn index(&self, index: usize) -> Path {
-        self.key(&index.to_string())
+        const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+        match DIGITS.get(index) {
+            Some(digit) => self.key(digit),
+            None => self.key(&index.to_string()),
+        }
     }
 
     /// The entry of this map.
@@ -30,19 +44,64 @@ impl Path {
         self.longer(&["[", key, "]"])
     }
 
-    /// In one allocation: each check of a field makes a path, and few of them are ever shown.
     fn longer(&self, parts: &[&str]) -> Path {
         let more: usize = parts.iter().map(|part| part.len()).sum();
-        let mut path = String::with_capacity(self.0.len() + more);
-        path.push_str(&self.0);
+        let length = self.length() + more;
+        if let (Text::Short(bytes, filled), true) = (&self.0, length <= SHORT) {
+            let (mut bytes, mut at) = (*bytes, usize::from(*filled));
+            for part in parts {
+                bytes[at..at + part.len()].copy_from_slice(part.as_bytes());
+                at += part.len();
+            }
+            return Path(Text::Short(bytes, at as u8));
+        }
+        let mut path = String::with_capacity(length);
+        path.push_str(self.text());
         parts.iter().for_each(|part| path.push_str(part));
-        Path(path)
+        Path(Text::Long(path))
+    }
+
+    fn length(&self) -> usize {
+        match &self.0 {
+            Text::Short(_, filled) => usize::from(*filled),
+            Text::Long(text) => text.len(),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match &self.0 {
+            // Whole texts were put into it.
+            Text::Short(bytes, filled) => {
+                std::str::from_utf8(&bytes[..usize::from(*filled)]).unwrap_or("")
+            }
+            Text::Long(text) => text,
+        }
+    }
+}
+
+impl Default for Path {
+    fn default() -> Path {
+        Path(Text::Short([0; SHORT], 0))
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Path) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Path {}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.text(), f)
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.text())
     }
 }
 
@@ -260,6 +319,26 @@ impl Shown for &serde_json::Value {
         match self {
             serde_json::Value::String(text) => quote(&text),
             other => other.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Red when a path is cut where it stops being short.
+    #[test]
+    fn long_paths_are_as_whole_as_short_ones() {
+        let (mut path, mut text) = (Path::default(), String::new());
+        for step in 0..40 {
+            path = path.child("ü").index(step).key("a/b");
+            text.push_str(&format!("{}ü[{step}][a/b]", if step > 0 { "." } else { "" }));
+            assert_eq!(path.to_string(), text);
+            assert_eq!(
+                (path.clone(), format!("{path:?}")),
+                (Path::new(&text), format!("{text:?}"))
+            );
         }
     }
 }
