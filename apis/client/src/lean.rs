@@ -5,23 +5,24 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// What stands before the list of an object's metadata, as servers write it.
 const NAME: &str = "\"managedFields\":";
 
-#[derive(Deserialize)]
-struct Listed<'a> {
-    #[serde(borrow, rename = "managedFields")]
-    list: Option<&'a RawValue>,
+/// The text of an object without the list of owners, of which is said where it is. One that has spaces where servers
+/// write none stays as it is.
+pub(crate) fn without_owners<'a>(json: &'a str, list: &Range<usize>) -> Cow<'a, str> {
+    stripped(json, list).map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
-/// The text of an object without the list in its metadata. One that has spaces where servers write none stays as it is.
-pub fn without_managed_fields(json: &str) -> Cow<'_, str> {
-    stripped(json).map_or(Cow::Borrowed(json), Cow::Owned)
+/// Where a part of a text is.
+pub(crate) fn place(json: &str, part: &str) -> Range<usize> {
+    let at = part.as_ptr().addr().saturating_sub(json.as_ptr().addr());
+    at..at + part.len()
 }
 
 /// The metadata of an object. Nothing is read that comes after it.
@@ -64,10 +65,9 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for UpToMetadata<'_, M> {
     }
 }
 
-fn stripped(json: &str) -> Option<String> {
-    let list = metadata::<Listed>(json).ok()?.list?.get();
-    let at = list.as_ptr().addr() - json.as_ptr().addr();
-    let (before, after) = (json[..at].strip_suffix(NAME)?, &json[at + list.len()..]);
+fn stripped(json: &str, list: &Range<usize>) -> Option<String> {
+    json.get(list.clone())?;
+    let (before, after) = (json.get(..list.start)?.strip_suffix(NAME)?, json.get(list.end..)?);
     let (before, after) = match before.bytes().next_back()? {
         b',' => (&before[..before.len() - 1], after),
         b'{' => (before, after.strip_prefix(',').unwrap_or(after)),
@@ -78,8 +78,11 @@ fn stripped(json: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::value::RawValue;
     use serde_json::{Value, json};
+
+    use super::*;
+    use crate::mirror::Head;
 
     // Red when a comma is left, or a bracket in a text counts.
     #[test]
@@ -98,7 +101,9 @@ mod tests {
             let mut less = whole.clone();
             less["metadata"].as_object_mut().unwrap().remove("managedFields");
             let text = whole.to_string();
-            let found: Value = serde_json::from_str(&without_managed_fields(&text)).unwrap();
+            let text = RawValue::from_string(text).unwrap();
+            let found = Head::of(&text).without_owners(&text).into_owned();
+            let found: Value = serde_json::from_str(&found).unwrap();
             assert_eq!(found, less, "of {text}");
         }
     }
@@ -117,11 +122,18 @@ mod tests {
         assert!(read("[]").unwrap_err().starts_with("invalid type: sequence, expected an object"));
     }
 
+    // Red when a place is taken for right that is another text's.
     #[test]
-    fn what_is_no_object_stays() {
-        for text in ["", "{\"managedFields\":[", "\"managedFields\":[]", "{\"managedFields\":[]]"] {
-            let less = without_managed_fields(text);
-            assert!(less == text || less == "{]", "{text}: {less}");
+    fn what_is_elsewhere_stays() {
+        for text in ["", "{\"managedFields\":[", "\"managedFields\":[]", "{\"managedFields\":ü[]]"]
+        {
+            for (start, end) in (0..20).flat_map(|start| (0..24).map(move |end| (start, end))) {
+                let less = without_owners(text, &(start..end));
+                assert!(
+                    less == text || less.starts_with('{') && less.len() < text.len(),
+                    "{text}: {less}"
+                );
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ pub use discovery::Discovery;
 pub use error::{Cause, Error, Meaning};
 pub use known::{Known, Step};
 pub use kube::client::{Body, Connection};
-pub use lean::{metadata, without_managed_fields};
+pub use lean::metadata;
 pub use mirror::{Event, Events, Head, Key, Scope, follow, follow_as};
 pub use recorder::{About, Note, Recorder};
 pub use resource::Resource;

@@ -4,7 +4,9 @@
 //! Invariant: after `Complete(r)` and until the next `Begin`, whoever took in every event up to one of revision `r` has
 //! seen every change up to `r`. Objects stay text: who reads them keeps of them what it wants.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
@@ -16,7 +18,7 @@ use tracing::{debug, warn};
 
 use crate::client::{Client, JSON};
 use crate::error::{Error, Meaning};
-use crate::lean::{metadata, without_managed_fields};
+use crate::lean::{metadata, place, without_owners};
 use crate::query::query;
 use crate::resource::Resource;
 use crate::watch::{Change, Changes, How};
@@ -72,18 +74,27 @@ pub struct Head {
     pub revision: String,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
+    /// Where in its text the list is of who owns its fields.
+    pub(crate) owners: Range<usize>,
 }
 
 impl Head {
     /// Of what has no such head, nothing is known.
     pub fn of(object: &RawValue) -> Head {
         let meta = metadata::<Meta>(object.get()).unwrap_or_default();
+        let owners = meta.managed_fields.map(|list| place(object.get(), list.get()));
         Head {
             key: (meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()),
             uid: meta.uid.unwrap_or_default(),
             revision: meta.resource_version.unwrap_or_else(|| UNDATED.to_owned()),
             deleting: meta.deletion_timestamp.is_some(),
+            owners: owners.unwrap_or_default(),
         }
+    }
+
+    /// The text of the object that this is the head of, without who owns its fields.
+    pub fn without_owners<'a>(&self, object: &'a RawValue) -> Cow<'a, str> {
+        without_owners(object.get(), &self.owners)
     }
 
     /// Whether a revision is known.
@@ -94,12 +105,14 @@ impl Head {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Meta {
+struct Meta<'a> {
     namespace: Option<String>,
     name: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
     deletion_timestamp: Option<IgnoredAny>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -152,7 +165,7 @@ pub fn follow(client: Client, scope: Scope) -> Events {
 pub fn follow_as<T: DeserializeOwned + Send + 'static>(client: Client, scope: Scope) -> Events<T> {
     let plural = scope.resource.plural.clone();
     let read = move |head: &Head, json: &RawValue| match serde_json::from_str::<T>(
-        &without_managed_fields(json.get()),
+        &head.without_owners(json),
     ) {
         Ok(object) => Some(object),
         Err(error) => {

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::brake::Brake;
-use crate::executor::{Executor, Outcome};
+use crate::executor::Executor;
+use crate::outcome::Outcome;
 use crate::queue::{Key, Queue};
 
 /// A controller: a name, a queue and how much it may do at once.

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
-use leme_client::{About, Client, Error, JSON, Meaning, Note, Recorder, Resource};
+use leme_client::{About, Client, Error, JSON, MERGE_PATCH, Meaning, Note, Recorder, Resource};
 use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, Shown};
 use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use crate::brake::Brake;
 use crate::informer::CacheReader;
-use crate::queue::Key;
+use crate::outcome::{Answer, Outcome, Step, Written};
 
 const DELETES_AT_ONCE: usize = 16;
 /// What passes for a success: nothing comes to be in a namespace that is going, and what is gone needs no change.
@@ -26,38 +26,6 @@ const SIGHT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Looks up a kind's resource by `apiVersion` and `kind`.
 pub type Resolve = Box<dyn Fn(&str, &str) -> Option<Resource> + Send + Sync>;
-
-/// A write that the cache has to see before the key is planned again.
-#[derive(Debug)]
-enum Written {
-    Put { kind: (String, String), revision: u64 },
-    Gone { kind: (String, String), key: Key, uid: String },
-}
-
-/// What carrying out a plan came to.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    writes: Vec<Written>,
-    /// What failed: to be told in conditions, and tried again after a back-off.
-    pub failure: Option<Failure>,
-    /// The world was not as planned for: plan again.
-    pub stale: bool,
-    /// The mass-delete brake holds: plan again after this long.
-    pub braked: Option<Duration>,
-}
-
-impl Outcome {
-    fn is_over(&self) -> bool {
-        self.failure.is_some() || self.stale || self.braked.is_some()
-    }
-}
-
-enum Step {
-    Wrote(Written),
-    Nothing,
-    Stale,
-    Failed(Failure),
-}
 
 /// Carries out plans.
 pub struct Executor {
@@ -224,10 +192,11 @@ impl Executor {
         Ok(resource.object(&target.namespace, &target.name, subresource))
     }
 
-    async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Value, Error> {
+    async fn create(&self, target: &ObjectRef, object: &Value) -> Result<Answer, Error> {
         let resource =
             self.resource(&target.api_version, &target.kind).ok_or_else(|| unserved(target))?;
-        self.client.post(&resource.collection(&target.namespace), object).await
+        let path = resource.collection(&target.namespace);
+        self.client.call(Method::POST, &path, JSON, Some(object)).await
     }
 
     async fn put(
@@ -235,8 +204,9 @@ impl Executor {
         target: &ObjectRef,
         subresource: &str,
         object: &Value,
-    ) -> Result<Value, Error> {
-        self.client.put(&self.path(target, subresource)?, object).await
+    ) -> Result<Answer, Error> {
+        let path = self.path(target, subresource)?;
+        self.client.call(Method::PUT, &path, JSON, Some(object)).await
     }
 
     async fn patch(
@@ -245,7 +215,7 @@ impl Executor {
         subresource: &str,
         patch: &Value,
         only_if: Option<&ObjectRef>,
-    ) -> Result<Value, Error> {
+    ) -> Result<Answer, Error> {
         if let Some(guard) = only_if
             && !self.client.is_live(&self.path(guard, "")?, &guard.uid).await?
         {
@@ -258,7 +228,8 @@ impl Executor {
                 patch["metadata"][field] = value.as_str().into();
             }
         }
-        self.client.merge(&self.path(target, subresource)?, &patch).await
+        let path = self.path(target, subresource)?;
+        self.client.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await
     }
 
     async fn delete(
@@ -266,7 +237,7 @@ impl Executor {
         target: &ObjectRef,
         grace: Option<u32>,
         propagation: Propagation,
-    ) -> Result<Value, Error> {
+    ) -> Result<Answer, Error> {
         let mut preconditions = json!({});
         for (field, value) in [("uid", &target.uid), ("resourceVersion", &target.resource_version)]
         {
@@ -292,13 +263,14 @@ impl Executor {
         self.client.call(Method::DELETE, &path, JSON, Some(&options)).await
     }
 
-    async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Value, Error> {
+    async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Answer, Error> {
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding",
             "metadata": { "name": pod.name, "namespace": pod.namespace, "uid": pod.uid },
             "target": { "apiVersion": "v1", "kind": "Node", "name": node },
         });
-        self.client.post(&self.path(pod, "binding")?, &binding).await
+        let path = self.path(pod, "binding")?;
+        self.client.call(Method::POST, &path, JSON, Some(&binding)).await
     }
 
     /// Tells of the result, and judges it: what passes is a sign that nothing is to be done any more.
@@ -308,12 +280,11 @@ impl Executor {
         target: &ObjectRef,
         told: Option<&OutcomeEvents>,
         node: &str,
-        result: Result<Value, Error>,
+        result: Result<Answer, Error>,
         passes: &[Meaning],
     ) -> Step {
         let error = match result {
-            Ok(value) => {
-                let written = ObjectRef::of_value(&value);
+            Ok(Answer { metadata: written }) => {
                 let name = if written.name.is_empty() { &target.name } else { &written.name };
                 self.tell(component, told, false, name, node, "");
                 let revision = written.resource_version.parse().unwrap_or(0);

@@ -9,7 +9,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::StreamExt;
-use leme_client::{Client, Event, Head, Resource, Scope, follow, without_managed_fields};
+use leme_client::{Client, Event, Head, Resource, Scope, follow};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -255,8 +255,9 @@ impl<T: Send + Sync + 'static> Informer<T> {
     }
 
     fn read(&self, object: &RawValue, head: Head) -> Option<(Key, Item<T>)> {
-        let Head { key, uid, revision, deleting } = head;
-        match (self.decode)(&without_managed_fields(object.get())) {
+        let decoded = (self.decode)(&head.without_owners(object));
+        let Head { key, uid, revision, deleting, .. } = head;
+        match decoded {
             Ok(object) => Some((key, Item { uid, deleting, revision, object: Arc::new(object) })),
             Err(error) => {
                 let name = format!("{}/{}", key.0, key.1);

@@ -11,11 +11,13 @@ pub mod controller;
 pub mod executor;
 pub mod informer;
 pub mod leader;
+mod outcome;
 pub mod queue;
 
 pub use brake::Brake;
 pub use controller::Controller;
-pub use executor::{Executor, Outcome};
+pub use executor::Executor;
 pub use informer::{CacheReader, Index, Informer};
 pub use leme_client::{Client, Error, Recorder, Resource, metadata};
+pub use outcome::Outcome;
 pub use queue::{Key, Queue};
