@@ -5,6 +5,7 @@
 //!
 //! Knows: what is written, in the sizes of `leme bench`. Refuses to know: how fast it should be.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +157,8 @@ async fn measure(sort: &Sort, only: Option<usize>) {
     took.sort_unstable();
     let each = |took: Duration| took.as_secs_f64() * 1e6 / count as f64;
     let (least, middle) = (each(took[0]), each(took[took.len() / 2]));
-    println!("{}: {least:.1} us at least, {middle:.1} us in the middle", sort.name);
+    let told = format!("{}: {least:.1} us at least, {middle:.1} us in the middle\n", sort.name);
+    std::io::stdout().write_all(told.as_bytes()).unwrap();
     server.shutdown(Duration::ZERO).await;
 }
 
