@@ -12,14 +12,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+use crate::internal;
 use crate::numbers::{self, Structs};
 use crate::packages::PACKAGES;
 use crate::root;
 
 pub(crate) const TABLE: &str = "apis/kinds/src/fields.txt";
+const INTERNAL: &str = "apiserver/strategy/src/internal.txt";
 const NUMBERS: &str = "apiserver/server/src/protobuf/numbers.txt";
-const USAGE: &str =
-    "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR | codegen --protobuf DIR";
+const USAGE: &str = "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR | codegen --protobuf DIR | codegen --internal DIR";
 
 /// Definitions that are scalars of the table, not objects.
 const SCALARS: &[(&str, &str)] = &[
@@ -40,8 +41,13 @@ const SCALARS: &[(&str, &str)] = &[
 ];
 
 /// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR` writes the field table, `codegen --protobuf
-/// DIR` the table of numbers.
+/// DIR` the table of numbers, `codegen --internal DIR` that of upstream's own types.
 pub fn run(args: &[String]) -> Result<()> {
+    if let [flag, directory] = args
+        && flag == "--internal"
+    {
+        return write(INTERNAL, &internal::table(Path::new(directory))?);
+    }
     let (mut kubernetes, mut openshift, mut go, mut protobuf) = (None, None, None, None);
     let mut args = args.iter();
     while let Some(flag) = args.next() {
@@ -173,25 +179,29 @@ impl Documents {
     fn is_left_out(&self, name: &str, field: &str, type_: &str) -> Result<bool> {
         let scalar = matches!(type_, "string" | "bool" | "int32" | "int64" | "number" | "bytes");
         let holds = scalar || type_.starts_with(['[', '{']);
-        Ok(holds && numbers::leaves_out(&self.go, &short_name(name)?, field))
+        let name = short_name(name)?;
+        let told_apart = TOLD_APART.contains(&(&*name, field));
+        Ok(holds && !told_apart && numbers::leaves_out(&self.go, &name, field))
     }
 
-    /// The default of a field; a list or map that Go never leaves out is null where there is none. A time is never filled in:
-    /// its zero is null.
+    /// The default of a field; a list, a map or a time that Go never leaves out is null where there is none.
     fn default(&self, name: &str, field: &str, type_: &str) -> Result<String> {
-        if matches!(type_, "time" | "micro-time" | "raw" | "quantity" | "int-or-string" | "bytes") {
+        if matches!(type_, "raw" | "quantity" | "int-or-string" | "bytes") {
             return Ok(String::new());
         }
+        // A struct in Go, which writes its own zero as null.
+        let is_time = matches!(type_, "time" | "micro-time");
         let found = self.openshift.get(name).and_then(|definition| {
             ["properties", field, "default"]
                 .iter()
                 .try_fold(definition, |value, step| value.get(step))
         });
+        let found = found.filter(|_| !is_time);
         let zero = match type_ {
             "string" => "\"\"",
             "bool" => "false",
             "int32" | "int64" | "number" => "0",
-            _ if type_.starts_with(['[', '{']) => "null",
+            _ if is_time || type_.starts_with(['[', '{']) => "null",
             _ => "{}",
         };
         let default = found.map_or(zero.to_owned(), Value::to_string);
@@ -200,7 +210,8 @@ impl Documents {
         if defined && default == zero {
             return Ok(String::new());
         }
-        let written = numbers::writes_zero(&self.go, &short_name(name)?, field, zero == "{}");
+        let is_struct = is_time || zero == "{}";
+        let written = numbers::writes_zero(&self.go, &short_name(name)?, field, is_struct);
         Ok(match written {
             // A zero that was filled in is left out again when it is written.
             Some(false) if default == zero => String::new(),
@@ -213,6 +224,10 @@ impl Documents {
 fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
+
+/// Fields of which upstream's defaults or checks tell an empty list from none before either is left out.
+const TOLD_APART: [(&str, &str); 2] =
+    [("a2:HPAScalingRules", "policies"), ("ne:ServiceCIDRSpec", "cidrs")];
 
 /// The package whose kinds are defined by CustomResourceDefinitions where they come from: what is not sent stays away.
 const DEFINED: &str = "com.github.openshift.api.config.v1.";
@@ -287,4 +302,46 @@ fn attributes(property: &Value) -> String {
         out.push_str(&format!(" key={key}"));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_go_never_leaves_out_has_a_default() {
+        let go = "type Event struct {
+	Seen metav1.Time `json:\"seen,omitempty\" protobuf:\"bytes,1,opt,name=seen\"`
+	Made metav1.MicroTime `json:\"made,omitempty,omitzero\" protobuf:\"bytes,2,opt,name=made\"`
+	Gone *metav1.Time `json:\"gone\" protobuf:\"bytes,3,opt,name=gone\"`
+	Names []string `json:\"names\" protobuf:\"bytes,4,rep,name=names\"`
+	Word string `json:\"word,omitempty\" protobuf:\"bytes,5,opt,name=word\"`
+}
+";
+        let documents = Documents {
+            kubernetes: Map::new(),
+            openshift: Map::new(),
+            go: numbers::of_text("c", go).expect("structs"),
+        };
+        for (field, type_, default) in [
+            ("seen", "time", " =null"),
+            ("made", "micro-time", ""),
+            ("gone", "time", ""),
+            ("names", "[]string", " =null"),
+            ("word", "string", ""),
+        ] {
+            let found = documents.default("io.k8s.api.core.v1.Event", field, type_);
+            assert_eq!(found.expect("a default"), default, "{field}");
+        }
+        let times = Documents {
+            openshift: Map::from_iter([(
+                "io.k8s.api.core.v1.Event".to_owned(),
+                json!({ "properties": { "seen": { "default": {} } } }),
+            )]),
+            ..documents
+        };
+        assert_eq!(times.default("io.k8s.api.core.v1.Event", "seen", "time").unwrap(), " =null");
+    }
 }

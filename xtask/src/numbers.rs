@@ -110,12 +110,16 @@ pub(crate) fn structs(directory: &Path) -> Result<Structs> {
                 Err(error) if file != "types.go" && error.kind() == ErrorKind::NotFound => continue,
                 read => read.with_context(|| format!("cannot read {}", path.display()))?,
             };
-            for (name, fields) in read(&text).with_context(|| path.display().to_string())? {
-                structs.insert(format!("{alias}:{name}"), fields);
-            }
+            structs.extend(of_text(alias, &text).with_context(|| path.display().to_string())?);
         }
     }
     Ok(structs)
+}
+
+/// The structs of a file of a package.
+pub(crate) fn of_text(alias: &str, text: &str) -> Result<Structs> {
+    let structs = read(text)?;
+    Ok(structs.into_iter().map(|(name, fields)| (format!("{alias}:{name}"), fields)).collect())
 }
 
 fn lines(structs: &Structs, wanted: &Fields) -> String {
@@ -265,11 +269,7 @@ type Word string
 
     #[test]
     fn structs_are_read_and_inlined_as_the_field_table_has_them() {
-        let structs: BTreeMap<_, _> = read(TYPES)
-            .expect("a file")
-            .into_iter()
-            .map(|(name, fields)| (format!("c:{name}"), fields))
-            .collect();
+        let structs = of_text("c", TYPES).expect("a file");
         let table = "prefix c core.\ntype c:Volume\n name! string\n data {}string\n mode int32\n";
         let mut wanted = wanted(table);
         add_inlined(&structs, &mut wanted);

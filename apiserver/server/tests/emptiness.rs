@@ -137,3 +137,52 @@ async fn a_scale_is_of_its_object_and_of_its_kind() {
     let done = api.put(&path, &with("/metadata/name", "d".into())).await.ok();
     assert_eq!(done["spec"]["replicas"], 3);
 }
+
+// Red with such times left out: typed clients write them as null, and so does upstream.
+#[tokio::test]
+async fn a_time_that_go_never_leaves_out_is_null() {
+    let api = Harness::start().await;
+    api.post(PODS, &pod()).await.ok();
+    let status = json!({ "status": {
+        "conditions": [{ "type": "Ready", "status": "True" }],
+        "containerStatuses": [{
+            "name": "c", "ready": false, "restartCount": 0, "image": "i", "imageID": "",
+            "state": { "terminated": { "exitCode": 1 } },
+        }],
+    } });
+    let path = format!("{PODS}/p");
+    let told = api.send("PATCH", &format!("{path}/status"), MERGE, &status).await.ok();
+    let ready = json!({ "type": "Ready", "status": "True", "lastProbeTime": null, "lastTransitionTime": null });
+    assert_eq!(told["status"]["conditions"], json!([ready]));
+    let ended = &told["status"]["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!(*ended, json!({ "exitCode": 1, "startedAt": null, "finishedAt": null }));
+
+    let bytes = api.raw("GET", &path, &[("accept", PROTOBUF)], b"").await.body;
+    let same =
+        api.raw("PUT", &format!("{path}/status"), &[("content-type", PROTOBUF)], &bytes).await.ok();
+    assert_eq!(version(&same), version(&told));
+    // Metadata of a template leaves its time out.
+    let made = api.post(DEPLOYMENTS, &deployment()).await.ok();
+    assert_eq!(made["spec"]["template"]["metadata"].get("creationTimestamp"), None);
+}
+
+#[tokio::test]
+async fn an_event_says_which_times_it_has_not() {
+    let api = Harness::start().await;
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": { "name": "e" },
+        "involvedObject": { "kind": "Pod", "name": "p", "namespace": "default" },
+        "firstTimestamp": "2026-01-01T00:00:00Z", "series": { "count": 2 },
+    });
+    let made = api.post("/api/v1/namespaces/default/events", &event).await.ok();
+    let times = |of: &Value, names: [&str; 3]| names.map(|name| of.get(name).cloned());
+    let wanted = [Some(json!("2026-01-01T00:00:00Z")), Some(Value::Null), Some(Value::Null)];
+    assert_eq!(times(&made, ["firstTimestamp", "lastTimestamp", "eventTime"]), wanted);
+    assert_eq!(made["series"], json!({ "count": 2, "lastObservedTime": null }));
+    let newer = api.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.ok();
+    let names = ["deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"];
+    assert_eq!(times(&newer, names), wanted);
+    // Nobody owns what nobody has set.
+    let who = made["metadata"]["managedFields"].to_string();
+    assert!(who.contains("f:firstTimestamp") && !who.contains("f:eventTime"), "{who}");
+}

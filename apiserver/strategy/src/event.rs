@@ -84,8 +84,12 @@ const FIXED: &[(&str, &str)] = &[
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors =
         if new.get("series") == old.get("series") { Errors::new() } else { series(new) };
-    for (name, field) in FIXED.iter().filter(|(_, field)| new.get(field) != old.get(field)) {
-        let value = new.get(field).unwrap_or(&Value::Null);
+    for (name, field) in FIXED {
+        // Indexing tells no difference between null and nothing.
+        let value = &new[*field];
+        if *value == old[*field] {
+            continue;
+        }
         errors.push(FieldError::invalid(&Path::new(name), value, "field is immutable"));
     }
     errors

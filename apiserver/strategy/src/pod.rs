@@ -3,7 +3,7 @@
 //! Knows: what an update may change, how a pod is bound and deleted. Refuses to know: what admission adds to it, how it
 //! runs.
 
-use leme_meta::{FieldError, Path, Status};
+use leme_meta::{FieldError, Path, Status, quote};
 use leme_registry::{Context, Strategy, json, names};
 use serde_json::{Value, json};
 
@@ -34,7 +34,8 @@ pub(crate) static STRATEGY: Strategy = Strategy {
     grace,
     evicted: |pod, ctx| {
         let evicted = json!({
-            "type": "DisruptionTarget", "status": "True", "lastTransitionTime": ctx.timestamp(),
+            "type": "DisruptionTarget", "status": "True",
+            "lastProbeTime": null, "lastTransitionTime": ctx.timestamp(),
             "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
         });
         condition(pod, evicted);
@@ -57,7 +58,6 @@ fn prepare_create(pod: &mut Value, _: &Context) {
             "message": "Scheduling is blocked due to non-empty scheduling gates",
             "lastProbeTime": null, "lastTransitionTime": null,
         }]);
-        json::drop_nulls(&mut status);
     }
     json::set(pod, "status", status);
 }
@@ -203,7 +203,8 @@ fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
     }
     let bound = json::text(pod, &["spec", "nodeName"]);
     if !bound.is_empty() {
-        return Err(conflict(&format!("pod {name} is already assigned to node {bound:?}")));
+        let bound = quote(bound);
+        return Err(conflict(&format!("pod {name} is already assigned to node {bound}")));
     }
     if !json::list(pod, &["spec", "schedulingGates"]).is_empty() {
         return Err(conflict(&format!("pod {name} has non-empty .spec.schedulingGates")));
@@ -223,8 +224,11 @@ fn bind(ctx: &Context, binding: &Value, pod: &Value) -> Result<Value, Status> {
 
 /// Sets the condition that the pod has a node.
 fn scheduled(pod: &mut Value, ctx: &Context) {
-    let now = ctx.timestamp();
-    condition(pod, json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": now }));
+    let bound = json!({
+        "type": "PodScheduled", "status": "True",
+        "lastProbeTime": null, "lastTransitionTime": ctx.timestamp(),
+    });
+    condition(pod, bound);
 }
 
 /// Sets the condition of a type.

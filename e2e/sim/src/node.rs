@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, PodStatus};
 use leme_kinds::{Kind, by_kind};
 use leme_node_core::config::IMAGE;
 use leme_node_core::cri::{ContainerState, ContainerStatus};
@@ -259,9 +259,11 @@ impl FakeNode {
         if stored["metadata"]["uid"] != uid {
             return;
         }
-        let mut body = stored.clone();
-        body["status"] = serde_json::to_value(fresh).unwrap_or_default();
-        if body["status"] != stored["status"] {
+        // Times that nobody has set are null there.
+        let known: PodStatus = serde_json::from_value(stored["status"].clone()).unwrap_or_default();
+        if fresh != known {
+            let mut body = stored.clone();
+            body["status"] = serde_json::to_value(fresh).unwrap_or_default();
             cluster.must(|api| api.update(row::<Pod>(), &space, &name, Target::Status, body));
         }
     }

@@ -280,7 +280,7 @@ fn version_1_carries_everything() {
     full["metadata"]["annotations"] = json!({ "a": "b" });
     full["status"] = json!({
         "currentReplicas": 2, "desiredReplicas": 3,
-        "conditions": [{ "type": "AbleToScale", "status": "True" }],
+        "conditions": [{ "type": "AbleToScale", "status": "True", "lastTransitionTime": null }],
         "currentMetrics": [
             { "type": "Pods", "pods": { "metric": { "name": "m" }, "current": { "averageValue": "3" } } },
             { "type": "Resource", "resource": { "name": "cpu", "current": { "averageUtilization": 30, "averageValue": "3m" } } },
@@ -310,7 +310,8 @@ fn version_1_carries_everything() {
         note("current-metrics")[1]["resource"],
         json!({ "name": "cpu", "currentAverageUtilization": 30, "currentAverageValue": "3m" })
     );
-    assert_eq!(note("conditions"), json!([{ "type": "AbleToScale", "status": "True" }]));
+    let able = json!({ "type": "AbleToScale", "status": "True", "lastTransitionTime": null });
+    assert_eq!(note("conditions"), json!([able]));
 }
 
 #[test]

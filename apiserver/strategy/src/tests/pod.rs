@@ -302,7 +302,7 @@ fn a_pod_is_bound_once() {
     assert_eq!(bound["spec"]["nodeName"], "n1");
     assert_eq!(
         bound["status"]["conditions"],
-        json!([{ "type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z" }])
+        json!([{ "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-01-02T03:04:05Z" }])
     );
     let status = bind(&bound, binding).expect_err("refused");
     assert_eq!(
@@ -421,7 +421,7 @@ fn a_pod_that_somebody_evicts_says_so() {
         pod["status"]["conditions"],
         json!([{
             "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-            "message": "Eviction API: evicting", "lastTransitionTime": "2026-01-02T03:04:05Z",
+            "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": "2026-01-02T03:04:05Z",
         }])
     );
 }

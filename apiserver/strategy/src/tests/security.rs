@@ -213,7 +213,7 @@ fn images_are_checked() {
                 "signatures[0].metadata.labels: Forbidden: signature labels cannot be set",
                 "signatures[0].metadata.name: Invalid value: \"x\": name must be of format <imageName>@<signatureName>",
                 "signatures[0].type: Required value",
-                "signatures[0].conditions: Invalid value: [{\"status\":\"True\",\"type\":\"ForImage\"}]: missing \"Trusted\" condition type",
+                "signatures[0].conditions: Invalid value: [{\"lastProbeTime\":null,\"lastTransitionTime\":null,\"status\":\"True\",\"type\":\"ForImage\"}]: missing \"Trusted\" condition type",
                 "signatures[0].imageIdentity: Invalid value: \"i\": must be unset for unknown signature state",
             ],
         ),
