@@ -96,6 +96,7 @@ const CONTROLLERS: &[Rule] = &[
         resources: &["imagestreams", "imagestreamimports"],
     },
     Rule { verbs: &["create"], group: "route.openshift.io", resources: &["routes"] },
+    Rule { verbs: &["create"], group: "rbac.authorization.k8s.io", resources: &["rolebindings"] },
     Rule { verbs: &["create"], group: "authentication.k8s.io", resources: &["tokenreviews"] },
     Rule {
         verbs: &["create"],

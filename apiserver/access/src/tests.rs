@@ -117,9 +117,17 @@ fn the_scheduler_binds_and_the_controllers_keep() {
             "update discovery.k8s.io/endpointslices ns/e",
             "create events.k8s.io/events ns/-",
             "update apps/deployments/finalizers ns/d",
+            "create rbac.authorization.k8s.io/rolebindings ns/-",
         ],
     );
-    denied(&controllers, &["create -/nodes", "create -/pods/exec ns/p"]);
+    denied(
+        &controllers,
+        &[
+            "create -/nodes",
+            "create -/pods/exec ns/p",
+            "create rbac.authorization.k8s.io/clusterrolebindings -/-",
+        ],
+    );
 }
 
 #[test]

@@ -193,6 +193,7 @@ fn controllers(context: &Wiring) -> Vec<Start> {
         volumes::claims(context),
         volumes::volumes(context),
         namespaces::accounts(context),
+        namespaces::projects(context),
         namespaces::life_cycle(context),
         garbage::start(context),
     ]

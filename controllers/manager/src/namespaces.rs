@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_controller_runtime::{Client, Queue, Resource};
 use leme_kinds::builtin;
-use leme_plan::{ObjectRef, namespace, service_account};
+use leme_plan::{ObjectRef, namespace, project, service_account};
 use serde_json::Value;
 
 use crate::cache::{MetaHandler, Metadata, resolve, resource};
@@ -79,20 +79,28 @@ fn metas(items: Value) -> Result<Vec<ObjectMeta>, serde_json::Error> {
         .collect()
 }
 
-pub(crate) fn accounts(wiring: &Wiring) -> Start {
+/// Wakes a namespace when it changes, or an object in it of one of these kinds and names.
+fn wakes(wiring: &Wiring, watched: &[(&str, &str, &[&'static str])]) -> Arc<Queue> {
     let queue = Arc::new(Queue::default());
     let waker = queue.clone();
     wiring.cache.namespaces.on_change(Box::new(move |key, _, _| waker.add(key.clone())));
-    let watched = [("ServiceAccount", "default"), ("ConfigMap", service_account::ROOT_CA)];
-    for (kind, name) in watched {
-        let Some(cache) = wiring.cache.other("v1", kind) else { continue };
-        let waker = queue.clone();
+    for (api_version, kind, names) in watched {
+        let Some(cache) = wiring.cache.other(api_version, kind) else { continue };
+        let (waker, names) = (queue.clone(), names.to_vec());
         cache.on_change(Box::new(move |key, _, _| {
-            if key.1 == name {
+            if names.contains(&key.1.as_str()) {
                 waker.add((String::new(), key.0.clone()));
             }
         }));
     }
+    queue
+}
+
+pub(crate) fn accounts(wiring: &Wiring) -> Start {
+    let queue = wakes(
+        wiring,
+        &[("v1", "ServiceAccount", &["default"]), ("v1", "ConfigMap", &[service_account::ROOT_CA])],
+    );
     controller(wiring, "serviceaccount-controller", queue, None, |wiring, key, _| async move {
         let cached = |kind: &str, name: &str| {
             wiring.cache.other("v1", kind).and_then(|all| all.get(&key.1, name))
@@ -118,5 +126,30 @@ pub(crate) fn accounts(wiring: &Wiring) -> Start {
             published,
         };
         Ok(service_account::plan(&seen, Timestamp::now()))
+    })
+}
+
+/// What a namespace gets of OpenShift.
+pub(crate) fn projects(wiring: &Wiring) -> Start {
+    const ACCOUNT: (&str, &str) = ("v1", "ServiceAccount");
+    const BINDING: (&str, &str) = ("rbac.authorization.k8s.io/v1", "RoleBinding");
+    let queue = wakes(
+        wiring,
+        &[(ACCOUNT.0, ACCOUNT.1, &project::ACCOUNTS), (BINDING.0, BINDING.1, &project::BINDINGS)],
+    );
+    controller(wiring, "project-controller", queue, None, |wiring, key, _| async move {
+        let there = async |(api_version, kind), names: &[&'static str]| {
+            let Some(cache) = wiring.cache.other(api_version, kind) else { return Vec::new() };
+            // Or else all is made again at each start, in vain.
+            cache.synced().await;
+            let has = |name: &&str| cache.get(&key.1, name).is_some();
+            names.iter().copied().filter(has).collect()
+        };
+        let seen = project::Observed {
+            namespace: wiring.cache.namespaces.get("", &key.1),
+            accounts: there(ACCOUNT, &project::ACCOUNTS).await,
+            bindings: there(BINDING, &project::BINDINGS).await,
+        };
+        Ok(project::plan(&seen, Timestamp::now()))
     })
 }

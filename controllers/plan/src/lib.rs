@@ -30,6 +30,7 @@ pub mod placement;
 pub mod pod_control;
 pub mod pod_gc;
 pub mod pods;
+pub mod project;
 pub mod quantity;
 pub mod replica_set;
 pub mod replicas;

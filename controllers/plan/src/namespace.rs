@@ -48,6 +48,12 @@ pub fn needs_content(namespace: &Namespace) -> bool {
         && finalizers(namespace).any(|one| one == FINALIZER)
 }
 
+/// Whether it is on its way out: nothing is made in it any more.
+pub(crate) fn is_ending(namespace: &Namespace) -> bool {
+    let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
+    namespace.metadata.deletion_timestamp.is_some() || phase == Some("Terminating")
+}
+
 fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &str> {
     let spec = namespace.spec.as_ref().and_then(|spec| spec.finalizers.as_ref());
     spec.into_iter().flatten().map(String::as_str)

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::Plan;
 use crate::action::{Action, ObjectRef};
+use crate::namespace::is_ending;
 
 /// Name of the config map that holds the authority's certificate.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
@@ -30,13 +31,9 @@ pub struct Observed {
 /// What to do for one namespace.
 pub fn plan(seen: &Observed, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let Some(namespace) = &seen.namespace else { return plan };
-    let ending = namespace.metadata.deletion_timestamp.is_some()
-        || namespace.status.as_ref().and_then(|status| status.phase.as_deref())
-            == Some("Terminating");
-    if ending {
+    let Some(namespace) = seen.namespace.as_ref().filter(|one| !is_ending(one)) else {
         return plan;
-    }
+    };
     let meta = |name: &str| ObjectMeta {
         name: Some(name.to_owned()),
         namespace: namespace.metadata.name.clone(),
