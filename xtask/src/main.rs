@@ -4,6 +4,7 @@
 
 mod codegen;
 mod graph;
+mod internal;
 mod kind;
 mod mutate;
 mod numbers;

@@ -63,6 +63,13 @@ pub fn whole_numbers(value: &mut Value) {
 }
 
 /// Text as a JSON string of Go.
+pub fn json_string(text: &str) -> String {
+    let mut out = String::new();
+    json_text(text, &mut out);
+    out
+}
+
+/// The same, put behind other text.
 pub(crate) fn json_text(text: &str, out: &mut String) {
     out.push('"');
     json_escaped(text, out);

@@ -7,6 +7,7 @@
 
 pub mod cron;
 pub mod decode;
+pub mod diff;
 pub mod field;
 mod go;
 pub mod gvk;
@@ -26,7 +27,7 @@ pub mod url;
 pub mod version;
 
 pub use field::{FieldError, Path};
-pub use go::{json as go_json, quote, whole_numbers};
+pub use go::{json as go_json, json_string, quote, whole_numbers};
 pub use gvk::{Gvk, Gvr};
 pub use object::Object;
 pub use quantity::Quantity;

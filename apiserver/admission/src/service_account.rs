@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use std::sync::Arc;
 
-use leme_meta::Status;
+use leme_meta::{Status, quote};
 use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
 
@@ -84,8 +84,9 @@ fn named(pod: &Value) -> &str {
 fn account(asked: &Asked, name: &str, facts: &dyn Facts) -> Result<Arc<Value>, Status> {
     facts.get(&ACCOUNTS, asked.namespace, name)?.ok_or_else(|| {
         asked.forbidden(&format!(
-            "error looking up service account {}/{name}: serviceaccount {name:?} not found",
-            asked.namespace
+            "error looking up service account {}/{name}: serviceaccount {} not found",
+            asked.namespace,
+            quote(name)
         ))
     })
 }

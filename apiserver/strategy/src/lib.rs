@@ -36,6 +36,7 @@ mod image_reference;
 mod image_stream;
 pub mod image_tag;
 mod int_or_percent;
+mod internal;
 mod ip;
 mod limit_range;
 mod namespace;

@@ -7,6 +7,7 @@ use leme_registry::{Context, Strategy, json, names};
 use serde_json::{Value, json};
 
 use crate::check::{self, Errors};
+use crate::internal;
 use crate::pod_spec::{defaults, resources, sources, warnings};
 
 mod claim;
@@ -245,8 +246,9 @@ fn update_volume(new: &Value, old: &Value) -> Errors {
     let same = |(name, _): &(&str, _)| json::at(&now, &[name]) == json::at(before, &[name]);
     if !sources::OF_VOLUMES.iter().all(same) {
         let at = Path::new("spec").child("persistentvolumesource");
-        let why = "spec.persistentvolumesource is immutable after creation";
-        errors.push(FieldError::forbidden(&at, why));
+        let changes = internal::changes("PersistentVolumeSource", before, &now);
+        let why = format!("spec.persistentvolumesource is immutable after creation\n{changes}");
+        errors.push(FieldError::forbidden(&at, &why));
     }
     errors.extend(same_mode(new, old));
     let [now, before] = [new, old].map(|volume| json::at(volume, &["spec", "nodeAffinity"]));

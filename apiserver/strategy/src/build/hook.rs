@@ -331,7 +331,7 @@ fn of_branches(config: &Value, event: &Value) -> Result<Value, String> {
         return Ok(revision(event));
     }
     Err(format!(
-        "skipping build. Branch reference from {:?} does not match configuration",
-        branch(event)
+        "skipping build. Branch reference from {} does not match configuration",
+        quote(&branch(event))
     ))
 }

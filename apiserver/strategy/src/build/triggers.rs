@@ -60,8 +60,20 @@ fn image_change(change: &Value, input: Option<&Value>, path: &Path, errors: &mut
     let at = path.child("imageChange");
     match json::at(change, &["from"]) {
         None if input.is_none_or(|input| json::text(input, &["kind"]) != "ImageStreamTag") => {
-            let shown =
-                format!("build from: {}", input.map_or("<nil>".to_owned(), Value::to_string));
+            // As Go prints a reference: its fields in order.
+            let shown = input.map_or("<nil>".to_owned(), |input| {
+                let fields = [
+                    "kind",
+                    "namespace",
+                    "name",
+                    "uid",
+                    "apiVersion",
+                    "resourceVersion",
+                    "fieldPath",
+                ];
+                format!("&{{{}}}", fields.map(|field| json::text(input, &[field])).join(" "))
+            });
+            let shown = format!("build from: {shown}");
             let why = "a default ImageChange trigger can only be used when the build strategy includes an ImageStreamTag reference.";
             errors.push(FieldError::invalid(&at, &shown, why));
         }

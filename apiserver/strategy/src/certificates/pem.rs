@@ -4,6 +4,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leme_meta::quote;
 use leme_registry::json;
 use serde_json::Value;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -41,8 +42,8 @@ pub(super) fn certificates(base64: &str) -> Result<(), String> {
     for block in Pem::iter_from_buffer(&pem).map_while(Result::ok) {
         if block.label != "CERTIFICATE" {
             return Err(format!(
-                "only CERTIFICATE PEM blocks are allowed, found {:?}",
-                block.label
+                "only CERTIFICATE PEM blocks are allowed, found {}",
+                quote(&block.label)
             ));
         }
         block.parse_x509().map_err(|error| format!("the certificate cannot be read: {error}"))?;

@@ -3,11 +3,12 @@
 //! Knows: that nothing else of the pod changes so, and that what was added stays as it is. Refuses to know: what such a
 //! container may have.
 
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, quote};
 use leme_registry::{Part, json};
 use serde_json::Value;
 
 use crate::check::Errors;
+use crate::internal;
 
 const FIELD: &str = "ephemeralContainers";
 
@@ -41,12 +42,13 @@ fn validate(new: &Value, old: &Value) -> Errors {
     let new = json::list(new, &["spec", FIELD]);
     for old in json::list(old, &["spec", FIELD]) {
         let name = json::text(old, &["name"]);
-        let what = match new.iter().rfind(|new| json::text(new, &["name"]) == name) {
+        let (what, changes) = match new.iter().rfind(|new| json::text(new, &["name"]) == name) {
             Some(new) if new == old => continue,
-            Some(_) => "changed",
-            None => "removed",
+            Some(new) => ("changed", internal::changes("EphemeralContainer", old, new)),
+            None => ("removed", String::new()),
         };
-        let why = format!("existing ephemeral containers {name:?} may not be {what}\n");
+        let name = quote(name);
+        let why = format!("existing ephemeral containers {name} may not be {what}\n{changes}");
         errors.push(FieldError::forbidden(&path, &why));
     }
     errors

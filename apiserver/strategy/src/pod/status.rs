@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, json_string};
 use leme_registry::meta::Raw;
 use leme_registry::{Context, json, meta, names};
 use serde_json::{Value, json};
@@ -178,7 +178,8 @@ fn all_addresses(status: &Value, old: &Value, field: &str, path: &Path, errors: 
     let families: Option<HashSet<bool>> =
         list.iter().map(|text| ip::sloppy(text).map(|address| address.is_ipv4())).collect();
     if list.len() > 2 || list.len() == 2 && families.is_none_or(|families| families.len() < 2) {
-        let shown: Vec<String> = list.iter().map(|text| format!("{{\"IP\":{text:?}}}")).collect();
+        let shown: Vec<String> =
+            list.iter().map(|text| format!("{{\"IP\":{}}}", json_string(text))).collect();
         let shown = Raw(format!("[{}]", shown.join(",")));
         let why = "may specify no more than one IP for each IP family";
         errors.push(FieldError::invalid(&path, shown, why));

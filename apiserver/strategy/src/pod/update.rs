@@ -9,7 +9,7 @@ use leme_registry::json;
 use serde_json::{Value, json};
 
 use crate::check::Errors;
-use crate::pod_spec;
+use crate::{internal, pod_spec};
 
 const ONLY: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -34,7 +34,8 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
         waiting(&mut spec, before, &path, &mut errors);
     }
     if spec != *before {
-        errors.push(FieldError::forbidden(&path, ONLY));
+        let changes = internal::changes("PodSpec", before, &spec);
+        errors.push(FieldError::forbidden(&path, &format!("{ONLY}\n{changes}")));
     }
     errors
 }

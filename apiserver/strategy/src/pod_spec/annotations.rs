@@ -2,7 +2,7 @@
 //!
 //! Knows: their keys and what each may hold. Refuses to know: whether anybody still looks at them.
 
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, quote};
 use leme_registry::json;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ pub(crate) fn validate(annotations: Option<&Value>, spec: &Value, path: &Path) -
         }
         let known = matches!(profile, "" | "runtime/default" | "unconfined");
         if !known && !profile.starts_with("localhost/") {
-            let why = format!("invalid AppArmor profile name: {profile:?}");
+            let why = format!("invalid AppArmor profile name: {}", quote(profile));
             errors.push(FieldError::invalid(&at, profile, &why));
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows: which volumes are made of named files. Refuses to know: what is in them.
 
+use leme_meta::quote;
 use leme_registry::json;
 use serde_json::Value;
 
@@ -16,8 +17,8 @@ struct File {
 impl File {
     fn shown(&self) -> String {
         match self.source.as_str() {
-            "" => format!("{:?}", self.path),
-            source => format!("{:?} ({source})", self.path),
+            "" => quote(&self.path),
+            source => format!("{} ({source})", quote(&self.path)),
         }
     }
 
@@ -42,7 +43,7 @@ pub(super) fn of(volumes: &[Value]) -> Vec<String> {
             let Some(source) = json::at(volume, &[field]) else { continue };
             let described = match key {
                 "" => word.to_owned(),
-                key => format!("{word} {:?}", json::text(source, &[key])),
+                key => format!("{word} {}", quote(json::text(source, &[key]))),
             };
             let files = items(source, String::new());
             warn(name, &described, files, &mut Vec::new(), &mut out);
@@ -50,7 +51,8 @@ pub(super) fn of(volumes: &[Value]) -> Vec<String> {
         let mut all = Vec::new();
         for source in json::list(volume, &["projected", "sources"]) {
             if source.as_object().is_none_or(serde_json::Map::is_empty) {
-                out.push(format!("volume {name:?} (Projected) has no sources provided"));
+                let name = quote(name);
+                out.push(format!("volume {name} (Projected) has no sources provided"));
                 continue;
             }
             warn(name, "Projected", projected(source), &mut all, &mut out);
@@ -75,7 +77,8 @@ fn warn(
         }
         for other in all.iter().take(MOST).filter(|other| file.meets(other)) {
             out.push(format!(
-                "volume {volume:?} ({described}): overlapping paths: {} with {}",
+                "volume {} ({described}): overlapping paths: {} with {}",
+                quote(volume),
                 file.shown(),
                 other.shown()
             ));
@@ -97,7 +100,7 @@ fn file(path: &str, source: String) -> File {
 fn projected(source: &Value) -> Vec<File> {
     for (field, word) in [("configMap", "ConfigMap"), ("secret", "Secret")] {
         if let Some(from) = json::at(source, &[field]) {
-            return items(from, format!("{word} {:?}", json::text(from, &["name"])));
+            return items(from, format!("{word} {}", quote(json::text(from, &["name"]))));
         }
     }
     if let Some(from) = json::at(source, &["downwardAPI"]) {
@@ -111,7 +114,8 @@ fn projected(source: &Value) -> Vec<File> {
             "" => json::text(from, &["signerName"]),
             name => name,
         };
-        return vec![file(json::text(from, &["path"]), format!("ClusterTrustBundle {name:?}"))];
+        let source = format!("ClusterTrustBundle {}", quote(name));
+        return vec![file(json::text(from, &["path"]), source)];
     }
     Vec::new()
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows: which sources there are, and that a volume has one. Refuses to know: how any is mounted.
 
-use leme_meta::{FieldError, Path};
+use leme_meta::{FieldError, Path, quote};
 use leme_registry::{json, meta, names};
 use serde_json::Value;
 
@@ -190,7 +190,7 @@ pub(super) fn made_claim(pod: &str, volume: &Value, path: &Path, errors: &mut Er
     }
     let claim = format!("{pod}-{name}");
     for why in names::dns1123_subdomain(&claim) {
-        let why = format!("PVC name {claim:?}: {why}");
+        let why = format!("PVC name {}: {why}", quote(&claim));
         errors.push(FieldError::invalid(&path.child("name"), name, &why));
     }
 }

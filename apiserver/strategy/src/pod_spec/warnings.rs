@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use leme_meta::Path;
+use leme_meta::{Path, quote};
 use leme_registry::json;
 use serde_json::Value;
 
@@ -268,8 +268,9 @@ fn fractional(map: Option<&Value>, at: &Path, names: &[&str], out: &mut Vec<Stri
         if amount.milli_value() % 1000 != 0 {
             let shown = amount.to_string();
             out.push(format!(
-                "{}: fractional byte value {shown:?} is invalid, must be an integer",
-                at.key(name)
+                "{}: fractional byte value {} is invalid, must be an integer",
+                at.key(name),
+                quote(&shown)
             ));
         }
     }
@@ -282,8 +283,9 @@ fn doubled(spec: &Value, at: &Path, field: &str, key: &str, out: &mut Vec<String
         let text = json::text(item, &[key]);
         if !seen.insert(text) {
             out.push(format!(
-                "{}: duplicate {key} {text:?}",
-                at.child(field).index(index).child(key)
+                "{}: duplicate {key} {}",
+                at.child(field).index(index).child(key),
+                quote(text)
             ));
         }
     }
@@ -302,8 +304,9 @@ fn hidden(container: &Value, at: &Path, out: &mut Vec<String>) {
         let builds_on = value.contains(&before) && value != before;
         if json::at(variable, &["valueFrom"]).is_some() || !builds_on {
             out.push(format!(
-                "{}: hides previous definition of {name:?}, which may be dropped when using apply",
-                at.child("env").index(index)
+                "{}: hides previous definition of {}, which may be dropped when using apply",
+                at.child("env").index(index),
+                quote(name)
             ));
         }
     }
@@ -367,7 +370,8 @@ fn ports(spec: &Value, path: &Path, out: &mut Vec<String>) {
         }
         match by_name.get(name) {
             Some(other) => out.push(format!(
-                "{at}: duplicate port name {name:?} with {other}, services and probes that select ports by name will use {other}"
+                "{at}: duplicate port name {} with {other}, services and probes that select ports by name will use {other}",
+                quote(name)
             )),
             None => {
                 by_name.insert(name, at);

@@ -258,7 +258,12 @@ fn causes(status: &Status) -> Vec<String> {
 #[track_caller]
 fn check<T: std::fmt::Debug>(result: Result<T, Status>, errors: &[&str]) {
     let status = result.expect_err("refused");
-    assert_eq!(causes(&status), errors);
+    // What is told of a change behind the message is another test's.
+    let told: Vec<String> = causes(&status)
+        .iter()
+        .filter_map(|one| one.split("\n@@ ").next().map(str::to_owned))
+        .collect();
+    assert_eq!(told, errors);
 }
 
 /// An object with fields set: `("spec.type", value)`.

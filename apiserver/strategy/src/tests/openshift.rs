@@ -234,6 +234,16 @@ fn a_build_config_is_checked() {
             "spec.source.contextDir: Invalid value: \"../x\": context dir must not be a relative path",
         ],
     );
+    // Red with the reference as JSON.
+    let from = json!({ "kind": "DockerImage", "name": "centos/ruby" });
+    let strategy = json!({ "sourceStrategy": { "from": from } });
+    let triggers = json!([{ "type": "ImageChange", "imageChange": {} }]);
+    check(
+        create(build_config(json!({ "strategy": strategy, "triggers": triggers }))),
+        &[
+            "spec.triggers[0].imageChange: Invalid value: \"build from: &{DockerImage  centos/ruby    }\": a default ImageChange trigger can only be used when the build strategy includes an ImageStreamTag reference.",
+        ],
+    );
 }
 
 #[test]

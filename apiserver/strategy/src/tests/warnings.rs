@@ -43,6 +43,10 @@ fn variables_that_hide_others_are_told() {
         )
     };
     assert_eq!(warnings(container(env)), [hides(2), hides(3)]);
+    // Red with Rust's own escapes.
+    let mut body = container(json!({}));
+    body["spec"]["imagePullSecrets"] = json!([{ "name": "e\u{301}" }, { "name": "e\u{301}" }]);
+    assert_eq!(warnings(body), ["spec.imagePullSecrets[1].name: duplicate name \"e\u{301}\""]);
 }
 
 #[test]

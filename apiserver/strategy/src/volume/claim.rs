@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{CLASS, annotation, modes, pending, positive};
 use crate::check::{self, Errors};
+use crate::internal;
 use crate::pod_spec::{resources, warnings};
 
 pub(crate) static CLAIM: Strategy = Strategy {
@@ -165,8 +166,11 @@ fn update(new: &Value, old: &Value) -> Errors {
         json::keep(&mut allowed, before, "volumeAttributesClassName");
     }
     if allowed != earlier {
-        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-        errors.push(FieldError::forbidden(&path, why));
+        let changes = internal::changes("PersistentVolumeClaimSpec", &earlier, &allowed);
+        let why = format!(
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{changes}"
+        );
+        errors.push(FieldError::forbidden(&path, &why));
     }
     let read = |object: &Value, at: &[&str]| {
         json::at(object, at).and_then(resources::parse).unwrap_or(Quantity::from_units(0))
