@@ -120,6 +120,10 @@ pub(crate) const OAUTH_GRANT: &[SelectableField] = texts!(
     "userUID" => "/userUID",
 );
 
+pub(crate) const OAUTH_OWN: &[SelectableField] = texts!(
+    "clientName" => "/clientName",
+);
+
 pub(crate) const OAUTH_ACCESS_TOKEN: &[SelectableField] = texts!(
     "clientName" => "/clientName",
     "userName" => "/userName",

@@ -178,7 +178,8 @@ impl Api {
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let seat = self.in_flight.enter(&identity, class, running)?;
         crate::admit::authorize(&identity, &request, request.verb)?;
-        request.who = (class == Class::Mutating).then(|| identity.clone());
+        let named = class == Class::Mutating || request.kept.owner(None).is_some();
+        request.who = named.then(|| identity.clone());
         let deprecated = deprecated(&request.kind);
         let payer = payer.clone();
         let compress = gzip::accepted(&parts.headers);

@@ -5,14 +5,32 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use leme_access::Identity;
 use leme_kinds::{Kind, Kinds, Storage};
 use leme_meta::Status;
 use leme_meta::gvk::{api_version, split_api_version};
 use leme_registry::json;
+use leme_store::cache::Cached;
 use leme_strategy::View;
 use serde_json::Value;
 
 use crate::ordered;
+
+/// Whose objects alone are shown.
+pub(crate) struct Owner {
+    field: &'static str,
+    prefix: &'static str,
+    user: String,
+}
+
+impl Owner {
+    /// Whether an object is theirs, and of those that are shown.
+    pub fn owns(&self, object: &Cached) -> bool {
+        !self.user.is_empty()
+            && object.index.field(self.field) == Some(&self.user)
+            && object.index.name.starts_with(self.prefix)
+    }
+}
 
 /// How the objects of a kind are kept.
 #[derive(Clone, Debug)]
@@ -87,6 +105,13 @@ impl Kept {
     /// Whether it is an object of the kind's group, and not what a subresource shows in its place.
     fn is_of_group(&self, shown: &Value) -> bool {
         split_api_version(json::text(shown, &["apiVersion"])).0 == self.kind.group
+    }
+
+    /// Whose objects a user may see at most; `None` where all may be seen.
+    pub fn owner(&self, who: Option<&Identity>) -> Option<Owner> {
+        let (field, prefix) = self.view?.owned?;
+        let user = who.map(|who| who.user.clone()).unwrap_or_default();
+        Some(Owner { field, prefix, user })
     }
 
     /// The name under which a selectable field is kept.

@@ -59,6 +59,7 @@ impl Api {
         let object = self
             .cache
             .get(&request.kind.prefix(None), &request.key())
+            .filter(|object| request.shows(object))
             .ok_or_else(|| self.missing(request))?;
         if request.subresource == Some(Subresource::Scale) {
             let scale = request.strategy().scale.ok_or_else(Status::no_such_path)?;

@@ -12,6 +12,7 @@ use leme_meta::selector::FieldRequirement;
 use leme_meta::status::Details;
 use leme_meta::{FieldSelector, Gvr, Status};
 use leme_registry::Strategy;
+use leme_store::cache::Cached;
 
 pub(crate) use crate::kept::Kept;
 use crate::query::Query;
@@ -62,7 +63,7 @@ pub(crate) struct ResourceRequest {
     /// follows its subresource.
     pub rest: String,
     pub query: Query,
-    /// Who asks, of a write; nobody, if the server itself writes.
+    /// Who asks, of a write or for what each sees but their own of; nobody, if the server itself writes.
     pub who: Option<Identity>,
 }
 
@@ -91,6 +92,11 @@ impl ResourceRequest {
     /// Storage key of the object named.
     pub fn key(&self) -> String {
         self.kind.key(&self.namespace, &self.name)
+    }
+
+    /// Whether who asks may see an object.
+    pub fn shows(&self, object: &Cached) -> bool {
+        self.kept.owner(self.who.as_ref()).is_none_or(|owner| owner.owns(object))
     }
 
     /// Storage prefix of the collection named.

@@ -8,6 +8,7 @@ use leme_meta::selector::{FieldSelector, LabelSelector};
 use leme_meta::{FieldError, Path, Status, query};
 use leme_store::cache::Cached;
 
+use crate::kept::Owner;
 use crate::request::{Kept, ResourceRequest};
 
 /// Which objects of a collection a request means.
@@ -16,6 +17,8 @@ pub(crate) struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
     kept: Kept,
+    /// Whose objects alone are meant.
+    owner: Option<Owner>,
     everything: bool,
 }
 
@@ -32,9 +35,10 @@ impl Selection {
         {
             return Err(Status::bad_request(not_offered(&request.kind, &unknown.path)));
         }
-        let everything = label_text.is_empty() && field_text.is_empty();
         let kept = request.kept.clone();
-        Ok(Selection { prefix: request.prefix(), labels, fields, kept, everything })
+        let owner = kept.owner(request.who.as_ref());
+        let everything = label_text.is_empty() && field_text.is_empty() && owner.is_none();
+        Ok(Selection { prefix: request.prefix(), labels, fields, kept, owner, everything })
     }
 
     /// The storage prefix of all that can match.
@@ -42,7 +46,7 @@ impl Selection {
         &self.prefix
     }
 
-    /// Whether no selector was given.
+    /// Whether all is meant.
     pub fn is_everything(&self) -> bool {
         self.everything
     }
@@ -50,7 +54,9 @@ impl Selection {
     /// Whether the selectors match; the prefix is not looked at.
     pub fn matches(&self, object: &Cached) -> bool {
         self.everything
-            || (self.labels.matches(|key| object.index.label(key)) && self.fields_match(object))
+            || (self.owner.as_ref().is_none_or(|owner| owner.owns(object))
+                && self.labels.matches(|key| object.index.label(key))
+                && self.fields_match(object))
     }
 
     fn fields_match(&self, object: &Cached) -> bool {

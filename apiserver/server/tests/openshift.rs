@@ -245,3 +245,50 @@ async fn an_identity_is_of_one_user() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn everybody_sees_their_own_tokens_and_by_their_hashes() {
+    const OAUTH: &str = "/apis/oauth.openshift.io/v1";
+    let api = Harness::start().await;
+    let token = |name: &str, user: &str| {
+        json!({
+            "metadata": { "name": name }, "clientName": "console", "userName": user, "userUID": "u",
+            "redirectURI": "https://example.com/", "scopes": ["user:full"],
+        })
+    };
+    let [mine, theirs, bare] = [
+        "sha256~0123456789012345678901234567",
+        "sha256~9876543210987654321098765432",
+        "0123456789012345678901234567890123",
+    ];
+    for (name, user) in [(mine, "kubernetes-admin"), (theirs, "jo"), (bare, "kubernetes-admin")] {
+        api.post(&format!("{OAUTH}/oauthaccesstokens"), &token(name, user)).await.ok();
+    }
+    let own = format!("{OAUTH}/useroauthaccesstokens");
+    let list = api.get(&own).await.ok();
+    let names: Vec<_> =
+        list["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!((&list["kind"], names), (&json!("UserOAuthAccessTokenList"), vec![&json!(mine)]));
+    let one = api.get(&format!("{own}/{mine}")).await.ok();
+    assert_eq!(
+        (&one["kind"], &one["clientName"]),
+        (&json!("UserOAuthAccessToken"), &json!("console"))
+    );
+    let mut watch = api.watch(&format!("{own}?watch=true")).await;
+    assert_eq!(watch.named().await, ("ADDED".to_owned(), mine.to_owned()));
+    for hidden in [theirs, bare] {
+        let path = format!("{own}/{hidden}");
+        let why = format!("useroauthaccesstokens.oauth.openshift.io \"{hidden}\" not found");
+        for (code, _, message) in
+            [api.get(&path).await.refused(), api.delete(&path).await.refused()]
+        {
+            assert_eq!((code, &message), (404, &why));
+        }
+    }
+    let (code, ..) = api.get(&format!("{own}?fieldSelector=userName%3Djo")).await.refused();
+    assert_eq!(code, 400);
+    let gone = api.delete(&format!("{own}/{mine}")).await.ok();
+    assert_eq!(gone["kind"], "UserOAuthAccessToken");
+    assert_eq!(api.get(&format!("{OAUTH}/oauthaccesstokens/{mine}")).await.code, 404);
+    assert_eq!(api.get(&format!("{OAUTH}/oauthaccesstokens/{theirs}")).await.code, 200);
+}

@@ -161,6 +161,7 @@ static TABLE: &[(&str, &str, &Strategy)] = &[
     ("oauth.openshift.io", "OAuthAuthorizeToken", &oauth::AUTHORIZE_TOKEN),
     ("oauth.openshift.io", "OAuthClient", &oauth::CLIENT),
     ("oauth.openshift.io", "OAuthClientAuthorization", &oauth::AUTHORIZATION),
+    ("oauth.openshift.io", "UserOAuthAccessToken", &oauth::ACCESS_TOKEN),
     ("quota.openshift.io", "ClusterResourceQuota", &cluster_quota::STRATEGY),
     ("policy", "PodDisruptionBudget", &pod_disruption_budget::STRATEGY),
     ("project.openshift.io", "Project", &namespace::PROJECT),

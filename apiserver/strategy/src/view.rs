@@ -22,6 +22,9 @@ pub struct View {
     pub to_served: fn(&mut Value),
     /// Selectable fields by the names they are served and kept under, where these differ.
     pub fields: &'static [(&'static str, &'static str)],
+    /// Where each user sees but their own objects: the field that names whose one is, and how the names of those begin that
+    /// are shown.
+    pub owned: Option<(&'static str, &'static str)>,
     /// What clients are told of a version that is on its way out.
     pub deprecated: &'static str,
 }
@@ -35,6 +38,7 @@ impl View {
             to_kept: |_| Ok(()),
             to_served: |_| {},
             fields: &[],
+            owned: None,
             deprecated: "",
         }
     }
@@ -78,6 +82,12 @@ const VIEWS: &[View] = &[
         },
         to_served: project::from_namespace,
         ..View::of(("project.openshift.io", "v1", "Project"))
+    },
+    View {
+        to_served: |token| json::set(token, "kind", "UserOAuthAccessToken"),
+        // By any other name a token is what lets in.
+        owned: Some(("userName", "sha256~")),
+        ..View::of(("oauth.openshift.io", "v1", "UserOAuthAccessToken"))
     },
     View {
         to_kept: |cron_job| {

@@ -18,7 +18,7 @@ use crate::Column;
 
 pub(crate) use build::{BUILD, BUILD_CONFIG};
 pub(crate) use image::{IMAGE, IMAGE_STREAM, IMAGE_STREAM_IMAGE, IMAGE_STREAM_TAG, IMAGE_TAG};
-pub(crate) use oauth::{OAUTH_AUTHORIZATION, OAUTH_CLIENT, OAUTH_TOKEN};
+pub(crate) use oauth::{OAUTH_AUTHORIZATION, OAUTH_CLIENT, OAUTH_TOKEN, USER_OAUTH_TOKEN};
 pub(crate) use route::ROUTE;
 pub(crate) use security::{RANGE_ALLOCATION, SECURITY_CONTEXT_CONSTRAINTS};
 pub(crate) use template::{BROKER_TEMPLATE_INSTANCE, TEMPLATE, TEMPLATE_INSTANCE};

@@ -205,6 +205,15 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row { kind: "OAuthClient", plural: "oauthclients", columns: openshift::OAUTH_CLIENT, ..OAUTH },
     Row {
+        kind: "UserOAuthAccessToken",
+        plural: "useroauthaccesstokens",
+        storage: As("oauth.openshift.io", "v1", "oauthaccesstokens"),
+        verbs: &["delete", "get", "list", "watch"],
+        columns: openshift::USER_OAUTH_TOKEN,
+        selectable: selectable::OAUTH_OWN,
+        ..OAUTH
+    },
+    Row {
         kind: "AppliedClusterResourceQuota",
         plural: "appliedclusterresourcequotas",
         storage: Virtual,

@@ -42,7 +42,14 @@ impl Api {
         request: &ResourceRequest,
         input: Input,
     ) -> Result<Answer, Status> {
-        let options = delete_options(request, &input.headers, input.body)?;
+        let mut options = delete_options(request, &input.headers, input.body)?;
+        if request.kept.owner(None).is_some() {
+            self.catch_up(None).await?;
+            let object = self.cache.get(&request.kind.prefix(None), &request.key());
+            let own = object.filter(|object| request.shows(object));
+            let own = own.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
+            options.uid.get_or_insert_with(|| own.index.uid.to_string());
+        }
         if options.ignore_read_error {
             admit::authorize_unsafe_delete(&input.who, request)?;
             return self.delete_unreadable(request, input.wanted).await;

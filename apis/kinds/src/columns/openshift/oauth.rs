@@ -31,6 +31,11 @@ pub(crate) const OAUTH_TOKEN: &[Column] = &[
     shown("Scopes", |token, _| joined(token, "/scopes", ",").into()),
 ];
 
+pub(crate) const USER_OAUTH_TOKEN: &[Column] = {
+    let [_, rest @ ..] = OAUTH_TOKEN else { panic!("a token has columns") };
+    rest
+};
+
 fn max_age(client: &Value) -> String {
     match client.pointer("/accessTokenMaxAgeSeconds").and_then(Value::as_i64) {
         None => "default".to_owned(),
