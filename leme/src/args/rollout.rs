@@ -50,6 +50,25 @@ pub enum RolloutCommand {
         #[command(flatten)]
         chosen: ChosenArgs,
     },
+    /// Roll a DeploymentConfig out once more, with the images that its triggers name now
+    Latest {
+        /// The DeploymentConfig
+        #[arg(value_name = "DEPLOYMENTCONFIG")]
+        config: String,
+        /// Take the template as it is, and no newer images
+        #[arg(long)]
+        again: bool,
+    },
+    /// Stop the rollout of a DeploymentConfig that is under way
+    Cancel {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+    },
+    /// Try the last rollout of a DeploymentConfig again, which has failed
+    Retry {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+    },
     /// Roll changes of the template out no more
     Pause {
         #[command(flatten)]

@@ -2,6 +2,7 @@
 //!
 //! Knows: the four kinds that roll templates out. What they do meanwhile is their controllers' business.
 
+mod config;
 mod history;
 mod status;
 
@@ -14,7 +15,7 @@ use leme_meta::Object;
 use serde_json::{Value, json};
 
 use crate::api::{Api, MERGE_PATCH};
-use crate::args::{ChosenArgs, RolloutArgs, RolloutCommand};
+use crate::args::{ChosenArgs, FilterArgs, RolloutArgs, RolloutCommand};
 use crate::choose::{self, Alone, Chosen};
 use crate::{connect, follow, say};
 
@@ -60,39 +61,40 @@ pub async fn run(args: &RolloutArgs) -> Result<()> {
         ensure!(!found.is_empty(), "no resources found");
         Ok(found)
     };
-    match &args.command {
-        RolloutCommand::Status { chosen: named, watch, timeout } => {
-            let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| progress(&api, one, *watch, *timeout).await)
-                .await
+    let found = match &args.command {
+        RolloutCommand::Latest { config, .. } => {
+            let word = if config.contains('/') { "" } else { "deploymentconfigs/" };
+            let (words, flag) = ([format!("{word}{config}")], args.connect.namespace.as_deref());
+            choose::of_words(&api, &words, &FilterArgs::default(), flag, Alone::Refused).await?
         }
-        RolloutCommand::History { chosen: named, revision } => {
-            let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| {
-                say::result(history::told(&api, one, *revision).await?)
-            })
-            .await
+        RolloutCommand::Status { chosen: named, .. }
+        | RolloutCommand::History { chosen: named, .. }
+        | RolloutCommand::Undo { chosen: named, .. }
+        | RolloutCommand::Restart { chosen: named }
+        | RolloutCommand::Cancel { chosen: named }
+        | RolloutCommand::Retry { chosen: named }
+        | RolloutCommand::Pause { chosen: named }
+        | RolloutCommand::Resume { chosen: named } => chosen(named).await?,
+    };
+    choose::each(&found, async |one: &Chosen| do_to(&api, one, &args.command).await).await
+}
+
+async fn do_to(api: &Api, one: &Chosen, command: &RolloutCommand) -> Result<()> {
+    match command {
+        RolloutCommand::Status { watch, timeout, .. } => progress(api, one, *watch, *timeout).await,
+        RolloutCommand::History { revision, .. } => {
+            say::result(history::told(api, one, *revision).await?)
         }
-        RolloutCommand::Undo { chosen: named, to_revision } => {
-            let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| {
-                let word = history::undo(&api, one, *to_revision).await?;
-                say::line(format_args!("{} {word}", one.shown()))
-            })
-            .await
+        RolloutCommand::Undo { to_revision, .. } => {
+            let word = history::undo(api, one, *to_revision).await?;
+            say::line(format_args!("{} {word}", one.shown()))
         }
-        RolloutCommand::Restart { chosen: named } => {
-            let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| restart(&api, one).await).await
-        }
-        RolloutCommand::Pause { chosen: named } => {
-            let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| pause(&api, one, true).await).await
-        }
-        RolloutCommand::Resume { chosen: named } => {
-            let chosen = chosen(named).await?;
-            choose::each(&chosen, async |one: &Chosen| pause(&api, one, false).await).await
-        }
+        RolloutCommand::Restart { .. } => restart(api, one).await,
+        RolloutCommand::Latest { again, .. } => config::latest(api, one, *again).await,
+        RolloutCommand::Cancel { .. } => config::cancel(api, one).await,
+        RolloutCommand::Retry { .. } => config::retry(api, one).await,
+        RolloutCommand::Pause { .. } => pause(api, one, true).await,
+        RolloutCommand::Resume { .. } => pause(api, one, false).await,
     }
 }
 

@@ -26,19 +26,19 @@ const KEPT: &[&str] = &[
 ];
 const CONFIG_NAME: &str = "openshift.io/deployment-config.name";
 const CONFIG_VERSION: &str = "openshift.io/deployment-config.latest-version";
-const CONFIG_PHASE: &str = "openshift.io/deployment.phase";
-const CONFIG_REASON: &str = "openshift.io/deployment.status-reason";
+pub(super) const CONFIG_PHASE: &str = "openshift.io/deployment.phase";
+pub(super) const CONFIG_REASON: &str = "openshift.io/deployment.status-reason";
 
 /// One template that was rolled out.
-struct Revision {
-    number: i64,
+pub(super) struct Revision {
+    pub(super) number: i64,
     /// What keeps it.
-    object: Object,
+    pub(super) object: Object,
     template: Value,
 }
 
 impl Revision {
-    fn annotation(&self, key: &str) -> Option<&str> {
+    pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.object.annotations().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 }
@@ -86,7 +86,7 @@ fn columns(lines: &[Vec<String>]) -> String {
 }
 
 /// The revisions of an object, oldest first.
-async fn revisions(
+pub(super) async fn revisions(
     api: &Api,
     one: &Chosen,
     workload: Workload,
