@@ -221,7 +221,7 @@ fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
     let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(request.oci_root())
         .map_err(|error| Failure::failed("create container", &files::chain(&error)))?
-        .with_executor(Launch::new(errors_write.as_raw_fd(), None));
+        .with_executor(Launch::container(errors_write.as_raw_fd()));
     let mut streams = Streams::default();
     let (builder, console) = if request.spec.process.tty {
         let console = Console::listen(&request.directory).map_err(failed)?;

@@ -92,7 +92,7 @@ fn launch(
     let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(&scratch.root)
         .map_err(|error| Failure::failed("prepare command", &files::chain(&error)))?
-        .with_executor(Launch::new(
+        .with_executor(Launch::command(
             errors_write.as_raw_fd(),
             spec.linux().as_ref().and_then(|l| l.seccomp().clone()),
         ));
