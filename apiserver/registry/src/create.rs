@@ -52,6 +52,7 @@ pub fn create(
         json::set(metadata, "generation", 1);
     }
     (ctx.strategy.prepare_create)(&mut new, ctx);
+    (ctx.strategy.switched_off)(&mut new, None);
     complete(ctx, &mut new);
     let mut errors = meta::validate(ctx, &new);
     errors.extend((ctx.strategy.validate)(&new));

@@ -56,6 +56,8 @@ pub struct Strategy {
     pub kept_by_status: &'static [&'static [&'static str]],
     /// Sets what a finalize update may change, starting from `old`; absent where there is no such subresource.
     pub finalize: Option<fn(new: &Value, old: &Value) -> Value>,
+    /// Takes out fields that are switched off, unless the object had them before; `None` as the second object on create.
+    pub switched_off: fn(new: &mut Value, old: Option<&Value>),
     /// Takes numbers for what has passed validation, and looks up what it names; `None` as `old` on create.
     pub allocate: Allocate,
     /// All that is wrong with an object by itself, metadata excepted.
@@ -124,6 +126,7 @@ impl Strategy {
         prepare_update: |new, old, _| json::keep(new, old, "status"),
         prepare_status: |_, _, _| {},
         kept_by_status: &[&["spec"]],
+        switched_off: |_, _| {},
         finalize: None,
         allocate: |_, _, _, _| Vec::new(),
         validate: |_| Vec::new(),

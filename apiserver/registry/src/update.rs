@@ -159,6 +159,7 @@ fn main(
     alloc: &mut dyn Allocator,
 ) -> Result<Vec<FieldError>, Status> {
     (ctx.strategy.prepare_update)(new, old, ctx);
+    (ctx.strategy.switched_off)(new, Some(old));
     count(ctx, new, old);
     let mut errors = meta::validate(ctx, new);
     errors.extend(meta::validate_update(new, old));

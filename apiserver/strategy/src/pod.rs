@@ -24,6 +24,7 @@ pub(crate) static STRATEGY: Strategy = Strategy {
         defaults::fill(spec);
     },
     prepare_create,
+    switched_off: pod_spec::gates::of_pod,
     prepare_status: status::prepare,
     kept_by_status: &[&["spec"], &["metadata", "ownerReferences"]],
     validate,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::pod_spec::{self, defaults};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_template,
     default: |object| {
         json::child(object, "template");
         defaults::fill_template(object, "template");

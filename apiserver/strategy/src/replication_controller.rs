@@ -10,6 +10,7 @@ use crate::check::{self, Errors};
 use crate::pod_spec::{self, defaults};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_workload,
     default,
     validate,
     validate_status,

@@ -15,6 +15,7 @@ use crate::{int_or_percent, replication_controller};
 const TEMPLATES: &str = "deprecated.daemonset.template.generation";
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_workload,
     decode: |set| match json::text(set, &["metadata", "annotations", TEMPLATES]) {
         "" => Ok(()),
         text => leme_meta::query::int(text).map(|_| ()),

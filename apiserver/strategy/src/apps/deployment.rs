@@ -12,6 +12,7 @@ use crate::pod_spec::defaults;
 use crate::{int_or_percent, replication_controller};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_workload,
     default,
     prepare_status,
     kept_by_status: &[&["spec"], &["metadata", "labels"]],

@@ -12,6 +12,7 @@ use crate::pod_spec::defaults;
 use crate::replication_controller;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_workload,
     default: |set| {
         let spec = json::child(set, "spec");
         json::default(spec, "replicas", 1);

@@ -12,6 +12,7 @@ use crate::pod_spec::{self, defaults, warnings};
 use crate::{int_or_percent, replication_controller, volume};
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_workload,
     name: meta::label_name,
     default,
     validate,

@@ -15,6 +15,7 @@ use crate::replication_controller;
 const MAX_NAME: usize = 52;
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_jobs,
     default: |cron| {
         let spec = json::child(cron, "spec");
         json::default(spec, "concurrencyPolicy", "Allow");

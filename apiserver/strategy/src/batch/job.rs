@@ -17,6 +17,7 @@ const UID: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
 const NAME: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
 
 pub(crate) static STRATEGY: Strategy = Strategy {
+    switched_off: crate::pod_spec::gates::of_workload,
     default,
     prepare_create: |job, _| {
         json::remove(job, "status");

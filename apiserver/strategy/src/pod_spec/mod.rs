@@ -17,6 +17,7 @@ pub(crate) mod defaults;
 mod dns;
 mod env;
 mod ephemeral;
+pub(crate) mod gates;
 mod os;
 mod overlaps;
 mod probes;

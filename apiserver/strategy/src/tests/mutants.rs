@@ -68,7 +68,7 @@ hooks! {
     name decode default prepare_create prepare_update prepare_status kept_by_status finalize allocate validate
     validate_create validate_update validate_status deny warn deprecated generation create_on_update
     unconditional_update grace held mark_deleting evicted orphan_by_default returns_deleted is_heartbeat scale bind
-    approval ephemeral_containers resize
+    approval ephemeral_containers resize switched_off
 }
 
 #[test]
