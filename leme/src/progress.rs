@@ -88,7 +88,7 @@ fn with<'a>(
     all
 }
 
-/// Waits until every document's object works, or one of them has failed for good.
+/// Waits until every document's object works, or one of them has failed for good or waits for somebody's hand.
 ///
 /// # Errors
 /// What has failed, and why; or when the time is over, what each that does not work waits for.
@@ -134,11 +134,16 @@ fn missing(documents: &[Document], lister: &Lister) -> Vec<String> {
     documents.iter().filter_map(why).collect()
 }
 
-/// What will not work any more, each with why.
+/// What will not work any more, or only when somebody does something, each with why.
 fn failed(documents: &[Document], lister: &Lister) -> Vec<String> {
+    let by_hand = |document: &Document| {
+        let object = lister.get(&document.kind, &document.namespace, &document.name)?;
+        Some(format!("{} cannot run: {}", document.shown(), served::by_hand(object, lister)?))
+    };
     let why = |document: &Document| match served::document(document, lister) {
         State::Failed(why) => Some(told(&document.shown(), &State::Failed(why))),
-        State::Works(_) | State::Stored(_) | State::Waits(_) => None,
+        State::Waits(_) => by_hand(document),
+        State::Works(_) | State::Stored(_) => None,
     };
     documents.iter().filter_map(why).collect()
 }

@@ -154,6 +154,17 @@ pub fn parts<'a>(object: &Object, lister: &'a Lister) -> Vec<(String, &'a Object
     PARTS.iter().flat_map(of).collect()
 }
 
+/// What an object, or what it has made, waits for that comes by somebody's hand alone.
+pub fn by_hand(object: &Object, lister: &Lister) -> Option<String> {
+    if (object.api_version(), object.kind()) == ("v1", "Pod") {
+        return pods::absent_image(object);
+    }
+    parts(object, lister).into_iter().find_map(|(shown, part)| {
+        let why = by_hand(part, lister)?;
+        Some(if part.kind() == "Pod" { format!("{shown}: {why}") } else { why })
+    })
+}
+
 fn number(object: &Object, path: &[&str]) -> i64 {
     object.at(path).and_then(Value::as_i64).unwrap_or(0)
 }

@@ -56,6 +56,18 @@ fn missing(object: &Object, phase: &str, lister: &Lister) -> String {
     if phase.is_empty() { "a node".to_owned() } else { phase.to_owned() }
 }
 
+/// What a pod waits for that comes by somebody's hand alone: an image that its node does not have.
+pub(super) fn absent_image(pod: &Object) -> Option<String> {
+    statuses(pod, &["initContainerStatuses", "containerStatuses"]).find_map(|container| {
+        let waiting = &container["state"]["waiting"];
+        let (reason, message) = (waiting["reason"].as_str()?, waiting["message"].as_str()?);
+        let absent = matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull");
+        // Other nodes fetch images, sooner or later.
+        let by_hand = message.contains("leme image load") || reason == "ErrImageNeverPull";
+        (absent && by_hand).then(|| format!("container {}: {message}", name(container)))
+    })
+}
+
 /// Why a pod has failed.
 fn failure(object: &Object) -> String {
     let told = join(object.text(&["status", "reason"]), object.text(&["status", "message"]));

@@ -419,3 +419,29 @@ fn a_pod_waits_for_its_claims_and_a_claim_for_a_volume() {
     let why = "Lost: PersistentVolume v, to which it was bound, is gone";
     assert_eq!(state(&typed(lost), &still([])), failed(why));
 }
+
+/// Red when an image that nobody fetches is waited for like one that comes.
+#[test]
+fn an_absent_image_comes_by_hand_alone() {
+    let pod = |reason: &str, message: &str| {
+        json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "p1",
+                "ownerReferences": [{"uid": "rs1"}]},
+            "status": {"phase": "Pending", "containerStatuses": [
+                {"name": "c", "state": {"waiting": {"reason": reason, "message": message}}}]}})
+    };
+    let set = json!({"kind": "ReplicaSet", "metadata": {"name": "s", "namespace": "n", "uid": "rs1",
+        "ownerReferences": [{"uid": "d1"}]}});
+    let deployment = typed(
+        json!({"kind": "Deployment", "metadata": {"name": "d", "namespace": "n", "uid": "d1"}}),
+    );
+    let absent = "image \"nope\" is not on this node: load it with `leme image load FILE`";
+    for (reason, message, expected) in [
+        ("ErrImagePull", absent, Some(format!("pod/p: container c: {absent}"))),
+        ("ErrImagePull", "connection refused", None),
+        ("CrashLoopBackOff", absent, None),
+    ] {
+        let sets = ("apps", "replicasets");
+        let lister = still([(sets, set.clone()), (PODS, pod(reason, message))]);
+        assert_eq!(by_hand(&deployment, &lister), expected);
+    }
+}
