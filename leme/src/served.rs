@@ -156,11 +156,18 @@ pub fn parts<'a>(object: &Object, lister: &'a Lister) -> Vec<(String, &'a Object
 
 /// What an object, or what it has made, waits for that comes by somebody's hand alone.
 pub fn by_hand(object: &Object, lister: &Lister) -> Option<String> {
+    /// Cron jobs make jobs, which make pods: nothing that works is deeper.
+    const DEEPEST: usize = 3;
+    by_hand_below(object, lister, DEEPEST)
+}
+
+fn by_hand_below(object: &Object, lister: &Lister, depth: usize) -> Option<String> {
     if (object.api_version(), object.kind()) == ("v1", "Pod") {
         return pods::absent_image(object);
     }
+    let below = depth.checked_sub(1)?;
     parts(object, lister).into_iter().find_map(|(shown, part)| {
-        let why = by_hand(part, lister)?;
+        let why = by_hand_below(part, lister, below)?;
         Some(if part.kind() == "Pod" { format!("{shown}: {why}") } else { why })
     })
 }

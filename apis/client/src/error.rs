@@ -1,6 +1,6 @@
 //! Why a request was not answered with what was asked for.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use http::StatusCode;
 use serde_json::Value;
@@ -34,6 +34,14 @@ pub enum Error {
     Transport(String),
 }
 
+/// What libraries put around the error that they pass on.
+const PASSED_ON: [&str; 4] = [
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "tcp connect error",
+    "connection error",
+];
+
 /// What an error means to whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -54,15 +62,20 @@ pub enum Meaning {
 impl Error {
     /// What is wrong on this side of the wire.
     pub fn transport(error: &dyn std::error::Error) -> Error {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            let words = inner.to_string();
-            // Many errors repeat what is inside of them.
-            if !text.contains(&words) {
-                let _ = write!(text, ": {words}");
+        let mut text = String::new();
+        let mut next = Some(error);
+        while let Some(error) = next {
+            next = error.source();
+            let words = error.to_string();
+            let words = words.strip_prefix("ServiceError: ").unwrap_or(&words);
+            // Which part of a library an error passed through tells nobody anything, and many repeat what is inside.
+            if (next.is_some() && PASSED_ON.contains(&words)) || text.contains(words) {
+                continue;
             }
-            source = inner.source();
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(words);
         }
         Error::Transport(text)
     }
@@ -203,6 +216,45 @@ mod tests {
         let error = Error::of_answer(StatusCode::NOT_FOUND, b"404 page not found\n");
         let said = "the server could not find the requested resource";
         assert_eq!((error.meaning(), error.message()), (Meaning::NotFound, said));
+    }
+
+    #[derive(Debug)]
+    struct Around(&'static str, Option<Box<Around>>);
+
+    impl fmt::Display for Around {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Around {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_ref().map(|inner| &**inner as _)
+        }
+    }
+
+    // Red where the parts of the libraries are named that it came through.
+    #[test]
+    fn who_is_not_reached_is_told_without_the_way_there() {
+        let chain = |words: &[&'static str]| {
+            words.iter().rev().fold(None, |inner, text| Some(Box::new(Around(text, inner))))
+        };
+        for (words, told) in [
+            (
+                &[
+                    "ServiceError: client error (Connect)",
+                    "client error (Connect)",
+                    "tcp connect error",
+                    "Connection refused (os error 111)",
+                ][..],
+                "Connection refused (os error 111)",
+            ),
+            (&["client error (Connect)"], "client error (Connect)"),
+            (&["a: b", "b", "c"], "a: b: c"),
+        ] {
+            let error = chain(words).expect("an error");
+            assert_eq!(Error::transport(&*error).message(), told);
+        }
     }
 
     #[test]
