@@ -5,6 +5,7 @@
 
 mod agent;
 mod clock;
+mod ends;
 mod event;
 mod intake;
 mod kubelet;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+pub use ends::tell as tell_ends;
 use leme_client::Client;
 pub use leme_node_core::refuse::Policy;
 use tokio_util::sync::CancellationToken;

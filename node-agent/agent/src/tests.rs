@@ -207,6 +207,35 @@ async fn containers_outlive_the_agent() {
     node.stop().await;
 }
 
+// Red when nobody says how containers ended that are stopped with their node: their end is unknown then, and their code made
+// up.
+#[tokio::test]
+async fn what_is_stopped_with_its_node_is_told_as_it_ended() {
+    let node = fresh();
+    node.api.put(POD, pod(json!({"containers": [{"name": "c", "image": "i"}]})));
+    node.until("pod runs", |n| n.phase() == "Running").await;
+    let (api, runtime, data) = node.stop().await;
+    let id = runtime.lock().containers.keys().next().unwrap().clone();
+    runtime.exit(&id, 7);
+    assert_eq!(crate::tell_ends(&api.client(), "node-1", &*runtime).await, [] as [String; 0]);
+    let ended = |state: &Value| state["terminated"]["exitCode"].clone();
+    let told = api.get(POD)["status"]["containerStatuses"][0].clone();
+    assert_eq!((ended(&told["state"]), &told["ready"]), (json!(7), &json!(false)));
+    // Whoever comes next finds nothing of it but that.
+    let node = Node::start(api, FakeRuntime::new(&["i"]), data);
+    node.until("it runs again", |n| {
+        let status = &n.api.get(POD)["status"]["containerStatuses"][0];
+        status["state"]["running"].is_object() && status["restartCount"] == 1
+    })
+    .await;
+    let status = &node.api.get(POD)["status"]["containerStatuses"][0];
+    assert_eq!(
+        (ended(&status["lastState"]), &status["lastState"]["terminated"]["reason"]),
+        (json!(7), &json!("Error"))
+    );
+    node.stop().await;
+}
+
 /// A mount namespace for this test's threads, gone with them: volumes in memory are mounts.
 fn own_mounts() {
     use rustix::mount::{MountPropagationFlags, mount_change};

@@ -244,7 +244,8 @@ fn describe(slot: &Slot, pod: &Pod, initializing: bool) -> (ContainerState, Opti
     }
 }
 
-fn ended_state(ended: &Ended) -> ContainerState {
+/// The state of a container that has ended.
+pub fn ended_state(ended: &Ended) -> ContainerState {
     ContainerState { terminated: Some(terminated(ended)), ..ContainerState::default() }
 }
 
