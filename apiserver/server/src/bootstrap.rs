@@ -128,21 +128,27 @@ impl Api {
         // First what others are in; the rest is synced to disk together.
         let (within, first): (Vec<Wanted>, _) =
             wanted(own).into_iter().partition(|one| one.collection.contains("/namespaces/"));
+        let mut full = None;
         for some in [first, within] {
             let made = some.into_iter().map(|one| self.make_so_if_there_is_space(one));
-            futures::future::try_join_all(made).await?;
+            match futures::future::try_join_all(made).await {
+                Ok(refused) => full = full.or(refused.into_iter().flatten().next()),
+                // What it is in could not be made.
+                Err(status) => return Err(full.filter(|_| status.code == 404).unwrap_or(status)),
+            }
         }
         Ok(())
     }
 
-    async fn make_so_if_there_is_space(&self, wanted: Wanted) -> Result<(), Status> {
+    /// Makes it so; where there is no space for that, the refusal.
+    async fn make_so_if_there_is_space(&self, wanted: Wanted) -> Result<Option<Status>, Status> {
         match self.make_so(&wanted).await {
             Err(status) if status.code == 507 => {
                 let Wanted { collection, name, .. } = wanted;
                 tracing::warn!(collection, %name, error = %status, "stays as it is for want of space");
-                Ok(())
+                Ok(Some(status))
             }
-            other => other,
+            other => other.map(|()| None),
         }
     }
 

@@ -159,3 +159,17 @@ async fn an_unreadable_object_is_named_and_can_be_removed_and_nothing_else_suffe
     let text = String::from_utf8(api.get("/readyz?verbose").await.body.to_vec()).unwrap();
     assert!(text.contains("[+]objects ok"), "{text}");
 }
+
+// Red when what cannot be made in a namespace is blamed on the namespace.
+#[tokio::test]
+async fn a_cluster_that_never_had_any_space_says_so() {
+    let store = Arc::new(Hostile::new(Arc::new(MemoryStore::new())));
+    for write in 1..=200 {
+        store.on_write(write, WriteFault::Full);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = leme_server::ServerConfig::new(listen, dir.path().join("pki"), store);
+    let Err(error) = leme_server::Server::start(config).await else { panic!("it started") };
+    assert!(error.to_string().contains("out of space"), "{error}");
+}
