@@ -15,9 +15,9 @@ pub struct UpArgs {
     /// YAML or JSON to apply once the node is ready (a file, a directory or - for standard input)
     #[arg(short, long = "filename", value_name = "FILE")]
     pub files: Vec<String>,
-    /// Number of nodes
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
-    pub nodes: u32,
+    /// Number of nodes; without, as many as the cluster had, or one
+    #[arg(long, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
+    pub nodes: Option<u32>,
     /// Where the cluster keeps its state
     #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
     pub data_dir: PathBuf,

@@ -144,6 +144,11 @@ impl DataDir {
         }
     }
 
+    /// The process that has a seat whose file was removed.
+    pub fn holder_of_removed(&self, seat: Seat) -> Option<i32> {
+        seat::holder_of_removed(&self.root.join(seat.file()))
+    }
+
     /// The process that has a seat, if one has.
     pub fn holder(&self, seat: Seat) -> Result<Option<i32>> {
         seat::holder(&self.root.join(seat.file()))

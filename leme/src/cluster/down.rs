@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::args::DownArgs;
-use crate::cluster::data::DataDir;
+use crate::cluster::data::{DataDir, Seat};
 use crate::cluster::node;
 use crate::say;
 
@@ -30,6 +30,10 @@ pub async fn run(args: &DownArgs) -> Result<()> {
     let stopping = data.stopping()?;
     // Those that act first, then who serves them.
     for pid in data.holders()? {
+        if data.holder_of_removed(Seat::Server) == Some(pid) {
+            let what = "its file `lock` was removed while it ran";
+            say::note(format_args!("process {pid} has {shown}, though {what}: it is stopped"));
+        }
         stop(pid).await?;
     }
     let locks = stopping.lock()?;

@@ -25,7 +25,7 @@ pub const CLUSTER_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 244, 0, 0), 16);
 /// Most nodes on one machine.
 pub const MAX_NODES: u32 = 16;
 /// How long containers get to end by themselves when the cluster stops.
-const STOP_GRACE: Duration = Duration::from_secs(10);
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// File in a node's directory that tells the addresses of its pods, where the node's name does not.
 const POD_CIDR: &str = "pod-cidr";
@@ -145,8 +145,8 @@ pub async fn close(runtime: &EmbeddedRuntime) -> Option<String> {
     closed.err().map(|_| "a container is being made and does not come to an end".to_owned())
 }
 
-/// Ends all containers side by side.
-pub async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
+/// Ends all containers side by side; what does not end by itself within the time is killed.
+pub async fn stop_containers(runtime: &Arc<EmbeddedRuntime>, grace: Duration) -> Vec<String> {
     let containers = match runtime.containers().await {
         Ok(containers) => containers,
         Err(error) => return vec![format!("list containers: {error}")],
@@ -154,7 +154,7 @@ pub async fn stop_containers(runtime: &Arc<EmbeddedRuntime>) -> Vec<String> {
     let stops = containers.into_iter().map(|container| {
         let runtime = runtime.clone();
         async move {
-            let stopped = runtime.stop_container(&container.id, STOP_GRACE).await;
+            let stopped = runtime.stop_container(&container.id, grace).await;
             stopped.err().map(|error| format!("stop container {}: {error}", container.name))
         }
     });
@@ -255,6 +255,27 @@ impl NodeSpec {
     }
 }
 
+/// File in the data directory that tells how many nodes a cluster has that runs as one process.
+const COUNT: &str = "nodes";
+
+/// How many nodes the cluster had that was here last; one, if nobody knows.
+pub fn remembered(root: &Path) -> u32 {
+    let text = std::fs::read_to_string(root.join(COUNT)).unwrap_or_default();
+    text.trim().parse().ok().filter(|count| (1..=MAX_NODES).contains(count)).unwrap_or(1)
+}
+
+/// Notes how many nodes the cluster has, where that is not what is known already.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn remember(count: usize, data: &DataDir) -> Result<()> {
+    if usize::try_from(remembered(data.root())).ok() == Some(count) {
+        return Ok(());
+    }
+    let path = data.root().join(COUNT);
+    std::fs::write(&path, format!("{count}\n")).with_context(|| format!("write {}", path.display()))
+}
+
 /// Nodes that this cluster has had and does not have any more: nobody but it runs nodes whose state is here.
 pub fn absent(present: &[NodeSpec], data: &DataDir) -> BTreeSet<String> {
     let numbered = (0..MAX_NODES).map(|index| NodeSpec::numbered(index).name);
@@ -295,6 +316,22 @@ mod tests {
         }
         for wrong in ["10.245.0.0/24", "10.0.0.0/8", "10.244.0.0/30"] {
             assert!(of("shed", Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    // Red when a start that does not say is one of a single node.
+    #[test]
+    fn how_many_nodes_there_were_is_remembered() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataDir::open(root.path()).unwrap();
+        assert_eq!(remembered(root.path()), 1);
+        for count in [3, 3, 1] {
+            remember(count, &data).unwrap();
+            assert_eq!(remembered(root.path()), u32::try_from(count).unwrap());
+        }
+        for odd in ["", "0", "99", "x"] {
+            std::fs::write(root.path().join(COUNT), odd).unwrap();
+            assert_eq!(remembered(root.path()), 1, "{odd}");
         }
     }
 

@@ -9,7 +9,7 @@ use leme_kinds::Kinds;
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::{AgentArgs, ManagerArgs, NodeFlags, ServerArgs, ServerFlags, UpArgs};
-use crate::cluster::node::{MAX_NODES, NodeSpec};
+use crate::cluster::node::{self, MAX_NODES, NodeSpec};
 use crate::cluster::simulated;
 use crate::cluster::table::{self, PARTS, Part};
 
@@ -73,10 +73,13 @@ impl Plan {
     /// # Errors
     /// One line with the next step.
     pub fn of_up(args: &UpArgs) -> Result<Plan> {
+        let count = match args.nodes {
+            Some(count) => count,
+            None => node::remembered(&args.data_dir),
+        };
         ensure!(
-            (1..=MAX_NODES).contains(&args.nodes),
-            "--nodes {}: between 1 and {MAX_NODES} nodes fit on one machine",
-            args.nodes
+            (1..=MAX_NODES).contains(&count),
+            "--nodes {count}: between 1 and {MAX_NODES} nodes fit on one machine"
         );
         ensure!(
             args.simulated_nodes <= simulated::MOST,
@@ -90,7 +93,7 @@ impl Plan {
         let all: Vec<Part> = PARTS.iter().map(|row| row.part).collect();
         let parts = table::without(&all, &left_out)?;
         let node = NodePlan {
-            nodes: (0..args.nodes).map(NodeSpec::numbered).collect(),
+            nodes: (0..count).map(NodeSpec::numbered).collect(),
             router_ip: args.server.listen.ip(),
             ..NodePlan::of(&args.node)?
         };

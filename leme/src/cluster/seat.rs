@@ -70,6 +70,12 @@ pub fn take(root: &Path, seat: Seat) -> Result<Lock> {
             pid.trim()
         );
     }
+    if let Some(pid) = holder_of_removed(&path) {
+        let (lock, root) = (path.display(), root.display());
+        bail!(
+            "{root} is in use by leme (process {pid}), though its {lock} was removed: stop it with `leme down --data-dir {root}`"
+        );
+    }
     // Over what is there, in one width: that needs no space even where there is none.
     file.rewind()?;
     write!(file, "{:<10}", std::process::id())
@@ -102,21 +108,65 @@ pub fn holders(root: &Path) -> Result<Vec<i32>> {
     Ok(found)
 }
 
-/// The process that has a file locked, if one has.
+/// The process that has a file locked, if one has: also one whose file was removed, or is another by now.
 ///
 /// # Errors
 /// When that cannot be told.
 pub fn holder(path: &Path) -> Result<Option<i32>> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(holder_of_removed(path));
+        }
         Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
     };
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return Ok(None);
+        return Ok(holder_of_removed(path));
     }
     let mut pid = String::new();
     file.read_to_string(&mut pid)?;
     let pid = pid.trim().parse().with_context(|| format!("{} names no process", path.display()))?;
     Ok(Some(pid))
+}
+
+/// Another process that has a file open of this name that is not there any more.
+pub fn holder_of_removed(path: &Path) -> Option<i32> {
+    let folder = path.parent()?.canonicalize().ok()?;
+    let removed = format!("{} (deleted)", folder.join(path.file_name()?).display());
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids =
+        processes.filter_map(|entry| entry.file_name().to_str().and_then(|n| n.parse().ok()));
+    pids.find(|pid: &i32| {
+        let own = u32::try_from(*pid) == Ok(std::process::id());
+        // Those that end meanwhile, or are another's, have nothing open.
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut links = files.filter_map(|file| fs::read_link(file.path()).ok());
+        !own && links.any(|link| link.as_os_str() == removed.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    // Red when a process is looked for by the file of its seat alone.
+    #[test]
+    fn who_has_a_seat_is_found_when_its_file_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join(Seat::Server.file());
+        let held = File::create(&file).unwrap();
+        let mut other = Command::new("cat").stdin(Stdio::piped()).stdout(held).spawn().unwrap();
+        let pid = i32::try_from(other.id()).unwrap();
+        assert_eq!(holder(&file).unwrap(), None, "it is not locked");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(holders(root.path()).unwrap(), [pid]);
+        let error = take(root.path(), Seat::Server).unwrap_err().to_string();
+        assert!(error.contains(&format!("(process {pid})")), "{error}");
+        assert_eq!(holder(&file).unwrap(), Some(pid), "there is a file again");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(holder(&file).unwrap(), None);
+    }
 }

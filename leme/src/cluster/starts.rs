@@ -25,7 +25,7 @@ use crate::cluster::data::{DataDir, Seat};
 use crate::cluster::home;
 use crate::cluster::kubeconfig::Files;
 use crate::cluster::node::{
-    self, Attach, CLUSTER_CIDR, Node, NodeSpec, SERVICE_CIDR, remove_node, remove_run,
+    self, Attach, CLUSTER_CIDR, Node, NodeSpec, SERVICE_CIDR, STOP_GRACE, remove_node, remove_run,
     stop_containers,
 };
 use crate::cluster::plan::{self, NodePlan, Plan, ServerPlan};
@@ -38,6 +38,8 @@ const CLUSTER_DOMAIN: &str = "cluster.local";
 const ROUTE_DOMAIN: &str = "apps.localhost";
 /// How long containers may take to end in all, their grace included.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long the API may take to hear how they have ended.
+const TELL_LIMIT: Duration = Duration::from_secs(5);
 /// How long the API server may finish what it has begun.
 const SERVER_GRACE: Duration = Duration::from_secs(2);
 /// Pods on a node at most.
@@ -212,16 +214,24 @@ pub async fn stop_nodes(running: &mut Running) -> Vec<String> {
     if running.plan.node.as_ref().is_some_and(|plan| plan.pods_outlive) && !ends {
         return failures;
     }
-    let graceful = async {
-        for node in &running.nodes {
-            failures.extend(stop_containers(&node.runtime).await);
-        }
+    let graceful = stop_all(&running.nodes, STOP_GRACE);
+    let stopped = tokio::select! {
+        stopped = graceful => Some(stopped),
+        () = running.hurry.cancelled() => None,
+        () = tokio::time::sleep(STOP_LIMIT) => None,
     };
-    // What does not end by then is killed below.
-    tokio::select! {
-        () = graceful => {}
-        () = running.hurry.cancelled() => {}
-        () = tokio::time::sleep(STOP_LIMIT) => {}
+    failures.extend(match stopped {
+        Some(stopped) => stopped,
+        None => stop_all(&running.nodes, Duration::ZERO).await,
+    });
+    // Their records go with the nodes: nobody could tell later how they ended.
+    let told = match tokio::time::timeout(TELL_LIMIT, tell_ends(running)).await {
+        Ok(told) => told,
+        Err(_) => vec!["the API did not hear in time how containers ended".to_owned()],
+    };
+    // A server of another process may be gone: nodes end all the same.
+    if running.plan.runs(Part::Server) {
+        failures.extend(told);
     }
     for node in running.nodes.drain(..) {
         drop(node.runtime);
@@ -229,6 +239,30 @@ pub async fn stop_nodes(running: &mut Running) -> Vec<String> {
     }
     if let Some(data) = running.data.as_ref().filter(|_| failures.is_empty()) {
         failures.extend(remove_run(data));
+    }
+    failures
+}
+
+/// Ends the containers of all nodes.
+async fn stop_all(nodes: &[Node], grace: Duration) -> Vec<String> {
+    let mut failures = Vec::new();
+    for node in nodes {
+        failures.extend(stop_containers(&node.runtime, grace).await);
+    }
+    failures
+}
+
+/// Has the API know how the containers of each node ended.
+async fn tell_ends(running: &Running) -> Vec<String> {
+    let mut failures = Vec::new();
+    for node in &running.nodes {
+        failures.extend(match running.access() {
+            Ok(access) => {
+                let client = access.client_of_node(&node.name);
+                leme_agent::tell_ends(&client, &node.name, &*node.runtime).await
+            }
+            Err(error) => vec![format!("{error:#}")],
+        });
     }
     failures
 }

@@ -10,6 +10,7 @@ use crate::args::UpArgs;
 use crate::cluster::data::{DataDir, Seat};
 use crate::cluster::fresh::Fresh;
 use crate::cluster::log::{self, Log};
+use crate::cluster::node;
 use crate::cluster::plan::Plan;
 use crate::cluster::reach;
 use crate::cluster::running::Running;
@@ -54,6 +55,9 @@ async fn run_until_told(args: &UpArgs) -> Result<()> {
     let (data, fresh) = DataDir::begin(&args.data_dir)?;
     let _lock = data.lock(Seat::Server)?;
     let _nodes = plan.runs(Part::Node).then(|| data.lock(Seat::Nodes)).transpose()?;
+    if !plan.nodes().is_empty() {
+        node::remember(plan.nodes().len(), &data)?;
+    }
     let started = Instant::now();
     let (cluster, mut stop) = match start(args, plan, &data).await {
         Ok(running) => running,
