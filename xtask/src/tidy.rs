@@ -23,6 +23,8 @@ const PURE: &[&str] = &[
     "leme-access",
     "leme-admission",
     "leme-plan",
+    "leme-lister",
+    "leme-controllers",
     "leme-sched",
     "leme-node-core",
 ];

@@ -18,10 +18,11 @@ use tracing::{debug, warn};
 
 use crate::client::{Client, JSON};
 use crate::error::{Error, Meaning};
-use crate::lean::{metadata, place, without_owners};
+use crate::lean::{place, without_owners};
 use crate::query::query;
-use crate::resource::Resource;
 use crate::watch::{Change, Changes, How};
+use leme_meta::lean::metadata;
+use leme_meta::resource::Resource;
 
 /// Namespace and name; the namespace is empty for what has none.
 pub type Key = (String, String);

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::client::Client;
-use crate::resource::Resource;
 use correlate::{Correlator, Mark, Marks};
+use leme_meta::resource::Resource;
 
 const QUEUE: usize = 4096;
 /// A wait that has not changed is told again after this long.

@@ -4,7 +4,7 @@
 
 use leme_meta::gvk;
 
-use crate::resource::Resource;
+use leme_meta::resource::Resource;
 
 /// What is known of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -96,7 +96,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (STORAGE, "CSIDriver", NO_VOLUMES),
     (STORAGE, "CSINode", NO_VOLUMES),
     (STORAGE, "CSIStorageCapacity", NO_VOLUMES),
-    (STORAGE, "StorageClass", NO_VOLUMES),
     (STORAGE, "VolumeAttachment", "nothing in this cluster attaches volumes by it yet"),
     (STORAGE, "VolumeAttributesClass", NO_VOLUMES),
     (TEMPLATE, "BrokerTemplateInstance", UNUSED),

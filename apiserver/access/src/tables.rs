@@ -76,7 +76,11 @@ const CONTROLLERS: &[Rule] = &[
     Rule { verbs: &["create"], group: "batch", resources: &["jobs"] },
     Rule { verbs: &["create"], group: "apps", resources: &["controllerrevisions"] },
     Rule { verbs: REPORT, group: "events.k8s.io", resources: &["events"] },
-    Rule { verbs: &["create"], group: "storage.k8s.io", resources: &["volumeattachments"] },
+    Rule {
+        verbs: &["create"],
+        group: "storage.k8s.io",
+        resources: &["storageclasses", "volumeattachments"],
+    },
     Rule { verbs: &["create"], group: "resource.k8s.io", resources: &["resourceclaims"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
     Rule { verbs: &["get", "update", "patch"], group: "*", resources: &["*/scale"] },

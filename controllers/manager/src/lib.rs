@@ -1,41 +1,26 @@
-//! The controllers, wired: which changes wake which plan, and what each plan gets to see.
+//! The table of controllers, run: informers that keep its cache, a queue for each controller, an executor for all.
 //!
-//! Knows: the kinds and their caches, one per kind and shared. Refuses to know: how plans decide (plan, sched) and how
-//! actions are carried out (runtime).
+//! Knows: what has to be filled before work begins, leadership. Refuses to know: what controllers look at (table), how they
+//! decide (plan, sched), and how actions are carried out (runtime).
 
-mod autoscalers;
-mod cache;
-mod configs;
-mod daemons;
-mod deployments;
-mod disruption;
-mod garbage;
-mod indices;
 mod kinds;
-mod namespaces;
-mod nodes;
-mod replication;
+mod rounds;
 mod scheduler;
-mod services;
-mod stateful;
-mod volumes;
-mod wake;
-mod workloads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use leme_controller_runtime::leader::Candidate;
-use leme_controller_runtime::{
-    Brake, Client, Controller, Executor, Key, Queue, Recorder, Resource,
-};
-use leme_plan::{Failure, Plan};
+use leme_controller_runtime::{Client, Executor, Informer, Recorder, Resource};
+use leme_controllers::{Cache, Settings, table};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::cache::Cache;
+use crate::kinds::Kinds;
+use crate::rounds::Runner;
 
 /// The programs whose work is done here, by the client of each. What has none is left to another process.
 #[derive(Clone, Default)]
@@ -65,14 +50,14 @@ const EVENTS_AT_ONCE: usize = 16;
 /// that one of those and this one never do it at the same time.
 const CONTROLLERS: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
+/// Kinds of which only metadata is kept and all has to be known before work begins, or else what is there is made in vain.
+const MADE_UNLESS_SEEN: [&str; 2] = ["ServiceAccount", "RoleBinding"];
 const LEASES_IN: &str = "kube-system";
 
-/// What every controller is given.
-#[derive(Clone)]
+/// What the scheduler is given.
 pub(crate) struct Wiring {
     pub(crate) cache: Arc<Cache>,
     pub(crate) executor: Arc<Executor>,
-    pub(crate) config: Arc<ManagerConfig>,
 }
 
 /// Does the work of the programs until cancelled, or until a controller ends, which is an error. Without election they
@@ -136,30 +121,49 @@ async fn lead(
     token: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
-    let (cache, config) = (Arc::new(Cache::new()), Arc::new(config));
-    let mut wiring = |client: &Client| Wiring {
-        cache: Arc::clone(&cache),
-        executor: executor(&cache, client.clone(), &token, &mut tasks),
-        config: Arc::clone(&config),
-    };
-    // Handlers first, so that nothing that a first list brings is missed; then the caches; then the work.
+    let cache = Cache::new();
+    let reads =
+        if programs.controllers.is_some() { |_: &Resource| true } else { scheduler::lookup::reads };
+    let kept = cache.all().iter().enumerate().filter(|(_, lister)| reads(lister.resource()));
+    let kept = kept.map(|(number, lister)| (number, Informer::new(lister.clone())));
+    let kept: Vec<(usize, Arc<Informer>)> = kept.collect();
+    let informers: Vec<Arc<Informer>> = kept.iter().map(|(_, informer)| informer.clone()).collect();
+    let mut executor =
+        |client: &Client| executor(&cache, &informers, client.clone(), &token, &mut tasks);
+    // Watches first, so that nothing that a first list brings is missed; then the informers; then the work.
     let mut starts: Vec<Start> = Vec::new();
     if let Some(client) = &programs.scheduler {
-        starts.push(scheduler::start(&wiring(client)));
+        let (cache, executor) = (cache.clone(), executor(client));
+        starts.push(scheduler::start(Wiring { cache, executor }));
     }
     if let Some(client) = &programs.controllers {
-        starts.extend(controllers(&wiring(client)));
+        let (kinds, start) = (Arc::new(Kinds::new(client.clone())), Instant::now());
+        let (cache, executor) = (cache.clone(), executor(client));
+        let runner = Runner { cache: cache.clone(), kinds: kinds.clone(), executor, start };
+        let settings = Settings { root_ca: config.root_ca, absent: config.absent };
+        starts.extend(table(&settings).into_iter().map(|one| runner.prepare(one)));
+        starts.push(Box::new(move |token, tasks| {
+            tasks.spawn(kinds.follow(cache, token));
+        }));
     }
-    if let Some(client) = &programs.controllers {
-        let follow = cache.kinds.clone().follow(cache.clone(), client.clone(), token.clone());
-        tasks.spawn(follow);
-    }
-    let kept =
-        if programs.controllers.is_some() { |_: &Resource| true } else { scheduler::lookup::reads };
     let Some(reader) = programs.controllers.or(programs.scheduler) else { return Ok(()) };
-    cache.spawn(kept, &reader, &token, &mut tasks);
-    cache.synced(kept, &token).await;
-    info!(controllers = starts.len(), "caches are filled, controllers start");
+    for informer in &informers {
+        tasks.spawn(informer.clone().run(reader.clone(), token.clone()));
+    }
+    let typed = cache.typed().len();
+    let filled = async {
+        let awaited = |kind: &str| MADE_UNLESS_SEEN.contains(&kind);
+        for (number, informer) in &kept {
+            if *number < typed || awaited(&informer.lister().resource().kind) {
+                informer.synced().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = token.cancelled() => {}
+        () = filled => {}
+    }
+    info!(parts = starts.len(), "caches are filled, controllers start");
     for start in starts {
         start(token.clone(), &mut tasks);
     }
@@ -172,36 +176,10 @@ async fn lead(
     Ok(())
 }
 
-/// All but the scheduler.
-fn controllers(context: &Wiring) -> Vec<Start> {
-    vec![
-        replication::controllers(context),
-        replication::sets(context),
-        deployments::start(context),
-        configs::start(context),
-        daemons::start(context),
-        stateful::start(context),
-        autoscalers::start(context),
-        disruption::start(context),
-        workloads::jobs(context),
-        workloads::cron_jobs(context),
-        services::endpoints(context),
-        services::slices(context),
-        services::mirroring(context),
-        nodes::life_cycle(context),
-        nodes::pod_gc(context),
-        volumes::claims(context),
-        volumes::volumes(context),
-        namespaces::accounts(context),
-        namespaces::projects(context),
-        namespaces::life_cycle(context),
-        garbage::start(context),
-    ]
-}
-
 /// What writes through a client, and its Events in a task of their own.
 fn executor(
     cache: &Arc<Cache>,
+    informers: &[Arc<Informer>],
     client: Client,
     token: &CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -210,30 +188,13 @@ fn executor(
     tasks.spawn(record);
     let resolver = cache.clone();
     let resolve = move |api_version: &str, kind: &str| resolver.resolve(api_version, kind);
-    Arc::new(Executor::new(client, Box::new(resolve), recorder, cache.caches()))
+    let named = |informer: &Arc<Informer>| {
+        let resource = informer.lister().resource();
+        ((resource.api_version.clone(), resource.kind.clone()), informer.clone())
+    };
+    let informers: HashMap<_, _> = informers.iter().map(named).collect();
+    Arc::new(Executor::new(client, Box::new(resolve), recorder, informers))
 }
 
-/// Starts a controller's tasks.
+/// Starts a part's tasks.
 pub(crate) type Start = Box<dyn FnOnce(CancellationToken, &mut JoinSet<()>) + Send>;
-
-/// A controller by name and plan.
-pub(crate) fn controller<F, Fut>(
-    context: &Wiring,
-    name: &'static str,
-    queue: Arc<Queue>,
-    brake: Option<Brake>,
-    reconcile: F,
-) -> Start
-where
-    F: Fn(Wiring, Key, Option<Failure>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Plan, String>> + Send + 'static,
-{
-    const WORKERS: usize = 16;
-    let context = context.clone();
-    Box::new(move |token, tasks| {
-        let controller = Controller { name, queue, workers: WORKERS, brake };
-        let executor = context.executor.clone();
-        let each = move |key, failure| reconcile(context.clone(), key, failure);
-        tasks.spawn(controller.run(executor, each, token));
-    })
-}

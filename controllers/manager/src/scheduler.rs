@@ -48,9 +48,9 @@ enum Wake {
     Again(Key),
 }
 
-pub(crate) fn start(wiring: &Wiring) -> Start {
+pub(crate) fn start(wiring: Wiring) -> Start {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let cache = &wiring.cache;
+    let cache = wiring.cache.clone();
     // A send fails only after the loop has ended, and then nobody needs it.
     let to = sender.clone();
     cache.pods.on_change(Box::new(move |key, _, _| drop(to.send(Wake::Pod(key.clone())))));
@@ -60,17 +60,18 @@ pub(crate) fn start(wiring: &Wiring) -> Start {
     cache.namespaces.on_change(Box::new(move |key, _, _| {
         drop(to.send(Wake::Namespace(key.1.clone())));
     }));
+    let any = |to: &mpsc::UnboundedSender<Wake>| drop(to.send(Wake::Volume(VolumeChange::Volume)));
     let to = sender.clone();
-    cache.volumes.on_change(Box::new(move |_, _, _| {
-        drop(to.send(Wake::Volume(VolumeChange::Volume)));
-    }));
+    cache.volumes.on_change(Box::new(move |_, _, _| any(&to)));
+    let to = sender.clone();
+    cache.classes.on_change(Box::new(move |_, _, _| any(&to)));
     let to = sender.clone();
     cache.claims.on_change(Box::new(move |key, _, _| {
         let (namespace, name) = key.clone();
         drop(to.send(Wake::Volume(VolumeChange::Claim(namespace, name))));
     }));
     let scheduler = Scheduler {
-        wiring: wiring.clone(),
+        wiring,
         cluster: Cluster::default(),
         queue: Queue::default(),
         parking: Parking::default(),

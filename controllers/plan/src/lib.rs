@@ -23,6 +23,7 @@ pub mod hashes;
 pub mod history;
 pub mod int_or_percent;
 pub mod job;
+pub mod local_path;
 pub mod mirroring;
 pub mod namespace;
 pub mod node;

@@ -13,6 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 
 pub use claim::plan as plan_claim;
 pub use matching::candidates;
@@ -27,11 +28,22 @@ pub const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 /// Finalizer of volumes.
 pub const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 
+/// Annotation of a claim: who is to make a volume for it.
+pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
+/// The same under its older name.
+pub const BETA_STORAGE_PROVISIONER: &str = "volume.beta.kubernetes.io/storage-provisioner";
+/// Annotation of a claim: the node on which its first pod will be.
+pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+/// What the provisioners begin with that a cluster would bring along; there are none.
+const IN_TREE: &str = "kubernetes.io/";
+
 /// What is seen of a claim.
 #[derive(Debug)]
 pub struct ClaimObserved {
     /// The claim; `None` once it is gone.
     pub claim: Option<Arc<PersistentVolumeClaim>>,
+    /// Its class, if there is one of that name.
+    pub class: Option<Arc<StorageClass>>,
     /// All volumes.
     pub volumes: Vec<Arc<PersistentVolume>>,
     /// The pods of its namespace.

@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::Key;
 use crate::brake::Brake;
 use crate::executor::Executor;
 use crate::outcome::Outcome;
-use crate::queue::{Key, Queue};
+use crate::queue::Queue;
 
 /// A controller: a name, a queue and how much it may do at once.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use crate::brake::Brake;
-use crate::informer::CacheReader;
+use crate::informer::Informer;
 use crate::outcome::{Answer, Outcome, Step, Written};
 
 const DELETES_AT_ONCE: usize = 16;
@@ -32,18 +32,18 @@ pub struct Executor {
     client: Client,
     resolve: Resolve,
     recorder: Recorder,
-    caches: HashMap<(String, String), Arc<dyn CacheReader>>,
+    informers: HashMap<(String, String), Arc<Informer>>,
 }
 
 impl Executor {
-    /// Acts through `client`; `caches` are the caches by `apiVersion` and `kind`.
+    /// Acts through `client`; `informers` are those that writes are waited for in, by `apiVersion` and `kind`.
     pub fn new(
         client: Client,
         resolve: Resolve,
         recorder: Recorder,
-        caches: HashMap<(String, String), Arc<dyn CacheReader>>,
+        informers: HashMap<(String, String), Arc<Informer>>,
     ) -> Executor {
-        Executor { client, resolve, recorder, caches }
+        Executor { client, resolve, recorder, informers }
     }
 
     /// The API.
@@ -115,13 +115,13 @@ impl Executor {
     async fn seen_one(&self, written: &Written) {
         match written {
             Written::Put { kind, revision } => {
-                let Some(cache) = self.caches.get(kind) else { return };
-                // An error means that the cache is gone, and the process with it.
-                let _ = cache.seen().wait_for(|seen| seen >= revision).await;
+                let Some(informer) = self.informers.get(kind) else { return };
+                // An error means that the informer is gone, and the process with it.
+                let _ = informer.seen().wait_for(|seen| seen >= revision).await;
             }
             Written::Gone { kind, key, uid } => {
-                let Some(cache) = self.caches.get(kind) else { return };
-                let _ = cache.seen().wait_for(|_| !cache.is_live(key, uid)).await;
+                let Some(informer) = self.informers.get(kind) else { return };
+                let _ = informer.seen().wait_for(|_| !informer.lister().is_live(key, uid)).await;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use leme_plan::Failure;
 use serde::Deserialize;
 
-use crate::queue::Key;
+use crate::Key;
 
 /// An object as it was written, or the Status that stands for it: a whole object is more than is asked for.
 #[derive(Default, Deserialize)]

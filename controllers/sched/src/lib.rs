@@ -38,7 +38,7 @@ pub use preempt::{Budget, Preemption, Victim};
 pub use queue::Queue;
 pub use resources::Resources;
 pub use selector::Selector;
-pub use volumes::{Promise, SELECTED_NODE, Storage, VolumeFacts};
+pub use volumes::{Promise, Storage, VolumeFacts};
 pub use why::Unschedulable;
 
 /// The name pods ask for when they want this scheduler.

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use leme_plan::common::annotation;
 use leme_plan::volume::BOUND_BY_CONTROLLER;
+use leme_plan::volume::SELECTED_NODE;
 use leme_plan::{Action, ObjectRef, OutcomeEvents, Plan, Report, Shown, Waiting, pods};
 use serde_json::{Value, json};
 
-use crate::volumes::{Promise, SELECTED_NODE, Storage};
+use crate::volumes::{Promise, Storage};
 use crate::why::Unschedulable;
 
 /// Binds the pod.

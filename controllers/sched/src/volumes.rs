@@ -7,13 +7,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use leme_plan::common::{Labels, annotation};
+use leme_plan::volume::SELECTED_NODE;
 use leme_plan::{placement, pods, volume};
 
 use crate::node::NodeState;
 use crate::why::{Reason, Refusal};
 
-/// The annotation of a claim that says on which node it will be used.
-pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// The provisioner of classes for which nobody makes volumes.
 const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 /// Labels of volumes that say where they can be reached from.

@@ -29,6 +29,10 @@ const DRIVEN: &[&str] = &[
     "store",
     "bench",
     "completion",
+    "server",
+    "controllers",
+    "scheduler",
+    "agent",
 ];
 
 /// A controller of `replicas` pods that need nothing but the sample image.

@@ -1,7 +1,8 @@
 //! The API as a plain map: the same registry and strategies as the server, uids and names from a counter.
 
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use k8s_openapi::Resource;
@@ -19,9 +20,15 @@ const WRITER: Writer = Writer::Manager("simulation");
 const ROUTE_DOMAIN: &str = "apps.localhost";
 
 struct Stored {
+    kind: &'static Kind,
     value: Value,
     revision: u64,
+    /// The same as a type, once somebody has asked for it.
+    typed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
+
+/// A change: the kind, namespace and name, and the object as it is now, if it still is.
+pub(crate) type Event = (&'static Kind, (String, String), Option<Value>);
 
 /// Hands out numbers in order.
 struct Numbers<'a>(&'a mut u32);
@@ -75,6 +82,8 @@ pub struct Api {
     pub now: Timestamp,
     /// How many objects of each kind were created and how many removed.
     pub counts: BTreeMap<&'static str, (usize, usize)>,
+    /// What has changed since somebody took it.
+    pub(crate) events: Vec<Event>,
     numbers: u32,
     seed: u64,
 }
@@ -87,6 +96,7 @@ impl Api {
             revision: 0,
             now,
             counts: BTreeMap::new(),
+            events: Vec::new(),
             numbers: 0,
             seed: 1,
         }
@@ -133,11 +143,20 @@ impl Api {
         Chain::new(Known(&self.objects), &[])
     }
 
-    fn put(&mut self, key: String, mut value: Value) -> Value {
+    fn put(&mut self, kind: &'static Kind, key: String, mut value: Value) -> Value {
         self.revision += 1;
         value["metadata"]["resourceVersion"] = self.revision.to_string().into();
-        self.objects.insert(key, Stored { value: value.clone(), revision: self.revision });
+        self.events.push((kind, place(&value), Some(value.clone())));
+        let (revision, typed) = (self.revision, OnceLock::new());
+        self.objects.insert(key, Stored { kind, value: value.clone(), revision, typed });
         value
+    }
+
+    /// Every object, as if all had just come.
+    pub(crate) fn all(&self) -> Vec<Event> {
+        let event =
+            |stored: &Stored| (stored.kind, place(&stored.value), Some(stored.value.clone()));
+        self.objects.values().map(event).collect()
     }
 
     fn stored(&self, kind: &'static Kind, namespace: &str, name: &str) -> Result<&Stored, Status> {
@@ -152,29 +171,36 @@ impl Api {
 
     /// All objects of a kind, by key.
     pub fn list(&self, kind: &'static Kind, namespace: Option<&str>) -> Vec<&Value> {
+        self.range(kind, namespace).map(|stored| &stored.value).collect()
+    }
+
+    fn range(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = &Stored> + use<'_> {
         let prefix = kind.prefix(namespace);
         let range = self.objects.range(prefix.clone()..);
-        range
-            .take_while(|(key, _)| key.starts_with(&prefix))
-            .map(|(_, stored)| &stored.value)
-            .collect()
+        range.take_while(move |(key, _)| key.starts_with(&prefix)).map(|(_, stored)| stored)
     }
 
     /// All objects of a typed kind. What cannot be read is a fault of the write path: the simulation stops there.
-    pub fn typed<K: Resource + DeserializeOwned>(&self, namespace: Option<&str>) -> Vec<Arc<K>> {
+    pub fn typed<K: Resource + DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        namespace: Option<&str>,
+    ) -> Vec<Arc<K>> {
         let Some(kind) = by_kind(K::GROUP, K::VERSION, K::KIND) else { return Vec::new() };
-        let objects = self.list(kind, namespace).into_iter();
-        objects.map(|value| Arc::new(read(value))).collect()
+        self.range(kind, namespace).map(read).collect()
     }
 
     /// An object of a typed kind.
-    pub fn typed_get<K: Resource + DeserializeOwned>(
+    pub fn typed_get<K: Resource + DeserializeOwned + Send + Sync + 'static>(
         &self,
         namespace: &str,
         name: &str,
     ) -> Option<Arc<K>> {
         let kind = by_kind(K::GROUP, K::VERSION, K::KIND)?;
-        self.get(kind, namespace, name).map(|value| Arc::new(read(value)))
+        self.objects.get(&kind.key(namespace, name)).map(read)
     }
 
     /// Creates an object.
@@ -196,7 +222,7 @@ impl Api {
             return Err(Status::already_exists(&kind.gvr(), &name));
         }
         self.counts.entry(&kind.kind).or_default().0 += 1;
-        Ok(self.put(key, new))
+        Ok(self.put(kind, key, new))
     }
 
     /// Replaces an object or a part of it.
@@ -229,7 +255,7 @@ impl Api {
     fn write(&mut self, kind: &'static Kind, key: String, old: Value, write: Write) -> Value {
         match write {
             Write::Unchanged => old,
-            Write::Put(new) => self.put(key, new),
+            Write::Put(new) => self.put(kind, key, new),
             Write::Remove => self.remove(kind, &key, old),
         }
     }
@@ -238,6 +264,7 @@ impl Api {
         self.counts.entry(&kind.kind).or_default().1 += 1;
         self.revision += 1;
         self.objects.remove(key);
+        self.events.push((kind, place(&old), None));
         old
     }
 
@@ -270,7 +297,7 @@ impl Api {
         let key = kind.key(namespace, name);
         Ok(match leme_registry::delete(&context, options, &old, revision)? {
             Deletion::Remove => self.remove(kind, &key, old),
-            Deletion::Mark(new) => self.put(key, new),
+            Deletion::Mark(new) => self.put(kind, key, new),
             Deletion::AlreadyMarked => old,
         })
     }
@@ -290,9 +317,19 @@ impl Api {
     }
 }
 
-fn read<K: Resource + DeserializeOwned>(value: &Value) -> K {
-    match serde_json::from_value(value.clone()) {
-        Ok(object) => object,
-        Err(error) => panic!("a stored {} cannot be read: {error}\n{value}", K::KIND),
-    }
+/// An object's namespace and name.
+fn place(value: &Value) -> (String, String) {
+    let text = |field: &str| value["metadata"][field].as_str().unwrap_or("").to_owned();
+    (text("namespace"), text("name"))
+}
+
+fn read<K: Resource + DeserializeOwned + Send + Sync + 'static>(stored: &Stored) -> Arc<K> {
+    let decode = || -> Arc<K> {
+        match serde_json::from_value(stored.value.clone()) {
+            Ok(object) => Arc::new(object),
+            Err(error) => panic!("a stored {} cannot be read: {error}\n{}", K::KIND, stored.value),
+        }
+    };
+    let typed = stored.typed.get_or_init(|| decode());
+    Arc::downcast::<K>(typed.clone()).unwrap_or_else(|_| decode())
 }

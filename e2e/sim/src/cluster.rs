@@ -8,20 +8,17 @@ use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use leme_kinds::by_kind;
-use leme_plan::daemon_set::Failures;
-use leme_plan::{Failure, Plan, pods};
+use leme_plan::{Plan, pods};
 use leme_sched::{Budget, PodInfo, PodKey, Queue, Storage, Unschedulable, VolumeFacts};
 use serde_json::json;
 
 use crate::api::Api;
+use crate::controllers::{Controllers, Fault};
 use crate::execute::Note;
 use crate::node::FakeNode;
 
 /// More rounds than any cluster of a script needs: reaching it means that controllers fight.
 const ROUNDS: usize = 500;
-
-/// Controllers with failures and times of their own, by controller and key.
-pub(crate) type Per<T> = BTreeMap<(String, String), T>;
 
 /// A simulated cluster.
 pub struct Cluster {
@@ -29,18 +26,16 @@ pub struct Cluster {
     pub api: Api,
     pub(crate) nodes: BTreeMap<String, FakeNode>,
     pub(crate) notes: Vec<Note>,
-    pub(crate) told: Per<String>,
-    pub(crate) failures: Per<Failure>,
-    /// What daemon sets have seen fail, by their key.
-    pub(crate) daemons: BTreeMap<String, Failures>,
-    /// Sign of life of each node and when it changed.
-    pub(crate) heard: BTreeMap<String, (String, Timestamp)>,
-    pub(crate) gone: BTreeMap<String, Timestamp>,
+    /// What was told last, by the uid of whom it is about and the reason.
+    pub(crate) told: BTreeMap<(String, String), String>,
+    pub(crate) controllers: Controllers,
+    /// When the cluster began.
+    pub(crate) midnight: Timestamp,
     scheduler: leme_sched::Cluster,
     known_pods: Vec<PodKey>,
     known_nodes: Vec<String>,
-    /// The controllers crash after this many more actions, once.
-    pub crash_after: Option<usize>,
+    /// What happens to the controllers after this many more actions, once.
+    pub fault: Option<(Fault, usize)>,
 }
 
 impl Cluster {
@@ -51,15 +46,13 @@ impl Cluster {
             api: Api::new(midnight),
             nodes: BTreeMap::new(),
             notes: Vec::new(),
-            told: Per::new(),
-            failures: Per::new(),
-            daemons: BTreeMap::new(),
-            heard: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            told: BTreeMap::new(),
+            controllers: Controllers::new(),
+            midnight,
             scheduler: leme_sched::Cluster::default(),
             known_pods: Vec::new(),
             known_nodes: Vec::new(),
-            crash_after: None,
+            fault: None,
         };
         for name in ["default", "kube-system", "kube-node-lease"] {
             let namespace = json!({ "metadata": { "name": name } });
@@ -85,12 +78,11 @@ impl Cluster {
     /// Lets everybody act until nobody does.
     pub fn settle(&mut self) {
         for _ in 0..ROUNDS {
-            let before = (self.api.revision, self.crash_after.is_some());
-            self.watch_nodes();
-            self.controllers();
+            let before = self.api.revision;
+            let looked = self.run_controllers();
             self.schedule();
             self.run_nodes();
-            if (self.api.revision, self.crash_after.is_some()) == before {
+            if !looked && self.api.revision == before {
                 return;
             }
         }
@@ -109,30 +101,19 @@ impl Cluster {
         }
     }
 
-    /// The controllers lose all they remember: what they do next comes from the API alone.
-    pub(crate) fn crash_controllers(&mut self) {
-        self.crash_after = None;
+    /// The scheduler, which runs in the controllers' process, loses all it remembers.
+    pub(crate) fn forget(&mut self) {
         self.told.clear();
-        self.failures.clear();
-        self.daemons.clear();
-        self.heard.clear();
-        self.gone.clear();
         self.scheduler = leme_sched::Cluster::default();
         self.known_pods.clear();
         self.known_nodes.clear();
     }
 
-    /// Carries out the plan of a controller for a key; failures are remembered for its next plan.
-    pub(crate) fn run_plan(&mut self, controller: &str, key: &str, plan: &Plan) {
-        let id = (controller.to_owned(), key.to_owned());
-        match self.execute(plan) {
-            Some(failure) => {
-                self.failures.insert(id, failure);
-            }
-            None => {
-                self.failures.remove(&id);
-            }
-        }
+    /// The name of every controller, and how many actions each has wanted so far.
+    pub fn acted(&self) -> Vec<(&'static str, usize)> {
+        let acted = &self.controllers.acted;
+        let names = self.controllers.names().into_iter();
+        names.map(|name| (name, acted.get(name).copied().unwrap_or(0))).collect()
     }
 
     fn schedule(&mut self) {
@@ -183,7 +164,7 @@ impl Cluster {
                 Err(why) => self.turn_away(pod, &info, &facts, why),
             };
             for plan in &plans {
-                self.run_plan("scheduler", &key.1, plan);
+                let _ = self.execute(plan);
             }
             if self
                 .api

@@ -8,6 +8,7 @@ use leme_registry::{DeleteOptions, Target};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::controllers::Fault;
 
 /// An Event as the transcript shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,9 @@ fn row(target: &ObjectRef) -> Result<&'static Kind, Status> {
 }
 
 impl Cluster {
-    /// Carries out a plan until something fails or a simulated crash comes.
-    pub(crate) fn execute(&mut self, plan: &Plan) -> Option<Failure> {
+    /// Carries out a plan until something fails or a simulated crash comes; `Err(None)` where the world was not as planned
+    /// for.
+    pub(crate) fn execute(&mut self, plan: &Plan) -> Result<(), Option<Failure>> {
         if let Some(about) = &plan.report.about {
             for waiting in &plan.report.waiting {
                 if waiting.shown != Shown::Status {
@@ -39,19 +41,14 @@ impl Cluster {
             }
         }
         for action in &plan.actions {
-            match self.crash_after {
-                Some(0) => {
-                    self.crash_controllers();
-                    return None;
-                }
-                Some(left) => self.crash_after = Some(left - 1),
-                None => {}
+            if self.strike() == Some(Fault::Crash) {
+                return Ok(());
             }
-            if let Err(failure) = self.act(action) {
-                return failure;
-            }
+            let done = self.act(action);
+            self.show_changes();
+            done?;
         }
-        None
+        Ok(())
     }
 
     /// `Err(None)`: the world was not as planned for.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod, PodStatus};
 use leme_kinds::{Kind, by_kind};
+use leme_meta::local_path::{REMOVED, ROOT};
 use leme_node_core::config::IMAGE;
 use leme_node_core::cri::{ContainerState, ContainerStatus};
 use leme_node_core::pod::{Effect, Event, Observed, PodMachine};
 use leme_node_core::probe::Outcome;
 use leme_node_core::refuse::Policy;
-use leme_plan::{ObjectRef, node, pods};
+use leme_plan::{ObjectRef, local_path, node, pods};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::json;
 
@@ -80,6 +81,7 @@ impl FakeNode {
             return;
         }
         self.heartbeat(cluster);
+        self.wipe(cluster);
         let now = cluster.api.now;
         let all = cluster.api.typed::<Pod>(None);
         let mine: Vec<Arc<Pod>> =
@@ -115,6 +117,28 @@ impl FakeNode {
                 self.event(cluster, &uid, Event::Wake);
             }
             self.report(cluster, &uid);
+        }
+    }
+
+    /// Says which released volumes it has wiped, if it holds volumes.
+    fn wipe(&mut self, cluster: &mut Cluster) {
+        let Some(node) = cluster.api.typed_get::<Node>("", &self.name) else { return };
+        let said = |name: &str| node.metadata.annotations.as_ref().and_then(|all| all.get(name));
+        if said(ROOT).is_none() {
+            return;
+        }
+        let volumes = cluster.api.typed::<PersistentVolume>(None);
+        let released = volumes.iter().filter(|volume| {
+            let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
+            local_path::node_of(volume) == Some(&self.name) && phase == Some("Released")
+        });
+        let names: Vec<&str> =
+            released.filter_map(|volume| volume.metadata.name.as_deref()).collect();
+        let wiped = names.join(",");
+        if said(REMOVED).map_or("", String::as_str) != wiped {
+            let changes = json!({ "metadata": { "annotations": { REMOVED: wiped } } });
+            let name = self.name.clone();
+            cluster.must(|api| api.patch(row::<Node>(), "", &name, Target::Main, &changes));
         }
     }
 

@@ -9,6 +9,9 @@ use super::events::last;
 use super::{State, join};
 use crate::follow::Lister;
 
+/// What is told of a claim whose volume is made where its first pod will be: there is nothing more to wait for.
+const FIRST_POD: &str = "waiting for first consumer to be created before binding";
+
 pub(super) fn claim(object: &Object, lister: &Lister) -> State {
     match object.text(&["status", "phase"]) {
         "Bound" => State::Works(format!("bound to {}", object.text(&["spec", "volumeName"]))),
@@ -16,6 +19,9 @@ pub(super) fn claim(object: &Object, lister: &Lister) -> State {
             let volume = object.text(&["spec", "volumeName"]);
             let why = format!("PersistentVolume {volume}, to which it was bound, is gone");
             State::Failed(join("Lost", &last(object, lister).unwrap_or(why)))
+        }
+        _ if last(object, lister).is_some_and(|told| told.contains(FIRST_POD)) => {
+            State::Works("gets its volume with its first pod".to_owned())
         }
         phase => {
             let why = last(object, lister).unwrap_or_else(|| "a PersistentVolume".to_owned());

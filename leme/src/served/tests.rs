@@ -413,7 +413,14 @@ fn a_pod_waits_for_its_claims_and_a_claim_for_a_volume() {
         "persistentvolume/c does not fit: it is for claim m/x",
         "persistentvolume/d does not fit: its storage class is \"fast\", and none is asked for",
     ];
-    assert_eq!(said(claim(asked), &lister), why);
+    assert_eq!(said(claim(asked.clone()), &lister), why);
+    // Whose volume is made with its first pod needs nothing more.
+    let mut late = of_class("fast");
+    (late["metadata"]["uid"], late["status"]) = ("u".into(), json!({"phase": "Pending"}));
+    let event = json!({"involvedObject": {"uid": "u"}, "reason": "WaitForFirstConsumer",
+        "message": "waiting for first consumer to be created before binding"});
+    let works = State::Works("gets its volume with its first pod".to_owned());
+    assert_eq!(state(&typed(late), &still([(("", "events"), event)])), works);
     let lost = json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
         "spec": {"volumeName": "v"}, "status": {"phase": "Lost"}});
     let why = "Lost: PersistentVolume v, to which it was bound, is gone";

@@ -207,7 +207,6 @@ deployment.apps/web waits: 0/2 available, 0 up to date: pod a: its claim is not 
         Normal FailedBinding: second
         Normal FailedBinding: third
         Normal FailedBinding: fourth
-        storageclass.storage.k8s.io/fast is stored: nothing in this cluster makes volumes by it yet
         there is no persistentvolume
     pod/b waits: its claim is not bound
       persistentvolumeclaim/data waits: Pending: fourth";

@@ -16,6 +16,7 @@ mod publish;
 mod reach;
 mod recorder;
 mod source;
+mod storage;
 mod usage;
 mod view;
 mod volumes;
@@ -31,6 +32,7 @@ pub use ends::tell as tell_ends;
 use leme_client::Client;
 pub use leme_node_core::refuse::Policy;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// What this does is the kubelet's work, and is told and written as such.
 const COMPONENT: &str = "kubelet";
@@ -82,9 +84,13 @@ impl std::fmt::Debug for AgentConfig {
 pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Result<()> {
     let client = config.client.clone().named(COMPONENT);
     let config = AgentConfig { client, ..config };
-    for directory in ["pods", "logs"] {
-        make_private(&config.data_dir.join(directory))?;
+    for directory in [config.data_dir.join("pods"), config.data_dir.join("logs")] {
+        make_private(&directory)?;
     }
+    let storage = storage::root(&config.data_dir);
+    make_private(&storage)?;
+    let wiping = storage::keep(config.client.clone(), config.node_name.clone(), storage);
+    let _wiping = AbortOnDropHandle::new(tokio::spawn(wiping));
     let views = view::Views::default();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await

@@ -28,6 +28,7 @@ use crate::AgentConfig;
 use crate::agent::{after, now};
 use crate::event::Event;
 use crate::recorder::Recorder;
+use crate::storage;
 
 use machine::{condition, conditions, disk, meminfo, read};
 
@@ -169,11 +170,7 @@ impl NodeKeeper {
 
     /// The Node without what has to be asked for.
     fn template(&self, config: &AgentConfig) -> Node {
-        let arch = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
+        let arch = architecture();
         let mut labels: BTreeMap<String, String> = [
             ("kubernetes.io/hostname", config.node_name.as_str()),
             ("kubernetes.io/os", "linux"),
@@ -193,6 +190,7 @@ impl NodeKeeper {
             metadata: ObjectMeta {
                 name: Some(config.node_name.clone()),
                 labels: Some(labels),
+                annotations: Some(annotations(config)),
                 ..ObjectMeta::default()
             },
             spec: Some(NodeSpec {
@@ -228,6 +226,21 @@ impl NodeKeeper {
             }),
         }
     }
+}
+
+/// The machine's architecture in Go's words.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// What the Node says of itself beside its labels: where its volumes are.
+fn annotations(config: &AgentConfig) -> BTreeMap<String, String> {
+    let root = storage::root(&config.data_dir).display().to_string();
+    BTreeMap::from([(leme_meta::local_path::ROOT.to_owned(), root)])
 }
 
 /// Now, without a fraction.
@@ -316,7 +329,9 @@ async fn register(client: &Client, config: &AgentConfig, node: &Node) -> Result<
     match write(client, Method::POST, &nodes().collection(""), JSON, &fresh).await {
         Ok(created) => Ok(created),
         Err(error) if error.is_conflict() => {
-            let patch = serde_json::json!({"metadata": {"labels": node.metadata.labels}});
+            let ObjectMeta { labels, annotations, .. } = &node.metadata;
+            let patch =
+                serde_json::json!({"metadata": {"labels": labels, "annotations": annotations}});
             let path = nodes().object("", &config.node_name, "");
             write(client, Method::PATCH, &path, MERGE_PATCH, &patch).await
         }

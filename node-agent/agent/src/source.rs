@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::Event;
+use crate::volumes::OWN_DIRECTORY;
 
 /// A watch; dropping it ends it.
 pub type Watch = AbortOnDropHandle<()>;
@@ -135,14 +136,13 @@ fn claim(object: PersistentVolumeClaim) -> Content {
 
 fn volume(object: PersistentVolume) -> Content {
     let name = object.metadata.name.clone().unwrap_or_default();
+    let kind = if crate::storage::is_own(&object) { OWN_DIRECTORY } else { "Directory" };
     let spec = object.spec.unwrap_or_default();
     Content::Volume(match (spec.host_path, spec.local) {
         (Some(source), _) => {
             Ok(PersistentSource { path: source.path, kind: source.type_.unwrap_or_default() })
         }
-        (None, Some(source)) => {
-            Ok(PersistentSource { path: source.path, kind: "Directory".to_owned() })
-        }
+        (None, Some(source)) => Ok(PersistentSource { path: source.path, kind: kind.to_owned() }),
         (None, None) => Err(format!(
             "persistentvolume {name:?} is neither hostPath nor local: other volume types are not supported"
         )),

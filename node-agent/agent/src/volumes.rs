@@ -30,6 +30,8 @@ const VOLUMES: &str = "volumes";
 const SUB_PATHS: &str = "volume-subpaths";
 /// What a file takes in memory at least.
 const PAGE: u64 = 4096;
+/// The kind of a directory that is made for a volume and belongs to it alone; whoever has the volume may write there.
+pub const OWN_DIRECTORY: &str = "OwnDirectory";
 
 fn kind_directory(plan: &VolumePlan) -> &'static str {
     match plan {
@@ -188,6 +190,12 @@ fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
             let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
             return made.with_context(|| format!("make {}", path.display()));
         }
+        (OWN_DIRECTORY, true) => {
+            fs::create_dir(path).with_context(|| format!("make {}", path.display()))?;
+            let mode = fs::Permissions::from_mode(0o777);
+            return fs::set_permissions(path, mode)
+                .with_context(|| format!("set mode of {}", path.display()));
+        }
         ("FileOrCreate", true) => {
             let made = fs::OpenOptions::new().create(true).append(true).mode(0o644).open(path);
             return made.map(drop).with_context(|| format!("make {}", path.display()));
@@ -200,7 +208,9 @@ fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
     let file_type = found.map(|m| m.file_type()).ok();
     let is = |test: fn(&fs::FileType) -> bool| file_type.as_ref().is_some_and(test);
     let (fits, what) = match kind {
-        "Directory" | "DirectoryOrCreate" => (is(fs::FileType::is_dir), "a directory"),
+        "Directory" | "DirectoryOrCreate" | OWN_DIRECTORY => {
+            (is(fs::FileType::is_dir), "a directory")
+        }
         "File" | "FileOrCreate" => (is(fs::FileType::is_file), "a file"),
         "Socket" => (is(FileTypeExt::is_socket), "a socket file"),
         "CharDevice" => (is(FileTypeExt::is_char_device), "a character device"),

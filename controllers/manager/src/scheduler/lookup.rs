@@ -5,10 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use leme_controller_runtime::Resource;
+use leme_controllers::Cache;
 use leme_plan::common::controller_of;
 use leme_sched::{Budget, PodInfo, Selector, Storage, VolumeFacts};
-
-use crate::cache::Cache;
 
 const READS: &[(&str, &str)] = &[
     ("v1", "Pod"),
@@ -21,6 +20,7 @@ const READS: &[(&str, &str)] = &[
     ("apps/v1", "ReplicaSet"),
     ("apps/v1", "StatefulSet"),
     ("policy/v1", "PodDisruptionBudget"),
+    ("storage.k8s.io/v1", "StorageClass"),
 ];
 
 /// Whether the scheduler looks at a kind: all that is kept for it where it runs alone. It may read nothing else of the API.
@@ -41,8 +41,8 @@ impl Storage for Stored<'_> {
         self.0.volumes.get("", name)
     }
 
-    fn class(&self, _: &str) -> Option<Arc<StorageClass>> {
-        None
+    fn class(&self, name: &str) -> Option<Arc<StorageClass>> {
+        self.0.classes.get("", name)
     }
 
     fn volumes(&self) -> Vec<Arc<PersistentVolume>> {

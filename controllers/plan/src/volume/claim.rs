@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use leme_meta::quote;
 use serde_json::{Value, json};
 
 use super::matching::{best, claim_class, mismatch};
-use super::{BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_PROTECTION, ClaimObserved, is_for};
+use super::{
+    BETA_STORAGE_PROVISIONER, BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_PROTECTION, ClaimObserved,
+    IN_TREE, SELECTED_NODE, STORAGE_PROVISIONER, is_for,
+};
 use crate::Plan;
 use crate::action::{Action, ObjectRef, to_object};
 use crate::common::{annotation, has_finalizer, with_finalizer, without_finalizer};
@@ -79,11 +83,13 @@ fn find<'a>(volumes: &'a [Arc<PersistentVolume>], name: &str) -> Option<&'a Arc<
 fn unbound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
     let wanted = volume_name(claim);
     if wanted.is_empty() {
-        match best(claim, &seen.volumes) {
+        // Whose first pod decides is bound by the scheduler; what was made for a claim is its own all the same.
+        let found = best(claim, &seen.volumes);
+        match found.filter(|volume| is_for(volume, claim) || !waits_for_pod(seen, claim)) {
             Some(volume) => bind(claim, volume, plan),
             None => {
                 set_phase(claim, "Pending", plan);
-                plan.wait(nothing_fits(claim));
+                nothing_fits(seen, claim, plan);
             }
         }
         return;
@@ -117,21 +123,43 @@ fn unbound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan)
     }
 }
 
-fn nothing_fits(claim: &PersistentVolumeClaim) -> Waiting {
-    match claim_class(claim) {
-        "" => Waiting::new(
-            "FailedBinding",
-            "no persistent volumes available for this claim and no storage class is set",
-            Shown::Event,
-        ),
-        class => Waiting::new(
-            "ProvisioningFailed",
-            format!(
-                "no persistent volume of storage class {class:?} is available, and nothing in this cluster makes one"
-            ),
-            Shown::Warning,
-        ),
+/// Whether nothing is done until the scheduler has chosen a node for the claim's first pod.
+fn waits_for_pod(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> bool {
+    let mode = seen.class.as_ref().and_then(|class| class.volume_binding_mode.as_deref());
+    mode == Some("WaitForFirstConsumer") && annotation(&claim.metadata, SELECTED_NODE).is_none()
+}
+
+/// No volume fits: says who is to make one, and what that waits for.
+fn nothing_fits(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
+    let name = claim_class(claim);
+    if name.is_empty() {
+        let message = "no persistent volumes available for this claim and no storage class is set";
+        return plan.wait(Waiting::new("FailedBinding", message, Shown::Event));
     }
+    let Some(class) = &seen.class else {
+        let message = format!("storageclass.storage.k8s.io {} not found", quote(name));
+        return plan.wait(Waiting::new("ProvisioningFailed", message, Shown::Warning));
+    };
+    if waits_for_pod(seen, claim) {
+        let message = "waiting for first consumer to be created before binding";
+        return plan.wait(Waiting::new("WaitForFirstConsumer", message, Shown::Event));
+    }
+    let provisioner = class.provisioner.as_str();
+    if provisioner.starts_with(IN_TREE) {
+        let message = format!("no volume plugin matched name: {provisioner}");
+        return plan.wait(Waiting::new("ProvisioningFailed", message, Shown::Warning));
+    }
+    if annotation(&claim.metadata, STORAGE_PROVISIONER) != Some(provisioner) {
+        let annotations =
+            json!({ STORAGE_PROVISIONER: provisioner, BETA_STORAGE_PROVISIONER: provisioner });
+        let patch = json!({ "metadata": { "annotations": annotations } });
+        plan.act(Action::patch(ObjectRef::to(claim), patch));
+    }
+    let message = format!(
+        "Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the system \
+         administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
+    );
+    plan.wait(Waiting::new("ExternalProvisioning", message, Shown::Event));
 }
 
 fn bound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {

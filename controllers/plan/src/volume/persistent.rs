@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolume;
+use leme_meta::local_path::PROVISIONED_BY;
 use serde_json::{Value, json};
 
-use super::{BOUND_BY_CONTROLLER, VOLUME_PROTECTION, VolumeObserved};
+use super::{BOUND_BY_CONTROLLER, IN_TREE, VOLUME_PROTECTION, VolumeObserved};
 use crate::Plan;
 use crate::action::{Action, ObjectRef};
 use crate::common::{annotation, has_finalizer, time_text, with_finalizer, without_finalizer};
@@ -77,12 +78,14 @@ fn set_phase(
     plan.act(Action::status(ObjectRef::to(volume).any_version(), status));
 }
 
-/// The claim is gone: Retain keeps everything for a person to look at, the others need somebody who can wipe volumes.
+/// The claim is gone: Retain keeps everything for a person to look at, who made the volume takes it away, and the others
+/// need somebody who can wipe volumes.
 fn released(volume: &PersistentVolume, now: Timestamp, plan: &mut Plan) {
     let spec = volume.spec.as_ref();
     let policy =
         spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref()).unwrap_or("Retain");
-    if policy == "Retain" {
+    let maker = annotation(&volume.metadata, PROVISIONED_BY).unwrap_or(IN_TREE);
+    if policy == "Retain" || (policy == "Delete" && !maker.starts_with(IN_TREE)) {
         set_phase(volume, "Released", "", now, plan);
         return;
     }

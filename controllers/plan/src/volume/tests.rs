@@ -40,13 +40,43 @@ fn merge(to: &mut Value, patch: &Value) {
 }
 
 fn planned(claim: &Value, volumes: &[Value]) -> crate::Plan {
+    planned_by(None, claim, volumes)
+}
+
+fn planned_by(class: Option<Value>, claim: &Value, volumes: &[Value]) -> crate::Plan {
     let read = |value: &Value| serde_json::from_value(value.clone()).unwrap();
     let seen = ClaimObserved {
         claim: Some(Arc::new(serde_json::from_value(claim.clone()).unwrap())),
+        class: class.map(|class| Arc::new(serde_json::from_value(class).unwrap())),
         volumes: volumes.iter().map(|one| Arc::new(read(one))).collect(),
         pods: vec![],
     };
     plan_claim(&seen, Timestamp::UNIX_EPOCH)
+}
+
+/// What a claim of a class waits for, and whether it is handed to the provisioner.
+#[test]
+fn a_class_says_who_makes_a_volume_and_when() {
+    let class = |provisioner: &str, mode: &str| json!({"metadata": {"name": "fast"}, "provisioner": provisioner, "volumeBindingMode": mode});
+    let late = "WaitForFirstConsumer";
+    for (provisioner, mode, chosen, reason, handed) in [
+        ("example.com/fast", "Immediate", false, "ExternalProvisioning", true),
+        ("example.com/fast", late, false, late, false),
+        ("example.com/fast", late, true, "ExternalProvisioning", true),
+        ("kubernetes.io/no-provisioner", "Immediate", false, "ProvisioningFailed", false),
+    ] {
+        let mut wanted = claim(json!({"spec": {"storageClassName": "fast"}}));
+        if chosen {
+            wanted["metadata"]["annotations"][SELECTED_NODE] = "a".into();
+        }
+        let plan = planned_by(Some(class(provisioner, mode)), &wanted, &[]);
+        let patched = plan.actions.iter().any(|action| {
+            matches!(action, Action::Patch { patch, .. }
+                if patch["metadata"]["annotations"][STORAGE_PROVISIONER] == provisioner)
+        });
+        let told = (plan.report.waiting[0].reason, patched);
+        assert_eq!(told, (reason, handed), "{provisioner} {mode} {chosen}");
+    }
 }
 
 /// Runs plans until one has no actions; every plan is cut after `steps` actions.
@@ -93,7 +123,7 @@ fn nothing_fits_is_told() {
     );
     assert_eq!(
         wait(claim(json!({"spec": {"storageClassName": "fast"}}))).message,
-        "no persistent volume of storage class \"fast\" is available, and nothing in this cluster makes one"
+        "storageclass.storage.k8s.io \"fast\" not found"
     );
     let named = wait(claim(json!({"spec": {"volumeName": "small"}})));
     assert_eq!(named.reason, "VolumeMismatch");

@@ -1,72 +1,64 @@
-//! Wakes budgets of disruptions: by their own changes, by those of pods they select, and by those of the sizes that the
+//! Budgets of disruptions: woken by their own changes, by those of pods they select, and by those of the sizes that the
 //! controllers of these pods want.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use leme_controller_runtime::{Informer, Queue};
+use leme_lister::HasMeta;
 use leme_plan::common::{controller_of, selects};
 use leme_plan::disruption::{self, Size};
 
-use crate::cache::{Cache, HasMeta};
-use crate::wake::wake;
-use crate::{Start, Wiring, controller};
+use crate::cache::{Cache, Kept};
+use crate::controller::Controller;
+use crate::watch::Watch;
 
 fn is_for(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
     let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
     selector.is_some_and(|selector| selects(selector, pod.metadata.labels.as_ref()))
 }
 
-pub(crate) fn start(wiring: &Wiring) -> Start {
-    let queue = Arc::new(Queue::default());
-    let cache = &wiring.cache;
-    wake(&queue, &cache.budgets);
-    let (waker, budgets) = (queue.clone(), cache.budgets.clone());
-    cache.pods.on_change(Box::new(move |key, old, new| {
-        for budget in budgets.in_namespace(&key.0) {
-            if [old, new].into_iter().flatten().any(|pod| is_for(&budget, pod)) {
-                waker.add((key.0.clone(), budget.metadata.name.clone().unwrap_or_default()));
-            }
+/// Wakes all budgets of a namespace by changes of what has a size.
+fn by_sizes<K: Kept>() -> Watch {
+    Watch::on::<K>(|change, wake| {
+        for budget in change.cache.budgets.in_namespace(&change.key.0) {
+            wake((change.key.0.clone(), budget.metadata.name.clone().unwrap_or_default()));
         }
-    }));
-    wake_all(&queue, &cache.budgets, &cache.replication);
-    wake_all(&queue, &cache.budgets, &cache.replica_sets);
-    wake_all(&queue, &cache.budgets, &cache.deployments);
-    wake_all(&queue, &cache.budgets, &cache.stateful_sets);
-    controller(wiring, "disruption", queue, None, |wiring, key, _| async move {
-        let cache = &wiring.cache;
-        let budget = cache.budgets.get(&key.0, &key.1);
-        let pods: Vec<Arc<Pod>> = match &budget {
-            Some(budget) => cache
-                .pods
-                .in_namespace(&key.0)
-                .into_iter()
-                .filter(|pod| is_for(budget, pod))
-                .collect(),
-            None => Vec::new(),
-        };
-        let sizes = sizes(cache, &key.0, &pods);
-        let seen = disruption::Observed { budget, pods, sizes };
-        Ok(disruption::plan(&seen, Timestamp::now()))
     })
 }
 
-/// Wakes all budgets of a namespace by changes of what has a size.
-fn wake_all<K: HasMeta>(
-    queue: &Arc<Queue>,
-    budgets: &Arc<Informer<PodDisruptionBudget>>,
-    informer: &Informer<K>,
-) {
-    let (waker, budgets) = (queue.clone(), budgets.clone());
-    informer.on_change(Box::new(move |key, _, _| {
-        for budget in budgets.in_namespace(&key.0) {
-            waker.add((key.0.clone(), budget.metadata.name.clone().unwrap_or_default()));
+fn by_pods() -> Watch {
+    Watch::on::<Pod>(|change, wake| {
+        for budget in change.cache.budgets.in_namespace(&change.key.0) {
+            if change.both().any(|pod| is_for(&budget, pod)) {
+                wake((change.key.0.clone(), budget.metadata.name.clone().unwrap_or_default()));
+            }
         }
-    }));
+    })
+}
+
+pub(crate) fn controller() -> Controller {
+    let watches = vec![
+        Watch::itself::<PodDisruptionBudget>(),
+        by_pods(),
+        by_sizes::<ReplicationController>(),
+        by_sizes::<ReplicaSet>(),
+        by_sizes::<Deployment>(),
+        by_sizes::<StatefulSet>(),
+    ];
+    Controller::new("disruption", watches, |view, key| {
+        let budget = view.cache.budgets.get(&key.0, &key.1);
+        let mut pods = Vec::new();
+        if let Some(budget) = &budget {
+            pods = view.cache.pods.in_namespace(&key.0);
+            pods.retain(|pod| is_for(budget, pod));
+        }
+        let sizes = sizes(view.cache, &key.0, &pods);
+        let seen = disruption::Observed { budget, pods, sizes };
+        Ok(disruption::plan(&seen, view.now))
+    })
 }
 
 /// The sizes that the controllers of pods want, by the controllers' uids; of a replica set its deployment's.

@@ -7,21 +7,21 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_controller_runtime::Index;
+use leme_lister::Index;
 use leme_plan::common::{controller_of, has_finalizer};
 use leme_plan::{deployment_config, endpointslice, job, pods};
 
 /// Pods by the name of their node; those without one by the empty name.
-pub(crate) const NODE: &str = "node";
+pub const NODE: &str = "node";
 /// Pods, ReplicationControllers, ReplicaSets, ControllerRevisions and jobs by the uid of their controller; all but jobs also without one, by
 /// [`uncontrolled`].
-pub(crate) const CONTROLLER: &str = "controller";
+pub const CONTROLLER: &str = "controller";
 /// Pods that wait to be counted, by the namespace and name of their job, as `namespace/name`.
-pub(crate) const TRACKED: &str = "tracked";
+pub const TRACKED: &str = "tracked";
 /// Pods that belong to a rollout itself by its namespace and name, as `namespace/name`.
-pub(crate) const HELPER: &str = "helper";
+pub const HELPER: &str = "helper";
 /// EndpointSlices by [`of_service`].
-pub(crate) const SERVICE: &str = "service";
+pub const SERVICE: &str = "service";
 
 pub(crate) const PODS: &[Index<Pod>] = &[
     (NODE, |pod| Some(pods::node_name(pod).to_owned())),
@@ -62,11 +62,11 @@ pub(crate) const SLICES: &[Index<EndpointSlice>] = &[(SERVICE, |slice| {
 })];
 
 /// The value in [`CONTROLLER`] of what nobody controls in a namespace; no uid has a slash.
-pub(crate) fn uncontrolled(namespace: &str) -> String {
+pub fn uncontrolled(namespace: &str) -> String {
     format!("{namespace}/")
 }
 
 /// The value in [`SERVICE`] of the slices of a Service, whoever wrote them.
-pub(crate) fn of_service(namespace: &str, name: &str) -> String {
+pub fn of_service(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }

@@ -1,0 +1,17 @@
+//! What the provisioner of local volumes and the nodes that hold them agree on.
+//!
+//! Knows: names. Refuses to know: who makes a volume and who wipes it.
+
+/// The provisioner's name in classes, claims and volumes.
+pub const PROVISIONER: &str = "leme.dev/local-path";
+/// Annotation of a Node: the directory on it below which its volumes are, each under its own name.
+pub const ROOT: &str = "storage.leme.dev/local-path";
+/// Annotation of a Node: the names of released volumes whose directories it has removed, with commas between.
+pub const REMOVED: &str = "storage.leme.dev/removed";
+/// Annotation of a volume: who made it.
+pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+
+/// The names in [`REMOVED`].
+pub fn removed(annotation: &str) -> impl Iterator<Item = &str> {
+    annotation.split(',').filter(|name| !name.is_empty())
+}

@@ -1,0 +1,375 @@
+//! Volumes that are directories on a node: made for claims once the scheduler has chosen the node, taken away once the
+//! node has wiped them.
+//!
+//! Alone writes: the volumes of its own provisioner, and its class once. Relies on: the annotation by which a node says where
+//! its volumes are, and the one by which it says which it has removed; the binder, which annotates claims with their
+//! provisioner and releases volumes.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use leme_meta::local_path::{PROVISIONED_BY, PROVISIONER, REMOVED, ROOT, removed};
+use leme_meta::{Object, quote};
+use serde_json::{Value, json};
+
+use crate::Plan;
+use crate::action::{Action, ObjectRef, OutcomeEvents};
+use crate::common::annotation;
+use crate::quantity;
+use crate::report::{Report, Shown, Waiting};
+use crate::volume::{SELECTED_NODE, STORAGE_PROVISIONER};
+
+/// The class that is made where there is a node with room for volumes.
+pub const CLASS: &str = "local-path";
+/// Annotation of the class that claims get which name none.
+const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// What is seen of a claim.
+#[derive(Debug)]
+pub struct ClaimObserved {
+    /// The claim; `None` once it is gone.
+    pub claim: Option<Arc<PersistentVolumeClaim>>,
+    /// Its class, if there is one of that name.
+    pub class: Option<Arc<StorageClass>>,
+    /// The node that the scheduler chose, if it is there.
+    pub node: Option<Arc<Node>>,
+    /// The volume of the claim's name.
+    pub volume: Option<Arc<PersistentVolume>>,
+}
+
+/// What is seen of a volume.
+#[derive(Debug)]
+pub struct VolumeObserved {
+    /// The volume; `None` once it is gone.
+    pub volume: Option<Arc<PersistentVolume>>,
+    /// The node that it is on, if it is there.
+    pub node: Option<Arc<Node>>,
+}
+
+/// The name of the volume that is made for a claim.
+pub fn volume_of(claim: &PersistentVolumeClaim) -> String {
+    format!("pvc-{}", claim.metadata.uid.as_deref().unwrap_or(""))
+}
+
+/// Whether a claim is to have a volume from here.
+pub fn is_asked(claim: &PersistentVolumeClaim) -> bool {
+    annotation(&claim.metadata, STORAGE_PROVISIONER) == Some(PROVISIONER)
+}
+
+/// Whether a volume is from here.
+pub fn is_own(volume: &PersistentVolume) -> bool {
+    annotation(&volume.metadata, PROVISIONED_BY) == Some(PROVISIONER)
+}
+
+/// The node that a volume from here is on.
+pub fn node_of(volume: &PersistentVolume) -> Option<&str> {
+    let affinity = volume.spec.as_ref()?.node_affinity.as_ref()?;
+    let terms = &affinity.required.as_ref()?.node_selector_terms;
+    let fields = terms.first()?.match_fields.as_ref()?.first()?;
+    fields.values.as_ref()?.first().map(String::as_str)
+}
+
+/// What to do for one claim.
+pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
+    let Some(claim) = &seen.claim else { return Plan::default() };
+    let about = ObjectRef::to(claim.as_ref());
+    let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
+    if !is_asked(claim) || claim.metadata.deletion_timestamp.is_some() {
+        return plan;
+    }
+    if let Some(volume) = &seen.volume {
+        expand(claim, volume, &mut plan);
+        return plan;
+    }
+    if claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some()) {
+        return plan;
+    }
+    let class = seen.class.as_ref().and_then(|class| class.metadata.name.as_deref()).unwrap_or("");
+    match wanted(seen, claim) {
+        Ok(volume) => {
+            let name = volume_of(claim);
+            let told = OutcomeEvents {
+                about,
+                done: (
+                    "ProvisioningSucceeded",
+                    format!("Successfully provisioned volume {name}").into(),
+                ),
+                failed: (
+                    "ProvisioningFailed",
+                    format!(
+                        "failed to provision volume with StorageClass {}: {{error}}",
+                        quote(class)
+                    )
+                    .into(),
+                ),
+            };
+            plan.act(Action::Create { object: Object(volume), told: Some(told) });
+        }
+        Err(why) => {
+            let class = quote(class);
+            let message = format!("failed to provision volume with StorageClass {class}: {why}");
+            plan.wait(Waiting::new("ProvisioningFailed", message, Shown::Warning));
+        }
+    }
+    plan
+}
+
+/// The volume for a claim, or why there can be none.
+fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, String> {
+    let spec = claim.spec.as_ref().ok_or("the claim has no spec")?;
+    let class = seen.class.as_ref().ok_or("the class is not there any more")?;
+    if spec.volume_mode.as_deref() == Some("Block") {
+        return Err("volumeMode Block is not supported: volumes are directories".to_owned());
+    }
+    if spec.selector.is_some() {
+        return Err("claim Selector is not supported".to_owned());
+    }
+    if spec.data_source.is_some() || spec.data_source_ref.is_some() {
+        return Err("dataSource is not supported".to_owned());
+    }
+    let chosen = annotation(&claim.metadata, SELECTED_NODE)
+        .ok_or("no node was chosen: the class needs volumeBindingMode WaitForFirstConsumer")?;
+    let node = seen.node.as_ref().ok_or_else(|| format!("node {} not found", quote(chosen)))?;
+    let root = annotation(&node.metadata, ROOT)
+        .ok_or_else(|| format!("node {} has no room for volumes", quote(chosen)))?;
+    let name = volume_of(claim);
+    let requests = spec.resources.as_ref().and_then(|all| all.requests.as_ref());
+    let path = format!("{}/{name}", root.trim_end_matches('/'));
+    Ok(json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": { "name": name, "annotations": { PROVISIONED_BY: PROVISIONER } },
+        "spec": {
+            "accessModes": spec.access_modes,
+            "capacity": { "storage": requests.and_then(|all| all.get("storage")) },
+            "claimRef": {
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "namespace": claim.metadata.namespace, "name": claim.metadata.name,
+                "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
+            },
+            "local": { "path": path },
+            "mountOptions": class.mount_options,
+            "nodeAffinity": { "required": { "nodeSelectorTerms": [
+                { "matchFields": [
+                    { "key": "metadata.name", "operator": "In", "values": [chosen] },
+                ] },
+            ] } },
+            "persistentVolumeReclaimPolicy": class.reclaim_policy.as_deref().unwrap_or("Delete"),
+            "storageClassName": class.metadata.name,
+            "volumeMode": "Filesystem",
+        },
+    }))
+}
+
+/// A claim that asks for more gets it: a directory has the size of its disk.
+fn expand(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut Plan) {
+    let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    let Some(asked) = requests.and_then(|all| all.get("storage")) else { return };
+    let capacity = volume.spec.as_ref().and_then(|spec| spec.capacity.as_ref()?.get("storage"));
+    if is_own(volume) && quantity::whole(asked) > capacity.map_or(0, quantity::whole) {
+        let patch = json!({ "spec": { "capacity": { "storage": asked } } });
+        plan.act(Action::patch(ObjectRef::to(volume), patch));
+    }
+}
+
+/// What to do for one volume: it goes once nobody has it, and its node has wiped it or is not there.
+pub fn plan_volume(seen: &VolumeObserved, _now: Timestamp) -> Plan {
+    let Some(volume) = seen.volume.as_ref().filter(|volume| is_own(volume)) else {
+        return Plan::default();
+    };
+    let about = ObjectRef::to(volume.as_ref());
+    let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
+    let spec = volume.spec.as_ref();
+    let policy = spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+    let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
+    if policy != Some("Delete") || phase != Some("Released") {
+        return plan;
+    }
+    if volume.metadata.deletion_timestamp.is_some() {
+        return plan;
+    }
+    let wiped = |node: &Node| {
+        let done = annotation(&node.metadata, REMOVED).unwrap_or("");
+        removed(done).any(|name| name == about.name)
+    };
+    match &seen.node {
+        Some(node) if !wiped(node) => {
+            let name = node.metadata.name.as_deref().unwrap_or("");
+            let message = format!("node {} has not wiped the volume yet", quote(name));
+            plan.wait(
+                Waiting::new("VolumeInUse", message, Shown::Status)
+                    .on(ObjectRef::to(node.as_ref())),
+            );
+        }
+        _ => plan.act(Action::delete(about)),
+    }
+    plan
+}
+
+/// What is seen of the classes.
+#[derive(Debug)]
+pub struct ClassesObserved {
+    /// All classes.
+    pub classes: Vec<Arc<StorageClass>>,
+    /// Whether a node has room for volumes.
+    pub room: bool,
+}
+
+/// Makes the class, which claims get that name none unless another is for them.
+pub fn plan_class(seen: &ClassesObserved, _now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let named = |class: &Arc<StorageClass>| class.metadata.name.as_deref() == Some(CLASS);
+    if !seen.room || seen.classes.iter().any(named) {
+        return plan;
+    }
+    let is_default =
+        |class: &Arc<StorageClass>| annotation(&class.metadata, DEFAULT_CLASS) == Some("true");
+    let default = !seen.classes.iter().any(is_default);
+    plan.act(Action::Create {
+        object: Object(json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": { "name": CLASS, "annotations": { DEFAULT_CLASS: default.to_string() } },
+            "provisioner": PROVISIONER,
+            "reclaimPolicy": "Delete",
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "allowVolumeExpansion": true,
+        })),
+        told: None,
+    });
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
+        Arc::new(serde_json::from_value(value).unwrap())
+    }
+
+    fn claim(change: impl FnOnce(&mut Value)) -> ClaimObserved {
+        let mut value = json!({
+            "metadata": { "name": "data", "namespace": "default", "uid": "u1", "annotations": {
+                STORAGE_PROVISIONER: PROVISIONER, SELECTED_NODE: "a" } },
+            "spec": { "accessModes": ["ReadWriteOnce"], "storageClassName": CLASS,
+                "resources": { "requests": { "storage": "1Gi" } } },
+        });
+        change(&mut value);
+        ClaimObserved {
+            claim: Some(read(value)),
+            class: Some(read(json!({ "metadata": { "name": CLASS }, "provisioner": PROVISIONER,
+                "reclaimPolicy": "Delete" }))),
+            node: Some(read(
+                json!({ "metadata": { "name": "a", "annotations": { ROOT: "/d/" } } }),
+            )),
+            volume: None,
+        }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    #[test]
+    fn a_claim_gets_a_directory_on_the_node_that_was_chosen() {
+        let plan = plan_claim(&claim(|_| {}), now());
+        let [Action::Create { object, .. }] = plan.actions.as_slice() else { panic!("{plan:?}") };
+        assert_eq!(object.0["metadata"]["name"], "pvc-u1");
+        assert_eq!(object.0["spec"]["local"]["path"], "/d/pvc-u1");
+        assert_eq!(node_of(&read(object.0.clone())), Some("a"));
+        assert_eq!(object.0["spec"]["claimRef"]["uid"], "u1");
+    }
+
+    #[test]
+    fn what_a_directory_cannot_be_is_said() {
+        let said = |change: fn(&mut Value)| {
+            let plan = plan_claim(&claim(change), now());
+            assert!(plan.actions.is_empty(), "{plan:?}");
+            plan.report.waiting.first().map(|wait| wait.message.clone()).unwrap_or_default()
+        };
+        for (change, why) in [
+            ((|claim| claim["spec"]["volumeMode"] = "Block".into()) as fn(&mut Value), "Block"),
+            (|claim| claim["spec"]["selector"] = json!({}), "Selector"),
+            (
+                |claim| claim["spec"]["dataSource"] = json!({ "kind": "V", "name": "x" }),
+                "dataSource",
+            ),
+            (
+                |claim| {
+                    claim["metadata"]["annotations"] = json!({ STORAGE_PROVISIONER: PROVISIONER });
+                },
+                "no node was chosen",
+            ),
+        ] {
+            assert!(said(change).contains(why), "{why}: {}", said(change));
+        }
+        let mut alone = claim(|_| {});
+        alone.node = Some(read(json!({ "metadata": { "name": "a" } })));
+        let plan = plan_claim(&alone, now());
+        assert!(plan.report.waiting[0].message.ends_with("node \"a\" has no room for volumes"));
+    }
+
+    #[test]
+    fn a_claim_that_grows_takes_its_volume_along() {
+        let mut seen = claim(|claim| {
+            claim["spec"]["resources"]["requests"]["storage"] = "2Gi".into();
+        });
+        seen.volume = Some(read(json!({
+            "metadata": { "name": "pvc-u1", "annotations": { PROVISIONED_BY: PROVISIONER } },
+            "spec": { "capacity": { "storage": "1Gi" } },
+        })));
+        let plan = plan_claim(&seen, now());
+        assert!(matches!(plan.actions.as_slice(), [Action::Patch { patch, .. }]
+            if patch["spec"]["capacity"]["storage"] == "2Gi"));
+    }
+
+    /// Red when a volume goes before its directory: nobody would know of that any more.
+    #[test]
+    fn a_volume_goes_after_its_directory() {
+        let volume = |phase: &str, policy: &str| -> Arc<PersistentVolume> {
+            read(json!({
+                "metadata": { "name": "pvc-u1", "annotations": { PROVISIONED_BY: PROVISIONER } },
+                "spec": { "persistentVolumeReclaimPolicy": policy },
+                "status": { "phase": phase },
+            }))
+        };
+        let node = |removed: &str| -> Option<Arc<Node>> {
+            Some(read(json!({ "metadata": { "name": "a", "annotations": { REMOVED: removed } } })))
+        };
+        for (phase, policy, node, goes) in [
+            ("Released", "Delete", node("pvc-u0,pvc-u1"), true),
+            ("Released", "Delete", None, true),
+            ("Released", "Delete", node("pvc-u10"), false),
+            ("Released", "Retain", node("pvc-u1"), false),
+            ("Bound", "Delete", node("pvc-u1"), false),
+        ] {
+            let seen = VolumeObserved { volume: Some(volume(phase, policy)), node };
+            let plan = plan_volume(&seen, now());
+            let deleted = matches!(plan.actions.as_slice(), [Action::Delete { .. }]);
+            assert_eq!(deleted, goes, "{phase} {policy}: {plan:?}");
+        }
+    }
+
+    #[test]
+    fn the_class_is_made_once_and_is_the_default_of_a_cluster_without() {
+        let made = |classes: Vec<Value>, room: bool| {
+            let classes = classes.into_iter().map(read).collect();
+            let plan = plan_class(&ClassesObserved { classes, room }, now());
+            plan.actions.into_iter().next().map(|action| match action {
+                Action::Create { object, .. } => {
+                    object.0["metadata"]["annotations"][DEFAULT_CLASS].clone()
+                }
+                other => panic!("{other:?}"),
+            })
+        };
+        let class = |name: &str, default: &str| {
+            json!({ "metadata": { "name": name, "annotations": { DEFAULT_CLASS: default } },
+                "provisioner": "p" })
+        };
+        assert_eq!(made(vec![], false), None);
+        assert_eq!(made(vec![], true), Some("true".into()));
+        assert_eq!(made(vec![class("fast", "true")], true), Some("false".into()));
+        assert_eq!(made(vec![class(CLASS, "true")], true), None);
+    }
+}

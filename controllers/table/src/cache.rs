@@ -1,0 +1,197 @@
+//! The one cache: typed listers of the kinds that controllers look into, metadata only of all others.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
+};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, Service,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leme_kinds::{Kind, builtin};
+use leme_lister::{AnyLister, HasMeta, Index, Key, Lister, Meta};
+use leme_meta::resource::Resource;
+use leme_plan::deployment_config::config::DeploymentConfig;
+use leme_plan::deployment_config::images::ImageStream;
+use serde::de::DeserializeOwned;
+
+use crate::foreign::Foreign;
+pub use crate::indices::{CONTROLLER, HELPER, NODE, SERVICE, TRACKED, of_service, uncontrolled};
+use crate::indices::{JOBS, PODS, REVISIONS, ROLLOUTS, SETS, SLICES};
+
+/// A kind that the cache keeps whole.
+pub trait Kept: HasMeta + Sized {
+    /// Its lister.
+    fn of(cache: &Cache) -> &Arc<Lister<Self>>;
+}
+
+/// The kinds that are kept whole: the name of the lister, the type, whether it lives in namespaces, what it is found by.
+macro_rules! cache {
+    ($($field:ident: $kind:ty, $namespaced:literal, $indices:expr;)*) => {
+        /// All listers, one per kind.
+        pub struct Cache {
+            $(
+                #[doc = concat!("Every `", stringify!($kind), "`.")]
+                pub $field: Arc<Lister<$kind>>,
+            )*
+            /// Every other kind that the program brings along, metadata only.
+            others: Vec<Arc<Lister<Meta>>>,
+            /// Both, by number.
+            all: Vec<Arc<dyn AnyLister>>,
+            /// Kinds that come and go.
+            pub foreign: Foreign,
+        }
+
+        $(impl Kept for $kind {
+            fn of(cache: &Cache) -> &Arc<Lister<Self>> {
+                &cache.$field
+            }
+        })*
+
+        impl Cache {
+            fn without_others() -> Cache {
+                Cache {
+                    $($field: lister($namespaced, $indices),)*
+                    others: Vec::new(),
+                    all: Vec::new(),
+                    foreign: Foreign::default(),
+                }
+            }
+
+            /// The listers of the kinds that are kept whole.
+            pub fn typed(&self) -> Vec<Arc<dyn AnyLister>> {
+                vec![$(self.$field.clone()),*]
+            }
+        }
+    };
+}
+
+cache! {
+    pods: Pod, true, PODS;
+    nodes: Node, false, &[];
+    namespaces: Namespace, false, &[];
+    services: Service, true, &[];
+    endpoints: Endpoints, true, &[];
+    slices: EndpointSlice, true, SLICES;
+    replication: ReplicationController, true, ROLLOUTS;
+    replica_sets: ReplicaSet, true, SETS;
+    deployments: Deployment, true, &[];
+    configs: DeploymentConfig, true, &[];
+    streams: ImageStream, true, &[];
+    daemon_sets: DaemonSet, true, &[];
+    stateful_sets: StatefulSet, true, &[];
+    revisions: ControllerRevision, true, REVISIONS;
+    autoscalers: HorizontalPodAutoscaler, true, &[];
+    jobs: Job, true, JOBS;
+    cron_jobs: CronJob, true, &[];
+    leases: Lease, true, &[];
+    volumes: PersistentVolume, false, &[];
+    claims: PersistentVolumeClaim, true, &[];
+    classes: StorageClass, false, &[];
+    budgets: PodDisruptionBudget, true, &[];
+}
+
+/// Kinds that nothing owns and that come in great numbers.
+fn is_cached(kind: &Kind) -> bool {
+    kind.kind != "Event"
+}
+
+/// The resource of a kind that the program brings along.
+pub fn resource(kind: &Kind) -> Resource {
+    Resource {
+        api_version: kind.api_version(),
+        kind: kind.kind.to_string(),
+        plural: kind.plural.to_string(),
+        namespaced: kind.namespaced(),
+    }
+}
+
+fn typed<K>(json: &str) -> Result<K, serde_json::Error>
+where
+    K: k8s_openapi::Metadata<Ty = ObjectMeta> + DeserializeOwned,
+{
+    let mut object: K = serde_json::from_str(json)?;
+    object.metadata_mut().managed_fields = None;
+    Ok(object)
+}
+
+/// An object of which only the metadata is kept, and of that not what nobody looks at.
+pub(crate) fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
+    let mut metadata: ObjectMeta = leme_meta::lean::metadata(json)?;
+    (metadata.managed_fields, metadata.annotations, metadata.labels) = (None, None, None);
+    Ok(Meta(metadata))
+}
+
+fn lister<K>(namespaced: bool, indices: &'static [Index<K>]) -> Arc<Lister<K>>
+where
+    K: k8s_openapi::Resource
+        + k8s_openapi::Metadata<Ty = ObjectMeta>
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let resource = Resource {
+        api_version: K::API_VERSION.to_owned(),
+        kind: K::KIND.to_owned(),
+        plural: K::URL_PATH_SEGMENT.to_owned(),
+        namespaced,
+    };
+    Lister::new(resource, typed::<K>, indices)
+}
+
+impl Cache {
+    /// A cache of nothing yet.
+    pub fn new() -> Arc<Cache> {
+        let mut cache = Cache::without_others();
+        let known: Vec<Resource> = cache.typed().iter().map(|one| one.resource().clone()).collect();
+        cache.others = builtin()
+            .filter(|kind| kind.is_kept() && is_cached(kind))
+            .map(|kind| resource(kind))
+            .filter(|resource| !known.contains(resource))
+            .map(|resource| Lister::new(resource, meta_only, &[]))
+            .collect();
+        cache.all = cache.typed();
+        cache.all.extend(cache.others.iter().map(|one| one.clone() as Arc<dyn AnyLister>));
+        cache.foreign = Foreign::numbered_from(cache.all.len());
+        Arc::new(cache)
+    }
+
+    /// The listers of all kinds that the program brings along; their places are their numbers and never change.
+    pub fn all(&self) -> &[Arc<dyn AnyLister>] {
+        &self.all
+    }
+
+    /// The lister of a kind of which only metadata is kept.
+    pub fn other(&self, api_version: &str, kind: &str) -> Option<&Arc<Lister<Meta>>> {
+        self.others
+            .iter()
+            .find(|one| one.resource().kind == kind && one.resource().api_version == api_version)
+    }
+
+    /// The lister of a number.
+    pub(crate) fn numbered(&self, number: usize) -> Option<Arc<dyn AnyLister>> {
+        self.all.get(number).cloned().or_else(|| self.foreign.numbered(number))
+    }
+
+    /// The metadata of an object of any kind.
+    pub(crate) fn meta(&self, resource: &Resource, key: &Key) -> Option<ObjectMeta> {
+        let own = self.all.iter().find(|one| one.resource() == resource).cloned();
+        own.or_else(|| self.foreign.of(resource))?.meta(key)
+    }
+
+    /// The resource of any kind that is served.
+    pub fn resolve(&self, api_version: &str, kind: &str) -> Option<Resource> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let own = leme_kinds::by_kind(group, version, kind).map(|kind| resource(kind));
+        own.or_else(|| self.foreign.resolve(api_version, kind))
+    }
+}

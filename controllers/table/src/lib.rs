@@ -1,0 +1,72 @@
+//! The controllers, each as one value: what wakes it, what it looks at and what it then wants, how fast it may delete and
+//! how many keys are worked on at once.
+//!
+//! Knows: the kinds that controllers look into, their indices, and every controller. Refuses to know: how objects come
+//! here, how actions are carried out, clocks, async. Whoever runs the table gives it changes, times and answers.
+#![forbid(unsafe_code)]
+
+mod autoscalers;
+pub mod cache;
+mod configs;
+mod controller;
+mod daemons;
+mod deployments;
+mod disruption;
+mod foreign;
+mod garbage;
+mod indices;
+mod namespaces;
+mod nodes;
+mod provisioner;
+mod replication;
+mod services;
+mod stateful;
+mod view;
+mod volumes;
+mod watch;
+mod workloads;
+
+use std::collections::BTreeSet;
+
+pub use cache::{Cache, Kept, resource};
+pub use controller::{Controller, Rate};
+pub use foreign::{Foreign, Found};
+pub use view::{Answer, Answers, Blocked, Question, Refusal, View};
+pub use watch::{Change, Clock, Wake, Waker, Watch};
+
+/// What controllers cannot learn from the API.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
+    pub root_ca: Option<String>,
+    /// Nodes of which it is known that nobody runs them: they are Unknown at once, not after the grace of silence.
+    pub absent: BTreeSet<String>,
+}
+
+/// Every controller, with nothing remembered yet.
+pub fn table(settings: &Settings) -> Vec<Controller> {
+    vec![
+        namespaces::accounts(settings),
+        namespaces::projects(),
+        namespaces::life_cycle(),
+        replication::controllers(),
+        deployments::controller(),
+        configs::controller(),
+        replication::sets(),
+        daemons::controller(),
+        stateful::controller(),
+        workloads::cron_jobs(),
+        workloads::jobs(),
+        autoscalers::controller(),
+        disruption::controller(),
+        services::endpoints(),
+        services::mirroring(),
+        services::slices(),
+        volumes::claims(),
+        volumes::volumes(),
+        provisioner::controller(),
+        nodes::life_cycle(settings),
+        nodes::pod_gc(),
+        garbage::controller(),
+    ]
+}

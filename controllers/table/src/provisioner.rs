@@ -1,0 +1,107 @@
+//! The provisioner of volumes that are directories on nodes: woken by claims that the binder has handed to it, by what its
+//! nodes say of room and of what they have wiped, and by its own volumes.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
+use leme_lister::Key;
+use leme_meta::local_path::{REMOVED, ROOT};
+use leme_plan::Plan;
+use leme_plan::common::annotation;
+use leme_plan::local_path::{self, is_asked, is_own, node_of, volume_of};
+use leme_plan::volume::{SELECTED_NODE, class_of};
+
+use crate::controller::Controller;
+use crate::view::View;
+use crate::watch::Watch;
+
+/// The key of the class: neither claims nor volumes have an empty name.
+fn class() -> Key {
+    (String::new(), String::new())
+}
+
+fn by_nodes() -> Watch {
+    Watch::on::<Node>(|change, wake| {
+        let said = |name: &str| {
+            let of = |node: Option<&Arc<Node>>| {
+                node.and_then(|node| annotation(&node.metadata, name)).map(str::to_owned)
+            };
+            of(change.old) != of(change.new)
+        };
+        let (room, wiped) = (said(ROOT), said(REMOVED));
+        if room {
+            wake(class());
+            for claim in change.cache.claims.filter(is_asked) {
+                let meta = claim.metadata.clone();
+                wake((meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()));
+            }
+        }
+        if room || wiped || change.new.is_none() {
+            for volume in change.cache.volumes.filter(is_own) {
+                if node_of(&volume) == Some(&change.key.1) {
+                    wake((String::new(), volume.metadata.name.clone().unwrap_or_default()));
+                }
+            }
+        }
+    })
+}
+
+/// Wakes a volume by its own changes, and the claim that it is for.
+fn by_volumes() -> Watch {
+    Watch::on::<PersistentVolume>(|change, wake| {
+        if !change.both().any(|volume| is_own(volume)) {
+            return;
+        }
+        wake(change.key.clone());
+        for volume in change.both() {
+            let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.clone());
+            if let Some((namespace, name)) = reference.and_then(|one| one.namespace.zip(one.name)) {
+                wake((namespace, name));
+            }
+        }
+    })
+}
+
+pub(crate) fn controller() -> Controller {
+    let by_claims = Watch::on::<PersistentVolumeClaim>(|change, wake| {
+        if change.both().any(|claim| is_asked(claim)) {
+            wake(change.key.clone());
+        }
+    });
+    let watches = vec![by_claims, by_volumes(), by_nodes()];
+    Controller::new("local-path-provisioner", watches, |view, key| {
+        Ok(match (key.0.as_str(), key.1.as_str()) {
+            ("", "") => plan_class(view),
+            ("", name) => {
+                let volume = view.cache.volumes.get("", name);
+                let node = volume.as_ref().and_then(|volume| node_of(volume));
+                let node = node.and_then(|node| view.cache.nodes.get("", node));
+                let seen = local_path::VolumeObserved { volume, node };
+                local_path::plan_volume(&seen, view.now)
+            }
+            (namespace, name) => plan_claim(view, namespace, name),
+        })
+    })
+}
+
+fn plan_class(view: &View<'_>) -> Plan {
+    let room = |node: &Node| annotation(&node.metadata, ROOT).is_some();
+    let seen = local_path::ClassesObserved {
+        classes: view.cache.classes.list(),
+        room: !view.cache.nodes.filter(room).is_empty(),
+    };
+    local_path::plan_class(&seen, view.now)
+}
+
+fn plan_claim(view: &View<'_>, namespace: &str, name: &str) -> Plan {
+    let claim = view.cache.claims.get(namespace, name);
+    let chosen = claim.as_ref().and_then(|claim| annotation(&claim.metadata, SELECTED_NODE));
+    let class = claim.as_ref().map_or("", |claim| class_of(claim));
+    let seen = local_path::ClaimObserved {
+        class: view.cache.classes.get("", class),
+        node: chosen.and_then(|node| view.cache.nodes.get("", node)),
+        volume: claim.as_ref().and_then(|claim| view.cache.volumes.get("", &volume_of(claim))),
+        claim,
+    };
+    local_path::plan_claim(&seen, view.now)
+}

@@ -1,0 +1,77 @@
+//! Claims that name no class: a directory on the node of their first pod, kept until nobody has the claim any more.
+
+use leme_live::{Host, until};
+
+/// A StatefulSet that notes each of its starts in its volume, as a user who is not root.
+const NOTES: &str = r#"
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: notes}
+spec:
+  serviceName: notes
+  selector: {matchLabels: {app: notes}}
+  template:
+    metadata: {labels: {app: notes}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      securityContext: {runAsUser: 1000, runAsGroup: 1000}
+      containers:
+      - name: c
+        image: leme/sample:latest
+        imagePullPolicy: IfNotPresent
+        command: [sh, -c, "echo started >> /data/log; cat /data/log; sleep 6543"]
+        volumeMounts: [{name: data, mountPath: /data}]
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 64Mi}}}
+"#;
+
+/// Red when nobody makes a volume, when it goes with its pod, or stays when its claim has gone.
+#[test]
+fn a_claim_keeps_its_directory_as_long_as_it_lives() {
+    let host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    host.kubectl("apply -f -").run_with(NOTES).ok();
+    host.kubectl("rollout status sts/notes --timeout=60s").run().ok();
+    let show = |what: &str, path: &str| {
+        host.kubectl(&format!("get {what} -o")).arg(format!("jsonpath={{{path}}}")).run().ok()
+    };
+    let volume = show("pvc data-notes-0", ".spec.volumeName");
+    assert_eq!(show("pvc data-notes-0", ".spec.storageClassName"), "local-path");
+    let path = show(&format!("pv {volume}"), ".spec.local.path");
+    let log = std::path::Path::new(&path).join("log");
+    until("it has noted its start", || {
+        std::fs::read_to_string(&log).unwrap_or_default() == "started\n"
+    });
+
+    host.kubectl("delete pod notes-0").run().ok();
+    host.kubectl("rollout status sts/notes --timeout=60s").run().ok();
+    let twice = "started\nstarted\n";
+    until("the next pod has what the first one wrote", || {
+        std::fs::read_to_string(&log).unwrap_or_default() == twice
+    });
+
+    // More is asked for and given.
+    let grow = r#"{"spec":{"resources":{"requests":{"storage":"128Mi"}}}}"#;
+    host.kubectl("patch pvc data-notes-0 -p").arg(grow).run().ok();
+    until("the claim has grown", || {
+        show("pvc data-notes-0", ".status.capacity.storage") == "128Mi"
+    });
+
+    host.leme("down").run().ok();
+    host.up("").ok();
+    until("it was started once more", || {
+        std::fs::read_to_string(&log).unwrap_or_default() == format!("{twice}started\n")
+    });
+
+    host.kubectl("delete sts notes").run().ok();
+    assert!(log.exists(), "a StatefulSet leaves its claims");
+    host.kubectl("delete pvc data-notes-0 --wait=false").run().ok();
+    until("the volume has gone", || host.kubectl(&format!("get pv {volume}")).run().code != 0);
+    assert!(!std::path::Path::new(&path).exists(), "and its directory before it");
+    let removed = "jsonpath={.metadata.annotations.storage\\.leme\\.dev/removed}";
+    until("the node has forgotten it", || {
+        host.kubectl("get node leme-0 -o").arg(removed).run().ok().is_empty()
+    });
+}
