@@ -6,12 +6,19 @@
 pub const PROVISIONER: &str = "leme.dev/local-path";
 /// Annotation of a Node: the directory on it below which its volumes are, each under its own name.
 pub const ROOT: &str = "storage.leme.dev/local-path";
-/// Annotation of a Node: the names of released volumes whose directories it has removed, with commas between.
+/// Annotation of a Node: the [`release`]s after which it has removed a directory, with commas between.
 pub const REMOVED: &str = "storage.leme.dev/removed";
+/// Finalizer of a volume whose directory is there.
+pub const FINALIZER: &str = "storage.leme.dev/directory";
 /// Annotation of a volume: who made it.
 pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 
-/// The names in [`REMOVED`].
+/// One release of a volume: one that was taken up again and released once more is not wiped by what was done before.
+pub fn release(uid: &str, since: &str) -> String {
+    format!("{uid}@{since}")
+}
+
+/// The releases in [`REMOVED`].
 pub fn removed(annotation: &str) -> impl Iterator<Item = &str> {
     annotation.split(',').filter(|name| !name.is_empty())
 }

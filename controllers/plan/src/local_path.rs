@@ -10,13 +10,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use leme_meta::local_path::{PROVISIONED_BY, PROVISIONER, REMOVED, ROOT, removed};
+use leme_meta::local_path::{
+    FINALIZER, PROVISIONED_BY, PROVISIONER, REMOVED, ROOT, release, removed,
+};
 use leme_meta::{Object, quote};
 use serde_json::{Value, json};
 
 use crate::Plan;
 use crate::action::{Action, ObjectRef, OutcomeEvents};
-use crate::common::annotation;
+use crate::common::{annotation, has_finalizer, time_text, without_finalizer};
 use crate::quantity;
 use crate::report::{Report, Shown, Waiting};
 use crate::volume::{SELECTED_NODE, STORAGE_PROVISIONER};
@@ -86,6 +88,12 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
     if claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some()) {
         return plan;
     }
+    if seen.node.is_none() && annotation(&claim.metadata, SELECTED_NODE).is_some() {
+        // The node has gone since it was chosen: the scheduler chooses again.
+        let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: null } } });
+        plan.act(Action::patch(about, patch));
+        return plan;
+    }
     let class = seen.class.as_ref().and_then(|class| class.metadata.name.as_deref()).unwrap_or("");
     match wanted(seen, claim) {
         Ok(volume) => {
@@ -123,6 +131,9 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
     if spec.volume_mode.as_deref() == Some("Block") {
         return Err("volumeMode Block is not supported: volumes are directories".to_owned());
     }
+    if class.mount_options.as_ref().is_some_and(|options| !options.is_empty()) {
+        return Err("mountOptions are not supported: volumes are directories".to_owned());
+    }
     if spec.selector.is_some() {
         return Err("claim Selector is not supported".to_owned());
     }
@@ -139,7 +150,8 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
     let path = format!("{}/{name}", root.trim_end_matches('/'));
     Ok(json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
-        "metadata": { "name": name, "annotations": { PROVISIONED_BY: PROVISIONER } },
+        "metadata": { "name": name, "finalizers": [FINALIZER],
+            "annotations": { PROVISIONED_BY: PROVISIONER } },
         "spec": {
             "accessModes": spec.access_modes,
             "capacity": { "storage": requests.and_then(|all| all.get("storage")) },
@@ -149,7 +161,6 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
                 "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
             },
             "local": { "path": path },
-            "mountOptions": class.mount_options,
             "nodeAffinity": { "required": { "nodeSelectorTerms": [
                 { "matchFields": [
                     { "key": "metadata.name", "operator": "In", "values": [chosen] },
@@ -183,28 +194,35 @@ pub fn plan_volume(seen: &VolumeObserved, _now: Timestamp) -> Plan {
     let spec = volume.spec.as_ref();
     let policy = spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
     let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
-    if policy != Some("Delete") || phase != Some("Released") {
-        return plan;
-    }
-    if volume.metadata.deletion_timestamp.is_some() {
-        return plan;
-    }
+    let deleting = volume.metadata.deletion_timestamp.is_some();
+    let goes = policy == Some("Delete") && phase == Some("Released");
     let wiped = |node: &Node| {
         let done = annotation(&node.metadata, REMOVED).unwrap_or("");
-        removed(done).any(|name| name == about.name)
+        let wanted = release_of(volume);
+        removed(done).any(|one| one == wanted)
     };
     match &seen.node {
-        Some(node) if !wiped(node) => {
-            let name = node.metadata.name.as_deref().unwrap_or("");
-            let message = format!("node {} has not wiped the volume yet", quote(name));
-            plan.wait(
-                Waiting::new("VolumeInUse", message, Shown::Status)
-                    .on(ObjectRef::to(node.as_ref())),
-            );
+        Some(node) if goes && !wiped(node) => {
+            let name = quote(node.metadata.name.as_deref().unwrap_or(""));
+            let message = format!("node {name} has not wiped the volume yet");
+            let wait = Waiting::new("VolumeInUse", message, Shown::Status);
+            plan.wait(wait.on(ObjectRef::to(node.as_ref())));
         }
-        _ => plan.act(Action::delete(about)),
+        // Who deletes what is kept, or was never given to anybody, keeps its directory.
+        _ if deleting && phase != Some("Bound") && has_finalizer(&volume.metadata, FINALIZER) => {
+            plan.act(Action::patch(about, without_finalizer(&volume.metadata, FINALIZER)));
+        }
+        _ if goes && !deleting => plan.act(Action::delete(about)),
+        _ => {}
     }
     plan
+}
+
+/// The release that a volume is in.
+pub fn release_of(volume: &PersistentVolume) -> String {
+    let since = volume.status.as_ref().and_then(|all| all.last_phase_transition_time.as_ref());
+    let since = since.map(|time| time_text(time.0)).unwrap_or_default();
+    release(volume.metadata.uid.as_deref().unwrap_or(""), &since)
 }
 
 /// What is seen of the classes.
@@ -324,30 +342,55 @@ mod tests {
             if patch["spec"]["capacity"]["storage"] == "2Gi"));
     }
 
+    /// Red when a claim waits for ever for a node that has gone.
+    #[test]
+    fn another_node_is_chosen_for_one_that_has_gone() {
+        let mut seen = claim(|_| {});
+        seen.node = None;
+        let plan = plan_claim(&seen, now());
+        assert!(matches!(plan.actions.as_slice(), [Action::Patch { patch, .. }]
+            if patch["metadata"]["annotations"][SELECTED_NODE].is_null()));
+    }
+
     /// Red when a volume goes before its directory: nobody would know of that any more.
     #[test]
     fn a_volume_goes_after_its_directory() {
-        let volume = |phase: &str, policy: &str| -> Arc<PersistentVolume> {
-            read(json!({
-                "metadata": { "name": "pvc-u1", "annotations": { PROVISIONED_BY: PROVISIONER } },
+        let volume = |phase: &str, policy: &str, deleting: bool| -> Arc<PersistentVolume> {
+            let mut value = json!({
+                "metadata": { "name": "pvc-u1", "uid": "u", "finalizers": [FINALIZER],
+                    "annotations": { PROVISIONED_BY: PROVISIONER } },
                 "spec": { "persistentVolumeReclaimPolicy": policy },
-                "status": { "phase": phase },
-            }))
+                "status": { "phase": phase, "lastPhaseTransitionTime": "2026-01-01T00:00:00Z" },
+            });
+            if deleting {
+                value["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z".into();
+            }
+            read(value)
         };
         let node = |removed: &str| -> Option<Arc<Node>> {
             Some(read(json!({ "metadata": { "name": "a", "annotations": { REMOVED: removed } } })))
         };
-        for (phase, policy, node, goes) in [
-            ("Released", "Delete", node("pvc-u0,pvc-u1"), true),
-            ("Released", "Delete", None, true),
-            ("Released", "Delete", node("pvc-u10"), false),
-            ("Released", "Retain", node("pvc-u1"), false),
-            ("Bound", "Delete", node("pvc-u1"), false),
+        let this = "x@y,u@2026-01-01T00:00:00Z";
+        for (phase, policy, deleting, node, done) in [
+            ("Released", "Delete", false, node(this), "delete"),
+            ("Released", "Delete", true, node(this), "patch"),
+            ("Released", "Delete", false, None, "delete"),
+            ("Released", "Delete", false, node("u@2025-12-31T00:00:00Z"), ""),
+            ("Released", "Delete", true, node(""), ""),
+            ("Released", "Retain", false, node(this), ""),
+            ("Released", "Retain", true, node(""), "patch"),
+            ("Bound", "Delete", false, node(this), ""),
+            ("Bound", "Delete", true, node(this), ""),
         ] {
-            let seen = VolumeObserved { volume: Some(volume(phase, policy)), node };
+            let seen = VolumeObserved { volume: Some(volume(phase, policy, deleting)), node };
             let plan = plan_volume(&seen, now());
-            let deleted = matches!(plan.actions.as_slice(), [Action::Delete { .. }]);
-            assert_eq!(deleted, goes, "{phase} {policy}: {plan:?}");
+            let did = match plan.actions.as_slice() {
+                [] => "",
+                [Action::Delete { .. }] => "delete",
+                [Action::Patch { .. }] => "patch",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(did, done, "{phase} {policy} {deleting}");
         }
     }
 

@@ -90,11 +90,17 @@ pub(crate) fn volumes() -> Controller {
     Controller::new(NAME, watches, |view, key| {
         let volume = view.cache.volumes.get("", &key.1);
         let claim = match volume.as_ref().and_then(|volume| claim_of(volume)) {
-            // Whether a claim is gone decides about data: the API itself is asked if the cache does not have it.
-            Some(named) => match view.cache.claims.get(&named.0, &named.1) {
-                Some(claim) => Some(claim),
-                None => live_claim(view, &named)?,
-            },
+            // Whether a claim is gone decides about data: the API itself is asked if the cache does not have that one.
+            Some(named) => {
+                let reference =
+                    volume.as_ref().and_then(|one| one.spec.as_ref()?.claim_ref.as_ref());
+                let uid = reference.and_then(|reference| reference.uid.clone());
+                let cached = view.cache.claims.get(&named.0, &named.1);
+                match cached.filter(|claim| uid.is_none() || claim.metadata.uid == uid) {
+                    Some(claim) => Some(claim),
+                    None => live_claim(view, &named)?,
+                }
+            }
             None => None,
         };
         Ok(volume::plan_volume(&volume::VolumeObserved { volume, claim }, view.now))

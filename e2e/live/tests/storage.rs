@@ -65,6 +65,25 @@ fn a_claim_keeps_its_directory_as_long_as_it_lives() {
         std::fs::read_to_string(&log).unwrap_or_default() == format!("{twice}started\n")
     });
 
+    // A volume that is to be kept is, and serves the next claim of it.
+    host.kubectl("delete sts notes").run().ok();
+    let keep = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
+    host.kubectl(&format!("patch pv {volume} -p")).arg(keep).run().ok();
+    host.kubectl("delete pvc data-notes-0").run().ok();
+    until("it is released", || show(&format!("pv {volume}"), ".status.phase") == "Released");
+    let free = r#"[{"op":"remove","path":"/spec/claimRef"}]"#;
+    host.kubectl(&format!("patch pv {volume} --type json -p")).arg(free).run().ok();
+    until("it is free again", || show(&format!("pv {volume}"), ".status.phase") == "Available");
+    let again = NOTES
+        .replace("64Mi", "128Mi")
+        .replace("spec: {accessModes", &format!("spec: {{volumeName: {volume}, accessModes"));
+    host.kubectl("apply -f -").run_with(&again).ok();
+    host.kubectl("rollout status sts/notes --timeout=60s").run().ok();
+    let all = || std::fs::read_to_string(&log).unwrap_or_default();
+    until("what was kept is there", || all() == format!("{twice}started\nstarted\n"));
+    let go = r#"{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}"#;
+    host.kubectl(&format!("patch pv {volume} -p")).arg(go).run().ok();
+
     host.kubectl("delete sts notes").run().ok();
     assert!(log.exists(), "a StatefulSet leaves its claims");
     host.kubectl("delete pvc data-notes-0 --wait=false").run().ok();

@@ -132,9 +132,8 @@ impl FakeNode {
             let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
             local_path::node_of(volume) == Some(&self.name) && phase == Some("Released")
         });
-        let names: Vec<&str> =
-            released.filter_map(|volume| volume.metadata.name.as_deref()).collect();
-        let wiped = names.join(",");
+        let releases: Vec<String> = released.map(|one| local_path::release_of(one)).collect();
+        let wiped = releases.join(",");
         if said(REMOVED).map_or("", String::as_str) != wiped {
             let changes = json!({ "metadata": { "annotations": { REMOVED: wiped } } });
             let name = self.name.clone();

@@ -1,8 +1,10 @@
 //! Volumes that are directories of this node: wiped once nobody has them any more, which the Node then says.
 //!
 //! Knows: where they are, which are released. Refuses to know: who makes a volume, what mounts it.
+//!
+//! Rule: what is wiped was released, to be deleted and of this node in an answer of the API itself just before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use http::Method;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use leme_client::{Client, Event as Seen, MERGE_PATCH, Resource, Scope, follow_as};
 use leme_host::removal::remove_tree;
-use leme_meta::local_path::{PROVISIONED_BY, PROVISIONER, REMOVED};
+use leme_meta::local_path::{PROVISIONED_BY, PROVISIONER, REMOVED, release};
 use serde_json::{Value, json};
 use tracing::warn;
 
@@ -31,23 +33,35 @@ pub fn is_own(volume: &PersistentVolume) -> bool {
     annotations.and_then(|all| all.get(PROVISIONED_BY)).is_some_and(|by| by == PROVISIONER)
 }
 
-/// The name of a volume that is to be wiped here: nobody has it, and nobody wants to keep it. Its directory is the one that a
-/// volume of its name has below `root`, and no other, whatever the volume says.
-fn released(volume: &PersistentVolume, root: &Path) -> Option<String> {
-    let (name, spec) = (volume.metadata.name.as_ref()?, volume.spec.as_ref()?);
-    let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
-    let here = Path::new(&spec.local.as_ref()?.path) == root.join(name);
-    let plain = !name.contains('/') && !name.starts_with('.');
+/// Whether a name can be that of a directory below the root, and of nothing else.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\0']) && !name.starts_with('.')
+}
+
+fn is_on(volume: &PersistentVolume, node: &str) -> bool {
+    let named = || {
+        let affinity = volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;
+        let fields = affinity.node_selector_terms.first()?.match_fields.as_ref()?;
+        fields.first()?.values.as_ref()?.first()
+    };
+    named().is_some_and(|name| name == node)
+}
+
+/// The release of a volume that is to be wiped on a node: nobody has it, and nobody wants to keep it.
+fn released(volume: &PersistentVolume, node: &str) -> Option<String> {
+    let (meta, spec, status) = (&volume.metadata, volume.spec.as_ref()?, volume.status.as_ref()?);
     let goes = spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete")
-        && phase == Some("Released");
-    (is_own(volume) && goes && here && plain).then(|| name.clone())
+        && status.phase.as_deref() == Some("Released");
+    let here = is_own(volume) && is_on(volume, node) && is_plain(meta.name.as_deref()?);
+    let since = status.last_phase_transition_time.as_ref();
+    let since = since.map(|time| leme_meta::time::seconds(time.0)).unwrap_or_default();
+    (goes && here).then(|| release(meta.uid.as_deref().unwrap_or(""), &since))
 }
 
 /// Wipes what is released, as long as it is polled.
 pub async fn keep(client: Client, node: String, root: PathBuf) {
-    let resource = Resource::cluster("v1", "PersistentVolume", "persistentvolumes");
-    let mut events = follow_as::<PersistentVolume>(client.clone(), Scope::all(resource));
-    let mut wiper = Wiper { client, node, root, listed: None, wanted: BTreeSet::new(), said: None };
+    let mut events = follow_as::<PersistentVolume>(client.clone(), Scope::all(volumes()));
+    let mut wiper = Wiper::new(client, node, root);
     let mut delay = FIRST_DELAY;
     loop {
         let again = wiper.is_behind();
@@ -66,9 +80,13 @@ pub async fn keep(client: Client, node: String, root: PathBuf) {
         }
         match wiper.tend().await {
             Ok(()) => delay = FIRST_DELAY,
-            Err(error) => warn!(%error, "released volumes are not wiped, trying again"),
+            Err(error) => warn!(error = format!("{error:#}"), "a released volume is not wiped yet"),
         }
     }
+}
+
+fn volumes() -> Resource {
+    Resource::cluster("v1", "PersistentVolume", "persistentvolumes")
 }
 
 struct Wiper {
@@ -77,94 +95,198 @@ struct Wiper {
     root: PathBuf,
     /// What a list has brought that is not complete.
     listed: Option<BTreeSet<String>>,
-    /// Volumes whose directories are to go, until the volumes are gone themselves.
-    wanted: BTreeSet<String>,
-    /// What the Node says has been wiped; at first nobody knows.
+    /// The releases after which directories are to go, by the names of the volumes, as long as they are in them.
+    wanted: BTreeMap<String, String>,
+    /// Those after which they have gone.
+    wiped: BTreeSet<String>,
+    /// What the Node says; at first nobody knows.
     said: Option<BTreeSet<String>>,
 }
 
 impl Wiper {
+    fn new(client: Client, node: String, root: PathBuf) -> Wiper {
+        let (wanted, wiped) = (BTreeMap::new(), BTreeSet::new());
+        Wiper { client, node, root, listed: None, wanted, wiped, said: None }
+    }
+
+    /// What the Node is to say.
+    fn to_say(&self) -> BTreeSet<String> {
+        self.wanted.values().filter(|release| self.wiped.contains(*release)).cloned().collect()
+    }
+
     fn is_behind(&self) -> bool {
-        self.listed.is_none() && self.said.as_ref() != Some(&self.wanted)
+        let all_wiped = self.wanted.values().all(|release| self.wiped.contains(release));
+        self.listed.is_none() && (!all_wiped || self.said.as_ref() != Some(&self.to_say()))
     }
 
     fn take_in(&mut self, event: Seen<PersistentVolume>) {
         match event {
             Seen::Begin => self.listed = Some(BTreeSet::new()),
             Seen::Listed(head, volume) => {
-                self.listed.get_or_insert_default().insert(head.key.1);
-                self.wanted.extend(released(&volume, &self.root));
+                self.listed.get_or_insert_default().insert(head.key.1.clone());
+                self.see(head.key.1, &volume);
             }
             Seen::Complete(_) => {
                 if let Some(listed) = self.listed.take() {
-                    self.wanted.retain(|name| listed.contains(name));
+                    self.wanted.retain(|name, _| listed.contains(name));
                 }
             }
-            Seen::Changed(_, volume) => self.wanted.extend(released(&volume, &self.root)),
+            Seen::Changed(head, volume) => self.see(head.key.1, &volume),
             Seen::Gone(head) => drop(self.wanted.remove(&head.key.1)),
             Seen::Seen(_) => {}
         }
+        let wanted: BTreeSet<&String> = self.wanted.values().collect();
+        self.wiped.retain(|release| wanted.contains(release));
     }
 
-    /// Wipes what is to go, and says so.
+    fn see(&mut self, name: String, volume: &PersistentVolume) {
+        match released(volume, &self.node) {
+            Some(release) => drop(self.wanted.insert(name, release)),
+            None => drop(self.wanted.remove(&name)),
+        }
+    }
+
+    /// Wipes one of those that are to go and says so: what has happened meanwhile is looked at before the next one.
     async fn tend(&mut self) -> anyhow::Result<()> {
         if !self.is_behind() {
             return Ok(());
         }
-        for name in &self.wanted {
-            if self.said.as_ref().is_some_and(|said| said.contains(name)) {
-                continue;
+        let mut failed = None;
+        let open = self.wanted.iter().filter(|(_, release)| !self.wiped.contains(*release));
+        let open: Vec<(String, String)> =
+            open.map(|(name, release)| (name.clone(), release.clone())).collect();
+        for (name, release) in open {
+            match self.wipe(&name, &release).await {
+                Ok(true) => {
+                    self.wiped.insert(release);
+                    break;
+                }
+                // It is not to go any more: that will be heard of.
+                Ok(false) => {}
+                // It must not keep the others from going.
+                Err(error) => failed = Some(error),
             }
-            let path = self.root.join(name);
-            let done = tokio::task::spawn_blocking(move || remove_tree(&path)).await;
-            done.context("wiping ended badly")?.with_context(|| format!("wipe volume {name}"))?;
         }
-        let names: Vec<&str> = self.wanted.iter().map(String::as_str).collect();
-        let said = if names.is_empty() { Value::Null } else { names.join(",").into() };
-        let patch = json!({ "metadata": { "annotations": { REMOVED: said } } });
+        self.say().await?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Removes the directory of a volume if that is still in this release, by the API's own word. Whether it was.
+    async fn wipe(&self, name: &str, release: &str) -> anyhow::Result<bool> {
+        let live: Option<PersistentVolume> = self
+            .client
+            .find(&volumes().object("", name, ""))
+            .await
+            .context("ask for the volume")?;
+        let still = live.and_then(|volume| released(&volume, &self.node));
+        if still.as_deref() != Some(release) {
+            return Ok(false);
+        }
+        let path = self.root.join(name);
+        let done = tokio::task::spawn_blocking(move || remove_tree(&path)).await;
+        done.context("wiping ended badly")?.with_context(|| format!("wipe volume {name}"))?;
+        Ok(true)
+    }
+
+    async fn say(&mut self) -> anyhow::Result<()> {
+        let to_say = self.to_say();
+        if self.said.as_ref() == Some(&to_say) {
+            return Ok(());
+        }
+        let releases: Vec<&str> = to_say.iter().map(String::as_str).collect();
+        let text = if releases.is_empty() { Value::Null } else { releases.join(",").into() };
+        let patch = json!({ "metadata": { "annotations": { REMOVED: text } } });
         let path = Resource::cluster("v1", "Node", "nodes").object("", &self.node, "");
         let told: Result<Value, _> =
             self.client.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await;
         match told {
-            Ok(_) => self.said = Some(self.wanted.clone()),
             // A node that is not there yet says nothing wrong either.
-            Err(error) if error.is_not_found() && names.is_empty() => {
-                self.said = Some(BTreeSet::new());
-            }
-            Err(error) => anyhow::bail!("{}", error.message()),
+            Err(error) if error.is_not_found() && to_say.is_empty() => {}
+            told => drop(told.context("say on the node what was wiped")?),
         }
+        self.said = Some(to_say);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use leme_client::Head;
+
     use super::*;
+
+    fn volume(name: &str, by: &str, node: &str, policy: &str, phase: &str) -> PersistentVolume {
+        let value = json!({
+            "metadata": { "name": name, "uid": "u", "annotations": { PROVISIONED_BY: by } },
+            "spec": { "persistentVolumeReclaimPolicy": policy, "local": { "path": "/etc" },
+                "nodeAffinity": { "required": { "nodeSelectorTerms": [ { "matchFields": [
+                    { "key": "metadata.name", "operator": "In", "values": [node] } ] } ] } } },
+            "status": { "phase": phase, "lastPhaseTransitionTime": "2026-01-01T00:00:00Z" },
+        });
+        serde_json::from_value(value).unwrap()
+    }
 
     /// Red when a volume that somebody has, keeps or holds elsewhere is wiped.
     #[test]
     fn only_own_released_volumes_are_wiped() {
-        let root = Path::new("/d/storage");
-        let volume = |name: &str, by: &str, path: &str, policy: &str, phase: &str| {
-            let value = json!({
-                "metadata": { "name": name, "annotations": { PROVISIONED_BY: by } },
-                "spec": { "local": { "path": path }, "persistentVolumeReclaimPolicy": policy },
-                "status": { "phase": phase },
-            });
-            released(&serde_json::from_value(value).unwrap(), root)
-        };
         let own = PROVISIONER;
-        let goes = volume("a", own, "/d/storage/a", "Delete", "Released");
-        assert_eq!(goes.as_deref(), Some("a"));
-        for (name, by, path, policy, phase) in [
-            ("a", "other", "/d/storage/a", "Delete", "Released"),
-            ("a", own, "/d/storage/b", "Delete", "Released"),
-            ("a", own, "/etc", "Delete", "Released"),
-            ("..", own, "/d/storage/..", "Delete", "Released"),
-            ("a", own, "/d/storage/a", "Retain", "Released"),
-            ("a", own, "/d/storage/a", "Delete", "Bound"),
+        let goes = released(&volume("a", own, "n", "Delete", "Released"), "n");
+        assert_eq!(goes.as_deref(), Some("u@2026-01-01T00:00:00Z"));
+        for (name, by, node, policy, phase) in [
+            ("a", "other", "n", "Delete", "Released"),
+            ("a", own, "m", "Delete", "Released"),
+            ("..", own, "n", "Delete", "Released"),
+            ("a/b", own, "n", "Delete", "Released"),
+            ("a", own, "n", "Retain", "Released"),
+            ("a", own, "n", "Delete", "Bound"),
         ] {
-            assert_eq!(volume(name, by, path, policy, phase), None, "{name} {by} {path} {policy}");
+            let found = released(&volume(name, by, node, policy, phase), "n");
+            assert_eq!(found, None, "{name} {by} {node} {policy} {phase}");
         }
+    }
+
+    /// Answers with the volume `live`, and with success to everything else.
+    fn client(live: PersistentVolume) -> Client {
+        let live = serde_json::to_string(&live).unwrap();
+        Client::over(tower::service_fn(move |request: http::Request<leme_client::Body>| {
+            let text = if request.method() == Method::GET { live.clone() } else { "{}".to_owned() };
+            async move {
+                Ok::<_, std::io::Error>(http::Response::new(leme_client::Body::from(
+                    text.into_bytes(),
+                )))
+            }
+        }))
+    }
+
+    /// Red when what was seen of a volume some time ago decides that its data goes.
+    #[tokio::test]
+    async fn who_is_kept_or_taken_up_again_meanwhile_is_not_wiped() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a").join("f");
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        std::fs::write(&file, "precious").unwrap();
+        let seen = |policy: &str, phase: &str| {
+            let mut head = Head::default();
+            head.key.1 = "a".to_owned();
+            Seen::Changed(head, volume("a", PROVISIONER, "n", policy, phase))
+        };
+        for (policy, phase) in [("Retain", "Released"), ("Delete", "Bound")] {
+            let live = client(volume("a", PROVISIONER, "n", policy, phase));
+            let mut wiper = Wiper::new(live, "n".to_owned(), folder.path().to_owned());
+            wiper.take_in(seen("Delete", "Released"));
+            wiper.tend().await.unwrap();
+            assert!(file.exists() && wiper.said == Some(BTreeSet::new()), "{policy} {phase}");
+            wiper.take_in(seen(policy, phase));
+            assert!(wiper.wanted.is_empty() && !wiper.is_behind());
+        }
+        let live = client(volume("a", PROVISIONER, "n", "Delete", "Released"));
+        let mut wiper = Wiper::new(live, "n".to_owned(), folder.path().to_owned());
+        wiper.take_in(seen("Delete", "Released"));
+        wiper.tend().await.unwrap();
+        assert!(!file.exists() && wiper.said.as_ref().is_some_and(|said| said.len() == 1));
+        // Taken up again, the release before counts for nothing.
+        wiper.take_in(seen("Delete", "Bound"));
+        wiper.tend().await.unwrap();
+        assert!(wiper.said == Some(BTreeSet::new()) && wiper.wiped.is_empty());
     }
 }

@@ -99,12 +99,21 @@ fn set_up_one(
             own(&directory, group, mode)?;
         }
         VolumePlan::HostPath { path, kind, read_only } => {
-            check_host_path(Path::new(path), kind)?;
-            return Ok(Mounted { path: path.clone(), read_only: *read_only });
+            let path = if kind == OWN_DIRECTORY { own_directory(pod, path)? } else { path.clone() };
+            check_host_path(Path::new(&path), kind)?;
+            return Ok(Mounted { path, read_only: *read_only });
         }
     }
     let path = directory.to_str().context("volume directory is not UTF-8")?.to_owned();
     Ok(Mounted { path, read_only: matches!(plan, VolumePlan::Files { .. }) })
+}
+
+/// A directory that belongs to a volume is below the node's root by its name, wherever the node's data is by now.
+fn own_directory(pod: &Path, path: &str) -> anyhow::Result<String> {
+    let data = pod.parent().and_then(Path::parent).context("a pod's directory is in two others")?;
+    let name = path.rsplit('/').next().unwrap_or("");
+    let path = crate::storage::root(data).join(component(name)?);
+    Ok(path.to_str().context("volume directory is not UTF-8")?.to_owned())
 }
 
 /// Bytes for the files twice, since the new ones come before the old ones go.
