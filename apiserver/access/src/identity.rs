@@ -11,6 +11,9 @@ pub(crate) const MASTERS: &str = "system:masters";
 /// Those whose name says which node they are.
 pub(crate) const NODES: &str = "system:nodes";
 
+/// What the names of nodes' agents begin with; the node's own name follows.
+pub const NODE_USER: &str = "system:node:";
+
 /// Who asks, as the authenticator found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -65,7 +68,7 @@ impl Identity {
 
     /// The node that this is the agent of.
     pub fn node(&self) -> Option<&str> {
-        let name = self.user.strip_prefix("system:node:").filter(|name| !name.is_empty())?;
+        let name = self.user.strip_prefix(NODE_USER).filter(|name| !name.is_empty())?;
         self.in_group(NODES).then_some(name)
     }
 }

@@ -13,5 +13,5 @@ mod tables;
 mod tests;
 
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
-pub use identity::Identity;
+pub use identity::{Identity, NODE_USER};
 pub use rules::{Allowed, Rules, rules, who_may};

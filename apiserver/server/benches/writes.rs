@@ -5,6 +5,8 @@
 //!
 //! Knows: what is written, in the sizes of `leme bench`. Refuses to know: how fast it should be.
 
+mod documents;
+
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -70,45 +72,13 @@ fn config_map(name: &str) -> Ask {
 }
 
 fn pod(name: &str) -> Ask {
-    let body = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "bench", "tier": "web"}, "annotations": {"example.com/owner": "bench"}},
-        "spec": {
-            "schedulerName": "nobody",
-            "containers": [{
-                "name": "web", "image": "registry.example.com/web:1.0", "args": ["--listen", ":8080"],
-                "env": [
-                    {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                    {"name": "COLOR", "value": "blue"},
-                ],
-                "ports": [{"name": "http", "containerPort": 8080}],
-                "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 5},
-                "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
-                "volumeMounts": [{"name": "config", "mountPath": "/etc/web"}],
-            }],
-            "volumes": [{"name": "config", "configMap": {"name": "web"}}],
-        },
-    });
+    let body = documents::pod(name);
     ("POST", PODS.to_owned(), "application/json", body.to_string())
 }
 
 fn applied(object: usize, count: usize) -> Ask {
     let name = format!("object-{object}");
-    let body = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "replicas": 0, "paused": true, "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{
-                    "name": "web", "image": "registry.example.com/web:1.0",
-                    "env": [{"name": "COUNT", "value": count.to_string()}],
-                    "ports": [{"name": "http", "containerPort": 8080}],
-                    "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
-                }]},
-            },
-        },
-    });
+    let body = documents::deployment(&name, count);
     let path = format!("{DEPLOYMENTS}/{name}?fieldManager=bench&force=true");
     ("PATCH", path, "application/apply-patch+yaml", body.to_string())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use leme_access::NODE_USER;
 use leme_kinds::Kind;
 use leme_meta::Status;
 use leme_registry::{Target, json};
@@ -77,7 +78,7 @@ impl Signer {
             if asked.organization.as_deref() != Some("system:nodes") {
                 return Err("organization must be system:nodes");
             }
-            if !asked.common_name.starts_with("system:node:") {
+            if !asked.common_name.starts_with(NODE_USER) {
                 return Err("common name must begin with system:node:");
             }
         }

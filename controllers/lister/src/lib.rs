@@ -8,8 +8,14 @@
 mod lister;
 mod queue;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use lister::{AnyLister, Decode, Handler, HasMeta, Index, Lister, Meta, MetaHandler};
 pub use queue::WorkQueue;
 
 /// Namespace (empty for cluster-scoped kinds) and name.
 pub type Key = (String, String);
+
+/// The key of an object.
+pub fn key_of(meta: &ObjectMeta) -> Key {
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}

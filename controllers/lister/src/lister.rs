@@ -9,7 +9,7 @@ use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_meta::resource::Resource;
 
-use crate::Key;
+use crate::{Key, key_of};
 
 /// What has metadata.
 pub trait HasMeta: Send + Sync + 'static {
@@ -100,9 +100,7 @@ impl<T: HasMeta> AnyLister for Lister<T> {
 
     fn put(&self, json: &str) -> Result<Key, serde_json::Error> {
         let object = (self.decode)(json)?;
-        let meta = object.meta();
-        let key =
-            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        let key = key_of(object.meta());
         self.change(&key, Some(Arc::new(object)));
         Ok(key)
     }

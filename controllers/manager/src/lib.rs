@@ -124,10 +124,8 @@ async fn lead(
     let cache = Cache::new();
     let reads =
         if programs.controllers.is_some() { |_: &Resource| true } else { scheduler::lookup::reads };
-    let kept = cache.all().iter().enumerate().filter(|(_, lister)| reads(lister.resource()));
-    let kept = kept.map(|(number, lister)| (number, Informer::new(lister.clone())));
-    let kept: Vec<(usize, Arc<Informer>)> = kept.collect();
-    let informers: Vec<Arc<Informer>> = kept.iter().map(|(_, informer)| informer.clone()).collect();
+    let read = cache.all().iter().filter(|lister| reads(lister.resource()));
+    let informers: Vec<Arc<Informer>> = read.cloned().map(Informer::new).collect();
     let mut executor =
         |client: &Client| executor(&cache, &informers, client.clone(), &token, &mut tasks);
     // Watches first, so that nothing that a first list brings is missed; then the informers; then the work.
@@ -150,13 +148,14 @@ async fn lead(
     for informer in &informers {
         tasks.spawn(informer.clone().run(reader.clone(), token.clone()));
     }
-    let typed = cache.typed().len();
+    let typed = cache.typed();
+    let is_awaited = |resource: &Resource| {
+        let is_typed = typed.iter().any(|lister| lister.resource() == resource);
+        is_typed || MADE_UNLESS_SEEN.contains(&resource.kind.as_str())
+    };
     let filled = async {
-        let awaited = |kind: &str| MADE_UNLESS_SEEN.contains(&kind);
-        for (number, informer) in &kept {
-            if *number < typed || awaited(&informer.lister().resource().kind) {
-                informer.synced().await;
-            }
+        for informer in informers.iter().filter(|one| is_awaited(one.lister().resource())) {
+            informer.synced().await;
         }
     };
     tokio::select! {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use leme_client::{Client, Error};
 use leme_controller_runtime::{Brake, Executor, Key, Queue};
 use leme_controllers::{
-    Answer, Answers, Blocked, Cache, Clock, Controller, Question, Refusal, View, Waker,
+    ASKS, Answer, Answers, Blocked, Cache, Clock, Controller, Question, Refusal, View, Waker,
 };
 use leme_plan::{Failure, Plan};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 use crate::Start;
 use crate::kinds::Kinds;
 
-/// How often a controller may ask before it plans: who finds an answer missing once more would ask for ever.
-const QUESTIONS: usize = 16;
 /// Questions that are put side by side.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -68,7 +66,7 @@ impl Runner {
         failure: Option<&Failure>,
     ) -> Result<Plan, String> {
         let mut answers = Answers::new();
-        for _ in 0..QUESTIONS {
+        for _ in 0..ASKS {
             let view = View {
                 cache: &self.cache,
                 now: Timestamp::now(),
@@ -87,7 +85,7 @@ impl Runner {
                 }
             }
         }
-        Err(format!("asked {QUESTIONS} times and still has questions"))
+        Err(format!("asked {ASKS} times and still has questions"))
     }
 
     async fn ask(&self, question: &Question) -> Result<Answer, Refusal> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use leme_controller_runtime::Key;
+use leme_lister::key_of;
 use leme_plan::{Plan, pods};
 use leme_sched::{
     Cluster, Parked, Parking, PodInfo, Preemption, Queue, SCHEDULER_NAME, Unschedulable,
@@ -343,7 +344,7 @@ impl Scheduler {
             let same = found.filter(|one| one.metadata.uid.as_deref() == Some(&victim.uid));
             if let Some(victim) = same {
                 let plan = preempted(&victim, pod, &made.node, now);
-                self.carry_out(plan, Some(For::Room(key_of(pod))));
+                self.carry_out(plan, Some(For::Room(key_of(&pod.metadata))));
             }
         }
         for key in &made.displaced {
@@ -372,11 +373,6 @@ impl Scheduler {
             drop(sender.send(wake));
         });
     }
-}
-
-fn key_of(pod: &Pod) -> Key {
-    let meta = &pod.metadata;
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
 /// How long a pod waits whose binding failed so many times before.

@@ -21,7 +21,7 @@ use crate::action::{Action, ObjectRef, OutcomeEvents};
 use crate::common::{annotation, has_finalizer, time_text, without_finalizer};
 use crate::quantity;
 use crate::report::{Report, Shown, Waiting};
-use crate::volume::{SELECTED_NODE, STORAGE_PROVISIONER};
+use crate::volume::{SELECTED_NODE, STORAGE_PROVISIONER, reference};
 
 /// The class that is made where there is a node with room for volumes.
 pub const CLASS: &str = "local-path";
@@ -140,9 +140,9 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
     if spec.data_source.is_some() || spec.data_source_ref.is_some() {
         return Err("dataSource is not supported".to_owned());
     }
-    let chosen = annotation(&claim.metadata, SELECTED_NODE)
-        .ok_or("no node was chosen: the class needs volumeBindingMode WaitForFirstConsumer")?;
-    let node = seen.node.as_ref().ok_or_else(|| format!("node {} not found", quote(chosen)))?;
+    let unchosen = "no node was chosen: the class needs volumeBindingMode WaitForFirstConsumer";
+    let chosen = annotation(&claim.metadata, SELECTED_NODE).ok_or(unchosen)?;
+    let node = seen.node.as_ref().ok_or(unchosen)?;
     let root = annotation(&node.metadata, ROOT)
         .ok_or_else(|| format!("node {} has no room for volumes", quote(chosen)))?;
     let name = volume_of(claim);
@@ -155,11 +155,7 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
         "spec": {
             "accessModes": spec.access_modes,
             "capacity": { "storage": requests.and_then(|all| all.get("storage")) },
-            "claimRef": {
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "namespace": claim.metadata.namespace, "name": claim.metadata.name,
-                "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
-            },
+            "claimRef": reference(claim),
             "local": { "path": path },
             "nodeAffinity": { "required": { "nodeSelectorTerms": [
                 { "matchFields": [

@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
+use serde_json::{Value, json};
+
+use crate::action::{Action, ObjectRef};
 
 pub use claim::plan as plan_claim;
 pub use matching::candidates;
@@ -68,6 +71,24 @@ pub fn is_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool 
     reference.name == claim.metadata.name
         && reference.namespace == claim.metadata.namespace
         && (uid.is_empty() || Some(uid) == claim.metadata.uid.as_deref())
+}
+
+/// What a volume says of the claim that it is for.
+pub fn reference(claim: &PersistentVolumeClaim) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "namespace": claim.metadata.namespace, "name": claim.metadata.name,
+        "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
+    })
+}
+
+/// Makes a volume one for a claim; one that was nobody's can be so again.
+pub fn reserve(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Action {
+    let mut patch = json!({ "spec": { "claimRef": reference(claim) } });
+    if volume.spec.as_ref().is_none_or(|spec| spec.claim_ref.is_none()) {
+        patch["metadata"] = json!({ "annotations": { BOUND_BY_CONTROLLER: "yes" } });
+    }
+    Action::patch(ObjectRef::to(volume), patch)
 }
 
 /// The class that a claim asks for.

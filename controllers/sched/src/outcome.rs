@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use leme_plan::common::annotation;
-use leme_plan::volume::BOUND_BY_CONTROLLER;
-use leme_plan::volume::SELECTED_NODE;
+use leme_plan::volume::{SELECTED_NODE, reserve};
 use leme_plan::{Action, ObjectRef, OutcomeEvents, Plan, Report, Shown, Waiting, pods};
 use serde_json::{Value, json};
 
@@ -84,15 +83,7 @@ pub fn promised(pod: &Pod, node: &str, promises: &[Promise], storage: &impl Stor
         match promise {
             Promise::Bind { volume, .. } => {
                 let Some(volume) = storage.volume(volume) else { continue };
-                let patch = json!({
-                    "metadata": { "annotations": { BOUND_BY_CONTROLLER: "yes" } },
-                    "spec": { "claimRef": {
-                        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                        "namespace": claim.metadata.namespace, "name": claim.metadata.name,
-                        "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
-                    } },
-                });
-                plan.act(Action::patch(ObjectRef::to(volume.as_ref()), patch));
+                plan.act(reserve(&volume, &claim));
             }
             Promise::Make { .. } => {
                 if annotation(&claim.metadata, SELECTED_NODE) != Some(node) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leme_lister::key_of;
 use leme_plan::common::controller_of;
 use leme_plan::deployment_config::config::DeploymentConfig;
 use leme_plan::deployment_config::images::{ImageStream, streams_of};
@@ -53,9 +53,7 @@ fn by_streams() -> Watch {
         let key = (change.key.0.as_str(), change.key.1.as_str());
         let follows = |config: &DeploymentConfig| streams_of(config).any(|stream| stream == key);
         for config in change.cache.configs.filter(follows) {
-            let meta = &config.metadata;
-            let text = |text: &Option<String>| text.clone().unwrap_or_default();
-            wake((text(&meta.namespace), text(&meta.name)));
+            wake(key_of(&config.metadata));
         }
     })
 }
@@ -75,9 +73,10 @@ fn helpers(cache: &Cache, rollouts: &[Arc<ReplicationController>]) -> Vec<Arc<Po
             labels.and_then(|all| all.get(HELPER_OF)) != one.metadata.name.as_ref()
         })
     });
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let of = |meta: &ObjectMeta| format!("{}/{}", text(&meta.namespace), text(&meta.name));
-    let labelled = rollouts.iter().flat_map(|one| cache.pods.found_by(HELPER, &of(&one.metadata)));
+    let labelled = rollouts.iter().flat_map(|one| {
+        let (namespace, name) = key_of(&one.metadata);
+        cache.pods.found_by(HELPER, &format!("{namespace}/{name}"))
+    });
     labelled.chain(named).collect()
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use leme_lister::Key;
+use leme_lister::{Key, key_of};
 use leme_plan::common::{Labels, selects_some};
 use leme_plan::daemon_set::{self, Failures, name_of_new, runs_on};
 
@@ -58,9 +58,7 @@ fn by_nodes() -> Watch {
         let runs = |set: &DaemonSet, node: Option<&Arc<Node>>| node.map(|node| runs_on(set, node));
         for set in change.cache.daemon_sets.list() {
             if runs(&set, change.old) != runs(&set, change.new) {
-                let meta = &set.metadata;
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                wake((text(&meta.namespace), text(&meta.name)));
+                wake(key_of(&set.metadata));
             }
         }
     })

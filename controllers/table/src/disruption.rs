@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use leme_lister::HasMeta;
+use leme_lister::{HasMeta, key_of};
 use leme_plan::common::{controller_of, selects};
 use leme_plan::disruption::{self, Size};
 
@@ -24,7 +24,7 @@ fn is_for(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
 fn by_sizes<K: Kept>() -> Watch {
     Watch::on::<K>(|change, wake| {
         for budget in change.cache.budgets.in_namespace(&change.key.0) {
-            wake((change.key.0.clone(), budget.metadata.name.clone().unwrap_or_default()));
+            wake(key_of(&budget.metadata));
         }
     })
 }
@@ -33,7 +33,7 @@ fn by_pods() -> Watch {
     Watch::on::<Pod>(|change, wake| {
         for budget in change.cache.budgets.in_namespace(&change.key.0) {
             if change.both().any(|pod| is_for(&budget, pod)) {
-                wake((change.key.0.clone(), budget.metadata.name.clone().unwrap_or_default()));
+                wake(key_of(&budget.metadata));
             }
         }
     })

@@ -31,7 +31,7 @@ use std::collections::BTreeSet;
 pub use cache::{Cache, Kept, resource};
 pub use controller::{Controller, Rate};
 pub use foreign::{Foreign, Found};
-pub use view::{Answer, Answers, Blocked, Question, Refusal, View};
+pub use view::{ASKS, Answer, Answers, Blocked, Question, Refusal, View};
 pub use watch::{Change, Clock, Wake, Waker, Watch};
 
 /// What controllers cannot learn from the API.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
-use leme_lister::Key;
+use leme_lister::{Key, key_of};
 use leme_meta::local_path::{REMOVED, ROOT};
 use leme_plan::Plan;
 use leme_plan::common::annotation;
@@ -32,14 +32,13 @@ fn by_nodes() -> Watch {
         if room {
             wake(class());
             for claim in change.cache.claims.filter(is_asked) {
-                let meta = claim.metadata.clone();
-                wake((meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()));
+                wake(key_of(&claim.metadata));
             }
         }
         if room || wiped || change.new.is_none() {
             for volume in change.cache.volumes.filter(is_own) {
                 if node_of(&volume) == Some(&change.key.1) {
-                    wake((String::new(), volume.metadata.name.clone().unwrap_or_default()));
+                    wake(key_of(&volume.metadata));
                 }
             }
         }

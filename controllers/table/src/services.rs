@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use leme_lister::key_of;
 use leme_plan::common::matches;
 use leme_plan::{endpoints, endpointslice, mirroring, pods};
 
@@ -30,7 +31,7 @@ fn by_pods() -> Watch {
         for service in change.cache.services.in_namespace(&change.key.0) {
             let Some(selector) = endpoints::selector(&service) else { continue };
             if change.both().any(|pod| matches(selector, pod.metadata.labels.as_ref())) {
-                wake((change.key.0.clone(), service.metadata.name.clone().unwrap_or_default()));
+                wake(key_of(&service.metadata));
             }
         }
     })

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use leme_lister::key_of;
 use leme_plan::common::{Labels, selects_some};
 use leme_plan::stateful_set::{self, name_of_new, uses};
 
@@ -23,7 +24,7 @@ pub(crate) fn controller() -> Controller {
             let (namespace, name) = change.key;
             for set in change.cache.stateful_sets.in_namespace(namespace) {
                 if uses(&set, name) {
-                    wake((namespace.clone(), set.metadata.name.clone().unwrap_or_default()));
+                    wake(key_of(&set.metadata));
                 }
             }
         }),

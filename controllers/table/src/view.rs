@@ -59,6 +59,9 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// How often a controller may ask before it plans: who finds an answer missing once more would ask for ever.
+pub const ASKS: usize = 16;
+
 /// The answers of one round.
 pub type Answers = HashMap<Question, Result<Answer, Refusal>>;
 

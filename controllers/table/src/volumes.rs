@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
-use leme_lister::{AnyLister, Key};
+use leme_lister::{AnyLister, Key, key_of};
 use leme_plan::{pods, volume};
 
 use crate::controller::Controller;
@@ -31,8 +31,7 @@ fn by_volumes() -> Watch {
             !is_bound(claim) || named == Some(&change.key.1)
         };
         for claim in change.cache.claims.filter(waits) {
-            let meta = claim.metadata.clone();
-            wake((meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()));
+            wake(key_of(&claim.metadata));
         }
     })
 }
@@ -44,8 +43,7 @@ fn by_classes() -> Watch {
             !is_bound(claim) && volume::class_of(claim) == change.key.1
         };
         for claim in change.cache.claims.filter(waits) {
-            let meta = claim.metadata.clone();
-            wake((meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()));
+            wake(key_of(&claim.metadata));
         }
     })
 }
@@ -83,7 +81,7 @@ pub(crate) fn volumes() -> Controller {
     let by_claims = Watch::on::<PersistentVolumeClaim>(|change, wake| {
         let is_for = |volume: &PersistentVolume| claim_of(volume).as_ref() == Some(change.key);
         for volume in change.cache.volumes.filter(is_for) {
-            wake((String::new(), volume.metadata.name.clone().unwrap_or_default()));
+            wake(key_of(&volume.metadata));
         }
     });
     let watches = vec![Watch::itself::<PersistentVolume>(), by_claims];

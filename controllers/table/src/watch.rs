@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use leme_lister::{AnyLister, HasMeta, Key, Lister, Meta};
+use leme_lister::{AnyLister, HasMeta, Key, Lister, Meta, key_of};
 use leme_plan::common::{Labels, controller_of};
 
 use crate::cache::{Cache, Kept};
@@ -158,7 +158,7 @@ impl Watch {
             let Some(child) = child.filter(|child| controller_of(child).is_none()) else { return };
             for one in K::of(change.cache).in_namespace(&change.key.0) {
                 if selects(&one, child.labels.as_ref()) {
-                    wake((change.key.0.clone(), one.meta().name.clone().unwrap_or_default()));
+                    wake(key_of(one.meta()));
                 }
             }
         })

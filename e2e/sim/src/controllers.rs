@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leme_controllers::{
-    Answer, Answers, Blocked, Cache, Controller, Found, Question, Refusal, Settings, View, Waker,
-    table,
+    ASKS, Answer, Answers, Blocked, Cache, Controller, Found, Question, Refusal, Settings, View,
+    Waker, table,
 };
 use leme_kinds::{Kind, by_kind};
 use leme_lister::{AnyLister, Key, WorkQueue};
@@ -241,7 +241,7 @@ impl Cluster {
     ) -> Result<Plan, String> {
         let (cache, uptime) = (&*self.controllers.cache, self.controllers.uptime());
         let mut answers = Answers::new();
-        for _ in 0..16 {
+        for _ in 0..ASKS {
             let view = View { cache, now: self.api.now, uptime, failure, answers: &answers };
             match controller.look(&view, key) {
                 Ok(plan) => return Ok(plan),

@@ -5,6 +5,8 @@
 
 mod client;
 mod cluster;
+#[path = "../../../apiserver/server/benches/documents/mod.rs"]
+mod documents;
 mod figures;
 mod netns;
 mod node;

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::bench::Setting;
 use crate::bench::client::{Ask, Target};
 use crate::bench::cluster::Cluster;
 use crate::bench::figures::{Figure, Spread};
 use crate::bench::process;
+use crate::bench::{Setting, documents};
 
 /// Where the objects are.
 pub const PATH: &str = "/api/v1/namespaces/default/configmaps";
@@ -167,46 +166,14 @@ pub fn created(name: &str) -> Ask {
 
 /// Creates a pod of 1 KiB that no scheduler here looks at, so that what is measured is the write.
 fn pod_created(name: &str) -> Ask {
-    let body = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "bench", "tier": "web"}, "annotations": {"example.com/owner": "bench"}},
-        "spec": {
-            "schedulerName": "nobody",
-            "containers": [{
-                "name": "web", "image": "registry.example.com/web:1.0", "args": ["--listen", ":8080"],
-                "env": [
-                    {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                    {"name": "COLOR", "value": "blue"},
-                ],
-                "ports": [{"name": "http", "containerPort": 8080}],
-                "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 5},
-                "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
-                "volumeMounts": [{"name": "config", "mountPath": "/etc/web"}],
-            }],
-            "volumes": [{"name": "config", "configMap": {"name": "web"}}],
-        },
-    });
+    let body = documents::pod(name);
     let body = Bytes::from(body.to_string());
     Ask { method: "POST", path: PODS.to_owned(), content_type: JSON, body, ..Ask::default() }
 }
 
 /// Applies a Deployment that is paused and has no replicas, so that what is measured is the write.
 fn applied(name: &str, count: usize) -> Ask {
-    let body = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "replicas": 0, "paused": true, "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [{
-                    "name": "web", "image": "registry.example.com/web:1.0",
-                    "env": [{"name": "COUNT", "value": count.to_string()}],
-                    "ports": [{"name": "http", "containerPort": 8080}],
-                    "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
-                }]},
-            },
-        },
-    });
+    let body = documents::deployment(name, count);
     Ask {
         method: "PATCH",
         path: format!("{DEPLOYMENTS}/{name}?fieldManager=bench&force=true"),

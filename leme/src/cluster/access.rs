@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use leme_access::Identity;
+use leme_access::{Identity, NODE_USER};
 use leme_client::Client;
 use leme_client::kubeconfig::{Context, Unusable};
 use leme_server::Server;
@@ -21,8 +21,6 @@ use crate::cluster::table::Part;
 pub const CONTROLLERS: &str = "system:kube-controller-manager";
 /// The same of the scheduler.
 pub const SCHEDULER: &str = "system:kube-scheduler";
-/// What the names of nodes begin with.
-const NODE: &str = "system:node:";
 /// What is asked of a certificate: what any client takes.
 const SCHEMES: &[SignatureScheme] =
     &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
@@ -65,7 +63,7 @@ impl Remote {
 
     /// The node that it is for, if it is for one.
     pub fn node(&self) -> Option<&str> {
-        self.user.strip_prefix(NODE)
+        self.user.strip_prefix(NODE_USER)
     }
 
     /// The server's address.
@@ -83,7 +81,7 @@ impl Access {
 
     /// A client with the rights of a node.
     pub fn client_of_node(&self, name: &str) -> Client {
-        self.client_as(&format!("{NODE}{name}"), &["system:nodes"])
+        self.client_as(&format!("{NODE_USER}{name}"), &["system:nodes"])
     }
 
     /// Within one says who one is; elsewhere the certificate does.

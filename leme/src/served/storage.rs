@@ -20,13 +20,15 @@ pub(super) fn claim(object: &Object, lister: &Lister) -> State {
             let why = format!("PersistentVolume {volume}, to which it was bound, is gone");
             State::Failed(join("Lost", &last(object, lister).unwrap_or(why)))
         }
-        _ if last(object, lister).is_some_and(|told| told.contains(FIRST_POD)) => {
-            State::Works("gets its volume with its first pod".to_owned())
-        }
-        phase => {
-            let why = last(object, lister).unwrap_or_else(|| "a PersistentVolume".to_owned());
-            State::Waits(join(if phase.is_empty() { "Pending" } else { phase }, &why))
-        }
+        phase => match last(object, lister) {
+            Some(told) if told.contains(FIRST_POD) => {
+                State::Works("gets its volume with its first pod".to_owned())
+            }
+            told => {
+                let why = told.unwrap_or_else(|| "a PersistentVolume".to_owned());
+                State::Waits(join(if phase.is_empty() { "Pending" } else { phase }, &why))
+            }
+        },
     }
 }
 

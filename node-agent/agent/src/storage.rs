@@ -18,6 +18,8 @@ use leme_meta::local_path::{PROVISIONED_BY, PROVISIONER, REMOVED, release};
 use serde_json::{Value, json};
 use tracing::warn;
 
+use crate::volumes::component;
+
 /// How long to wait before what failed is tried again; it doubles up to the second.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(30);
@@ -31,11 +33,6 @@ pub fn root(data_dir: &Path) -> PathBuf {
 pub fn is_own(volume: &PersistentVolume) -> bool {
     let annotations = volume.metadata.annotations.as_ref();
     annotations.and_then(|all| all.get(PROVISIONED_BY)).is_some_and(|by| by == PROVISIONER)
-}
-
-/// Whether a name can be that of a directory below the root, and of nothing else.
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['/', '\0']) && !name.starts_with('.')
 }
 
 fn is_on(volume: &PersistentVolume, node: &str) -> bool {
@@ -52,7 +49,7 @@ fn released(volume: &PersistentVolume, node: &str) -> Option<String> {
     let (meta, spec, status) = (&volume.metadata, volume.spec.as_ref()?, volume.status.as_ref()?);
     let goes = spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete")
         && status.phase.as_deref() == Some("Released");
-    let here = is_own(volume) && is_on(volume, node) && is_plain(meta.name.as_deref()?);
+    let here = is_own(volume) && is_on(volume, node) && component(meta.name.as_deref()?).is_ok();
     let since = status.last_phase_transition_time.as_ref();
     let since = since.map(|time| leme_meta::time::seconds(time.0)).unwrap_or_default();
     (goes && here).then(|| release(meta.uid.as_deref().unwrap_or(""), &since))

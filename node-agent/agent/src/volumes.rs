@@ -42,7 +42,7 @@ fn kind_directory(plan: &VolumePlan) -> &'static str {
 }
 
 /// A name that comes from the API and becomes one of a directory.
-fn component(name: &str) -> anyhow::Result<&str> {
+pub fn component(name: &str) -> anyhow::Result<&str> {
     let plain = !name.is_empty() && !name.contains(['/', '\0']) && !name.starts_with('.');
     ensure!(plain, "invalid name {name:?}");
     Ok(name)

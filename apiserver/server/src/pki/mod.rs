@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leme_access::NODE_USER;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -209,7 +210,7 @@ impl Pki {
         }
         self.other(Wanted {
             file: format!("node-{name}"),
-            name: format!("system:node:{name}"),
+            name: format!("{NODE_USER}{name}"),
             organization: Some("system:nodes"),
             sans: BTreeSet::from([name.to_owned()]),
             usages: &[ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],

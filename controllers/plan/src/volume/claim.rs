@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::matching::{best, claim_class, mismatch};
 use super::{
     BETA_STORAGE_PROVISIONER, BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_PROTECTION, ClaimObserved,
-    IN_TREE, SELECTED_NODE, STORAGE_PROVISIONER, is_for,
+    IN_TREE, SELECTED_NODE, STORAGE_PROVISIONER, is_for, reserve,
 };
 use crate::Plan;
 use crate::action::{Action, ObjectRef, to_object};
@@ -193,15 +193,7 @@ fn bound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan) {
 fn bind(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut Plan) {
     let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
     if reference.and_then(|reference| reference.uid.as_ref()) != claim.metadata.uid.as_ref() {
-        let mut patch = json!({ "spec": { "claimRef": {
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "namespace": claim.metadata.namespace, "name": claim.metadata.name,
-            "uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version,
-        } } });
-        if reference.is_none() {
-            patch["metadata"] = json!({ "annotations": { BOUND_BY_CONTROLLER: "yes" } });
-        }
-        plan.act(Action::patch(ObjectRef::to(volume), patch));
+        plan.act(reserve(volume, claim));
     }
     if volume.status.as_ref().and_then(|status| status.phase.as_deref()) != Some("Bound") {
         plan.act(Action::status(ObjectRef::to(volume).any_version(), json!({ "phase": "Bound" })));
