@@ -95,7 +95,7 @@ fn collect(seen: &Observed, plan: &mut Plan) {
             Owner::Unknown(why) => {
                 let message =
                     format!("owner {} {} is unknown: {why}", reference.kind, reference.name);
-                plan.wait(Waiting::new("OwnerUnknown", message, Shown::Status));
+                plan.wait(Waiting::new("OwnerUnknown", message, Shown::Late));
                 plan.again_in(Duration::from_secs(30));
                 return;
             }
@@ -177,7 +177,7 @@ fn foreground(seen: &Observed, plan: &mut Plan) {
     for dependent in blocking {
         let message = format!("{} {} still exists", dependent.target.kind, dependent.target.name);
         plan.wait(
-            Waiting::new("DependentRemaining", message, Shown::Status).on(dependent.target.clone()),
+            Waiting::new("DependentRemaining", message, Shown::Late).on(dependent.target.clone()),
         );
     }
 }

@@ -337,8 +337,9 @@ impl<'a> Round<'a> {
         }
         if let Some(wait) = work.again {
             plan.again_in(wait);
-            let why = format!("{} pods failed, the next is created later", self.failed);
-            plan.wait(Waiting::new("BackOff", why, Shown::Status));
+            let why =
+                format!("pods that failed: {}; the next is created after a back-off", self.failed);
+            plan.wait(Waiting::new("BackOff", why, Shown::Late));
         }
         for pod in &self.active {
             let name = pod.metadata.name.as_deref().unwrap_or("");

@@ -47,7 +47,7 @@ pub mod volume;
 use std::time::Duration;
 
 pub use action::{Action, ObjectRef, OutcomeEvents, Propagation};
-pub use report::{Report, Shown, Waiting};
+pub use report::{LATE, RECONCILE_ERROR, Report, Shown, Standing, Waiting};
 use serde_json::Value;
 
 /// What to do now, why not more, and when to look again without being woken.

@@ -201,7 +201,7 @@ pub fn plan_volume(seen: &VolumeObserved, _now: Timestamp) -> Plan {
         Some(node) if goes && !wiped(node) => {
             let name = quote(node.metadata.name.as_deref().unwrap_or(""));
             let message = format!("node {name} has not wiped the volume yet");
-            let wait = Waiting::new("VolumeInUse", message, Shown::Status);
+            let wait = Waiting::new("VolumeInUse", message, Shown::Late);
             plan.wait(wait.on(ObjectRef::to(node.as_ref())));
         }
         // Who deletes what is kept, or was never given to anybody, keeps its directory.

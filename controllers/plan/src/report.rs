@@ -1,6 +1,10 @@
 //! What a plan says about itself: what it waits for, and where the API tells of it. Events are rendered from it; conditions
-//! are written by actions of the same plan, and the command line has rules of its own for what an object waits for.
+//! are written by actions of the same plan. Whoever explains an object reads those two, and so needs nothing else of the
+//! controllers.
 
+use std::time::Duration;
+
+use crate::Plan;
 use crate::action::ObjectRef;
 
 /// Where the API tells of a wait.
@@ -10,6 +14,9 @@ pub enum Shown {
     Event,
     /// A Warning Event on the object.
     Warning,
+    /// A Normal Event on the object once it has waited for [`LATE`]: what passes in no time in most cases is told only where
+    /// it does not.
+    Late,
     /// In the object's status or conditions, written by an action of the same plan, or in the object waited on.
     Status,
 }
@@ -54,5 +61,71 @@ impl Report {
     /// A report about an object.
     pub fn about(object: ObjectRef) -> Report {
         Report { about: Some(object), waiting: Vec::new() }
+    }
+}
+
+/// The reason of the Warning Event that tells of a refused write of which nothing else tells.
+pub const RECONCILE_ERROR: &str = "ReconcileError";
+
+/// How long something is waited for before it is told of, where it mostly takes no time.
+pub const LATE: Duration = Duration::from_secs(5);
+
+/// Since when the rounds of one key wait for what.
+#[derive(Debug, Default)]
+pub struct Standing {
+    waits: Vec<(&'static str, Option<ObjectRef>, Duration)>,
+}
+
+impl Standing {
+    /// Takes in the plan of the latest round: late waits that have stood for long enough become Events, and the key is looked
+    /// at again when the next one has. `now` is since a start that the caller chose.
+    pub fn ripen(&mut self, plan: &mut Plan, now: Duration) {
+        let before = std::mem::take(&mut self.waits);
+        let mut again = None;
+        for waiting in plan.report.waiting.iter_mut().filter(|one| one.shown == Shown::Late) {
+            let on = waiting.on.clone().map(ObjectRef::any_version);
+            let known =
+                before.iter().find(|(reason, of, _)| *reason == waiting.reason && *of == on);
+            let since = known.map_or(now, |(.., since)| *since);
+            let left = LATE.saturating_sub(now.saturating_sub(since));
+            if left.is_zero() {
+                waiting.shown = Shown::Event;
+            } else {
+                again = Some(again.map_or(left, |known: Duration| known.min(left)));
+            }
+            self.waits.push((waiting.reason, on, since));
+        }
+        again.into_iter().for_each(|delay| plan.again_in(delay));
+    }
+
+    /// Whether nothing is waited for that might have to be told.
+    pub fn is_empty(&self) -> bool {
+        self.waits.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red when a short wait is told of, when a long one is not, and when one that went and came counts as having stood.
+    #[test]
+    fn what_stands_for_long_is_told() {
+        let mut standing = Standing::default();
+        let mut at = |seconds: u64, waits: bool| {
+            let mut plan = Plan::default();
+            if waits {
+                plan.wait(Waiting::new("InUse", format!("since {seconds}"), Shown::Late));
+            }
+            standing.ripen(&mut plan, Duration::from_secs(seconds));
+            let told = plan.report.waiting.iter().any(|one| one.shown == Shown::Event);
+            (told, plan.requeue.map(|delay| delay.as_secs()))
+        };
+        assert_eq!(at(0, true), (false, Some(5)));
+        assert_eq!(at(3, true), (false, Some(2)));
+        assert_eq!(at(4, false), (false, None));
+        assert_eq!(at(6, true), (false, Some(5)));
+        assert_eq!(at(11, true), (true, None));
+        assert_eq!(at(12, true), (true, None));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use leme_plan::{Failure, Plan};
+use leme_plan::{Failure, Plan, Standing};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,9 @@ pub struct Controller {
 struct Shared {
     controller: Controller,
     executor: Arc<Executor>,
+    start: Instant,
     failures: Mutex<HashMap<Key, Failure>>,
+    standing: Mutex<HashMap<Key, Standing>>,
     permits: Arc<Semaphore>,
 }
 
@@ -45,8 +47,14 @@ impl Controller {
         Fut: Future<Output = Result<Plan, String>> + Send + 'static,
     {
         let permits = Arc::new(Semaphore::new(self.workers.max(1)));
-        let shared =
-            Arc::new(Shared { controller: self, executor, failures: Mutex::default(), permits });
+        let shared = Arc::new(Shared {
+            controller: self,
+            executor,
+            start: Instant::now(),
+            failures: Mutex::default(),
+            standing: Mutex::default(),
+            permits,
+        });
         let mut tasks = JoinSet::new();
         loop {
             let key = tokio::select! {
@@ -86,6 +94,16 @@ impl Shared {
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Failure>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Tells of what a key has waited for too long.
+    fn ripen(&self, key: &Key, plan: &mut Plan) {
+        let mut all = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut standing = all.remove(key).unwrap_or_default();
+        standing.ripen(plan, self.start.elapsed());
+        if !standing.is_empty() {
+            all.insert(key.clone(), standing);
+        }
+    }
 }
 
 async fn round(
@@ -97,7 +115,7 @@ async fn round(
     let working = Working { queue, key };
     let name = shared.controller.name;
     let Ok(permit) = shared.permits.clone().acquire_owned().await else { return };
-    let plan = match plan.await {
+    let mut plan = match plan.await {
         Ok(plan) => plan,
         Err(error) => {
             warn!(controller = name, key = %format!("{}/{}", working.key.0, working.key.1), error, "cannot observe");
@@ -105,6 +123,7 @@ async fn round(
             return;
         }
     };
+    shared.ripen(&working.key, &mut plan);
     let outcome = shared.executor.execute(name, &plan, shared.controller.brake.as_ref()).await;
     drop(permit);
     if !shared.executor.seen(&outcome).await {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::Method;
 use leme_client::{About, Client, Error, JSON, MERGE_PATCH, Meaning, Note, Recorder, Resource};
-use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, Shown};
+use leme_plan::{
+    Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, RECONCILE_ERROR, Shown,
+};
 use serde_json::{Value, json};
 use tracing::{debug, warn};
 
@@ -103,7 +105,16 @@ impl Executor {
                 break;
             }
         }
+        self.tell_failure(component, plan, &outcome);
         outcome
+    }
+
+    /// Tells of a refused write whose action has no Events of its own.
+    fn tell_failure(&self, component: &'static str, plan: &Plan, outcome: &Outcome) {
+        let untold = outcome.failure.as_ref().filter(|failure| failure.reason.is_empty());
+        if let (Some(failure), Some(about)) = (untold, &plan.report.about) {
+            self.recorder.wait(note(component, about, true, RECONCILE_ERROR, &failure.message));
+        }
     }
 
     /// Waits until the caches have seen what was written. Whether they have.
@@ -130,7 +141,7 @@ impl Executor {
         let Some(about) = &plan.report.about else { return };
         for waiting in &plan.report.waiting {
             let warning = match waiting.shown {
-                Shown::Status => continue,
+                Shown::Status | Shown::Late => continue,
                 Shown::Event => false,
                 Shown::Warning => true,
             };

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use leme_client::Body;
 use leme_controller_runtime::{Brake, Client, Executor, Informer, Recorder, Resource};
 use leme_lister::Lister;
-use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation};
+use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, Report};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -212,4 +212,28 @@ async fn the_brake_holds_a_mass_delete() {
     }
     assert_eq!(left, 0, "slowly, but all");
     assert!(start.elapsed().as_secs() >= 9);
+}
+
+/// Red when a refusal of which no action tells is in the log alone, and when it is told at each round.
+#[tokio::test]
+async fn a_refused_write_is_told_of() {
+    let bench = bench(|(method, _, body)| match method.as_str() {
+        "PATCH" => (422, status(422, "Invalid", "data: too long")),
+        _ => (201, body.to_string()),
+    });
+    let target = ObjectRef::of_meta("v1", "ConfigMap", &meta("m"));
+    let mut plan = Plan { report: Report::about(target.clone()), ..Plan::default() };
+    plan.act(Action::patch(target, json!({"data": {"a": "b"}})));
+    for _ in 0..2 {
+        bench.executor.execute("test", &plan, None).await;
+        while !bench.calls.lock().unwrap().iter().any(|(_, path, _)| path.contains("/events")) {
+            tokio::task::yield_now().await;
+        }
+    }
+    let calls = bench.calls.lock().unwrap();
+    let events: Vec<&Value> =
+        calls.iter().filter(|call| call.1.contains("/events")).map(|call| &call.2).collect();
+    assert_eq!(events.len(), 1);
+    let told = ["type", "reason", "message"].map(|field| events[0][field].as_str().unwrap_or(""));
+    assert_eq!(told, ["Warning", "ReconcileError", "data: too long"]);
 }

@@ -15,7 +15,7 @@ use leme_controllers::{
 use leme_kinds::{Kind, by_kind};
 use leme_lister::{AnyLister, Key, WorkQueue};
 use leme_meta::gvk::split_api_version;
-use leme_plan::{Failure, Plan};
+use leme_plan::{Failure, Plan, Standing};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Event};
@@ -41,10 +41,22 @@ struct Running {
     controller: Controller,
     queue: Arc<Mutex<WorkQueue>>,
     failures: BTreeMap<Key, Failure>,
+    standing: BTreeMap<Key, Standing>,
     /// Keys whose plan met a world that had moved on.
     stale: Vec<Key>,
     /// Keys whose writes the cache has not seen.
     unseen: Vec<Key>,
+}
+
+impl Running {
+    /// Tells of what a key has waited for too long.
+    fn ripen(&mut self, key: &Key, plan: &mut Plan, now: Duration) {
+        let mut standing = self.standing.remove(key).unwrap_or_default();
+        standing.ripen(plan, now);
+        if !standing.is_empty() {
+            self.standing.insert(key.clone(), standing);
+        }
+    }
 }
 
 /// The controllers, their cache, and what they have not been shown.
@@ -75,8 +87,9 @@ impl Controllers {
                 add: Arc::new(move |key| lock(&woken).add(key)),
             };
             controller.watches.iter().for_each(|watch| watch.attach(&cache, &waker));
-            let (failures, stale, unseen) = (BTreeMap::new(), Vec::new(), Vec::new());
-            Running { controller, queue, failures, stale, unseen }
+            let (failures, standing) = (BTreeMap::new(), BTreeMap::new());
+            let (stale, unseen) = (Vec::new(), Vec::new());
+            Running { controller, queue, failures, standing, stale, unseen }
         };
         let running = table(&Settings::default()).into_iter().map(start).collect();
         let named = |lister: Arc<dyn AnyLister>| {
@@ -191,17 +204,18 @@ impl Cluster {
     fn run_key(&mut self, index: usize, key: Key) {
         let one = &self.controllers.running[index];
         let (controller, queue) = (one.controller.clone(), one.queue.clone());
-        let plan = match self.plan(&controller, &key, one.failures.get(&key)) {
+        let mut plan = match self.plan(&controller, &key, one.failures.get(&key)) {
             Ok(plan) => plan,
             Err(message) => panic!("{} cannot look at {key:?}: {message}", controller.name),
         };
+        let now = self.controllers.uptime();
+        self.controllers.running[index].ripen(&key, &mut plan, now);
         if !plan.actions.is_empty() {
             *self.controllers.acted.entry(controller.name).or_default() += plan.actions.len();
         }
         let revision = self.api.revision;
         let carried_out = self.execute(&plan);
         let written = self.api.revision > revision;
-        let now = self.controllers.uptime();
         let Some(one) = self.controllers.running.get_mut(index) else { return };
         if !Arc::ptr_eq(&one.queue, &queue) {
             // They have crashed meanwhile: this one is not there any more.

@@ -3,7 +3,9 @@
 use leme_kinds::{Kind, by_kind};
 use leme_meta::Status;
 use leme_meta::gvk::split_api_version;
-use leme_plan::{Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, Shown};
+use leme_plan::{
+    Action, Failure, ObjectRef, OutcomeEvents, Plan, Propagation, RECONCILE_ERROR, Shown,
+};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::{Value, json};
 
@@ -34,7 +36,7 @@ impl Cluster {
     pub(crate) fn execute(&mut self, plan: &Plan) -> Result<(), Option<Failure>> {
         if let Some(about) = &plan.report.about {
             for waiting in &plan.report.waiting {
-                if waiting.shown != Shown::Status {
+                if matches!(waiting.shown, Shown::Event | Shown::Warning) {
                     let warning = waiting.shown == Shown::Warning;
                     self.note_once(about, warning, waiting.reason, &waiting.message);
                 }
@@ -45,6 +47,11 @@ impl Cluster {
                 return Ok(());
             }
             let done = self.act(action);
+            if let (Err(Some(failure)), Some(about)) = (&done, &plan.report.about)
+                && failure.reason.is_empty()
+            {
+                self.note_once(about, true, RECONCILE_ERROR, &failure.message);
+            }
             self.show_changes();
             done?;
         }

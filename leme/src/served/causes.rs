@@ -5,7 +5,7 @@
 use leme_meta::{Object, gvk};
 use serde_json::Value;
 
-use super::{network, storage};
+use super::{network, storage, workloads};
 use crate::follow::Lister;
 
 /// Where a trouble may come from.
@@ -24,6 +24,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("", "Pod", pod),
     ("", "PersistentVolumeClaim", claim),
     ("", "Service", service),
+    ("apps.openshift.io", "DeploymentConfig", config),
     ("route.openshift.io", "Route", route),
 ];
 
@@ -122,6 +123,12 @@ fn claim<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
         }
         _ => {}
     }
+}
+
+/// A DeploymentConfig needs the pods of its hooks and strategies.
+fn config<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
+    let pods = workloads::helpers(object, lister).into_iter();
+    found.extend(pods.map(|pod| Cause::Object(format!("pod/{}", pod.name()), pod)));
 }
 
 /// A Service needs its pods. That it has none, it says itself.

@@ -53,7 +53,17 @@ fn missing(object: &Object, phase: &str, lister: &Lister) -> String {
             return message;
         }
     }
+    if let Some(other) = left_to_another(object) {
+        return format!("scheduler {other}, to which it is left, has not given it a node");
+    }
     if phase.is_empty() { "a node".to_owned() } else { phase.to_owned() }
+}
+
+/// The scheduler of a pod without a node, if it is not the one that every cluster has.
+fn left_to_another(object: &Object) -> Option<&str> {
+    let scheduler = object.text(&["spec", "schedulerName"]);
+    let waits = object.text(&["spec", "nodeName"]).is_empty();
+    (waits && !matches!(scheduler, "" | "default-scheduler")).then_some(scheduler)
 }
 
 /// What a pod waits for that comes by somebody's hand alone: an image that its node does not have.

@@ -214,6 +214,38 @@ fn a_config_works_when_its_newest_rollout_is_done() {
     check(true, (0, 0), "ReplicationControllerUpdated", waits("0/1 ready"));
 }
 
+/// Red when a rollout that waits for its hook ends at the configuration, or is led to the hook of another one.
+#[test]
+fn a_config_is_followed_to_the_pods_of_its_rollout() {
+    let config = json!({"kind": "DeploymentConfig", "apiVersion": "apps.openshift.io/v1",
+        "metadata": {"name": "d", "namespace": "n"}, "status": {"latestVersion": 2}});
+    let hook = |name: &str, of: &str| {
+        json!({"kind": "Pod", "metadata": {"name": name, "namespace": "n", "uid": name,
+            "labels": {"openshift.io/deployer-pod-for.name": of}}})
+    };
+    let lister = still([(PODS, hook("d-2-hook-pre", "d-2")), (PODS, hook("d-1-hook-pre", "d-1"))]);
+    let shown: Vec<String> = causes(&Object(config), &lister)
+        .into_iter()
+        .map(|cause| match cause {
+            Cause::Object(shown, _) => shown,
+            Cause::Said(words) => words,
+        })
+        .collect();
+    assert_eq!(shown, ["pod/d-2-hook-pre"]);
+}
+
+/// Red when such a pod waits for "a node" as if that came of itself.
+#[test]
+fn a_pod_that_is_left_to_another_scheduler_says_so() {
+    let check = |scheduler: &str, expected: &str| {
+        let object = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"schedulerName": scheduler},
+            "status": {"phase": "Pending"}});
+        assert_eq!(judged(&typed(object), &still([])), waits(expected));
+    };
+    check("mine", "scheduler mine, to which it is left, has not given it a node");
+    check("default-scheduler", "Pending");
+}
+
 /// Red when what nobody acts on works, and when the table of these kinds does not count.
 #[test]
 fn what_nobody_acts_on_is_stored() {

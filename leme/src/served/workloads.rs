@@ -104,19 +104,25 @@ pub(super) fn config(object: &Object, lister: &Lister) -> State {
         (State::Waits(count), Some(why)) => State::Failed(join(&count, &why)),
         (State::Works(count), Some(why)) => State::Failed(join(&count, &why)),
         (State::Works(count), None) if !done && updated < wanted(object) => {
-            let name =
-                format!("{}-{}", object.name(), number(object, &["status", "latestVersion"]));
-            let label = "openshift.io/deployer-pod-for.name";
-            let helper = |pod: &&Object| {
-                pod.namespace() == object.namespace()
-                    && pod.text(&["metadata", "labels", label]) == name
-            };
-            let helpers: Vec<&Object> = lister.all("", "pods").filter(helper).collect();
+            let helpers = helpers(object, lister);
             let why = paused(object).or_else(|| waiting(&helpers, lister)).unwrap_or_default();
             State::Waits(join(&format!("{count}, {updated} up to date"), &why))
         }
         (state, _) => state,
     }
+}
+
+/// Label of a pod that works for a rollout: the name of the rollout's replication controller.
+const HELPER_OF: &str = "openshift.io/deployer-pod-for.name";
+
+/// The pods of hooks and strategies that work for the newest rollout.
+pub(super) fn helpers<'a>(config: &Object, lister: &'a Lister) -> Vec<&'a Object> {
+    let name = format!("{}-{}", config.name(), number(config, &["status", "latestVersion"]));
+    let helps = |pod: &&Object| {
+        pod.namespace() == config.namespace()
+            && pod.text(&["metadata", "labels", HELPER_OF]) == name
+    };
+    lister.all("", "pods").filter(helps).collect()
 }
 
 /// Why nothing of a configuration has been rolled out yet.

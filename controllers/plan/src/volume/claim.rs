@@ -53,7 +53,7 @@ fn release_protection(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan:
         Some(pod) => {
             let target = ObjectRef::to(pod.as_ref());
             let message = format!("pod {} still uses the claim", target.name);
-            plan.wait(Waiting::new("ClaimInUse", message, Shown::Status).on(target));
+            plan.wait(Waiting::new("ClaimInUse", message, Shown::Late).on(target));
         }
         None => {
             let patch = without_finalizer(&claim.metadata, CLAIM_PROTECTION);

@@ -45,7 +45,7 @@ pub fn plan(seen: &VolumeObserved, now: Timestamp) -> Plan {
     } else if wanted.is_empty() {
         let message = format!("claim {} has not taken the volume yet", reference_name(volume));
         plan.wait(
-            Waiting::new("ClaimPending", message, Shown::Status).on(ObjectRef::to(claim.as_ref())),
+            Waiting::new("ClaimPending", message, Shown::Late).on(ObjectRef::to(claim.as_ref())),
         );
     } else {
         unbind(volume, now, &mut plan);
