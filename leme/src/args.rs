@@ -19,7 +19,8 @@ mod streams;
 
 pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
 pub use cluster::{
-    AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, ServerArgs, ServerFlags, UpArgs,
+    AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, SchedulerArgs, ServerArgs,
+    ServerFlags, UpArgs,
 };
 pub use create::{
     AccessArgs, BindingArgs, BudgetArgs, ConfigArgs, CreateArgs, CreateCommand, IngressArgs,
@@ -60,7 +61,7 @@ pub enum Command {
     /// Run the controllers alone, against an API server elsewhere
     Controllers(ManagerArgs),
     /// Run the scheduler alone, against an API server elsewhere
-    Scheduler(ManagerArgs),
+    Scheduler(SchedulerArgs),
     /// Run a node alone, with its network, against an API server elsewhere
     Agent(AgentArgs),
     /// Create or change what files describe

@@ -29,7 +29,6 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 
 use crate::args::{Cli, Command};
-use crate::cluster::table::Part;
 use crate::verbs::pairs::Pairs;
 
 fn main() -> ExitCode {
@@ -90,8 +89,8 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Up(args) => cluster::up::run(&args).await,
         Command::Down(args) => cluster::down::run(&args).await,
         Command::Server(args) => cluster::alone::server(&args).await,
-        Command::Controllers(args) => cluster::alone::manager(Part::Controllers, &args).await,
-        Command::Scheduler(args) => cluster::alone::manager(Part::Scheduler, &args).await,
+        Command::Controllers(args) => cluster::alone::controllers(&args).await,
+        Command::Scheduler(args) => cluster::alone::scheduler(&args).await,
         Command::Agent(args) => cluster::alone::agent(&args).await,
         Command::Apply(args) => verbs::apply::run(&args).await,
         Command::Get(args) => verbs::get::run(&args).await,

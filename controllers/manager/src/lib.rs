@@ -40,6 +40,8 @@ pub struct ManagerConfig {
     pub leader_elect: bool,
     /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
+    /// The scheduler's profiles.
+    pub scheduling: leme_sched::Config,
     /// Nodes of which it is known that nobody runs them: they are Unknown at once, not after the grace of silence.
     pub absent: BTreeSet<String>,
 }
@@ -132,7 +134,7 @@ async fn lead(
     let mut starts: Vec<Start> = Vec::new();
     if let Some(client) = &programs.scheduler {
         let (cache, executor) = (cache.clone(), executor(client));
-        starts.push(scheduler::start(Wiring { cache, executor }));
+        starts.push(scheduler::start(Wiring { cache, executor }, config.scheduling));
     }
     if let Some(client) = &programs.controllers {
         let (kinds, start) = (Arc::new(Kinds::new(client.clone())), Instant::now());

@@ -3,6 +3,7 @@
 
 pub(crate) mod lookup;
 mod news;
+mod wake;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use leme_controller_runtime::Key;
 use leme_lister::key_of;
 use leme_plan::{Plan, pods};
 use leme_sched::{
-    Cluster, Parked, Parking, PodInfo, Preemption, Queue, SCHEDULER_NAME, Unschedulable,
-    VolumeChange, VolumeFacts, bind, gated, preempted, promised, unnominated, unschedulable,
+    Cluster, Config, Parked, Parking, PodInfo, Preemption, Profile, Queue, Unschedulable,
+    VolumeFacts, bind, gated, preempted, promised, unnominated, unschedulable,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -25,6 +26,7 @@ use tracing::warn;
 
 use self::lookup::Stored;
 use self::news::News;
+use self::wake::Wake;
 use crate::{Start, Wiring};
 
 const BINDINGS_AT_ONCE: usize = 64;
@@ -36,45 +38,14 @@ const LAST_DELAY: Duration = Duration::from_secs(10);
 /// How long after its binding a pod that does not show it is taken for unbound.
 const EXPIRY: Duration = Duration::from_secs(30);
 
-/// What happened; the objects themselves are read from the caches.
-enum Wake {
-    Pod(Key),
-    Node(String),
-    Namespace(String),
-    Volume(VolumeChange),
-    Bound(Key),
-    /// A binding, or making room, failed.
-    Failed(Key),
-    /// The delay after a failure is over, or what was told of the pod came too late.
-    Again(Key),
-}
-
-pub(crate) fn start(wiring: Wiring) -> Start {
+pub(crate) fn start(wiring: Wiring, config: Config) -> Start {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let cache = wiring.cache.clone();
-    // A send fails only after the loop has ended, and then nobody needs it.
-    let to = sender.clone();
-    cache.pods.on_change(Box::new(move |key, _, _| drop(to.send(Wake::Pod(key.clone())))));
-    let to = sender.clone();
-    cache.nodes.on_change(Box::new(move |key, _, _| drop(to.send(Wake::Node(key.1.clone())))));
-    let to = sender.clone();
-    cache.namespaces.on_change(Box::new(move |key, _, _| {
-        drop(to.send(Wake::Namespace(key.1.clone())));
-    }));
-    let any = |to: &mpsc::UnboundedSender<Wake>| drop(to.send(Wake::Volume(VolumeChange::Volume)));
-    let to = sender.clone();
-    cache.volumes.on_change(Box::new(move |_, _, _| any(&to)));
-    let to = sender.clone();
-    cache.classes.on_change(Box::new(move |_, _, _| any(&to)));
-    let to = sender.clone();
-    cache.claims.on_change(Box::new(move |key, _, _| {
-        let (namespace, name) = key.clone();
-        drop(to.send(Wake::Volume(VolumeChange::Claim(namespace, name))));
-    }));
+    wake::listen(&wiring.cache, &sender);
     let scheduler = Scheduler {
         wiring,
         cluster: Cluster::default(),
-        queue: Queue::default(),
+        queue: Queue::new(config.backoff),
+        config,
         parking: Parking::default(),
         news: News::default(),
         counted_on: HashMap::new(),
@@ -107,6 +78,7 @@ struct Refused {
 
 struct Scheduler {
     wiring: Wiring,
+    config: Config,
     cluster: Cluster,
     queue: Queue,
     parking: Parking,
@@ -193,7 +165,7 @@ impl Scheduler {
         let pod = self.wiring.cache.pods.get(&key.0, &key.1);
         let change = self.cluster.set_pod(&key, pod.as_deref());
         self.news.take_in(change);
-        match pod.filter(|pod| waits(pod)) {
+        match pod.filter(|pod| self.is_mine(pod)) {
             Some(_) if self.is_delayed(&key) => {}
             Some(pod) if self.parking.has(&key) && self.parking.holds(&PodInfo::read(&pod)) => {}
             Some(pod) => {
@@ -274,7 +246,17 @@ impl Scheduler {
     }
 
     fn waiting(&self, key: &Key) -> Option<Arc<Pod>> {
-        self.wiring.cache.pods.get(&key.0, &key.1).filter(|pod| waits(pod))
+        self.wiring.cache.pods.get(&key.0, &key.1).filter(|pod| self.is_mine(pod))
+    }
+
+    /// The profile of a pod, if it asks for one of this scheduler's.
+    fn profile(&self, pod: &Pod) -> Option<&Arc<Profile>> {
+        self.config.profile(pod.spec.as_ref()?.scheduler_name.as_deref())
+    }
+
+    /// Whether the pod waits for this scheduler.
+    fn is_mine(&self, pod: &Pod) -> bool {
+        self.profile(pod).is_some() && pods::is_active(pod) && pods::node_name(pod).is_empty()
     }
 
     fn decide(&mut self, key: Key) {
@@ -288,25 +270,26 @@ impl Scheduler {
     /// Decides on a pod. Gives the node it took room on.
     fn place(&mut self, key: Key) -> Option<String> {
         let pod = self.waiting(&key)?;
+        let profile = self.profile(&pod)?.clone();
         if self.cluster.is_placed(&key, pod.metadata.uid.as_deref().unwrap_or("")) {
             return None;
         }
         let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
         if gates.is_some_and(|gates| !gates.is_empty()) {
-            self.carry_out(gated(&pod, Timestamp::now()), Some(For::Word(key)));
+            self.carry_out(profile.name, gated(&pod, Timestamp::now()), Some(For::Word(key)));
             return None;
         }
-        let (info, volumes) = lookup::read(&self.wiring.cache, &pod);
+        let (info, volumes) = lookup::read(&self.wiring.cache, &pod, &profile);
         match self.cluster.schedule(&info, &volumes) {
             Ok(node) => {
                 let promises = self.cluster.promises(&info, &volumes, &node);
                 if !promises.is_empty() {
                     let plan = promised(&pod, &node, &promises, &Stored(&self.wiring.cache));
                     self.parking.park(Parked { info, volumes });
-                    self.carry_out(plan, Some(For::Room(key)));
+                    self.carry_out(profile.name, plan, Some(For::Room(key)));
                     return None;
                 }
-                self.carry_out(bind(&pod, &node), Some(For::Binding(key)));
+                self.carry_out(profile.name, bind(&pod, &node), Some(For::Binding(key)));
                 Some(node)
             }
             Err(why) => {
@@ -325,43 +308,49 @@ impl Scheduler {
         mut why: Unschedulable,
     ) {
         let (key, now) = (info.key.clone(), Timestamp::now());
-        let budgets =
-            if why.is_crowded() { lookup::budgets(&self.wiring.cache) } else { Vec::new() };
-        let made = self.cluster.preempt(&info, &volumes, &mut why, &budgets);
+        let (name, preempts) = (info.profile().name, info.profile().preempts);
+        let budgets = match why.is_crowded() && preempts {
+            true => lookup::budgets(&self.wiring.cache),
+            false => Vec::new(),
+        };
+        let made = match preempts {
+            true => self.cluster.preempt(&info, &volumes, &mut why, &budgets),
+            false => None,
+        };
         self.queue.failed(&key, now);
         self.parking.park(Parked { info, volumes });
         let plan = unschedulable(pod, &why, self.cluster.nominated(&key), now);
-        self.carry_out(plan, Some(For::Word(key)));
+        self.carry_out(name, plan, Some(For::Word(key)));
         if let Some(made) = made {
-            self.make_room(pod, &made, now);
+            self.make_room(name, pod, &made, now);
         }
     }
 
-    fn make_room(&mut self, pod: &Arc<Pod>, made: &Preemption, now: Timestamp) {
+    fn make_room(&mut self, name: &'static str, pod: &Arc<Pod>, made: &Preemption, now: Timestamp) {
         let cache = self.wiring.cache.clone();
         for victim in made.victims.iter().filter(|victim| !victim.going) {
             let found = cache.pods.get(&victim.key.0, &victim.key.1);
             let same = found.filter(|one| one.metadata.uid.as_deref() == Some(&victim.uid));
             if let Some(victim) = same {
                 let plan = preempted(&victim, pod, &made.node, now);
-                self.carry_out(plan, Some(For::Room(key_of(&pod.metadata))));
+                self.carry_out(name, plan, Some(For::Room(key_of(&pod.metadata))));
             }
         }
         for key in &made.displaced {
             if let Some(other) = self.waiting(key) {
-                self.carry_out(unnominated(&other), None);
+                self.carry_out(name, unnominated(&other), None);
                 self.again(key.clone());
             }
         }
     }
 
-    /// Carries out a plan; the pod that it is for learns whether that succeeded.
-    fn carry_out(&mut self, plan: Plan, whose: Option<For>) {
+    /// Carries out a plan in a profile's name; the pod that it is for learns whether that succeeded.
+    fn carry_out(&mut self, name: &'static str, plan: Plan, whose: Option<For>) {
         let (executor, permits) = (self.wiring.executor.clone(), self.permits.clone());
         let sender = self.sender.clone();
         self.work.spawn(async move {
             let Ok(permit) = permits.acquire_owned().await else { return };
-            let outcome = executor.execute(SCHEDULER_NAME, &plan, None).await;
+            let outcome = executor.execute(name, &plan, None).await;
             drop(permit);
             let failed = outcome.failure.is_some() || outcome.stale;
             let wake = match (whose, failed) {
@@ -378,14 +367,6 @@ impl Scheduler {
 /// How long a pod waits whose binding failed so many times before.
 fn delay(times: u32) -> Duration {
     FIRST_DELAY.saturating_mul(1 << times.min(20)).min(LAST_DELAY)
-}
-
-/// Whether the pod waits for this scheduler.
-fn waits(pod: &Pod) -> bool {
-    let ours = pod.spec.as_ref().is_some_and(|spec| {
-        spec.scheduler_name.as_deref().is_none_or(|name| name.is_empty() || name == SCHEDULER_NAME)
-    });
-    ours && pods::is_active(pod) && pods::node_name(pod).is_empty()
 }
 
 fn priority(pod: &Pod) -> i32 {

@@ -8,6 +8,7 @@ use crate::census::{Census, Class, PerNode, Pull, Question, Terms};
 use crate::filter;
 use crate::node::NodeState;
 use crate::pod::{PodInfo, Spread};
+use crate::profile::Filter;
 use crate::selector::{Namespaces, Term, Who};
 use crate::topology::{NONE, Topology};
 use crate::volumes::VolumeFacts;
@@ -95,8 +96,11 @@ impl<'a> Case<'a> {
             kept_off: Vec::new(),
             own_company: false,
         };
-        if pod.spread.iter().any(|one| one.hard) {
+        if pod.spread.iter().any(|one| one.hard) && pod.profile.has(Filter::Spread) {
             case.skews = skews(pod, ground);
+        }
+        if !pod.profile.has(Filter::Pods) {
+            return case;
         }
         if !pod.near.is_empty() {
             let all: Vec<Who> = pod.near.iter().map(|term| term.who.clone()).collect();
@@ -170,6 +174,9 @@ impl<'a> Case<'a> {
             }
         }
         let class: &Arc<Class> = &self.pod.class;
+        if !self.pod.profile.has(Filter::Pods) {
+            return;
+        }
         for term in &other.apart {
             if !term.who.is(&class.namespace, &class.labels, namespaces) {
                 continue;

@@ -151,6 +151,8 @@ impl Census {
 pub(crate) enum Pull {
     /// They must not come near.
     Repels,
+    /// They are what the pod must be near to.
+    Needs,
     /// They are liked or disliked so much.
     Likes(i32),
 }

@@ -10,6 +10,7 @@ use leme_plan::taints::{self, tolerates};
 use crate::case::Case;
 use crate::node::NodeState;
 use crate::pod::{Disk, HostPort, PodInfo};
+use crate::profile::Filter;
 use crate::topology::Topology;
 use crate::why::{Reason, Refusal};
 
@@ -27,19 +28,23 @@ pub(crate) fn refuses(
     attachments: &Attachments,
 ) -> Option<Refusal> {
     let pod = case.pod;
-    if node.unschedulable && !tolerates_unschedulable(pod) {
+    let has = |filter: Filter| pod.profile.has(filter);
+    if node.unschedulable && has(Filter::Unschedulable) && !tolerates_unschedulable(pod) {
         return Some(Refusal::for_good(Reason::Unschedulable));
     }
-    if !node.taints.is_empty() && !tolerated(node, pod) {
+    if !node.taints.is_empty() && has(Filter::Taints) && !tolerated(node, pod) {
         return Some(Refusal::for_good(Reason::Taints));
     }
-    if !asked_for(node, pod) {
+    if has(Filter::NodeAffinity) && !wanted_by_profile(node, pod) {
+        return Some(Refusal::for_good(Reason::AddedAffinity));
+    }
+    if has(Filter::NodeAffinity) && !asked_for(node, pod) {
         return Some(Refusal::for_good(Reason::NodeAffinity));
     }
-    if !ports_free(node, pod) {
+    if has(Filter::Ports) && !ports_free(node, pod) {
         return Some(Refusal::for_now(Reason::Ports));
     }
-    if !has_room(node, pod) {
+    if has(Filter::Fit) && !has_room(node, pod) {
         return Some(lacking(node, pod));
     }
     volumes(node, case, attachments).or_else(|| case.kept_from(index, topology))
@@ -47,17 +52,21 @@ pub(crate) fn refuses(
 
 fn volumes(node: &NodeState, case: &Case, attachments: &Attachments) -> Option<Refusal> {
     let (pod, volumes) = (case.pod, case.volumes);
-    if !pod.disks.is_empty() && pod.disks.iter().any(|disk| clashes(disk, node)) {
+    let has = |filter: Filter| pod.profile.has(filter).then_some(());
+    let restricts = has(Filter::VolumeRestrictions).is_some();
+    if restricts && !pod.disks.is_empty() && pod.disks.iter().any(|disk| clashes(disk, node)) {
         return Some(Refusal::for_now(Reason::Disk));
     }
     if pod.claims.is_empty() {
         return None;
     }
-    volumes
-        .restricted(node, &pod.key.0)
-        .or_else(|| over_limit(node, pod, attachments))
-        .or_else(|| volumes.unreachable(node))
-        .or_else(|| volumes.elsewhere(node))
+    has(Filter::VolumeRestrictions)
+        .and_then(|()| volumes.restricted(node, &pod.key.0))
+        .or_else(|| {
+            over_limit(node, pod, attachments).filter(|_| pod.profile.has(Filter::VolumeLimits))
+        })
+        .or_else(|| volumes.unreachable(node).filter(|_| pod.profile.has(Filter::VolumeBinding)))
+        .or_else(|| volumes.elsewhere(node).filter(|_| pod.profile.has(Filter::VolumeZone)))
 }
 
 fn tolerates_unschedulable(pod: &PodInfo) -> bool {
@@ -69,6 +78,13 @@ fn tolerates_unschedulable(pod: &PodInfo) -> bool {
 /// Whether the pod tolerates the taints that would keep it off.
 pub(crate) fn tolerated(node: &NodeState, pod: &PodInfo) -> bool {
     taints::untolerated(&node.taints, &pod.tolerations, &["NoSchedule", "NoExecute"]).is_none()
+}
+
+/// Whether the pod's profile gives it this node.
+fn wanted_by_profile(node: &NodeState, pod: &PodInfo) -> bool {
+    let added =
+        pod.profile.added_affinity.required_during_scheduling_ignored_during_execution.as_ref();
+    added.is_none_or(|one| placement::selects(one, node.place()))
 }
 
 /// Whether the pod asks for the node, or leaves it open.
@@ -118,7 +134,8 @@ fn amounts<'a>(
         ("ephemeral-storage", ask.ephemeral, used.ephemeral, all.ephemeral),
     ];
     let get = |map: &BTreeMap<String, i64>, name: &String| map.get(name).copied().unwrap_or(0);
-    let extended = ask.extended.iter().map(move |(name, ask)| {
+    let counts = move |(name, _): &(&String, &i64)| !pod.profile.ignores(name);
+    let extended = ask.extended.iter().filter(counts).map(move |(name, ask)| {
         (name.as_str(), *ask, get(&used.extended, name), get(&all.extended, name))
     });
     fixed.into_iter().chain(extended)

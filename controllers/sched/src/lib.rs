@@ -10,6 +10,7 @@
 mod case;
 mod census;
 mod cluster;
+mod config;
 mod filter;
 mod node;
 mod nominations;
@@ -17,6 +18,7 @@ mod outcome;
 mod parking;
 mod pod;
 mod preempt;
+mod profile;
 mod queue;
 mod resources;
 mod schedule;
@@ -31,15 +33,17 @@ mod volumes;
 mod why;
 
 pub use cluster::{Change, Cluster, PodKey};
+pub use config::Config;
 pub use outcome::{bind, gated, preempted, promised, unnominated, unschedulable};
 pub use parking::{Parked, Parking, VolumeChange};
 pub use pod::PodInfo;
 pub use preempt::{Budget, Preemption, Victim};
+pub use profile::Profile;
 pub use queue::Queue;
 pub use resources::Resources;
 pub use selector::Selector;
 pub use volumes::{Promise, Storage, VolumeFacts};
 pub use why::Unschedulable;
 
-/// The name pods ask for when they want this scheduler.
+/// The name that pods ask for when they say nothing else, and that of the default profile.
 pub const SCHEDULER_NAME: &str = "default-scheduler";

@@ -12,6 +12,7 @@ use leme_plan::pods;
 
 use crate::census::{Class, Pull};
 use crate::cluster::PodKey;
+use crate::profile::{Profile, Spreading};
 use crate::resources::{Resources, of_pod};
 use crate::selector::{Selector, Term, Who};
 
@@ -42,7 +43,7 @@ pub(crate) struct Disk {
 }
 
 /// What a pod asks of a node.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PodInfo {
     /// Namespace and name.
     pub key: PodKey,
@@ -82,6 +83,41 @@ pub struct PodInfo {
     pub(crate) generation: Option<i64>,
     /// Under which name it asks for a scheduler.
     pub(crate) scheduler: String,
+    /// What counts for it when it is given a node.
+    pub(crate) profile: Arc<Profile>,
+}
+
+impl Default for PodInfo {
+    fn default() -> PodInfo {
+        PodInfo {
+            key: PodKey::default(),
+            uid: String::new(),
+            requests: Resources::default(),
+            weight: (0, 0),
+            class: Arc::default(),
+            node_selector: Vec::new(),
+            required: None,
+            preferred: Vec::new(),
+            tolerations: Vec::new(),
+            ports: Vec::new(),
+            spread: Vec::new(),
+            spread_by_default: false,
+            near: Vec::new(),
+            apart: Vec::new(),
+            likes: Vec::new(),
+            images: Vec::new(),
+            claims: Vec::new(),
+            disks: Vec::new(),
+            priority: 0,
+            never_preempts: false,
+            nominated: None,
+            started: None,
+            preempted: false,
+            generation: None,
+            scheduler: String::new(),
+            profile: Profile::standard(),
+        }
+    }
 }
 
 impl PodInfo {
@@ -203,6 +239,17 @@ impl PodInfo {
             && self.required == other.required
     }
 
+    /// What counts for it when it is given a node.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The same pod, to be given a node by this profile.
+    pub fn under(mut self, profile: &Arc<Profile>) -> PodInfo {
+        self.profile = profile.clone();
+        self
+    }
+
     /// The same pod, spread as the scheduler does with pods that do not say how: by zones and nodes, as far as it can,
     /// apart from those that its Services and its owner select.
     pub fn spread_by_default(mut self, selector: &Selector) -> PodInfo {
@@ -210,6 +257,14 @@ impl PodInfo {
             return self;
         }
         let who = Who::within(&self.class.namespace, selector.clone());
+        if let Spreading::By(list) = &self.profile.spreading {
+            let each = list.iter().map(|one| {
+                let spread = spread(one, &self.class.namespace, &self.class.labels);
+                Spread { who: who.clone(), ..spread }
+            });
+            self.spread = each.collect();
+            return self;
+        }
         let by = |key: &str, max_skew: i32| Spread {
             key: key.to_owned(),
             max_skew,
@@ -227,7 +282,7 @@ impl PodInfo {
     /// What its terms do to others, once it is placed.
     pub(crate) fn pulls(&self) -> impl Iterator<Item = (Pull, Term)> + '_ {
         let apart = self.apart.iter().map(|term| (Pull::Repels, term.clone()));
-        let near = self.near.iter().map(|term| (Pull::Likes(1), term.clone()));
+        let near = self.near.iter().map(|term| (Pull::Needs, term.clone()));
         let likes = self.likes.iter().map(|(weight, term)| (Pull::Likes(*weight), term.clone()));
         apart.chain(near).chain(likes)
     }

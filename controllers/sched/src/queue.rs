@@ -9,10 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::PodKey;
 
-/// How long a pod comes after the others when no node took it; each further time twice as long.
-const FIRST: Duration = Duration::from_secs(1);
-const LAST: Duration = Duration::from_secs(10);
-
 type Place = (Reverse<i32>, u64);
 
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +24,10 @@ struct Failures {
 }
 
 /// The queue. Every pod is in it at most once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
+    /// How long a pod comes after the others when no node took it: the first time, and at most.
+    backoff: (Duration, Duration),
     ready: BTreeMap<Place, PodKey>,
     resting: BTreeMap<Place, PodKey>,
     /// When those that rest are ready again.
@@ -39,7 +37,27 @@ pub struct Queue {
     next: u64,
 }
 
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue::new(crate::Config::default().backoff)
+    }
+}
+
 impl Queue {
+    /// An empty queue. A pod that no node took comes after the others for `first`, each further time for twice as long, up
+    /// to `last`.
+    pub fn new((first, last): (Duration, Duration)) -> Queue {
+        Queue {
+            backoff: (first, last),
+            ready: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            places: HashMap::new(),
+            failures: HashMap::new(),
+            next: 0,
+        }
+    }
+
     /// Adds a pod.
     pub fn add(&mut self, key: PodKey, priority: i32, now: Timestamp) {
         if self.places.contains_key(&key) {
@@ -64,7 +82,8 @@ impl Queue {
     pub fn failed(&mut self, key: &PodKey, now: Timestamp) {
         let known = self.failures.entry(key.clone());
         let failures = known.or_insert(Failures { times: 0, until: now });
-        let rest = FIRST.saturating_mul(1 << failures.times.min(20)).min(LAST);
+        let (first, last) = self.backoff;
+        let rest = first.saturating_mul(1 << failures.times.min(20)).min(last);
         failures.times = failures.times.saturating_add(1);
         let rest = SignedDuration::try_from(rest).unwrap_or(SignedDuration::ZERO);
         failures.until = now.checked_add(rest).unwrap_or(Timestamp::MAX);

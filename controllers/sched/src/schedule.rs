@@ -65,7 +65,7 @@ impl Cluster {
     fn search(&mut self, case: &Case, named: Option<&[usize]>) -> Result<usize, Unschedulable> {
         let all = self.live.len();
         let among = named.map_or(all, <[usize]>::len);
-        let enough = enough(among);
+        let enough = enough(among, case.pod.profile.enough);
         let mut feasible = Vec::with_capacity(enough.min(among));
         let mut looked_at = 0;
         let mut why = Unschedulable { nodes: all, ..Unschedulable::default() };
@@ -167,11 +167,11 @@ fn note(why: &mut Unschedulable, index: usize, refusal: Refusal) {
 }
 
 /// How many feasible nodes are enough to choose from: all of a small cluster, a part of a large one.
-pub(crate) fn enough(nodes: usize) -> usize {
+pub(crate) fn enough(nodes: usize, percent: Option<usize>) -> usize {
     const ALL_BELOW: usize = 100;
     if nodes <= ALL_BELOW {
         return nodes.max(1);
     }
-    let percent = 50usize.saturating_sub(nodes / 125).max(5);
+    let percent = percent.unwrap_or_else(|| 50usize.saturating_sub(nodes / 125).max(5));
     (nodes * percent / 100).max(ALL_BELOW)
 }

@@ -1,6 +1,7 @@
-//! Scores: which of the nodes that can take a pod takes it. Each is 0 to 100, times its weight in upstream's default
+//! Scores: which of the nodes that can take a pod takes it. Each is 0 to 100, times its weight in the pod's
 //! profile; whole numbers are rounded as upstream rounds them.
 
+use k8s_openapi::api::core::v1::PreferredSchedulingTerm;
 use leme_plan::placement::term_matches;
 use leme_plan::taints::tolerates;
 
@@ -8,18 +9,10 @@ use crate::case::{Ground, counting, tally};
 use crate::census::{Pull, Question};
 use crate::node::NodeState;
 use crate::pod::PodInfo;
+use crate::profile::{Rating, Score};
 use crate::topology::{Column, NONE};
 
 const FULL: i64 = 100;
-
-/// What upstream's profile weighs each with.
-const TAINTS: i64 = 3;
-const AFFINITY: i64 = 2;
-const FIT: i64 = 1;
-const SPREAD: i64 = 2;
-const PODS: i64 = 2;
-const BALANCE: i64 = 1;
-const IMAGES: i64 = 1;
 
 /// How many nodes have each image.
 pub(crate) type Images = std::collections::HashMap<String, i64>;
@@ -32,29 +25,38 @@ pub(crate) fn scores(
     images: &Images,
 ) -> Vec<i64> {
     let nodes = ground.nodes;
-    let mut totals: Vec<i64> =
-        feasible.iter().map(|index| least_allocated(&nodes[*index], pod) * FIT).collect();
-    let mut add = |weight: i64, scores: Option<Vec<i64>>| {
-        for (total, score) in totals.iter_mut().zip(scores.into_iter().flatten()) {
-            *total += weight * score;
+    let mut totals = vec![0; feasible.len()];
+    let weight = |score: Score| pod.profile.weight(score);
+    let mut add = |score: Score, scores: Option<Vec<i64>>| {
+        for (total, one) in totals.iter_mut().zip(scores.into_iter().flatten()) {
+            *total += weight(score) * one;
         }
     };
     let each = |score: &dyn Fn(&NodeState) -> i64| -> Vec<i64> {
         feasible.iter().map(|index| score(&nodes[*index])).collect()
     };
-    if pod.requests.cpu > 0 || pod.requests.memory > 0 {
-        add(BALANCE, Some(each(&|node| balanced(node, pod))));
+    if weight(Score::Fit) > 0 {
+        add(Score::Fit, Some(each(&|node| rated(node, pod))));
     }
-    add(TAINTS, Some(normal(each(&|node| soft_taints(node, pod)), true)));
-    if !pod.preferred.is_empty() {
-        add(AFFINITY, Some(normal(each(&|node| preference(node, pod)), false)));
+    if weight(Score::Balance) > 0 && (pod.requests.cpu > 0 || pod.requests.memory > 0) {
+        add(Score::Balance, Some(each(&|node| balanced(node, pod))));
     }
-    if pod.images.iter().any(|image| images.contains_key(image)) {
+    if weight(Score::Taints) > 0 {
+        add(Score::Taints, Some(normal(each(&|node| soft_taints(node, pod)), true)));
+    }
+    if weight(Score::NodeAffinity) > 0 && preferences(pod).next().is_some() {
+        add(Score::NodeAffinity, Some(normal(each(&|node| preference(node, pod)), false)));
+    }
+    if weight(Score::Images) > 0 && pod.images.iter().any(|image| images.contains_key(image)) {
         let all = ground.live.len();
-        add(IMAGES, Some(each(&|node| image_locality(node, pod, images, all))));
+        add(Score::Images, Some(each(&|node| image_locality(node, pod, images, all))));
     }
-    add(SPREAD, spread(pod, feasible, ground));
-    add(PODS, pods(pod, feasible, ground));
+    if weight(Score::Spread) > 0 {
+        add(Score::Spread, spread(pod, feasible, ground));
+    }
+    if weight(Score::Pods) > 0 {
+        add(Score::Pods, pods(pod, feasible, ground));
+    }
     totals
 }
 
@@ -68,20 +70,63 @@ fn normal(mut scores: Vec<i64>, less_is_better: bool) -> Vec<i64> {
     scores
 }
 
-fn least_allocated(node: &NodeState, pod: &PodInfo) -> i64 {
-    let all = [
-        (node.weight.0.saturating_add(pod.weight.0), node.allocatable.cpu),
-        (node.weight.1.saturating_add(pod.weight.1), node.allocatable.memory),
-    ];
-    let (mut sum, mut number) = (0, 0);
-    for (used, all) in all.into_iter().filter(|(_, all)| *all > 0) {
-        number += 1;
-        if used <= all {
-            let left = i128::from(all - used) * i128::from(FULL) / i128::from(all);
-            sum += i64::try_from(left).unwrap_or(0);
+/// What is in use of a node's resources with the pod on it, rated as the profile wants it.
+fn rated(node: &NodeState, pod: &PodInfo) -> i64 {
+    let (mut sum, mut weights) = (0, 0);
+    for (name, weight) in &pod.profile.rated {
+        let Some((used, all)) = use_of(name, node, pod).filter(|(_, all)| *all > 0) else {
+            continue;
+        };
+        let score = match &pod.profile.rating {
+            Rating::Least => part(all.saturating_sub(used).max(0), all),
+            Rating::Most => part(used.min(all), all),
+            Rating::Line(points) => on_line(points, part(used.min(all), all)),
+        };
+        // A line does not count what it gives nothing for.
+        if score > 0 || !matches!(pod.profile.rating, Rating::Line(_)) {
+            sum += score * weight;
+            weights += weight;
         }
     }
-    if number == 0 { 0 } else { sum / number }
+    match (&pod.profile.rating, weights) {
+        (_, 0) => 0,
+        (Rating::Line(_), _) => (sum as f64 / weights as f64).round() as i64,
+        _ => sum / weights,
+    }
+}
+
+/// What would be in use of a resource, and what there is; `None` for what the pod does not ask for.
+fn use_of(name: &str, node: &NodeState, pod: &PodInfo) -> Option<(i64, i64)> {
+    let (used, all) = (&node.used, &node.allocatable);
+    match name {
+        "cpu" => Some((node.weight.0.saturating_add(pod.weight.0), all.cpu)),
+        "memory" => Some((node.weight.1.saturating_add(pod.weight.1), all.memory)),
+        "ephemeral-storage" => {
+            Some((used.ephemeral.saturating_add(pod.requests.ephemeral), all.ephemeral))
+        }
+        name => {
+            let ask = pod.requests.extended.get(name).copied().filter(|ask| *ask > 0)?;
+            let of = |amounts: &std::collections::BTreeMap<String, i64>| {
+                amounts.get(name).copied().unwrap_or(0)
+            };
+            Some((of(&used.extended).saturating_add(ask), of(&all.extended)))
+        }
+    }
+}
+
+/// A part of the whole, out of a hundred.
+fn part(of: i64, all: i64) -> i64 {
+    i64::try_from(i128::from(of) * i128::from(FULL) / i128::from(all)).unwrap_or(0)
+}
+
+/// The height of a line through points at a place.
+fn on_line(points: &[(i64, i64)], at: i64) -> i64 {
+    let Some(behind) = points.iter().position(|(place, _)| at <= *place) else {
+        return points.last().map_or(0, |(_, height)| *height);
+    };
+    let (place, height) = points[behind];
+    let Some((before, low)) = behind.checked_sub(1).map(|one| points[one]) else { return height };
+    low + (height - low) * (at - before) / (place - before)
 }
 
 /// How much evener CPU and memory are used with the pod than without it.
@@ -108,8 +153,15 @@ fn soft_taints(node: &NodeState, pod: &PodInfo) -> i64 {
     i64::try_from(disliked.count()).unwrap_or(i64::MAX)
 }
 
+/// The wishes that count: the pod's and its profile's.
+fn preferences(pod: &PodInfo) -> impl Iterator<Item = &PreferredSchedulingTerm> {
+    let added =
+        pod.profile.added_affinity.preferred_during_scheduling_ignored_during_execution.as_ref();
+    pod.preferred.iter().chain(added.into_iter().flatten())
+}
+
 fn preference(node: &NodeState, pod: &PodInfo) -> i64 {
-    let terms = pod.preferred.iter().filter(|term| term_matches(&term.preference, node.place()));
+    let terms = preferences(pod).filter(|term| term_matches(&term.preference, node.place()));
     terms.map(|term| i64::from(term.weight)).sum()
 }
 
@@ -203,8 +255,8 @@ fn pods(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<i6
         return None;
     }
     let mut liking: Vec<(usize, Vec<i64>)> = Vec::new();
-    let mut take = |column: usize, counts: Vec<i32>, weight: i32| {
-        let weighed = counts.into_iter().map(|count| i64::from(count) * i64::from(weight));
+    let mut take = |column: usize, counts: Vec<i32>, weight: i64| {
+        let weighed = counts.into_iter().map(|count| i64::from(count) * weight);
         match liking.iter_mut().find(|(known, _)| *known == column) {
             Some((_, sums)) => sums.iter_mut().zip(weighed).for_each(|(sum, one)| *sum += one),
             None => liking.push((column, weighed.collect())),
@@ -214,12 +266,18 @@ fn pods(pod: &PodInfo, feasible: &[usize], ground: &mut Ground) -> Option<Vec<i6
         let column = ground.topology.column(&term.key, ground.nodes);
         let question = Question { all: vec![term.who.clone()], staying: false };
         let per_node = ground.census.ask(question, ground.namespaces);
-        take(column, tally(ground.topology, column, per_node), *weight);
+        take(column, tally(ground.topology, column, per_node), i64::from(*weight));
     }
     for ((pull, term), per_node) in ground.terms.about(&pod.class, ground.namespaces) {
-        if let Pull::Likes(weight) = pull {
+        let weight = match pull {
+            Pull::Repels => 0,
+            Pull::Needs => pod.profile.hard_weight,
+            Pull::Likes(_) if pod.profile.ignores_wishes => 0,
+            Pull::Likes(weight) => i64::from(*weight),
+        };
+        if weight != 0 {
             let column = ground.topology.column(&term.key, ground.nodes);
-            take(column, tally(ground.topology, column, per_node), *weight);
+            take(column, tally(ground.topology, column, per_node), weight);
         }
     }
     if liking.iter().all(|(_, sums)| sums.iter().all(|sum| *sum == 0)) {

@@ -10,6 +10,8 @@ pub(crate) enum Reason {
     Unschedulable,
     Taints,
     NodeAffinity,
+    /// Its profile gives the pod other nodes.
+    AddedAffinity,
     /// The pod asks for other nodes by name.
     OtherNodes,
     Ports,
@@ -39,6 +41,7 @@ impl Reason {
             Reason::Unschedulable => "node(s) were unschedulable",
             Reason::Taints => "node(s) had untolerated taint(s)",
             Reason::NodeAffinity => "node(s) didn't match Pod's node affinity/selector",
+            Reason::AddedAffinity => "node(s) didn't match scheduler-enforced node affinity",
             Reason::OtherNodes => "node(s) didn't satisfy plugin(s) [NodeAffinity]",
             Reason::Ports => "node(s) didn't have free ports for the requested pod ports",
             Reason::TooManyPods => "Too many pods",

@@ -39,6 +39,48 @@ fn ready(host: &Host, name: &str) -> String {
     host.kubectl(&format!("get deployment {name} -o jsonpath={{.status.readyReplicas}}")).run().ok()
 }
 
+/// Red when a profile is read and not asked, when its Events speak in another's name, and when a wrong field starts a cluster.
+#[test]
+fn pods_are_placed_as_their_profile_says() {
+    let host = Host::new();
+    let file = host.folder().join("profiles.yaml");
+    let profiles = |strategy: &str| {
+        let fit =
+            json!({"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": strategy}}});
+        let score = json!({"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit"}]});
+        let packed =
+            json!({"schedulerName": "packed", "plugins": {"score": score}, "pluginConfig": [fit]});
+        let document = json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
+            "profiles": [{}, packed]});
+        std::fs::write(&file, document.to_string()).unwrap();
+    };
+    profiles("Fullest");
+    let up = format!("--simulated-nodes 3 --scheduler-config {}", file.display());
+    let refused = host.up(&up).fails(1);
+    assert!(refused.contains("profiles[1].pluginConfig[0].args.scoringStrategy.type"), "{refused}");
+    profiles("MostAllocated");
+    host.up(&up).ok();
+    let spec = |scheduler: &str| json!({"schedulerName": scheduler, "containers": asks("1")});
+    apply(&host, &deployment("spread", 6, &spec("default-scheduler")));
+    until("all are ready", || ready(&host, "spread") == "6");
+    assert_eq!(placed(&host, "spread").len(), 3);
+    apply(&host, &deployment("packed", 6, &spec("packed")));
+    until("all are ready", || ready(&host, "packed") == "6");
+    assert_eq!(placed(&host, "packed").len(), 1);
+    let told = host
+        .kubectl("get events --field-selector reason=Scheduled,source=packed -o name")
+        .run()
+        .ok();
+    assert_eq!(told.lines().count(), 6, "{told}");
+    apply(&host, &deployment("other", 1, &spec("nobody")));
+    until("it is left to another", || {
+        let why = host.leme("why deployment/other").run().ok();
+        why.contains("scheduler nobody, to which it is left, has not given it a node")
+    });
+    host.leme("down").run().ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+}
+
 #[test]
 fn many_pods_are_ready_and_go_again() {
     let host = Host::new();

@@ -37,6 +37,9 @@ pub struct UpArgs {
     /// Simulate nodes in place of real ones: what is bound to them counts as running, and nothing of it runs
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = count::<u32>, allow_negative_numbers = true)]
     pub simulated_nodes: u32,
+    /// The scheduler's profiles, as stock schedulers are given them: a KubeSchedulerConfiguration
+    #[arg(long, value_name = "FILE")]
+    pub scheduler_config: Option<PathBuf>,
     /// This is the process that --detach leaves running
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub detached: bool,
@@ -137,6 +140,16 @@ pub struct ManagerArgs {
         require_equals = true, value_name = "BOOL"
     )]
     pub leader_elect: bool,
+}
+
+/// `leme scheduler`.
+#[derive(Debug, Args)]
+pub struct SchedulerArgs {
+    #[command(flatten)]
+    pub manager: ManagerArgs,
+    /// Profiles, as stock schedulers are given them: a KubeSchedulerConfiguration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `leme agent`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::args::{AgentArgs, ManagerArgs, RemoteArgs, ServerArgs};
+use crate::args::{AgentArgs, ManagerArgs, RemoteArgs, SchedulerArgs, ServerArgs};
 use crate::cluster::access::{Access, Remote};
 use crate::cluster::data::{DataDir, Lock, Seat};
 use crate::cluster::fresh::Fresh;
@@ -41,11 +41,24 @@ pub async fn server(args: &ServerArgs) -> Result<()> {
     until_told(running, &mut stop).await
 }
 
-/// Runs controllers or scheduler until told to stop.
+/// Runs controllers until told to stop.
 ///
 /// # Errors
 /// When they cannot start, or have ended by themselves.
-pub async fn manager(part: Part, args: &ManagerArgs) -> Result<()> {
+pub async fn controllers(args: &ManagerArgs) -> Result<()> {
+    manager(Part::Controllers, args, None).await
+}
+
+/// Runs the scheduler until told to stop.
+///
+/// # Errors
+/// When it cannot start, or has ended by itself.
+pub async fn scheduler(args: &SchedulerArgs) -> Result<()> {
+    manager(Part::Scheduler, &args.manager, args.config.as_deref()).await
+}
+
+async fn manager(part: Part, args: &ManagerArgs, config: Option<&Path>) -> Result<()> {
+    let plan = Plan::of_manager(part, args, config)?;
     let path = match &args.remote.kubeconfig {
         Some(path) => path.clone(),
         None => own(&args.remote, part.name())?,
@@ -54,7 +67,6 @@ pub async fn manager(part: Part, args: &ManagerArgs) -> Result<()> {
     let _lock = client_of(&path, part)?;
     let mut stop = begin()?;
     View::Plain.tell(part.name(), "work for", remote.shown());
-    let plan = Plan::of_manager(part, args);
     let running = Running::start(plan, Some(Access::Apart(Box::new(remote))), None).await?;
     until_told(running, &mut stop).await
 }

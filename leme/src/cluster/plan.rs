@@ -1,6 +1,7 @@
 //! What a process is to be made of: the command line, read and checked before anything is started.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -12,6 +13,7 @@ use crate::args::{AgentArgs, ManagerArgs, NodeFlags, ServerArgs, ServerFlags, Up
 use crate::cluster::node::{self, MAX_NODES, NodeSpec};
 use crate::cluster::simulated;
 use crate::cluster::table::{self, PARTS, Part};
+use crate::documents;
 
 /// What runs beside the server in one process.
 const MANAGERS: [Part; 2] = [Part::Controllers, Part::Scheduler];
@@ -33,6 +35,18 @@ pub struct Plan {
     pub node: Option<NodePlan>,
     /// Whether controllers and scheduler may do their work only as leaders.
     pub leader_elect: bool,
+    /// The scheduler's profiles.
+    pub scheduling: leme_sched::Config,
+}
+
+/// Reads the scheduler's profiles, if a file says which.
+fn scheduling(path: Option<&Path>) -> Result<leme_sched::Config> {
+    let Some(path) = path else { return Ok(leme_sched::Config::default()) };
+    let shown = path.display().to_string();
+    let mut written = documents::read(std::slice::from_ref(&shown))?;
+    ensure!(written.len() == 1, "{shown}: expected one KubeSchedulerConfiguration");
+    let document = written.remove(0).object;
+    leme_sched::Config::read(&document).map_err(|why| anyhow!("{shown}: {why}"))
 }
 
 /// How the server is set up.
@@ -105,7 +119,9 @@ impl Plan {
         }
         let server = Some(ServerPlan::of(&args.server)?);
         let simulated_nodes = args.simulated_nodes;
-        Ok(Plan { parts, server, simulated_nodes, node, leader_elect: false })
+        let scheduling = scheduling(args.scheduler_config.as_deref())?;
+        let leader_elect = false;
+        Ok(Plan { parts, server, simulated_nodes, node, leader_elect, scheduling })
     }
 
     /// The server alone.
@@ -121,8 +137,12 @@ impl Plan {
     }
 
     /// Controllers or scheduler alone.
-    pub fn of_manager(part: Part, args: &ManagerArgs) -> Plan {
-        Plan { parts: vec![part], leader_elect: args.leader_elect, ..Plan::default() }
+    ///
+    /// # Errors
+    /// One line with the next step.
+    pub fn of_manager(part: Part, args: &ManagerArgs, config: Option<&Path>) -> Result<Plan> {
+        let (parts, leader_elect) = (vec![part], args.leader_elect);
+        Ok(Plan { parts, leader_elect, scheduling: scheduling(config)?, ..Plan::default() })
     }
 
     /// A node with its network, by the name that the kubeconfig says unless the command line does.

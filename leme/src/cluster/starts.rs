@@ -135,6 +135,7 @@ pub async fn manager(running: &mut Running) -> Result<()> {
         leader_elect: plan.leader_elect,
         root_ca: access.root_ca(),
         absent: absent(running)?,
+        scheduling: plan.scheduling.clone(),
     };
     running.spawn("controllers", |token| leme_manager::run(programs, config, token));
     Ok(())

@@ -7,7 +7,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use leme_controller_runtime::Resource;
 use leme_controllers::Cache;
 use leme_plan::common::controller_of;
-use leme_sched::{Budget, PodInfo, Selector, Storage, VolumeFacts};
+use leme_sched::{Budget, PodInfo, Profile, Selector, Storage, VolumeFacts};
 
 const READS: &[(&str, &str)] = &[
     ("v1", "Pod"),
@@ -51,8 +51,8 @@ impl Storage for Stored<'_> {
 }
 
 /// What a pod asks for, and what its volumes say.
-pub(super) fn read(cache: &Cache, pod: &Pod) -> (PodInfo, VolumeFacts) {
-    let info = PodInfo::read(pod).spread_by_default(&in_common(cache, pod));
+pub(super) fn read(cache: &Cache, pod: &Pod, profile: &Arc<Profile>) -> (PodInfo, VolumeFacts) {
+    let info = PodInfo::read(pod).under(profile).spread_by_default(&in_common(cache, pod));
     (info, VolumeFacts::of(pod, &Stored(cache)))
 }
 

@@ -4,6 +4,7 @@ mod company;
 mod filters;
 mod ledger;
 mod preemption;
+mod profiles;
 mod scores;
 mod spreading;
 mod stock;
