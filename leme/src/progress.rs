@@ -138,7 +138,9 @@ fn missing(documents: &[Document], lister: &Lister) -> Vec<String> {
 fn failed(documents: &[Document], lister: &Lister) -> Vec<String> {
     let by_hand = |document: &Document| {
         let object = lister.get(&document.kind, &document.namespace, &document.name)?;
-        Some(format!("{} cannot run: {}", document.shown(), served::by_hand(object, lister)?))
+        let why = served::by_hand(object, lister)?;
+        let what = if object.kind() == "PersistentVolumeClaim" { "be bound" } else { "run" };
+        Some(format!("{} cannot {what}: {why}", document.shown()))
     };
     let why = |document: &Document| match served::document(document, lister) {
         State::Failed(why) => Some(told(&document.shown(), &State::Failed(why))),

@@ -162,8 +162,10 @@ pub fn by_hand(object: &Object, lister: &Lister) -> Option<String> {
 }
 
 fn by_hand_below(object: &Object, lister: &Lister, depth: usize) -> Option<String> {
-    if (object.api_version(), object.kind()) == ("v1", "Pod") {
-        return pods::absent_image(object);
+    match (object.api_version(), object.kind()) {
+        ("v1", "Pod") => return pods::absent_image(object),
+        ("v1", "PersistentVolumeClaim") => return storage::unmakeable(object, lister),
+        _ => {}
     }
     let below = depth.checked_sub(1)?;
     parts(object, lister).into_iter().find_map(|(shown, part)| {

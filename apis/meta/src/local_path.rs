@@ -8,6 +8,12 @@ pub const PROVISIONER: &str = "leme.dev/local-path";
 pub const ROOT: &str = "storage.leme.dev/local-path";
 /// Annotation of a Node: the [`release`]s after which it has removed a directory, with commas between.
 pub const REMOVED: &str = "storage.leme.dev/removed";
+/// Annotation of a Node: why directories that are to go after a [`release`] are still there, as JSON.
+pub const LEFT: &str = "storage.leme.dev/not-removed";
+/// Label of a Node that has a [`ROOT`], with the value `true`: classes select such nodes by it.
+pub const ROOM: &str = "storage.leme.dev/local-path";
+/// Annotation of the namespace `kube-system`: the class was made once. Who takes it away does not get it back.
+pub const CLASS_MADE: &str = "storage.leme.dev/class-made";
 /// Finalizer of a volume whose directory is there.
 pub const FINALIZER: &str = "storage.leme.dev/directory";
 /// Annotation of a volume: who made it.
@@ -16,6 +22,12 @@ pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// One release of a volume: one that was taken up again and released once more is not wiped by what was done before.
 pub fn release(uid: &str, since: &str) -> String {
     format!("{uid}@{since}")
+}
+
+/// Why a directory is still there after a release, if [`LEFT`] says so.
+pub fn left(annotation: &str, release: &str) -> Option<String> {
+    let said: serde_json::Value = serde_json::from_str(annotation).ok()?;
+    Some(said.get(release)?.as_str()?.to_owned())
 }
 
 /// The releases in [`REMOVED`].

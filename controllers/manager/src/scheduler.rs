@@ -5,7 +5,7 @@ pub(crate) mod lookup;
 mod news;
 mod wake;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ pub(crate) fn start(wiring: Wiring, config: Config) -> Start {
         parking: Parking::default(),
         news: News::default(),
         counted_on: HashMap::new(),
+        promised: HashSet::new(),
         refused: HashMap::new(),
         bound: VecDeque::new(),
         sender,
@@ -85,6 +86,8 @@ struct Scheduler {
     news: News,
     /// Pods taken back for the room on a node, until they are decided on: if they do not take it, another may.
     counted_on: HashMap<Key, String>,
+    /// Pods that wait for volumes on a node which all their claims name by now.
+    promised: HashSet<Key>,
     /// Pods whose binding failed, until one succeeds.
     refused: HashMap<Key, Refused>,
     /// Pods whose binding succeeded, and until when the API has to show it.
@@ -176,6 +179,7 @@ impl Scheduler {
                 self.queue.remove(&key);
                 self.parking.remove(&key);
                 self.refused.remove(&key);
+                self.promised.remove(&key);
                 self.news.nodes.extend(self.counted_on.remove(&key));
             }
         }
@@ -284,6 +288,14 @@ impl Scheduler {
             Ok(node) => {
                 let promises = self.cluster.promises(&info, &volumes, &node);
                 if !promises.is_empty() {
+                    if volumes.is_promised() {
+                        self.promised.insert(key.clone());
+                    } else if self.promised.remove(&key) {
+                        // Who makes volumes sent it back: the same node is not chosen again and again without a pause.
+                        self.parking.park(Parked { info, volumes });
+                        self.take_in_failure(key);
+                        return None;
+                    }
                     let plan = promised(&pod, &node, &promises, &Stored(&self.wiring.cache));
                     self.parking.park(Parked { info, volumes });
                     self.carry_out(profile.name, plan, Some(For::Room(key)));

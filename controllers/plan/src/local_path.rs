@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use leme_meta::local_path::{
-    FINALIZER, PROVISIONED_BY, PROVISIONER, REMOVED, ROOT, release, removed,
+    CLASS_MADE, FINALIZER, LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, ROOM, ROOT, left, release,
+    removed,
 };
 use leme_meta::{Object, quote};
 use serde_json::{Value, json};
@@ -21,12 +22,10 @@ use crate::action::{Action, ObjectRef, OutcomeEvents};
 use crate::common::{annotation, has_finalizer, time_text, without_finalizer};
 use crate::quantity;
 use crate::report::{Report, Shown, Waiting};
-use crate::volume::{SELECTED_NODE, STORAGE_PROVISIONER, reference};
+use crate::volume::{DEFAULT_CLASS, SELECTED_NODE, STORAGE_PROVISIONER, default_class, reference};
 
 /// The class that is made where there is a node with room for volumes.
 pub const CLASS: &str = "local-path";
-/// Annotation of the class that claims get which name none.
-const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// What is seen of a claim.
 #[derive(Debug)]
@@ -95,6 +94,8 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
         return plan;
     }
     let class = seen.class.as_ref().and_then(|class| class.metadata.name.as_deref()).unwrap_or("");
+    let failed =
+        |why: &str| format!("failed to provision volume with StorageClass {}: {why}", quote(class));
     match wanted(seen, claim) {
         Ok(volume) => {
             let name = volume_of(claim);
@@ -104,47 +105,53 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
                     "ProvisioningSucceeded",
                     format!("Successfully provisioned volume {name}").into(),
                 ),
-                failed: (
-                    "ProvisioningFailed",
-                    format!(
-                        "failed to provision volume with StorageClass {}: {{error}}",
-                        quote(class)
-                    )
-                    .into(),
-                ),
+                failed: ("ProvisioningFailed", failed("{error}").into()),
             };
             plan.act(Action::Create { object: Object(volume), told: Some(told) });
         }
-        Err(why) => {
-            let class = quote(class);
-            let message = format!("failed to provision volume with StorageClass {class}: {why}");
-            plan.wait(Waiting::new("ProvisioningFailed", message, Shown::Warning));
+        Err(Refusal::Here(why)) => {
+            // Another node may do: the scheduler chooses again.
+            plan.act(Action::warning(about.clone(), "ProvisioningFailed", failed(&why)));
+            let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: null } } });
+            plan.act(Action::patch(about, patch));
+        }
+        Err(Refusal::Everywhere(why)) => {
+            plan.wait(Waiting::new("ProvisioningFailed", failed(why), Shown::Warning));
         }
     }
     plan
 }
 
-/// The volume for a claim, or why there can be none.
-fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, String> {
-    let spec = claim.spec.as_ref().ok_or("the claim has no spec")?;
-    let class = seen.class.as_ref().ok_or("the class is not there any more")?;
+/// Why there is no volume for a claim.
+enum Refusal {
+    /// Not on the node that was chosen.
+    Here(String),
+    /// No node helps.
+    Everywhere(&'static str),
+}
+
+/// The volume for a claim.
+fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, Refusal> {
+    let never = Refusal::Everywhere;
+    let spec = claim.spec.as_ref().ok_or(never("the claim has no spec"))?;
+    let class = seen.class.as_ref().ok_or(never("the class is not there any more"))?;
     if spec.volume_mode.as_deref() == Some("Block") {
-        return Err("volumeMode Block is not supported: volumes are directories".to_owned());
+        return Err(never("volumeMode Block is not supported: volumes are directories"));
     }
     if class.mount_options.as_ref().is_some_and(|options| !options.is_empty()) {
-        return Err("mountOptions are not supported: volumes are directories".to_owned());
+        return Err(never("mountOptions are not supported: volumes are directories"));
     }
     if spec.selector.is_some() {
-        return Err("claim Selector is not supported".to_owned());
+        return Err(never("claim Selector is not supported"));
     }
     if spec.data_source.is_some() || spec.data_source_ref.is_some() {
-        return Err("dataSource is not supported".to_owned());
+        return Err(never("dataSource is not supported"));
     }
     let unchosen = "no node was chosen: the class needs volumeBindingMode WaitForFirstConsumer";
-    let chosen = annotation(&claim.metadata, SELECTED_NODE).ok_or(unchosen)?;
-    let node = seen.node.as_ref().ok_or(unchosen)?;
+    let chosen = annotation(&claim.metadata, SELECTED_NODE).ok_or(never(unchosen))?;
+    let node = seen.node.as_ref().ok_or(never(unchosen))?;
     let root = annotation(&node.metadata, ROOT)
-        .ok_or_else(|| format!("node {} has no room for volumes", quote(chosen)))?;
+        .ok_or_else(|| Refusal::Here(format!("node {} has no room for volumes", quote(chosen))))?;
     let name = volume_of(claim);
     let requests = spec.resources.as_ref().and_then(|all| all.requests.as_ref());
     let path = format!("{}/{name}", root.trim_end_matches('/'));
@@ -180,7 +187,8 @@ fn expand(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut P
     }
 }
 
-/// What to do for one volume: it goes once nobody has it, and its node has wiped it or is not there.
+/// What to do for one volume: it goes once nobody has it and its node has wiped it. One whose node is not there is kept, for
+/// the node to wipe it when it returns; who knows that it does not deletes the volume.
 pub fn plan_volume(seen: &VolumeObserved, _now: Timestamp) -> Plan {
     let Some(volume) = seen.volume.as_ref().filter(|volume| is_own(volume)) else {
         return Plan::default();
@@ -192,17 +200,31 @@ pub fn plan_volume(seen: &VolumeObserved, _now: Timestamp) -> Plan {
     let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
     let deleting = volume.metadata.deletion_timestamp.is_some();
     let goes = policy == Some("Delete") && phase == Some("Released");
+    let wanted = release_of(volume);
     let wiped = |node: &Node| {
         let done = annotation(&node.metadata, REMOVED).unwrap_or("");
-        let wanted = release_of(volume);
         removed(done).any(|one| one == wanted)
     };
     match &seen.node {
         Some(node) if goes && !wiped(node) => {
             let name = quote(node.metadata.name.as_deref().unwrap_or(""));
-            let message = format!("node {name} has not wiped the volume yet");
-            let wait = Waiting::new("VolumeInUse", message, Shown::Late);
+            let why = annotation(&node.metadata, LEFT).and_then(|said| left(said, &wanted));
+            let wait = match why {
+                Some(why) => Waiting::new("VolumeFailedDelete", why, Shown::Warning),
+                None => {
+                    let message = format!("node {name} has not wiped the volume yet");
+                    Waiting::new("VolumeInUse", message, Shown::Late)
+                }
+            };
             plan.wait(wait.on(ObjectRef::to(node.as_ref())));
+        }
+        None if goes && !deleting => {
+            let name = quote(node_of(volume).unwrap_or(""));
+            let message = format!(
+                "node {name}, which holds the volume, is not there: it wipes the volume when it returns; if it never \
+                 does, delete the volume"
+            );
+            plan.wait(Waiting::new("VolumeFailedDelete", message, Shown::Warning));
         }
         // Who deletes what is kept, or was never given to anybody, keeps its directory.
         _ if deleting && phase != Some("Bound") && has_finalizer(&volume.metadata, FINALIZER) => {
@@ -228,29 +250,40 @@ pub struct ClassesObserved {
     pub classes: Vec<Arc<StorageClass>>,
     /// Whether a node has room for volumes.
     pub room: bool,
+    /// The namespace that remembers whether the class was made.
+    pub system: Option<Arc<Namespace>>,
 }
 
-/// Makes the class, which claims get that name none unless another is for them.
+/// Makes the class once, which claims get that name none unless another is for them.
 pub fn plan_class(seen: &ClassesObserved, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let named = |class: &Arc<StorageClass>| class.metadata.name.as_deref() == Some(CLASS);
-    if !seen.room || seen.classes.iter().any(named) {
+    let Some(system) = seen.system.as_ref().filter(|_| seen.room) else { return plan };
+    if annotation(&system.metadata, CLASS_MADE).is_some() {
         return plan;
     }
-    let is_default =
-        |class: &Arc<StorageClass>| annotation(&class.metadata, DEFAULT_CLASS) == Some("true");
-    let default = !seen.classes.iter().any(is_default);
+    let remember = json!({ "metadata": { "annotations": { CLASS_MADE: "true" } } });
+    let remember = Action::patch(ObjectRef::to(system.as_ref()).any_version(), remember);
+    let named = |class: &Arc<StorageClass>| class.metadata.name.as_deref() == Some(CLASS);
+    if seen.classes.iter().any(named) {
+        plan.act(remember);
+        return plan;
+    }
+    let default = default_class(seen.classes.clone()).is_none();
     plan.act(Action::Create {
         object: Object(json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-            "metadata": { "name": CLASS, "annotations": { DEFAULT_CLASS: default.to_string() } },
+            "metadata": { "name": CLASS, "annotations": { DEFAULT_CLASS[0]: default.to_string() } },
             "provisioner": PROVISIONER,
             "reclaimPolicy": "Delete",
             "volumeBindingMode": "WaitForFirstConsumer",
             "allowVolumeExpansion": true,
+            "allowedTopologies": [
+                { "matchLabelExpressions": [{ "key": ROOM, "values": ["true"] }] },
+            ],
         })),
         told: None,
     });
+    plan.act(remember);
     plan
 }
 
@@ -321,7 +354,14 @@ mod tests {
         let mut alone = claim(|_| {});
         alone.node = Some(read(json!({ "metadata": { "name": "a" } })));
         let plan = plan_claim(&alone, now());
-        assert!(plan.report.waiting[0].message.ends_with("node \"a\" has no room for volumes"));
+        let [Action::Event { warning: true, reason, message, .. }, Action::Patch { patch, .. }] =
+            plan.actions.as_slice()
+        else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(*reason, "ProvisioningFailed");
+        assert!(message.ends_with("node \"a\" has no room for volumes"), "{message}");
+        assert!(patch["metadata"]["annotations"][SELECTED_NODE].is_null(), "another node may do");
     }
 
     #[test]
@@ -370,7 +410,9 @@ mod tests {
         for (phase, policy, deleting, node, done) in [
             ("Released", "Delete", false, node(this), "delete"),
             ("Released", "Delete", true, node(this), "patch"),
-            ("Released", "Delete", false, None, "delete"),
+            // Its node wipes it when it returns, or somebody knows better.
+            ("Released", "Delete", false, None, ""),
+            ("Released", "Delete", true, None, "patch"),
             ("Released", "Delete", false, node("u@2025-12-31T00:00:00Z"), ""),
             ("Released", "Delete", true, node(""), ""),
             ("Released", "Retain", false, node(this), ""),
@@ -390,25 +432,55 @@ mod tests {
         }
     }
 
+    /// Red when a directory that cannot be wiped is told of by nobody.
+    #[test]
+    fn why_a_directory_is_left_is_told() {
+        let volume = json!({
+            "metadata": { "name": "pvc-u1", "uid": "u", "annotations": { PROVISIONED_BY: PROVISIONER } },
+            "spec": { "persistentVolumeReclaimPolicy": "Delete" },
+            "status": { "phase": "Released", "lastPhaseTransitionTime": "2026-01-01T00:00:00Z" },
+        });
+        let told = |node: Option<Value>| {
+            let seen = VolumeObserved { volume: Some(read(volume.clone())), node: node.map(read) };
+            let wait = plan_volume(&seen, now()).report.waiting.remove(0);
+            (wait.reason, wait.shown, wait.message)
+        };
+        let said = json!({ "u@2026-01-01T00:00:00Z": "f: Operation not permitted" }).to_string();
+        let node =
+            |said: &str| json!({ "metadata": { "name": "a", "annotations": { LEFT: said } } });
+        let why = "f: Operation not permitted".to_owned();
+        assert_eq!(told(Some(node(&said))), ("VolumeFailedDelete", Shown::Warning, why));
+        assert_eq!(told(Some(node("{}"))).0, "VolumeInUse");
+        assert_eq!(told(Some(node("broken"))).0, "VolumeInUse");
+        assert_eq!(told(None).0, "VolumeFailedDelete");
+    }
+
     #[test]
     fn the_class_is_made_once_and_is_the_default_of_a_cluster_without() {
-        let made = |classes: Vec<Value>, room: bool| {
+        let looked = |classes: Vec<Value>, room: bool, annotations: Value| {
             let classes = classes.into_iter().map(read).collect();
-            let plan = plan_class(&ClassesObserved { classes, room }, now());
-            plan.actions.into_iter().next().map(|action| match action {
+            let meta = json!({ "name": "kube-system", "annotations": annotations });
+            let system = Some(read(json!({ "metadata": meta })));
+            let plan = plan_class(&ClassesObserved { classes, room, system }, now());
+            let is_default = plan.actions.first().and_then(|action| match action {
                 Action::Create { object, .. } => {
-                    object.0["metadata"]["annotations"][DEFAULT_CLASS].clone()
+                    Some(object.0["metadata"]["annotations"][DEFAULT_CLASS[0]].clone())
                 }
-                other => panic!("{other:?}"),
-            })
+                _ => None,
+            });
+            (is_default, plan.actions.len())
         };
+        let made = |classes: Vec<Value>, room: bool| looked(classes, room, json!({})).0;
         let class = |name: &str, default: &str| {
-            json!({ "metadata": { "name": name, "annotations": { DEFAULT_CLASS: default } },
+            json!({ "metadata": { "name": name, "annotations": { DEFAULT_CLASS[0]: default } },
                 "provisioner": "p" })
         };
         assert_eq!(made(vec![], false), None);
         assert_eq!(made(vec![], true), Some("true".into()));
         assert_eq!(made(vec![class("fast", "true")], true), Some("false".into()));
-        assert_eq!(made(vec![class(CLASS, "true")], true), None);
+        // Red when one that was taken away comes back: that it was made once is remembered, also of one from before.
+        assert_eq!(looked(vec![], true, json!({})).1, 2);
+        assert_eq!(looked(vec![class(CLASS, "true")], true, json!({})), (None, 1));
+        assert_eq!(looked(vec![], true, json!({ CLASS_MADE: "true" })), (None, 0));
     }
 }

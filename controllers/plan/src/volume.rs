@@ -10,6 +10,7 @@ mod persistent;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
@@ -17,6 +18,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::{Value, json};
 
 use crate::action::{Action, ObjectRef};
+use crate::common::annotation;
 
 pub use claim::plan as plan_claim;
 pub use matching::candidates;
@@ -35,6 +37,11 @@ pub const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
 /// The same under its older name.
 pub const BETA_STORAGE_PROVISIONER: &str = "volume.beta.kubernetes.io/storage-provisioner";
+/// Annotations of a class that claims get which name none.
+pub const DEFAULT_CLASS: [&str; 2] = [
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+];
 /// Annotation of a claim: the node on which its first pod will be.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// What the provisioners begin with that a cluster would bring along; there are none.
@@ -47,6 +54,8 @@ pub struct ClaimObserved {
     pub claim: Option<Arc<PersistentVolumeClaim>>,
     /// Its class, if there is one of that name.
     pub class: Option<Arc<StorageClass>>,
+    /// The class of claims that say nothing of a class.
+    pub default: Option<Arc<StorageClass>>,
     /// All volumes.
     pub volumes: Vec<Arc<PersistentVolume>>,
     /// The pods of its namespace.
@@ -71,6 +80,18 @@ pub fn is_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool 
     reference.name == claim.metadata.name
         && reference.namespace == claim.metadata.namespace
         && (uid.is_empty() || Some(uid) == claim.metadata.uid.as_deref())
+}
+
+/// The class that claims get which name none: of several the youngest, and of those of one second the first by name.
+pub fn default_class(classes: Vec<Arc<StorageClass>>) -> Option<Arc<StorageClass>> {
+    let is_default = |class: &Arc<StorageClass>| {
+        DEFAULT_CLASS.iter().any(|mark| annotation(&class.metadata, mark) == Some("true"))
+    };
+    let age = |class: &Arc<StorageClass>| {
+        let made = class.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (Reverse(made), class.metadata.name.clone())
+    };
+    classes.into_iter().filter(is_default).min_by_key(age)
 }
 
 /// What a volume says of the claim that it is for.

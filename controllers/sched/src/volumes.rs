@@ -156,6 +156,11 @@ impl VolumeFacts {
         );
     }
 
+    /// Whether every claim that is bound late names its node by now.
+    pub fn is_promised(&self) -> bool {
+        self.waiting.iter().all(|one| one.selected.is_some())
+    }
+
     /// Whether another pod on the node uses a claim that only one can use.
     pub(crate) fn restricted(&self, node: &NodeState, namespace: &str) -> Option<Refusal> {
         let taken = node.claims();

@@ -3,17 +3,20 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
-use leme_lister::{Key, key_of};
-use leme_meta::local_path::{REMOVED, ROOT};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
+use leme_lister::{AnyLister, Key, key_of};
+use leme_meta::local_path::{LEFT, REMOVED, ROOT};
 use leme_plan::Plan;
 use leme_plan::common::annotation;
 use leme_plan::local_path::{self, is_asked, is_own, node_of, volume_of};
 use leme_plan::volume::{SELECTED_NODE, class_of};
 
 use crate::controller::Controller;
-use crate::view::View;
+use crate::view::{Blocked, View};
 use crate::watch::Watch;
+
+/// The namespace that remembers whether the class was made.
+const SYSTEM: &str = "kube-system";
 
 /// The key of the class: neither claims nor volumes have an empty name.
 fn class() -> Key {
@@ -28,14 +31,14 @@ fn by_nodes() -> Watch {
             };
             of(change.old) != of(change.new)
         };
-        let (room, wiped) = (said(ROOT), said(REMOVED));
+        let (room, wiped) = (said(ROOT), said(REMOVED) || said(LEFT));
         if room {
             wake(class());
             for claim in change.cache.claims.filter(is_asked) {
                 wake(key_of(&claim.metadata));
             }
         }
-        if room || wiped || change.new.is_none() {
+        if room || wiped || change.old.is_none() || change.new.is_none() {
             for volume in change.cache.volumes.filter(is_own) {
                 if node_of(&volume) == Some(&change.key.1) {
                     wake(key_of(&volume.metadata));
@@ -67,14 +70,21 @@ pub(crate) fn controller() -> Controller {
             wake(change.key.clone());
         }
     });
-    let watches = vec![by_claims, by_volumes(), by_nodes()];
+    let by_namespaces = Watch::on::<Namespace>(|change, wake| {
+        if change.key.1 == SYSTEM {
+            wake(class());
+        }
+    });
+    let watches = vec![by_claims, by_volumes(), by_nodes(), by_namespaces];
     Controller::new("local-path-provisioner", watches, |view, key| {
         Ok(match (key.0.as_str(), key.1.as_str()) {
             ("", "") => plan_class(view),
             ("", name) => {
                 let volume = view.cache.volumes.get("", name);
-                let node = volume.as_ref().and_then(|volume| node_of(volume));
-                let node = node.and_then(|node| view.cache.nodes.get("", node));
+                let node = match volume.as_ref().and_then(|volume| node_of(volume)) {
+                    Some(name) => node(view, name)?,
+                    None => None,
+                };
                 let seen = local_path::VolumeObserved { volume, node };
                 local_path::plan_volume(&seen, view.now)
             }
@@ -83,11 +93,22 @@ pub(crate) fn controller() -> Controller {
     })
 }
 
+/// A node by name. Whether it is gone decides about data: the API itself is asked if the cache does not have it.
+fn node(view: &View<'_>, name: &str) -> Result<Option<Arc<Node>>, Blocked> {
+    if let Some(node) = view.cache.nodes.get("", name) {
+        return Ok(Some(node));
+    }
+    let found = view.live(view.cache.nodes.resource(), "", name)?;
+    let read = |node: &serde_json::Value| serde_json::from_value(node.clone()).map(Arc::new);
+    found.map(read).transpose().map_err(|error| Blocked::Failed(error.to_string()))
+}
+
 fn plan_class(view: &View<'_>) -> Plan {
     let room = |node: &Node| annotation(&node.metadata, ROOT).is_some();
     let seen = local_path::ClassesObserved {
         classes: view.cache.classes.list(),
         room: !view.cache.nodes.filter(room).is_empty(),
+        system: view.cache.namespaces.get("", SYSTEM),
     };
     local_path::plan_class(&seen, view.now)
 }

@@ -40,7 +40,9 @@ fn by_volumes() -> Watch {
 fn by_classes() -> Watch {
     Watch::on::<StorageClass>(|change, wake| {
         let waits = |claim: &PersistentVolumeClaim| {
-            !is_bound(claim) && volume::class_of(claim) == change.key.1
+            let class = volume::class_of(claim);
+            // What names none may get this one.
+            !is_bound(claim) && (class.is_empty() || class == change.key.1)
         };
         for claim in change.cache.claims.filter(waits) {
             wake(key_of(&claim.metadata));
@@ -69,6 +71,7 @@ pub(crate) fn claims() -> Controller {
         let class = claim.as_ref().map_or("", |claim| volume::class_of(claim));
         let seen = volume::ClaimObserved {
             class: view.cache.classes.get("", class),
+            default: volume::default_class(view.cache.classes.list()),
             claim,
             volumes: view.cache.volumes.list(),
             pods: view.cache.pods.in_namespace(&key.0),

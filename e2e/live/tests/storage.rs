@@ -94,3 +94,71 @@ fn a_claim_keeps_its_directory_as_long_as_it_lives() {
         host.kubectl("get node leme-0 -o").arg(removed).run().ok().is_empty()
     });
 }
+
+/// A pod of a claim, which are made with a group and a request.
+const GROUPED: &str = r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: shared}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 64Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME}
+spec:
+  terminationGracePeriodSeconds: 0
+  restartPolicy: Never
+  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: GROUP}
+  containers:
+  - name: c
+    image: leme/sample:latest
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, "COMMAND"]
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: shared}}]
+"#;
+
+/// Red when a volume that outlives its pod stays another group's, when a class that was taken away comes back, or when a
+/// claim that can never be bound is waited for.
+#[test]
+fn groups_get_volumes_and_wishes_are_kept() {
+    let host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    let run = |name: &str, group: &str, command: &str| {
+        let pod = GROUPED.replace("NAME", name).replace("GROUP", group).replace("COMMAND", command);
+        host.kubectl("apply -f -").run_with(&pod).ok();
+        let done = || {
+            host.kubectl(&format!("get pod {name} -o jsonpath={{.status.phase}}")).run().ok()
+                == "Succeeded"
+        };
+        until("the pod has ended well", done);
+        host.kubectl(&format!("logs {name}")).run().ok()
+    };
+    run("first", "4321", "umask 077; echo secret > /data/f");
+    // Others may not read it: the group of the second pod does.
+    let seen = run("second", "5432", "cat /data/f; id -G; stat -c %g:%a /data/f");
+    assert!(seen.starts_with("secret\n") && seen.ends_with("5432:660\n"), "{seen}");
+
+    let never = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: NAME}\nspec: {SPEC, \
+        accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n";
+    for (name, spec, why) in [
+        ("nobodys", "storageClassName: \"\"", "no persistent volumes available for this claim"),
+        ("fast", "storageClassName: fast", "\"fast\" not found"),
+        ("named", "storageClassName: \"\", volumeName: none", "volume \"none\" does not exist"),
+    ] {
+        let claim = never.replace("NAME", name).replace("SPEC", spec);
+        let said = host.leme("apply --wait -f -").run_with(&claim).fails(1);
+        assert!(said.contains("cannot be bound") && said.contains(why), "{said}");
+    }
+
+    host.kubectl("delete storageclass local-path").run().ok();
+    host.leme("down").run().ok();
+    host.up("").ok();
+    let made = "apiVersion: v1\nkind: Pod\nmetadata: {name: later}\nspec: {containers: [{name: c, image: \
+        \"leme/sample:latest\", imagePullPolicy: IfNotPresent, command: [sleep, \"6543\"]}]}\n";
+    host.kubectl("apply -f -").run_with(made).ok();
+    host.kubectl("wait --for=condition=Ready pod/later --timeout=60s").run().ok();
+    // What makes the class has had its turn: it is woken by the node, before which no pod runs.
+    assert_eq!(host.kubectl("get storageclass -o name").run().ok(), "");
+}

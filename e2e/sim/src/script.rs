@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use leme_kinds::{Kind, by_kind, by_word};
 use leme_meta::gvk::split_api_version;
-use leme_meta::local_path::ROOT;
+use leme_meta::local_path::{ROOM, ROOT};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::{Value, json};
 
@@ -101,18 +101,21 @@ fn seconds(text: &str) -> Result<i64, String> {
 fn add_node(cluster: &mut Cluster, name: &str, options: &[&str]) -> Result<String, String> {
     let mut amounts = json!({ "cpu": "4", "memory": "8Gi", "pods": "110" });
     let mut annotations = json!({});
+    let mut labels = json!({ "kubernetes.io/hostname": name });
     for option in options {
         let (key, value) =
             option.split_once('=').ok_or_else(|| format!("{option:?} is not KEY=VALUE"))?;
         match key {
-            "room" => annotations[ROOT] = value.into(),
+            "room" => {
+                annotations[ROOT] = value.into();
+                labels[ROOM] = "true".into();
+            }
             _ => amounts[key] = value.into(),
         }
     }
     let kind = by_kind("", "v1", "Node").ok_or("no kind Node")?;
     let body = json!({
-        "metadata": { "name": name, "annotations": annotations,
-            "labels": { "kubernetes.io/hostname": name } },
+        "metadata": { "name": name, "annotations": annotations, "labels": labels },
         "status": { "capacity": amounts, "allocatable": amounts },
     });
     cluster.api.create(kind, "", body.clone()).map_err(|status| status.message)?;

@@ -5,7 +5,7 @@
 use leme_meta::{Object, Quantity};
 use serde_json::Value;
 
-use super::events::last;
+use super::events::{about, last};
 use super::{State, join};
 use crate::follow::Lister;
 
@@ -30,6 +30,31 @@ pub(super) fn claim(object: &Object, lister: &Lister) -> State {
             }
         },
     }
+}
+
+/// Why nobody but a person gives a claim a volume, if that is so.
+pub(super) fn unmakeable(claim: &Object, lister: &Lister) -> Option<String> {
+    let last = *about(claim, lister).last()?;
+    let text = |field: &str| last[field].as_str().unwrap_or("");
+    let (reason, message) = (text("reason"), text("message"));
+    let who = last["source"]["component"].as_str().unwrap_or("");
+    let fits = |volume: &Object| misfit(volume, claim).is_none();
+    let never = match reason {
+        // One that has just come may not have been seen.
+        "FailedBinding" => !lister.all("", "persistentvolumes").any(fits),
+        "VolumeMismatch" => true,
+        // Drivers of others try again as long as they like. A node is chosen again by the scheduler.
+        "ProvisioningFailed" => match who {
+            "persistentvolume-controller" => {
+                let classes = &mut lister.all("storage.k8s.io", "storageclasses");
+                !(message.ends_with(" not found") && classes.any(|one| one.name() == class(claim)))
+            }
+            "local-path-provisioner" => !message.ends_with(" has no room for volumes"),
+            _ => false,
+        },
+        _ => false,
+    };
+    never.then(|| join(reason, message))
 }
 
 /// The storage class of a claim or a volume; empty for none.

@@ -484,3 +484,48 @@ fn an_absent_image_comes_by_hand_alone() {
         assert_eq!(by_hand(&deployment, &lister), expected);
     }
 }
+
+/// Red when a claim that nobody can give a volume is waited for until the time is over, and when one is given up that a
+/// volume is there for.
+#[test]
+fn a_claim_that_nobody_makes_a_volume_for_is_not_waited_for() {
+    let claim = |class: &str| {
+        Object(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": "n", "uid": "data"}, "status": {"phase": "Pending"},
+            "spec": {"storageClassName": class, "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}}}}))
+    };
+    let event = |who: &str, reason: &str, message: &str| {
+        (
+            ("", "events"),
+            json!({"metadata": {"name": "e"}, "involvedObject": {"uid": "data"}, "type": "Warning",
+                "reason": reason, "message": message, "source": {"component": who},
+                "lastTimestamp": "2026-01-01T00:00:00Z"}),
+        )
+    };
+    let (binder, maker) = ("persistentvolume-controller", "local-path-provisioner");
+    for (who, reason, message, never) in [
+        (binder, "FailedBinding", "no persistent volumes available", true),
+        (binder, "VolumeMismatch", "Cannot bind to requested volume", true),
+        (binder, "ProvisioningFailed", "storageclass.storage.k8s.io \"fast\" not found", true),
+        (binder, "ExternalProvisioning", "Waiting for a volume to be created", false),
+        (maker, "ProvisioningFailed", "failed: claim Selector is not supported", true),
+        (maker, "ProvisioningFailed", "failed: node \"a\" has no room for volumes", false),
+        ("csi.example", "ProvisioningFailed", "failed: rpc error", false),
+    ] {
+        let lister = still([event(who, reason, message)]);
+        let found = by_hand(&claim("fast"), &lister);
+        assert_eq!(found, never.then(|| format!("{reason}: {message}")), "{who}");
+    }
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"},
+        "spec": {"storageClassName": "", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}});
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast"}});
+    let there =
+        still([event(binder, "FailedBinding", "none"), (("", "persistentvolumes"), volume)]);
+    assert_eq!(by_hand(&claim(""), &there), None);
+    let there = still([
+        event(binder, "ProvisioningFailed", "\"fast\" not found"),
+        (("storage.k8s.io", "storageclasses"), class),
+    ]);
+    assert_eq!(by_hand(&claim("fast"), &there), None);
+}

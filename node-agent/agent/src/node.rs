@@ -181,6 +181,7 @@ impl NodeKeeper {
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .collect();
+        labels.insert(leme_meta::local_path::ROOM.to_owned(), "true".to_owned());
         labels.extend(config.labels.clone());
         let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
         let release = read("/etc/os-release");

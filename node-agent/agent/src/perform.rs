@@ -14,12 +14,13 @@ use leme_node_core::fields::Facts;
 use leme_node_core::lookup::Trouble;
 use leme_node_core::pod::{self, Effect, StartError};
 use leme_node_core::probe::Kind;
-use leme_node_core::{spec, volumes as plan};
+use leme_node_core::spec;
+use leme_node_core::volumes::{self as plan, VolumePlan};
 
 use crate::agent::{Agent, Entry, after, now};
 use crate::event::Event;
 use crate::publish::Failed;
-use crate::volumes::{self, Plans};
+use crate::volumes::{self, Group, Plans};
 use crate::worker::{self, Hooks};
 use crate::{probe, publish};
 
@@ -173,14 +174,23 @@ impl Agent {
 
     fn write_volumes(&mut self, uid: &str, plans: Plans, answer: bool) {
         let directory = self.pod_directory(uid);
+        let free = plans.iter().filter(|(_, plan)| answer && !self.is_used(uid, plan));
+        let free: Plans = free.map(|(name, plan)| (name.clone(), plan.clone())).collect();
         let Some(entry) = self.pods.get_mut(uid) else { return };
         entry.plans.clone_from(&plans);
         let security = spec::of(entry.machine.pod()).security_context.clone().unwrap_or_default();
+        let trust_root = security.fs_group_change_policy.as_deref() == Some("OnRootMismatch");
         let group = security.fs_group.and_then(|g| u32::try_from(g).ok());
+        let group = group.map(|id| Group { id, trust_root });
         let (lock, to, uid) = (entry.volume_lock.clone(), self.to.clone(), uid.to_owned());
         tokio::spawn(async move {
             let guard = lock.lock_owned().await;
-            let work = worker::blocking(move || Ok(volumes::set_up(&directory, &plans, group)));
+            let set_up = move || {
+                let mounted = volumes::set_up(&directory, &plans, group)?;
+                group.map_or(Ok(()), |group| volumes::share(&mounted, &free, group))?;
+                Ok(mounted)
+            };
+            let work = worker::blocking(move || Ok(set_up()));
             let result = work.await.and_then(|r| r);
             drop(guard);
             match result {
@@ -189,6 +199,21 @@ impl Agent {
                 Err(error) => tracing::warn!(pod = %uid, %error, "volumes not updated"),
             }
         });
+    }
+
+    /// Whether another pod has a volume of the node that outlives both.
+    fn is_used(&self, uid: &str, plan: &VolumePlan) -> bool {
+        let VolumePlan::Local { path, .. } = plan else { return false };
+        let has = |entry: &Entry| {
+            let mut all = entry.plans.values();
+            all.any(|plan| matches!(plan, VolumePlan::Local { path: other, .. } if other == path))
+        };
+        self.pods.iter().any(|(other, entry)| {
+            other != uid
+                && entry.machine.volumes_ready()
+                && !entry.machine.is_finished()
+                && has(entry)
+        })
     }
 
     fn run_sandbox(&mut self, uid: &str, attempt: u32) {

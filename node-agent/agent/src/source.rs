@@ -15,7 +15,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::Event;
-use crate::volumes::OWN_DIRECTORY;
+
+/// Annotation of a claim that names its volume for good.
+const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
 /// A watch; dropping it ends it.
 pub type Watch = AbortOnDropHandle<()>;
@@ -129,20 +131,24 @@ fn secret(object: Secret) -> Content {
 }
 
 fn claim(object: PersistentVolumeClaim) -> Content {
-    let bound = object.status.and_then(|s| s.phase).is_some_and(|p| p == "Bound");
+    // The phase is the last step of a binding: the scheduler does not wait for it either.
+    let annotations = object.metadata.annotations.as_ref();
+    let bound = annotations.is_some_and(|all| all.contains_key(BIND_COMPLETED))
+        || object.status.and_then(|s| s.phase).is_some_and(|p| p == "Bound");
     let volume = object.spec.and_then(|s| s.volume_name).filter(|n| bound && !n.is_empty());
     Content::Claim(volume)
 }
 
 fn volume(object: PersistentVolume) -> Content {
     let name = object.metadata.name.clone().unwrap_or_default();
-    let kind = if crate::storage::is_own(&object) { OWN_DIRECTORY } else { "Directory" };
+    let made = crate::storage::is_own(&object);
     let spec = object.spec.unwrap_or_default();
     Content::Volume(match (spec.host_path, spec.local) {
         (Some(source), _) => {
-            Ok(PersistentSource { path: source.path, kind: source.type_.unwrap_or_default() })
+            let kind = source.type_.unwrap_or_default();
+            Ok(PersistentSource::HostPath { path: source.path, kind })
         }
-        (None, Some(source)) => Ok(PersistentSource { path: source.path, kind: kind.to_owned() }),
+        (None, Some(source)) => Ok(PersistentSource::Local { path: source.path, made }),
         (None, None) => Err(format!(
             "persistentvolume {name:?} is neither hostPath nor local: other volume types are not supported"
         )),
@@ -162,4 +168,28 @@ fn service_facts(service: &Service) -> Option<ServiceFacts> {
         ip,
         ports: ports.collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Red when a pod is told that its claim is not bound between the last two steps of the binding.
+    #[test]
+    fn a_claim_is_bound_once_its_volume_is_named_for_good() {
+        for (annotations, volume, phase, bound) in [
+            (json!({}), json!(null), "Pending", None),
+            (json!({}), json!("v"), "Pending", None),
+            (json!({ BIND_COMPLETED: "yes" }), json!("v"), "Pending", Some("v")),
+            (json!({}), json!("v"), "Bound", Some("v")),
+            (json!({ BIND_COMPLETED: "yes" }), json!(null), "Bound", None),
+        ] {
+            let object = json!({ "metadata": { "annotations": annotations },
+                "spec": { "volumeName": volume }, "status": { "phase": phase } });
+            let found = claim(serde_json::from_value(object.clone()).unwrap());
+            assert_eq!(found, Content::Claim(bound.map(str::to_owned)), "{object}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Volumes that are directories of this node: wiped once nobody has them any more, which the Node then says.
+//! Volumes that are directories of this node: wiped once nobody has them any more, which the Node then says, or why not.
 //!
 //! Knows: where they are, which are released. Refuses to know: who makes a volume, what mounts it.
 //!
@@ -11,11 +11,12 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::StreamExt;
 use http::Method;
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{Node, PersistentVolume};
 use leme_client::{Client, Event as Seen, MERGE_PATCH, Resource, Scope, follow_as};
 use leme_host::removal::remove_tree;
-use leme_meta::local_path::{PROVISIONED_BY, PROVISIONER, REMOVED, release};
+use leme_meta::local_path::{LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, release};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::volumes::component;
@@ -23,6 +24,9 @@ use crate::volumes::component;
 /// How long to wait before what failed is tried again; it doubles up to the second.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(30);
+/// Directories that are left of which the Node says why, and how much.
+const MOST_LEFT: usize = 32;
+const LONGEST_WHY: usize = 512;
 
 /// Where the volumes of a node are.
 pub fn root(data_dir: &Path) -> PathBuf {
@@ -58,28 +62,40 @@ fn released(volume: &PersistentVolume, node: &str) -> Option<String> {
 /// Wipes what is released, as long as it is polled.
 pub async fn keep(client: Client, node: String, root: PathBuf) {
     let mut events = follow_as::<PersistentVolume>(client.clone(), Scope::all(volumes()));
+    let own = Scope { fields: format!("metadata.name={node}"), ..Scope::all(nodes()) };
+    let mut own = follow_as::<Node>(client.clone(), own);
     let mut wiper = Wiper::new(client, node, root);
     let mut delay = FIRST_DELAY;
+    let mut due = Instant::now();
     loop {
         let again = wiper.is_behind();
-        let event = tokio::select! {
+        tokio::select! {
             event = events.next() => match event {
                 None => return,
                 // What fails is told where it fails, and tried again there.
                 Some(Err(_)) => continue,
-                Some(Ok(event)) => Some(event),
+                Some(Ok(event)) => wiper.take_in(event),
             },
-            () = tokio::time::sleep(delay), if again => None,
-        };
-        match event {
-            Some(event) => wiper.take_in(event),
-            None => delay = (delay * 2).min(LAST_DELAY),
+            Some(seen) = own.next() => match seen {
+                Ok(Seen::Listed(head, _) | Seen::Changed(head, _) | Seen::Gone(head))
+                    if !wiper.knows_node(&head.uid) => {}
+                _ => continue,
+            },
+            () = tokio::time::sleep_until(due), if again => {}
         }
         match wiper.tend().await {
             Ok(()) => delay = FIRST_DELAY,
-            Err(error) => warn!(error = format!("{error:#}"), "a released volume is not wiped yet"),
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "a released volume is not wiped yet");
+                delay = (delay * 2).min(LAST_DELAY);
+            }
         }
+        due = Instant::now() + delay;
     }
+}
+
+fn nodes() -> Resource {
+    Resource::cluster("v1", "Node", "nodes")
 }
 
 fn volumes() -> Resource {
@@ -96,19 +112,44 @@ struct Wiper {
     wanted: BTreeMap<String, String>,
     /// Those after which they have gone.
     wiped: BTreeSet<String>,
+    /// Why it did not work the last time, by release.
+    left: BTreeMap<String, String>,
     /// What the Node says; at first nobody knows.
-    said: Option<BTreeSet<String>>,
+    said: Option<Said>,
+    /// The uid of the Node.
+    told: String,
+}
+
+/// What a Node says of released volumes: which it has wiped, and why it could not wipe others.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Said {
+    wiped: BTreeSet<String>,
+    left: BTreeMap<String, String>,
 }
 
 impl Wiper {
     fn new(client: Client, node: String, root: PathBuf) -> Wiper {
-        let (wanted, wiped) = (BTreeMap::new(), BTreeSet::new());
-        Wiper { client, node, root, listed: None, wanted, wiped, said: None }
+        let (wanted, wiped, left) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Wiper {
+            client,
+            node,
+            root,
+            listed: None,
+            wanted,
+            wiped,
+            left,
+            said: None,
+            told: String::new(),
+        }
     }
 
     /// What the Node is to say.
-    fn to_say(&self) -> BTreeSet<String> {
-        self.wanted.values().filter(|release| self.wiped.contains(*release)).cloned().collect()
+    fn to_say(&self) -> Said {
+        let wanted = self.wanted.values();
+        let wiped = wanted.clone().filter(|release| self.wiped.contains(*release)).cloned();
+        let left = wanted.filter_map(|release| self.left.get_key_value(release));
+        let left = left.take(MOST_LEFT).map(|(release, why)| (release.clone(), why.clone()));
+        Said { wiped: wiped.collect(), left: left.collect() }
     }
 
     fn is_behind(&self) -> bool {
@@ -134,6 +175,17 @@ impl Wiper {
         }
         let wanted: BTreeSet<&String> = self.wanted.values().collect();
         self.wiped.retain(|release| wanted.contains(release));
+        self.left.retain(|release, _| wanted.contains(release));
+    }
+
+    /// Whether the Node is the one that was told: another one has to be told anew.
+    fn knows_node(&mut self, uid: &str) -> bool {
+        let same = self.told == uid;
+        if !same {
+            uid.clone_into(&mut self.told);
+            self.said = None;
+        }
+        same
     }
 
     fn see(&mut self, name: String, volume: &PersistentVolume) {
@@ -155,6 +207,7 @@ impl Wiper {
         for (name, release) in open {
             match self.wipe(&name, &release).await {
                 Ok(true) => {
+                    self.left.remove(&release);
                     self.wiped.insert(release);
                     break;
                 }
@@ -169,7 +222,7 @@ impl Wiper {
     }
 
     /// Removes the directory of a volume if that is still in this release, by the API's own word. Whether it was.
-    async fn wipe(&self, name: &str, release: &str) -> anyhow::Result<bool> {
+    async fn wipe(&mut self, name: &str, release: &str) -> anyhow::Result<bool> {
         let live: Option<PersistentVolume> = self
             .client
             .find(&volumes().object("", name, ""))
@@ -181,7 +234,12 @@ impl Wiper {
         }
         let path = self.root.join(name);
         let done = tokio::task::spawn_blocking(move || remove_tree(&path)).await;
-        done.context("wiping ended badly")?.with_context(|| format!("wipe volume {name}"))?;
+        let done = done.context("wiping ended badly")?;
+        if let Err(error) = &done {
+            let why: String = error.to_string().chars().take(LONGEST_WHY).collect();
+            self.left.insert(release.to_owned(), why);
+        }
+        done.with_context(|| format!("wipe volume {name}"))?;
         Ok(true)
     }
 
@@ -190,15 +248,17 @@ impl Wiper {
         if self.said.as_ref() == Some(&to_say) {
             return Ok(());
         }
-        let releases: Vec<&str> = to_say.iter().map(String::as_str).collect();
-        let text = if releases.is_empty() { Value::Null } else { releases.join(",").into() };
-        let patch = json!({ "metadata": { "annotations": { REMOVED: text } } });
-        let path = Resource::cluster("v1", "Node", "nodes").object("", &self.node, "");
+        let releases: Vec<&str> = to_say.wiped.iter().map(String::as_str).collect();
+        let text = |none: bool, text: String| if none { Value::Null } else { text.into() };
+        let wiped = text(releases.is_empty(), releases.join(","));
+        let left = text(to_say.left.is_empty(), json!(to_say.left).to_string());
+        let patch = json!({ "metadata": { "annotations": { REMOVED: wiped, LEFT: left } } });
+        let path = nodes().object("", &self.node, "");
         let told: Result<Value, _> =
             self.client.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await;
         match told {
             // A node that is not there yet says nothing wrong either.
-            Err(error) if error.is_not_found() && to_say.is_empty() => {}
+            Err(error) if error.is_not_found() && to_say == Said::default() => {}
             told => drop(told.context("say on the node what was wiped")?),
         }
         self.said = Some(to_say);
@@ -272,18 +332,41 @@ mod tests {
             let mut wiper = Wiper::new(live, "n".to_owned(), folder.path().to_owned());
             wiper.take_in(seen("Delete", "Released"));
             wiper.tend().await.unwrap();
-            assert!(file.exists() && wiper.said == Some(BTreeSet::new()), "{policy} {phase}");
+            assert!(file.exists() && wiper.said == Some(Said::default()), "{policy} {phase}");
             wiper.take_in(seen(policy, phase));
             assert!(wiper.wanted.is_empty() && !wiper.is_behind());
+            // Red when a Node that was made anew is never told.
+            assert!(!wiper.knows_node("1") && wiper.knows_node("1") && wiper.said.is_none());
         }
         let live = client(volume("a", PROVISIONER, "n", "Delete", "Released"));
         let mut wiper = Wiper::new(live, "n".to_owned(), folder.path().to_owned());
         wiper.take_in(seen("Delete", "Released"));
         wiper.tend().await.unwrap();
-        assert!(!file.exists() && wiper.said.as_ref().is_some_and(|said| said.len() == 1));
+        assert!(!file.exists() && wiper.said.as_ref().is_some_and(|said| said.wiped.len() == 1));
         // Taken up again, the release before counts for nothing.
         wiper.take_in(seen("Delete", "Bound"));
         wiper.tend().await.unwrap();
-        assert!(wiper.said == Some(BTreeSet::new()) && wiper.wiped.is_empty());
+        assert!(wiper.said == Some(Said::default()) && wiper.wiped.is_empty());
+    }
+
+    /// Red when a directory that cannot be wiped keeps its reason to itself, or a reason outlives it.
+    #[tokio::test]
+    async fn what_cannot_be_wiped_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        // Below a file nothing can be removed.
+        let root = folder.path().join("root");
+        std::fs::write(&root, "").unwrap();
+        let live = client(volume("a", PROVISIONER, "n", "Delete", "Released"));
+        let mut wiper = Wiper::new(live, "n".to_owned(), root.clone());
+        let mut head = Head::default();
+        head.key.1 = "a".to_owned();
+        wiper.take_in(Seen::Changed(head, volume("a", PROVISIONER, "n", "Delete", "Released")));
+        wiper.tend().await.unwrap_err();
+        let said = wiper.said.clone().unwrap();
+        assert!(said.wiped.is_empty() && said.left.len() == 1 && wiper.is_behind(), "{said:?}");
+        std::fs::remove_file(&root).unwrap();
+        wiper.tend().await.unwrap();
+        let said = wiper.said.clone().unwrap();
+        assert!(said.left.is_empty() && said.wiped.len() == 1 && !wiper.is_behind(), "{said:?}");
     }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use leme_host::mounts::unmount_quietly;
+use leme_host::ownership::{self, Share};
 use leme_host::removal::remove_tree;
 use leme_host::subpath::SubPath;
 use leme_node_core::config::{Built, Mounted};
@@ -30,14 +31,21 @@ const VOLUMES: &str = "volumes";
 const SUB_PATHS: &str = "volume-subpaths";
 /// What a file takes in memory at least.
 const PAGE: u64 = 4096;
-/// The kind of a directory that is made for a volume and belongs to it alone; whoever has the volume may write there.
-pub const OWN_DIRECTORY: &str = "OwnDirectory";
+
+/// The pod's group, and how volumes that outlive the pod are given to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// `fsGroup`.
+    pub id: u32,
+    /// `fsGroupChangePolicy` is `OnRootMismatch`.
+    pub trust_root: bool,
+}
 
 fn kind_directory(plan: &VolumePlan) -> &'static str {
     match plan {
         VolumePlan::Files { .. } => "files",
         VolumePlan::EmptyDir { .. } => "empty-dir",
-        VolumePlan::HostPath { .. } => "host-path",
+        VolumePlan::HostPath { .. } | VolumePlan::Local { .. } => "host-path",
     }
 }
 
@@ -52,7 +60,7 @@ pub fn component(name: &str) -> anyhow::Result<&str> {
 pub fn set_up(
     pod: &Path,
     plans: &Plans,
-    fs_group: Option<u32>,
+    fs_group: Option<Group>,
 ) -> Result<BTreeMap<String, Mounted>, String> {
     let mut mounted = BTreeMap::new();
     for (name, plan) in plans {
@@ -77,8 +85,9 @@ fn set_up_one(
     pod: &Path,
     name: &str,
     plan: &VolumePlan,
-    group: Option<u32>,
+    fs_group: Option<Group>,
 ) -> anyhow::Result<Mounted> {
+    let group = fs_group.map(|group| group.id);
     let directory = pod.join(VOLUMES).join(kind_directory(plan)).join(component(name)?);
     match plan {
         VolumePlan::Files { files, memory } => {
@@ -99,8 +108,12 @@ fn set_up_one(
             own(&directory, group, mode)?;
         }
         VolumePlan::HostPath { path, kind, read_only } => {
-            let path = if kind == OWN_DIRECTORY { own_directory(pod, path)? } else { path.clone() };
-            check_host_path(Path::new(&path), kind)?;
+            check_host_path(Path::new(path), kind)?;
+            return Ok(Mounted { path: path.clone(), read_only: *read_only });
+        }
+        VolumePlan::Local { path, made, read_only } => {
+            let path = if *made { own_directory(pod, path)? } else { path.clone() };
+            check_host_path(Path::new(&path), "Directory")?;
             return Ok(Mounted { path, read_only: *read_only });
         }
     }
@@ -108,11 +121,37 @@ fn set_up_one(
     Ok(Mounted { path, read_only: matches!(plan, VolumePlan::Files { .. }) })
 }
 
-/// A directory that belongs to a volume is below the node's root by its name, wherever the node's data is by now.
+/// Gives volumes that outlive a pod to its group, all that is in them: once, before the first pod of a node uses one.
+pub fn share(
+    mounted: &BTreeMap<String, Mounted>,
+    plans: &Plans,
+    group: Group,
+) -> Result<(), String> {
+    for (name, volume) in mounted {
+        let Some(VolumePlan::Local { read_only: false, .. }) = plans.get(name) else { continue };
+        let Group { id: group, trust_root } = group;
+        let wanted = Share { group, trust_root, read_only: false };
+        ownership::share(Path::new(&volume.path), wanted).map_err(|error| {
+            format!("MountVolume.SetUp failed for volume \"{name}\" : applyFSGroup failed: {error}")
+        })?;
+    }
+    Ok(())
+}
+
+/// A directory that belongs to a volume is below the node's root by its name, wherever the node's data is by now. It is made
+/// when it is first needed; whoever has the volume may write there.
 fn own_directory(pod: &Path, path: &str) -> anyhow::Result<String> {
     let data = pod.parent().and_then(Path::parent).context("a pod's directory is in two others")?;
     let name = path.rsplit('/').next().unwrap_or("");
     let path = crate::storage::root(data).join(component(name)?);
+    match fs::create_dir(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => {
+            made.with_context(|| format!("make {}", path.display()))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o777))
+                .with_context(|| format!("set mode of {}", path.display()))?;
+        }
+    }
     Ok(path.to_str().context("volume directory is not UTF-8")?.to_owned())
 }
 
@@ -199,12 +238,6 @@ fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
             let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
             return made.with_context(|| format!("make {}", path.display()));
         }
-        (OWN_DIRECTORY, true) => {
-            fs::create_dir(path).with_context(|| format!("make {}", path.display()))?;
-            let mode = fs::Permissions::from_mode(0o777);
-            return fs::set_permissions(path, mode)
-                .with_context(|| format!("set mode of {}", path.display()));
-        }
         ("FileOrCreate", true) => {
             let made = fs::OpenOptions::new().create(true).append(true).mode(0o644).open(path);
             return made.map(drop).with_context(|| format!("make {}", path.display()));
@@ -217,9 +250,7 @@ fn check_host_path(path: &Path, kind: &str) -> anyhow::Result<()> {
     let file_type = found.map(|m| m.file_type()).ok();
     let is = |test: fn(&fs::FileType) -> bool| file_type.as_ref().is_some_and(test);
     let (fits, what) = match kind {
-        "Directory" | "DirectoryOrCreate" | OWN_DIRECTORY => {
-            (is(fs::FileType::is_dir), "a directory")
-        }
+        "Directory" | "DirectoryOrCreate" => (is(fs::FileType::is_dir), "a directory"),
         "File" | "FileOrCreate" => (is(fs::FileType::is_file), "a file"),
         "Socket" => (is(FileTypeExt::is_socket), "a socket file"),
         "CharDevice" => (is(FileTypeExt::is_char_device), "a character device"),
@@ -367,14 +398,17 @@ mod tests {
         let root = own_mounts();
         let plan = VolumePlan::EmptyDir { memory: true, size: Some(8 * 4096) };
         let plans: Plans = [("v".to_owned(), plan)].into();
-        let at = PathBuf::from(&set_up(root.path(), &plans, Some(77)).unwrap()["v"].path);
+        let at = PathBuf::from(
+            &set_up(root.path(), &plans, Some(Group { id: 77, trust_root: false })).unwrap()["v"]
+                .path,
+        );
         let seen = fs::metadata(&at).unwrap();
         assert_eq!((seen.mode() & 0o7777, seen.gid()), (0o2777, 77));
         assert!(fs::write(at.join("big"), vec![1; 9 * 4096]).is_err());
         assert_eq!(at, empty_dir(root.path(), "v"));
         // Set up again, as after a restart of the agent: what is there stays.
         fs::write(at.join("big"), "kept").unwrap();
-        set_up(root.path(), &plans, Some(77)).unwrap();
+        set_up(root.path(), &plans, Some(Group { id: 77, trust_root: false })).unwrap();
         assert_eq!(fs::read_to_string(at.join("big")).unwrap(), "kept");
         remove(root.path().join("x").as_path(), &root.path().join("none")).unwrap();
         remove_volumes(root.path()).unwrap();

@@ -89,13 +89,23 @@ pub enum Content {
     Services(Vec<ServiceFacts>),
 }
 
-/// A directory that a PersistentVolume names.
+/// What a PersistentVolume is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PersistentSource {
-    /// Path on the node.
-    pub path: String,
-    /// `hostPath` type, or `Directory` for a local volume.
-    pub kind: String,
+pub enum PersistentSource {
+    /// A path of the node.
+    HostPath {
+        /// The path.
+        path: String,
+        /// `DirectoryOrCreate`, `File` and so on; empty for no check.
+        kind: String,
+    },
+    /// A directory of the node that is there for the volume alone.
+    Local {
+        /// Its path.
+        path: String,
+        /// Whether it is made when it is first needed.
+        made: bool,
+    },
 }
 
 /// Why something cannot be resolved for now.

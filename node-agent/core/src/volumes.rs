@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::fields::{self, Facts};
-use crate::lookup::{Content, Key, Kind, Sources, Trouble};
+use crate::lookup::{Content, Key, Kind, PersistentSource, Sources, Trouble};
 use crate::quantity::units;
 use crate::resources;
 
@@ -48,6 +48,15 @@ pub enum VolumePlan {
         path: String,
         /// `DirectoryOrCreate`, `File` and so on; empty for no check.
         kind: String,
+        /// Mounted read-only whatever the mount says.
+        read_only: bool,
+    },
+    /// A directory of the node that is there for the volume alone; the pod's group gets it.
+    Local {
+        /// Its path.
+        path: String,
+        /// Whether it is made if it is not there.
+        made: bool,
         /// Mounted read-only whatever the mount says.
         read_only: bool,
     },
@@ -141,13 +150,16 @@ fn mode(of: Option<i32>) -> u32 {
 }
 
 fn host_path(path: &str, kind: String, read_only: bool) -> Result<VolumePlan, Trouble> {
-    let safe = path.starts_with('/') && !path.split('/').any(|part| part == "..");
-    if !safe {
-        return Err(Trouble::Message(format!(
-            "hostPath {path:?} must be absolute and must not contain '..'"
-        )));
+    let path = safe("hostPath", path)?;
+    Ok(VolumePlan::HostPath { path, kind, read_only })
+}
+
+fn safe(what: &str, path: &str) -> Result<String, Trouble> {
+    if path.starts_with('/') && !path.split('/').any(|part| part == "..") {
+        return Ok(path.to_owned());
     }
-    Ok(VolumePlan::HostPath { path: path.to_owned(), kind, read_only })
+    let message = format!("{what} {path:?} must be absolute and must not contain '..'");
+    Err(Trouble::Message(message))
 }
 
 fn claim(
@@ -161,7 +173,12 @@ fn claim(
         return Err(Trouble::Message(format!("{} is not bound", key.describe())));
     };
     match sources.need(&Key::new(Kind::Volume, "", volume))? {
-        Content::Volume(Ok(source)) => host_path(&source.path, source.kind.clone(), read_only),
+        Content::Volume(Ok(PersistentSource::HostPath { path, kind })) => {
+            host_path(path, kind.clone(), read_only)
+        }
+        Content::Volume(Ok(PersistentSource::Local { path, made })) => {
+            Ok(VolumePlan::Local { path: safe("local path", path)?, made: *made, read_only })
+        }
         Content::Volume(Err(message)) => Err(Trouble::Message(message.clone())),
         _ => Err(Trouble::Message(format!("persistentvolume {volume:?} cannot be used"))),
     }

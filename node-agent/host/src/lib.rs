@@ -10,6 +10,7 @@ pub mod images;
 pub mod mounts;
 pub mod namespaces;
 pub mod netns;
+pub mod ownership;
 pub mod preflight;
 pub mod process;
 pub mod removal;

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use leme_meta::quote;
 use serde_json::{Value, json};
 
-use super::matching::{best, claim_class, mismatch};
+use super::matching::{best, claim_class, mismatch, says_no_class};
 use super::{
     BETA_STORAGE_PROVISIONER, BIND_COMPLETED, BOUND_BY_CONTROLLER, CLAIM_PROTECTION, ClaimObserved,
     IN_TREE, SELECTED_NODE, STORAGE_PROVISIONER, is_for, reserve,
@@ -89,7 +89,13 @@ fn unbound(seen: &ClaimObserved, claim: &PersistentVolumeClaim, plan: &mut Plan)
             Some(volume) => bind(claim, volume, plan),
             None => {
                 set_phase(claim, "Pending", plan);
-                nothing_fits(seen, claim, plan);
+                match seen.default.as_ref().filter(|_| says_no_class(claim)) {
+                    Some(class) => {
+                        let patch = json!({ "spec": { "storageClassName": class.metadata.name } });
+                        plan.act(Action::patch(ObjectRef::to(claim), patch));
+                    }
+                    None => nothing_fits(seen, claim, plan),
+                }
             }
         }
         return;

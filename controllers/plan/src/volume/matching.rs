@@ -19,6 +19,12 @@ pub(super) fn claim_class(claim: &PersistentVolumeClaim) -> &str {
         .unwrap_or("")
 }
 
+/// Whether a claim leaves its class open; the empty class is none.
+pub(super) fn says_no_class(claim: &PersistentVolumeClaim) -> bool {
+    annotation(&claim.metadata, CLASS_ANNOTATION).is_none()
+        && claim.spec.as_ref().is_some_and(|spec| spec.storage_class_name.is_none())
+}
+
 fn volume_class(volume: &PersistentVolume) -> &str {
     annotation(&volume.metadata, CLASS_ANNOTATION)
         .or(volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()))

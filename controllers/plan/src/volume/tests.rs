@@ -48,10 +48,46 @@ fn planned_by(class: Option<Value>, claim: &Value, volumes: &[Value]) -> crate::
     let seen = ClaimObserved {
         claim: Some(Arc::new(serde_json::from_value(claim.clone()).unwrap())),
         class: class.map(|class| Arc::new(serde_json::from_value(class).unwrap())),
+        default: None,
         volumes: volumes.iter().map(|one| Arc::new(read(one))).collect(),
         pods: vec![],
     };
     plan_claim(&seen, Timestamp::UNIX_EPOCH)
+}
+
+/// Red when a claim that was there before the default class never gets one, or one that wants none gets it.
+#[test]
+fn a_class_that_becomes_the_default_is_for_claims_that_wait() {
+    let class = |name: &str, second: u32, mark: &str| {
+        let made = format!("2026-01-01T00:00:0{second}Z");
+        let class = json!({"metadata": {"name": name, "creationTimestamp": made,
+            "annotations": {DEFAULT_CLASS[0]: mark}}, "provisioner": "p"});
+        Arc::new(serde_json::from_value(class).unwrap())
+    };
+    let all = vec![
+        class("old", 1, "true"),
+        class("b", 2, "true"),
+        class("a", 2, "true"),
+        class("c", 3, "false"),
+    ];
+    let default = default_class(all);
+    let given = |spec: Value| {
+        let claim = claim(json!({ "spec": spec }));
+        let seen = ClaimObserved {
+            claim: Some(Arc::new(serde_json::from_value(claim).unwrap())),
+            class: None,
+            default: default.clone(),
+            volumes: vec![],
+            pods: vec![],
+        };
+        plan_claim(&seen, Timestamp::UNIX_EPOCH).actions.pop().map(|action| match action {
+            Action::Patch { patch, .. } => patch["spec"]["storageClassName"].clone(),
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(given(json!({})), Some("a".into()));
+    assert_eq!(given(json!({ "storageClassName": "" })), None);
+    assert_eq!(given(json!({ "storageClassName": "other" })), None);
 }
 
 /// What a claim of a class waits for, and whether it is handed to the provisioner.
