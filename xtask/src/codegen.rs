@@ -20,7 +20,7 @@ use crate::root;
 pub(crate) const TABLE: &str = "apis/kinds/src/fields.txt";
 const INTERNAL: &str = "apiserver/strategy/src/internal.txt";
 const NUMBERS: &str = "apiserver/server/src/protobuf/numbers.txt";
-const USAGE: &str = "codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR | codegen --protobuf DIR | codegen --internal DIR";
+const USAGE: &str = "codegen --kubernetes SWAGGER.json --metrics OPENAPI.json --openshift OPENAPI.json --go DIR | codegen --protobuf DIR | codegen --internal DIR";
 
 /// Definitions that are scalars of the table, not objects.
 const SCALARS: &[(&str, &str)] = &[
@@ -40,36 +40,41 @@ const SCALARS: &[(&str, &str)] = &[
     ),
 ];
 
-/// `codegen --kubernetes SWAGGER.json --openshift OPENAPI.json --go DIR` writes the field table, `codegen --protobuf
-/// DIR` the table of numbers, `codegen --internal DIR` that of upstream's own types.
+/// `codegen --kubernetes SWAGGER.json --metrics OPENAPI.json --openshift OPENAPI.json --go DIR` writes the field table,
+/// `codegen --protobuf DIR` the table of numbers, `codegen --internal DIR` that of upstream's own types. What nodes and pods
+/// use is not in the Kubernetes document, for another server of theirs serves it: `--metrics` is that one's.
 pub fn run(args: &[String]) -> Result<()> {
     if let [flag, directory] = args
         && flag == "--internal"
     {
         return write(INTERNAL, &internal::table(Path::new(directory))?);
     }
-    let (mut kubernetes, mut openshift, mut go, mut protobuf) = (None, None, None, None);
+    let (mut kubernetes, mut metrics, mut openshift) = (None, None, None);
+    let (mut go, mut protobuf) = (None, None);
     let mut args = args.iter();
     while let Some(flag) = args.next() {
         let path = args.next().with_context(|| format!("{flag} needs a path"))?;
         match flag.as_str() {
             "--kubernetes" => kubernetes = Some(path),
+            "--metrics" => metrics = Some(path),
             "--openshift" => openshift = Some(path),
             "--go" => go = Some(path),
             "--protobuf" => protobuf = Some(path),
             _ => bail!(USAGE),
         }
     }
-    match (kubernetes, openshift, go, protobuf) {
-        (Some(kubernetes), Some(openshift), Some(go), None) => {
+    match (kubernetes, metrics, openshift, go, protobuf) {
+        (Some(kubernetes), Some(metrics), Some(openshift), Some(go), None) => {
+            let mut both = definitions(metrics)?;
+            both.extend(definitions(kubernetes)?);
             let documents = Documents {
-                kubernetes: definitions(kubernetes)?,
+                kubernetes: both,
                 openshift: definitions(openshift)?,
                 go: numbers::structs(Path::new(go))?,
             };
             write(TABLE, &documents.table()?)
         }
-        (None, None, None, Some(directory)) => {
+        (None, None, None, None, Some(directory)) => {
             let path = root().join(TABLE);
             let fields = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;

@@ -81,10 +81,11 @@ fn found<'a>(structs: &'a Structs, type_: &str, field: &str) -> Option<&'a Field
 pub(crate) fn table(fields: &str, directory: &Path) -> Result<String> {
     let mut wanted = wanted(fields);
     let mut structs = structs(directory)?;
-    // What is not Kubernetes' has no client that sends it in protobuf.
+    // What is not Kubernetes' has no client that sends it in protobuf, and what nodes use nobody sends.
     let other = |type_: &String| {
         PACKAGES.iter().any(|(alias, prefix, _)| {
-            type_.split(':').next() == Some(alias) && prefix.starts_with("com.github.")
+            type_.split(':').next() == Some(alias)
+                && ["com.github.", "io.k8s.metrics."].iter().any(|other| prefix.starts_with(other))
         })
     };
     structs.retain(|type_, _| !other(type_));

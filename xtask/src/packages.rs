@@ -37,6 +37,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     ("st", "io.k8s.api.storage.v1.", &[]),
     ("ax", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.", &[]),
     ("ag", "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.", &[]),
+    ("me", "io.k8s.metrics.pkg.apis.metrics.v1beta1.", &[]),
     ("og", "com.github.openshift.api.config.v1.", &[]),
     (
         "oa",

@@ -39,6 +39,7 @@ use crate::query::Query;
 use crate::quota::Quotas;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::served::Served;
+use crate::usage::{self, Usages};
 use crate::write::Input;
 
 /// What all requests share.
@@ -51,6 +52,7 @@ pub(crate) struct Api {
     pub route_domain: String,
     pub served: ArcSwap<Served>,
     pub nodes: NodeClient,
+    pub usages: Usages,
     pub in_flight: InFlight,
     pub metrics: Metrics,
     pub budget: Arc<Budget>,
@@ -222,6 +224,10 @@ impl Api {
             (Verb::Get | Verb::List, _) if openshift::answers(&request) => {
                 let (who, headers) = (incoming.who, incoming.parts.headers);
                 Box::pin(async move { self.openshift_read(&request, &who, &headers).await })
+            }
+            (Verb::Get | Verb::List, _) if usage::answers(&request) => {
+                let headers = incoming.parts.headers;
+                Box::pin(async move { self.usage(&request, &headers).await })
             }
             (Verb::Get, _) => {
                 let headers = incoming.parts.headers;

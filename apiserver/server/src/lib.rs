@@ -57,6 +57,7 @@ mod signer;
 mod sweep;
 mod table;
 mod tunnel;
+mod usage;
 mod warnings;
 mod watch;
 mod write;
@@ -251,6 +252,7 @@ impl Server {
             route_domain: config.route_domain,
             served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
             nodes: node_proxy::NodeClient::new(&pki)?,
+            usages: usage::Usages::default(),
             in_flight: InFlight::new(config.in_flight),
             metrics: metrics::Metrics::default(),
             budget: Budget::new(config.buffered_bytes),
@@ -261,9 +263,8 @@ impl Server {
         api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));
-        let limits = config.connections;
-        let served = listen::serve(listeners, tls, limits, Arc::clone(&api), lifetime.clone());
-        lifetime.spawn(served);
+        let (limits, shared) = (config.connections, Arc::clone(&api));
+        lifetime.spawn(listen::serve(listeners, tls, limits, shared, lifetime.clone()));
         spawn_keepers(&api, &pki, own, config.events);
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
         lifetime.spawn(async move {

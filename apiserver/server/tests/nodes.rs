@@ -18,6 +18,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
+/// What the agent says that its pods use.
+static SUMMARY: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -62,6 +65,9 @@ fn played(mut request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
     let path = request.uri().path_and_query().unwrap().to_string();
     let text =
         |code: u16, text: String| Response::builder().status(code).body(Full::from(text)).unwrap();
+    if path.starts_with("/stats/summary") {
+        return text(200, SUMMARY.lock().unwrap().clone());
+    }
     if path.starts_with("/containerLogs/") {
         return match path.as_str() {
             "/containerLogs/default/two/away?" | "/containerLogs/default/two/away" => {
@@ -209,4 +215,73 @@ async fn a_pod_is_bound_by_the_collection_of_bindings_too() {
     assert_eq!(api.post(&bindings, &binding("p")).await.refused().0, 409);
     assert_eq!(api.post(&bindings, &binding("q")).await.refused().0, 404);
     assert_eq!(api.get(&bindings).await.code, 405);
+}
+
+#[tokio::test]
+async fn what_nodes_and_pods_use_is_asked_of_the_nodes() {
+    let api = cluster().await;
+    // One that no agent has told of, as a node that has gone.
+    let silent = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "silent" } });
+    api.post("/api/v1/nodes", &silent).await.ok();
+    let labels = json!({ "metadata": { "labels": { "app": "one" } } });
+    let one = api.send("PATCH", &format!("{PODS}/one"), MERGE, &labels).await.ok();
+    let used = |cpu: u64, memory: u64| {
+        json!({ "cpu": { "time": "2026-01-02T03:04:05Z", "usageNanoCores": cpu, "usageWindowNanoSeconds": 12_500_000_000u64 },
+            "memory": { "time": "2026-01-02T03:04:05Z", "workingSetBytes": memory } })
+    };
+    let mut container = used(250_000_000, 4096);
+    container["name"] = "a".into();
+    let pods = json!([{ "podRef": { "uid": one["metadata"]["uid"] }, "containers": [container] }]);
+    *SUMMARY.lock().unwrap() =
+        json!({ "node": used(1_500_000_000, 8192), "pods": pods }).to_string();
+
+    let group = "/apis/metrics.k8s.io/v1beta1";
+    let nodes = api.get(&format!("{group}/nodes")).await.ok();
+    assert_eq!(
+        (&nodes["kind"], nodes["items"].as_array().unwrap().len()),
+        (&json!("NodeMetricsList"), 1)
+    );
+    let node = api.get(&format!("{group}/nodes/n1")).await.ok();
+    assert_eq!(node["usage"], json!({ "cpu": "1500m", "memory": "8Ki" }));
+    assert_eq!(
+        (&node["timestamp"], &node["window"]),
+        (&json!("2026-01-02T03:04:05Z"), &json!("12.5s"))
+    );
+    let gone = api.get(&format!("{group}/nodes/silent")).await.refused();
+    assert_eq!((gone.0, gone.2.as_str()), (404, "nodemetrics.metrics.k8s.io \"silent\" not found"));
+    assert_eq!(
+        api.get(&format!("{group}/nodes/none")).await.refused().2,
+        "nodes \"none\" not found"
+    );
+
+    let here = format!("{group}/namespaces/default/pods");
+    let pods = api.get(&format!("{group}/pods")).await.ok();
+    let items = pods["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{pods}");
+    assert_eq!(items[0]["metadata"]["labels"], json!({ "app": "one" }));
+    assert_eq!(
+        items[0]["containers"],
+        json!([{ "name": "a", "usage": { "cpu": "250m", "memory": "4Ki" } }])
+    );
+    for (query, count) in [
+        ("labelSelector=app%3Done", 1),
+        ("labelSelector=app%21%3Done", 0),
+        ("fieldSelector=spec.nodeName%3Dn1", 1),
+    ] {
+        let list = api.get(&format!("{here}?{query}")).await.ok();
+        assert_eq!(list["items"].as_array().unwrap().len(), count, "{query}");
+    }
+    let unknown = api.get(&format!("{here}/two")).await.refused();
+    assert_eq!(unknown.2, "podmetrics.metrics.k8s.io \"default/two\" not found");
+    let other = api.get(&format!("{group}/namespaces/other/pods/one")).await.refused();
+    assert_eq!(other.2, "pods \"one\" not found");
+    assert_eq!(api.delete(&format!("{here}/one")).await.refused().0, 405);
+    let resources = api.get(group).await.ok();
+    let names: Vec<&str> = resources["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    assert_eq!(names, ["nodes", "pods"]);
 }

@@ -1,4 +1,4 @@
-//! The kubelet's HTTPS API: logs, exec, attach, port-forward, the pods, health.
+//! The kubelet's HTTPS API: logs, exec, attach, port-forward, the pods, what they use, health.
 //!
 //! Knows: who may ask (the API server, by client certificate), paths and their answers. Refuses to know: RBAC, which the API
 //! server has applied before it asks.
@@ -8,7 +8,9 @@ mod exec;
 mod forward;
 mod logs;
 mod remote;
+mod resource;
 mod spdy;
+mod summary;
 mod upgrade;
 mod websocket;
 
@@ -28,6 +30,7 @@ use leme_streams::channel;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::stats::Stats;
 use crate::view::{ContainerView, PodView, Views};
 
 /// The common name by which the API server shows itself.
@@ -44,6 +47,8 @@ pub struct Context {
     pub runtime: Arc<dyn Runtime>,
     /// Directory of all pods' logs.
     pub logs: PathBuf,
+    /// What pods use.
+    pub stats: Arc<Stats>,
 }
 
 type Pairs = Vec<(String, String)>;
@@ -103,6 +108,8 @@ fn router(context: Context) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/pods", get(pods))
+        .route("/stats/summary", get(summary::answer))
+        .route("/metrics/resource", get(resource::answer))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
         .route("/exec/{namespace}/{pod}/{container}", any(exec))
         .route("/exec/{namespace}/{pod}/{uid}/{container}", any(exec))

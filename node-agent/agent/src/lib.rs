@@ -13,9 +13,11 @@ mod node;
 mod perform;
 mod probe;
 mod publish;
+mod rates;
 mod reach;
 mod recorder;
 mod source;
+mod stats;
 mod storage;
 mod usage;
 mod view;
@@ -103,6 +105,7 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
             views: views.clone(),
             runtime: config.runtime.clone(),
             logs: config.data_dir.join("logs"),
+            stats: stats::Stats::new(config.runtime.clone(), config.node_name.clone()),
         },
         token.clone(),
     );

@@ -3,7 +3,7 @@
 //! Knows: what the machine can give, how healthy it is, when to tell the API. Refuses to know: pods.
 
 mod lease;
-mod machine;
+pub mod machine;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

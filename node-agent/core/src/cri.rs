@@ -277,6 +277,60 @@ pub struct ContainerStatus {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What has been used of the CPU so far and is used of memory now, at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Nanoseconds since the epoch.
+    pub at: i64,
+    /// Nanoseconds of CPU since the start; `None` where nobody counts.
+    pub cpu_nanos: Option<u64>,
+    /// Memory in bytes; `None` where nobody counts.
+    pub memory: Option<Memory>,
+}
+
+/// Memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// All, the kernel's cache of files too.
+    pub usage: u64,
+    /// What cannot be had back easily.
+    pub working_set: u64,
+    /// What no file stands behind.
+    pub rss: u64,
+    /// Page faults so far.
+    pub page_faults: u64,
+    /// Those that had to wait for a disk.
+    pub major_page_faults: u64,
+}
+
+/// What a sandbox uses, and each of its containers that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SandboxStats {
+    /// Runtime's id.
+    pub id: String,
+    /// Whose it is.
+    pub pod: PodIdentity,
+    /// Nanoseconds since the epoch.
+    pub created_at: i64,
+    /// All of it together.
+    pub usage: Usage,
+    /// Those that run.
+    pub containers: Vec<ContainerStats>,
+}
+
+/// What a container uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerStats {
+    /// Runtime's id.
+    pub id: String,
+    /// Name in the pod.
+    pub name: String,
+    /// Nanoseconds since the epoch.
+    pub started_at: i64,
+    /// What it uses.
+    pub usage: Usage,
+}
+
 /// An image the runtime has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {

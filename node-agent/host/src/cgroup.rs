@@ -3,6 +3,7 @@
 //! Knows: the cgroup file systems. Refuses to know: limits (the OCI spec carries them to the runtime).
 
 mod tree;
+mod usage;
 mod view;
 
 use std::fs;
@@ -16,6 +17,7 @@ use nix::unistd::Pid;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
 use tree::{read_in, subdirectories, walk};
+pub use usage::{GroupUsage, MemoryUsage};
 pub(crate) use view::mount_view;
 
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";

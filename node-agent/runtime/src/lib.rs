@@ -11,7 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
+use leme_node_core::cri::{
+    ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStats, SandboxStatus,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Acts as the embedded runtime's helper process when `args` (the program's name first) ask for it. To be called first
@@ -150,6 +152,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Bytes on disk of what a container has written into its root file system.
     async fn writable_layer(&self, id: &str) -> Result<u64>;
+
+    /// What every sandbox in which something runs uses, and its containers.
+    async fn sandbox_stats(&self) -> Result<Vec<SandboxStats>>;
 
     /// Runs a command to its end.
     async fn exec_sync(

@@ -14,6 +14,7 @@ pub(crate) mod driver;
 pub(crate) mod event;
 pub(crate) mod flowcontrol;
 pub(crate) mod ingress;
+pub(crate) mod metrics;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod openshift;

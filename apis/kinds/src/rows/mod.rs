@@ -32,6 +32,7 @@ groups! {
     discovery
     flowcontrol
     resource
+    metrics
     openshift
     config
 }

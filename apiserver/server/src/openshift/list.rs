@@ -41,7 +41,7 @@ pub(super) fn selected(
 }
 
 /// A list of views as the client wants to see it.
-pub(super) fn shown(
+pub(crate) fn shown(
     request: &ResourceRequest,
     wanted: Representation,
     objects: Vec<Value>,

@@ -10,7 +10,7 @@ mod below;
 pub(crate) mod build;
 mod identity;
 mod image;
-mod list;
+pub(crate) mod list;
 mod logs;
 mod project;
 mod quota;

@@ -181,9 +181,12 @@ fn numbered(name: &str, out: &mut BTreeSet<&'static str>) {
     }
 }
 
-/// Types without a number: OpenShift has none, and upstream's struct of this one has no field.
+/// Types without a number: OpenShift has none, what nodes and pods use is told as JSON alone, and upstream's struct of this
+/// one has no field.
 fn has_no_numbers(name: &str) -> bool {
-    name.starts_with("com.github.openshift.") || name.ends_with(".CustomResourceSubresourceStatus")
+    let packages = ["com.github.openshift.", "io.k8s.metrics."];
+    packages.iter().any(|package| name.starts_with(package))
+        || name.ends_with(".CustomResourceSubresourceStatus")
 }
 
 // Red when a field or its number is lost from one of both tables.

@@ -12,6 +12,7 @@ mod plan;
 mod purge;
 mod records;
 mod sandbox;
+mod stats;
 mod strays;
 mod watch;
 
@@ -28,7 +29,9 @@ pub use leme_host::helper::logs::{LogLimits, rotated};
 use leme_host::helper::protocol::{Failure, Phase};
 use leme_host::images::{ImageError, ImageRecord, ImageStore};
 pub use leme_node_core::cri::PortMapping;
-use leme_node_core::cri::{ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStatus};
+use leme_node_core::cri::{
+    ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStats, SandboxStatus,
+};
 use tokio::sync::broadcast;
 
 use crate::{
@@ -323,6 +326,12 @@ impl Runtime for EmbeddedRuntime {
             leme_host::usage::disk_usage(&upper).map_err(failed("measure container"))
         })
         .await
+    }
+
+    async fn sandbox_stats(&self) -> Result<Vec<SandboxStats>> {
+        let groups = self.groups();
+        blocking("measure sandboxes", move || Ok(groups.into_iter().map(stats::read).collect()))
+            .await
     }
 
     async fn exec_sync(
