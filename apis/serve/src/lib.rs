@@ -15,6 +15,7 @@ mod gather;
 mod guard;
 mod lifetime;
 mod limits;
+mod opening;
 mod rate;
 mod target;
 mod turn;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use rustls_pki_types::CertificateDer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -35,10 +36,12 @@ use tokio_rustls::server::TlsStream;
 pub use crowd::Connection;
 pub use lifetime::{Guard, Lifetime};
 pub use limits::Limits;
+pub use opening::{Doorkeeper, Opened, Opening, Passage, Reception};
 
 use connection::Protocols;
 use crowd::{Crowd, Place};
 use guard::Guarded;
+use opening::Heard;
 
 /// Any error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -54,6 +57,8 @@ pub struct Peer<'a> {
     pub local: SocketAddr,
     /// What it showed, verified as the TLS configuration says; none without TLS.
     pub certificates: Option<&'a [CertificateDer<'static>]>,
+    /// Whether it is encrypted, and for whom it asked if it named anybody.
+    pub tls: Option<Option<&'a str>>,
     /// The connection itself.
     pub connection: Connection,
 }
@@ -62,7 +67,7 @@ pub struct Peer<'a> {
 /// "finish what you do"; connections are tasks of the lifetime and drain. HTTP/2 is spoken where TLS negotiates it.
 pub async fn serve<F, S, B>(
     listeners: Vec<TcpListener>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    opening: impl Into<Opening>,
     limits: Limits,
     service: F,
     lifetime: Lifetime,
@@ -81,7 +86,7 @@ pub async fn serve<F, S, B>(
     B::Error: Into<BoxError>,
 {
     let door = Arc::new(Door {
-        tls: tls.map(TlsAcceptor::from),
+        opening: opening.into(),
         protocols: Protocols::new(&limits),
         crowd: Crowd::new(limits),
         limits,
@@ -96,7 +101,7 @@ pub async fn serve<F, S, B>(
 
 /// What every connection of one server needs.
 struct Door<F> {
-    tls: Option<TlsAcceptor>,
+    opening: Opening,
     protocols: Protocols,
     crowd: Arc<Crowd>,
     limits: Limits,
@@ -150,26 +155,69 @@ where
         let _ = stream.set_nodelay(true);
         let Ok(local) = stream.local_addr() else { return };
         let connection = place.connection().clone();
-        let Some(tls) = &self.tls else {
-            let peer = Peer { address, local, certificates: None, connection };
-            let service = (self.service)(&peer);
-            return self
-                .protocols
-                .http1(Guarded::new(stream, place), service, &self.lifetime)
-                .await;
-        };
-        let handshake = tokio::time::timeout(self.limits.handshake, encrypted(tls, stream));
-        let stream = match place.connection().unless_cut(handshake).await {
-            Some(Ok(Ok(Some(stream)))) => stream,
-            Some(Ok(Ok(None))) => return tracing::debug!("HTTP came where TLS is spoken"),
-            Some(Ok(Err(error))) => return tracing::debug!(%error, "TLS handshake failed"),
-            Some(Err(_)) => return tracing::debug!("TLS handshake timed out"),
-            None => return tracing::debug!("made room during the TLS handshake"),
-        };
+        match &self.opening {
+            Opening::Plain => {
+                let peer = Peer { address, local, certificates: None, tls: None, connection };
+                let service = (self.service)(&peer);
+                let stream = Guarded::new(stream, place);
+                self.protocols.http1(stream, service, &self.lifetime).await;
+            }
+            Opening::Tls(config) => {
+                let tls = TlsAcceptor::from(Arc::clone(config));
+                match self.in_time(&connection, encrypted(&tls, stream)).await {
+                    Some(Some(stream)) => self.encrypted(stream, address, local, place).await,
+                    Some(None) => tracing::debug!("HTTP came where TLS is spoken"),
+                    None => {}
+                }
+            }
+            Opening::ByHello(keeper) => {
+                let heard = opening::hear(keeper.as_ref(), stream, address);
+                match self.in_time(&connection, heard).await {
+                    Some(Heard::Encrypted(stream)) => {
+                        self.encrypted(*stream, address, local, place).await;
+                    }
+                    Some(Heard::Given(opened, passage)) => {
+                        connection.upgrade();
+                        let _: Option<()> = connection.unless_cut(passage(opened)).await;
+                    }
+                    Some(Heard::Nobody) => tracing::debug!("nobody is served by that name"),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// What comes of a handshake, unless it fails or takes too long.
+    async fn in_time<T>(
+        &self,
+        connection: &Connection,
+        handshake: impl Future<Output = std::io::Result<T>>,
+    ) -> Option<T> {
+        let handshake = tokio::time::timeout(self.limits.handshake, handshake);
+        match connection.unless_cut(handshake).await {
+            Some(Ok(Ok(done))) => return Some(done),
+            Some(Ok(Err(error))) => tracing::debug!(%error, "TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!("TLS handshake timed out"),
+            None => tracing::debug!("made room during the TLS handshake"),
+        }
+        None
+    }
+
+    async fn encrypted<T>(
+        &self,
+        stream: TlsStream<T>,
+        address: SocketAddr,
+        local: SocketAddr,
+        place: Place,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = place.connection().clone();
         let session = stream.get_ref().1;
         let http2 = session.alpn_protocol() == Some(b"h2".as_slice());
         let certificates = session.peer_certificates();
-        let service = (self.service)(&Peer { address, local, certificates, connection });
+        let tls = Some(session.server_name());
+        let service = (self.service)(&Peer { address, local, certificates, tls, connection });
         let stream = Guarded::new(stream, place);
         if http2 {
             self.protocols.http2(stream, service, &self.lifetime).await;

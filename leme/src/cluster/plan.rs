@@ -71,6 +71,8 @@ pub struct NodePlan {
     pub address: Option<Ipv4Addr>,
     /// Where the router listens, if that was said.
     pub router_listen: Option<SocketAddr>,
+    /// And with TLS.
+    pub router_listen_tls: Option<SocketAddr>,
     /// And on which address otherwise.
     pub router_ip: IpAddr,
     /// Processes that a pod may have at most.
@@ -225,6 +227,7 @@ impl NodePlan {
             nodes: Vec::new(),
             address: None,
             router_listen: flags.router_listen,
+            router_listen_tls: flags.router_listen_tls,
             router_ip: Ipv4Addr::LOCALHOST.into(),
             pod_processes: Some(flags.pod_max_pids).filter(|most| *most > 0),
             policy: Policy {

@@ -4,14 +4,19 @@
 //! that they have.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use leme_meta::Object;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::api::Api;
 use crate::documents::Document;
@@ -62,16 +67,25 @@ async fn connect(address: SocketAddr) -> Result<()> {
     bail!("{last}")
 }
 
+/// Where a Route is asked for.
+pub struct Door<'a> {
+    /// The router.
+    pub address: SocketAddr,
+    /// Who certifies its host, where TLS is spoken: the authority's certificate.
+    pub authority: Option<&'a Path>,
+}
+
 /// Asks the router for a host until somebody behind it answers.
-pub async fn route(router: SocketAddr, host: &str, path: &str) -> Result<()> {
+pub async fn route(door: &Door<'_>, host: &str, path: &str) -> Result<()> {
     ensure!(
         !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic()),
         "the Route has no host"
     );
     let path = if path.is_empty() { "/" } else { path };
+    let tls = door.authority.map(trusting).transpose()?;
     let (mut last, mut patience) = (String::new(), PATIENCE.0);
     for _ in 0..TRIES {
-        match timeout(patience, status_of(router, host, path)).await {
+        match timeout(patience, status_of(door.address, tls.as_ref(), host, path)).await {
             Ok(Ok(line)) if !line.contains(" 503 ") => return Ok(()),
             Ok(Ok(line)) => last = line,
             Ok(Err(error)) => last = error.to_string(),
@@ -82,11 +96,41 @@ pub async fn route(router: SocketAddr, host: &str, path: &str) -> Result<()> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-    bail!("http://{host}{path} is not served: {last}")
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    bail!("{scheme}://{host}{path} is not served: {last}")
 }
 
-async fn status_of(router: SocketAddr, host: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(router).await?;
+fn trusting(authority: &Path) -> Result<TlsConnector> {
+    let shown = || format!("read {}", authority.display());
+    let certificate = CertificateDer::from_pem_file(authority).with_context(shown)?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).with_context(shown)?;
+    let config =
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn status_of(
+    router: SocketAddr,
+    tls: Option<&TlsConnector>,
+    host: &str,
+    path: &str,
+) -> std::io::Result<String> {
+    let stream = TcpStream::connect(router).await?;
+    match tls {
+        None => ask(stream, host, path).await,
+        Some(tls) => {
+            let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+            ask(tls.connect(name, stream).await?, host, path).await
+        }
+    }
+}
+
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+) -> std::io::Result<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut head = [0; 64];

@@ -41,6 +41,8 @@ pub struct Running {
     pub nodes: Vec<Node>,
     /// Where Routes are served.
     pub router: Option<SocketAddr>,
+    /// Where those with TLS are, and who certifies their hosts.
+    pub router_tls: Option<(SocketAddr, PathBuf)>,
     /// The kubeconfigs that were written, by whose they are.
     pub kubeconfigs: Vec<(String, PathBuf)>,
     /// Whether the controllers or the scheduler have been started: they share their caches.
@@ -72,6 +74,7 @@ impl Running {
             data,
             nodes: Vec::new(),
             router: None,
+            router_tls: None,
             kubeconfigs: Vec::new(),
             managed: false,
             hurry: CancellationToken::new(),

@@ -3,7 +3,7 @@
 //! Knows: every room's entry, and what it is told. Refuses to know: what happens inside one, and in which order they start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use leme_agent::AgentConfig;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
 use leme_manager::{ManagerConfig, Programs};
-use leme_network::router::{RouterConfig, run_router};
+use leme_network::router::{Authority, CERTIFICATE, RouterConfig, Secure, run_router};
 use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
 use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
@@ -28,7 +28,7 @@ use crate::cluster::node::{
     self, Attach, CLUSTER_CIDR, Node, NodeSpec, SERVICE_CIDR, STOP_GRACE, remove_node, remove_run,
     stop_containers,
 };
-use crate::cluster::plan::{self, NodePlan, Plan, ServerPlan};
+use crate::cluster::plan::{self, Plan, ServerPlan};
 use crate::cluster::running::Running;
 use crate::cluster::table::Part;
 
@@ -306,10 +306,20 @@ pub async fn proxy(running: &mut Running) -> Result<()> {
 /// The router.
 pub async fn router(running: &mut Running) -> Result<()> {
     let Some(plan) = &running.plan.node else { return Ok(()) };
-    let listener = router_listener(plan)?;
-    running.router = Some(listener.local_addr().context("the router's address")?);
+    let address = "the router's address";
+    let listener =
+        router_listener(plan.router_listen, plan.router_ip, [80, 8080], "--router-listen")?;
+    let (asked, flag) = (plan.router_listen_tls, "--router-listen-tls");
+    let encrypted = router_listener(asked, plan.router_ip, [443, 8443], flag)?;
+    let data = running.data.as_ref().context("there is no data directory")?;
+    let pki = data.pki();
+    std::fs::create_dir_all(&pki).with_context(|| format!("create {}", pki.display()))?;
+    let authority = Arc::new(Authority::open(&pki)?);
+    running.router = Some(listener.local_addr().context(address)?);
+    running.router_tls = Some((encrypted.local_addr().context(address)?, pki.join(CERTIFICATE)));
     let config = RouterConfig {
         listeners: vec![listener],
+        secure: Some(Secure { listener: encrypted, authority }),
         router_name: "default".to_owned(),
         canonical_hostname: None,
         domain: ROUTE_DOMAIN.to_owned(),
@@ -359,18 +369,23 @@ async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Arc<dyn Store>>
     }
 }
 
-/// The router's socket: where asked, else port 80 of the usual address, else 8080.
-fn router_listener(plan: &NodePlan) -> Result<std::net::TcpListener> {
+/// A socket of the router: where asked, else the first of two ports of the usual address that is free.
+fn router_listener(
+    asked: Option<SocketAddr>,
+    ip: IpAddr,
+    [first, second]: [u16; 2],
+    flag: &str,
+) -> Result<std::net::TcpListener> {
     let bind = |address: SocketAddr| -> Result<std::net::TcpListener> {
         leme_network::router::bind(&[address])?.pop().context("no socket")
     };
-    let ip = plan.router_ip;
-    match plan.router_listen {
-        Some(address) => bind(address).with_context(|| {
-            format!("listen on {address} for Routes: choose another --router-listen")
-        }),
-        None => bind(SocketAddr::new(ip, 80))
-            .or_else(|_| bind(SocketAddr::new(ip, 8080)))
-            .context("ports 80 and 8080 are both taken: choose another with --router-listen"),
+    match asked {
+        Some(address) => bind(address)
+            .with_context(|| format!("listen on {address} for Routes: choose another {flag}")),
+        None => bind(SocketAddr::new(ip, first))
+            .or_else(|_| bind(SocketAddr::new(ip, second)))
+            .with_context(|| {
+                format!("ports {first} and {second} are both taken: choose another with {flag}")
+            }),
     }
 }

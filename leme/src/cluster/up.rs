@@ -12,7 +12,7 @@ use crate::cluster::fresh::Fresh;
 use crate::cluster::log::{self, Log};
 use crate::cluster::node;
 use crate::cluster::plan::Plan;
-use crate::cluster::reach;
+use crate::cluster::reach::{self, Door};
 use crate::cluster::running::Running;
 use crate::cluster::signals::Stop;
 use crate::cluster::table::{PARTS, Part};
@@ -189,11 +189,21 @@ async fn tell_urls(cluster: &Running, api: &Api, documents: &[Document], view: V
         let found = api.find(&document.kind, &document.namespace, &document.name).await?;
         let route = Object(found.with_context(|| format!("{} is gone", document.shown()))?);
         let (host, path) = (route.text(&["spec", "host"]), route.text(&["spec", "path"]));
-        if served {
-            reach::route(router, host, path).await?;
+        let tls = cluster.router_tls.as_ref().filter(|_| route.at(&["spec", "tls"]).is_some());
+        // Of a Route that shows another certificate than the router's it is not known whom to trust.
+        let own = route.text(&["spec", "tls", "certificate"]).is_empty()
+            && route.text(&["spec", "tls", "termination"]) != "passthrough";
+        let door = match tls {
+            Some((address, authority)) => Door { address: *address, authority: Some(authority) },
+            None => Door { address: router, authority: None },
+        };
+        if served && own {
+            reach::route(&door, host, path).await?;
         }
-        let port = if router.port() == 80 { String::new() } else { format!(":{}", router.port()) };
-        let url = format!("http://{host}{port}{path}");
+        let (scheme, usual) = if tls.is_some() { ("https", 443) } else { ("http", 80) };
+        let port = door.address.port();
+        let port = if port == usual { String::new() } else { format!(":{port}") };
+        let url = format!("{scheme}://{host}{port}{path}");
         if view == View::Json {
             view.tell(&document.shown(), "url", &url);
         } else {

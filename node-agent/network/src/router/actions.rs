@@ -77,6 +77,13 @@ pub(super) struct Actions {
     pub(super) response: Vec<Action>,
 }
 
+impl Actions {
+    /// Whether nothing happens to any header.
+    pub(super) fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
+    }
+}
+
 /// Where a message ends and who speaks to whom is not for a Route to say.
 const FRAMING: [&str; 9] = [
     "connection",

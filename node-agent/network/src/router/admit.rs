@@ -44,6 +44,8 @@ pub(super) fn judge(routes: &BTreeMap<Key, RouteInfo>, policy: &Policy) -> Verdi
 struct Claims<'a> {
     owners: BTreeMap<(bool, &'a str), &'a str>,
     paths: BTreeMap<(bool, &'a str, &'a str), &'a str>,
+    /// The oldest Route with TLS of a host, and whether its TLS ends here.
+    encrypted: BTreeMap<(bool, &'a str), (&'a str, bool)>,
 }
 
 impl<'a> Claims<'a> {
@@ -61,6 +63,17 @@ impl<'a> Claims<'a> {
         if let Some(older) = self.paths.get(&path) {
             let message = format!("route {older} already exposes {} and is older", route.host);
             return Err(Refusal { reason: "HostAlreadyClaimed", message });
+        }
+        // A connection is given away by its host alone.
+        if let Some(tls) = &route.tls {
+            let ends_here = tls.ends_here();
+            if let Some((older, theirs)) = self.encrypted.get(&host)
+                && !(ends_here && *theirs)
+            {
+                let message = format!("route {older} already exposes {} and is older", route.host);
+                return Err(Refusal { reason: "HostAlreadyClaimed", message });
+            }
+            self.encrypted.entry(host).or_insert((name, ends_here));
         }
         self.owners.insert(host, namespace);
         self.paths.insert(path, name);
@@ -99,12 +112,10 @@ fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
         let message = format!("host in list of denied domains: {} is {whose}", route.host);
         return refuse("RouteNotAdmitted", message);
     }
-    if let Some(termination) = &route.tls {
-        let message = format!(
-            "this router serves plain HTTP only: TLS termination {termination} is not available, and the route is not \
-             served without it"
-        );
-        return refuse("TLSNotServed", message);
+    let passes = route.tls.as_ref().is_some_and(|tls| !tls.ends_here());
+    if passes && !(route.path.is_empty() && route.actions.is_empty()) {
+        let why = "spec: passthrough takes no path and no httpHeaders";
+        return refuse("ExtendedValidationFailed", why.into());
     }
     let path_is_plain = !route.path.contains(|c: char| c == '#' || c == ' ' || c.is_control());
     if !(route.path.is_empty() || route.path.starts_with('/')) || !path_is_plain {
@@ -207,11 +218,46 @@ mod tests {
         );
     }
 
+    /// Red when a host is passed through and ends here at the same time.
+    #[test]
+    fn a_host_is_passed_through_as_a_whole() {
+        let tls = |path: &str, termination: &str| json!({"host": "x.test", "path": path, "tls": {"termination": termination}});
+        check(
+            &[
+                ("a", "edge", tls("/e", "edge")),
+                ("a", "through", tls("", "passthrough")),
+                ("a", "other", tls("/o", "edge")),
+                ("a", "plain", json!({"host": "x.test", "path": "/p"})),
+            ],
+            &[("edge", "ok"), ("through", "HostAlreadyClaimed"), ("other", "ok"), ("plain", "ok")],
+        );
+        check(
+            &[
+                ("a", "through", tls("", "passthrough")),
+                ("a", "edge", tls("/e", "edge")),
+                ("a", "plain", json!({"host": "x.test", "path": "/p"})),
+                ("a", "twin", json!({"host": "x.test"})),
+                (
+                    "a",
+                    "pathed",
+                    json!({"host": "y.test", "path": "/p", "tls": {"termination": "passthrough"}}),
+                ),
+            ],
+            &[
+                ("through", "ok"),
+                ("edge", "HostAlreadyClaimed"),
+                ("plain", "ok"),
+                ("twin", "HostAlreadyClaimed"),
+                ("pathed", "ExtendedValidationFailed"),
+            ],
+        );
+    }
+
     #[test]
     fn refused_routes_claim_nothing() {
         check(
             &[
-                ("a", "tls", json!({"host": "x.test", "tls": {"termination": "edge"}})),
+                ("a", "tls", json!({"host": "x.test", "tls": {"termination": "reencrypt"}})),
                 ("b", "plain", json!({"host": "x.test"})),
                 ("b", "none", json!({})),
                 ("b", "bad", json!({"host": "a..b"})),
@@ -220,7 +266,7 @@ mod tests {
                 ("b", "odd", json!({"host": "c.test", "to": "web"})),
             ],
             &[
-                ("tls", "TLSNotServed"),
+                ("tls", "ExtendedValidationFailed"),
                 ("plain", "ok"),
                 ("none", "NoHostValue"),
                 ("bad", "InvalidHost"),

@@ -25,6 +25,14 @@ pub(super) enum Balance {
     LeastConn,
 }
 
+/// On which requests a browser sends a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SameSite {
+    Lax,
+    Strict,
+    None,
+}
+
 /// What is told to the application in `Forwarded` and `X-Forwarded-*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Forwarded {
@@ -50,7 +58,12 @@ pub(super) struct Options {
     pub(super) allow: Option<AllowList>,
     /// What the path of the Route is replaced with.
     pub(super) rewrite: Option<String>,
-    pub(super) balance: Balance,
+    /// How endpoints are chosen, if that is said.
+    pub(super) balance: Option<Balance>,
+    /// What clients are told of how long to come by TLS alone.
+    pub(super) hsts: Option<String>,
+    /// To whom browsers send the cookie that keeps a client with its endpoint.
+    pub(super) same_site: Option<SameSite>,
     pub(super) forwarded: Forwarded,
     /// Whether clients are not kept with their endpoint.
     pub(super) no_cookie: bool,
@@ -67,7 +80,9 @@ impl Default for Options {
             tunnel_timeout: TUNNEL_TIMEOUT,
             allow: None,
             rewrite: None,
-            balance: Balance::default(),
+            balance: None,
+            hsts: None,
+            same_site: None,
             forwarded: Forwarded::default(),
             no_cookie: false,
             cookie_name: None,
@@ -91,7 +106,6 @@ enum Handling {
 use Handling::{Done, Idle, Tuning};
 
 const NO_LIMITS: &str = "acts only together with rate-limit-connections";
-const TLS_ONLY: &str = "concerns TLS only, and Routes with TLS are not admitted";
 
 const TABLE: &[(&str, Handling)] = &[
     ("haproxy.router.openshift.io/balance", Tuning(balance)),
@@ -100,7 +114,7 @@ const TABLE: &[(&str, Handling)] = &[
         "haproxy.router.openshift.io/h1-adjust-case",
         Idle("the router has no list of names to adjust"),
     ),
-    ("haproxy.router.openshift.io/hsts_header", Idle(TLS_ONLY)),
+    ("haproxy.router.openshift.io/hsts_header", Tuning(hsts)),
     // The old name first: where both are given, the new one holds.
     ("haproxy.router.openshift.io/ip_whitelist", Done(allow)),
     ("haproxy.router.openshift.io/ip_allowlist", Done(allow)),
@@ -113,7 +127,7 @@ const TABLE: &[(&str, Handling)] = &[
     ("haproxy.router.openshift.io/set-forwarded-headers", Done(forwarded)),
     ("haproxy.router.openshift.io/timeout", Tuning(timeout)),
     ("haproxy.router.openshift.io/timeout-tunnel", Tuning(tunnel_timeout)),
-    ("router.openshift.io/cookie-same-site", Idle(TLS_ONLY)),
+    ("router.openshift.io/cookie-same-site", Tuning(same_site)),
     ("router.openshift.io/cookie_name", Tuning(cookie_name)),
     (
         "router.openshift.io/haproxy.health.check.interval",
@@ -156,13 +170,42 @@ fn not_read(value: &str, wanted: &str) -> String {
 }
 
 fn balance(value: &str, options: &mut Options) -> Result<(), String> {
-    options.balance = match value {
+    options.balance = Some(match value {
         "roundrobin" => Balance::RoundRobin,
         "random" => Balance::Random,
         "source" => Balance::Source,
         "leastconn" => Balance::LeastConn,
         _ => return Err(not_read(value, "roundrobin, random, source or leastconn")),
-    };
+    });
+    Ok(())
+}
+
+/// `max-age=SECONDS`, then perhaps `includeSubDomains` and `preload`, in this order.
+fn hsts(value: &str, options: &mut Options) -> Result<(), String> {
+    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let first = parts.next().unwrap_or_default();
+    let seconds = first.strip_prefix("max-age=").filter(|digits| !digits.is_empty());
+    let is_number = seconds.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let rest: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let known = matches!(
+        rest[..],
+        [] | ["includesubdomains"] | ["preload"] | ["includesubdomains", "preload"]
+    );
+    if !is_number || !known {
+        return Err(not_read(value, "max-age=SECONDS;includeSubDomains;preload"));
+    }
+    options.hsts = Some(value.trim().to_owned());
+    Ok(())
+}
+
+fn same_site(value: &str, options: &mut Options) -> Result<(), String> {
+    options.same_site = Some(match value {
+        "Lax" => SameSite::Lax,
+        "Strict" => SameSite::Strict,
+        "None" => SameSite::None,
+        _ => return Err(not_read(value, "Lax, Strict or None")),
+    });
     Ok(())
 }
 
@@ -267,7 +310,7 @@ mod tests {
             ("haproxy.router.openshift.io/balance", "source", "changes"),
             ("haproxy.router.openshift.io/disable_cookies", "true", "changes"),
             ("haproxy.router.openshift.io/h1-adjust-case", "true", "no difference"),
-            ("haproxy.router.openshift.io/hsts_header", "max-age=1", "no difference"),
+            ("haproxy.router.openshift.io/hsts_header", "max-age=1", "changes"),
             ("haproxy.router.openshift.io/ip_allowlist", "192.0.2.1", "changes"),
             ("haproxy.router.openshift.io/ip_whitelist", "192.0.2.1", "changes"),
             ("haproxy.router.openshift.io/pod-concurrent-connections", "5", "refused"),
@@ -283,7 +326,7 @@ mod tests {
             ("haproxy.router.openshift.io/set-forwarded-headers", "never", "changes"),
             ("haproxy.router.openshift.io/timeout", "5s", "changes"),
             ("haproxy.router.openshift.io/timeout-tunnel", "5s", "changes"),
-            ("router.openshift.io/cookie-same-site", "Lax", "no difference"),
+            ("router.openshift.io/cookie-same-site", "Lax", "changes"),
             ("router.openshift.io/cookie_name", "c", "changes"),
             ("router.openshift.io/haproxy.health.check.interval", "9s", "no difference"),
             ("router.openshift.io/pool-size", "9", "no difference"),
@@ -319,6 +362,10 @@ mod tests {
             ("haproxy.router.openshift.io/timeout", "1.5s"),
             ("haproxy.router.openshift.io/balance", "best"),
             ("router.openshift.io/cookie_name", "a b"),
+            ("router.openshift.io/cookie-same-site", "lax"),
+            ("haproxy.router.openshift.io/hsts_header", "max-age=x"),
+            ("haproxy.router.openshift.io/hsts_header", "max-age=1;preload;includeSubDomains"),
+            ("haproxy.router.openshift.io/hsts_header", "includeSubDomains"),
         ] {
             let ignored = one(name, value).unwrap().ignored;
             assert!(ignored.len() == 1 && ignored[0].contains(name), "{ignored:?}");

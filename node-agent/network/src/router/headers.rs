@@ -121,12 +121,13 @@ fn tell(
     how: Forwarded,
 ) {
     let client = node(ends.client);
+    let protocol = if ends.secure { "https" } else { "http" };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
     let text = if asked.is_some() && host.chars().all(plain) {
         let quote = if host.contains(':') { "\"" } else { "" };
-        format!("for={client};host={quote}{host}{quote};proto=http")
+        format!("for={client};host={quote}{host}{quote};proto={protocol}")
     } else {
-        format!("for={client};proto=http")
+        format!("for={client};proto={protocol}")
     };
     let mut put = |name: HeaderName, value: Option<HeaderValue>| {
         let Some(value) = value else { return };
@@ -141,7 +142,7 @@ fn tell(
     put(X_FORWARDED_HOST, asked);
     put(X_FORWARDED_FOR, value(&ends.client.ip().to_string()));
     put(X_FORWARDED_PORT, Some(ends.local.port().into()));
-    put(X_FORWARDED_PROTO, Some(HeaderValue::from_static("http")));
+    put(X_FORWARDED_PROTO, Some(HeaderValue::from_static(protocol)));
     put(header::FORWARDED, value(&text));
 }
 
@@ -177,6 +178,7 @@ mod tests {
         let ends = Ends {
             client: "[2001:db8::1]:9".parse().unwrap(),
             local: "192.0.2.2:80".parse().unwrap(),
+            secure: false,
         };
         for (how, expected) in [
             (
@@ -237,6 +239,7 @@ mod tests {
         let ends = Ends {
             client: "192.0.2.1:9".parse().unwrap(),
             local: "192.0.2.2:8080".parse().unwrap(),
+            secure: false,
         };
         let mut request = request(
             "http://x.test/p?q=1",

@@ -1,9 +1,10 @@
 //! Client connections of the router: their bounds, and the service of each. Refuses to know what is answered.
 
 use super::forward::{Ends, Forwarder};
+use super::headers::bare_name;
 use anyhow::{Context, Result};
 use hyper::service::service_fn;
-use leme_serve::{Lifetime, Limits, Peer};
+use leme_serve::{Lifetime, Limits, Opening, Peer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ fn limits() -> Limits {
 /// Serves `listeners` until `token` is cancelled, then lets requests under way finish.
 pub(super) async fn serve(
     listeners: Vec<std::net::TcpListener>,
+    opening: Opening,
     forwarder: Arc<Forwarder>,
     token: CancellationToken,
 ) -> Result<()> {
@@ -37,15 +39,17 @@ pub(super) async fn serve(
     let listeners: std::io::Result<Vec<TcpListener>> = listeners.into_iter().map(listen).collect();
     let listeners = listeners.context("prepare a router socket")?;
     let service = move |peer: &Peer<'_>| {
-        let (forwarder, ends) =
-            (Arc::clone(&forwarder), Ends { client: peer.address, local: peer.local });
+        let forwarder = Arc::clone(&forwarder);
+        let secure = peer.tls.is_some();
+        let ends = Ends { client: peer.address, local: peer.local, secure };
+        let asked: Option<Arc<str>> = peer.tls.flatten().map(|name| bare_name(name).into());
         service_fn(move |request| {
-            let forwarder = Arc::clone(&forwarder);
-            async move { Ok::<_, Infallible>(forwarder.serve(request, ends).await) }
+            let (forwarder, asked) = (Arc::clone(&forwarder), asked.clone());
+            async move { Ok::<_, Infallible>(forwarder.serve(request, ends, asked.as_deref()).await) }
         })
     };
     let lifetime = Lifetime::default();
-    let serving = leme_serve::serve(listeners, None, limits(), service, lifetime.clone());
+    let serving = leme_serve::serve(listeners, opening, limits(), service, lifetime.clone());
     token.run_until_cancelled(serving).await;
     token.cancelled().await;
     lifetime.end(DRAIN).await;

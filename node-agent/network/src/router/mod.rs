@@ -1,7 +1,7 @@
-//! The HTTP router: host names and paths of Routes to ready endpoints, without reloads. Knows how changes become a new table and
-//! a status; serving is `listen` and `forward`, decisions are `admit`, `table` and `status`.
+//! The router: host names and paths of Routes to ready endpoints, with TLS and without, without reloads. Knows how changes
+//! become a new table and a status; serving is `listen`, `tls` and `forward`, decisions are `admit`, `table` and `status`.
 //!
-//! Absent: TLS (Routes that ask for it are refused with the reason `TLSNotServed`), HTTP/2, limits of rates and connections.
+//! Absent: HTTP/2 to applications, limits of rates and connections.
 //! What a Route asks for and the router does not do is a reason not to admit it: see `annotations` and `route`.
 
 mod actions;
@@ -12,10 +12,14 @@ mod annotations;
 mod forward;
 mod headers;
 mod listen;
+mod pools;
 mod route;
 mod status;
 mod sticky;
 mod table;
+mod tls;
+
+pub use tls::authority::{Authority, CERTIFICATE};
 
 use crate::model::Feed;
 use admit::{Policy, Verdicts, judge};
@@ -25,13 +29,16 @@ use forward::Forwarder;
 use futures::{FutureExt, StreamExt};
 use http::Method;
 use leme_client::{Client, Error, Event, Events, Key, Known, MERGE_PATCH, Scope, Step, follow_as};
+use leme_serve::Opening;
+use pools::Pools;
 use route::{RouteInfo, RouteObject, routes};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use table::{Pools, Table};
+use table::Table;
+use tls::door::Door;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +48,8 @@ use tokio_util::sync::CancellationToken;
 pub struct RouterConfig {
     /// Where it answers; see [`bind`].
     pub listeners: Vec<std::net::TcpListener>,
+    /// Where it answers with TLS, and who certifies hosts there.
+    pub secure: Option<Secure>,
     /// Its name in the status of Routes, such as `default`.
     pub router_name: String,
     /// The name that DNS entries of hosts may point to.
@@ -51,6 +60,15 @@ pub struct RouterConfig {
     pub cluster_domain: String,
     /// Whether Routes of the wildcard policy `Subdomain` are served.
     pub allow_wildcards: bool,
+}
+
+/// Where TLS is spoken.
+#[derive(Debug)]
+pub struct Secure {
+    /// The address; see [`bind`].
+    pub listener: std::net::TcpListener,
+    /// Who certifies the hosts of Routes that bring no certificate.
+    pub authority: Arc<Authority>,
 }
 
 /// Listens on every address, or on none with the reason.
@@ -73,9 +91,28 @@ pub async fn run_router(
     token: CancellationToken,
 ) -> Result<()> {
     let served = Arc::new(ArcSwap::from_pointee(Table::default()));
-    let forwarder = Arc::new(Forwarder::new(served.clone(), token.clone()));
+    let secure = config.secure.take();
+    let address = secure.as_ref().map(|secure| secure.listener.local_addr()).transpose();
+    let address = address.context("the router's address with TLS")?;
+    let port = address.map(|address| address.port());
+    let forwarder = Arc::new(Forwarder::new(served.clone(), port, token.clone()));
     let listeners = std::mem::take(&mut config.listeners);
-    let mut serving = tokio::spawn(listen::serve(listeners, forwarder, token.clone()));
+    let plain = listen::serve(listeners, Opening::Plain, forwarder.clone(), token.clone());
+    let encrypted = match secure.zip(address) {
+        None => None,
+        Some((Secure { listener, authority }, address)) => {
+            let (table, shared) = (served.clone(), forwarder.clone());
+            let door = Door::new(authority, &config.domain, table, shared, address)?;
+            let opening = Opening::ByHello(Arc::new(door));
+            Some(listen::serve(vec![listener], opening, forwarder, token.clone()))
+        }
+    };
+    let mut serving = tokio::spawn(async move {
+        match encrypted {
+            None => plain.await,
+            Some(encrypted) => tokio::try_join!(plain, encrypted).map(|_| ()),
+        }
+    });
     let mut router = Router::new(client.named("leme-router"), config, served);
     let ended = tokio::select! {
         () = token.cancelled() => None,
@@ -201,6 +238,7 @@ impl Router {
             return;
         }
         let now = k8s_openapi::jiff::Timestamp::now();
+        let seconds = now.as_second();
         let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         for (key, verdict) in &self.verdicts {
             if self.writes.len() >= WRITES {
@@ -209,7 +247,8 @@ impl Router {
             let Some(route) = self.routes.get(key).filter(|_| !self.writing.contains(key)) else {
                 continue;
             };
-            let Some(ingress) = status::ingress(route, verdict, &self.config, &now) else {
+            let Some(ingress) = status::ingress(route, verdict, &self.config, (&now, seconds))
+            else {
                 continue;
             };
             // The version makes the write fail if another router's entry came in between.

@@ -2,6 +2,7 @@
 
 use super::actions::{Actions, HttpHeaders};
 use super::annotations::{self, Options};
+use super::tls::{self, Tls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use leme_client::{Key, Resource};
@@ -34,7 +35,7 @@ struct Spec {
     to: Reference,
     alternate_backends: Option<Vec<Reference>>,
     port: Option<Port>,
-    tls: Option<Tls>,
+    tls: Option<tls::Written>,
     wildcard_policy: Option<String>,
     http_headers: Option<HttpHeaders>,
 }
@@ -53,13 +54,6 @@ struct Port {
     target_port: IntOrString,
 }
 
-/// What else is in there does not matter: Routes with TLS are not admitted.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Tls {
-    termination: Option<String>,
-}
-
 /// A Route, reduced.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RouteInfo {
@@ -69,8 +63,8 @@ pub(super) struct RouteInfo {
     pub(super) host: String,
     pub(super) path: String,
     pub(super) wildcard: bool,
-    /// The kind of TLS termination asked for.
-    pub(super) tls: Option<String>,
+    /// The TLS asked for.
+    pub(super) tls: Option<Tls>,
     /// Services and their weights.
     pub(super) services: Vec<(String, u32)>,
     pub(super) port: Option<IntOrString>,
@@ -94,6 +88,8 @@ impl RouteInfo {
         let actions = read(Actions::read(headers), "", &mut broken);
         let options =
             read(annotations::read(meta.annotations.as_ref().unwrap_or(&none)), "", &mut broken);
+        let tls = spec.tls.take().map(Tls::read).transpose();
+        let tls = read(tls, "", &mut broken);
         let subdomain = spec.subdomain.filter(|subdomain| !subdomain.is_empty());
         let host = spec.host.filter(|host| !host.is_empty());
         let host = host.or_else(|| subdomain.map(|subdomain| format!("{subdomain}.{domain}")));
@@ -110,7 +106,7 @@ impl RouteInfo {
             host: host.unwrap_or_default().to_ascii_lowercase(),
             path: spec.path.unwrap_or_default(),
             wildcard: spec.wildcard_policy.as_deref() == Some("Subdomain"),
-            tls: spec.tls.map(|tls| tls.termination.unwrap_or_else(|| "edge".into())),
+            tls,
             services: references.filter_map(service).collect(),
             port: spec.port.map(|port| port.target_port),
             options,
@@ -171,9 +167,15 @@ mod tests {
             RouteInfo::of(&serde_json::from_value(object).unwrap(), "apps.test").broken
         };
         assert_eq!(broken("", ""), None);
-        for pointer in
-            ["", "/to", "/alternateBackends/0", "/port", "/httpHeaders", "/httpHeaders/actions"]
-        {
+        for pointer in [
+            "",
+            "/to",
+            "/alternateBackends/0",
+            "/port",
+            "/tls",
+            "/httpHeaders",
+            "/httpHeaders/actions",
+        ] {
             let why = broken(pointer, "ipDenyList").unwrap();
             assert!(why.contains("unknown field `ipDenyList`"), "{pointer}: {why}");
         }

@@ -10,10 +10,10 @@ pub(super) fn ingress(
     route: &RouteInfo,
     verdict: &Result<(), Refusal>,
     config: &RouterConfig,
-    now: &str,
+    (now, seconds): (&str, i64),
 ) -> Option<Vec<Value>> {
     let ours = |entry: &&Value| entry["routerName"] == config.router_name.as_str();
-    let mut wanted = entry(route, verdict, config);
+    let mut wanted = entry(route, verdict, config, seconds);
     let present: Vec<&Value> = route.ingress.iter().filter(ours).collect();
     let admitted = present.first().and_then(|entry| condition(entry));
     let same = admitted.filter(|old| old["status"] == wanted["conditions"][0]["status"]);
@@ -41,12 +41,19 @@ fn condition(entry: &Value) -> Option<&Value> {
 }
 
 /// Our entry, without the time of its condition.
-fn entry(route: &RouteInfo, verdict: &Result<(), Refusal>, config: &RouterConfig) -> Value {
+fn entry(
+    route: &RouteInfo,
+    verdict: &Result<(), Refusal>,
+    config: &RouterConfig,
+    now: i64,
+) -> Value {
+    let certificate = route.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+    let doubts = certificate.and_then(|certificate| certificate.doubts(&route.host, now));
+    let remarks: Vec<String> = route.options.ignored.iter().cloned().chain(doubts).collect();
     let condition = match verdict {
-        Ok(()) if route.options.ignored.is_empty() => json!({"type": "Admitted", "status": "True"}),
+        Ok(()) if remarks.is_empty() => json!({"type": "Admitted", "status": "True"}),
         Ok(()) => {
-            let ignored = route.options.ignored.join("; ");
-            json!({"type": "Admitted", "status": "True", "message": ignored})
+            json!({"type": "Admitted", "status": "True", "message": remarks.join("; ")})
         }
         Err(refusal) => json!({
             "type": "Admitted", "status": "False", "reason": refusal.reason, "message": refusal.message
@@ -77,6 +84,7 @@ mod tests {
     fn config() -> RouterConfig {
         RouterConfig {
             listeners: Vec::new(),
+            secure: None,
             router_name: "default".into(),
             canonical_hostname: Some("router.test".into()),
             domain: "apps.test".into(),
@@ -87,7 +95,7 @@ mod tests {
 
     #[test]
     fn written_once() {
-        let first = ingress(&route(json!([])), &Ok(()), &config(), "T1").unwrap();
+        let first = ingress(&route(json!([])), &Ok(()), &config(), ("T1", 0)).unwrap();
         assert_eq!(
             first,
             [
@@ -96,19 +104,20 @@ mod tests {
                 "conditions": [{"type": "Admitted", "status": "True", "lastTransitionTime": "T1"}]})
             ]
         );
-        assert_eq!(ingress(&route(json!(first)), &Ok(()), &config(), "T2"), None);
+        assert_eq!(ingress(&route(json!(first)), &Ok(()), &config(), ("T2", 0)), None);
     }
 
     #[test]
     fn others_stay_and_times_follow_the_status() {
         let other = json!({"routerName": "other", "host": "x.test"});
-        let before = ingress(&route(json!([])), &Ok(()), &config(), "T1").unwrap();
+        let before = ingress(&route(json!([])), &Ok(()), &config(), ("T1", 0)).unwrap();
         let both = json!([other, before[0]]);
         let refusal = |message: &str| Err(Refusal { reason: "No", message: message.into() });
-        let refused = ingress(&route(both), &refusal("a"), &config(), "T2").unwrap();
+        let refused = ingress(&route(both), &refusal("a"), &config(), ("T2", 0)).unwrap();
         assert_eq!(refused[0], other);
         assert_eq!(refused[1]["conditions"][0]["lastTransitionTime"], "T2");
-        let reworded = ingress(&route(json!(refused)), &refusal("b"), &config(), "T3").unwrap();
+        let reworded =
+            ingress(&route(json!(refused)), &refusal("b"), &config(), ("T3", 0)).unwrap();
         assert_eq!(reworded[1]["conditions"][0]["message"], "b");
         assert_eq!(reworded[1]["conditions"][0]["lastTransitionTime"], "T2");
     }

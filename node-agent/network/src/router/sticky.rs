@@ -59,10 +59,10 @@ pub(super) fn take(headers: &mut HeaderMap, name: &str) -> Option<u128> {
     u128::from_str_radix(&value, 16).ok()
 }
 
-/// Gives the client the cookie, and keeps the answer out of shared caches, which would give it to others.
-pub(super) fn give(headers: &mut HeaderMap, name: &str, endpoint: u128) {
-    if let Ok(cookie) = HeaderValue::from_str(&format!("{name}={endpoint:032x}; path=/; HttpOnly"))
-    {
+/// Gives the client the cookie, which says `further` to its browser, and keeps the answer out of shared caches, which would give it to others.
+pub(super) fn give(headers: &mut HeaderMap, name: &str, endpoint: u128, further: &str) {
+    let cookie = format!("{name}={endpoint:032x}; path=/; HttpOnly{further}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         headers.append(header::SET_COOKIE, cookie);
         headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     }
@@ -77,7 +77,7 @@ mod tests {
         let endpoint: SocketAddr = "10.244.0.2:8080".parse().unwrap();
         let name = name_of("ns", "web");
         let mut answer = HeaderMap::new();
-        give(&mut answer, &name, id_of(endpoint));
+        give(&mut answer, &name, id_of(endpoint), "; Secure");
         let set = answer[header::SET_COOKIE].to_str().unwrap().to_owned();
         let pair = set.split(';').next().unwrap();
         assert!(!set.contains("10.244"), "{set}");

@@ -1,200 +1,21 @@
-//! From a host and a path to an endpoint. Knows the admitted Routes and the endpoints of their services; refuses to know HTTP
-//! and how either is learned. Readers never wait: the table is replaced as a whole, endpoints in place.
+//! From a host and a path to an endpoint. Knows the admitted Routes; refuses to know HTTP and how they are learned. Readers never
+//! wait: the table is replaced as a whole.
 
 use super::actions::Actions;
 use super::admit::{Verdicts, claimed};
-use super::annotations::{Balance, Options};
+use super::annotations::{Balance, Options, SameSite};
+use super::forward::Sender;
+use super::pools::{Choice, Pool, Pools, PortRef, number_of, scatter};
 use super::route::RouteInfo;
 use super::sticky;
-use crate::model::{Model, Protocol, names_port, serving};
-use arc_swap::ArcSwap;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use super::tls::certificate::Certificate;
+use super::tls::{Insecure, Termination, Tls};
+use crate::model::Model;
 use leme_client::Key;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// The endpoints of one port of a service.
-#[derive(Default)]
-pub(super) struct Pool {
-    endpoints: ArcSwap<Vec<Endpoint>>,
-    next: AtomicUsize,
-}
-
-#[derive(Clone)]
-struct Endpoint {
-    address: SocketAddr,
-    /// What a client's cookie says of it.
-    id: u128,
-    /// Requests under way, where they are counted.
-    active: Arc<AtomicUsize>,
-}
-
-/// A request that counts as under way until this is dropped.
-pub(super) struct Held(Arc<AtomicUsize>);
-
-impl Held {
-    fn new(count: &Arc<AtomicUsize>) -> Held {
-        count.fetch_add(1, Ordering::Relaxed);
-        Held(count.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Where a request goes.
-pub(super) struct Choice {
-    pub(super) address: SocketAddr,
-    pub(super) id: u128,
-    /// To be kept until the answer has ended.
-    pub(super) held: Option<Held>,
-}
-
-impl Pool {
-    fn take(&self, balance: Balance, client: u64) -> Option<Choice> {
-        let endpoints = self.endpoints.load();
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let first = turn.checked_rem(endpoints.len())?;
-        let endpoint = match balance {
-            Balance::RoundRobin => endpoints.get(first),
-            Balance::Random => endpoints.get(scatter(turn as u64) as usize % endpoints.len()),
-            // The highest product of client and endpoint: when one leaves, only its own clients move.
-            Balance::Source => {
-                endpoints.iter().max_by_key(|endpoint| scatter(endpoint.id as u64 ^ client))
-            }
-            Balance::LeastConn => {
-                let (before, after) = endpoints.split_at(first);
-                let load = |endpoint: &&Endpoint| endpoint.active.load(Ordering::Relaxed);
-                after.iter().chain(before).min_by_key(load)
-            }
-        }?;
-        let held = (balance == Balance::LeastConn).then(|| Held::new(&endpoint.active));
-        Some(Choice { address: endpoint.address, id: endpoint.id, held })
-    }
-
-    fn find(&self, id: u128, balance: Balance) -> Option<Choice> {
-        let endpoints = self.endpoints.load();
-        let endpoint = endpoints.iter().find(|endpoint| endpoint.id == id)?;
-        let held = (balance == Balance::LeastConn).then(|| Held::new(&endpoint.active));
-        Some(Choice { address: endpoint.address, id, held })
-    }
-
-    /// Replaces the endpoints; those that stay keep their count.
-    fn store(&self, addresses: Vec<SocketAddr>) {
-        let held = self.endpoints.load();
-        let endpoint = |address: SocketAddr| {
-            let at = held.binary_search_by_key(&address, |endpoint| endpoint.address);
-            let old = at.ok().and_then(|at| held.get(at)).cloned();
-            let new = || Endpoint { address, id: sticky::id_of(address), active: Arc::default() };
-            old.unwrap_or_else(new)
-        };
-        self.endpoints.store(Arc::new(addresses.into_iter().map(endpoint).collect()));
-    }
-
-    fn len(&self) -> usize {
-        self.endpoints.load().len()
-    }
-}
-
-/// A number for a client's address, the same in every process.
-fn number_of(client: IpAddr) -> u64 {
-    let number = match client {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
-    };
-    scatter(number as u64) ^ scatter((number >> 64) as u64)
-}
-
-/// Spreads numbers evenly: the last step of SplitMix64.
-fn scatter(number: u64) -> u64 {
-    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
-}
-
-/// A service and which of its endpoints' ports.
-type PoolKey = (Key, Option<PortRef>);
-
-/// A port reference that can be a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum PortRef {
-    Number(i32),
-    Name(String),
-}
-
-impl PortRef {
-    fn of(port: &IntOrString) -> PortRef {
-        match port {
-            IntOrString::Int(number) => PortRef::Number(*number),
-            IntOrString::String(name) => PortRef::Name(name.clone()),
-        }
-    }
-
-    fn reference(&self) -> IntOrString {
-        match self {
-            PortRef::Number(number) => IntOrString::Int(*number),
-            PortRef::Name(name) => IntOrString::String(name.clone()),
-        }
-    }
-}
-
-/// The pools of every service that a Route names.
-#[derive(Default)]
-pub(super) struct Pools {
-    pools: BTreeMap<PoolKey, Arc<Pool>>,
-}
-
-impl Pools {
-    /// Recomputes the pools of the `changed` services.
-    pub(super) fn refresh(&self, model: &Model, changed: &BTreeSet<Key>) {
-        for ((service, port), pool) in
-            self.pools.iter().filter(|((key, _), _)| changed.contains(key))
-        {
-            pool.store(endpoints(model, service, port.as_ref()));
-        }
-    }
-
-    fn get(
-        &mut self,
-        model: &Model,
-        key: PoolKey,
-        old: &mut BTreeMap<PoolKey, Arc<Pool>>,
-    ) -> Arc<Pool> {
-        let make = || old.remove(&key).unwrap_or_else(|| new_pool(model, &key));
-        self.pools.entry(key.clone()).or_insert_with(make).clone()
-    }
-}
-
-fn new_pool(model: &Model, (service, port): &PoolKey) -> Arc<Pool> {
-    let pool = Pool::default();
-    pool.store(endpoints(model, service, port.as_ref()));
-    Arc::new(pool)
-}
-
-/// The TCP endpoints of a service, in order: of the named port, or of every port.
-fn endpoints(model: &Model, service: &Key, port: Option<&PortRef>) -> Vec<SocketAddr> {
-    let reference = port.map(PortRef::reference);
-    let mut found = BTreeSet::new();
-    let everyone: Vec<_> = model.slices(service).flat_map(|slice| &slice.endpoints).collect();
-    let chosen = serving(&everyone);
-    for slice in model.slices(service) {
-        let named = |p: &&crate::model::SlicePort| {
-            p.protocol == Protocol::Tcp && reference.as_ref().is_none_or(|r| names_port(r, p))
-        };
-        for port in slice.ports.iter().filter(named) {
-            let usable =
-                slice.endpoints.iter().filter(|e| chosen.iter().any(|c| std::ptr::eq(*c, *e)));
-            found.extend(usable.map(|e| SocketAddr::from((e.address, port.port))));
-        }
-    }
-    found.into_iter().collect()
-}
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One admitted Route.
 pub(super) struct Entry {
@@ -207,17 +28,27 @@ pub(super) struct Entry {
     pub(super) actions: Actions,
     /// The cookie that keeps clients with their endpoint, unless there is none.
     cookie: Option<String>,
+    /// What browsers are told of that cookie besides.
+    pub(super) cookie_further: &'static str,
+    balance: Balance,
+    /// Whether requests without TLS are sent to where it is spoken.
+    pub(super) redirects: bool,
+    /// Through what the application is spoken to, if that is TLS.
+    pub(super) sender: Option<Arc<Sender>>,
+    certificate: Option<Certificate>,
+    /// When the Route came, among those of its host.
+    age: (String, String),
 }
 
 impl Entry {
     /// The next endpoint for a client: services by weight, then each service's endpoints as the Route asks.
     pub(super) fn pick(&self, client: IpAddr) -> Option<Choice> {
-        self.choose(self.options.balance, client)
+        self.choose(self.balance, client)
     }
 
     /// Another endpoint, after one that did not answer.
     pub(super) fn pick_other(&self, client: IpAddr) -> Option<Choice> {
-        match self.options.balance {
+        match self.balance {
             Balance::Source => self.choose(Balance::RoundRobin, client),
             balance => self.choose(balance, client),
         }
@@ -253,7 +84,7 @@ impl Entry {
 
     /// The endpoint that a client's cookie names, also of a service without weight.
     pub(super) fn kept(&self, id: u128) -> Option<Choice> {
-        self.services.iter().find_map(|(_, pool)| pool.find(id, self.options.balance))
+        self.services.iter().find_map(|(_, pool)| pool.find(id, self.balance))
     }
 
     /// The cookie's name, where there is more than one endpoint to choose from.
@@ -284,11 +115,65 @@ fn cookie(route: &RouteInfo) -> Option<String> {
     (!route.options.no_cookie).then_some(name)
 }
 
+/// What browsers are told of a Route's cookie: where nobody comes without TLS, neither does the cookie.
+fn cookie_further(route: &RouteInfo) -> &'static str {
+    let secure = |tls: &Tls| tls.ends_here() && tls.insecure != Insecure::Allow;
+    match (route.tls.as_ref().is_some_and(secure), route.options.same_site) {
+        (false, _) => "",
+        (true, Some(SameSite::Lax)) => "; Secure; SameSite=Lax",
+        (true, Some(SameSite::Strict)) => "; Secure; SameSite=Strict",
+        (true, Some(SameSite::None) | None) => "; Secure; SameSite=None",
+    }
+}
+
+/// Routes by their host.
+#[derive(Default)]
+struct Hosts {
+    exact: HashMap<String, Vec<Arc<Entry>>>,
+    wildcard: HashMap<String, Vec<Arc<Entry>>>,
+}
+
+impl Hosts {
+    fn add(&mut self, route: &RouteInfo, entry: &Arc<Entry>) {
+        let hosts = if route.wildcard { &mut self.wildcard } else { &mut self.exact };
+        hosts.entry(claimed(route).to_owned()).or_default().push(Arc::clone(entry));
+    }
+
+    fn sort(&mut self) {
+        for entries in self.exact.values_mut().chain(self.wildcard.values_mut()) {
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.path.len()));
+        }
+    }
+
+    /// The Route of the longest path of the exact host, else of the wildcard.
+    fn find(&self, host: &str, path: &str) -> Option<&Arc<Entry>> {
+        let of =
+            |entries: &'_ Vec<Arc<Entry>>| entries.iter().position(|entry| entry.matches(path));
+        if let Some(entries) = self.exact.get(host)
+            && let Some(index) = of(entries)
+        {
+            return entries.get(index);
+        }
+        let entries = self.wildcard.get(host.split_once('.')?.1)?;
+        entries.get(of(entries)?)
+    }
+
+    /// All Routes of the exact host, else of the wildcard.
+    fn all(&self, host: &str) -> Option<&[Arc<Entry>]> {
+        let wild = || self.wildcard.get(host.split_once('.')?.1);
+        self.exact.get(host).or_else(wild).map(Vec::as_slice)
+    }
+}
+
 /// Everything that is served.
 #[derive(Default)]
 pub(super) struct Table {
-    exact: HashMap<String, Vec<Entry>>,
-    wildcard: HashMap<String, Vec<Entry>>,
+    /// What answers requests without TLS.
+    plain: Hosts,
+    /// What answers requests whose TLS ends here.
+    secure: Hosts,
+    /// Who is given connections as they come.
+    tunnels: Hosts,
 }
 
 impl Table {
@@ -300,42 +185,64 @@ impl Table {
         pools: &mut Pools,
     ) -> Table {
         let mut table = Table::default();
-        let mut old = std::mem::take(&mut pools.pools);
+        pools.begin();
         for route in
             routes.values().filter(|route| matches!(verdicts.get(&route.key), Some(Ok(()))))
         {
             let port = route.port.as_ref().map(PortRef::of);
             let services = route.services.iter().map(|(name, weight)| {
                 let key = ((route.key.0.clone(), name.clone()), port.clone());
-                (*weight, pools.get(model, key, &mut old))
+                (*weight, pools.get(model, key))
             });
-            let entry = Entry {
+            let services = services.collect();
+            let tls = route.tls.as_ref();
+            let insecure = tls.map_or(Insecure::Allow, |tls| tls.insecure);
+            let passes = tls.is_some_and(|tls| tls.termination == Termination::Passthrough);
+            let usual = if passes { Balance::Source } else { Balance::default() };
+            let entry = Arc::new(Entry {
                 path: route.path.clone(),
-                services: services.collect(),
+                services,
                 turns: AtomicU64::new(0),
                 cookie: cookie(route),
+                cookie_further: cookie_further(route),
                 options: route.options.clone(),
                 actions: route.actions.clone(),
-            };
-            let hosts = if route.wildcard { &mut table.wildcard } else { &mut table.exact };
-            hosts.entry(claimed(route).to_owned()).or_default().push(entry);
+                balance: route.options.balance.unwrap_or(usual),
+                redirects: insecure == Insecure::Redirect,
+                sender: tls.and_then(|tls| tls.trust.as_ref()).map(|trust| pools.sender(trust)),
+                certificate: tls.and_then(|tls| tls.certificate.clone()),
+                age: route.age.clone(),
+            });
+            if insecure != Insecure::Refuse {
+                table.plain.add(route, &entry);
+            }
+            match tls {
+                Some(_) if passes => table.tunnels.add(route, &entry),
+                Some(_) => table.secure.add(route, &entry),
+                None => {}
+            }
         }
-        for entries in table.exact.values_mut().chain(table.wildcard.values_mut()) {
-            entries.sort_by_key(|entry| std::cmp::Reverse(entry.path.len()));
-        }
+        pools.end();
+        [&mut table.plain, &mut table.secure].into_iter().for_each(Hosts::sort);
         table
     }
 
-    /// The Route for a lower-case host without port, and a path: the longest path of the exact host, else of the wildcard.
-    pub(super) fn find(&self, host: &str, path: &str) -> Option<&Entry> {
-        let of = |entries: &'_ Vec<Entry>| entries.iter().position(|entry| entry.matches(path));
-        if let Some(entries) = self.exact.get(host)
-            && let Some(index) = of(entries)
-        {
-            return entries.get(index);
-        }
-        let entries = self.wildcard.get(host.split_once('.')?.1)?;
-        entries.get(of(entries)?)
+    /// The Route for a lower-case host without port, and a path, of a request that came with TLS or without.
+    pub(super) fn find(&self, secure: bool, host: &str, path: &str) -> Option<&Arc<Entry>> {
+        let hosts = if secure { &self.secure } else { &self.plain };
+        hosts.find(host, path)
+    }
+
+    /// The Route that is given the connections for a host.
+    pub(super) fn tunnel(&self, host: &str) -> Option<&Arc<Entry>> {
+        self.tunnels.all(host)?.first()
+    }
+
+    /// Of a host whose TLS ends here, the certificate that the oldest Route with one brings, if any does.
+    pub(super) fn certificate(&self, host: &str) -> Option<Option<&Certificate>> {
+        let with_one = self.secure.all(host)?.iter().filter(|entry| entry.certificate.is_some());
+        let oldest = with_one.min_by_key(|entry| &entry.age);
+        Some(oldest.and_then(|entry| entry.certificate.as_ref()))
     }
 }
 
@@ -345,6 +252,8 @@ mod tests {
     use crate::model::{ServiceInfo, SliceInfo};
     use crate::router::admit::{Policy, judge};
     use serde_json::{Value, json};
+    use std::collections::BTreeSet;
+    use std::net::SocketAddr;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -406,7 +315,7 @@ mod tests {
             ("test", "/", None),
             ("", "/", None),
         ] {
-            let found = table.find(host, path).and_then(|entry| entry.pick(CLIENT));
+            let found = table.find(false, host, path).and_then(|entry| entry.pick(CLIENT));
             let found = found.map(|choice| choice.address);
             let expected = last.map(|last| SocketAddr::from(([10, 244, 0, last], 8080)));
             assert_eq!(found, expected, "{host}{path}");
@@ -425,15 +334,15 @@ mod tests {
         ];
         let mut pools = Pools::default();
         let table = table(&specs, &model, &mut pools);
-        let entry = table.find("w.test", "/").unwrap();
+        let entry = table.find(false, "w.test", "/").unwrap();
         let mut counts = BTreeMap::new();
         for _ in 0..60 {
             *counts.entry(entry.pick(CLIENT).unwrap().address.to_string()).or_insert(0) += 1;
         }
         assert!((8..=12).contains(&counts["10.244.0.2:8080"]), "{counts:?}");
         assert_eq!(counts.len(), 2, "{counts:?}");
-        assert_eq!(table.find("zero.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
-        assert_eq!(table.find("miss.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
+        assert_eq!(table.find(false, "zero.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
+        assert_eq!(table.find(false, "miss.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
     }
 
     #[test]
@@ -444,7 +353,7 @@ mod tests {
         let table = table(&specs, &model, &mut pools);
         model.remove_slice(&("n".into(), "a".into()));
         pools.refresh(&model, &BTreeSet::from([("n".into(), "a".into())]));
-        assert_eq!(table.find("x.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
+        assert_eq!(table.find(false, "x.test", "/").unwrap().pick(CLIENT).map(|c| c.id), None);
     }
 
     /// Which endpoints 60 clients get, one request each, all under way at once.
@@ -453,7 +362,7 @@ mod tests {
         let spec = json!({"host": "x.test", "to": to("a"), "alternateBackends": [to("b"), to("c")],
             "port": {"targetPort": "http"}});
         let table = annotated(annotations, &[spec], &model(), &mut Pools::default());
-        let entry = table.find("x.test", "/").unwrap();
+        let entry = table.find(false, "x.test", "/").unwrap();
         let clients = (0..60u8).map(|n| IpAddr::from([192, 0, 2, n]));
         let choices: Vec<Choice> = clients.map(|client| entry.pick(client).unwrap()).collect();
         if balance == "source" {
@@ -491,7 +400,7 @@ mod tests {
         let spec = json!({"host": "x.test", "to": to("d")});
         let mut pools = Pools::default();
         let table = annotated(annotations, &[spec], &model, &mut pools);
-        let entry = table.find("x.test", "/").unwrap();
+        let entry = table.find(false, "x.test", "/").unwrap();
         let busy = entry.pick(CLIENT).unwrap();
         for _ in 0..4 {
             assert_ne!(entry.pick(CLIENT).unwrap().address, busy.address);
@@ -517,7 +426,7 @@ mod tests {
             let annotations = json!({"haproxy.router.openshift.io/rewrite-target": target});
             let spec = json!({"host": "x.test", "path": path, "to": to("a")});
             let table = annotated(annotations, &[spec], &model(), &mut Pools::default());
-            let entry = table.find("x.test", asked).unwrap();
+            let entry = table.find(false, "x.test", asked).unwrap();
             assert_eq!(entry.rewritten(asked).as_deref(), expected, "{path} {target} {asked}");
         }
     }

@@ -1,0 +1,48 @@
+//! Routes with TLS: a certificate that curl trusts after one file, and a way there for those who come without.
+
+use leme_live::{Host, Program, tool, until};
+
+fn curl(host: &Host, words: &str) -> Program {
+    let authority = host.data().join("pki/ingress-ca.crt");
+    host.program(tool("curl", "curl"))
+        .words("-sS --max-time 10 --cacert")
+        .arg(authority.display().to_string())
+        .words(words)
+}
+
+#[test]
+fn a_route_with_tls_is_served_and_its_router_is_known_again() {
+    let host = Host::new();
+    host.load_sample();
+    let manifest = Host::manifest("edge.yaml");
+    let told = host.up(&format!("-f {manifest}")).ok();
+    let url = told.lines().find(|line| line.starts_with("https://")).expect("a URL").to_owned();
+    assert_eq!(url, "https://edge-edge.apps.localhost");
+    let resolve = "--resolve edge-edge.apps.localhost:443:127.0.0.1 --resolve edge-edge.apps.localhost:80:127.0.0.1";
+    let answer = curl(&host, &format!("{resolve} -i {url}")).run().ok();
+    assert!(
+        answer.contains("pod: edge-") && answer.contains("strict-transport-security: max-age=3600"),
+        "{answer}"
+    );
+    assert!(answer.starts_with("HTTP/2 200"), "{answer}");
+    let sent = curl(
+        &host,
+        &format!(
+            "{resolve} -o /dev/null -w %{{http_code}}_%{{redirect_url}} http://edge-edge.apps.localhost/x"
+        ),
+    );
+    assert_eq!(sent.run().ok(), "302_https://edge-edge.apps.localhost/x");
+    let routes = host.kubectl("get routes -n edge").run().ok();
+    assert!(routes.contains("edge/Redirect"), "{routes}");
+    let why = host.leme("why route/edge -n edge").run().ok();
+    assert!(why.contains("works"), "{why}");
+    // Nobody who trusts the router has to learn to do so again.
+    host.leme("down").run().ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+    host.up("").ok();
+    until("it is served again", || {
+        curl(&host, &format!("{resolve} {url}")).run().stdout.contains("pod: edge-")
+    });
+    host.leme("down").run().ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+}

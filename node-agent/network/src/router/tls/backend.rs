@@ -1,0 +1,107 @@
+//! Applications that are spoken to in TLS of their own: whom they have to be certified by.
+//!
+//! Knows: chains. A name is not asked for: OpenShift's router verifies none where a Route says whom to trust.
+
+use super::certificate::{all, verifier};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use std::sync::Arc;
+
+/// Who certifies an application.
+#[derive(Clone)]
+pub(in crate::router) struct Trust {
+    authorities: Vec<CertificateDer<'static>>,
+    config: Arc<ClientConfig>,
+}
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Trust) -> bool {
+        self.authorities == other.authorities
+    }
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").field("authorities", &self.authorities.len()).finish()
+    }
+}
+
+impl Trust {
+    /// Reads the authorities of a text.
+    ///
+    /// # Errors
+    /// What cannot be read of it.
+    pub(super) fn read(text: &str) -> Result<Trust, String> {
+        const FIELD: &str = "spec.tls.destinationCACertificate";
+        let authorities = all(FIELD, text)?;
+        let chain = Chain(verifier(FIELD, authorities.clone())?);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("{FIELD}: {error}"))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(chain))
+            .with_no_client_auth();
+        Ok(Trust { authorities, config: Arc::new(config) })
+    }
+
+    /// How applications are spoken to.
+    pub(in crate::router) fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// What two that trust the same have in common.
+    pub(in crate::router) fn id(&self) -> Vec<u8> {
+        self.authorities.iter().flat_map(|one| one.as_ref()).copied().collect()
+    }
+}
+
+/// Verifies the chain of a certificate, and that its key signed; not its names.
+#[derive(Debug)]
+struct Chain(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Chain {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified =
+            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // Names come last: the chain has been verified by then.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,130 @@
+//! Connections with TLS: which certificate is shown, and which are given to an application as they come.
+//!
+//! Knows: the name that a client asks for, and the table. Only hosts of Routes are certified: who asks for another name is shown
+//! the router's own certificate, and costs no signature.
+
+use super::super::forward::{Ends, Forwarder};
+use super::super::table::Table;
+use super::authority::{Authority, Issued};
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use leme_serve::{Doorkeeper, Reception};
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Certificates that are kept; beyond that they are made anew.
+const KEPT: usize = 50_000;
+
+/// Decides on connections with TLS.
+pub(in crate::router) struct Door {
+    config: Arc<rustls::ServerConfig>,
+    table: Arc<ArcSwap<Table>>,
+    forwarder: Arc<Forwarder>,
+    local: SocketAddr,
+}
+
+impl Door {
+    /// The door of an address. `domain` is the one of the router's own certificate.
+    pub(in crate::router) fn new(
+        authority: Arc<Authority>,
+        domain: &str,
+        table: Arc<ArcSwap<Table>>,
+        forwarder: Arc<Forwarder>,
+        local: SocketAddr,
+    ) -> Result<Door> {
+        let own = vec![format!("*.{domain}"), domain.to_owned()];
+        let shown = Shown {
+            default: Mutex::new(Arc::new(authority.issue(own.clone())?)),
+            own,
+            authority,
+            table: table.clone(),
+            issued: Mutex::default(),
+        };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(shown));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = aws_lc_rs::Ticketer::new().context("make a key for session tickets")?;
+        Ok(Door { config: Arc::new(config), table, forwarder, local })
+    }
+}
+
+impl Doorkeeper for Door {
+    fn receive(&self, name: Option<&str>, address: SocketAddr) -> Reception {
+        let table = self.table.load();
+        let Some(entry) = name.and_then(|name| table.tunnel(&bare(name))) else {
+            return Reception::Serve(Arc::clone(&self.config));
+        };
+        if !entry.admits(address.ip()) {
+            return Reception::Refuse;
+        }
+        let (entry, forwarder) = (Arc::clone(entry), Arc::clone(&self.forwarder));
+        let ends = Ends { client: address, local: self.local, secure: true };
+        Reception::Pass(Box::new(move |opened| {
+            Box::pin(async move { forwarder.tunnel(opened, &entry, ends).await })
+        }))
+    }
+}
+
+/// The name as the table has it.
+fn bare(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Chooses the certificate that is shown.
+struct Shown {
+    authority: Arc<Authority>,
+    own: Vec<String>,
+    table: Arc<ArcSwap<Table>>,
+    default: Mutex<Arc<Issued>>,
+    issued: Mutex<HashMap<String, Arc<Issued>>>,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shown").field("own", &self.own).finish_non_exhaustive()
+    }
+}
+
+impl Shown {
+    fn for_host(&self, host: &str) -> Option<Arc<CertifiedKey>> {
+        let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(host).filter(|known| !known.is_due()) {
+            return Some(Arc::clone(&known.key));
+        }
+        let issued = Arc::new(self.authority.issue(vec![host.to_owned()]).ok()?);
+        if all.len() >= KEPT {
+            all.clear();
+        }
+        all.insert(host.to_owned(), Arc::clone(&issued));
+        Some(Arc::clone(&issued.key))
+    }
+
+    fn own(&self) -> Arc<CertifiedKey> {
+        let mut default = self.default.lock().unwrap_or_else(PoisonError::into_inner);
+        if default.is_due()
+            && let Ok(fresh) = self.authority.issue(self.own.clone())
+        {
+            *default = Arc::new(fresh);
+        }
+        Arc::clone(&default.key)
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let Some(host) = hello.server_name().map(bare) else { return Some(self.own()) };
+        let table = self.table.load();
+        match table.certificate(&host) {
+            Some(Some(certificate)) => Some(Arc::clone(certificate.key())),
+            Some(None) => self.for_host(&host).or_else(|| Some(self.own())),
+            None => Some(self.own()),
+        }
+    }
+}
