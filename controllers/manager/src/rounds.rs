@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use leme_client::query::query;
 use leme_client::{Client, Error};
 use leme_controller_runtime::{Brake, Executor, Key, Queue};
 use leme_controllers::{
@@ -94,8 +95,10 @@ impl Runner {
             Question::Object { resource, namespace, name, subresource } => {
                 get(client, &resource.object(namespace, name, subresource)).await
             }
-            Question::Objects { resource, namespace } => {
-                get(client, &resource.collection(namespace)).await
+            Question::Objects { resource, namespace, labels } => {
+                let labels = Some(labels.as_str()).filter(|labels| !labels.is_empty());
+                let selected = query(&[("labelSelector", labels)]);
+                get(client, &format!("{}{selected}", resource.collection(namespace))).await
             }
             Question::Kinds => {
                 self.kinds.found().await.map(Answer::Kinds).map_err(|error| refusal(&error))

@@ -1,231 +1,391 @@
-//! HorizontalPodAutoscalers: their target has at least and at most so many pods. Metrics to scale by in between are not
-//! served by anyone, which each autoscaler says.
+//! HorizontalPodAutoscalers: their target has as many pods as its metrics ask for, within bounds and at a bounded pace.
 //!
-//! Alone writes: the status of autoscalers; scales their targets. Relies on: what the target's `scale` says.
+//! Alone writes: the status of autoscalers; scales their targets. Relies on: what the target's `scale` says, and what
+//! `metrics.k8s.io` says that pods use. Custom and external metrics are served by nobody, which each autoscaler says.
+
+mod measure;
+mod pace;
+mod replicas;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::{
-    ContainerResourceMetricSource, ExternalMetricSource, HorizontalPodAutoscaler,
-    HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerSpec, HorizontalPodAutoscalerStatus,
-    MetricSpec, MetricTarget, ObjectMetricSource, PodsMetricSource, ResourceMetricSource,
+    HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerSpec,
+    HorizontalPodAutoscalerStatus, MetricStatus,
 };
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::Plan;
 use crate::action::{Action, ObjectRef};
 use crate::common::status_of;
 use crate::report::{Report, Shown, Waiting};
+use crate::{Failure, Plan};
 
-/// Looks at the target this often.
+/// Looks at the target and its metrics this often: nobody can watch metrics.
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// What is seen.
 #[derive(Debug)]
-pub struct Observed {
+pub struct Observed<'a> {
     /// The autoscaler; `None` once it is gone.
     pub scaler: Option<Arc<HorizontalPodAutoscaler>>,
-    /// How many pods its target asks for, or why that cannot be told.
-    pub replicas: Result<i32, String>,
+    /// Its target, or why that cannot be told.
+    pub target: Result<Target, String>,
+    /// How the last round failed.
+    pub failure: Option<&'a Failure>,
+    /// Time since some start, by a clock that is never set back.
+    pub uptime: Duration,
+}
+
+/// What is scaled.
+#[derive(Debug)]
+pub struct Target {
+    /// Its `scale`.
+    pub scale: Scale,
+    /// The pods that it selects, or why that cannot be told.
+    pub pods: Result<Vec<Arc<Pod>>, NoPods>,
+    /// What they use as `metrics.k8s.io` lists it, or why that cannot be told; nothing where nobody asks for it.
+    pub used: Result<Value, String>,
+}
+
+/// What the `scale` of a target says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scale {
+    /// Of the target.
+    pub uid: String,
+    /// Of the target.
+    pub resource_version: String,
+    /// How many pods it asks for.
+    pub replicas: i32,
+    /// The selector of its pods.
+    pub selector: String,
+}
+
+/// Why the pods of a target cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoPods {
+    /// It has no selector.
+    Unselected,
+    /// Its selector cannot be read.
+    Unreadable(String),
+    /// Other autoscalers select them as well: all of them, as `namespace/name`.
+    Shared(Vec<String>),
+}
+
+impl Scale {
+    /// Reads a `scale`.
+    pub fn of(scale: &Value) -> Scale {
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+        Scale {
+            uid: text(&scale["metadata"]["uid"]),
+            resource_version: text(&scale["metadata"]["resourceVersion"]),
+            replicas: i32::try_from(replicas).unwrap_or(i32::MAX),
+            selector: text(&scale["status"]["selector"]),
+        }
+    }
+}
+
+/// What is remembered of an autoscaler; nothing of it is needed, but what it held back is then let go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    pace: pace::Memory,
+    /// The change that the last plan has asked for: sizes, and why.
+    asked: Option<(i32, i32, String)>,
+    /// No other change is asked for until then.
+    rests: Option<Duration>,
+}
+
+/// Whether the target's metrics will be looked at, and are about what pods use.
+pub fn wants_usage(spec: &HorizontalPodAutoscalerSpec, replicas: i32) -> bool {
+    let least = least(spec);
+    let disabled = replicas == 0 && least != 0;
+    !disabled && (least..=spec.max_replicas).contains(&replicas) && measure::wants_usage(spec)
+}
+
+fn least(spec: &HorizontalPodAutoscalerSpec) -> i32 {
+    spec.min_replicas.unwrap_or(1)
 }
 
 /// What to do for one autoscaler.
-pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
+pub fn plan(seen: &Observed<'_>, memory: &mut Memory, now: Timestamp) -> Plan {
     let Some(scaler) = &seen.scaler else { return Plan::default() };
-    let spec = &scaler.spec;
     let about = ObjectRef::to(scaler.as_ref());
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
     if scaler.metadata.deletion_timestamp.is_some() {
         return plan;
     }
+    let status = scaler.status.clone().unwrap_or_default();
+    let mut round = Round { spec: &scaler.spec, about: &about, status, plan: &mut plan, seen, now };
+    round.run(memory);
+    let status = status_of(Some(&round.status));
     plan.again_in(PERIOD);
-    let mut status = scaler.status.clone().unwrap_or_default();
-    match &seen.replicas {
-        Ok(replicas) => judge(spec, &about, *replicas, &mut status, now, &mut plan),
-        Err(why) => {
-            let message =
-                format!("the HPA controller was unable to get the target's current scale: {why}");
-            set(&mut status, ABLE, false, "FailedGetScale", message, now);
-            plan.wait(Waiting::new("FailedGetScale", why.clone(), Shown::Warning));
-        }
-    }
-    plan.tell_status(&about, &status_of(scaler.status.as_ref()), status_of(Some(&status)));
+    plan.tell_status(&about, &status_of(scaler.status.as_ref()), status);
     plan
 }
 
 const ABLE: &str = "AbleToScale";
 const ACTIVE: &str = "ScalingActive";
+const LIMITED: &str = "ScalingLimited";
 
-fn judge(
-    spec: &HorizontalPodAutoscalerSpec,
-    about: &ObjectRef,
-    replicas: i32,
-    status: &mut HorizontalPodAutoscalerStatus,
+/// One look at an autoscaler, and what comes of it.
+struct Round<'a> {
+    spec: &'a HorizontalPodAutoscalerSpec,
+    about: &'a ObjectRef,
+    status: HorizontalPodAutoscalerStatus,
+    plan: &'a mut Plan,
+    seen: &'a Observed<'a>,
     now: Timestamp,
-    plan: &mut Plan,
-) {
-    let got = "the HPA controller was able to get the target's current scale".to_owned();
-    set(status, ABLE, true, "SucceededGetScale", got, now);
-    status.current_replicas = Some(replicas);
-    let least = spec.min_replicas.unwrap_or(1);
-    if replicas == 0 && least != 0 {
-        let why = "scaling is disabled since the replica count of the target is zero".to_owned();
-        set(status, ACTIVE, false, "ScalingDisabled", why, now);
-        status.desired_replicas = 0;
-        return;
-    }
-    let bound = if replicas > spec.max_replicas {
-        Some((spec.max_replicas, "Current number of replicas above Spec.MaxReplicas"))
-    } else if replicas < least {
-        Some((least, "Current number of replicas below Spec.MinReplicas"))
-    } else {
-        None
-    };
-    match bound {
-        Some((size, why)) => {
-            plan.act(scaling(spec, about, size));
-            let message = format!("New size: {size}; reason: {why}");
-            plan.act(Action::normal(about.clone(), "SuccessfulRescale", message));
-            let done = format!("the HPA controller was able to update the target scale to {size}");
-            set(status, ABLE, true, "SucceededRescale", done, now);
-            status.desired_replicas = size;
-            status.last_scale_time = Some(seconds(now));
+}
+
+impl Round<'_> {
+    fn run(&mut self, memory: &mut Memory) {
+        let seen = self.seen;
+        let target = match &seen.target {
+            Ok(target) => target,
+            Err(why) => {
+                let message = format!(
+                    "the HPA controller was unable to get the target's current scale: {why}"
+                );
+                self.set(ABLE, false, "FailedGetScale", message);
+                self.plan.wait(Waiting::new("FailedGetScale", why.clone(), Shown::Warning));
+                return;
+            }
+        };
+        let replicas = target.scale.replicas;
+        if self.settle(memory, replicas) {
+            return;
         }
-        None => no_metrics(spec, about, status, now, plan),
-    }
-}
-
-fn scaling(spec: &HorizontalPodAutoscalerSpec, about: &ObjectRef, size: i32) -> Action {
-    let target = &spec.scale_target_ref;
-    let target = ObjectRef {
-        api_version: target.api_version.clone().unwrap_or_default(),
-        kind: target.kind.clone(),
-        namespace: about.namespace.clone(),
-        name: target.name.clone(),
-        ..ObjectRef::default()
-    };
-    let patch = json!({ "spec": { "replicas": size } });
-    Action::Patch { target, subresource: "scale", patch, only_if: None }
-}
-
-/// Says of the first metric, as of all, that nobody measures it.
-fn no_metrics(
-    spec: &HorizontalPodAutoscalerSpec,
-    about: &ObjectRef,
-    status: &mut HorizontalPodAutoscalerStatus,
-    now: Timestamp,
-    plan: &mut Plan,
-) {
-    let metrics = spec.metrics.as_deref().unwrap_or_default();
-    let failures: Vec<Failed> = metrics.iter().map(|metric| failed(metric, about)).collect();
-    let Some(first) = failures.first() else { return };
-    for one in &failures {
-        plan.wait(Waiting::new(one.reason, one.why.clone(), Shown::Warning));
-    }
-    let count = failures.len();
-    let all = format!(
-        "invalid metrics ({count} invalid out of {count}), first error is: failed to get {} metric value: {}",
-        first.what, first.why
-    );
-    plan.wait(Waiting::new("FailedComputeMetricsReplicas", all, Shown::Warning));
-    let message = format!("the HPA was unable to compute the replica count: {}", first.why);
-    set(status, ACTIVE, false, first.reason, message, now);
-}
-
-/// A metric that could not be had.
-struct Failed {
-    reason: &'static str,
-    what: String,
-    why: String,
-}
-
-const NO_CUSTOM: &str = "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered";
-
-fn resource(name: &str, target: &MetricTarget) -> String {
-    let asked = if target.average_value.is_some() { "usage" } else { "utilization" };
-    format!(
-        "failed to get {name} {asked}: unable to get metrics for resource {name}: unable to fetch metrics from resource metrics API: the server could not find the requested resource (get pods.metrics.k8s.io)"
-    )
-}
-
-fn failed(metric: &MetricSpec, about: &ObjectRef) -> Failed {
-    let made = |reason, what: String, why: String| Failed { reason, what, why };
-    match metric {
-        MetricSpec { resource: Some(ResourceMetricSource { name, target }), .. } => {
-            made("FailedGetResourceMetric", format!("{name} resource"), resource(name, target))
+        let got = "the HPA controller was able to get the target's current scale";
+        self.set(ABLE, true, "SucceededGetScale", got.to_owned());
+        memory.pace.begin(replicas, seen.uptime);
+        let least = least(self.spec);
+        if replicas == 0 && least != 0 {
+            let why = "scaling is disabled since the replica count of the target is zero";
+            self.set(ACTIVE, false, "ScalingDisabled", why.to_owned());
+            self.show(replicas, replicas, None);
+        } else if replicas > self.spec.max_replicas {
+            let why = "Current number of replicas above Spec.MaxReplicas".to_owned();
+            self.rescale(memory, target, self.spec.max_replicas, why, None);
+        } else if replicas < least {
+            let why = "Current number of replicas below Spec.MinReplicas".to_owned();
+            self.rescale(memory, target, least, why, None);
+        } else {
+            self.by_metrics(memory, target);
         }
-        MetricSpec {
-            container_resource: Some(ContainerResourceMetricSource { name, target, .. }),
-            ..
-        } => made(
-            "FailedGetContainerResourceMetric",
-            format!("{name} container"),
-            resource(name, target),
-        ),
-        MetricSpec { pods: Some(PodsMetricSource { metric, .. }), .. } => made(
-            "FailedGetPodsMetric",
-            "pods".to_owned(),
-            format!("unable to get metric {}: {NO_CUSTOM}", metric.name),
-        ),
-        MetricSpec {
-            object: Some(ObjectMetricSource { metric, described_object, .. }), ..
-        } => {
-            let (kind, name) = (&described_object.kind, &described_object.name);
+    }
+
+    /// Takes in what became of the last change. Whether that is all there is to do for now.
+    fn settle(&mut self, memory: &mut Memory, replicas: i32) -> bool {
+        let uptime = self.seen.uptime;
+        match (memory.asked.take(), self.seen.failure) {
+            (Some((from, to, _)), _) if to == replicas => memory.pace.scaled(from, to, uptime),
+            (Some((_, to, why)), Some(failure)) => {
+                let error = &failure.message;
+                let message =
+                    format!("the HPA controller was unable to update the target scale: {error}");
+                self.set(ABLE, false, "FailedUpdateScale", message);
+                let message = format!("New size: {to}; reason: {why}; error: {error}");
+                self.plan.wait(Waiting::new("FailedRescale", message, Shown::Warning));
+                let (desired, metrics) =
+                    (self.status.desired_replicas, self.status.current_metrics.take());
+                self.show(replicas, desired, metrics);
+                memory.rests = Some(uptime.saturating_add(PERIOD));
+                return true;
+            }
+            // The world had moved on, or nothing was asked for.
+            _ => {}
+        }
+        let rests = memory.rests.is_some_and(|until| uptime < until);
+        if !rests {
+            memory.rests = None;
+        }
+        rests
+    }
+
+    fn by_metrics(&mut self, memory: &mut Memory, target: &Target) {
+        let replicas = target.scale.replicas;
+        let (wanted, name, metrics) = match self.compute(target) {
+            Ok(computed) => computed,
+            Err((why, metrics)) => {
+                self.plan.wait(Waiting::new("FailedComputeMetricsReplicas", why, Shown::Warning));
+                self.show(replicas, self.status.desired_replicas, metrics);
+                return;
+            }
+        };
+        let wanted = wanted.max(0);
+        let why = if wanted > replicas {
+            format!("{name} above target")
+        } else {
+            "All metrics below target".to_owned()
+        };
+        let bounds = pace::Bounds {
+            least: least(self.spec),
+            most: self.spec.max_replicas,
+            current: replicas,
+        };
+        let behavior = self.spec.behavior.as_ref();
+        let paced = pace::pace(&mut memory.pace, behavior, bounds, wanted, self.seen.uptime);
+        let ((able, able_why), (limited, reason, limited_why)) = (paced.able, paced.limited);
+        self.set(ABLE, true, able, able_why.to_owned());
+        self.set(LIMITED, limited, reason, limited_why.to_owned());
+        if paced.replicas == replicas {
+            self.show(replicas, replicas, metrics);
+        } else {
+            self.rescale(memory, target, paced.replicas, why, metrics);
+        }
+    }
+
+    /// How many replicas the metrics ask for, which of them asks for most, and what is shown of each; or why that cannot be
+    /// told.
+    #[expect(clippy::type_complexity, reason = "three things that go together once")]
+    fn compute(
+        &mut self,
+        target: &Target,
+    ) -> Result<(i32, String, Option<Vec<MetricStatus>>), (String, Option<Vec<MetricStatus>>)> {
+        let pods = self.pods(target).map_err(|why| (why, None))?;
+        let seen = measure::Seen {
+            pods,
+            used: target.used.as_ref().map_err(String::as_str),
+            namespace: &self.about.namespace,
+            current: target.scale.replicas,
+        };
+        let specs = self.spec.metrics.as_deref().unwrap_or_default();
+        let (mut most, mut shown, mut failures) = (None, Vec::new(), Vec::new());
+        for metric in specs {
+            match measure::measure(self.spec, metric, seen, self.now) {
+                Ok(said) => {
+                    shown.push(said.status);
+                    if most
+                        .as_ref()
+                        .is_none_or(|(replicas, _)| *replicas == 0 || said.replicas > *replicas)
+                    {
+                        most = Some((said.replicas, said.name));
+                    }
+                }
+                Err(failed) => {
+                    shown.push(measure::nothing());
+                    self.plan.wait(Waiting::new(failed.reason, failed.why.clone(), Shown::Warning));
+                    failures.push(failed);
+                }
+            }
+        }
+        let shown = Some(shown);
+        let would_shrink =
+            most.as_ref().is_none_or(|(replicas, _)| *replicas < target.scale.replicas);
+        if let Some(first) = failures.first().filter(|_| would_shrink) {
+            let message = format!("the HPA was unable to compute the replica count: {}", first.why);
+            let (reason, count) = (first.reason, failures.len());
             let why = format!(
-                "unable to get metric {}: {kind} on {} {name}/{NO_CUSTOM}",
-                metric.name, about.namespace
+                "invalid metrics ({count} invalid out of {}), first error is: {}",
+                specs.len(),
+                first.whole
             );
-            made("FailedGetObjectMetric", "object".to_owned(), why)
+            self.set(ACTIVE, false, reason, message);
+            return Err((why, shown));
         }
-        MetricSpec { external: Some(ExternalMetricSource { metric, .. }), .. } => {
-            let name = &metric.name;
-            let why = format!(
-                "unable to get external metric {}/{name}: unable to fetch metrics from external metrics API: the server could not find the requested resource (get {name}.external.metrics.k8s.io)",
-                about.namespace
-            );
-            made("FailedGetExternalMetric", format!("{name} external"), why)
+        let (replicas, name) = most.unwrap_or_default();
+        let message =
+            format!("the HPA was able to successfully calculate a replica count from {name}");
+        self.set(ACTIVE, true, "ValidMetricFound", message);
+        Ok((replicas, name, shown))
+    }
+
+    /// The pods of the target.
+    fn pods<'t>(&mut self, target: &'t Target) -> Result<&'t [Arc<Pod>], String> {
+        let (event, reason, shown, why) = match &target.pods {
+            Ok(pods) => return Ok(pods),
+            Err(NoPods::Unselected) => {
+                let shown = "the HPA target's scale is missing a selector".to_owned();
+                (
+                    "SelectorRequired",
+                    "InvalidSelector",
+                    Some(shown),
+                    "selector is required".to_owned(),
+                )
+            }
+            Err(NoPods::Unreadable(why)) => {
+                let why = format!(
+                    "couldn't convert selector into a corresponding internal selector object: {why}"
+                );
+                ("InvalidSelector", "InvalidSelector", None, why)
+            }
+            Err(NoPods::Shared(all)) => {
+                let why = format!(
+                    "pods by selector {} are controlled by multiple HPAs: [{}]",
+                    target.scale.selector,
+                    all.join(" ")
+                );
+                ("AmbiguousSelector", "AmbiguousSelector", None, why)
+            }
+        };
+        self.set(ACTIVE, false, reason, shown.unwrap_or_else(|| why.clone()));
+        self.plan.wait(Waiting::new(event, why.clone(), Shown::Warning));
+        Err(why)
+    }
+
+    fn rescale(
+        &mut self,
+        memory: &mut Memory,
+        target: &Target,
+        size: i32,
+        why: String,
+        metrics: Option<Vec<MetricStatus>>,
+    ) {
+        let replicas = target.scale.replicas;
+        let of = &self.spec.scale_target_ref;
+        let object = ObjectRef {
+            api_version: of.api_version.clone().unwrap_or_default(),
+            kind: of.kind.clone(),
+            namespace: self.about.namespace.clone(),
+            name: of.name.clone(),
+            uid: target.scale.uid.clone(),
+            resource_version: target.scale.resource_version.clone(),
+        };
+        let patch = json!({ "spec": { "replicas": size } });
+        self.plan.act(Action::Patch { target: object, subresource: "scale", patch, only_if: None });
+        let message = format!("New size: {size}; reason: {why}");
+        self.plan.act(Action::normal(self.about.clone(), "SuccessfulRescale", message));
+        let done = format!("the HPA controller was able to update the target scale to {size}");
+        self.set(ABLE, true, "SucceededRescale", done);
+        self.show(replicas, size, metrics);
+        self.status.last_scale_time = Some(seconds(self.now));
+        memory.asked = Some((replicas, size, why));
+    }
+
+    fn show(&mut self, current: i32, desired: i32, metrics: Option<Vec<MetricStatus>>) {
+        self.status.current_replicas = Some(current);
+        self.status.desired_replicas = desired;
+        self.status.current_metrics = metrics;
+    }
+
+    /// Sets a condition; its time moves only when its status does.
+    fn set(&mut self, kind: &str, holds: bool, reason: &str, message: String) {
+        let holds = if holds { "True" } else { "False" };
+        let all = self.status.conditions.get_or_insert_default();
+        let known = all.iter_mut().find(|one| one.type_ == kind);
+        let since = known.as_ref().filter(|one| one.status == holds);
+        let since = since.and_then(|one| one.last_transition_time.clone());
+        let fresh = HorizontalPodAutoscalerCondition {
+            type_: kind.to_owned(),
+            status: holds.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
+            last_transition_time: since.or_else(|| Some(seconds(self.now))),
+        };
+        match known {
+            Some(known) => *known = fresh,
+            None => all.push(fresh),
         }
-        MetricSpec { type_, .. } => made(
-            "InvalidMetricSourceType",
-            type_.clone(),
-            format!("unknown metric source type {type_:?}"),
-        ),
     }
 }
 
 /// Times of the API have whole seconds.
 fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
-}
-
-/// Sets a condition; its time moves only when its status does.
-fn set(
-    status: &mut HorizontalPodAutoscalerStatus,
-    kind: &str,
-    holds: bool,
-    reason: &str,
-    message: String,
-    now: Timestamp,
-) {
-    let holds = if holds { "True" } else { "False" };
-    let all = status.conditions.get_or_insert_default();
-    let known = all.iter_mut().find(|one| one.type_ == kind);
-    let since = known.as_ref().filter(|one| one.status == holds);
-    let since = since.and_then(|one| one.last_transition_time.clone());
-    let fresh = HorizontalPodAutoscalerCondition {
-        type_: kind.to_owned(),
-        status: holds.to_owned(),
-        reason: Some(reason.to_owned()),
-        message: Some(message),
-        last_transition_time: since.or_else(|| Some(seconds(now))),
-    };
-    match known {
-        Some(known) => *known = fresh,
-        None => all.push(fresh),
-    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ fn look(
     let each = |resource: &Resource| Question::Objects {
         resource: resource.clone(),
         namespace: namespace.to_owned(),
+        labels: String::new(),
     };
     let answers = view.ask_all(resources.iter().map(each).collect())?;
     let content = resources.iter().zip(answers).map(|(resource, answer)| content(resource, answer));

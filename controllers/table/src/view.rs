@@ -36,6 +36,8 @@ pub enum Question {
         resource: Resource,
         /// The namespace.
         namespace: String,
+        /// The labels that they have, as a selector; empty for all.
+        labels: String,
     },
     /// Which kinds are served that the program does not bring along.
     Kinds,

@@ -84,6 +84,8 @@ pub struct Api {
     pub counts: BTreeMap<&'static str, (usize, usize)>,
     /// What has changed since somebody took it.
     pub(crate) events: Vec<Event>,
+    /// What pods have to do.
+    pub(crate) loads: Vec<crate::load::Load>,
     numbers: u32,
     seed: u64,
 }
@@ -97,6 +99,7 @@ impl Api {
             now,
             counts: BTreeMap::new(),
             events: Vec::new(),
+            loads: Vec::new(),
             numbers: 0,
             seed: 1,
         }

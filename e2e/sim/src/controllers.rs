@@ -310,7 +310,12 @@ fn answer(api: &Api, question: &Question) -> Result<Answer, Refusal> {
     let missing = || Refusal { not_found: true, message: "not found".to_owned() };
     match question {
         Question::Kinds => Ok(Answer::Kinds(Found::default())),
-        Question::Objects { resource, namespace } => {
+        Question::Objects { resource, namespace, labels }
+            if resource.api_version == "metrics.k8s.io/v1beta1" =>
+        {
+            Ok(Answer::Object(crate::load::used(api, namespace, labels)))
+        }
+        Question::Objects { resource, namespace, .. } => {
             let kind = row(&resource.api_version, &resource.kind).ok_or_else(missing)?;
             let items: Vec<&Value> = api.list(kind, Some(namespace));
             Ok(Answer::Object(json!({ "items": items })))

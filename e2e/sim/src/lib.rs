@@ -9,6 +9,7 @@ mod api;
 mod cluster;
 mod controllers;
 mod execute;
+mod load;
 mod node;
 mod script;
 mod show;

@@ -71,6 +71,10 @@ fn command(
             cluster.nodes.values_mut().for_each(|node| node.crashing.retain(|one| one != prefix));
             Ok(String::new())
         }
+        ["load", labels, amount] => {
+            crate::load::set(&mut cluster.api, labels, amount)?;
+            Ok(String::new())
+        }
         ["tick", time] => {
             cluster.tick(seconds(time)?);
             Ok(String::new())

@@ -91,6 +91,19 @@ delete pvc other
 tick 2s
 ";
 
+const AUTOSCALING: &str = "\
+add-node a
+apply quick-v1.yaml
+apply scaler.yaml
+load app=web 400m
+tick 20s
+load app=web 20m
+tick 20s
+delete hpa web
+delete deploy web
+tick 1s
+";
+
 const CLUSTER: &str = "\
 add-node a
 add-node b
@@ -192,6 +205,7 @@ under_faults! {
         && end.counts["ControllerRevision"] == (2, 2);
     volumes: VOLUMES, |end| end.counts["PersistentVolume"] == (2, 2)
         && end.left["StorageClass"] == ["local-path"];
+    autoscaling: AUTOSCALING, |end| end.left["Pod"].is_empty() && end.counts["Pod"] == (5, 5);
     cluster: CLUSTER, |end| end.counts["Namespace"] == (4, 1) && end.left["Pod"].len() == 4;
 }
 

@@ -79,6 +79,11 @@ fn stateful_set() {
 }
 
 #[test]
+fn autoscaler() {
+    check("autoscaler");
+}
+
+#[test]
 fn every_script_has_a_test() {
     let mut names: Vec<String> = fs::read_dir(scenarios())
         .unwrap()
@@ -88,6 +93,7 @@ fn every_script_has_a_test() {
         .collect();
     names.sort();
     let known = [
+        "autoscaler",
         "crash-loop",
         "cron-jobs",
         "daemon-set",
