@@ -64,6 +64,40 @@ const RULES: &[Rule] = &[
         resource: "routes/status",
         names: Names::Any,
     },
+    // Snapshots of its volumes; whether their kinds are there.
+    Rule {
+        verbs: READ,
+        group: "apiextensions.k8s.io",
+        resource: "customresourcedefinitions",
+        names: Names::Any,
+    },
+    Rule {
+        verbs: READ,
+        group: "snapshot.storage.k8s.io",
+        resource: "volumesnapshotcontents",
+        names: Names::Any,
+    },
+    Rule {
+        verbs: WRITE,
+        group: "snapshot.storage.k8s.io",
+        resource: "volumesnapshotcontents",
+        names: Names::Any,
+    },
+    Rule {
+        verbs: WRITE,
+        group: "snapshot.storage.k8s.io",
+        resource: "volumesnapshotcontents/status",
+        names: Names::Any,
+    },
+    Rule { verbs: READ, group: "storage.k8s.io", resource: "csidrivers", names: Names::Any },
+    Rule { verbs: &["create"], group: "storage.k8s.io", resource: "csinodes", names: Names::Any },
+    Rule {
+        verbs: &["get", "update", "patch", "delete"],
+        group: "storage.k8s.io",
+        resource: "csinodes",
+        names: Names::Own,
+    },
+    Rule { verbs: READ, group: "storage.k8s.io", resource: "volumeattachments", names: Names::Any },
     Rule { verbs: READ, group: "image.openshift.io", resource: "imagestreams", names: Names::Any },
     Rule {
         verbs: &["create"],

@@ -81,6 +81,17 @@ const CONTROLLERS: &[Rule] = &[
         group: "storage.k8s.io",
         resources: &["storageclasses", "volumeattachments"],
     },
+    // What snapshots need.
+    Rule {
+        verbs: &["create"],
+        group: "apiextensions.k8s.io",
+        resources: &["customresourcedefinitions"],
+    },
+    Rule {
+        verbs: &["create"],
+        group: "snapshot.storage.k8s.io",
+        resources: &["volumesnapshotclasses", "volumesnapshotcontents"],
+    },
     Rule { verbs: &["create"], group: "resource.k8s.io", resources: &["resourceclaims"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
     Rule { verbs: &["get", "update", "patch"], group: "*", resources: &["*/scale"] },

@@ -62,6 +62,8 @@ fn an_agent_writes_its_own_node_and_lease() {
             "create -/events ns/-",
             "update coordination.k8s.io/leases kube-node-lease/a",
             "create coordination.k8s.io/leases kube-node-lease/-",
+            "patch snapshot.storage.k8s.io/volumesnapshotcontents/status -/c",
+            "patch storage.k8s.io/csinodes -/a",
             "get /api/v1",
             "get /healthz",
         ],
@@ -76,6 +78,8 @@ fn an_agent_writes_its_own_node_and_lease() {
             "create -/pods/binding ns/p",
             "update coordination.k8s.io/leases kube-node-lease/b",
             "update coordination.k8s.io/leases ns/a",
+            "patch storage.k8s.io/csinodes -/b",
+            "create snapshot.storage.k8s.io/volumesnapshotcontents -/c",
             "post /api",
         ],
     );
@@ -118,6 +122,8 @@ fn the_scheduler_binds_and_the_controllers_keep() {
             "create events.k8s.io/events ns/-",
             "update apps/deployments/finalizers ns/d",
             "create rbac.authorization.k8s.io/rolebindings ns/-",
+            "create apiextensions.k8s.io/customresourcedefinitions -/-",
+            "create snapshot.storage.k8s.io/volumesnapshotcontents -/-",
         ],
     );
     denied(

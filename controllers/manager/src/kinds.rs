@@ -102,15 +102,20 @@ impl Informers {
         }
         for (number, lister) in came {
             info!(number, resource = lister.resource().plural, "a kind has come");
-            let (informer, stop) = (Informer::new(lister), token.child_token());
+            let stop = token.child_token();
             self.stops.insert(number, stop.clone());
-            let (client, token) = (client.clone(), token.clone());
-            self.tasks.spawn(async move {
-                informer.clone().run(client, stop).await;
-                if !token.is_cancelled() {
-                    informer.clear();
-                }
-            });
+            let whole = cache.defined();
+            let whole = whole.into_iter().find(|one| one.resource() == lister.resource());
+            for lister in whole.into_iter().chain([lister as Arc<dyn AnyLister>]) {
+                let (informer, stop) = (Informer::new(lister), stop.clone());
+                let (client, token) = (client.clone(), token.clone());
+                self.tasks.spawn(async move {
+                    informer.clone().run(client, stop).await;
+                    if !token.is_cancelled() {
+                        informer.clear();
+                    }
+                });
+            }
         }
     }
 }

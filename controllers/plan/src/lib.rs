@@ -38,6 +38,7 @@ pub mod replicas;
 pub mod replication;
 pub mod report;
 pub mod service_account;
+pub mod snapshot;
 pub mod stateful_set;
 pub mod taints;
 #[cfg(test)]

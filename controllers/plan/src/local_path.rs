@@ -5,14 +5,18 @@
 //! its volumes are, and the one by which it says which it has removed; the binder, which annotates claims with their
 //! provisioner and releases volumes.
 
+mod source;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use leme_meta::local_path::{
-    CLASS_MADE, FINALIZER, LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, ROOM, ROOT, left, release,
-    removed,
+    CLASS_MADE, FINALIZER, LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, ROOM, ROOT, SOURCE, Source,
+    left, release, removed,
 };
 use leme_meta::{Object, quote};
 use serde_json::{Value, json};
@@ -23,6 +27,8 @@ use crate::common::{annotation, has_finalizer, time_text, without_finalizer};
 use crate::quantity;
 use crate::report::{Report, Shown, Waiting};
 use crate::volume::{DEFAULT_CLASS, SELECTED_NODE, STORAGE_PROVISIONER, default_class, reference};
+
+pub use source::{Named, SourceObserved, named};
 
 /// The class that is made where there is a node with room for volumes.
 pub const CLASS: &str = "local-path";
@@ -38,6 +44,8 @@ pub struct ClaimObserved {
     pub node: Option<Arc<Node>>,
     /// The volume of the claim's name.
     pub volume: Option<Arc<PersistentVolume>>,
+    /// What it begins with, as far as it names that.
+    pub source: SourceObserved,
 }
 
 /// What is seen of a volume.
@@ -115,8 +123,16 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
             let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: null } } });
             plan.act(Action::patch(about, patch));
         }
+        Err(Refusal::Only(node)) => {
+            let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: node } } });
+            plan.act(Action::patch(about, patch));
+        }
+        Err(Refusal::Others) => {
+            let message = "Assuming an external populator will provision the volume";
+            plan.wait(Waiting::new("Provisioning", message, Shown::Event));
+        }
         Err(Refusal::Everywhere(why)) => {
-            plan.wait(Waiting::new("ProvisioningFailed", failed(why), Shown::Warning));
+            plan.wait(Waiting::new("ProvisioningFailed", failed(&why), Shown::Warning));
         }
     }
     plan
@@ -126,15 +142,19 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
 enum Refusal {
     /// Not on the node that was chosen.
     Here(String),
+    /// On this node alone: what the volume begins with is there.
+    Only(String),
     /// No node helps.
-    Everywhere(&'static str),
+    Everywhere(String),
+    /// Somebody else makes it.
+    Others,
 }
 
 /// The volume for a claim.
 fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, Refusal> {
-    let never = Refusal::Everywhere;
-    let spec = claim.spec.as_ref().ok_or(never("the claim has no spec"))?;
-    let class = seen.class.as_ref().ok_or(never("the class is not there any more"))?;
+    let never = |why: &str| Refusal::Everywhere(why.to_owned());
+    let spec = claim.spec.as_ref().ok_or_else(|| never("the claim has no spec"))?;
+    let class = seen.class.as_ref().ok_or_else(|| never("the class is not there any more"))?;
     if spec.volume_mode.as_deref() == Some("Block") {
         return Err(never("volumeMode Block is not supported: volumes are directories"));
     }
@@ -144,21 +164,23 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
     if spec.selector.is_some() {
         return Err(never("claim Selector is not supported"));
     }
-    if spec.data_source.is_some() || spec.data_source_ref.is_some() {
-        return Err(never("dataSource is not supported"));
-    }
-    let unchosen = "no node was chosen: the class needs volumeBindingMode WaitForFirstConsumer";
-    let chosen = annotation(&claim.metadata, SELECTED_NODE).ok_or(never(unchosen))?;
-    let node = seen.node.as_ref().ok_or(never(unchosen))?;
+    let unchosen =
+        || never("no node was chosen: the class needs volumeBindingMode WaitForFirstConsumer");
+    let chosen = annotation(&claim.metadata, SELECTED_NODE).ok_or_else(unchosen)?;
+    let node = seen.node.as_ref().ok_or_else(unchosen)?;
+    let source = source_of(seen, claim, class, chosen)?;
     let root = annotation(&node.metadata, ROOT)
         .ok_or_else(|| Refusal::Here(format!("node {} has no room for volumes", quote(chosen))))?;
     let name = volume_of(claim);
+    let mut annotations = json!({ PROVISIONED_BY: PROVISIONER });
+    if let Some(source) = source {
+        annotations[SOURCE] = source.to_string().into();
+    }
     let requests = spec.resources.as_ref().and_then(|all| all.requests.as_ref());
     let path = format!("{}/{name}", root.trim_end_matches('/'));
     Ok(json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
-        "metadata": { "name": name, "finalizers": [FINALIZER],
-            "annotations": { PROVISIONED_BY: PROVISIONER } },
+        "metadata": { "name": name, "finalizers": [FINALIZER], "annotations": annotations },
         "spec": {
             "accessModes": spec.access_modes,
             "capacity": { "storage": requests.and_then(|all| all.get("storage")) },
@@ -174,6 +196,25 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
             "volumeMode": "Filesystem",
         },
     }))
+}
+
+/// What the volume begins with, if the node that was chosen has it.
+fn source_of(
+    seen: &ClaimObserved,
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+    chosen: &str,
+) -> Result<Option<Source>, Refusal> {
+    let Some(named) = named(claim) else { return Ok(None) };
+    if named == Named::Other {
+        return Err(Refusal::Others);
+    }
+    let class = class.metadata.name.as_deref().unwrap_or("");
+    let found = source::of(claim, &named, class, &seen.source).map_err(Refusal::Everywhere)?;
+    match found {
+        (source, node) if node == chosen => Ok(Some(source)),
+        (_, node) => Err(Refusal::Only(node)),
+    }
 }
 
 /// A claim that asks for more gets it: a directory has the size of its disk.
@@ -285,202 +326,4 @@ pub fn plan_class(seen: &ClassesObserved, _now: Timestamp) -> Plan {
     });
     plan.act(remember);
     plan
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read<T: serde::de::DeserializeOwned>(value: Value) -> Arc<T> {
-        Arc::new(serde_json::from_value(value).unwrap())
-    }
-
-    fn claim(change: impl FnOnce(&mut Value)) -> ClaimObserved {
-        let mut value = json!({
-            "metadata": { "name": "data", "namespace": "default", "uid": "u1", "annotations": {
-                STORAGE_PROVISIONER: PROVISIONER, SELECTED_NODE: "a" } },
-            "spec": { "accessModes": ["ReadWriteOnce"], "storageClassName": CLASS,
-                "resources": { "requests": { "storage": "1Gi" } } },
-        });
-        change(&mut value);
-        ClaimObserved {
-            claim: Some(read(value)),
-            class: Some(read(json!({ "metadata": { "name": CLASS }, "provisioner": PROVISIONER,
-                "reclaimPolicy": "Delete" }))),
-            node: Some(read(
-                json!({ "metadata": { "name": "a", "annotations": { ROOT: "/d/" } } }),
-            )),
-            volume: None,
-        }
-    }
-
-    fn now() -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    #[test]
-    fn a_claim_gets_a_directory_on_the_node_that_was_chosen() {
-        let plan = plan_claim(&claim(|_| {}), now());
-        let [Action::Create { object, .. }] = plan.actions.as_slice() else { panic!("{plan:?}") };
-        assert_eq!(object.0["metadata"]["name"], "pvc-u1");
-        assert_eq!(object.0["spec"]["local"]["path"], "/d/pvc-u1");
-        assert_eq!(node_of(&read(object.0.clone())), Some("a"));
-        assert_eq!(object.0["spec"]["claimRef"]["uid"], "u1");
-    }
-
-    #[test]
-    fn what_a_directory_cannot_be_is_said() {
-        let said = |change: fn(&mut Value)| {
-            let plan = plan_claim(&claim(change), now());
-            assert!(plan.actions.is_empty(), "{plan:?}");
-            plan.report.waiting.first().map(|wait| wait.message.clone()).unwrap_or_default()
-        };
-        for (change, why) in [
-            ((|claim| claim["spec"]["volumeMode"] = "Block".into()) as fn(&mut Value), "Block"),
-            (|claim| claim["spec"]["selector"] = json!({}), "Selector"),
-            (
-                |claim| claim["spec"]["dataSource"] = json!({ "kind": "V", "name": "x" }),
-                "dataSource",
-            ),
-            (
-                |claim| {
-                    claim["metadata"]["annotations"] = json!({ STORAGE_PROVISIONER: PROVISIONER });
-                },
-                "no node was chosen",
-            ),
-        ] {
-            assert!(said(change).contains(why), "{why}: {}", said(change));
-        }
-        let mut alone = claim(|_| {});
-        alone.node = Some(read(json!({ "metadata": { "name": "a" } })));
-        let plan = plan_claim(&alone, now());
-        let [Action::Event { warning: true, reason, message, .. }, Action::Patch { patch, .. }] =
-            plan.actions.as_slice()
-        else {
-            panic!("{plan:?}")
-        };
-        assert_eq!(*reason, "ProvisioningFailed");
-        assert!(message.ends_with("node \"a\" has no room for volumes"), "{message}");
-        assert!(patch["metadata"]["annotations"][SELECTED_NODE].is_null(), "another node may do");
-    }
-
-    #[test]
-    fn a_claim_that_grows_takes_its_volume_along() {
-        let mut seen = claim(|claim| {
-            claim["spec"]["resources"]["requests"]["storage"] = "2Gi".into();
-        });
-        seen.volume = Some(read(json!({
-            "metadata": { "name": "pvc-u1", "annotations": { PROVISIONED_BY: PROVISIONER } },
-            "spec": { "capacity": { "storage": "1Gi" } },
-        })));
-        let plan = plan_claim(&seen, now());
-        assert!(matches!(plan.actions.as_slice(), [Action::Patch { patch, .. }]
-            if patch["spec"]["capacity"]["storage"] == "2Gi"));
-    }
-
-    /// Red when a claim waits for ever for a node that has gone.
-    #[test]
-    fn another_node_is_chosen_for_one_that_has_gone() {
-        let mut seen = claim(|_| {});
-        seen.node = None;
-        let plan = plan_claim(&seen, now());
-        assert!(matches!(plan.actions.as_slice(), [Action::Patch { patch, .. }]
-            if patch["metadata"]["annotations"][SELECTED_NODE].is_null()));
-    }
-
-    /// Red when a volume goes before its directory: nobody would know of that any more.
-    #[test]
-    fn a_volume_goes_after_its_directory() {
-        let volume = |phase: &str, policy: &str, deleting: bool| -> Arc<PersistentVolume> {
-            let mut value = json!({
-                "metadata": { "name": "pvc-u1", "uid": "u", "finalizers": [FINALIZER],
-                    "annotations": { PROVISIONED_BY: PROVISIONER } },
-                "spec": { "persistentVolumeReclaimPolicy": policy },
-                "status": { "phase": phase, "lastPhaseTransitionTime": "2026-01-01T00:00:00Z" },
-            });
-            if deleting {
-                value["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z".into();
-            }
-            read(value)
-        };
-        let node = |removed: &str| -> Option<Arc<Node>> {
-            Some(read(json!({ "metadata": { "name": "a", "annotations": { REMOVED: removed } } })))
-        };
-        let this = "x@y,u@2026-01-01T00:00:00Z";
-        for (phase, policy, deleting, node, done) in [
-            ("Released", "Delete", false, node(this), "delete"),
-            ("Released", "Delete", true, node(this), "patch"),
-            // Its node wipes it when it returns, or somebody knows better.
-            ("Released", "Delete", false, None, ""),
-            ("Released", "Delete", true, None, "patch"),
-            ("Released", "Delete", false, node("u@2025-12-31T00:00:00Z"), ""),
-            ("Released", "Delete", true, node(""), ""),
-            ("Released", "Retain", false, node(this), ""),
-            ("Released", "Retain", true, node(""), "patch"),
-            ("Bound", "Delete", false, node(this), ""),
-            ("Bound", "Delete", true, node(this), ""),
-        ] {
-            let seen = VolumeObserved { volume: Some(volume(phase, policy, deleting)), node };
-            let plan = plan_volume(&seen, now());
-            let did = match plan.actions.as_slice() {
-                [] => "",
-                [Action::Delete { .. }] => "delete",
-                [Action::Patch { .. }] => "patch",
-                other => panic!("{other:?}"),
-            };
-            assert_eq!(did, done, "{phase} {policy} {deleting}");
-        }
-    }
-
-    /// Red when a directory that cannot be wiped is told of by nobody.
-    #[test]
-    fn why_a_directory_is_left_is_told() {
-        let volume = json!({
-            "metadata": { "name": "pvc-u1", "uid": "u", "annotations": { PROVISIONED_BY: PROVISIONER } },
-            "spec": { "persistentVolumeReclaimPolicy": "Delete" },
-            "status": { "phase": "Released", "lastPhaseTransitionTime": "2026-01-01T00:00:00Z" },
-        });
-        let told = |node: Option<Value>| {
-            let seen = VolumeObserved { volume: Some(read(volume.clone())), node: node.map(read) };
-            let wait = plan_volume(&seen, now()).report.waiting.remove(0);
-            (wait.reason, wait.shown, wait.message)
-        };
-        let said = json!({ "u@2026-01-01T00:00:00Z": "f: Operation not permitted" }).to_string();
-        let node =
-            |said: &str| json!({ "metadata": { "name": "a", "annotations": { LEFT: said } } });
-        let why = "f: Operation not permitted".to_owned();
-        assert_eq!(told(Some(node(&said))), ("VolumeFailedDelete", Shown::Warning, why));
-        assert_eq!(told(Some(node("{}"))).0, "VolumeInUse");
-        assert_eq!(told(Some(node("broken"))).0, "VolumeInUse");
-        assert_eq!(told(None).0, "VolumeFailedDelete");
-    }
-
-    #[test]
-    fn the_class_is_made_once_and_is_the_default_of_a_cluster_without() {
-        let looked = |classes: Vec<Value>, room: bool, annotations: Value| {
-            let classes = classes.into_iter().map(read).collect();
-            let meta = json!({ "name": "kube-system", "annotations": annotations });
-            let system = Some(read(json!({ "metadata": meta })));
-            let plan = plan_class(&ClassesObserved { classes, room, system }, now());
-            let is_default = plan.actions.first().and_then(|action| match action {
-                Action::Create { object, .. } => {
-                    Some(object.0["metadata"]["annotations"][DEFAULT_CLASS[0]].clone())
-                }
-                _ => None,
-            });
-            (is_default, plan.actions.len())
-        };
-        let made = |classes: Vec<Value>, room: bool| looked(classes, room, json!({})).0;
-        let class = |name: &str, default: &str| {
-            json!({ "metadata": { "name": name, "annotations": { DEFAULT_CLASS[0]: default } },
-                "provisioner": "p" })
-        };
-        assert_eq!(made(vec![], false), None);
-        assert_eq!(made(vec![], true), Some("true".into()));
-        assert_eq!(made(vec![class("fast", "true")], true), Some("false".into()));
-        // Red when one that was taken away comes back: that it was made once is remembered, also of one from before.
-        assert_eq!(looked(vec![], true, json!({})).1, 2);
-        assert_eq!(looked(vec![class(CLASS, "true")], true, json!({})), (None, 1));
-        assert_eq!(looked(vec![], true, json!({ CLASS_MADE: "true" })), (None, 0));
-    }
 }

@@ -21,6 +21,7 @@ use leme_lister::{AnyLister, HasMeta, Index, Key, Lister, Meta};
 use leme_meta::resource::Resource;
 use leme_plan::deployment_config::config::DeploymentConfig;
 use leme_plan::deployment_config::images::ImageStream;
+use leme_plan::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use serde::de::DeserializeOwned;
 
 use crate::foreign::Foreign;
@@ -35,12 +36,19 @@ pub trait Kept: HasMeta + Sized {
 
 /// The kinds that are kept whole: the name of the lister, the type, whether it lives in namespaces, what it is found by.
 macro_rules! cache {
-    ($($field:ident: $kind:ty, $namespaced:literal, $indices:expr;)*) => {
+    (
+        built_in { $($field:ident: $kind:ty, $namespaced:literal, $indices:expr;)* }
+        defined { $($late:ident: $defined:ty, $spaced:literal;)* }
+    ) => {
         /// All listers, one per kind.
         pub struct Cache {
             $(
                 #[doc = concat!("Every `", stringify!($kind), "`.")]
                 pub $field: Arc<Lister<$kind>>,
+            )*
+            $(
+                #[doc = concat!("Every `", stringify!($defined), "`, while that kind is defined.")]
+                pub $late: Arc<Lister<$defined>>,
             )*
             /// Every other kind that the program brings along, metadata only.
             others: Vec<Arc<Lister<Meta>>>,
@@ -56,10 +64,17 @@ macro_rules! cache {
             }
         })*
 
+        $(impl Kept for $defined {
+            fn of(cache: &Cache) -> &Arc<Lister<Self>> {
+                &cache.$late
+            }
+        })*
+
         impl Cache {
             fn without_others() -> Cache {
                 Cache {
                     $($field: lister($namespaced, $indices),)*
+                    $($late: lister($spaced, &[]),)*
                     others: Vec::new(),
                     all: Vec::new(),
                     foreign: Foreign::default(),
@@ -70,33 +85,45 @@ macro_rules! cache {
             pub fn typed(&self) -> Vec<Arc<dyn AnyLister>> {
                 vec![$(self.$field.clone()),*]
             }
+
+            /// The listers of kinds that are kept whole while somebody defines them.
+            pub fn defined(&self) -> Vec<Arc<dyn AnyLister>> {
+                vec![$(self.$late.clone()),*]
+            }
         }
     };
 }
 
 cache! {
-    pods: Pod, true, PODS;
-    nodes: Node, false, &[];
-    namespaces: Namespace, false, &[];
-    services: Service, true, &[];
-    endpoints: Endpoints, true, &[];
-    slices: EndpointSlice, true, SLICES;
-    replication: ReplicationController, true, ROLLOUTS;
-    replica_sets: ReplicaSet, true, SETS;
-    deployments: Deployment, true, &[];
-    configs: DeploymentConfig, true, &[];
-    streams: ImageStream, true, &[];
-    daemon_sets: DaemonSet, true, &[];
-    stateful_sets: StatefulSet, true, &[];
-    revisions: ControllerRevision, true, REVISIONS;
-    autoscalers: HorizontalPodAutoscaler, true, &[];
-    jobs: Job, true, JOBS;
-    cron_jobs: CronJob, true, &[];
-    leases: Lease, true, &[];
-    volumes: PersistentVolume, false, &[];
-    claims: PersistentVolumeClaim, true, &[];
-    classes: StorageClass, false, &[];
-    budgets: PodDisruptionBudget, true, &[];
+    built_in {
+        pods: Pod, true, PODS;
+        nodes: Node, false, &[];
+        namespaces: Namespace, false, &[];
+        services: Service, true, &[];
+        endpoints: Endpoints, true, &[];
+        slices: EndpointSlice, true, SLICES;
+        replication: ReplicationController, true, ROLLOUTS;
+        replica_sets: ReplicaSet, true, SETS;
+        deployments: Deployment, true, &[];
+        configs: DeploymentConfig, true, &[];
+        streams: ImageStream, true, &[];
+        daemon_sets: DaemonSet, true, &[];
+        stateful_sets: StatefulSet, true, &[];
+        revisions: ControllerRevision, true, REVISIONS;
+        autoscalers: HorizontalPodAutoscaler, true, &[];
+        jobs: Job, true, JOBS;
+        cron_jobs: CronJob, true, &[];
+        leases: Lease, true, &[];
+        volumes: PersistentVolume, false, &[];
+        claims: PersistentVolumeClaim, true, &[];
+        classes: StorageClass, false, &[];
+        budgets: PodDisruptionBudget, true, &[];
+    }
+    defined {
+        snapshots: VolumeSnapshot, true;
+        contents: VolumeSnapshotContent, false;
+        snapshot_classes: VolumeSnapshotClass, false;
+    }
 }
 
 /// Kinds that nothing owns and that come in great numbers.

@@ -20,6 +20,7 @@ mod nodes;
 mod provisioner;
 mod replication;
 mod services;
+mod snapshots;
 mod stateful;
 mod view;
 mod volumes;
@@ -65,6 +66,9 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         volumes::claims(),
         volumes::volumes(),
         provisioner::controller(),
+        snapshots::setup(),
+        snapshots::snapshots(),
+        snapshots::contents(),
         nodes::life_cycle(settings),
         nodes::pod_gc(),
         garbage::controller(),

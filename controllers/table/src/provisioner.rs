@@ -8,7 +8,10 @@ use leme_lister::{AnyLister, Key, key_of};
 use leme_meta::local_path::{LEFT, REMOVED, ROOT};
 use leme_plan::Plan;
 use leme_plan::common::annotation;
-use leme_plan::local_path::{self, is_asked, is_own, node_of, volume_of};
+use leme_plan::local_path::{
+    self, Named, SourceObserved, is_asked, is_own, named, node_of, volume_of,
+};
+use leme_plan::snapshot::VolumeSnapshot;
 use leme_plan::volume::{SELECTED_NODE, class_of};
 
 use crate::controller::Controller;
@@ -75,7 +78,8 @@ pub(crate) fn controller() -> Controller {
             wake(class());
         }
     });
-    let watches = vec![by_claims, by_volumes(), by_nodes(), by_namespaces];
+    let mut watches = vec![by_claims, by_volumes(), by_nodes(), by_namespaces];
+    watches.extend(by_sources());
     Controller::new("local-path-provisioner", watches, |view, key| {
         Ok(match (key.0.as_str(), key.1.as_str()) {
             ("", "") => plan_class(view),
@@ -113,6 +117,47 @@ fn plan_class(view: &View<'_>) -> Plan {
     local_path::plan_class(&seen, view.now)
 }
 
+/// Wakes the claims that begin with a snapshot or with another claim.
+fn by_sources() -> [Watch; 2] {
+    let snapshots = Watch::on::<VolumeSnapshot>(|change, wake| {
+        let source = Named::Snapshot(change.key.1.clone());
+        for claim in change.cache.claims.in_namespace(&change.key.0) {
+            if is_asked(&claim) && named(&claim).as_ref() == Some(&source) {
+                wake(key_of(&claim.metadata));
+            }
+        }
+    });
+    let claims = Watch::on::<PersistentVolumeClaim>(|change, wake| {
+        let source = Named::Claim(change.key.1.clone());
+        for claim in change.cache.claims.in_namespace(&change.key.0) {
+            if is_asked(&claim) && named(&claim).as_ref() == Some(&source) {
+                wake(key_of(&claim.metadata));
+            }
+        }
+    });
+    [snapshots, claims]
+}
+
+/// What a claim begins with, as far as it is there.
+fn source(view: &View<'_>, claim: &PersistentVolumeClaim) -> SourceObserved {
+    let (cache, mut seen) = (view.cache, SourceObserved::default());
+    let namespace = claim.metadata.namespace.as_deref().unwrap_or("");
+    match named(claim) {
+        Some(Named::Snapshot(name)) => {
+            seen.snapshot = cache.snapshots.get(namespace, &name);
+            let bound = seen.snapshot.as_ref().and_then(|snapshot| snapshot.bound());
+            seen.content = bound.and_then(|name| cache.contents.get("", name));
+        }
+        Some(Named::Claim(name)) => {
+            seen.claim = cache.claims.get(namespace, &name);
+            let volume = seen.claim.as_ref().and_then(|one| one.spec.as_ref()?.volume_name.clone());
+            seen.volume = volume.and_then(|name| cache.volumes.get("", &name));
+        }
+        Some(Named::Other) | None => {}
+    }
+    seen
+}
+
 fn plan_claim(view: &View<'_>, namespace: &str, name: &str) -> Plan {
     let claim = view.cache.claims.get(namespace, name);
     let chosen = claim.as_ref().and_then(|claim| annotation(&claim.metadata, SELECTED_NODE));
@@ -121,6 +166,7 @@ fn plan_claim(view: &View<'_>, namespace: &str, name: &str) -> Plan {
         class: view.cache.classes.get("", class),
         node: chosen.and_then(|node| view.cache.nodes.get("", node)),
         volume: claim.as_ref().and_then(|claim| view.cache.volumes.get("", &volume_of(claim))),
+        source: claim.as_ref().map(|claim| source(view, claim)).unwrap_or_default(),
         claim,
     };
     local_path::plan_claim(&seen, view.now)

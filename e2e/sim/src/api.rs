@@ -7,11 +7,14 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use k8s_openapi::Resource;
 use leme_admission::{Chain, Facts, Seen};
-use leme_kinds::{Kind, by_kind, by_resource};
+use leme_kinds::{Kind, by_resource};
+
 use leme_meta::{Status, patch};
 use leme_registry::{Allocator, Context, DeleteOptions, Deletion, Target, Write, Writer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::kinds::by_kind;
 
 /// Letters and digits of generated names, as upstream picks them.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";

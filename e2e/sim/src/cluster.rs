@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
-use leme_kinds::by_kind;
 use leme_plan::{Plan, pods};
 use leme_sched::{Budget, PodInfo, PodKey, Queue, Storage, Unschedulable, VolumeFacts};
 use serde_json::json;
@@ -15,6 +14,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::controllers::{Controllers, Fault};
 use crate::execute::Note;
+use crate::kinds::by_kind;
 use crate::node::FakeNode;
 
 /// More rounds than any cluster of a script needs: reaching it means that controllers fight.

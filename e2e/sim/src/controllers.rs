@@ -12,7 +12,7 @@ use leme_controllers::{
     ASKS, Answer, Answers, Blocked, Cache, Controller, Found, Question, Refusal, Settings, View,
     Waker, table,
 };
-use leme_kinds::{Kind, by_kind};
+use leme_kinds::Kind;
 use leme_lister::{AnyLister, Key, WorkQueue};
 use leme_meta::gvk::split_api_version;
 use leme_plan::{Failure, Plan, Standing};
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, Event};
 use crate::cluster::Cluster;
+use crate::kinds::{by_kind, defined};
 
 /// More looks at one moment than any cluster of a script needs: reaching it means that controllers fight.
 const LOOKS: usize = 20_000;
@@ -96,7 +97,8 @@ impl Controllers {
             let resource = lister.resource();
             ((resource.api_version.clone(), resource.kind.clone()), lister)
         };
-        let listers = cache.all().iter().cloned().map(named).collect();
+        let listers = cache.all().iter().cloned().chain(cache.defined()).map(named).collect();
+        cache.foreign.take(Found { best: defined(), all: defined(), ..Found::default() });
         let acted = BTreeMap::new();
         Controllers { running, cache, listers, uptime, withheld: None, acted }
     }
@@ -302,14 +304,16 @@ impl Cluster {
 
 fn row(api_version: &str, kind: &str) -> Option<&'static Kind> {
     let (group, version) = split_api_version(api_version);
-    by_kind(group, version, kind).map(|kind| &**kind)
+    by_kind(group, version, kind)
 }
 
 /// Answers as the API server does.
 fn answer(api: &Api, question: &Question) -> Result<Answer, Refusal> {
     let missing = || Refusal { not_found: true, message: "not found".to_owned() };
     match question {
-        Question::Kinds => Ok(Answer::Kinds(Found::default())),
+        Question::Kinds => {
+            Ok(Answer::Kinds(Found { best: defined(), all: defined(), ..Found::default() }))
+        }
         Question::Objects { resource, namespace, labels }
             if resource.api_version == "metrics.k8s.io/v1beta1" =>
         {

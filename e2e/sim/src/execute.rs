@@ -1,6 +1,6 @@
 //! Carries out actions against the map, as the executor does against the API; can be told to crash after some.
 
-use leme_kinds::{Kind, by_kind};
+use leme_kinds::Kind;
 use leme_meta::Status;
 use leme_meta::gvk::split_api_version;
 use leme_plan::{
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::controllers::Fault;
+use crate::kinds::by_kind;
 
 /// An Event as the transcript shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(crate) struct Note {
 
 fn row(target: &ObjectRef) -> Result<&'static Kind, Status> {
     let (group, version) = split_api_version(&target.api_version);
-    by_kind(group, version, &target.kind).map(|kind| &**kind).ok_or_else(|| {
+    by_kind(group, version, &target.kind).ok_or_else(|| {
         Status::bad_request(format!("no kind {} in {}", target.kind, target.api_version))
     })
 }

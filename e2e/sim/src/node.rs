@@ -6,18 +6,21 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod, PodStatus};
-use leme_kinds::{Kind, by_kind};
-use leme_meta::local_path::{REMOVED, ROOT};
+use leme_kinds::Kind;
+use leme_meta::local_path::{MANAGED_BY, REMOVED, ROOT};
 use leme_node_core::config::IMAGE;
 use leme_node_core::cri::{ContainerState, ContainerStatus};
 use leme_node_core::pod::{Effect, Event, Observed, PodMachine};
 use leme_node_core::probe::Outcome;
 use leme_node_core::refuse::Policy;
+use leme_plan::common::without_finalizer;
+use leme_plan::snapshot::{BEING_DELETED, VolumeSnapshotContent};
 use leme_plan::{ObjectRef, local_path, node, pods};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::json;
 
 use crate::cluster::Cluster;
+use crate::kinds::by_kind;
 
 const LEASES: &str = "kube-node-lease";
 const RENEW: SignedDuration = SignedDuration::from_secs(10);
@@ -82,6 +85,7 @@ impl FakeNode {
         }
         self.heartbeat(cluster);
         self.wipe(cluster);
+        self.keep_snapshots(cluster);
         let now = cluster.api.now;
         let all = cluster.api.typed::<Pod>(None);
         let mine: Vec<Arc<Pod>> =
@@ -138,6 +142,33 @@ impl FakeNode {
             let changes = json!({ "metadata": { "annotations": { REMOVED: wiped } } });
             let name = self.name.clone();
             cluster.must(|api| api.patch(row::<Node>(), "", &name, Target::Main, &changes));
+        }
+    }
+
+    /// Takes the snapshots of its volumes, and lets go of those whose snapshots go.
+    fn keep_snapshots(&mut self, cluster: &mut Cluster) {
+        let row = row::<VolumeSnapshotContent>();
+        for content in cluster.api.typed::<VolumeSnapshotContent>(None) {
+            let (meta, name) = (&content.metadata, content.metadata.name.clone());
+            let label = meta.labels.as_ref().and_then(|all| all.get(MANAGED_BY));
+            let Some(name) = name.filter(|_| label == Some(&self.name)) else { continue };
+            let marked =
+                meta.annotations.as_ref().is_some_and(|all| all.contains_key(BEING_DELETED));
+            let taken =
+                content.status.as_ref().is_some_and(|status| status.ready_to_use == Some(true));
+            let (part, changes) = match meta.deletion_timestamp.is_some() {
+                true if marked => {
+                    (Target::Main, without_finalizer(meta, leme_plan::snapshot::CONTENT))
+                }
+                false if !taken => {
+                    let nanos = nanos(cluster.api.now);
+                    let status = json!({ "readyToUse": true, "snapshotHandle": name,
+                        "restoreSize": 1_i64 << 30, "creationTime": nanos });
+                    (Target::Status, json!({ "status": status }))
+                }
+                _ => continue,
+            };
+            cluster.must(|api| api.patch(row, "", &name, part, &changes));
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use leme_kinds::{Kind, by_kind, by_word};
+use leme_kinds::Kind;
 use leme_meta::gvk::split_api_version;
 use leme_meta::local_path::{ROOM, ROOT};
 use leme_registry::{DeleteOptions, Target};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::kinds::{by_kind, by_word};
 use crate::node::FakeNode;
 use crate::show;
 

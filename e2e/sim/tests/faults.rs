@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use leme_kinds::builtin;
-use leme_sim::{Cluster, Fault};
+use leme_sim::{Cluster, Fault, kept};
 
 const SCALE: &str = "\
 add-node a
@@ -104,6 +103,22 @@ delete deploy web
 tick 1s
 ";
 
+const SNAPSHOTS: &str = "\
+add-node a room=/srv
+add-node b room=/srv
+apply snapshots.yaml
+tick 2s
+apply restored.yaml
+tick 2s
+delete vs before
+delete pod writer
+delete pod reader
+delete pvc data
+delete pvc restored
+delete pvc cloned
+tick 2s
+";
+
 const CLUSTER: &str = "\
 add-node a
 add-node b
@@ -133,7 +148,7 @@ fn end(script: &str, fault: Option<(Fault, usize)>) -> (End, bool) {
     leme_sim::run_on(&mut cluster, script, &|file| fs::read_to_string(dir.join(file))).unwrap();
     let mut left = BTreeMap::new();
     let mut phases = Vec::new();
-    for kind in builtin().filter(|kind| kind.is_kept()) {
+    for kind in kept() {
         let objects = cluster.api.list(kind, None);
         // Generated names differ from run to run: what comes before them does not.
         let names = objects.iter().map(|object| {
@@ -206,6 +221,8 @@ under_faults! {
     volumes: VOLUMES, |end| end.counts["PersistentVolume"] == (2, 2)
         && end.left["StorageClass"] == ["local-path"];
     autoscaling: AUTOSCALING, |end| end.left["Pod"].is_empty() && end.counts["Pod"] == (5, 5);
+    snapshots: SNAPSHOTS, |end| end.counts["VolumeSnapshotContent"] == (1, 1)
+        && end.counts["PersistentVolume"] == (3, 3) && end.left["VolumeSnapshot"].is_empty();
     cluster: CLUSTER, |end| end.counts["Namespace"] == (4, 1) && end.left["Pod"].len() == 4;
 }
 

@@ -5,6 +5,7 @@
 
 mod agent;
 mod clock;
+mod directories;
 mod ends;
 mod event;
 mod intake;
@@ -16,6 +17,7 @@ mod publish;
 mod rates;
 mod reach;
 mod recorder;
+mod snapshots;
 mod source;
 mod stats;
 mod storage;
@@ -89,10 +91,13 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
     for directory in [config.data_dir.join("pods"), config.data_dir.join("logs")] {
         make_private(&directory)?;
     }
-    let storage = storage::root(&config.data_dir);
-    make_private(&storage)?;
-    let wiping = storage::keep(config.client.clone(), config.node_name.clone(), storage);
+    snapshots::make_places(&config.data_dir)?;
+    let (client, node, data) =
+        (config.client.clone(), config.node_name.clone(), config.data_dir.clone());
+    let wiping = storage::keep(client.clone(), node.clone(), data.clone());
     let _wiping = AbortOnDropHandle::new(tokio::spawn(wiping));
+    let keeping = snapshots::keep(client, node, data);
+    let _keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
     let views = view::Views::default();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await

@@ -26,9 +26,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::AgentConfig;
 use crate::agent::{after, now};
+use crate::directories;
 use crate::event::Event;
 use crate::recorder::Recorder;
-use crate::storage;
 
 use machine::{condition, conditions, disk, meminfo, read};
 
@@ -240,7 +240,7 @@ fn architecture() -> &'static str {
 
 /// What the Node says of itself beside its labels: where its volumes are.
 fn annotations(config: &AgentConfig) -> BTreeMap<String, String> {
-    let root = storage::root(&config.data_dir).display().to_string();
+    let root = directories::volumes(&config.data_dir).display().to_string();
     BTreeMap::from([(leme_meta::local_path::ROOT.to_owned(), root)])
 }
 

@@ -142,13 +142,14 @@ fn claim(object: PersistentVolumeClaim) -> Content {
 fn volume(object: PersistentVolume) -> Content {
     let name = object.metadata.name.clone().unwrap_or_default();
     let made = crate::storage::is_own(&object);
+    let source = crate::storage::source_of(&object).filter(|_| made);
     let spec = object.spec.unwrap_or_default();
     Content::Volume(match (spec.host_path, spec.local) {
-        (Some(source), _) => {
-            let kind = source.type_.unwrap_or_default();
-            Ok(PersistentSource::HostPath { path: source.path, kind })
+        (Some(host), _) => {
+            let kind = host.type_.unwrap_or_default();
+            Ok(PersistentSource::HostPath { path: host.path, kind })
         }
-        (None, Some(source)) => Ok(PersistentSource::Local { path: source.path, made }),
+        (None, Some(local)) => Ok(PersistentSource::Local { path: local.path, made, source }),
         (None, None) => Err(format!(
             "persistentvolume {name:?} is neither hostPath nor local: other volume types are not supported"
         )),

@@ -1,25 +1,27 @@
-//! Volumes that are directories of this node: wiped once nobody has them any more, which the Node then says, or why not.
+//! Volumes that are directories of this node: made at once where they are copies, wiped once nobody has them any more,
+//! which the Node then says, or why not.
 //!
 //! Knows: where they are, which are released. Refuses to know: who makes a volume, what mounts it.
 //!
 //! Rule: what is wiped was released, to be deleted and of this node in an answer of the API itself just before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use futures::StreamExt;
 use http::Method;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume};
 use leme_client::{Client, Event as Seen, MERGE_PATCH, Resource, Scope, follow_as};
 use leme_host::removal::remove_tree;
-use leme_meta::local_path::{LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, release};
+use leme_meta::local_path::{LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, SOURCE, Source, release};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::volumes::component;
+use crate::{directories, worker};
 
 /// How long to wait before what failed is tried again; it doubles up to the second.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -28,18 +30,19 @@ const LAST_DELAY: Duration = Duration::from_secs(30);
 const MOST_LEFT: usize = 32;
 const LONGEST_WHY: usize = 512;
 
-/// Where the volumes of a node are.
-pub fn root(data_dir: &Path) -> PathBuf {
-    data_dir.join("storage")
-}
-
 /// Whether a volume is from the provisioner of directories.
 pub fn is_own(volume: &PersistentVolume) -> bool {
     let annotations = volume.metadata.annotations.as_ref();
     annotations.and_then(|all| all.get(PROVISIONED_BY)).is_some_and(|by| by == PROVISIONER)
 }
 
-fn is_on(volume: &PersistentVolume, node: &str) -> bool {
+/// What a volume begins with.
+pub fn source_of(volume: &PersistentVolume) -> Option<Source> {
+    Source::read(volume.metadata.annotations.as_ref()?.get(SOURCE)?)
+}
+
+/// Whether a volume is on a node.
+pub fn is_on(volume: &PersistentVolume, node: &str) -> bool {
     let named = || {
         let affinity = volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;
         let fields = affinity.node_selector_terms.first()?.match_fields.as_ref()?;
@@ -60,11 +63,11 @@ fn released(volume: &PersistentVolume, node: &str) -> Option<String> {
 }
 
 /// Wipes what is released, as long as it is polled.
-pub async fn keep(client: Client, node: String, root: PathBuf) {
+pub async fn keep(client: Client, node: String, data: PathBuf) {
     let mut events = follow_as::<PersistentVolume>(client.clone(), Scope::all(volumes()));
     let own = Scope { fields: format!("metadata.name={node}"), ..Scope::all(nodes()) };
     let mut own = follow_as::<Node>(client.clone(), own);
-    let mut wiper = Wiper::new(client, node, root);
+    let mut wiper = Wiper::new(client, node, data);
     let mut delay = FIRST_DELAY;
     let mut due = Instant::now();
     loop {
@@ -86,7 +89,7 @@ pub async fn keep(client: Client, node: String, root: PathBuf) {
         match wiper.tend().await {
             Ok(()) => delay = FIRST_DELAY,
             Err(error) => {
-                warn!(error = format!("{error:#}"), "a released volume is not wiped yet");
+                warn!(error = format!("{error:#}"), "a volume is not as it is to be yet");
                 delay = (delay * 2).min(LAST_DELAY);
             }
         }
@@ -98,14 +101,17 @@ fn nodes() -> Resource {
     Resource::cluster("v1", "Node", "nodes")
 }
 
-fn volumes() -> Resource {
+/// Where volumes are in the API.
+pub fn volumes() -> Resource {
     Resource::cluster("v1", "PersistentVolume", "persistentvolumes")
 }
 
 struct Wiper {
     client: Client,
     node: String,
-    root: PathBuf,
+    data: PathBuf,
+    /// Volumes that are to be copies and are not there yet, by name, and of what.
+    copies: BTreeMap<String, Source>,
     /// What a list has brought that is not complete.
     listed: Option<BTreeSet<String>>,
     /// The releases after which directories are to go, by the names of the volumes, as long as they are in them.
@@ -128,12 +134,13 @@ struct Said {
 }
 
 impl Wiper {
-    fn new(client: Client, node: String, root: PathBuf) -> Wiper {
+    fn new(client: Client, node: String, data: PathBuf) -> Wiper {
         let (wanted, wiped, left) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         Wiper {
             client,
             node,
-            root,
+            data,
+            copies: BTreeMap::new(),
             listed: None,
             wanted,
             wiped,
@@ -153,7 +160,8 @@ impl Wiper {
     }
 
     fn is_behind(&self) -> bool {
-        let all_wiped = self.wanted.values().all(|release| self.wiped.contains(release));
+        let all_wiped = self.copies.is_empty()
+            && self.wanted.values().all(|release| self.wiped.contains(release));
         self.listed.is_none() && (!all_wiped || self.said.as_ref() != Some(&self.to_say()))
     }
 
@@ -167,10 +175,14 @@ impl Wiper {
             Seen::Complete(_) => {
                 if let Some(listed) = self.listed.take() {
                     self.wanted.retain(|name, _| listed.contains(name));
+                    self.copies.retain(|name, _| listed.contains(name));
                 }
             }
             Seen::Changed(head, volume) => self.see(head.key.1, &volume),
-            Seen::Gone(head) => drop(self.wanted.remove(&head.key.1)),
+            Seen::Gone(head) => {
+                self.wanted.remove(&head.key.1);
+                self.copies.remove(&head.key.1);
+            }
             Seen::Seen(_) => {}
         }
         let wanted: BTreeSet<&String> = self.wanted.values().collect();
@@ -189,6 +201,11 @@ impl Wiper {
     }
 
     fn see(&mut self, name: String, volume: &PersistentVolume) {
+        let source = source_of(volume).filter(|_| is_own(volume) && is_on(volume, &self.node));
+        match source.filter(|_| !directories::has_volume(&self.data, &name)) {
+            Some(source) => drop(self.copies.insert(name.clone(), source)),
+            None => drop(self.copies.remove(&name)),
+        }
         match released(volume, &self.node) {
             Some(release) => drop(self.wanted.insert(name, release)),
             None => drop(self.wanted.remove(&name)),
@@ -200,7 +217,7 @@ impl Wiper {
         if !self.is_behind() {
             return Ok(());
         }
-        let mut failed = None;
+        let mut failed = self.copy().await.err();
         let open = self.wanted.iter().filter(|(_, release)| !self.wiped.contains(*release));
         let open: Vec<(String, String)> =
             open.map(|(name, release)| (name.clone(), release.clone())).collect();
@@ -221,6 +238,20 @@ impl Wiper {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Makes the volumes that are to be copies, before what they are copies of may go.
+    async fn copy(&mut self) -> anyhow::Result<()> {
+        let mut failed = None;
+        for (name, source) in self.copies.clone() {
+            let (data, volume) = (self.data.clone(), name.clone());
+            let made = move || directories::volume(&data, &volume, Some(&source)).map(drop);
+            match worker::blocking(made).await {
+                Ok(()) => drop(self.copies.remove(&name)),
+                Err(error) => failed = Some(anyhow::anyhow!("make volume {name}: {error}")),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Removes the directory of a volume if that is still in this release, by the API's own word. Whether it was.
     async fn wipe(&mut self, name: &str, release: &str) -> anyhow::Result<bool> {
         let live: Option<PersistentVolume> = self
@@ -232,7 +263,13 @@ impl Wiper {
         if still.as_deref() != Some(release) {
             return Ok(false);
         }
-        let path = self.root.join(name);
+        let source = Source::Volume(name.to_owned());
+        if let Some((copy, _)) = self.copies.iter().find(|(_, of)| **of == source) {
+            let why = format!("volume {copy} is still being made of it");
+            self.left.insert(release.to_owned(), why.clone());
+            bail!("wipe volume {name}: {why}");
+        }
+        let path = directories::volumes(&self.data).join(name);
         let done = tokio::task::spawn_blocking(move || remove_tree(&path)).await;
         let done = done.context("wiping ended badly")?;
         if let Err(error) = &done {
@@ -319,8 +356,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_kept_or_taken_up_again_meanwhile_is_not_wiped() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a").join("f");
-        std::fs::create_dir(folder.path().join("a")).unwrap();
+        let file = directories::volumes(folder.path()).join("a").join("f");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, "precious").unwrap();
         let seen = |policy: &str, phase: &str| {
             let mut head = Head::default();
@@ -354,10 +391,10 @@ mod tests {
     async fn what_cannot_be_wiped_is_said() {
         let folder = tempfile::tempdir().unwrap();
         // Below a file nothing can be removed.
-        let root = folder.path().join("root");
+        let root = directories::volumes(folder.path());
         std::fs::write(&root, "").unwrap();
         let live = client(volume("a", PROVISIONER, "n", "Delete", "Released"));
-        let mut wiper = Wiper::new(live, "n".to_owned(), root.clone());
+        let mut wiper = Wiper::new(live, "n".to_owned(), folder.path().to_owned());
         let mut head = Head::default();
         head.key.1 = "a".to_owned();
         wiper.take_in(Seen::Changed(head, volume("a", PROVISIONER, "n", "Delete", "Released")));

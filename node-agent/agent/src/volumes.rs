@@ -18,10 +18,13 @@ use leme_host::mounts::unmount_quietly;
 use leme_host::ownership::{self, Share};
 use leme_host::removal::remove_tree;
 use leme_host::subpath::SubPath;
+use leme_meta::local_path::Source;
 use leme_node_core::config::{Built, Mounted};
 use leme_node_core::volumes::{Files, VolumePlan};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
+
+use crate::directories;
 
 /// Plans by volume name.
 pub type Plans = BTreeMap<String, VolumePlan>;
@@ -111,8 +114,9 @@ fn set_up_one(
             check_host_path(Path::new(path), kind)?;
             return Ok(Mounted { path: path.clone(), read_only: *read_only });
         }
-        VolumePlan::Local { path, made, read_only } => {
-            let path = if *made { own_directory(pod, path)? } else { path.clone() };
+        VolumePlan::Local { path, made, source, read_only } => {
+            let own = || own_directory(pod, path, source.as_ref());
+            let path = if *made { own()? } else { path.clone() };
             check_host_path(Path::new(&path), "Directory")?;
             return Ok(Mounted { path, read_only: *read_only });
         }
@@ -138,20 +142,10 @@ pub fn share(
     Ok(())
 }
 
-/// A directory that belongs to a volume is below the node's root by its name, wherever the node's data is by now. It is made
-/// when it is first needed; whoever has the volume may write there.
-fn own_directory(pod: &Path, path: &str) -> anyhow::Result<String> {
+/// A directory that belongs to a volume is below the node's root by its name, wherever the node's data is by now.
+fn own_directory(pod: &Path, path: &str, source: Option<&Source>) -> anyhow::Result<String> {
     let data = pod.parent().and_then(Path::parent).context("a pod's directory is in two others")?;
-    let name = path.rsplit('/').next().unwrap_or("");
-    let path = crate::storage::root(data).join(component(name)?);
-    match fs::create_dir(&path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        made => {
-            made.with_context(|| format!("make {}", path.display()))?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o777))
-                .with_context(|| format!("set mode of {}", path.display()))?;
-        }
-    }
+    let path = directories::volume(data, path.rsplit('/').next().unwrap_or(""), source)?;
     Ok(path.to_str().context("volume directory is not UTF-8")?.to_owned())
 }
 

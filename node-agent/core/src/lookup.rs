@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, Volume};
+use leme_meta::local_path::Source;
 
 use crate::spec;
 
@@ -105,6 +106,8 @@ pub enum PersistentSource {
         path: String,
         /// Whether it is made when it is first needed.
         made: bool,
+        /// What it then begins with.
+        source: Option<Source>,
     },
 }
 

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{
     DownwardAPIVolumeFile, EmptyDirVolumeSource, KeyToPath, Pod, Volume, VolumeProjection,
 };
 
+use leme_meta::local_path::Source;
+
 use crate::fields::{self, Facts};
 use crate::lookup::{Content, Key, Kind, PersistentSource, Sources, Trouble};
 use crate::quantity::units;
@@ -57,6 +59,8 @@ pub enum VolumePlan {
         path: String,
         /// Whether it is made if it is not there.
         made: bool,
+        /// What it then begins with.
+        source: Option<Source>,
         /// Mounted read-only whatever the mount says.
         read_only: bool,
     },
@@ -176,8 +180,9 @@ fn claim(
         Content::Volume(Ok(PersistentSource::HostPath { path, kind })) => {
             host_path(path, kind.clone(), read_only)
         }
-        Content::Volume(Ok(PersistentSource::Local { path, made })) => {
-            Ok(VolumePlan::Local { path: safe("local path", path)?, made: *made, read_only })
+        Content::Volume(Ok(PersistentSource::Local { path, made, source })) => {
+            let (path, made, source) = (safe("local path", path)?, *made, source.clone());
+            Ok(VolumePlan::Local { path, made, source, read_only })
         }
         Content::Volume(Err(message)) => Err(Trouble::Message(message.clone())),
         _ => Err(Trouble::Message(format!("persistentvolume {volume:?} cannot be used"))),

@@ -14,6 +14,7 @@ pub mod ownership;
 pub mod preflight;
 pub mod process;
 pub mod removal;
+pub mod replica;
 pub mod spec;
 pub mod subpath;
 pub mod sys;
