@@ -69,6 +69,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("apps", "StatefulSet", workloads::stateful),
     ("apps", "DaemonSet", workloads::daemon),
     ("apps.openshift.io", "DeploymentConfig", workloads::config),
+    ("autoscaling", "HorizontalPodAutoscaler", workloads::autoscaler),
     ("batch", "Job", workloads::job),
     ("build.openshift.io", "Build", workloads::build),
     ("", "PersistentVolumeClaim", storage::claim),

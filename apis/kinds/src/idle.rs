@@ -42,11 +42,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (OLDER_RBAC, "Role", UNENFORCED),
     (OLDER_RBAC, "RoleBinding", UNENFORCED),
     (OLDER_RBAC, "RoleBindingRestriction", UNENFORCED),
-    (
-        "autoscaling",
-        "HorizontalPodAutoscaler",
-        "there are no metrics in this cluster to scale by yet",
-    ),
     ("build.openshift.io", "Build", NO_BUILDS),
     ("build.openshift.io", "BuildConfig", NO_BUILDS),
     (CONFIG, "APIServer", UNUSED),

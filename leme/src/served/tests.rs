@@ -37,6 +37,23 @@ fn failed(text: &str) -> State {
     State::Failed(text.to_owned())
 }
 
+#[test]
+fn an_autoscaler_works_if_it_can_scale() {
+    let check = |conditions: Value, expected: State| {
+        let scaler = json!({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+            "status": {"currentReplicas": 2, "desiredReplicas": 3, "conditions": conditions}});
+        assert_eq!(state(&typed(scaler), &still([])), expected, "{conditions}");
+    };
+    let able =
+        |status: &str| json!({"type": "AbleToScale", "status": status, "message": "no target"});
+    let active =
+        |status: &str| json!({"type": "ScalingActive", "status": status, "message": "no metrics"});
+    check(json!([]), waits("not looked at yet"));
+    check(json!([able("False")]), waits("no target"));
+    check(json!([able("True"), active("False")]), works("but does not scale: no metrics"));
+    check(json!([able("True"), active("True")]), works("2 replicas, 3 wanted"));
+}
+
 /// What the API holds when a cluster is resumed: counts and slices are from before the stop, the pod has said already
 /// that it is not ready. Red when the counts are believed: `up` says that all is served while nothing is.
 #[test]

@@ -228,3 +228,17 @@ fn late(object: &Object) -> Option<String> {
     let message = found["message"].as_str().unwrap_or("");
     (is_late && is_seen(object)).then(|| join("ProgressDeadlineExceeded", message))
 }
+
+/// Works when it can scale its target; one that cannot tell how many pods there should be leaves the target as it is.
+pub(super) fn autoscaler(object: &Object, _: &Lister) -> State {
+    match (condition(object, "AbleToScale"), condition(object, "ScalingActive")) {
+        (None, _) => State::Waits("not looked at yet".to_owned()),
+        (Some((false, why)), _) => State::Waits(why),
+        (_, Some((false, why))) => State::Works(join("but does not scale", &why)),
+        _ => {
+            let of = |field| number(object, &["status", field]);
+            let (now, wanted) = (of("currentReplicas"), of("desiredReplicas"));
+            State::Works(format!("{now} replicas, {wanted} wanted"))
+        }
+    }
+}

@@ -23,7 +23,7 @@ const PATH: &str = "/stats/summary?only_cpu_and_memory=true";
 const FRESH: Duration = Duration::from_secs(3);
 /// A node that takes longer is left out.
 const PATIENCE: Duration = Duration::from_secs(5);
-const MOST_BYTES: usize = 32 << 20;
+const MOST_BYTES: usize = 8 << 20;
 /// Over what time a rate is, if the node does not say so: that of upstream's agents.
 const USUAL_WINDOW: u64 = 10_000_000_000;
 
