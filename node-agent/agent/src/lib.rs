@@ -110,7 +110,11 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
             views: views.clone(),
             runtime: config.runtime.clone(),
             logs: config.data_dir.join("logs"),
-            stats: stats::Stats::new(config.runtime.clone(), config.node_name.clone()),
+            stats: stats::Stats::new(
+                config.runtime.clone(),
+                config.node_name.clone(),
+                config.data_dir.clone(),
+            ),
         },
         token.clone(),
     );

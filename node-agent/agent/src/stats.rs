@@ -3,6 +3,7 @@
 //! Knows: when readings have to be taken twice. Refuses to know: how they are told, and where they are counted.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use leme_node_core::cri::{PodIdentity, SandboxStats, Usage};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::node::machine;
+use crate::node::machine::{self, Disk};
 use crate::rates::{Rate, Rates, Reading};
 
 /// Who asks again within this gets the same answer.
@@ -53,6 +54,8 @@ pub struct Seen {
     pub node: Used,
     /// Pods in which something runs, by namespace and name.
     pub pods: Vec<PodUsed>,
+    /// Where the node keeps what it has.
+    pub disk: Disk,
 }
 
 #[derive(Default)]
@@ -65,16 +68,17 @@ struct State {
 pub struct Stats {
     runtime: Arc<dyn Runtime>,
     node_name: String,
+    data_dir: PathBuf,
     state: Mutex<State>,
 }
 
 impl Stats {
     /// Reads the machine for the first time, so that there is something to compare with.
-    pub fn new(runtime: Arc<dyn Runtime>, node_name: String) -> Arc<Stats> {
+    pub fn new(runtime: Arc<dyn Runtime>, node_name: String, data_dir: PathBuf) -> Arc<Stats> {
         let mut state = State::default();
         let began = seconds(machine::started_at());
         let _ = rate(&mut state.rates, NODE, began, &machine::usage(now()));
-        Arc::new(Stats { runtime, node_name, state: Mutex::new(state) })
+        Arc::new(Stats { runtime, node_name, data_dir, state: Mutex::new(state) })
     }
 
     /// What is used now. One reads at a time; who has waited for that gets the same.
@@ -114,7 +118,8 @@ impl Stats {
             let key = |one: &PodUsed| (one.pod.namespace.clone(), one.pod.name.clone());
             key(a).cmp(&key(b))
         });
-        Ok(Seen { node_name: self.node_name.clone(), node, pods })
+        let disk = machine::file_system(&self.data_dir);
+        Ok(Seen { node_name: self.node_name.clone(), node, pods, disk })
     }
 }
 
@@ -177,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn what_runs_for_long_is_read_twice_and_what_has_begun_once() {
         let runtime = FakeRuntime::new(&[]);
-        let stats = Stats::new(runtime.clone(), "node".to_owned());
+        let stats = Stats::new(runtime.clone(), "node".to_owned(), "/".into());
         let (start, second) = (now(), 1_000_000_000);
         let rate = |nano_cores, window| Some(Rate { nano_cores, window });
         runtime.lock().stats = vec![using(1, 1, start)];
@@ -197,6 +202,6 @@ mod tests {
         tokio::time::sleep(FRESH).await;
         let seen = stats.seen().await.unwrap();
         assert_eq!(seen.pods[0].containers[0].rate, rate(250_000_000, second));
-        assert!(seen.node.rate.is_some());
+        assert!(seen.node.rate.is_some() && seen.disk.bytes > 0);
     }
 }

@@ -11,7 +11,7 @@ use leme_node_core::cri::Usage;
 use serde_json::{Value, json};
 
 use super::{Context, Pairs};
-use crate::node::machine;
+use crate::node::machine::{self, Disk};
 use crate::stats::{PodUsed, Seen, Used};
 
 pub async fn answer(State(context): State<Context>, Query(query): Query<Pairs>) -> Response {
@@ -35,6 +35,7 @@ fn document(seen: &Seen, only: bool, (running, most): (Option<u64>, Option<u64>)
     if !only {
         let at = time(seen.node.usage.at);
         node["rlimit"] = json!({ "time": at, "maxpid": most, "curproc": running });
+        node["fs"] = disk(&at, &seen.disk);
     }
     let pods: Vec<Value> = seen.pods.iter().map(pod).collect();
     json!({ "node": node, "pods": pods })
@@ -79,6 +80,18 @@ fn add(to: &mut Value, used: &Used) {
     }
 }
 
+fn disk(at: &str, disk: &Disk) -> Value {
+    json!({
+        "time": at,
+        "capacityBytes": disk.bytes,
+        "availableBytes": disk.available_bytes,
+        "usedBytes": disk.bytes.saturating_sub(disk.free_bytes),
+        "inodes": disk.inodes,
+        "inodesFree": disk.free_inodes,
+        "inodesUsed": disk.inodes.saturating_sub(disk.free_inodes),
+    })
+}
+
 /// Times of the API have whole seconds.
 fn time(nanos: i64) -> String {
     Timestamp::from_second(nanos.div_euclid(1_000_000_000)).unwrap_or_default().to_string()
@@ -105,7 +118,8 @@ pub mod tests {
         let unknown = Used { usage: Usage { at, ..Usage::default() }, rate: None, ..used("b") };
         let containers = vec![used("a"), unknown];
         let pods = vec![PodUsed { pod, all: used(""), containers }];
-        Seen { node_name: "node".into(), node: used(""), pods }
+        let disk = Disk { bytes: 10, free_bytes: 6, available_bytes: 5, inodes: 4, free_inodes: 3 };
+        Seen { node_name: "node".into(), node: used(""), pods, disk }
     }
 
     #[test]
@@ -131,6 +145,16 @@ pub mod tests {
         assert_eq!(document["pods"], expected);
         assert_eq!(document["node"]["nodeName"], "node");
         assert_eq!(document["node"]["rlimit"]["curproc"], 3);
+        let disk = json!({
+            "time": "2023-11-14T22:13:30Z", "capacityBytes": 10, "availableBytes": 5, "usedBytes": 4,
+            "inodes": 4, "inodesFree": 3, "inodesUsed": 1,
+        });
+        assert_eq!(document["node"]["fs"], disk);
+        let little = super::document(&seen(), true, (None, None));
+        assert_eq!(
+            (&little["node"]["fs"], &little["node"]["rlimit"]),
+            (&Value::Null, &Value::Null)
+        );
         assert!(document["node"]["memory"]["availableBytes"].as_u64() > Some(0));
     }
 }

@@ -95,7 +95,7 @@ impl Server {
             views: views.clone(),
             runtime: runtime.clone(),
             logs: logs.path().to_owned(),
-            stats: crate::stats::Stats::new(runtime.clone(), "node".to_owned()),
+            stats: crate::stats::Stats::new(runtime.clone(), "node".to_owned(), "/".into()),
         };
         let token = CancellationToken::new();
         tokio::spawn(serve(listener, Arc::new(tls), context, token.clone()));

@@ -28,9 +28,9 @@ pub fn meminfo(field: &str) -> i64 {
 
 /// Bytes of the file system: all, and what is free.
 pub fn disk(path: &Path) -> (u64, u64) {
-    match rustix::fs::statvfs(path) {
-        Ok(s) => (s.f_blocks.saturating_mul(s.f_frsize), s.f_bavail.saturating_mul(s.f_frsize)),
-        Err(_) => (0, u64::MAX),
+    match file_system(path) {
+        Disk { bytes: 0, .. } => (0, u64::MAX),
+        disk => (disk.bytes, disk.available_bytes),
     }
 }
 
@@ -74,6 +74,34 @@ fn cpu_nanos(stat: &str) -> Option<u64> {
     let times: Vec<u64> = line.split_whitespace().filter_map(|time| time.parse().ok()).collect();
     let worked = [0, 1, 2, 5, 6, 7].into_iter().filter_map(|at| times.get(at).copied());
     worked.sum::<u64>().checked_mul(1_000_000_000 / TICKS)
+}
+
+/// A file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// All.
+    pub bytes: u64,
+    /// What nobody uses.
+    pub free_bytes: u64,
+    /// What who is not root may use of that.
+    pub available_bytes: u64,
+    /// Files that there can be.
+    pub inodes: u64,
+    /// Those that there are not.
+    pub free_inodes: u64,
+}
+
+/// The file system that a path is on; nothing if that is not told.
+pub fn file_system(path: &Path) -> Disk {
+    let Ok(stat) = rustix::fs::statvfs(path) else { return Disk::default() };
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Disk {
+        bytes: bytes(stat.f_blocks),
+        free_bytes: bytes(stat.f_bfree),
+        available_bytes: bytes(stat.f_bavail),
+        inodes: stat.f_files,
+        free_inodes: stat.f_ffree,
+    }
 }
 
 /// The conditions, without their times.
