@@ -76,6 +76,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("", "Namespace", namespace),
     ("", "Node", node),
     ("", "Service", network::service),
+    ("networking.k8s.io", "Ingress", network::ingress),
     ("route.openshift.io", "Route", network::route),
 ];
 

@@ -67,8 +67,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (CONFIG, "Scheduler", UNUSED),
     (FLOWCONTROL, "FlowSchema", UNENFORCED),
     (FLOWCONTROL, "PriorityLevelConfiguration", UNENFORCED),
-    (NETWORKING, "Ingress", "nothing in this cluster routes by it yet"),
-    (NETWORKING, "IngressClass", "nothing in this cluster routes by it yet"),
     (NETWORKING, "NetworkPolicy", UNENFORCED),
     (NETWORKING, "ServiceCIDR", "nothing in this cluster takes addresses from it yet"),
     ("node.k8s.io", "RuntimeClass", "no node of this cluster runs pods of it yet"),

@@ -57,6 +57,14 @@ const RULES: &[Rule] = &[
         names: Names::Any,
     },
     Rule { verbs: READ, group: "discovery.k8s.io", resource: "endpointslices", names: Names::Any },
+    Rule { verbs: READ, group: "networking.k8s.io", resource: "ingresses", names: Names::Any },
+    Rule { verbs: READ, group: "networking.k8s.io", resource: "ingressclasses", names: Names::Any },
+    Rule {
+        verbs: WRITE,
+        group: "networking.k8s.io",
+        resource: "ingresses/status",
+        names: Names::Any,
+    },
     Rule { verbs: READ, group: "route.openshift.io", resource: "routes", names: Names::Any },
     Rule {
         verbs: WRITE,

@@ -104,6 +104,7 @@ fn wanted(own: &KubernetesService) -> Vec<Wanted> {
         always("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
     }));
     all.extend(flow::wanted());
+    all.push(ingress_class());
     all.push(service_cidr(own.network));
     let cluster_ip = own.cluster_ip.into();
     let address = addresses::object(cluster_ip, "default", NAME);
@@ -337,6 +338,21 @@ fn priority_class(name: &str, value: i64, description: &str) -> Value {
         "description": description,
         "preemptionPolicy": "PreemptLowerPriority",
     })
+}
+
+/// The class of the router's Ingresses. Who wants another one by default, or none, says so of this one.
+fn ingress_class() -> Wanted {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {
+            "name": "leme",
+            "annotations": { "ingressclass.kubernetes.io/is-default-class": "true" },
+        },
+        "spec": { "controller": "leme.dev/router" },
+    });
+    let collection = "/apis/networking.k8s.io/v1/ingressclasses";
+    Wanted { collection, name: "leme".into(), object, condition: None, keep: Keep::Existence }
 }
 
 fn service(own: &KubernetesService) -> Value {

@@ -36,6 +36,22 @@ fn a_route_with_tls_is_served_and_its_router_is_known_again() {
     assert!(routes.contains("edge/Redirect"), "{routes}");
     let why = host.leme("why route/edge -n edge").run().ok();
     assert!(why.contains("works"), "{why}");
+    let ingress = "--resolve ingress.edge.localhost:443:127.0.0.1 https://ingress.edge.localhost/";
+    until("the Ingress is served", || curl(&host, ingress).run().stdout.contains("pod: edge-"));
+    let shown = host.kubectl("get ingress edge -n edge --no-headers").run().ok();
+    assert!(shown.contains(" leme ") && shown.contains(" 127.0.0.1 "), "{shown}");
+    assert!(host.leme("why ingress/edge -n edge").run().ok().contains("works"));
+    // What keeps somebody out and is not carried out lets nobody in.
+    host.kubectl("annotate ingress edge -n edge nginx.ingress.kubernetes.io/auth-type=basic")
+        .run()
+        .ok();
+    until("it is served no more", || !curl(&host, ingress).run().stdout.contains("pod: edge-"));
+    until("it says why", || {
+        let why = host.leme("why ingress/edge -n edge").run().ok();
+        why.contains(
+            "annotation nginx.ingress.kubernetes.io/auth-type: not carried out by this router",
+        )
+    });
     // Nobody who trusts the router has to learn to do so again.
     host.leme("down").run().ok();
     assert_eq!(host.leftovers(), Vec::<String>::new());

@@ -3,7 +3,7 @@
 //! Knows: every room's entry, and what it is told. Refuses to know: what happens inside one, and in which order they start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -324,11 +324,19 @@ pub async fn router(running: &mut Running) -> Result<()> {
         canonical_hostname: None,
         domain: ROUTE_DOMAIN.to_owned(),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        address: Some(told_address(running.router, running.nodes.first())),
         allow_wildcards: false,
     };
     let client = of_first_node(running)?;
     running.spawn("router", |token| run_router(client, config, token));
     Ok(())
+}
+
+/// Where Ingresses are told to be: where the router listens, or a node's address if that is everywhere.
+fn told_address(router: Option<SocketAddr>, node: Option<&Node>) -> IpAddr {
+    let listens = router.map(|address| address.ip()).filter(|ip| !ip.is_unspecified());
+    let node = || node.map(|node| IpAddr::V4(node.network.gateway()));
+    listens.or_else(node).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// What serves all nodes of a process has the rights of one.

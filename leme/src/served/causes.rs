@@ -25,6 +25,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("", "PersistentVolumeClaim", claim),
     ("", "Service", service),
     ("apps.openshift.io", "DeploymentConfig", config),
+    ("networking.k8s.io", "Ingress", ingress),
     ("route.openshift.io", "Route", route),
 ];
 
@@ -135,6 +136,13 @@ fn config<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
 fn service<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
     let pods = network::selected(object, lister).into_iter();
     found.extend(pods.map(|pod| Cause::Object(format!("pod/{}", pod.name()), pod)));
+}
+
+/// An Ingress needs its Services.
+fn ingress<'a>(object: &Object, lister: &'a Lister, found: &mut Vec<Cause<'a>>) {
+    for name in network::backends(object) {
+        named(("", "services", "service"), object.namespace(), name, lister, found);
+    }
 }
 
 /// A Route needs its Services.

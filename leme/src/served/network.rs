@@ -5,6 +5,7 @@
 use leme_meta::Object;
 use serde_json::Value;
 
+use super::events::last_warning;
 use super::{State, condition_in, join, pods, state};
 use crate::follow::Lister;
 
@@ -76,6 +77,36 @@ pub(super) fn route(object: &Object, lister: &Lister) -> State {
         return State::Waits(format!("Service {service} has no ready endpoints"));
     }
     State::Works(object.text(&["spec", "host"]).to_owned())
+}
+
+/// The Services that an Ingress names.
+pub(super) fn backends(ingress: &Object) -> Vec<&str> {
+    let rules = ingress.at(&["spec", "rules"]).and_then(Value::as_array).into_iter().flatten();
+    let paths = rules.flat_map(|rule| rule["http"]["paths"].as_array().into_iter().flatten());
+    let all = paths.map(|path| &path["backend"]).chain(ingress.at(&["spec", "defaultBackend"]));
+    let mut names: Vec<&str> =
+        all.filter_map(|backend| backend["service"]["name"].as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+pub(super) fn ingress(object: &Object, lister: &Lister) -> State {
+    let told = object.at(&["status", "loadBalancer", "ingress"]).and_then(Value::as_array);
+    let Some(first) = told.and_then(|told| told.first()) else {
+        let class = object.text(&["spec", "ingressClassName"]);
+        let none = match class {
+            "" => "no router has taken it".to_owned(),
+            class => format!("no router of the class {class} has taken it"),
+        };
+        return State::Waits(last_warning(object, lister).unwrap_or(none));
+    };
+    let empty = |name: &&str| ready_endpoints(object.namespace(), name, lister) == 0;
+    if let Some(name) = backends(object).into_iter().find(empty) {
+        return State::Waits(format!("Service {name} has no ready endpoints"));
+    }
+    let address = first["ip"].as_str().or(first["hostname"].as_str());
+    State::Works(address.unwrap_or("").to_owned())
 }
 
 fn ready_endpoints(namespace: &str, service: &str, lister: &Lister) -> usize {

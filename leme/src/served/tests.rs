@@ -273,11 +273,6 @@ fn what_nobody_acts_on_is_stored() {
     let enforced = || State::Stored("nothing in this cluster enforces it yet");
     check("networking.k8s.io/v1", "NetworkPolicy", enforced());
     check("rbac.authorization.k8s.io/v1", "RoleBinding", enforced());
-    check(
-        "networking.k8s.io/v1",
-        "Ingress",
-        State::Stored("nothing in this cluster routes by it yet"),
-    );
     check("v1", "ConfigMap", works(""));
     let own = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
         "status": {"conditions": [{"type": "Available", "status": "True"}]}});
@@ -285,6 +280,26 @@ fn what_nobody_acts_on_is_stored() {
     // Of another group by the same name.
     check("sea.io/v1", "Ingress", works(""));
     check("sea.io/v1", "Service", works(""));
+}
+
+/// Red when an Ingress works before anybody serves it, and when nobody says whose it is to serve.
+#[test]
+fn an_ingress_waits_for_a_router_and_for_its_services() {
+    let ingress = |status: Value| {
+        typed(json!({"kind": "Ingress", "metadata": {"name": "i", "namespace": "n"},
+            "spec": {"ingressClassName": "leme", "rules": [{"host": "x.test", "http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web"}}}]}}]},
+            "status": status}))
+    };
+    let none = "no router of the class leme has taken it";
+    assert_eq!(judged(&ingress(json!({})), &still([])), waits(none));
+    let told = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}});
+    let bare = judged(&ingress(told.clone()), &still([]));
+    assert_eq!(bare, waits("Service web has no ready endpoints"));
+    let slice = json!({"kind": "EndpointSlice", "metadata": {"name": "web-1", "namespace": "n",
+        "labels": {"kubernetes.io/service-name": "web"}}, "endpoints": [{"conditions": {"ready": true}}]});
+    let slices = ("discovery.k8s.io", "endpointslices");
+    assert_eq!(judged(&ingress(told), &still([(slices, slice)])), works("192.0.2.1"));
 }
 
 fn running(started: &str, last: Value, probe: Value) -> Value {

@@ -145,6 +145,7 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Api, SocketAddr) -> F + Send
             canonical_hostname: None,
             domain: "apps.test".into(),
             cluster_domain: "cluster.local".into(),
+            address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
             allow_wildcards: false,
         };
         let token = CancellationToken::new();

@@ -203,6 +203,7 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F + Send) {
             canonical_hostname: None,
             domain: "apps.test".into(),
             cluster_domain: "cluster.local".into(),
+            address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
             allow_wildcards: true,
         };
         let token = CancellationToken::new();
@@ -428,5 +429,84 @@ fn cookies_stay_where_tls_is_spoken() {
             }
             assert_eq!(seen.as_deref(), Some(expected), "{name}");
         }
+    });
+}
+
+/// Red when a path is taken for another kind of path, when an Ingress of another class is served, or one is not told where.
+#[test]
+fn ingresses_are_served_beside_routes() {
+    routed(|bench| async move {
+        let service = |name: &str| {
+            json!({"metadata": {"namespace": "ns", "name": name}, "spec": {"clusterIP": "10.96.0.9",
+                "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}})
+        };
+        bench.api.put("services", service("plain"));
+        let class = |name: &str, controller: &str| json!({"metadata": {"name": name}, "spec": {"controller": controller}});
+        bench.api.put("ingressclasses", class("ours", "leme.dev/router"));
+        bench.api.put("ingressclasses", class("theirs", "example.org/other"));
+        let own = made("tls.test", 30);
+        let encoded = |text: &str| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, text);
+        bench.api.put(
+            "secrets",
+            json!({"metadata": {"namespace": "ns", "name": "cert"}, "type": "kubernetes.io/tls",
+                "data": {"tls.crt": encoded(&own.leaf), "tls.key": encoded(&own.key)}}),
+        );
+        let to = |port: Value| json!({"service": {"name": "plain", "port": port}});
+        let put = |name: &str, spec: Value| {
+            bench.api.put(
+                "ingresses",
+                json!({"metadata": {"namespace": "ns", "name": name, "uid": name,
+                    "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}),
+            );
+        };
+        put(
+            "paths",
+            json!({"ingressClassName": "ours", "rules": [{"host": "i.test", "http": {"paths": [
+                {"path": "/p/", "pathType": "Prefix", "backend": to(json!({"number": 80}))},
+                {"path": "/e", "pathType": "Exact", "backend": to(json!({"name": "http"}))},
+                {"path": "/none", "pathType": "Prefix", "backend": to(json!({"number": 81}))}]}}]}),
+        );
+        put(
+            "theirs",
+            json!({"ingressClassName": "theirs", "defaultBackend": to(json!({"number": 80}))}),
+        );
+        put(
+            "tls",
+            json!({"tls": [{"hosts": ["tls.test", "bare.test"], "secretName": "cert"}, {"hosts": ["own.test"]}],
+                "rules": [{"host": "tls.test", "http": {"paths": [
+                    {"path": "/", "pathType": "Prefix", "backend": to(json!({"number": 80}))}]}},
+                    {"host": "own.test", "http": {"paths": [
+                    {"path": "/", "pathType": "Prefix", "backend": to(json!({"number": 80}))}]}}]}),
+        );
+        let told = |name: &str| {
+            bench.api.get("ingresses", "ns", name)["status"]["loadBalancer"]["ingress"][0]["ip"]
+                .clone()
+        };
+        eventually(|| told("paths"), json!("192.0.2.9"));
+        eventually(|| told("tls"), json!("192.0.2.9"));
+        let code = async |path: &str| {
+            bench.plain("i.test", path).await.split(' ').nth(1).unwrap_or("").to_owned()
+        };
+        for (path, expected) in [
+            ("/p", "200"),
+            ("/p/x", "200"),
+            ("/px", "503"),
+            ("/e", "200"),
+            ("/e/", "503"),
+            ("/none", "503"),
+            ("/", "503"),
+        ] {
+            assert_eq!(code(path).await, expected, "{path}");
+        }
+        assert_eq!(told("theirs"), Value::Null);
+        let sent = bench.plain("tls.test", "/a").await;
+        assert!(sent.starts_with("HTTP/1.1 308"), "{sent}");
+        assert!(bench.secure("tls.test", "/", &own.authority).await.contains("plain\n"));
+        assert!(bench.secure("own.test", "/", &bench.authority).await.contains("plain\n"));
+        // The default is for whatever no other answers.
+        put("rest", json!({"defaultBackend": to(json!({"number": 80}))}));
+        eventually(|| told("rest"), json!("192.0.2.9"));
+        assert_eq!(code("/px").await, "200");
+        assert!(bench.plain("who.test", "/").await.contains("plain\n"));
     });
 }

@@ -1,7 +1,7 @@
 //! Which Routes are served. Pure: the oldest Route of a host decides whose the host is; what this router does not do is refused
 //! with a reason rather than half served.
 
-use super::route::RouteInfo;
+use super::route::{Origin, RouteInfo};
 use leme_client::Key;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +27,8 @@ pub(super) struct Refusal {
 pub(super) type Verdicts = BTreeMap<Key, Result<(), Refusal>>;
 
 /// Judges all Routes together.
-pub(super) fn judge(routes: &BTreeMap<Key, RouteInfo>, policy: &Policy) -> Verdicts {
-    let mut by_age: Vec<&RouteInfo> = routes.values().collect();
+pub(super) fn judge<'a>(routes: impl Iterator<Item = &'a RouteInfo>, policy: &Policy) -> Verdicts {
+    let mut by_age: Vec<&RouteInfo> = routes.collect();
     by_age.sort_by(|a, b| (&a.age, &a.key).cmp(&(&b.age, &b.key)));
     let mut claims = Claims::default();
     let mut verdicts = Verdicts::new();
@@ -43,7 +43,7 @@ pub(super) fn judge(routes: &BTreeMap<Key, RouteInfo>, policy: &Policy) -> Verdi
 #[derive(Default)]
 struct Claims<'a> {
     owners: BTreeMap<(bool, &'a str), &'a str>,
-    paths: BTreeMap<(bool, &'a str, &'a str), &'a str>,
+    paths: BTreeMap<(bool, &'a str, &'a str, bool), &'a str>,
     /// The oldest Route with TLS of a host, and whether its TLS ends here.
     encrypted: BTreeMap<(bool, &'a str), (&'a str, bool)>,
 }
@@ -52,16 +52,20 @@ impl<'a> Claims<'a> {
     fn claim(&mut self, route: &'a RouteInfo) -> Result<(), Refusal> {
         let host = (route.wildcard, claimed(route));
         let (namespace, name) = &route.key;
-        if self.owners.get(&host).is_some_and(|owner| owner != namespace) {
+        // A rule for whatever host is nobody's: it answers what no other does.
+        let is_named = !host.1.is_empty();
+        if is_named && self.owners.get(&host).is_some_and(|owner| owner != namespace) {
             let message = format!(
                 "a route in another namespace holds {} and is older than {name}",
                 route.host
             );
             return Err(Refusal { reason: "HostAlreadyClaimed", message });
         }
-        let path = (host.0, host.1, route.path.as_str());
+        let exact = route.origin == Origin::Ingress { exact: true };
+        let path = (host.0, host.1, route.path.as_str(), exact);
         if let Some(older) = self.paths.get(&path) {
-            let message = format!("route {older} already exposes {} and is older", route.host);
+            let host = if is_named { route.host.as_str() } else { "every host" };
+            let message = format!("route {older} already exposes {host} and is older");
             return Err(Refusal { reason: "HostAlreadyClaimed", message });
         }
         // A connection is given away by its host alone.
@@ -95,13 +99,17 @@ fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
     if let Some(error) = &route.broken {
         return refuse("ExtendedValidationFailed", error.clone());
     }
+    let is_ingress = route.origin != Origin::Route;
+    if route.host.is_empty() && is_ingress {
+        return Ok(());
+    }
     if route.host.is_empty() {
         return refuse("NoHostValue", "no host value was defined for the route".into());
     }
     if !valid_host(&route.host) {
         return refuse("InvalidHost", format!("host {:?} is not a valid host name", route.host));
     }
-    if route.wildcard && !policy.wildcards {
+    if route.wildcard && !policy.wildcards && !is_ingress {
         let message = "wildcard routes are not allowed by this router";
         return refuse("RouteNotAdmitted", message.into());
     }
@@ -187,7 +195,7 @@ mod tests {
             cluster_domain: "cluster.local".into(),
             route_domain: "apps.test".into(),
         };
-        let verdicts = judge(&all, &policy);
+        let verdicts = judge(all.values(), &policy);
         let shown: Vec<(&str, &str)> = routes
             .iter()
             .map(|(namespace, name, _)| {

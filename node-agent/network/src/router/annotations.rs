@@ -47,6 +47,15 @@ pub(super) enum Forwarded {
     Never,
 }
 
+/// What becomes of a path on its way to the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RewriteTarget {
+    /// This in place of the Route's path, with what follows that.
+    Prefix(String),
+    /// This, whatever was asked for.
+    Whole(String),
+}
+
 /// What a Route asks for in its annotations.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Options {
@@ -57,7 +66,7 @@ pub(super) struct Options {
     /// Who may use the Route; none lets everybody.
     pub(super) allow: Option<AllowList>,
     /// What the path of the Route is replaced with.
-    pub(super) rewrite: Option<String>,
+    pub(super) rewrite: Option<RewriteTarget>,
     /// How endpoints are chosen, if that is said.
     pub(super) balance: Option<Balance>,
     /// What clients are told of how long to come by TLS alone.
@@ -238,7 +247,7 @@ fn rewrite(value: &str, options: &mut Options) -> Result<(), String> {
     if !value.starts_with('/') || !value.bytes().all(plain) {
         return Err(not_read(value, "a path that begins with / and needs no escapes"));
     }
-    options.rewrite = Some(value.to_owned());
+    options.rewrite = Some(RewriteTarget::Prefix(value.to_owned()));
     Ok(())
 }
 

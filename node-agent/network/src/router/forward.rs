@@ -157,7 +157,7 @@ impl Forwarder {
     }
 
     /// Where a request without TLS is to come to.
-    fn redirect(&self, uri: &Uri, host: &str) -> Answer {
+    fn redirect(&self, code: StatusCode, uri: &Uri, host: &str) -> Answer {
         let Some(port) = self.secure_port else { return page(StatusCode::SERVICE_UNAVAILABLE) };
         let port = if port == 443 { String::new() } else { format!(":{port}") };
         let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -167,7 +167,7 @@ impl Forwarder {
             return page(StatusCode::BAD_REQUEST);
         };
         let mut answer = Response::new(Either::Right(Full::default()));
-        *answer.status_mut() = StatusCode::FOUND;
+        *answer.status_mut() = code;
         answer.headers_mut().insert(header::LOCATION, location);
         answer
             .headers_mut()
@@ -201,8 +201,10 @@ impl Forwarder {
         }
         match table.find(ends.secure, &name, request.uri().path()) {
             Some(entry) if !entry.admits(ends.client.ip()) => page(StatusCode::FORBIDDEN),
-            Some(entry) if !ends.secure && entry.redirects => self.redirect(request.uri(), &name),
-            Some(entry) => self.pass(request, entry, &host, ends).await,
+            Some(entry) => match entry.redirects.filter(|_| !ends.secure) {
+                Some(code) => self.redirect(code, request.uri(), &name),
+                None => self.pass(request, entry, &host, ends).await,
+            },
             None => page(StatusCode::SERVICE_UNAVAILABLE),
         }
     }

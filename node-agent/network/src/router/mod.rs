@@ -1,4 +1,4 @@
-//! The router: host names and paths of Routes to ready endpoints, with TLS and without, without reloads. Knows how changes
+//! The router: host names and paths of Routes and Ingresses to ready endpoints, with TLS and without, without reloads. Knows how changes
 //! become a new table and a status; serving is `listen`, `tls` and `forward`, decisions are `admit`, `table` and `status`.
 //!
 //! Absent: HTTP/2 to applications, limits of rates and connections.
@@ -11,6 +11,7 @@ mod allow;
 mod annotations;
 mod forward;
 mod headers;
+mod ingress;
 mod listen;
 mod pools;
 mod route;
@@ -28,13 +29,16 @@ use arc_swap::ArcSwap;
 use forward::Forwarder;
 use futures::{FutureExt, StreamExt};
 use http::Method;
-use leme_client::{Client, Error, Event, Events, Key, Known, MERGE_PATCH, Scope, Step, follow_as};
+use ingress::feed::Ingresses;
+use leme_client::{
+    Client, Error, Event, Events, Key, Known, MERGE_PATCH, Recorder, Scope, Step, follow_as,
+};
 use leme_serve::Opening;
 use pools::Pools;
 use route::{RouteInfo, RouteObject, routes};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use table::Table;
@@ -58,6 +62,8 @@ pub struct RouterConfig {
     pub domain: String,
     /// The domain of the cluster's own names, such as `cluster.local`: no host of a Route.
     pub cluster_domain: String,
+    /// What Ingresses are told of where they are served.
+    pub address: Option<IpAddr>,
     /// Whether Routes of the wildcard policy `Subdomain` are served.
     pub allow_wildcards: bool,
 }
@@ -79,6 +85,8 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>> {
     addresses.iter().map(one).collect()
 }
 
+/// Events written at once.
+const EVENTS_AT_ONCE: usize = 4;
 /// Status writes at once.
 const WRITES: usize = 8;
 /// Pauses after a failed status write: first and longest.
@@ -113,16 +121,21 @@ pub async fn run_router(
             Some(encrypted) => tokio::try_join!(plain, encrypted).map(|_| ()),
         }
     });
-    let mut router = Router::new(client.named("leme-router"), config, served);
+    let client = client.named("leme-router");
+    let (recorder, record) = Recorder::new(client.clone(), EVENTS_AT_ONCE, token.clone());
+    let recording = tokio::spawn(record);
+    let mut router = Router::new(client, config, served, recorder);
     let ended = tokio::select! {
         () = token.cancelled() => None,
         ended = &mut serving => Some(ended),
         never = router.run() => match never {},
     };
-    match ended {
-        Some(ended) => ended.context("router")?,
-        None => serving.await.context("router")?,
-    }
+    let ended = match ended {
+        Some(ended) => ended,
+        None => serving.await,
+    };
+    recording.abort();
+    ended.context("router")?
 }
 
 struct Router {
@@ -135,6 +148,7 @@ struct Router {
     watch: Events<RouteObject>,
     known: Known,
     routes: BTreeMap<Key, RouteInfo>,
+    ingresses: Ingresses,
     verdicts: Verdicts,
     pools: Pools,
     served: Arc<ArcSwap<Table>>,
@@ -145,7 +159,12 @@ struct Router {
 }
 
 impl Router {
-    fn new(client: Client, config: RouterConfig, served: Arc<ArcSwap<Table>>) -> Router {
+    fn new(
+        client: Client,
+        config: RouterConfig,
+        served: Arc<ArcSwap<Table>>,
+        recorder: Recorder,
+    ) -> Router {
         Router {
             policy: Policy {
                 wildcards: config.allow_wildcards,
@@ -157,6 +176,7 @@ impl Router {
             watch: routes_of(&client),
             known: Known::default(),
             routes: BTreeMap::new(),
+            ingresses: Ingresses::new(&client, recorder),
             verdicts: Verdicts::new(),
             pools: Pools::default(),
             served,
@@ -180,10 +200,14 @@ impl Router {
                     }
                 }
                 Some(event) = self.watch.next() => self.routes_changed(event),
+                changed = self.ingresses.next() => if changed {
+                    self.serve_routes();
+                },
                 Some(done) = self.writes.join_next() => self.written(done),
                 () = tokio::time::sleep_until(retry), if self.retry.is_some() => self.retry = None,
             }
             self.write_statuses();
+            self.ingresses.tell(&self.verdicts, self.config.address);
         }
     }
 
@@ -224,11 +248,12 @@ impl Router {
 
     /// Judges the Routes and serves those that are admitted. Not before all are known: an older one may be among the rest.
     fn serve_routes(&mut self) {
-        if !self.known.is_complete() || !self.fed {
+        if !self.known.is_complete() || !self.ingresses.is_complete() || !self.fed {
             return;
         }
-        self.verdicts = judge(&self.routes, &self.policy);
-        let table = Table::build(&self.routes, &self.verdicts, &self.feed.model, &mut self.pools);
+        let all = || self.routes.values().chain(self.ingresses.rules());
+        self.verdicts = judge(all(), &self.policy);
+        let table = Table::build(all(), &self.verdicts, &self.feed.model, &mut self.pools);
         self.served.store(Arc::new(table));
     }
 

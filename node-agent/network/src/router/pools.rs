@@ -125,6 +125,15 @@ pub(super) type PoolKey = (Key, Option<PortRef>);
 pub(super) enum PortRef {
     Number(i32),
     Name(String),
+    /// A port of the Service itself, not of its endpoints.
+    Service(ServicePort),
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ServicePort {
+    Number(i32),
+    Name(String),
 }
 
 impl PortRef {
@@ -135,10 +144,20 @@ impl PortRef {
         }
     }
 
-    fn reference(&self) -> IntOrString {
+    /// As an endpoint's port is referred to; `None` if the Service has no such port.
+    fn reference(&self, model: &Model, service: &Key) -> Option<IntOrString> {
         match self {
-            PortRef::Number(number) => IntOrString::Int(*number),
-            PortRef::Name(name) => IntOrString::String(name.clone()),
+            PortRef::Number(number) => Some(IntOrString::Int(*number)),
+            PortRef::Name(name) => Some(IntOrString::String(name.clone())),
+            PortRef::Service(wanted) => {
+                let ports = &model.service(service)?.ports;
+                let is = |port: &&crate::model::ServicePort| match wanted {
+                    ServicePort::Number(number) => i32::from(port.port) == *number,
+                    ServicePort::Name(name) => port.name == *name,
+                };
+                let found = ports.iter().filter(|port| port.protocol == Protocol::Tcp).find(is)?;
+                Some(IntOrString::String(found.name.clone()))
+            }
         }
     }
 }
@@ -197,7 +216,11 @@ fn new_pool(model: &Model, (service, port): &PoolKey) -> Arc<Pool> {
 
 /// The TCP endpoints of a service, in order: of the named port, or of every port.
 fn endpoints(model: &Model, service: &Key, port: Option<&PortRef>) -> Vec<SocketAddr> {
-    let reference = port.map(PortRef::reference);
+    let reference = match port.map(|port| port.reference(model, service)) {
+        None => None,
+        Some(Some(reference)) => Some(reference),
+        Some(None) => return Vec::new(),
+    };
     let mut found = BTreeSet::new();
     let everyone: Vec<_> = model.slices(service).flat_map(|slice| &slice.endpoints).collect();
     let chosen = serving(&everyone);

@@ -2,6 +2,7 @@
 
 use super::actions::{Actions, HttpHeaders};
 use super::annotations::{self, Options};
+use super::pools::PortRef;
 use super::tls::{self, Tls};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -54,8 +55,17 @@ struct Port {
     target_port: IntOrString,
 }
 
-/// A Route, reduced.
-#[derive(Clone, Debug, PartialEq)]
+/// What a rule was made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Origin {
+    #[default]
+    Route,
+    /// A path of an Ingress, which may be meant to the letter. Its host may be any.
+    Ingress { exact: bool },
+}
+
+/// A Route, reduced; or one of the rules of an Ingress.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct RouteInfo {
     pub(super) key: Key,
     /// Creation time and uid: the order in which hosts are claimed.
@@ -63,11 +73,12 @@ pub(super) struct RouteInfo {
     pub(super) host: String,
     pub(super) path: String,
     pub(super) wildcard: bool,
+    pub(super) origin: Origin,
     /// The TLS asked for.
     pub(super) tls: Option<Tls>,
     /// Services and their weights.
     pub(super) services: Vec<(String, u32)>,
-    pub(super) port: Option<IntOrString>,
+    pub(super) port: Option<PortRef>,
     pub(super) options: Options,
     pub(super) actions: Actions,
     /// Why the Route cannot be carried out as written, if so.
@@ -106,9 +117,10 @@ impl RouteInfo {
             host: host.unwrap_or_default().to_ascii_lowercase(),
             path: spec.path.unwrap_or_default(),
             wildcard: spec.wildcard_policy.as_deref() == Some("Subdomain"),
+            origin: Origin::Route,
             tls,
             services: references.filter_map(service).collect(),
-            port: spec.port.map(|port| port.target_port),
+            port: spec.port.map(|port| PortRef::of(&port.target_port)),
             options,
             actions,
             broken,

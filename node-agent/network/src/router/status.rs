@@ -89,6 +89,7 @@ mod tests {
             canonical_hostname: Some("router.test".into()),
             domain: "apps.test".into(),
             cluster_domain: "cluster.local".into(),
+            address: None,
             allow_wildcards: false,
         }
     }

@@ -3,16 +3,16 @@
 
 use super::actions::Actions;
 use super::admit::{Verdicts, claimed};
-use super::annotations::{Balance, Options, SameSite};
+use super::annotations::{Balance, Options, RewriteTarget, SameSite};
 use super::forward::Sender;
-use super::pools::{Choice, Pool, Pools, PortRef, number_of, scatter};
-use super::route::RouteInfo;
+use super::pools::{Choice, Pool, Pools, number_of, scatter};
+use super::route::{Origin, RouteInfo};
 use super::sticky;
 use super::tls::certificate::Certificate;
 use super::tls::{Insecure, Termination, Tls};
 use crate::model::Model;
-use leme_client::Key;
-use std::collections::{BTreeMap, HashMap};
+use http::StatusCode;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One admitted Route.
 pub(super) struct Entry {
     path: String,
+    /// Whether the path is meant to the letter.
+    exact: bool,
     services: Vec<(u32, Arc<Pool>)>,
     turns: AtomicU64,
     /// What its annotations ask for.
@@ -31,8 +33,8 @@ pub(super) struct Entry {
     /// What browsers are told of that cookie besides.
     pub(super) cookie_further: &'static str,
     balance: Balance,
-    /// Whether requests without TLS are sent to where it is spoken.
-    pub(super) redirects: bool,
+    /// How requests without TLS are sent to where it is spoken, if they are.
+    pub(super) redirects: Option<StatusCode>,
     /// Through what the application is spoken to, if that is TLS.
     pub(super) sender: Option<Arc<Sender>>,
     certificate: Option<Certificate>,
@@ -95,7 +97,10 @@ impl Entry {
 
     /// Where `path` leads at the application.
     pub(super) fn rewritten(&self, path: &str) -> Option<String> {
-        let target = self.options.rewrite.as_deref()?;
+        let target = match self.options.rewrite.as_ref()? {
+            RewriteTarget::Prefix(target) => target.as_str(),
+            RewriteTarget::Whole(target) => return Some(target.clone()),
+        };
         let rest = path.strip_prefix(&self.path).filter(|_| path.starts_with('/'))?;
         let rest = if target == "/" { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
         Some(format!("{target}{rest}"))
@@ -103,6 +108,9 @@ impl Entry {
 
     /// Whether `path` is this Route's or below it, at a segment boundary.
     fn matches(&self, path: &str) -> bool {
+        if self.exact {
+            return path == self.path;
+        }
         let Some(rest) = path.strip_prefix(&self.path) else { return false };
         rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/') || self.path.is_empty()
     }
@@ -131,21 +139,28 @@ fn cookie_further(route: &RouteInfo) -> &'static str {
 struct Hosts {
     exact: HashMap<String, Vec<Arc<Entry>>>,
     wildcard: HashMap<String, Vec<Arc<Entry>>>,
+    /// What answers whatever the host.
+    any: Vec<Arc<Entry>>,
 }
 
 impl Hosts {
     fn add(&mut self, route: &RouteInfo, entry: &Arc<Entry>) {
-        let hosts = if route.wildcard { &mut self.wildcard } else { &mut self.exact };
-        hosts.entry(claimed(route).to_owned()).or_default().push(Arc::clone(entry));
+        let hosts = match (route.wildcard, claimed(route)) {
+            (true, domain) => self.wildcard.entry(domain.to_owned()).or_default(),
+            (false, "") => &mut self.any,
+            (false, host) => self.exact.entry(host.to_owned()).or_default(),
+        };
+        hosts.push(Arc::clone(entry));
     }
 
     fn sort(&mut self) {
-        for entries in self.exact.values_mut().chain(self.wildcard.values_mut()) {
-            entries.sort_by_key(|entry| std::cmp::Reverse(entry.path.len()));
+        let all = self.exact.values_mut().chain(self.wildcard.values_mut());
+        for entries in all.chain(std::iter::once(&mut self.any)) {
+            entries.sort_by_key(|entry| std::cmp::Reverse((entry.path.len(), entry.exact)));
         }
     }
 
-    /// The Route of the longest path of the exact host, else of the wildcard.
+    /// What has the longest path of the exact host, else of the wildcard, else of what answers whatever the host.
     fn find(&self, host: &str, path: &str) -> Option<&Arc<Entry>> {
         let of =
             |entries: &'_ Vec<Arc<Entry>>| entries.iter().position(|entry| entry.matches(path));
@@ -154,8 +169,13 @@ impl Hosts {
         {
             return entries.get(index);
         }
-        let entries = self.wildcard.get(host.split_once('.')?.1)?;
-        entries.get(of(entries)?)
+        let wild = host.split_once('.').and_then(|(_, domain)| self.wildcard.get(domain));
+        if let Some(entries) = wild
+            && let Some(index) = of(entries)
+        {
+            return entries.get(index);
+        }
+        self.any.get(of(&self.any)?)
     }
 
     /// All Routes of the exact host, else of the wildcard.
@@ -178,20 +198,17 @@ pub(super) struct Table {
 
 impl Table {
     /// The table of the admitted `routes`. `pools` keeps what is still used and forgets the rest.
-    pub(super) fn build(
-        routes: &BTreeMap<Key, RouteInfo>,
+    pub(super) fn build<'a>(
+        routes: impl Iterator<Item = &'a RouteInfo>,
         verdicts: &Verdicts,
         model: &Model,
         pools: &mut Pools,
     ) -> Table {
         let mut table = Table::default();
         pools.begin();
-        for route in
-            routes.values().filter(|route| matches!(verdicts.get(&route.key), Some(Ok(()))))
-        {
-            let port = route.port.as_ref().map(PortRef::of);
+        for route in routes.filter(|route| matches!(verdicts.get(&route.key), Some(Ok(())))) {
             let services = route.services.iter().map(|(name, weight)| {
-                let key = ((route.key.0.clone(), name.clone()), port.clone());
+                let key = ((route.key.0.clone(), name.clone()), route.port.clone());
                 (*weight, pools.get(model, key))
             });
             let services = services.collect();
@@ -199,8 +216,14 @@ impl Table {
             let insecure = tls.map_or(Insecure::Allow, |tls| tls.insecure);
             let passes = tls.is_some_and(|tls| tls.termination == Termination::Passthrough);
             let usual = if passes { Balance::Source } else { Balance::default() };
+            // Each in the code of those who are known for it.
+            let code = match route.origin {
+                Origin::Route => StatusCode::FOUND,
+                Origin::Ingress { .. } => StatusCode::PERMANENT_REDIRECT,
+            };
             let entry = Arc::new(Entry {
                 path: route.path.clone(),
+                exact: route.origin == Origin::Ingress { exact: true },
                 services,
                 turns: AtomicU64::new(0),
                 cookie: cookie(route),
@@ -208,7 +231,7 @@ impl Table {
                 options: route.options.clone(),
                 actions: route.actions.clone(),
                 balance: route.options.balance.unwrap_or(usual),
-                redirects: insecure == Insecure::Redirect,
+                redirects: (insecure == Insecure::Redirect).then_some(code),
                 sender: tls.and_then(|tls| tls.trust.as_ref()).map(|trust| pools.sender(trust)),
                 certificate: tls.and_then(|tls| tls.certificate.clone()),
                 age: route.age.clone(),
@@ -252,7 +275,7 @@ mod tests {
     use crate::model::{ServiceInfo, SliceInfo};
     use crate::router::admit::{Policy, judge};
     use serde_json::{Value, json};
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::net::SocketAddr;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -283,8 +306,8 @@ mod tests {
             let route = RouteInfo::of(&serde_json::from_value(object).unwrap(), "");
             routes.insert(route.key.clone(), route);
         }
-        let verdicts = judge(&routes, &Policy { wildcards: true, ..Policy::default() });
-        Table::build(&routes, &verdicts, model, pools)
+        let verdicts = judge(routes.values(), &Policy { wildcards: true, ..Policy::default() });
+        Table::build(routes.values(), &verdicts, model, pools)
     }
 
     fn to(service: &str) -> Value {

@@ -47,6 +47,19 @@ impl Certificate {
         Ok(Certificate { key: Arc::new(key), expires })
     }
 
+    /// Reads a certificate out of a Secret.
+    ///
+    /// # Errors
+    /// What cannot be read, and why.
+    pub(in crate::router) fn of_secret(
+        certificate: &str,
+        key: &str,
+    ) -> Result<Certificate, String> {
+        Certificate::read(certificate, Some(key), None).map_err(|why| {
+            why.replace("spec.tls.certificate", "tls.crt").replace("spec.tls.key", "tls.key")
+        })
+    }
+
     /// The certificate with its key.
     pub(in crate::router) fn key(&self) -> &Arc<CertifiedKey> {
         &self.key
