@@ -4,6 +4,7 @@
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
 mod flow;
+mod network;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -104,8 +105,8 @@ fn wanted(own: &KubernetesService) -> Vec<Wanted> {
         always("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
     }));
     all.extend(flow::wanted());
-    all.push(ingress_class());
-    all.push(service_cidr(own.network));
+    all.push(network::ingress_class());
+    all.push(network::service_cidr(own.network));
     let cluster_ip = own.cluster_ip.into();
     let address = addresses::object(cluster_ip, "default", NAME);
     all.push(always(addresses::COLLECTION, cluster_ip.to_string(), address));
@@ -306,29 +307,6 @@ fn with_condition(stored: &Value, wanted: &Value) -> Option<Value> {
     Some(new)
 }
 
-/// What tells of the network that addresses of Services come from. A cluster that has it keeps what it says.
-fn service_cidr((address, bits): (Ipv4Addr, u8)) -> Wanted {
-    let object = json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "ServiceCIDR",
-        "metadata": { "name": NAME },
-        "spec": { "cidrs": [format!("{address}/{bits}")] },
-    });
-    let condition = json!({
-        "type": "Ready",
-        "status": "True",
-        "reason": "",
-        "message": "Kubernetes default Service CIDR is ready",
-    });
-    Wanted {
-        collection: "/apis/networking.k8s.io/v1/servicecidrs",
-        name: NAME.into(),
-        object,
-        condition: Some(condition),
-        keep: Keep::Existence,
-    }
-}
-
 fn priority_class(name: &str, value: i64, description: &str) -> Value {
     json!({
         "apiVersion": "scheduling.k8s.io/v1",
@@ -338,21 +316,6 @@ fn priority_class(name: &str, value: i64, description: &str) -> Value {
         "description": description,
         "preemptionPolicy": "PreemptLowerPriority",
     })
-}
-
-/// The class of the router's Ingresses. Who wants another one by default, or none, says so of this one.
-fn ingress_class() -> Wanted {
-    let object = json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "IngressClass",
-        "metadata": {
-            "name": "leme",
-            "annotations": { "ingressclass.kubernetes.io/is-default-class": "true" },
-        },
-        "spec": { "controller": "leme.dev/router" },
-    });
-    let collection = "/apis/networking.k8s.io/v1/ingressclasses";
-    Wanted { collection, name: "leme".into(), object, condition: None, keep: Keep::Existence }
 }
 
 fn service(own: &KubernetesService) -> Value {

@@ -39,7 +39,7 @@ fn a_route_with_tls_is_served_and_its_router_is_known_again() {
     let ingress = "--resolve ingress.edge.localhost:443:127.0.0.1 https://ingress.edge.localhost/";
     until("the Ingress is served", || curl(&host, ingress).run().stdout.contains("pod: edge-"));
     let shown = host.kubectl("get ingress edge -n edge --no-headers").run().ok();
-    assert!(shown.contains(" leme ") && shown.contains(" 127.0.0.1 "), "{shown}");
+    assert!(shown.contains(" <none> ") && shown.contains(" 127.0.0.1 "), "{shown}");
     assert!(host.leme("why ingress/edge -n edge").run().ok().contains("works"));
     // What keeps somebody out and is not carried out lets nobody in.
     host.kubectl("annotate ingress edge -n edge nginx.ingress.kubernetes.io/auth-type=basic")

@@ -1,3 +1,5 @@
+//! Whose an Ingress is, what rules it is, and what of it is refused.
+
 use super::*;
 use serde_json::{Value, json};
 
