@@ -16,7 +16,8 @@ use leme_lister::key_of;
 use leme_plan::{Plan, pods};
 use leme_sched::{
     Cluster, Config, Parked, Parking, PodInfo, Preemption, Profile, Queue, Unschedulable,
-    VolumeFacts, bind, gated, preempted, promised, unnominated, unschedulable,
+    VolumeChange, VolumeFacts, attachment, bind, gated, preempted, promised, unnominated,
+    unschedulable, volume_limits,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -26,15 +27,12 @@ use tracing::warn;
 
 use self::lookup::Stored;
 use self::news::News;
-use self::wake::Wake;
+use self::wake::{Wake, delay};
 use crate::{Start, Wiring};
 
 const BINDINGS_AT_ONCE: usize = 64;
 /// Decisions between two looks at what has changed meanwhile.
 const BATCH: usize = 32;
-/// Before the second try to bind a pod; each further one waits twice as long.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-const LAST_DELAY: Duration = Duration::from_secs(10);
 /// How long after its binding a pod that does not show it is taken for unbound.
 const EXPIRY: Duration = Duration::from_secs(30);
 
@@ -140,7 +138,10 @@ impl Scheduler {
             Wake::Pod(key) => self.take_in_pod(key),
             Wake::Node(name) => {
                 let node = self.wiring.cache.nodes.get("", &name);
-                if self.cluster.set_node(&name, node.as_deref()) || node.is_none() {
+                let changed = self.cluster.set_node(&name, node.as_deref());
+                let limits = volume_limits(self.wiring.cache.csi_nodes.get("", &name).as_deref());
+                let limited = self.cluster.set_volume_limits(&name, limits);
+                if changed || limited || node.is_none() {
                     self.news.nodes.insert(name);
                     self.news.elsewhere = true;
                 }
@@ -152,7 +153,13 @@ impl Scheduler {
                 let labels = labels.map(|labels| labels.unwrap_or(&none));
                 self.news.elsewhere |= self.cluster.set_namespace(&name, labels);
             }
-            Wake::Volume(change) => drop(self.news.volumes.insert(change)),
+            Wake::Volume(change) => {
+                if let VolumeChange::Claim(namespace, name) = &change {
+                    let found = attachment(namespace, name, &Stored(&self.wiring.cache));
+                    self.cluster.set_attachment((namespace.clone(), name.clone()), found);
+                }
+                self.news.volumes.insert(change);
+            }
             Wake::Bound(key) => self.bound.push_back((Instant::now() + EXPIRY, key)),
             Wake::Failed(key) => self.take_in_failure(key),
             Wake::Again(key) => {
@@ -376,25 +383,6 @@ impl Scheduler {
     }
 }
 
-/// How long a pod waits whose binding failed so many times before.
-fn delay(times: u32) -> Duration {
-    FIRST_DELAY.saturating_mul(1 << times.min(20)).min(LAST_DELAY)
-}
-
 fn priority(pod: &Pod) -> i32 {
     pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Red when every try waits as long as the first.
-    #[test]
-    fn each_refused_binding_waits_twice_as_long_up_to_a_bound() {
-        let delays: Vec<u128> = (0..12).map(|times| delay(times).as_millis()).collect();
-        let expected = [50, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000, 10_000];
-        assert_eq!(delays, expected);
-        assert_eq!(delay(u32::MAX), LAST_DELAY);
-    }
 }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod attach;
 pub mod autoscaler;
 pub mod claim;
 pub mod common;

@@ -78,11 +78,13 @@ impl Cluster {
         self.renew(index, NodeState::read(name, node))
     }
 
-    /// Takes in how many volumes of each driver a node can attach.
-    pub fn set_volume_limits(&mut self, name: &str, limits: BTreeMap<String, i64>) {
-        if let Some(index) = self.by_name.get(name) {
-            self.nodes[*index].volume_limits = limits;
-        }
+    /// Takes in how many volumes of each driver a node can attach. Whether that has changed.
+    pub fn set_volume_limits(&mut self, name: &str, limits: BTreeMap<String, i64>) -> bool {
+        let Some(index) = self.by_name.get(name) else { return false };
+        let known = &mut self.nodes[*index].volume_limits;
+        let changed = *known != limits;
+        *known = limits;
+        changed
     }
 
     /// Takes in which volume of which driver a claim is bound to, or that it is to none.

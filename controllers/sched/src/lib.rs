@@ -42,7 +42,7 @@ pub use profile::Profile;
 pub use queue::Queue;
 pub use resources::Resources;
 pub use selector::Selector;
-pub use volumes::{Promise, Storage, VolumeFacts};
+pub use volumes::{Promise, Storage, VolumeFacts, attachment, volume_limits};
 pub use why::Unschedulable;
 
 /// The name that pods ask for when they say nothing else, and that of the default profile.

@@ -2,10 +2,11 @@
 //!
 //! Knows: claims, volumes and classes as they are shown. Refuses to know: who binds and makes volumes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim, Pod};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use leme_plan::common::{Labels, annotation};
 use leme_plan::volume::SELECTED_NODE;
 use leme_plan::{placement, pods, volume};
@@ -33,6 +34,26 @@ pub trait Storage {
     fn class(&self, name: &str) -> Option<Arc<StorageClass>>;
     /// All volumes.
     fn volumes(&self) -> Vec<Arc<PersistentVolume>>;
+}
+
+/// How many volumes of each driver a node can attach, as far as that is bounded.
+pub fn volume_limits(node: Option<&CSINode>) -> BTreeMap<String, i64> {
+    let drivers = node.into_iter().flat_map(|node| &node.spec.drivers);
+    let bounded =
+        drivers.filter_map(|one| Some((one.name.clone(), one.allocatable.as_ref()?.count?.into())));
+    bounded.collect()
+}
+
+/// The driver and the handle of the volume that a claim is bound to, if a driver keeps it.
+pub fn attachment(
+    namespace: &str,
+    claim: &str,
+    storage: &impl Storage,
+) -> Option<(String, String)> {
+    let claim = storage.claim(namespace, claim)?;
+    let volume = storage.volume(claim.spec.as_ref()?.volume_name.as_deref()?)?;
+    let csi = volume.spec.as_ref()?.csi.as_ref()?;
+    Some((csi.driver.clone(), csi.volume_handle.clone()))
 }
 
 /// A volume that a claim could be bound to.

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, StorageClass, VolumeAttachment};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_kinds::{Kind, builtin};
 use leme_lister::{AnyLister, HasMeta, Index, Key, Lister, Meta};
@@ -117,6 +117,9 @@ cache! {
         volumes: PersistentVolume, false, &[];
         claims: PersistentVolumeClaim, true, &[];
         classes: StorageClass, false, &[];
+        drivers: CSIDriver, false, &[];
+        csi_nodes: CSINode, false, &[];
+        attachments: VolumeAttachment, false, &[];
         budgets: PodDisruptionBudget, true, &[];
     }
     defined {

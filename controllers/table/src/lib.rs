@@ -5,6 +5,7 @@
 //! here, how actions are carried out, clocks, async. Whoever runs the table gives it changes, times and answers.
 #![forbid(unsafe_code)]
 
+mod attachments;
 mod autoscalers;
 pub mod cache;
 mod configs;
@@ -66,6 +67,9 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         volumes::claims(),
         volumes::volumes(),
         provisioner::controller(),
+        attachments::pods(),
+        attachments::attachments(),
+        attachments::nodes(),
         snapshots::setup(),
         snapshots::snapshots(),
         snapshots::contents(),

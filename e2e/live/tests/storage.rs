@@ -162,3 +162,61 @@ fn groups_get_volumes_and_wishes_are_kept() {
     // What makes the class has had its turn: it is woken by the node, before which no pod runs.
     assert_eq!(host.kubectl("get storageclass -o name").run().ok(), "");
 }
+
+/// A volume of a driver, its claim and a pod that has it.
+const DISK: &str = r#"
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  csi: {driver: disk.example, volumeHandle: disk-1}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: disk}
+spec: {storageClassName: "", volumeName: disk, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: c, image: "leme/sample:latest", imagePullPolicy: IfNotPresent, volumeMounts: [{name: data, mountPath: /data}]}
+  volumes: [{name: data, persistentVolumeClaim: {claimName: disk}}]
+"#;
+
+/// Red when nobody asks for a volume to be attached, when the node does not list it, or when it stays attached for nobody;
+/// this test answers as who attaches does.
+#[test]
+fn a_volume_of_a_driver_is_attached_as_long_as_a_pod_has_it() {
+    let host = Host::new();
+    host.load_sample();
+    host.up("").ok();
+    host.kubectl("apply -f -").run_with(DISK).ok();
+    let names = || host.kubectl("get volumeattachments -o name").run().ok();
+    until("it is to be attached", || !names().is_empty());
+    let name = names().trim().trim_start_matches("volumeattachment.storage.k8s.io/").to_owned();
+    let told = host.kubectl(&format!("get volumeattachment {name}")).run().ok();
+    assert!(told.contains("disk.example   disk   leme-0   false"), "{told}");
+    let text = host.kubectl(&format!("get volumeattachment {name} -o json")).run().ok();
+    let mut object: serde_json::Value = serde_json::from_str(&text).unwrap();
+    object["status"] = serde_json::json!({ "attached": true });
+    let path = format!("/apis/storage.k8s.io/v1/volumeattachments/{name}/status");
+    host.kubectl(&format!("replace --raw {path} -f -")).run_with(&object.to_string()).ok();
+    let listed = || {
+        let path = "jsonpath={.status.volumesAttached[*].name}";
+        host.kubectl("get node leme-0 -o").arg(path).run().ok()
+    };
+    until("the node lists it", || listed() == "kubernetes.io/csi/disk.example^disk-1");
+    until("it is told to the pod", || {
+        host.kubectl("describe pod user")
+            .run()
+            .ok()
+            .contains("AttachVolume.Attach succeeded for volume \"disk\"")
+    });
+    host.kubectl("delete pod user").run().ok();
+    until("it is detached", || names().is_empty() && listed().is_empty());
+}

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use leme_plan::{Plan, pods};
-use leme_sched::{Budget, PodInfo, PodKey, Queue, Storage, Unschedulable, VolumeFacts};
+use leme_sched::{
+    Budget, PodInfo, PodKey, Queue, Storage, Unschedulable, VolumeFacts, attachment, volume_limits,
+};
 use serde_json::json;
 
 use crate::api::Api;
@@ -128,6 +130,7 @@ impl Cluster {
         for (name, node) in names.iter().zip(&nodes) {
             self.scheduler.set_node(name, Some(node));
         }
+        self.show_attachments(&names);
         let pods = self.api.typed::<Pod>(None);
         let key = |pod: &Pod| {
             let meta = &pod.metadata;
@@ -173,6 +176,21 @@ impl Cluster {
             {
                 self.scheduler.forget(&key);
             }
+        }
+    }
+
+    /// Shows the scheduler which volumes of drivers claims have, and how many nodes can attach.
+    fn show_attachments(&mut self, nodes: &[String]) {
+        for name in nodes {
+            let node = self.api.typed_get::<CSINode>("", name);
+            self.scheduler.set_volume_limits(name, volume_limits(node.as_deref()));
+        }
+        for claim in self.api.typed::<PersistentVolumeClaim>(None) {
+            let meta = &claim.metadata;
+            let (space, name) = (meta.namespace.clone(), meta.name.clone());
+            let (space, name) = (space.unwrap_or_default(), name.unwrap_or_default());
+            let found = attachment(&space, &name, &self.api);
+            self.scheduler.set_attachment((space, name), found);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod, PodStatus};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
 use leme_kinds::Kind;
 use leme_meta::local_path::{MANAGED_BY, REMOVED, ROOT};
 use leme_node_core::config::IMAGE;
@@ -86,6 +87,7 @@ impl FakeNode {
         self.heartbeat(cluster);
         self.wipe(cluster);
         self.keep_snapshots(cluster);
+        self.attach(cluster);
         let now = cluster.api.now;
         let all = cluster.api.typed::<Pod>(None);
         let mine: Vec<Arc<Pod>> =
@@ -169,6 +171,19 @@ impl FakeNode {
                 _ => continue,
             };
             cluster.must(|api| api.patch(row, "", &name, part, &changes));
+        }
+    }
+
+    /// What attaches volumes to it does so at once.
+    fn attach(&mut self, cluster: &mut Cluster) {
+        for one in cluster.api.typed::<VolumeAttachment>(None) {
+            let attached = one.status.as_ref().is_some_and(|status| status.attached);
+            let Some(name) = one.metadata.name.clone().filter(|_| !attached) else { continue };
+            if one.spec.node_name == self.name {
+                let row = row::<VolumeAttachment>();
+                let changes = json!({ "status": { "attached": true } });
+                cluster.must(|api| api.patch(row, "", &name, Target::Status, &changes));
+            }
         }
     }
 

@@ -107,6 +107,7 @@ fn add_node(cluster: &mut Cluster, name: &str, options: &[&str]) -> Result<Strin
     let mut amounts = json!({ "cpu": "4", "memory": "8Gi", "pods": "110" });
     let mut annotations = json!({});
     let mut labels = json!({ "kubernetes.io/hostname": name });
+    let mut disks = None;
     for option in options {
         let (key, value) =
             option.split_once('=').ok_or_else(|| format!("{option:?} is not KEY=VALUE"))?;
@@ -114,6 +115,10 @@ fn add_node(cluster: &mut Cluster, name: &str, options: &[&str]) -> Result<Strin
             "room" => {
                 annotations[ROOT] = value.into();
                 labels[ROOM] = "true".into();
+            }
+            "csi" => {
+                annotations[leme_plan::attach::MANAGED] = "true".into();
+                disks = Some(value.parse::<i64>().map_err(|_| format!("{value:?} is no number"))?);
             }
             _ => amounts[key] = value.into(),
         }
@@ -126,6 +131,12 @@ fn add_node(cluster: &mut Cluster, name: &str, options: &[&str]) -> Result<Strin
     cluster.api.create(kind, "", body.clone()).map_err(|status| status.message)?;
     let changes = json!({ "status": body["status"] });
     cluster.api.patch(kind, "", name, Target::Status, &changes).map_err(|status| status.message)?;
+    if let Some(count) = disks {
+        let kind = by_kind("storage.k8s.io", "v1", "CSINode").ok_or("no kind CSINode")?;
+        let body = json!({ "metadata": { "name": name }, "spec": { "drivers": [
+            { "name": "disk.example", "nodeID": name, "allocatable": { "count": count } } ] } });
+        cluster.api.create(kind, "", body).map_err(|status| status.message)?;
+    }
     let number = cluster.nodes.len() + 1;
     cluster.nodes.insert(name.to_owned(), FakeNode::new(name, number));
     Ok(String::new())

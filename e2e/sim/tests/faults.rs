@@ -103,6 +103,18 @@ delete deploy web
 tick 1s
 ";
 
+const ATTACHED: &str = "\
+add-node a csi=1
+apply attached.yaml
+tick 2s
+delete pod first
+tick 2s
+delete pod second
+delete pvc one
+delete pvc two
+tick 2s
+";
+
 const SNAPSHOTS: &str = "\
 add-node a room=/srv
 add-node b room=/srv
@@ -221,6 +233,8 @@ under_faults! {
     volumes: VOLUMES, |end| end.counts["PersistentVolume"] == (2, 2)
         && end.left["StorageClass"] == ["local-path"];
     autoscaling: AUTOSCALING, |end| end.left["Pod"].is_empty() && end.counts["Pod"] == (5, 5);
+    attached: ATTACHED, |end| end.counts["VolumeAttachment"] == (2, 2)
+        && end.left["Pod"].is_empty();
     snapshots: SNAPSHOTS, |end| end.counts["VolumeSnapshotContent"] == (1, 1)
         && end.counts["PersistentVolume"] == (3, 3) && end.left["VolumeSnapshot"].is_empty();
     cluster: CLUSTER, |end| end.counts["Namespace"] == (4, 1) && end.left["Pod"].len() == 4;

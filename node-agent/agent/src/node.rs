@@ -238,10 +238,14 @@ fn architecture() -> &'static str {
     }
 }
 
-/// What the Node says of itself beside its labels: where its volumes are.
+/// What the Node says of itself beside its labels: where its volumes are, and that others are attached by the controller.
 fn annotations(config: &AgentConfig) -> BTreeMap<String, String> {
     let root = directories::volumes(&config.data_dir).display().to_string();
-    BTreeMap::from([(leme_meta::local_path::ROOT.to_owned(), root)])
+    let managed = "volumes.kubernetes.io/controller-managed-attach-detach";
+    BTreeMap::from([
+        (leme_meta::local_path::ROOT.to_owned(), root),
+        (managed.to_owned(), "true".to_owned()),
+    ])
 }
 
 /// Now, without a fraction.

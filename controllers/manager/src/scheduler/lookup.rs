@@ -21,6 +21,7 @@ const READS: &[(&str, &str)] = &[
     ("apps/v1", "StatefulSet"),
     ("policy/v1", "PodDisruptionBudget"),
     ("storage.k8s.io/v1", "StorageClass"),
+    ("storage.k8s.io/v1", "CSINode"),
 ];
 
 /// Whether the scheduler looks at a kind: all that is kept for it where it runs alone. It may read nothing else of the API.
