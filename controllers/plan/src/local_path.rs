@@ -95,6 +95,12 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
     if claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some()) {
         return plan;
     }
+    let mode = seen.class.as_ref().and_then(|class| class.volume_binding_mode.as_deref());
+    if mode == Some("WaitForFirstConsumer") && annotation(&claim.metadata, SELECTED_NODE).is_none()
+    {
+        // The scheduler chooses, perhaps once more.
+        return plan;
+    }
     if seen.node.is_none() && annotation(&claim.metadata, SELECTED_NODE).is_some() {
         // The node has gone since it was chosen: the scheduler chooses again.
         let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: null } } });

@@ -95,6 +95,18 @@ fn a_claim_that_grows_takes_its_volume_along() {
         if patch["spec"]["capacity"]["storage"] == "2Gi"));
 }
 
+/// Red when a claim that was sent back to the scheduler is told that no node was chosen.
+#[test]
+fn who_waits_for_the_scheduler_is_told_nothing() {
+    let mut seen = claim(|claim| {
+        claim["metadata"]["annotations"] = json!({ STORAGE_PROVISIONER: PROVISIONER });
+    });
+    seen.class = Some(read(json!({ "metadata": { "name": CLASS }, "provisioner": PROVISIONER,
+        "volumeBindingMode": "WaitForFirstConsumer" })));
+    let plan = plan_claim(&seen, now());
+    assert!(plan.actions.is_empty() && plan.report.waiting.is_empty(), "{plan:?}");
+}
+
 /// Red when a claim waits for ever for a node that has gone.
 #[test]
 fn another_node_is_chosen_for_one_that_has_gone() {
