@@ -123,12 +123,14 @@ pub enum Action {
     Patch {
         /// What is patched.
         target: ObjectRef,
-        /// Empty, or `status`.
+        /// Empty, `status` or `scale`.
         subresource: &'static str,
         /// The patch, without preconditions.
         patch: Value,
         /// Only if this object still exists and is not being deleted, asked at the API itself.
         only_if: Option<ObjectRef>,
+        /// Events about it.
+        told: Option<OutcomeEvents>,
     },
     /// Deletes an object.
     Delete {
@@ -182,12 +184,12 @@ impl Action {
     /// Merge-patches the status.
     pub fn status(target: ObjectRef, status: Value) -> Action {
         let patch = serde_json::json!({ "status": status });
-        Action::Patch { target, subresource: "status", patch, only_if: None }
+        Action::Patch { target, subresource: "status", patch, only_if: None, told: None }
     }
 
     /// Merge-patches the object itself.
     pub fn patch(target: ObjectRef, patch: Value) -> Action {
-        Action::Patch { target, subresource: "", patch, only_if: None }
+        Action::Patch { target, subresource: "", patch, only_if: None, told: None }
     }
 
     /// Deletes with the kind's default grace and propagation.

@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
-use crate::action::{Action, ObjectRef};
+use crate::action::{Action, ObjectRef, OutcomeEvents};
 use crate::common::status_of;
 use crate::report::{Report, Shown, Waiting};
 use crate::{Failure, Plan};
@@ -93,8 +93,8 @@ impl Scale {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     pace: pace::Memory,
-    /// The change that the last plan has asked for: sizes, and why.
-    asked: Option<(i32, i32, String)>,
+    /// The change that the last plan has asked for: both sizes.
+    asked: Option<(i32, i32)>,
     /// No other change is asked for until then.
     rests: Option<Duration>,
 }
@@ -182,14 +182,12 @@ impl Round<'_> {
     fn settle(&mut self, memory: &mut Memory, replicas: i32) -> bool {
         let uptime = self.seen.uptime;
         match (memory.asked.take(), self.seen.failure) {
-            (Some((from, to, _)), _) if to == replicas => memory.pace.scaled(from, to, uptime),
-            (Some((_, to, why)), Some(failure)) => {
+            (Some((from, to)), _) if to == replicas => memory.pace.scaled(from, to, uptime),
+            (Some(_), Some(failure)) => {
                 let error = &failure.message;
                 let message =
                     format!("the HPA controller was unable to update the target scale: {error}");
                 self.set(ABLE, false, "FailedUpdateScale", message);
-                let message = format!("New size: {to}; reason: {why}; error: {error}");
-                self.plan.wait(Waiting::new("FailedRescale", message, Shown::Warning));
                 let (desired, metrics) =
                     (self.status.desired_replicas, self.status.current_metrics.take());
                 self.show(replicas, desired, metrics);
@@ -346,14 +344,19 @@ impl Round<'_> {
             resource_version: target.scale.resource_version.clone(),
         };
         let patch = json!({ "spec": { "replicas": size } });
-        self.plan.act(Action::Patch { target: object, subresource: "scale", patch, only_if: None });
         let message = format!("New size: {size}; reason: {why}");
-        self.plan.act(Action::normal(self.about.clone(), "SuccessfulRescale", message));
+        let told = Some(OutcomeEvents {
+            about: self.about.clone(),
+            failed: ("FailedRescale", format!("{message}; error: {{error}}").into()),
+            done: ("SuccessfulRescale", message.into()),
+        });
+        let (subresource, only_if) = ("scale", None);
+        self.plan.act(Action::Patch { target: object, subresource, patch, only_if, told });
         let done = format!("the HPA controller was able to update the target scale to {size}");
         self.set(ABLE, true, "SucceededRescale", done);
         self.show(replicas, size, metrics);
         self.status.last_scale_time = Some(seconds(self.now));
-        memory.asked = Some((replicas, size, why));
+        memory.asked = Some((replicas, size));
     }
 
     fn show(&mut self, current: i32, desired: i32, metrics: Option<Vec<MetricStatus>>) {

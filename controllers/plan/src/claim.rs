@@ -70,6 +70,7 @@ fn adoption<K: Resource + Metadata<Ty = ObjectMeta>>(object: &K, owner: &ObjectR
         subresource: "",
         patch: json!({ "metadata": { "ownerReferences": owners } }),
         only_if: Some(owner.clone()),
+        told: None,
     }
 }
 

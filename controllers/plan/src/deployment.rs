@@ -114,7 +114,7 @@ fn act(rollout: &Rollout, about: &ObjectRef, seen: &Observed, plan: &mut Plan) {
 
 fn patch_status(about: &ObjectRef, patch: Value) -> Action {
     let target = about.clone().any_version();
-    Action::Patch { target, subresource: "status", patch, only_if: None }
+    Action::Patch { target, subresource: "status", patch, only_if: None, told: None }
 }
 
 /// Tells that the last try to create the new replica set was refused, before the next one.

@@ -172,9 +172,10 @@ impl Executor {
                 let result = self.put(&target, "finalize", &namespace.0).await;
                 self.finish(component, &target, None, "", result, CHANGES)
             }
-            Action::Patch { target, subresource, patch, only_if } => {
+            Action::Patch { target, subresource, patch, only_if, told } => {
                 let result = self.patch(target, subresource, patch, only_if.as_ref()).await;
-                self.finish(component, target, None, "", result, CHANGES)
+                let passes = if told.is_some() { &[][..] } else { CHANGES };
+                self.finish(component, target, told.as_ref(), "", result, passes)
             }
             Action::Delete { target, grace, propagation, told } => {
                 let result = self.delete(target, *grace, *propagation).await;

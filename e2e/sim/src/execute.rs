@@ -74,8 +74,10 @@ impl Cluster {
             }
             Action::Update { object, told } => self.put(&object.0, Target::Main, told.as_ref()),
             Action::Finalize { namespace } => self.put(&namespace.0, Target::Finalize, None),
-            Action::Patch { target, subresource, patch, only_if } => {
-                self.patch(target, subresource, patch, only_if.as_ref())
+            Action::Patch { target, subresource, patch, only_if, told } => {
+                let only_if = only_if.as_ref();
+                let result = self.patch(target, subresource, patch, only_if);
+                result.and_then(|result| self.finish(target, told.as_ref(), "", result))
             }
             Action::Delete { target, grace, propagation, told } => {
                 let options = DeleteOptions {
@@ -126,7 +128,7 @@ impl Cluster {
         subresource: &str,
         patch: &Value,
         only_if: Option<&ObjectRef>,
-    ) -> Result<(), Option<Failure>> {
+    ) -> Result<Result<Value, Status>, Option<Failure>> {
         if let Some(guard) = only_if {
             let live =
                 row(guard).ok().and_then(|kind| self.api.get(kind, &guard.namespace, &guard.name));
@@ -146,9 +148,8 @@ impl Cluster {
             }
         }
         let part = if subresource == "status" { Target::Status } else { Target::Main };
-        let result = row(target)
-            .and_then(|kind| self.api.patch(kind, &target.namespace, &target.name, part, &patch));
-        self.finish(target, None, "", result)
+        Ok(row(target)
+            .and_then(|kind| self.api.patch(kind, &target.namespace, &target.name, part, &patch)))
     }
 
     fn finish(

@@ -129,7 +129,7 @@ fn said(plan: &Plan) -> (Vec<String>, Value) {
 /// Reasons and messages of the Events.
 fn events(plan: &Plan) -> Vec<String> {
     let told = plan.actions.iter().filter_map(|action| match action {
-        Action::Event { reason, message, .. } => Some(format!("{reason}: {message}")),
+        Action::Patch { told: Some(told), .. } => Some(format!("{}: {}", told.done.0, told.done.1)),
         _ => None,
     });
     let waits = plan.report.waiting.iter().map(|one| format!("{}: {}", one.reason, one.message));
@@ -414,12 +414,15 @@ fn a_change_that_is_refused_is_told_and_tried_again_later() {
     let mut run = Run::new(cpu(), 1, 80);
     let asked = run.plan();
     assert_eq!(said(&asked).1, json!(2));
+    let Action::Patch { told: Some(told), .. } = &asked.actions[0] else { panic!("{asked:?}") };
+    let why = "Current number of replicas below Spec.MinReplicas";
+    let refused = format!("New size: 2; reason: {why}; error: {{error}}");
+    assert_eq!((told.failed.0, &*told.failed.1), ("FailedRescale", &*refused));
     run.uptime -= 15;
     run.failure = Some(Failure { reason: String::new(), message: "no".to_owned() });
     let told = run.plan();
     assert_eq!(said(&told), (vec!["AbleToScale False FailedUpdateScale".to_owned()], Value::Null));
-    let why = "Current number of replicas below Spec.MinReplicas";
-    assert_eq!(events(&told), [format!("FailedRescale: New size: 2; reason: {why}; error: no")]);
+    assert_eq!(events(&told), [] as [&str; 0], "it was told when it was refused");
     run.done(&told);
     (run.failure, run.uptime) = (None, run.uptime - 15);
     assert_eq!(run.plan().actions, [], "it rests");

@@ -91,7 +91,7 @@ fn said(plan: &Plan) -> Vec<String> {
         }
         Action::Create { object, .. } => Some(format!("+revision {}", object.0["revision"])),
         Action::Delete { target, .. } => Some(format!("-{}", target.name)),
-        Action::Patch { target, subresource: "", patch, only_if } => Some(match only_if {
+        Action::Patch { target, subresource: "", patch, only_if, .. } => Some(match only_if {
             Some(_) => format!("adopt {}", target.name),
             None => format!("{} {patch}", target.name),
         }),

@@ -70,7 +70,7 @@ fn said(plan: &Plan) -> Vec<String> {
     let tell = |action: &Action| match action {
         Action::Create { object, .. } => Some(format!("+ {}", object.0["spec"]["replicas"])),
         Action::Delete { target, .. } => Some(format!("- {}", target.name)),
-        Action::Patch { subresource: "", target, patch, only_if } => {
+        Action::Patch { subresource: "", target, patch, only_if, .. } => {
             let size = &patch["spec"]["replicas"];
             match only_if {
                 Some(_) => Some(format!("adopt {}", target.name)),

@@ -70,7 +70,7 @@ fn said(plan: &Plan) -> Vec<String> {
     let tell = |action: &Action| match action {
         Action::Create { object, .. } => Some(format!("+{}", object.text(&["metadata", "name"]))),
         Action::Delete { target, .. } => Some(format!("-{}", target.name)),
-        Action::Patch { target, subresource: "", patch, only_if } => Some(match only_if {
+        Action::Patch { target, subresource: "", patch, only_if, .. } => Some(match only_if {
             Some(_) => format!("adopt {}", target.name),
             None => match patch["metadata"]["ownerReferences"].as_array() {
                 Some(owners) => {
