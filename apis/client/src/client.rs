@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::AsyncBufRead;
 use http::request::Builder;
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use kube::client::{Body, Connection};
 use leme_meta::version::KUBERNETES;
 use serde::de::DeserializeOwned;
@@ -24,11 +24,15 @@ pub const MERGE_PATCH: &str = "application/merge-patch+json";
 /// The same where the server knows how lists are merged.
 pub const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 
+/// Under which Lease a request is made.
+const LEASE: HeaderName = HeaderName::from_static("leme-lease");
+
 /// The client of one component.
 #[derive(Clone)]
 pub struct Client {
     transport: kube::Client,
     agent: Option<HeaderValue>,
+    lease: Option<HeaderValue>,
     warned: Option<fn(&str)>,
 }
 
@@ -50,7 +54,7 @@ pub struct Ask<'a> {
 impl Client {
     /// Speaks through `transport`.
     pub(crate) fn new(transport: kube::Client) -> Client {
-        Client { transport, agent: None, warned: None }
+        Client { transport, agent: None, lease: None, warned: None }
     }
 
     /// Speaks to a service of this process: a server's own, or one that stands for a server.
@@ -70,6 +74,12 @@ impl Client {
         Client { agent: Some(user_agent(component)), ..self }
     }
 
+    /// The same as the holder of a Lease: a server of ours stores what it writes only as long as it is that.
+    pub fn leading(self, namespace: &str, lease: &str, holder: &str) -> Client {
+        let lease = HeaderValue::from_str(&format!("{namespace}/{lease}/{holder}")).ok();
+        Client { lease, ..self }
+    }
+
     /// The same, with `tell` called for everything that a server warns of.
     pub fn on_warning(self, tell: fn(&str)) -> Client {
         Client { warned: Some(tell), ..self }
@@ -77,11 +87,13 @@ impl Client {
 
     /// The beginning of a request of this component.
     pub fn request(&self, method: &Method, path: &str) -> Builder {
-        let request = Request::builder().method(method).uri(path);
-        match &self.agent {
-            Some(agent) => request.header(header::USER_AGENT, agent),
-            None => request,
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in [(header::USER_AGENT, &self.agent), (LEASE, &self.lease)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
+        request
     }
 
     /// Sends a request. Gives the answer as it is if it is a success, or what was known already.

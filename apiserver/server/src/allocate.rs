@@ -1,24 +1,23 @@
-//! Numbers that are handed out once: cluster addresses and node ports of Services.
+//! Which numbers a Service may be given: cluster addresses and node ports.
 //!
-//! Knows: both ranges, which numbers the stored Services have, which ones writes under way have taken. Refuses to know:
-//! when a Service needs one.
+//! Knows: both ranges, which numbers the cache's Services have, which ones writes under way here have taken. Refuses to
+//! know: when a Service needs one, and who has it: that is decided in the store (`claims`), where other servers write too.
 //!
-//! Nothing is stored: what is in use is read from the cache, once whole and then change by change, so that a write costs
-//! the same among many Services as among few. A number that a write takes is held until the cache shows the write, so that two writes never get the same.
+//! What is in use is read from the cache, once whole and then change by change, so that a write costs the same among many
+//! Services as among few. A number that a write takes is held until the cache shows the write, so that writes of one server
+//! do not vie for the same.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use leme_registry::{Allocator, json};
 use leme_store::cache::{Cache, Cached, Event, Kind, SubEvent, Subscription};
 use serde_json::Value;
 
-/// How long a number stays taken for a write of unknown outcome: the cache shows by then whether it happened.
-const UNKNOWN: Duration = Duration::from_secs(60);
+use crate::table;
 
 /// Changes taken from the cache at a time.
 const BATCH: usize = 256;
@@ -28,10 +27,18 @@ const SERVICES: &str = "/registry/services/";
 /// The API server's own Service: nobody else gets its address, also while it is gone.
 const FRONT: &str = "/registry/services/default/kubernetes";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Number {
+/// What is handed out once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Number {
+    /// A cluster address.
     Address(u32),
+    /// A node port.
     Port(u16),
+}
+
+/// Whether the objects of a key have numbers.
+pub(crate) fn has_numbers(key: &str) -> bool {
+    key.starts_with(SERVICES)
 }
 
 /// Both ranges and what is taken of them.
@@ -48,8 +55,8 @@ struct State {
     /// What each stored Service has.
     seen: HashMap<Arc<str>, Vec<Number>>,
     used: HashSet<Number>,
-    /// What writes under way have taken, and until when.
-    held: HashMap<Number, Option<Instant>>,
+    /// What writes under way have taken.
+    held: HashSet<Number>,
 }
 
 impl State {
@@ -77,8 +84,6 @@ impl State {
         if self.changes.is_none() {
             looked += self.reload(cache);
         }
-        let now = Instant::now();
-        self.held.retain(|_, until| until.is_none_or(|until| until > now));
         looked
     }
 
@@ -101,7 +106,7 @@ impl State {
     }
 
     fn learn(&mut self, object: &Cached) {
-        let numbers = numbers(object);
+        let numbers = table::decoded(object).map_or(Vec::new(), |value| numbers(&value));
         self.used.extend(&numbers);
         self.seen.insert(object.key.clone(), numbers);
     }
@@ -113,25 +118,26 @@ impl State {
     }
 
     fn is_free(&self, number: Number) -> bool {
-        !self.used.contains(&number) && !self.held.contains_key(&number)
+        !self.used.contains(&number) && !self.held.contains(&number)
     }
 }
 
-fn numbers(object: &Cached) -> Vec<Number> {
-    let Ok(value) = serde_json::from_slice::<Value>(&object.json) else { return Vec::new() };
-    let one = json::at(&value, &["spec", "clusterIP"]);
+/// The numbers that a Service has.
+pub(crate) fn numbers(value: &Value) -> Vec<Number> {
+    let one = json::at(value, &["spec", "clusterIP"]);
     let addresses = one
         .into_iter()
-        .chain(json::list(&value, &["spec", "clusterIPs"]))
+        .chain(json::list(value, &["spec", "clusterIPs"]))
         .filter_map(|text| text.as_str()?.parse().ok())
         .map(|address: Ipv4Addr| Number::Address(address.into()));
-    let ports = json::list(&value, &["spec", "ports"])
+    let ports = json::list(value, &["spec", "ports"])
         .iter()
         .filter_map(|port| json::int(port, &["nodePort"]));
-    let health = json::int(&value, &["spec", "healthCheckNodePort"]);
+    let health = json::int(value, &["spec", "healthCheckNodePort"]);
     let ports =
         ports.chain(health).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     let mut all: Vec<Number> = addresses.chain(ports.map(Number::Port)).collect();
+    all.sort_unstable();
     all.dedup();
     all
 }
@@ -152,9 +158,23 @@ impl Pools {
         self.cidr
     }
 
-    /// A set of numbers for one attempt of one write to a key; empty until something is taken.
-    pub fn reserve<'a>(&'a self, cache: &'a Cache, key: &str) -> Reservation<'a> {
-        Reservation { pools: self, cache, is_front: key == FRONT, taken: Vec::new() }
+    /// Whether the cache shows a Service that has the number.
+    pub fn is_used(&self, cache: &Cache, number: Number) -> bool {
+        let mut state = self.state();
+        state.refresh(cache);
+        state.used.contains(&number)
+    }
+
+    /// Whether the number is the API server's own address, which nobody else may have.
+    pub fn is_own(&self, number: Number) -> bool {
+        number == Number::Address(Pools::first(self.cidr).into())
+    }
+
+    /// A set of numbers for one attempt of one write to a key; empty until something is taken. `lost` are those that
+    /// earlier attempts found to be another's.
+    pub fn reserve<'a>(&'a self, cache: &'a Cache, key: &str, lost: &[Number]) -> Reservation<'a> {
+        let (is_front, lost) = (key == FRONT, lost.to_vec());
+        Reservation { pools: self, cache, lost, is_front, is_doubtful: false, taken: Vec::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,37 +193,46 @@ fn network((address, bits): (Ipv4Addr, u8)) -> (u32, u32) {
 pub(crate) struct Reservation<'a> {
     pools: &'a Pools,
     cache: &'a Cache,
+    lost: Vec<Number>,
     /// Whether it is for the API server's own Service.
     is_front: bool,
+    is_doubtful: bool,
     taken: Vec<Number>,
 }
 
 impl Reservation<'_> {
+    /// What has been taken.
+    pub fn numbers(&self) -> &[Number] {
+        &self.taken
+    }
+
+    /// Whether a number was refused because the cache shows it in use, where the store may not any more.
+    pub fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
     /// The write is stored: the numbers are free again once the cache itself shows them used.
-    pub async fn written(mut self, cache: &Cache, revision: u64) {
-        if !self.taken.is_empty() && cache.at_least(revision).await.is_err() {
-            self.keep();
-        }
-    }
-
-    /// Nobody knows whether the write happened: the numbers stay taken until the cache must know.
-    pub fn unknown(mut self) {
-        self.keep();
-    }
-
-    fn keep(&mut self) {
-        let until = Some(Instant::now() + UNKNOWN);
-        let mut state = self.pools.state();
-        for number in self.taken.drain(..) {
-            state.held.insert(number, until);
+    pub async fn written(&self, cache: &Cache, revision: u64) {
+        if !self.taken.is_empty()
+            && let Err(error) = cache.at_least(revision).await
+        {
+            tracing::warn!(%error, "the numbers of a Service are not seen yet");
         }
     }
 
     fn take(&mut self, candidates: impl Iterator<Item = Number>) -> Option<Number> {
         let mut state = self.pools.state();
         state.refresh(self.cache);
-        let found = candidates.into_iter().find(|number| state.is_free(*number))?;
-        state.held.insert(found, None);
+        let (mut refused, lost) = (false, &self.lost);
+        let mut left = candidates.into_iter().filter(|number| !lost.contains(number));
+        let found = left.find(|number| {
+            let free = state.is_free(*number);
+            refused |= !free;
+            free
+        });
+        self.is_doubtful |= found.is_none() && refused;
+        let found = found?;
+        state.held.insert(found);
         self.taken.push(found);
         Some(found)
     }
@@ -314,17 +343,20 @@ mod tests {
     async fn a_number_is_handed_out_once_until_it_is_given_back() {
         let cache = cache(&Arc::new(MemoryStore::new())).await;
         let pools = pools();
-        let mut all = pools.reserve(&cache, OTHER);
+        let mut all = pools.reserve(&cache, OTHER, &[]);
         let mut addresses: Vec<String> = (0..5).map(|_| all.cluster_ip(None).unwrap()).collect();
         addresses.sort();
         assert_eq!(addresses, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
-        let mut late = pools.reserve(&cache, OTHER);
+        let mut late = pools.reserve(&cache, OTHER, &[]);
         assert!(late.cluster_ip(None).unwrap_err().contains("full"));
         assert!(late.cluster_ip(Some("10.0.0.3")).unwrap_err().contains("already allocated"));
         drop(all);
         assert_eq!(late.cluster_ip(Some("10.0.0.3")).unwrap(), "10.0.0.3");
         assert!(late.cluster_ip(Some("10.0.0.1")).unwrap_err().contains("already allocated"));
-        assert_eq!(pools.reserve(&cache, FRONT).cluster_ip(Some("10.0.0.1")).unwrap(), "10.0.0.1");
+        assert_eq!(
+            pools.reserve(&cache, FRONT, &[]).cluster_ip(Some("10.0.0.1")).unwrap(),
+            "10.0.0.1"
+        );
         for outside in ["10.0.0.0", "10.0.0.7", "10.0.1.1", "x"] {
             assert!(late.cluster_ip(Some(outside)).is_err(), "{outside}");
         }
@@ -334,7 +366,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_stored_is_used_until_it_is_deleted_and_unknown_writes_keep_theirs() {
+    async fn what_is_stored_is_used_until_it_is_deleted_and_what_is_lost_is_not_tried_again() {
         let store = Arc::new(MemoryStore::new());
         let cache = cache(&store).await;
         let pools = pools();
@@ -345,15 +377,15 @@ mod tests {
             panic!("not written")
         };
         cache.at_least(revision).await.unwrap();
-        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.0.4")).is_err());
+        assert!(pools.reserve(&cache, OTHER, &[]).cluster_ip(Some("10.0.0.4")).is_err());
         let Outcome::Done(revision) = store.delete(&key, revision).await.unwrap() else {
             panic!("not deleted")
         };
         cache.at_least(revision).await.unwrap();
-        let mut reservation = pools.reserve(&cache, OTHER);
-        reservation.cluster_ip(Some("10.0.0.4")).unwrap();
-        reservation.unknown();
-        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.0.4")).is_err());
+        assert!(pools.reserve(&cache, OTHER, &[]).cluster_ip(Some("10.0.0.4")).is_ok());
+        let lost = [Number::Address(Ipv4Addr::new(10, 0, 0, 4).into())];
+        let mut again = pools.reserve(&cache, OTHER, &lost);
+        assert!(again.cluster_ip(Some("10.0.0.4")).is_err() && !again.is_doubtful());
     }
 
     // Red when `changes` is never kept: every Service is looked at for every number.
@@ -381,7 +413,7 @@ mod tests {
         assert_eq!(pools.state().refresh(&cache), 0);
         let revision = put(300, "10.0.2.1").await;
         assert_eq!(pools.state().refresh(&cache), 1);
-        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.2.1")).is_err());
+        assert!(pools.reserve(&cache, OTHER, &[]).cluster_ip(Some("10.0.2.1")).is_err());
         let Outcome::Done(gone) =
             store.delete(&format!("{SERVICES}default/s300"), revision).await.unwrap()
         else {
@@ -389,6 +421,6 @@ mod tests {
         };
         cache.at_least(gone).await.unwrap();
         assert_eq!(pools.state().refresh(&cache), 1);
-        assert!(pools.reserve(&cache, OTHER).cluster_ip(Some("10.0.2.1")).is_ok());
+        assert!(pools.reserve(&cache, OTHER, &[]).cluster_ip(Some("10.0.2.1")).is_ok());
     }
 }

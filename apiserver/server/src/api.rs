@@ -26,8 +26,10 @@ use crate::allocate::Pools;
 use crate::answer::{self, Answer};
 use crate::body::RequestBody;
 use crate::budget::{Budget, Payer};
+use crate::charges::Quotas;
 use crate::documents;
 use crate::facts::CacheFacts;
+use crate::fence::{Fence, Turnstile};
 use crate::gzip;
 use crate::inflight::{Class, InFlight, Seat};
 use crate::metrics::{Counted, Metrics, Running};
@@ -36,7 +38,6 @@ use crate::node_proxy::NodeClient;
 use crate::openshift;
 use crate::present;
 use crate::query::Query;
-use crate::quota::Quotas;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::served::Served;
 use crate::usage::{self, Usages};
@@ -48,6 +49,7 @@ pub(crate) struct Api {
     pub cache: Arc<Cache>,
     pub admission: Chain<CacheFacts>,
     pub quotas: Quotas,
+    pub turnstile: Turnstile,
     pub pools: Pools,
     pub route_domain: String,
     pub served: ArcSwap<Served>,
@@ -182,6 +184,7 @@ impl Api {
         crate::admit::authorize(&identity, &request, request.verb)?;
         let named = class == Class::Mutating || request.kept.owner(None).is_some();
         request.who = named.then(|| identity.clone());
+        request.fence = Fence::read(&parts.headers)?;
         let deprecated = deprecated(&request.kind);
         let payer = payer.clone();
         let compress = gzip::accepted(&parts.headers);

@@ -18,12 +18,15 @@ mod api;
 mod body;
 mod bootstrap;
 mod budget;
+mod charges;
 mod chunks;
+mod claims;
 mod components;
 mod definitions;
 mod discovery;
 mod documents;
 mod facts;
+mod fence;
 mod frames;
 mod gzip;
 mod health;
@@ -48,6 +51,7 @@ mod proxy;
 mod query;
 mod quota;
 mod read;
+mod repair;
 mod request;
 mod resources;
 mod schema;
@@ -120,6 +124,8 @@ pub struct ServerConfig {
     pub pki_dir: PathBuf,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Whether other servers write to the store as well.
+    pub shared: bool,
     /// Network that cluster addresses of Services come from.
     pub service_cidr: (Ipv4Addr, u8),
     /// Range that node ports of Services come from.
@@ -154,6 +160,7 @@ impl ServerConfig {
             listen: vec![listen],
             pki_dir,
             store,
+            shared: false,
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
             node_ports: 30000..=32767,
             route_domain: "apps.localhost".to_owned(),
@@ -247,7 +254,8 @@ impl Server {
             admission: Chain::new(CacheFacts::new(Arc::clone(&cache)), &config.admission_off),
             store: config.store,
             cache,
-            quotas: quota::Quotas::default(),
+            turnstile: fence::Turnstile::default(),
+            quotas: charges::Quotas::new(config.shared),
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
             served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
@@ -315,7 +323,7 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events:
     lifetime.spawn(async move { kept.keep_up(&own).await });
     lifetime.spawn(sweep::run(Arc::clone(api), events));
     lifetime.spawn(quota::run(Arc::clone(api)));
-    lifetime.spawn(addresses::run(Arc::clone(api)));
+    lifetime.spawn(repair::run(Arc::clone(api)));
     lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
     lifetime.spawn(signer::run(Arc::clone(api), Arc::clone(pki)));
 }

@@ -1,14 +1,14 @@
 //! ResourceQuotas: charged before anything is stored, and counted anew when something has gone.
 //!
 //! Knows: that a charge and the write it is for are two writes, and which counts are true all the same. Refuses to know:
-//! what counts how much.
+//! what counts how much, and how it is known who is charging (`charges`).
 //!
 //! A count would take a charge back whose object is not stored yet. So a quota is only written that has not changed since
 //! no charged write of its namespace was under way, with what the cache shows after that: it has every object whose charge
 //! is in the quota, and a charge made in the meantime changes the quota, which fails the compare-and-put.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -21,10 +21,10 @@ use leme_registry::{Asked, json};
 use leme_store::cache::{Cached, Event, Kind as EventKind, SubEvent, Subscription};
 use leme_store::{Class, Expect, Outcome};
 use serde_json::Value;
-use tokio::sync::Notify;
 
 use crate::answer::{read_failed, write_failed};
 use crate::api::Api;
+use crate::charges::Charge;
 use crate::ordered;
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
@@ -38,66 +38,6 @@ const AGAIN: Duration = Duration::from_millis(50);
 const TRIES: usize = 20;
 /// Changes taken from the cache at a time.
 const BATCH: usize = 256;
-
-/// Charged writes under way, and namespaces that have to be counted.
-#[derive(Default)]
-pub(crate) struct Quotas {
-    under_way: Mutex<HashMap<String, usize>>,
-    to_count: Mutex<BTreeSet<String>>,
-    woken: Notify,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Quotas {
-    fn enter(&self, namespace: &str) -> Charge<'_> {
-        *locked(&self.under_way).entry(namespace.to_owned()).or_default() += 1;
-        Charge { quotas: self, namespace: namespace.to_owned(), is_used: false }
-    }
-
-    fn is_busy(&self, namespace: &str) -> bool {
-        locked(&self.under_way).contains_key(namespace)
-    }
-
-    fn count(&self, namespace: &str) {
-        locked(&self.to_count).insert(namespace.to_owned());
-        self.woken.notify_one();
-    }
-}
-
-/// A charge whose write is under way; what is charged for nothing is counted back.
-pub(crate) struct Charge<'a> {
-    quotas: &'a Quotas,
-    namespace: String,
-    is_used: bool,
-}
-
-impl Charge<'_> {
-    /// The write that was charged, if it was, is stored.
-    pub fn used(charge: Option<Charge<'_>>) {
-        if let Some(mut charge) = charge {
-            charge.is_used = true;
-        }
-    }
-}
-
-impl Drop for Charge<'_> {
-    fn drop(&mut self) {
-        let mut under_way = locked(&self.quotas.under_way);
-        if let Some(count) = under_way.get_mut(&self.namespace) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.remove(&self.namespace);
-            }
-        }
-        drop(under_way);
-        if !self.is_used {
-            self.quotas.count(&self.namespace);
-        }
-    }
-}
 
 fn row() -> Result<&'static Arc<Kind>, Status> {
     let of = quota::QUOTAS;
@@ -139,7 +79,7 @@ impl Api {
         if charged.is_empty() {
             return Ok(None);
         }
-        let charge = self.quotas.enter(asked.namespace);
+        let charge = self.enter(asked.namespace).await?;
         for index in charged.into_keys() {
             let name = json::text(&quotas[index], &["metadata", "name"]);
             let mut request = ResourceRequest::of(Verb::Update, row()?, asked.namespace, name);
@@ -180,7 +120,7 @@ impl Api {
     async fn count_once(&self, namespace: &str, key: &str) -> Result<bool, Status> {
         let Some(stored) = self.stored(key).await? else { return Ok(true) };
         // After the quota has been read, and before the cache is.
-        if self.quotas.is_busy(namespace) {
+        if self.quotas.is_busy(namespace) || self.others_charge(namespace).await? {
             return Ok(false);
         }
         self.cache.fresh().await.map_err(read_failed)?;
@@ -234,7 +174,8 @@ impl quota::Census for Census<'_> {
 /// Counts quotas when they are new or changed, when something has gone, and now and then, until the server stops.
 pub(crate) async fn run(api: Arc<Api>) {
     let stop = api.lifetime.stop_token();
-    stop.run_until_cancelled(counts(&api)).await;
+    let work = async { tokio::join!(counts(&api), api.unmark()) };
+    stop.run_until_cancelled(work).await;
 }
 
 async fn counts(api: &Api) {
@@ -247,15 +188,15 @@ async fn counts(api: &Api) {
         if due.is_empty() {
             tokio::select! {
                 _ = ticks.tick() => due = namespaces(api),
-                () = api.quotas.woken.notified() => {}
+                () = api.quotas.woken() => {}
                 () = changed(api, &mut watched, &mut due) => {}
             }
         }
-        due.append(&mut locked(&api.quotas.to_count));
+        due.append(&mut api.quotas.to_count());
         for namespace in due {
             if let Err(error) = api.count(&namespace).await {
                 tracing::warn!(%error, %namespace, "cannot count quotas; trying again later");
-                locked(&api.quotas.to_count).insert(namespace);
+                api.quotas.count_later(namespace);
             }
         }
     }

@@ -14,6 +14,7 @@ use leme_meta::{FieldSelector, Gvr, Status};
 use leme_registry::Strategy;
 use leme_store::cache::Cached;
 
+use crate::fence::Fence;
 pub(crate) use crate::kept::Kept;
 use crate::query::Query;
 
@@ -65,6 +66,8 @@ pub(crate) struct ResourceRequest {
     pub query: Query,
     /// Who asks, of a write or for what each sees but their own of; nobody, if the server itself writes.
     pub who: Option<Identity>,
+    /// Under which Lease it is made.
+    pub fence: Option<Fence>,
 }
 
 impl ResourceRequest {
@@ -81,6 +84,7 @@ impl ResourceRequest {
             rest: String::new(),
             query: Query::default(),
             who: None,
+            fence: None,
         }
     }
 
@@ -321,6 +325,7 @@ fn resource(
         rest,
         query,
         who: None,
+        fence: None,
     })
 }
 

@@ -96,12 +96,17 @@ async fn elected(
         name: lease.to_owned(),
         identity: config.identity.clone(),
     };
-    while candidate.acquire(&client, token).await {
+    let leading = |client: Client| client.leading(LEASES_IN, lease, &config.identity);
+    let program = Programs {
+        controllers: program.controllers.map(leading),
+        scheduler: program.scheduler.map(leading),
+    };
+    while let Some(since) = candidate.acquire(&client, token).await {
         let term = token.child_token();
         let mut work = std::pin::pin!(lead(program.clone(), config.clone(), term.clone()));
         let ended = tokio::select! {
             ended = &mut work => Some(ended),
-            () = candidate.hold(&client, token) => None,
+            () = candidate.hold(&client, token, since) => None,
         };
         term.cancel();
         match ended {

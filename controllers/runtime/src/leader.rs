@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use leme_client::{Client, Error, Resource};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,7 +27,7 @@ pub struct Candidate {
 /// What was last seen of another holder, by our own clock.
 struct Seen {
     version: String,
-    at: tokio::time::Instant,
+    at: Instant,
 }
 
 impl Candidate {
@@ -34,14 +35,15 @@ impl Candidate {
         Resource::namespaced("coordination.k8s.io/v1", "Lease", "leases")
     }
 
-    /// Waits until this candidate leads; false if cancelled before.
-    pub async fn acquire(&self, client: &Client, token: &CancellationToken) -> bool {
+    /// Waits until this candidate leads, and tells since when at the least; nothing if cancelled before.
+    pub async fn acquire(&self, client: &Client, token: &CancellationToken) -> Option<Instant> {
         let mut seen = None;
         loop {
+            let asked = Instant::now();
             match self.attempt(client, &mut seen).await {
                 Ok(true) => {
                     info!(lease = self.name, "leading");
-                    return true;
+                    return Some(asked);
                 }
                 Ok(false) => {}
                 Err(refused) => {
@@ -49,25 +51,25 @@ impl Candidate {
                 }
             }
             tokio::select! {
-                () = token.cancelled() => return false,
+                () = token.cancelled() => return None,
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
     }
 
-    /// Renews until leadership is lost or `token` is cancelled.
-    pub async fn hold(&self, client: &Client, token: &CancellationToken) {
-        let mut renewed = tokio::time::Instant::now();
+    /// Renews what has been had since `renewed`, until it is lost or `token` is cancelled.
+    pub async fn hold(&self, client: &Client, token: &CancellationToken, mut renewed: Instant) {
         let mut seen = None;
         loop {
             tokio::select! {
                 () = token.cancelled() => return,
                 () = tokio::time::sleep(RETRY) => {}
             }
-            let attempt =
-                tokio::time::timeout(RENEW_DEADLINE, self.attempt(client, &mut seen)).await;
-            match attempt {
-                Ok(Ok(true)) => renewed = tokio::time::Instant::now(),
+            // Others count from when they see it, which is after it was asked for.
+            let asked = Instant::now();
+            let deadline = renewed + RENEW_DEADLINE;
+            match tokio::time::timeout_at(deadline, self.attempt(client, &mut seen)).await {
+                Ok(Ok(true)) => renewed = asked,
                 Ok(Ok(false)) => {
                     warn!(lease = self.name, "another one leads");
                     return;
@@ -103,7 +105,7 @@ impl Candidate {
             let seconds =
                 lease["spec"]["leaseDurationSeconds"].as_u64().unwrap_or(DURATION_SECONDS as u64);
             let known = seen.take().filter(|known| known.version == version);
-            let known = known.unwrap_or(Seen { version, at: tokio::time::Instant::now() });
+            let known = known.unwrap_or(Seen { version, at: Instant::now() });
             let expired = known.at.elapsed() >= Duration::from_secs(seconds);
             *seen = Some(known);
             if !expired {

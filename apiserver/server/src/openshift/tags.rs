@@ -148,7 +148,7 @@ impl Api {
             suffix: suffix(),
             ..self.context(request, options)
         };
-        let mut numbers = self.pools.reserve(&self.cache, "");
+        let mut numbers = self.pools.reserve(&self.cache, "", &[]);
         let mut view = leme_registry::create(&context, options.writer(), body, &mut numbers)?;
         // Nobody owns what is kept nowhere.
         without_owners(&mut view);
@@ -260,7 +260,7 @@ impl Api {
             return self.new_view(request, body, options);
         }
         let context = self.context(request, options);
-        let mut reservation: Reservation<'_> = self.pools.reserve(&self.cache, "");
+        let mut reservation: Reservation<'_> = self.pools.reserve(&self.cache, "", &[]);
         let revision = now.parse().unwrap_or(0);
         let (writer, stored) = (options.writer(), (&old, revision));
         leme_registry::update(&context, Target::Main, writer, body, stored, &mut reservation)

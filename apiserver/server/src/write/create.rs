@@ -3,6 +3,7 @@
 //! Knows: generated names are tried again, doubled ones refused. Refuses to know: what makes an object valid.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
 use leme_kinds::{Kind, Storage, Subresource};
@@ -11,13 +12,14 @@ use leme_registry::{Asked, Context, Operation, Target, Writer};
 use leme_store::{Class, Expect, Outcome};
 use serde_json::{Value, json};
 
-use super::{Input, WriteOptions, options, stored_as, suffix, written};
+use super::{Input, PATIENCE, WriteOptions, options, stored_as, suffix, too_late, written};
 use crate::admit;
-use crate::answer::{Answer, write_failed};
+use crate::allocate::{Number, Reservation, has_numbers};
+use crate::answer::{Answer, read_failed};
 use crate::api::Api;
+use crate::charges::Charge;
 use crate::negotiate::Representation;
 use crate::present::{self, Object};
-use crate::quota::Charge;
 use crate::request::{ResourceRequest, Verb, none_comes};
 use crate::served::Served;
 
@@ -66,50 +68,80 @@ impl Api {
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();
         let generated = given.is_empty() && request.name.is_empty();
         let tries = if generated { NAME_TRIES } else { 1 };
-        let (taken, mut last) = (taken(&body), String::new());
-        let (strategy, asked) = (request.strategy(), request.kind.key(&request.namespace, &given));
-        for _ in 0..tries {
-            let context = Context {
-                uid: uuid::Uuid::new_v4().to_string(),
-                suffix: if generated { suffix() } else { String::new() },
-                ..self.context(request, options)
-            };
-            let mut reservation = self.pools.reserve(&self.cache, &asked);
-            let attempt = if generated { body.clone() } else { std::mem::take(&mut body) };
-            let mut new = leme_registry::create(&context, writer, attempt, &mut reservation)?;
-            let name = leme_registry::json::text(&new, &["metadata", "name"]).to_owned();
-            let key = request.kind.key(&request.namespace, &name);
-            let warnings = leme_strategy::warnings(strategy, &request.kind, &new, None);
-            if options.dry_run {
-                match self.stored(&key).await? {
-                    None => return Ok((new.into(), warnings)),
-                    Some(_) => {
-                        last = name;
-                        continue;
-                    }
+        let (taken, mut names) = (taken(&body), Vec::new());
+        let key = request.kind.key(&request.namespace, &given);
+        let repeats = generated || has_numbers(&key);
+        let (mut lost, mut certain, began) = (Vec::new(), false, Instant::now());
+        while names.len() < tries && began.elapsed() < PATIENCE {
+            let suffix = if generated { suffix() } else { String::new() };
+            let attempt = if repeats { body.clone() } else { std::mem::take(&mut body) };
+            let mut reservation = self.pools.reserve(&self.cache, &key, &lost);
+            let tried =
+                self.create_once(request, (writer, attempt, suffix), options, &mut reservation);
+            match tried.await {
+                Ok(Tried::Done(object, warnings)) => return Ok((*object, warnings)),
+                Ok(Tried::Name(name)) => names.push(name),
+                Ok(Tried::Number(number)) => lost.push(number),
+                Err(_) if reservation.is_doubtful() && !certain => {
+                    certain = true;
+                    self.cache.fresh().await.map_err(read_failed)?;
                 }
-            }
-            let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
-            let charge = self.charge(&asked, &new, None).await?;
-            let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
-            let object = (&mut new, writer == Writer::Applied);
-            let (done, bytes) =
-                self.write_object(request, class, &key, object, Expect::Absent).await;
-            match done {
-                Ok(Outcome::Done(revision)) => {
-                    Charge::used(charge);
-                    reservation.written(&self.cache, revision).await;
-                    self.seen(&request.kept.kind, revision).await;
-                    return Ok((stored_as(new, &bytes, revision), warnings));
-                }
-                Ok(Outcome::Conflict(_)) => last = name,
-                Err(error) => {
-                    reservation.unknown();
-                    return Err(write_failed(error));
-                }
+                Err(status) => return Err(status),
             }
         }
-        Err(taken(&request.gvr(), &last))
+        Err(match names.last() {
+            Some(last) if names.len() == tries => taken(&request.gvr(), last),
+            _ => too_late(),
+        })
+    }
+
+    /// Tries to create an object under one name and with one choice of numbers.
+    async fn create_once(
+        &self,
+        request: &ResourceRequest,
+        (writer, body, suffix): (Writer<'_>, Value, String),
+        options: &WriteOptions,
+        reservation: &mut Reservation<'_>,
+    ) -> Result<Tried, Status> {
+        let uid = uuid::Uuid::new_v4().to_string();
+        let context = Context { uid, suffix, ..self.context(request, options) };
+        let strategy = request.strategy();
+        let mut new = leme_registry::create(&context, writer, body, reservation)?;
+        let name = leme_registry::json::text(&new, &["metadata", "name"]).to_owned();
+        let key = request.kind.key(&request.namespace, &name);
+        let warnings = leme_strategy::warnings(strategy, &request.kind, &new, None);
+        if options.dry_run {
+            return Ok(match self.stored(&key).await? {
+                None => Tried::Done(Box::new(new.into()), warnings),
+                Some(_) => Tried::Name(name),
+            });
+        }
+        let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
+        let charge = self.charge(&asked, &new, None).await?;
+        let claims = match self.claim(reservation, (&request.namespace, &name)).await? {
+            Ok(claims) => claims,
+            Err(number) => return Ok(Tried::Number(number)),
+        };
+        if Charge::is_late(charge.as_ref()) {
+            self.take_back(claims).await;
+            return Err(too_late());
+        }
+        let class = if strategy.is_heartbeat { Class::Reserved } else { Class::Ordinary };
+        let _pass = self.pass(request, None, Some(&new)).await?;
+        let object = (&mut new, writer == Writer::Applied);
+        // Where it is not known whether it happened, what was claimed stays until that shows.
+        match self.write_object(request, class, &key, object, Expect::Absent).await? {
+            (Outcome::Done(revision), bytes) => {
+                Charge::used(charge);
+                reservation.written(&self.cache, revision).await;
+                self.seen(&request.kept.kind, revision).await;
+                Ok(Tried::Done(Box::new(stored_as(new, &bytes, revision)), warnings))
+            }
+            (Outcome::Conflict(_), _) => {
+                self.take_back(claims).await;
+                Ok(Tried::Name(name))
+            }
+        }
     }
 
     /// The set of kinds in which objects of a kind may come to be; of a kind that the program brings along, always.
@@ -161,6 +193,16 @@ impl Api {
         .ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
         carried_out(request, &input.wanted)
     }
+}
+
+/// What came of one attempt.
+enum Tried {
+    /// It is there, with what is said of it.
+    Done(Box<Object>, Vec<String>),
+    /// Another object has this name.
+    Name(String),
+    /// Another Service has this number.
+    Number(Number),
 }
 
 /// What is said when the name of an object is taken: one with a beginning for its name may have another.

@@ -26,12 +26,12 @@ use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
 
 use crate::admit;
-use crate::allocate::Reservation;
+use crate::allocate::{Number, Reservation, has_numbers};
 use crate::answer::{self, Answer, read_failed, write_failed};
 use crate::api::Api;
+use crate::charges::Charge;
 use crate::negotiate::Representation;
 use crate::present::{self, Object};
-use crate::quota::Charge;
 use crate::request::{Kept, ResourceRequest};
 
 pub(crate) use options::WriteOptions;
@@ -213,6 +213,7 @@ impl Api {
         let (key, kept) = (request.key(), &request.kept);
         let mut current = self.cached(kept, &key)?;
         let (mut certain, began) = (false, Instant::now());
+        let mut lost: Vec<Number> = Vec::new();
         while began.elapsed() < PATIENCE {
             let stored = match current.take() {
                 Some(stored) => stored,
@@ -225,13 +226,17 @@ impl Api {
                     }
                 }
             };
-            let mut reservation = self.pools.reserve(&self.cache, &key);
+            let mut reservation = self.pools.reserve(&self.cache, &key, &lost);
             let decided = decide(&stored, &mut reservation);
             if !certain && matches!(decided, Err(_) | Ok(Change::Unchanged)) {
                 certain = true;
+                if reservation.is_doubtful() {
+                    self.cache.fresh().await.map_err(read_failed)?;
+                }
                 current = self.stored(&key).await?.map(|stored| stored.loaded(kept));
                 // The same state gives the same decision.
-                if current.as_ref().is_none_or(|now| now.revision != stored.revision) {
+                let is_same = current.as_ref().is_some_and(|now| now.revision == stored.revision);
+                if !is_same || reservation.is_doubtful() {
                     continue;
                 }
             }
@@ -252,17 +257,19 @@ impl Api {
             };
             match attempt {
                 Ok(done) => return Ok(Some(done)),
-                Err(entry) => {
+                Err(Lost::Number(number)) => {
+                    lost.push(number);
+                    certain = true;
+                    current = self.stored(&key).await?.map(|stored| stored.loaded(kept));
+                }
+                Err(Lost::Race(entry)) => {
                     certain = true;
                     current =
                         entry.as_ref().map(Stored::of).transpose()?.map(|one| one.loaded(kept));
                 }
             }
         }
-        Err(Status::timeout(
-            "Timeout: request did not complete within requested timeout - context deadline exceeded",
-            0,
-        ))
+        Err(too_late())
     }
 
     /// Replaces what is stored, charged on quotas; the other's object if somebody was faster.
@@ -273,25 +280,36 @@ impl Api {
         (mut new, whole): (Value, bool),
         stored: &Stored,
         reservation: Reservation<'_>,
-    ) -> Result<Result<Written, Option<Entry>>, Status> {
+    ) -> Result<Result<Written, Lost>, Status> {
         // It is the store's own, wherever the object comes from.
         json::remove(json::child(&mut new, "metadata"), "resourceVersion");
         let asked = admit::asked(request, Operation::Update, false);
         let charge = self.charge(&asked, &new, Some(&stored.value)).await?;
+        let owner = (&*request.namespace, &*request.name);
+        let claims = match self.claim(&reservation, owner).await? {
+            Ok(claims) => claims,
+            Err(number) => return Ok(Err(Lost::Number(number))),
+        };
+        if Charge::is_late(charge.as_ref()) {
+            self.take_back(claims).await;
+            return Err(too_late());
+        }
         let class = class(request, &stored.value, &new);
         let expect = Expect::Revision(stored.revision);
-        let (done, bytes) = self.write_object(request, class, key, (&mut new, whole), expect).await;
-        match done {
-            Ok(Outcome::Done(revision)) => {
+        let _pass = self.pass(request, Some(&stored.value), Some(&new)).await?;
+        match self.write_object(request, class, key, (&mut new, whole), expect).await? {
+            (Outcome::Done(revision), bytes) => {
                 Charge::used(charge);
+                if has_numbers(key) {
+                    self.give_back(owner, (&stored.value, Some(&new)), revision).await;
+                }
                 reservation.written(&self.cache, revision).await;
                 self.seen(&request.kept.kind, revision).await;
                 Ok(Ok(Written::Is(stored_as(new, &bytes, revision))))
             }
-            Ok(Outcome::Conflict(entry)) => Ok(Err(entry)),
-            Err(error) => {
-                reservation.unknown();
-                Err(write_failed(error))
+            (Outcome::Conflict(entry), _) => {
+                self.take_back(claims).await;
+                Ok(Err(Lost::Race(entry)))
             }
         }
     }
@@ -305,14 +323,15 @@ impl Api {
         key: &str,
         (object, whole): (&mut Value, bool),
         expect: Expect,
-    ) -> (Result<Outcome, StoreError>, Bytes) {
+    ) -> Result<(Outcome, Bytes), Status> {
         let bytes = request.kept.text(object);
         let done = self.write_as(class, key, bytes.clone(), expect).await;
         if whole || !matches!(done, Err(StoreError::TooLarge(_))) || !without_owners(object) {
-            return (done, bytes);
+            return done.map(|outcome| (outcome, bytes)).map_err(write_failed);
         }
         let bytes = request.kept.text(object);
-        (self.write_as(class, key, bytes.clone(), expect).await, bytes)
+        let done = self.write_as(class, key, bytes.clone(), expect).await;
+        done.map(|outcome| (outcome, bytes)).map_err(write_failed)
     }
 
     pub(crate) async fn write_as(
@@ -335,19 +354,39 @@ impl Api {
         request: &ResourceRequest,
         key: &str,
         stored: Stored,
-    ) -> Result<Result<Written, Option<Entry>>, Status> {
+    ) -> Result<Result<Written, Lost>, Status> {
+        let _pass = self.pass(request, Some(&stored.value), None).await?;
         let asked = self.metrics.asked("delete", key);
         let deleted = asked.done(self.store.delete(key, stored.revision).await);
         match deleted.map_err(write_failed)? {
             Outcome::Done(revision) => {
+                if has_numbers(key) {
+                    let owner = (&*request.namespace, &*request.name);
+                    self.give_back(owner, (&stored.value, None), revision).await;
+                }
                 self.seen(&request.kept.kind, revision).await;
                 let mut last = stored.value;
                 set_revision(&mut last, revision);
                 Ok(Ok(Written::Gone(last)))
             }
-            Outcome::Conflict(entry) => Ok(Err(entry)),
+            Outcome::Conflict(entry) => Ok(Err(Lost::Race(entry))),
         }
     }
+}
+
+/// Who was faster.
+enum Lost {
+    /// Another write of the object, which came to this.
+    Race(Option<Entry>),
+    /// Another Service, which has this number.
+    Number(Number),
+}
+
+/// What is said when a write never came to be.
+fn too_late() -> Status {
+    let why =
+        "Timeout: request did not complete within requested timeout - context deadline exceeded";
+    Status::timeout(why, 0)
 }
 
 /// What a change may use where there is no other space: what reports how things are, and every step of a deletion.
