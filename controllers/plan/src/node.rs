@@ -164,6 +164,9 @@ fn desired_taints(node: &Node, all_dark: bool, now: Timestamp) -> Vec<Taint> {
         .into_iter()
         .filter(|taint| !ours(taint) || wanted.iter().any(|pair| is(taint, *pair)))
         .collect();
+    // Who taints by hand does not say since when, and pods tolerate it for a time from then on.
+    let undated = |taint: &&mut Taint| taint.effect == "NoExecute" && taint.time_added.is_none();
+    taints.iter_mut().filter(undated).for_each(|taint| taint.time_added = Some(Time(now)));
     for pair in wanted {
         if !taints.iter().any(|taint| is(taint, pair)) {
             taints.push(Taint {
@@ -318,6 +321,20 @@ mod tests {
             ["TaintManagerEviction", "p \"True\"", "delete p"]
         );
         assert_eq!(check(node("True", added(700)), 0, false), ["taints ", "again in 40s"]);
+    }
+
+    // Red when such a taint stays undated: the time begins anew with each look, and nobody ever leaves.
+    #[test]
+    fn a_taint_that_does_not_say_since_when_counts_from_now() {
+        let undated = json!([{"key": UNREACHABLE, "effect": "NoSchedule"},
+            {"key": UNREACHABLE, "effect": "NoExecute"}]);
+        assert_eq!(
+            check(node("Unknown", undated), 141, false),
+            [
+                "taints node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute",
+                "again in 300s"
+            ]
+        );
     }
 
     #[test]
