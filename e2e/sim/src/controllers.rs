@@ -282,11 +282,21 @@ impl Cluster {
         }
         let fault = *fault;
         self.fault = None;
+        self.tell_fault(fault);
         match fault {
             Fault::Crash => self.crash_controllers(),
             Fault::Freeze | Fault::Hide => self.controllers.withheld = Some((fault, Vec::new())),
         }
         Some(fault)
+    }
+
+    fn tell_fault(&mut self, fault: Fault) {
+        let (reason, message) = match fault {
+            Fault::Crash => ("Crash", "they lose all they remember"),
+            Fault::Freeze => ("Freeze", "they see nothing until they have nothing to do"),
+            Fault::Hide => ("Hide", "what comes and goes now they never see"),
+        };
+        self.tell_of("controllers", reason, message);
     }
 
     /// The controllers lose all they remember: what they do next comes from the API alone.

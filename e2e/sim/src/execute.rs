@@ -193,6 +193,13 @@ impl Cluster {
         self.notes.push(Note { at, about, warning, reason, message });
     }
 
+    /// Writes down what happens to the simulation itself.
+    pub(crate) fn tell_of(&mut self, what: &str, reason: &str, message: &str) {
+        let at = self.api.now.strftime("%H:%M:%S").to_string();
+        let [about, reason, message] = [what, reason, message].map(str::to_owned);
+        self.notes.push(Note { at, about, warning: true, reason, message });
+    }
+
     /// Writes an Event down unless the last one about the object for that reason said the same.
     fn note_once(&mut self, about: &ObjectRef, warning: bool, reason: &str, message: &str) {
         let key = (about.uid.clone(), reason.to_owned());

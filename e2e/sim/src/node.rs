@@ -44,6 +44,8 @@ pub(crate) struct FakeNode {
     ids: u32,
     /// Pods whose containers end a second after their start, by the beginning of their names.
     pub(crate) crashing: Vec<String>,
+    /// Pods whose probes fail, by the beginning of their names.
+    pub(crate) unready: Vec<String>,
 }
 
 fn row<K: k8s_openapi::Resource>() -> &'static Kind {
@@ -64,6 +66,7 @@ impl FakeNode {
             local: BTreeMap::new(),
             ids: 0,
             crashing: Vec::new(),
+            unready: Vec::new(),
         }
     }
 
@@ -311,7 +314,13 @@ impl FakeNode {
                 Event::Exited(status(&id, &name, attempt, started, Some((now, 0))))
             }
             Effect::Probe { name, id, kind, .. } => {
-                Event::Probed { name, id, kind, outcome: Outcome::Success }
+                let pod = local.machine.pod().metadata.name.as_deref().unwrap_or("");
+                let fails = self.unready.iter().any(|prefix| pod.starts_with(prefix));
+                let outcome = match fails {
+                    true => Outcome::Failure("HTTP probe failed with statuscode: 503".to_owned()),
+                    false => Outcome::Success,
+                };
+                Event::Probed { name, id, kind, outcome }
             }
             Effect::TearDown { .. } => Event::TornDown(Ok(())),
             _ => return None,

@@ -1,14 +1,16 @@
-//! Scripts: a command a line, each answered in the transcript, with the Events that followed from it.
+//! Scripts: a command a line, each answered in the transcript, with the Events that followed from it. What is applied stands
+//! in a file, or in the indented lines after `apply`.
 
 use std::fmt::Write;
 
 use leme_kinds::Kind;
 use leme_meta::gvk::split_api_version;
 use leme_meta::local_path::{ROOM, ROOT};
-use leme_registry::{DeleteOptions, Target};
+use leme_registry::{DeleteOptions, Propagation, Target};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::controllers::Fault;
 use crate::kinds::{by_kind, by_word};
 use crate::node::FakeNode;
 use crate::show;
@@ -25,16 +27,28 @@ pub fn run_on(
     read: &dyn Fn(&str) -> std::io::Result<String>,
 ) -> Result<String, String> {
     let mut out = String::new();
-    for (number, line) in script.lines().enumerate() {
-        let line = line.trim();
+    let mut lines = script.lines().enumerate().peekable();
+    while let Some((number, line)) = lines.next() {
+        let line = line.trim_end();
         if line.is_empty() || line.starts_with('#') {
             let _ = writeln!(out, "{line}");
             continue;
         }
         let _ = writeln!(out, "> {line}");
+        let mut inside = String::new();
+        while let Some((_, text)) = lines.next_if(|(_, text)| text.starts_with("  ")) {
+            let _ = writeln!(inside, "{text}");
+        }
         let words: Vec<&str> = line.split_whitespace().collect();
-        let said = command(cluster, &words, read)
-            .map_err(|error| format!("line {}: {error}", number + 1))?;
+        let said = match &*words {
+            ["apply"] => apply(cluster, &inside),
+            ["patch", kind, name, ..] => {
+                let changes = line.splitn(4, ' ').nth(3).unwrap_or("");
+                patch(cluster, kind, name, changes)
+            }
+            words => command(cluster, words, read),
+        };
+        let said = said.map_err(|error| format!("line {}: {error}", number + 1))?;
         out.push_str(&said);
         cluster.settle();
         for note in cluster.notes.drain(..) {
@@ -60,7 +74,11 @@ fn command(
         ["start-node", name] => with_node(cluster, name, |node, _| node.start()),
         ["apply", file] => apply(cluster, &read(file).map_err(|error| format!("{file}: {error}"))?),
         ["scale", kind, name, replicas] => scale(cluster, kind, name, replicas),
-        ["delete", kind, name] => delete(cluster, kind, name),
+        ["delete", kind, name] => delete(cluster, kind, name, Propagation::Background),
+        ["delete", kind, name, "orphan"] => delete(cluster, kind, name, Propagation::Orphan),
+        ["delete", kind, name, "foreground"] => {
+            delete(cluster, kind, name, Propagation::Foreground)
+        }
         ["crash-container", prefix, rest @ ..] => {
             crash(cluster, prefix, rest.first().unwrap_or(&"1"))
         }
@@ -68,6 +86,15 @@ fn command(
             cluster.nodes.values_mut().for_each(|node| node.crashing.push((*prefix).to_owned()));
             Ok(String::new())
         }
+        ["unready", prefix] => {
+            cluster.nodes.values_mut().for_each(|node| node.unready.push((*prefix).to_owned()));
+            Ok(String::new())
+        }
+        ["ready", prefix] => {
+            cluster.nodes.values_mut().for_each(|node| node.unready.retain(|one| one != prefix));
+            Ok(String::new())
+        }
+        ["fault", fault, after] => set_fault(cluster, fault, after),
         ["heal", prefix] => {
             cluster.nodes.values_mut().for_each(|node| node.crashing.retain(|one| one != prefix));
             Ok(String::new())
@@ -80,6 +107,7 @@ fn command(
             cluster.tick(seconds(time)?);
             Ok(String::new())
         }
+        ["conditions", word, name] => conditions(cluster, word, name),
         ["show", word, rest @ ..] => {
             let kind = by_word(word).ok_or_else(|| format!("no kind {word:?}"))?;
             let objects = cluster.api.list(kind, Some("default"));
@@ -202,12 +230,57 @@ fn scale(cluster: &mut Cluster, word: &str, name: &str, replicas: &str) -> Resul
     result.map(|_| format!("{}/{name} scaled\n", kind.singular)).map_err(|status| status.message)
 }
 
-fn delete(cluster: &mut Cluster, word: &str, name: &str) -> Result<String, String> {
+fn patch(cluster: &mut Cluster, word: &str, name: &str, text: &str) -> Result<String, String> {
     let kind = by_word(word).ok_or_else(|| format!("no kind {word:?}"))?;
-    let options = DeleteOptions {
-        propagation: leme_registry::Propagation::Background,
-        ..DeleteOptions::default()
+    let changes: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let result = cluster.api.patch(kind, namespace(kind), name, Target::Main, &changes);
+    Ok(match result {
+        Ok(_) => format!("{}/{name} patched\n", kind.singular),
+        Err(status) => format!("{}/{name}: {}\n", kind.singular, status.message),
+    })
+}
+
+/// What an object says of itself.
+fn conditions(cluster: &Cluster, word: &str, name: &str) -> Result<String, String> {
+    let kind = by_word(word).ok_or_else(|| format!("no kind {word:?}"))?;
+    let found = cluster.api.get(kind, namespace(kind), name);
+    let found = found.ok_or_else(|| format!("no {word}/{name}"))?;
+    let mut out = String::new();
+    for one in found["status"]["conditions"].as_array().into_iter().flatten() {
+        let text = |field: &str| one[field].as_str().unwrap_or("");
+        let _ = writeln!(
+            out,
+            "{}={} {}: {}",
+            text("type"),
+            text("status"),
+            text("reason"),
+            text("message")
+        );
+    }
+    Ok(out)
+}
+
+/// What happens to the controllers after so many more actions.
+fn set_fault(cluster: &mut Cluster, fault: &str, after: &str) -> Result<String, String> {
+    let fault = match fault {
+        "crash" => Fault::Crash,
+        "freeze" => Fault::Freeze,
+        "hide" => Fault::Hide,
+        _ => return Err(format!("{fault:?} is not crash, freeze or hide")),
     };
+    let after = after.parse().map_err(|_| format!("{after:?} is not a number"))?;
+    cluster.fault = Some((fault, after));
+    Ok(String::new())
+}
+
+fn delete(
+    cluster: &mut Cluster,
+    word: &str,
+    name: &str,
+    propagation: Propagation,
+) -> Result<String, String> {
+    let kind = by_word(word).ok_or_else(|| format!("no kind {word:?}"))?;
+    let options = DeleteOptions { propagation, ..DeleteOptions::default() };
     let result = cluster.api.delete(kind, namespace(kind), name, &options);
     result.map(|_| format!("{}/{name} deleted\n", kind.singular)).map_err(|status| status.message)
 }

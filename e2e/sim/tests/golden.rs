@@ -23,64 +23,90 @@ fn check(name: &str) {
     assert_eq!(transcript.lines().count(), expected.lines().count(), "length of {name}.golden");
 }
 
-#[test]
-fn scale() {
-    check("scale");
+/// A test for each script, by its name with `_` for `-`.
+macro_rules! goldens {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(&stringify!($name).replace('_', "-"));
+            }
+        )*
+
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
 }
 
-#[test]
-fn replica_set() {
-    check("replica-set");
-}
-
-#[test]
-fn deployment() {
-    check("deployment");
-}
-
-#[test]
-fn deployment_config() {
-    check("deployment-config");
-}
-
-#[test]
-fn deployment_config_cancel() {
-    check("deployment-config-cancel");
-}
-
-#[test]
-fn node_lost() {
-    check("node-lost");
-}
-
-#[test]
-fn crash_loop() {
-    check("crash-loop");
-}
-
-#[test]
-fn cron_jobs() {
-    check("cron-jobs");
-}
-
-#[test]
-fn jobs() {
-    check("jobs");
-}
-
-#[test]
-fn daemon_set() {
-    check("daemon-set");
-}
-
-#[test]
-fn stateful_set() {
-    check("stateful-set");
-}
-
-#[test]
-fn autoscaler() {
-    check("autoscaler");
+goldens! {
+    autoscaler
+    crash_loop
+    cron_job_allow
+    cron_job_crash
+    cron_job_forbid
+    cron_job_freeze
+    cron_job_hide
+    cron_job_replace
+    cron_job_suspended
+    cron_jobs
+    daemon_set
+    daemon_set_crash
+    daemon_set_freeze
+    daemon_set_hide
+    daemon_set_nodes
+    daemon_set_surge
+    daemon_set_taints
+    deployment
+    deployment_back
+    deployment_config
+    deployment_config_cancel
+    deployment_config_crash
+    deployment_config_freeze
+    deployment_config_hide
+    deployment_crash
+    deployment_deadline
+    deployment_foreground
+    deployment_freeze
+    deployment_hide
+    deployment_paused
+    deployment_proportional
+    deployment_recreate
+    disruption_budget
+    endpoints
+    job_backoff
+    job_crash
+    job_failure_policy
+    job_freeze
+    job_hide
+    job_replacement
+    job_success_policy
+    job_suspend
+    job_ttl
+    jobs
+    namespace
+    no_room
+    node_flap
+    node_lost
+    node_taint
+    preemption
+    replica_set
+    replica_set_adoption
+    replica_set_crash
+    replica_set_freeze
+    replica_set_hide
+    replication_controller_crash
+    replication_controller_freeze
+    replication_controller_hide
+    replication_controller_orphan
+    scale
+    spread
+    stateful_set
+    stateful_set_crash
+    stateful_set_freeze
+    stateful_set_hide
+    stateful_set_ordered
+    stateful_set_parallel
+    stateful_set_partition
+    stateful_set_start
 }
 
 #[test]
@@ -92,19 +118,7 @@ fn every_script_has_a_test() {
         })
         .collect();
     names.sort();
-    let known = [
-        "autoscaler",
-        "crash-loop",
-        "cron-jobs",
-        "daemon-set",
-        "deployment",
-        "deployment-config",
-        "deployment-config-cancel",
-        "jobs",
-        "node-lost",
-        "replica-set",
-        "scale",
-        "stateful-set",
-    ];
+    let mut known: Vec<String> = NAMES.iter().map(|name| name.replace('_', "-")).collect();
+    known.sort();
     assert_eq!(names, known);
 }
