@@ -5,6 +5,7 @@
 
 mod client;
 mod cluster;
+mod controllers;
 #[path = "../../../apiserver/server/benches/documents/mod.rs"]
 mod documents;
 mod figures;
@@ -32,6 +33,8 @@ use crate::{print, say};
 struct Bench {
     name: &'static str,
     what: &'static str,
+    /// Whether it is only run when it is asked for by its name.
+    named: bool,
     run: fn(Setting) -> BoxFuture<'static, Result<Vec<Figure>>>,
 }
 
@@ -39,51 +42,73 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "create",
         what: "create ConfigMaps of 1 KiB, durable, 32 in flight over TLS",
+        named: false,
         run: |setting| Box::pin(objects::create(setting)),
     },
     Bench {
         name: "pod",
         what: "create pods of 1 KiB, durable, 32 in flight over TLS",
+        named: false,
         run: |setting| Box::pin(objects::pod(setting)),
     },
     Bench {
         name: "apply",
         what: "apply Deployments on the server's side, durable, 32 in flight over TLS",
+        named: false,
         run: |setting| Box::pin(objects::apply(setting)),
     },
     Bench {
         name: "get",
         what: "get them, 32 in flight over TLS",
+        named: false,
         run: |setting| Box::pin(objects::get(setting)),
     },
     Bench {
         name: "patch",
         what: "merge-patch them, durable, 32 in flight over TLS",
+        named: false,
         run: |setting| Box::pin(objects::patch(setting)),
     },
     Bench {
         name: "list",
         what: "list 10,000 of them over TLS",
+        named: false,
         run: |setting| Box::pin(objects::list(setting)),
     },
     Bench {
         name: "protobuf",
         what: "list 10,000 pods in protobuf over TLS",
+        named: false,
         run: |setting| Box::pin(objects::protobuf(setting)),
     },
     Bench {
         name: "watch",
         what: "1,000 watchers, 100 on each HTTP/2 connection, and 50 changes a second",
+        named: false,
         run: |setting| Box::pin(watches::run(setting)),
     },
     Bench {
         name: "scheduler",
         what: "decide on pods on 5,000 nodes, one thread and no server",
+        named: false,
         run: |_| Box::pin(async { tokio::task::spawn_blocking(scheduler::run).await? }),
+    },
+    Bench {
+        name: "controllers",
+        what: "a Deployment of 1,000 pods, first writes, 10,000 idle Deployments, 20,000 watched pods",
+        named: false,
+        run: |setting| Box::pin(controllers::run(setting)),
+    },
+    Bench {
+        name: "large",
+        what: "150,000 pods on 1,500 simulated nodes in one process",
+        named: true,
+        run: |setting| Box::pin(controllers::large(setting)),
     },
     Bench {
         name: "up",
         what: "a cluster with a node that runs the sample",
+        named: false,
         run: |setting| Box::pin(node::run(setting)),
     },
 ];
@@ -100,7 +125,8 @@ struct Setting {
 /// Runs the command.
 pub async fn run(args: &BenchArgs) -> Result<()> {
     let word = args.bench.as_deref().or(args.only.as_deref()).unwrap_or("");
-    let chosen: Vec<&Bench> = BENCHES.iter().filter(|bench| bench.name.contains(word)).collect();
+    let fits = |bench: &&Bench| bench.name.contains(word) && (!bench.named || bench.name == word);
+    let chosen: Vec<&Bench> = BENCHES.iter().filter(fits).collect();
     let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     ensure!(!chosen.is_empty(), "no bench is called {word:?}: there are {}", names.join(", "));
     let root = folder(&args.data_dir)?;

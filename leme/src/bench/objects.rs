@@ -195,13 +195,13 @@ pub fn changed(name: &str, patch: &str) -> Ask {
 }
 
 /// What came of many requests.
-struct Outcome {
+pub struct Outcome {
     took: Duration,
     times: Vec<Duration>,
 }
 
 /// Sends `count` requests over connections that are opened first, each as soon as one of them is free.
-async fn flood(
+pub async fn flood(
     target: &Target,
     count: usize,
     ask: impl Fn(usize) -> Ask + Send + Sync + 'static,
