@@ -34,7 +34,7 @@ impl EmbeddedRuntime {
             Path::new(&sandbox.config.log_directory).join(&config.log_path)
         };
         let spec = SpecInput {
-            process: process_input(config, image),
+            process: process_input(config, image, &sandbox.config.hostname),
             security: security_input(config, &self.config.seccomp)?,
             resources: resources_input(config),
             namespaces: NamespacesInput {
@@ -114,7 +114,7 @@ fn resources_input(config: &ContainerConfig) -> ResourcesInput {
     }
 }
 
-fn process_input(config: &ContainerConfig, image: &ImageRecord) -> ProcessInput {
+fn process_input(config: &ContainerConfig, image: &ImageRecord, host: &str) -> ProcessInput {
     let settings = image.config.config().clone().unwrap_or_default();
     let entrypoint = settings.entrypoint().clone().unwrap_or_default();
     let cmd = settings.cmd().clone().unwrap_or_default();
@@ -125,7 +125,9 @@ fn process_input(config: &ContainerConfig, image: &ImageRecord) -> ProcessInput 
     } else if config.command.is_empty() {
         args.extend(cmd);
     }
-    let mut env = settings.env().clone().unwrap_or_default();
+    // As runtimes have it: shells other than bash know their host by this alone.
+    let mut env = vec![format!("HOSTNAME={host}")];
+    env.extend(settings.env().clone().unwrap_or_default());
     env.extend(config.env.iter().map(|(name, value)| format!("{name}={value}")));
     let cwd = if config.working_dir.is_empty() {
         settings.working_dir().clone().unwrap_or_default()
@@ -184,6 +186,25 @@ fn mounts(config: &ContainerConfig, paths: &SandboxPaths) -> Vec<BindMount> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Red without: `${HOSTNAME##*-}`, by which members of a StatefulSet tell who they are, was empty in every shell but bash.
+    #[test]
+    fn a_container_is_told_its_host_unless_it_is_told_otherwise() {
+        let image = ImageRecord {
+            id: String::new(),
+            tags: Vec::new(),
+            digests: Vec::new(),
+            config: Default::default(),
+            layers: Vec::new(),
+            size: 0,
+        };
+        let mut config = ContainerConfig::default();
+        let first = |config: &ContainerConfig| process_input(config, &image, "zk-0").env[0].clone();
+        assert_eq!(first(&config), "HOSTNAME=zk-0");
+        config.env.push(("HOSTNAME".to_owned(), "other".to_owned()));
+        let env = process_input(&config, &image, "zk-0").env;
+        assert_eq!(env.last().map(String::as_str), Some("HOSTNAME=other"));
+    }
 
     #[test]
     fn reads_stop_signals() {
