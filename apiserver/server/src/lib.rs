@@ -231,8 +231,7 @@ impl Server {
         let addresses: Vec<SocketAddr> =
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cluster_ip = Pools::first(config.service_cidr);
-        let mut names = config.advertise.clone();
-        names.push(cluster_ip.to_string());
+        let mut names = [config.advertise.clone(), vec![cluster_ip.to_string()]].concat();
         let listened = addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
         names.extend(listened.map(|ip| ip.to_string()));
         let pki = Arc::new(Pki::open(&config.pki_dir, &names)?);
