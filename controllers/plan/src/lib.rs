@@ -10,6 +10,7 @@
 pub mod action;
 pub mod attach;
 pub mod autoscaler;
+pub mod balancer;
 pub mod claim;
 pub mod common;
 pub mod cron_job;

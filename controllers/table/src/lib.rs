@@ -64,6 +64,7 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         services::endpoints(),
         services::mirroring(),
         services::slices(),
+        services::balancers(),
         volumes::claims(),
         volumes::volumes(),
         provisioner::controller(),

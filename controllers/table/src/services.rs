@@ -1,14 +1,16 @@
-//! Endpoints and EndpointSlices: woken by services, by pods that a selector matches, and by what they write themselves.
+//! Endpoints, EndpointSlices and addresses of load balancers: woken by services, by pods that a selector matches, and by what they write themselves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use leme_lister::key_of;
+use leme_plan::Plan;
 use leme_plan::common::matches;
-use leme_plan::{endpoints, endpointslice, mirroring, pods};
+use leme_plan::{balancer, endpoints, endpointslice, mirroring, pods};
 
-use crate::cache::{SERVICE, of_service};
+use crate::cache::{Cache, SERVICE, of_service};
 use crate::controller::Controller;
 use crate::watch::Watch;
 
@@ -77,5 +79,50 @@ pub(crate) fn mirroring() -> Controller {
             slices: cache.slices.found_by(SERVICE, &of_service(&key.0, &key.1)),
         };
         Ok(mirroring::plan(&seen, view.now))
+    })
+}
+
+/// All services that are balanced here.
+fn balanced(cache: &Cache) -> Vec<Arc<Service>> {
+    let mut all = cache.services.list();
+    all.retain(|service| balancer::is_balanced(service));
+    all
+}
+
+/// A port that one has, or has no more, may be another's.
+fn by_neighbours() -> Watch {
+    Watch::on::<Service>(|change, wake| {
+        if change.both().any(|service| balancer::is_balanced(service)) {
+            balanced(change.cache).iter().for_each(|other| wake(key_of(&other.metadata)));
+        }
+    })
+}
+
+fn by_addresses() -> Watch {
+    Watch::on::<Node>(|change, wake| {
+        let [old, new] =
+            [change.old, change.new].map(|node| node.map(|node| balancer::addresses(node)));
+        if old.unwrap_or_default() != new.unwrap_or_default() {
+            balanced(change.cache).iter().for_each(|one| wake(key_of(&one.metadata)));
+        }
+    })
+}
+
+pub(crate) fn balancers() -> Controller {
+    let watches = vec![Watch::itself::<Service>(), by_neighbours(), by_addresses()];
+    Controller::new("service-lb-controller", watches, |view, key| {
+        let cache = view.cache;
+        let service = cache.services.get(&key.0, &key.1);
+        // Of most services there is nothing to be said.
+        let concerned = service.as_ref().is_some_and(|service| {
+            balancer::is_balanced(service)
+                || service.status.as_ref().is_some_and(|status| status.load_balancer.is_some())
+        });
+        if !concerned {
+            return Ok(Plan::default());
+        }
+        let seen =
+            balancer::Observed { service, balanced: balanced(cache), nodes: cache.nodes.list() };
+        Ok(balancer::plan(&seen, view.now))
     })
 }

@@ -41,6 +41,19 @@ fn a_route_with_tls_is_served_and_its_router_is_known_again() {
     let shown = host.kubectl("get ingress edge -n edge --no-headers").run().ok();
     assert!(shown.contains(" <none> ") && shown.contains(" 127.0.0.1 "), "{shown}");
     assert!(host.leme("why ingress/edge -n edge").run().ok().contains("works"));
+    // A port of the node for whoever asks for a load balancer.
+    let exposed = "expose deployment edge -n edge --type=LoadBalancer --name=out --port=8088 --target-port=8080";
+    host.kubectl(exposed).run().ok();
+    let outside = || {
+        let ip = "get service out -n edge -o jsonpath={.status.loadBalancer.ingress[0].ip}";
+        host.kubectl(ip).run().ok()
+    };
+    until("it has an address", || !outside().is_empty());
+    let address = outside();
+    let balanced = || curl(&host, &format!("http://{address}:8088/")).run().stdout;
+    until("it answers there", || balanced().contains("pod: edge-"));
+    host.kubectl("delete service out -n edge").run().ok();
+    until("nobody answers there", || balanced().is_empty());
     // What keeps somebody out and is not carried out lets nobody in.
     host.kubectl("annotate ingress edge -n edge nginx.ingress.kubernetes.io/auth-type=basic")
         .run()

@@ -221,7 +221,8 @@ impl FakeNode {
                 good("PIDPressure", "False", "KubeletHasSufficientPID"),
                 good("Ready", "True", "KubeletReady"),
             ];
-            let changes = json!({ "status": { "conditions": conditions } });
+            let addresses = json!([{ "type": "InternalIP", "address": self.address }]);
+            let changes = json!({ "status": { "conditions": conditions, "addresses": addresses } });
             cluster.must(|api| api.patch(row::<Node>(), "", &name, Target::Status, &changes));
         }
     }

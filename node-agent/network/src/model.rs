@@ -56,6 +56,8 @@ pub(crate) struct ServicePort {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct ServiceInfo {
     pub(crate) cluster_ips: Vec<Ipv4Addr>,
+    /// Addresses at which a load balancer lets connections through to this node as they come.
+    pub(crate) balanced: Vec<Ipv4Addr>,
     pub(crate) headless: bool,
     pub(crate) external_name: Option<String>,
     pub(crate) ports: Vec<ServicePort>,
@@ -112,6 +114,19 @@ fn sticky(spec: &ServiceSpec) -> Option<u32> {
     Some(asked.filter(|seconds| *seconds > 0).unwrap_or(AFFINITY_SECONDS.0).min(AFFINITY_SECONDS.1))
 }
 
+/// The addresses of a load balancer whose packets arrive with them.
+fn balanced(service: &Service) -> Vec<Ipv4Addr> {
+    let is_type = service.spec.as_ref().and_then(|spec| spec.type_.as_deref());
+    let status = service.status.as_ref().filter(|_| is_type == Some("LoadBalancer"));
+    let told = status.and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    let arriving = told.into_iter().flatten().filter(|one| one.ip_mode.as_deref() != Some("Proxy"));
+    let addresses = arriving.filter_map(|one| one.ip.as_deref()?.parse::<Ipv4Addr>().ok());
+    // Nobody is led away from what a node says to itself.
+    addresses
+        .filter(|one| !(one.is_loopback() || one.is_unspecified() || one.is_link_local()))
+        .collect()
+}
+
 fn port_number(number: i32) -> Option<u16> {
     u16::try_from(number).ok().filter(|port| *port > 0)
 }
@@ -136,6 +151,7 @@ impl ServiceInfo {
         ServiceInfo {
             headless: ips.contains("None"),
             cluster_ips: ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
+            balanced: balanced(service),
             external_name: None,
             ports: ports.collect(),
             sticky: sticky(spec),

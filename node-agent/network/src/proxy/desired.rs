@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 /// What clients connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Frontend {
-    /// The cluster address of a service.
+    /// The cluster address of a service, or one of its load balancer.
     Cluster(Ipv4Addr, Protocol, u16),
     /// A port on every address of the node.
     Node(Protocol, u16),
@@ -85,6 +85,11 @@ pub(super) fn desired(model: &Model, key: &Key, scope: &Scope) -> BTreeMap<Front
         let cluster = target(model, key, service, port, local(service.internal_local, scope));
         for &ip in service.cluster_ips.iter().filter(|ip| !scope.local_addresses.contains(ip)) {
             rules.insert(Frontend::Cluster(ip, port.protocol, port.port), cluster.clone());
+        }
+        let outside = service.balanced.iter().filter(|ip| !scope.local_addresses.contains(ip));
+        for &ip in outside {
+            let target = target(model, key, service, port, local(service.external_local, scope));
+            rules.insert(Frontend::Cluster(ip, port.protocol, port.port), target);
         }
         if let Some(node_port) = port.node_port {
             let node = target(model, key, service, port, local(service.external_local, scope));
