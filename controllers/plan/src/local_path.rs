@@ -103,8 +103,7 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
     }
     if seen.node.is_none() && annotation(&claim.metadata, SELECTED_NODE).is_some() {
         // The node has gone since it was chosen: the scheduler chooses again.
-        let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: null } } });
-        plan.act(Action::patch(about, patch));
+        plan.act(selected(about, None));
         return plan;
     }
     let class = seen.class.as_ref().and_then(|class| class.metadata.name.as_deref()).unwrap_or("");
@@ -126,13 +125,9 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
         Err(Refusal::Here(why)) => {
             // Another node may do: the scheduler chooses again.
             plan.act(Action::warning(about.clone(), "ProvisioningFailed", failed(&why)));
-            let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: null } } });
-            plan.act(Action::patch(about, patch));
+            plan.act(selected(about, None));
         }
-        Err(Refusal::Only(node)) => {
-            let patch = json!({ "metadata": { "annotations": { SELECTED_NODE: node } } });
-            plan.act(Action::patch(about, patch));
-        }
+        Err(Refusal::Only(node)) => plan.act(selected(about, Some(node))),
         Err(Refusal::Others) => {
             let message = "Assuming an external populator will provision the volume";
             plan.wait(Waiting::new("Provisioning", message, Shown::Event));
@@ -142,6 +137,11 @@ pub fn plan_claim(seen: &ClaimObserved, _now: Timestamp) -> Plan {
         }
     }
     plan
+}
+
+/// Gives a claim a node, or leaves that to the scheduler.
+fn selected(claim: ObjectRef, node: Option<String>) -> Action {
+    Action::patch(claim, json!({ "metadata": { "annotations": { SELECTED_NODE: node } } }))
 }
 
 /// Why there is no volume for a claim.
