@@ -1,7 +1,5 @@
 //! Rollouts of a DeploymentConfig and of a Deployment on a real node: nobody who asks notices, and what goes wrong is told.
 
-#![allow(clippy::disallowed_macros, reason = "what is printed is the point")]
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -96,40 +94,6 @@ fn nobody_who_asks_notices_a_rollout() {
     let row = host.kubectl("get dc shop -n rolling --no-headers").run().ok();
     let words: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(words, ["shop", "11", "3", "3", "config"]);
-    host.leme("down --purge").run().ok();
-    assert_eq!(host.leftovers(), Vec::<String>::new());
-}
-
-/// What the test above shows it shows only if who asks can see that a pod is gone.
-#[test]
-fn who_asks_sees_a_rollout_without_the_drain_step() {
-    let host = Host::new();
-    host.load_sample();
-    let whole = std::fs::read_to_string(Host::manifest("rolling.yaml")).unwrap();
-    let step = "          lifecycle:\n            preStop:\n              sleep:\n                seconds: 2\n";
-    assert_eq!(whole.matches(step).count(), 2);
-    let without = host.folder().join("rolling.yaml");
-    std::fs::write(&without, whole.replace(step, "")).unwrap();
-    let told = host.up(&format!("-f {}", without.display())).ok();
-    let urls: Vec<&str> = told.lines().filter(|line| line.starts_with("http://")).collect();
-    let (mut asked, mut failed, mut round) = (0, Vec::new(), 0);
-    while failed.is_empty() {
-        round += 1;
-        assert!(round <= 3 * ROUNDS, "no request of {asked} was lost");
-        let callers: Vec<Caller> = urls.iter().map(|url| Caller::begin(&host, url)).collect();
-        for what in ["dc/shop", "deployment/web"] {
-            turn(&host, what, round);
-        }
-        for what in ["dc/shop", "deployment/web"] {
-            host.leme(&format!("rollout status -n rolling {what} --timeout 120s")).run().ok();
-        }
-        for caller in callers {
-            let (more, lost) = caller.end();
-            asked += more;
-            failed.extend(lost);
-        }
-    }
-    println!("{} of {asked} requests lost in {round} rollouts: {failed:?}", failed.len());
     host.leme("down --purge").run().ok();
     assert_eq!(host.leftovers(), Vec::<String>::new());
 }
