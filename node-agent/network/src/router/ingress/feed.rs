@@ -16,8 +16,12 @@ use leme_client::{
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+/// Pauses after a failed status write: first and longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Who speaks in Events.
 const COMPONENT: &str = "leme-router";
 
@@ -32,6 +36,9 @@ pub(in crate::router) struct Ingresses {
     infos: BTreeMap<Key, IngressInfo>,
     writes: JoinSet<(Key, Result<Ingress, Error>)>,
     writing: BTreeSet<Key>,
+    /// After a write that failed: when the next may begin, and how long that one may have to wait.
+    retry: Option<Instant>,
+    pause: Duration,
     client: Client,
     recorder: Recorder,
 }
@@ -49,6 +56,8 @@ impl Ingresses {
             infos: BTreeMap::new(),
             writes: JoinSet::new(),
             writing: BTreeSet::new(),
+            retry: None,
+            pause: RETRY.0,
             client: client.clone(),
             recorder,
         }
@@ -67,6 +76,7 @@ impl Ingresses {
     /// Waits for one change. Whether what is served may be another. Cancelling loses nothing.
     pub(in crate::router) async fn next(&mut self) -> bool {
         let before = self.is_complete();
+        let retry = self.retry.unwrap_or_else(Instant::now);
         let changed = tokio::select! {
             Some(event) = self.ingresses.next() => self.ingress_event(event),
             Some(event) = self.classes.next() => {
@@ -95,6 +105,10 @@ impl Ingresses {
             }
             Some(done) = self.writes.join_next() => {
                 self.written(done);
+                false
+            }
+            () = tokio::time::sleep_until(retry), if self.retry.is_some() => {
+                self.retry = None;
                 false
             }
             // Watches never end; should they, waiting beats spinning.
@@ -158,7 +172,7 @@ impl Ingresses {
             }
             let wanted: Vec<String> =
                 address.filter(|_| served).map(|address| address.to_string()).into_iter().collect();
-            if info.told == wanted || self.writing.contains(key) {
+            if info.told == wanted || self.retry.is_some() || self.writing.contains(key) {
                 continue;
             }
             let points: Vec<_> = wanted.iter().map(|ip| json!({ "ip": ip })).collect();
@@ -188,12 +202,15 @@ impl Ingresses {
         match result {
             // The answer stands for the watch event that is still under way.
             Ok(object) => {
+                self.pause = RETRY.0;
                 self.objects.insert(key.clone(), object);
                 self.read(&key);
             }
-            // Its next version comes by the watch, and is written then.
+            // One that is gone, or has changed, comes by the watch meanwhile.
             Err(error) => {
                 tracing::debug!(ingress = %key.1, namespace = %key.0, %error, "status not written");
+                self.retry = Some(Instant::now() + self.pause);
+                self.pause = (self.pause * 2).min(RETRY.1);
             }
         }
     }
