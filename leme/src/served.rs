@@ -73,6 +73,8 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("batch", "Job", workloads::job),
     ("build.openshift.io", "Build", workloads::build),
     ("", "PersistentVolumeClaim", storage::claim),
+    ("snapshot.storage.k8s.io", "VolumeSnapshot", storage::snapshot),
+    ("snapshot.storage.k8s.io", "VolumeSnapshotContent", storage::snapshot),
     ("", "Namespace", namespace),
     ("", "Node", node),
     ("", "Service", network::service),

@@ -272,14 +272,14 @@ impl Scheduler {
 
     fn decide(&mut self, key: Key) {
         let counted_on = self.counted_on.remove(&key);
-        let taken = self.place(key);
+        let taken = self.place(key, counted_on.as_deref());
         if counted_on != taken {
             self.news.nodes.extend(counted_on);
         }
     }
 
-    /// Decides on a pod. Gives the node it took room on.
-    fn place(&mut self, key: Key) -> Option<String> {
+    /// Decides on a pod that was perhaps taken back for a node's room. Gives the node it took room on.
+    fn place(&mut self, key: Key, counted_on: Option<&str>) -> Option<String> {
         let pod = self.waiting(&key)?;
         let profile = self.profile(&pod)?.clone();
         if self.cluster.is_placed(&key, pod.metadata.uid.as_deref().unwrap_or("")) {
@@ -301,12 +301,13 @@ impl Scheduler {
                         // Who makes volumes sent it back: the same node is not chosen again and again without a pause.
                         self.parking.park(Parked { info, volumes });
                         self.take_in_failure(key);
-                        return None;
+                        return counted_on.map(str::to_owned);
                     }
                     let plan = promised(&pod, &node, &promises, &Stored(&self.wiring.cache));
                     self.parking.park(Parked { info, volumes });
                     self.carry_out(profile.name, plan, Some(For::Room(key)));
-                    return None;
+                    // It waits for its volumes now, and not for room: told of that node again it would come back for ever.
+                    return counted_on.map(str::to_owned);
                 }
                 self.carry_out(profile.name, bind(&pod, &node), Some(For::Binding(key)));
                 Some(node)

@@ -6,7 +6,9 @@
 mod measure;
 mod pace;
 mod replicas;
+mod scale;
 
+pub use self::scale::Scale;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,19 +53,6 @@ pub struct Target {
     pub used: Result<Value, String>,
 }
 
-/// What the `scale` of a target says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scale {
-    /// Of the target.
-    pub uid: String,
-    /// Of the target.
-    pub resource_version: String,
-    /// How many pods it asks for.
-    pub replicas: i32,
-    /// The selector of its pods.
-    pub selector: String,
-}
-
 /// Why the pods of a target cannot be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoPods {
@@ -73,20 +62,6 @@ pub enum NoPods {
     Unreadable(String),
     /// Other autoscalers select them as well: all of them, as `namespace/name`.
     Shared(Vec<String>),
-}
-
-impl Scale {
-    /// Reads a `scale`.
-    pub fn of(scale: &Value) -> Scale {
-        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-        let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-        Scale {
-            uid: text(&scale["metadata"]["uid"]),
-            resource_version: text(&scale["metadata"]["resourceVersion"]),
-            replicas: i32::try_from(replicas).unwrap_or(i32::MAX),
-            selector: text(&scale["status"]["selector"]),
-        }
-    }
 }
 
 /// What is remembered of an autoscaler; nothing of it is needed, but what it held back is then let go.

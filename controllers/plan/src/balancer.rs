@@ -16,6 +16,11 @@ use crate::report::{Report, Shown, Waiting};
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// The old way to say who may come.
 const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+/// Ports of a node's address that are its own: where pods ask for names, and where the API server asks the agent.
+const NAMES: i32 = 53;
+const AGENT: i32 = 10250;
+/// Where ports of the nodes are given to Services.
+const NODE_PORTS: std::ops::RangeInclusive<i32> = 30000..=32767;
 const FAILED: &str = "SyncLoadBalancerFailed";
 
 /// What is seen.
@@ -105,6 +110,16 @@ fn may_have(service: &Service, seen: &Observed, addresses: &[&str]) -> Result<()
     {
         return Err(format!("spec.loadBalancerIP: {ip} is no address of a node that is ready"));
     }
+    for port in spec.ports.iter().flatten() {
+        let number = port.port;
+        let agents = seen.nodes.iter().filter_map(|node| agent_port(node));
+        if number == NAMES || number == AGENT || agents.into_iter().any(|one| one == number) {
+            return Err(format!("port {number}/{} is the nodes' own", protocol(port)));
+        }
+        if NODE_PORTS.contains(&number) {
+            return Err(format!("port {number}/{} may be some Service's nodePort", protocol(port)));
+        }
+    }
     let older = seen.balanced.iter().filter(|other| age(other) < age(service));
     for other in older {
         let theirs = other.spec.as_ref().and_then(|spec| spec.ports.as_ref());
@@ -120,6 +135,12 @@ fn may_have(service: &Service, seen: &Observed, addresses: &[&str]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The port at which a node's agent is asked.
+fn agent_port(node: &Node) -> Option<i32> {
+    let endpoints = node.status.as_ref()?.daemon_endpoints.as_ref()?;
+    Some(endpoints.kubelet_endpoint.as_ref()?.port)
 }
 
 /// Who came first.
@@ -215,6 +236,11 @@ mod tests {
         };
         check(json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}), &[], "loadBalancerSourceRanges");
         check(json!({"loadBalancerIP": "10.0.0.9"}), &[], "10.0.0.9 is no address");
+        // Red when a Service takes from all pods what names are, or from the API what nodes say.
+        for (port, protocol) in [(53, "UDP"), (53, "TCP"), (10250, "TCP"), (30080, "TCP")] {
+            let ports = json!({"ports": [{"port": port, "protocol": protocol}]});
+            check(ports, &[], &format!("port {port}/{protocol} "));
+        }
         let older = [service("a", 1, json!({}), Value::Null)];
         check(json!({}), &older, "port 80/TCP is taken by service n/a");
         let younger = [service("c", 3, json!({}), Value::Null)];

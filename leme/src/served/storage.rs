@@ -5,7 +5,7 @@
 use leme_meta::{Object, Quantity};
 use serde_json::Value;
 
-use super::events::{about, last};
+use super::events::{about, last, last_warning};
 use super::{State, join};
 use crate::follow::Lister;
 
@@ -100,4 +100,17 @@ pub(super) fn misfit(volume: &Object, claim: &Object) -> Option<String> {
     }
     let phase = volume.text(&["status", "phase"]);
     matches!(phase, "Released" | "Failed").then(|| format!("it is {phase}"))
+}
+
+/// A snapshot, or what it is bound to.
+pub(super) fn snapshot(object: &Object, lister: &Lister) -> State {
+    if object.at(&["status", "readyToUse"]) == Some(&Value::Bool(true)) {
+        return State::Works("ready to use".to_owned());
+    }
+    let error = object.text(&["status", "error", "message"]);
+    match (error, last_warning(object, lister)) {
+        ("", None) => State::Waits("it is not ready to use".to_owned()),
+        ("", Some(warning)) => State::Waits(warning),
+        (error, _) => State::Waits(error.to_owned()),
+    }
 }

@@ -510,3 +510,49 @@ fn ingresses_are_served_beside_routes() {
         assert!(bench.plain("who.test", "/").await.contains("plain\n"));
     });
 }
+
+/// Red when what a namespace leaves open of its host is answered by another's catch-all, or by its wildcard.
+#[test]
+fn nobody_else_answers_for_a_host() {
+    routed(|bench| async move {
+        let meta = |name: &str| {
+            json!({"namespace": "other", "name": name, "uid": name,
+            "labels": {"kubernetes.io/service-name": "thief"}, "creationTimestamp": "2025-01-01T00:00:00Z"})
+        };
+        bench.api.put(
+            "services",
+            json!({"metadata": meta("thief"), "spec": {"clusterIP": "10.96.0.9", "ports": [{"port": 80}]}}),
+        );
+        bench.api.put(
+            "endpointslices",
+            json!({"metadata": meta("thief-1"), "addressType": "IPv4",
+                "ports": [{"protocol": "TCP", "port": 8080}], "endpoints": [{"addresses": [PLAIN]}]}),
+        );
+        let backend = json!({"service": {"name": "thief", "port": {"number": 80}}});
+        let rule = json!({"host": "*.test", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}});
+        bench.api.put(
+            "ingresses",
+            json!({"metadata": meta("all"), "spec": {"defaultBackend": backend, "tls": [{}]}}),
+        );
+        bench.api.put(
+            "ingresses",
+            json!({"metadata": meta("wild"), "spec": {"rules": [rule],
+            "tls": [{"hosts": ["*.test"]}]}}),
+        );
+        let plain = json!({"host": "path.test", "path": "/only", "to": {"name": "plain"}});
+        for (name, spec) in [("bank", edge("bank.test", "None")), ("path", plain)] {
+            assert_eq!(bench.admitted(name, json!({}), spec).await, "True");
+        }
+        let told = || {
+            bench.api.get("ingresses", "other", "wild")["status"]["loadBalancer"]["ingress"][0]["ip"].clone()
+        };
+        eventually(told, json!("192.0.2.9"));
+        assert!(bench.secure("free.test", "/", &bench.authority).await.contains("plain\n"));
+        for (host, path) in [("bank.test", "/"), ("path.test", "/"), ("path.test", "/onlyx")] {
+            let answer = bench.plain(host, path).await;
+            assert!(answer.starts_with("HTTP/1.1 503"), "{host}{path}: {answer}");
+        }
+        assert!(!bench.secure("path.test", "/", &bench.authority).await.contains("200 OK"));
+        assert!(bench.secure("bank.test", "/", &bench.authority).await.contains("200 OK"));
+    });
+}

@@ -455,3 +455,15 @@ fn metrics_are_asked_for_only_where_they_count() {
         false,
     );
 }
+
+/// Red when a DeploymentConfig has no pods: its scale says the selector as a map, and as a text beside it.
+#[test]
+fn every_scale_says_whose_pods_it_counts() {
+    let check = |status: Value, expected: &str| {
+        assert_eq!(Scale::of(&json!({ "status": status })).selector, expected);
+    };
+    check(json!({"selector": "app=a"}), "app=a");
+    check(json!({"selector": {"app": "a", "b": "c"}, "targetSelector": "app=a,b=c"}), "app=a,b=c");
+    check(json!({"selector": {"app": "a", "b": "c"}}), "app=a,b=c");
+    check(json!({}), "");
+}

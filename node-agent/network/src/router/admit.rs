@@ -56,8 +56,9 @@ impl<'a> Claims<'a> {
         let is_named = !host.1.is_empty();
         if is_named && self.owners.get(&host).is_some_and(|owner| owner != namespace) {
             let message = format!(
-                "a route in another namespace holds {} and is older than {name}",
-                route.host
+                "a route in another namespace holds {} and is older than {}",
+                route.host,
+                shown(name)
             );
             return Err(Refusal { reason: "HostAlreadyClaimed", message });
         }
@@ -65,7 +66,7 @@ impl<'a> Claims<'a> {
         let path = (host.0, host.1, route.path.as_str(), exact);
         if let Some(older) = self.paths.get(&path) {
             let host = if is_named { route.host.as_str() } else { "every host" };
-            let message = format!("route {older} already exposes {host} and is older");
+            let message = format!("{} already exposes {host} and is older", of_kind(older));
             return Err(Refusal { reason: "HostAlreadyClaimed", message });
         }
         // A connection is given away by its host alone.
@@ -74,7 +75,8 @@ impl<'a> Claims<'a> {
             if let Some((older, theirs)) = self.encrypted.get(&host)
                 && !(ends_here && *theirs)
             {
-                let message = format!("route {older} already exposes {} and is older", route.host);
+                let message =
+                    format!("{} already exposes {} and is older", of_kind(older), route.host);
                 return Err(Refusal { reason: "HostAlreadyClaimed", message });
             }
             self.encrypted.entry(host).or_insert((name, ends_here));
@@ -83,6 +85,17 @@ impl<'a> Claims<'a> {
         self.paths.insert(path, name);
         Ok(())
     }
+}
+
+/// The name of a Route, or of the Ingress that a rule is of.
+fn shown(name: &str) -> &str {
+    let rule = name.strip_prefix("ingress/").and_then(|rule| rule.rsplit_once('/'));
+    rule.map_or(name, |(ingress, _)| ingress)
+}
+
+fn of_kind(name: &str) -> String {
+    let kind = if name.starts_with("ingress/") { "ingress" } else { "route" };
+    format!("{kind} {}", shown(name))
 }
 
 /// The host that a Route claims; of a wildcard Route, the domain below which it claims all.

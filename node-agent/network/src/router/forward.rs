@@ -158,6 +158,9 @@ impl Forwarder {
 
     /// Where a request without TLS is to come to.
     fn redirect(&self, code: StatusCode, uri: &Uri, host: &str) -> Answer {
+        if host.is_empty() {
+            return page(StatusCode::BAD_REQUEST);
+        }
         let Some(port) = self.secure_port else { return page(StatusCode::SERVICE_UNAVAILABLE) };
         let port = if port == 443 { String::new() } else { format!(":{port}") };
         let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -187,7 +190,7 @@ impl Forwarder {
             return page(StatusCode::METHOD_NOT_ALLOWED);
         }
         let Some(host) = headers::host(&request) else { return page(StatusCode::BAD_REQUEST) };
-        if headers::ambiguous(&request) {
+        if headers::ambiguous(&request) || !headers::is_plain(&host) {
             return page(StatusCode::BAD_REQUEST);
         }
         let table = self.table.load_full();
@@ -199,7 +202,7 @@ impl Forwarder {
         if ends.secure && other {
             return page(StatusCode::MISDIRECTED_REQUEST);
         }
-        match table.find(ends.secure, &name, request.uri().path()) {
+        match table.find(ends.secure, &name, &headers::normal_path(request.uri().path())) {
             Some(entry) if !entry.admits(ends.client.ip()) => page(StatusCode::FORBIDDEN),
             Some(entry) => match entry.redirects.filter(|_| !ends.secure) {
                 Some(code) => self.redirect(code, request.uri(), &name),

@@ -5,6 +5,7 @@ use super::annotations::Forwarded;
 use super::forward::Ends;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri, Version};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// Headers that concern one connection only, and `Proxy`, which some programs mistake for their environment.
@@ -39,6 +40,64 @@ pub(super) fn host<B>(request: &Request<B>) -> Option<String> {
         None if request.version() == Version::HTTP_10 => Some(String::new()),
         None => None,
     }
+}
+
+/// Whether a host is written as one: a name or an address, and perhaps a port.
+pub(super) fn is_plain(host: &str) -> bool {
+    let (name, port) = match host.rfind(']') {
+        Some(bracket) => host.split_at(bracket + 1),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let is_name = match inner {
+        Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b)),
+        None => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let is_port = port.is_empty() || port.starts_with(':');
+    is_name && is_port && digits.len() <= 5 && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A path as most applications read it: letters that need no escape without one, no empty segments, no dots. Paths are compared
+/// so, that no other spelling leads past a restriction.
+pub(super) fn normal_path(path: &str) -> Cow<'_, str> {
+    let is_plain = !path.contains("//") && !path.contains("/.") && !path.contains('%');
+    if is_plain || !path.starts_with('/') {
+        return Cow::Borrowed(path);
+    }
+    let decoded = unescaped(path);
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split('/').filter(|segment| !segment.is_empty()) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let ends = decoded.ends_with(['/']) || decoded.ends_with("/.") || decoded.ends_with("/..");
+    let last = if ends && !segments.is_empty() { "/" } else { "" };
+    Cow::Owned(format!("/{}{last}", segments.join("/")))
+}
+
+/// The text with the escapes of letters, digits and `-._~` undone.
+fn unescaped(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code.filter(|b| b.is_ascii_alphanumeric() || b"-._~".contains(b)) {
+            Some(byte) => {
+                text.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            None => {
+                text.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    text + rest
 }
 
 /// Host without port, in lower case, without a last dot.
@@ -231,6 +290,39 @@ mod tests {
             (":1", ""),
         ] {
             assert_eq!(bare_name(host), bare);
+        }
+    }
+
+    /// Red when rubbish behind a host reaches applications, which make addresses of it.
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for host in ["x.test", "X.test:80", "x.test.", "[::1]:80", "[::1]", "", "10.0.0.1:8080"] {
+            assert!(is_plain(host), "{host}");
+        }
+        for host in
+            ["x.test:@evil.com", "x?", "x/..", "[::1]x@evil.com", "x y", "x:123456", "x:8a", "[x]"]
+        {
+            assert!(!is_plain(host), "{host}");
+        }
+    }
+
+    /// Red when another spelling of a path is another path.
+    #[test]
+    fn paths_are_compared_as_they_are_read() {
+        for (path, expected) in [
+            ("/admin", "/admin"),
+            ("//admin", "/admin"),
+            ("/%61dmin", "/admin"),
+            ("/./admin", "/admin"),
+            ("/x/../admin/", "/admin/"),
+            ("/x/%2e%2e/admin", "/admin"),
+            ("/../..", "/"),
+            ("/a%2Fb", "/a%2Fb"),
+            ("/a%", "/a%"),
+            ("/a%é", "/a%é"),
+            ("*", "*"),
+        ] {
+            assert_eq!(normal_path(path), expected, "{path}");
         }
     }
 

@@ -88,15 +88,24 @@ pub(super) struct IngressInfo {
 
 /// Whether an Ingress is this router's.
 pub(super) fn is_ours(ingress: &Ingress, references: &References) -> bool {
-    let spec = ingress.spec.as_ref();
-    let named = spec.and_then(|spec| spec.ingress_class_name.as_deref());
-    let annotated = ingress.metadata.annotations.as_ref();
-    let annotated = annotated.and_then(|all| all.get(CLASS_ANNOTATION)).map(String::as_str);
-    match named.or(annotated).filter(|class| !class.is_empty()) {
+    match class_of(ingress) {
         Some(class) => references.classes.get(class).is_some_and(|one| one == CONTROLLER),
         // Whoever asks for nobody is served by who is there.
         None => true,
     }
+}
+
+fn class_of(ingress: &Ingress) -> Option<&str> {
+    let spec = ingress.spec.as_ref();
+    let named = spec.and_then(|spec| spec.ingress_class_name.as_deref());
+    let annotated = ingress.metadata.annotations.as_ref();
+    let annotated = annotated.and_then(|all| all.get(CLASS_ANNOTATION)).map(String::as_str);
+    named.or(annotated).filter(|class| !class.is_empty())
+}
+
+/// Whether an Ingress asks for a class that there is none of.
+fn names_no_class(ingress: &Ingress, references: &References) -> bool {
+    class_of(ingress).is_some_and(|class| !references.classes.contains_key(class))
 }
 
 impl IngressInfo {
@@ -145,7 +154,7 @@ fn rules(
         made.push(RouteInfo {
             key: (namespace.clone(), format!("ingress/{name}/{}", made.len())),
             age: age.clone(),
-            tls: tls_of(spec, &namespace, &host, wildcard, asked.redirects, references, remarks),
+            tls: tls_of(spec, &namespace, &host, wildcard, &asked, references, remarks),
             host,
             path: path.to_owned(),
             origin: Origin::Ingress { exact },
@@ -200,7 +209,7 @@ fn tls_of(
     namespace: &str,
     host: &str,
     wildcard: bool,
-    redirects: Option<bool>,
+    asked: &annotations::Asked,
     references: &References,
     remarks: &mut Vec<String>,
 ) -> Option<Tls> {
@@ -214,11 +223,10 @@ fn tls_of(
         let hosts = tls.hosts.as_deref().unwrap_or_default();
         hosts.is_empty() || hosts.iter().any(covers)
     });
-    let insecure = if redirects.unwrap_or(true) { Insecure::Redirect } else { Insecure::Allow };
-    let found = match (found, redirects) {
-        (Some(found), _) => found,
-        _ => return None,
-    };
+    let redirects = asked.forced || asked.redirects.unwrap_or(true);
+    let insecure = if redirects { Insecure::Redirect } else { Insecure::Allow };
+    let own = Tls { termination: Termination::Edge, insecure, certificate: None, trust: None };
+    let Some(found) = found else { return asked.forced.then_some(own) };
     let named = found.secret_name.as_ref().filter(|name| !name.is_empty());
     let certificate = named.and_then(|name| {
         let known = references.certificates.get(&(namespace.to_owned(), name.clone()));
@@ -233,7 +241,7 @@ fn tls_of(
         }
         None
     });
-    Some(Tls { termination: Termination::Edge, insecure, certificate, trust: None })
+    Some(Tls { certificate, ..own })
 }
 
 #[cfg(test)]

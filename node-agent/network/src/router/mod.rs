@@ -176,7 +176,7 @@ impl Router {
             watch: routes_of(&client),
             known: Known::default(),
             routes: BTreeMap::new(),
-            ingresses: Ingresses::new(&client, recorder),
+            ingresses: Ingresses::new(&client, recorder, config.address),
             verdicts: Verdicts::new(),
             pools: Pools::default(),
             served,
@@ -207,7 +207,7 @@ impl Router {
                 () = tokio::time::sleep_until(retry), if self.retry.is_some() => self.retry = None,
             }
             self.write_statuses();
-            self.ingresses.tell(&self.verdicts, self.config.address);
+            self.ingresses.tell(&self.verdicts);
         }
     }
 

@@ -40,6 +40,7 @@ pub(super) struct Entry {
     certificate: Option<Certificate>,
     /// When the Route came, among those of its host.
     age: (String, String),
+    namespace: String,
 }
 
 impl Entry {
@@ -194,6 +195,8 @@ pub(super) struct Table {
     secure: Hosts,
     /// Who is given connections as they come.
     tunnels: Hosts,
+    /// The namespace of each host, and of each domain of a wildcard.
+    owners: HashMap<(bool, String), String>,
 }
 
 impl Table {
@@ -235,7 +238,12 @@ impl Table {
                 sender: tls.and_then(|tls| tls.trust.as_ref()).map(|trust| pools.sender(trust)),
                 certificate: tls.and_then(|tls| tls.certificate.clone()),
                 age: route.age.clone(),
+                namespace: route.key.0.clone(),
             });
+            if !claimed(route).is_empty() {
+                let host = (route.wildcard, claimed(route).to_owned());
+                table.owners.insert(host, route.key.0.clone());
+            }
             if insecure != Insecure::Refuse {
                 table.plain.add(route, &entry);
             }
@@ -253,17 +261,34 @@ impl Table {
     /// The Route for a lower-case host without port, and a path, of a request that came with TLS or without.
     pub(super) fn find(&self, secure: bool, host: &str, path: &str) -> Option<&Arc<Entry>> {
         let hosts = if secure { &self.secure } else { &self.plain };
-        hosts.find(host, path)
+        hosts.find(host, path).filter(|entry| self.may_answer(entry, host))
+    }
+
+    /// Whether a host is of the entry's namespace, or of none: what a namespace leaves open of its host is nobody else's to
+    /// answer.
+    fn may_answer(&self, entry: &Entry, host: &str) -> bool {
+        let exact = self.owners.get(&(false, host.to_owned()));
+        let domain = || host.split_once('.').map(|(_, domain)| (true, domain.to_owned()));
+        let owner = exact.or_else(|| self.owners.get(&domain()?));
+        owner.is_none_or(|owner| *owner == entry.namespace)
     }
 
     /// The Route that is given the connections for a host.
     pub(super) fn tunnel(&self, host: &str) -> Option<&Arc<Entry>> {
-        self.tunnels.all(host)?.first()
+        // A host that is named itself is not its domain's.
+        if !self.tunnels.exact.contains_key(host) && self.secure.exact.contains_key(host) {
+            return None;
+        }
+        self.tunnels.all(host)?.first().filter(|entry| self.may_answer(entry, host))
     }
 
     /// Of a host whose TLS ends here, the certificate that the oldest Route with one brings, if any does.
     pub(super) fn certificate(&self, host: &str) -> Option<Option<&Certificate>> {
-        let with_one = self.secure.all(host)?.iter().filter(|entry| entry.certificate.is_some());
+        let all = self.secure.all(host)?;
+        if !all.first().is_some_and(|entry| self.may_answer(entry, host)) {
+            return None;
+        }
+        let with_one = all.iter().filter(|entry| entry.certificate.is_some());
         let oldest = with_one.min_by_key(|entry| &entry.age);
         Some(oldest.and_then(|entry| entry.certificate.as_ref()))
     }

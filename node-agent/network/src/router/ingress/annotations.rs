@@ -7,12 +7,27 @@ use std::time::Duration;
 
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
+/// What is written for other routers.
+const OTHERS: [&str; 9] = [
+    "alb.ingress.kubernetes.io/",
+    "haproxy-ingress.github.io/",
+    "haproxy.org/",
+    "haproxy.router.openshift.io/",
+    "ingress.kubernetes.io/",
+    "nginx.com/",
+    "nginx.org/",
+    "route.openshift.io/",
+    "traefik.ingress.kubernetes.io/",
+];
+
 /// What an Ingress asks for in its annotations.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     pub(super) options: Options,
     /// Whether requests without TLS are sent to where it is spoken.
     pub(super) redirects: Option<bool>,
+    /// Whether they are so also where the Ingress says nothing of TLS.
+    pub(super) forced: bool,
 }
 
 type Read = fn(&str, &mut Asked) -> Result<(), String>;
@@ -40,7 +55,7 @@ const TABLE: &[(&str, Handling)] = &[
     ("backend-protocol", Done(protocol)),
     ("client-body-buffer-size", Idle(STREAMS)),
     ("enable-access-log", Idle("there is no access log")),
-    ("force-ssl-redirect", Done(redirect)),
+    ("force-ssl-redirect", Done(force)),
     ("hsts", Done(no_hsts)),
     ("proxy-body-size", Idle(STREAMS)),
     ("proxy-buffer-size", Idle(STREAMS)),
@@ -59,7 +74,7 @@ const TABLE: &[(&str, Handling)] = &[
     ("ssl-redirect", Done(redirect)),
     ("use-regex", Done(no_regex)),
     ("websocket-services", Idle(ALWAYS)),
-    ("whitelist-source-range", Done(allow)),
+    ("whitelist-source-range", Done(allow_by_old_name)),
 ];
 
 /// Reads the annotations of an Ingress.
@@ -69,8 +84,13 @@ const TABLE: &[(&str, Handling)] = &[
 pub(super) fn read(annotations: Option<&BTreeMap<String, String>>) -> Result<Asked, String> {
     // Nobody is kept with an endpoint who does not ask for it.
     let options = Options { no_cookie: true, ..Options::default() };
-    let mut asked = Asked { options, redirects: None };
+    let mut asked = Asked { options, redirects: None, forced: false };
     for (name, value) in annotations.into_iter().flatten() {
+        if OTHERS.iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(format!(
+                "annotation {name}: is for another router, and may keep somebody out"
+            ));
+        }
         let Some(short) = name.strip_prefix(PREFIX) else { continue };
         match TABLE.iter().find(|(known, _)| *known == short) {
             Some((_, Done(read))) => {
@@ -117,6 +137,19 @@ fn allow(value: &str, asked: &mut Asked) -> Result<(), String> {
         return Err("it names nobody".to_owned());
     }
     asked.options.allow = Some(list);
+    Ok(())
+}
+
+/// The new name comes first, and holds.
+fn allow_by_old_name(value: &str, asked: &mut Asked) -> Result<(), String> {
+    let new = asked.options.allow.take();
+    allow(value, asked)?;
+    asked.options.allow = new.or(asked.options.allow.take());
+    Ok(())
+}
+
+fn force(value: &str, asked: &mut Asked) -> Result<(), String> {
+    asked.forced = yes(value)?;
     Ok(())
 }
 
@@ -212,6 +245,17 @@ mod tests {
         let list = one("whitelist-source-range", "10.0.0.0/8, 192.0.2.1").unwrap().options.allow;
         let list = list.unwrap();
         assert!(list.holds([192, 0, 2, 1].into()) && !list.holds([192, 0, 2, 2].into()));
+        let both =
+            [("allowlist-source-range", "192.0.2.1"), ("whitelist-source-range", "0.0.0.0/0")];
+        let both = both.map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()));
+        let list = read(Some(&both.into())).unwrap().options.allow.unwrap();
+        assert!(!list.holds([192, 0, 2, 2].into()), "the new name holds");
+        let forced = one("force-ssl-redirect", "true").unwrap();
+        assert!(forced.forced);
+        for other in ["haproxy.router.openshift.io/ip_allowlist", "nginx.org/basic-auth-secret"] {
+            let error = read(Some(&[(other.to_owned(), "x".to_owned())].into())).unwrap_err();
+            assert!(error.contains(other), "{error}");
+        }
         let long = one("proxy-read-timeout", "3600").unwrap().options;
         assert_eq!(long.timeout, Duration::from_secs(3600));
         assert_eq!(one("proxy-body-size", "0").unwrap().options, usual.options);

@@ -4,7 +4,9 @@
 
 use super::super::admit::Verdicts;
 use super::super::route::RouteInfo;
-use super::{CERTIFICATES, IngressInfo, References, classes, ingresses, is_ours, secrets};
+use super::{
+    CERTIFICATES, IngressInfo, References, classes, ingresses, is_ours, names_no_class, secrets,
+};
 use futures::StreamExt;
 use http::Method;
 use k8s_openapi::api::core::v1::Secret;
@@ -39,12 +41,18 @@ pub(in crate::router) struct Ingresses {
     /// After a write that failed: when the next may begin, and how long that one may have to wait.
     retry: Option<Instant>,
     pause: Duration,
+    /// What Ingresses are told of where they are served.
+    address: Option<IpAddr>,
     client: Client,
     recorder: Recorder,
 }
 
 impl Ingresses {
-    pub(in crate::router) fn new(client: &Client, recorder: Recorder) -> Ingresses {
+    pub(in crate::router) fn new(
+        client: &Client,
+        recorder: Recorder,
+        address: Option<IpAddr>,
+    ) -> Ingresses {
         let certificates = Scope { fields: CERTIFICATES.to_owned(), ..Scope::all(secrets()) };
         Ingresses {
             ingresses: follow_as(client.clone(), Scope::all(ingresses())),
@@ -58,6 +66,7 @@ impl Ingresses {
             writing: BTreeSet::new(),
             retry: None,
             pause: RETRY.0,
+            address,
             client: client.clone(),
             recorder,
         }
@@ -139,8 +148,16 @@ impl Ingresses {
 
     fn read(&mut self, key: &Key) -> bool {
         let Some(object) = self.objects.get(key) else { return false };
-        let new =
-            is_ours(object, &self.references).then(|| IngressInfo::of(object, &self.references));
+        let mut new = Some(IngressInfo::of(object, &self.references));
+        if !is_ours(object, &self.references) {
+            // What it was told here is taken back; what others tell it is theirs.
+            let left = self.infos.contains_key(key) || names_no_class(object, &self.references);
+            let own: Vec<String> = self.address.iter().map(ToString::to_string).collect();
+            new = new.filter(|new| left && !own.is_empty() && new.told == own);
+            if let Some(new) = &mut new {
+                (new.rules, new.remarks) = (Ok(Vec::new()), Vec::new());
+            }
+        }
         let old = match new.clone() {
             Some(new) => self.infos.insert(key.clone(), new),
             None => self.infos.remove(key),
@@ -149,7 +166,8 @@ impl Ingresses {
     }
 
     /// Tells each Ingress where it is served, and why it is not.
-    pub(in crate::router) fn tell(&mut self, verdicts: &Verdicts, address: Option<IpAddr>) {
+    pub(in crate::router) fn tell(&mut self, verdicts: &Verdicts) {
+        let address = self.address;
         for (key, info) in &self.infos {
             let rules = info.rules.as_deref().unwrap_or_default();
             let mut served = false;
