@@ -272,7 +272,8 @@ fn tunnel_timeout(value: &str, options: &mut Options) -> Result<(), String> {
     Ok(())
 }
 
-fn cookie_name(value: &str, options: &mut Options) -> Result<(), String> {
+/// The name of the cookie that keeps a client with its endpoint.
+pub(super) fn cookie_name(value: &str, options: &mut Options) -> Result<(), String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if value.is_empty() || value.len() > 256 || !value.bytes().all(plain) {
         return Err(not_read(value, "a cookie's name"));

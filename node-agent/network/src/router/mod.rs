@@ -19,6 +19,7 @@ mod status;
 mod sticky;
 mod table;
 mod tls;
+mod writes;
 
 pub use tls::authority::{Authority, CERTIFICATE};
 
@@ -28,24 +29,19 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use forward::Forwarder;
 use futures::{FutureExt, StreamExt};
-use http::Method;
 use ingress::feed::Ingresses;
-use leme_client::{
-    Client, Error, Event, Events, Key, Known, MERGE_PATCH, Recorder, Scope, Step, follow_as,
-};
+use leme_client::{Client, Error, Event, Events, Key, Known, Recorder, Scope, Step, follow_as};
 use leme_serve::Opening;
 use pools::Pools;
 use route::{RouteInfo, RouteObject, routes};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use table::Table;
 use tls::door::Door;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use writes::StatusWrites;
 
 /// What the router of a node needs to know.
 #[derive(Debug)]
@@ -87,10 +83,6 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>> {
 
 /// Events written at once.
 const EVENTS_AT_ONCE: usize = 4;
-/// Status writes at once.
-const WRITES: usize = 8;
-/// Pauses after a failed status write: first and longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Serves Routes until `token` is cancelled.
 pub async fn run_router(
@@ -141,7 +133,6 @@ pub async fn run_router(
 struct Router {
     config: RouterConfig,
     policy: Policy,
-    client: Client,
     feed: Feed,
     /// Services and slices are complete.
     fed: bool,
@@ -152,10 +143,7 @@ struct Router {
     verdicts: Verdicts,
     pools: Pools,
     served: Arc<ArcSwap<Table>>,
-    writes: JoinSet<(Key, Result<RouteObject, Error>)>,
-    writing: BTreeSet<Key>,
-    retry: Option<Instant>,
-    pause: Duration,
+    writes: StatusWrites<RouteObject>,
 }
 
 impl Router {
@@ -180,18 +168,13 @@ impl Router {
             verdicts: Verdicts::new(),
             pools: Pools::default(),
             served,
-            writes: JoinSet::new(),
-            writing: BTreeSet::new(),
-            retry: None,
-            pause: RETRY.0,
+            writes: StatusWrites::new(client, routes()),
             config,
-            client,
         }
     }
 
     async fn run(&mut self) -> std::convert::Infallible {
         loop {
-            let retry = self.retry.unwrap_or_else(Instant::now);
             tokio::select! {
                 changed = self.feed.next() => {
                     self.pools.refresh(&self.feed.model, &changed);
@@ -200,14 +183,13 @@ impl Router {
                     }
                 }
                 Some(event) = self.watch.next() => self.routes_changed(event),
-                changed = self.ingresses.next() => if changed {
-                    self.serve_routes();
+                changed = self.ingresses.next() => match changed {
+                    true => self.serve_routes(),
+                    false => self.ingresses.tell(&self.verdicts),
                 },
-                Some(done) = self.writes.join_next() => self.written(done),
-                () = tokio::time::sleep_until(retry), if self.retry.is_some() => self.retry = None,
+                done = self.writes.next() => self.written(done),
             }
             self.write_statuses();
-            self.ingresses.tell(&self.verdicts);
         }
     }
 
@@ -255,21 +237,19 @@ impl Router {
         self.verdicts = judge(all(), &self.policy);
         let table = Table::build(all(), &self.verdicts, &self.feed.model, &mut self.pools);
         self.served.store(Arc::new(table));
+        self.ingresses.tell(&self.verdicts);
     }
 
     /// Starts the status writes that are due. What they say is served already.
     fn write_statuses(&mut self) {
-        if self.retry.is_some() {
-            return;
-        }
         let now = k8s_openapi::jiff::Timestamp::now();
         let seconds = now.as_second();
         let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         for (key, verdict) in &self.verdicts {
-            if self.writes.len() >= WRITES {
+            if self.writes.are_full() {
                 return;
             }
-            let Some(route) = self.routes.get(key).filter(|_| !self.writing.contains(key)) else {
+            let Some(route) = self.routes.get(key).filter(|_| !self.writes.has(key)) else {
                 continue;
             };
             let Some(ingress) = status::ingress(route, verdict, &self.config, (&now, seconds))
@@ -280,41 +260,22 @@ impl Router {
             let patch = json!({
                 "metadata": {"resourceVersion": route.resource_version}, "status": {"ingress": ingress}
             });
-            let path = routes().object(&key.0, &key.1, "status");
-            self.writing.insert(key.clone());
-            let (key, client) = (key.clone(), self.client.clone());
-            self.writes.spawn(async move {
-                let done = client.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await;
-                (key, done)
-            });
+            self.writes.begin(key, patch);
         }
     }
 
-    fn written(&mut self, done: Result<(Key, Result<RouteObject, Error>), tokio::task::JoinError>) {
-        let (key, result) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::error!(%error, "a status write of the router died");
-                self.writing.clear();
-                return;
-            }
-        };
-        self.writing.remove(&key);
-        match result {
-            Ok(object) => {
+    fn written(&mut self, done: Option<(Key, Result<RouteObject, Error>)>) {
+        match done {
+            Some((key, Ok(object))) => {
                 // The answer stands for the watch event that is still under way.
                 let route = RouteInfo::of(&object, &self.config.domain);
                 self.routes.entry(key).and_modify(|held| *held = route);
-                self.pause = RETRY.0;
             }
-            Err(error) if error.is_not_found() => {
+            Some((key, Err(error))) if error.is_not_found() => {
                 self.verdicts.remove(&key);
             }
-            Err(error) => {
-                tracing::warn!(route = %key.1, namespace = %key.0, %error, "route status not written");
-                self.retry = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(RETRY.1);
-            }
+            // It is tried again after a pause, which may be over now.
+            Some((_, Err(_))) | None => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use super::pools::{Choice, Pool, Pools, number_of, scatter};
 use super::route::{Origin, RouteInfo};
 use super::sticky;
 use super::tls::certificate::Certificate;
-use super::tls::{Insecure, Termination, Tls};
+use super::tls::{Insecure, Tls};
 use crate::model::Model;
 use http::StatusCode;
 use std::collections::HashMap;
@@ -195,8 +195,6 @@ pub(super) struct Table {
     secure: Hosts,
     /// Who is given connections as they come.
     tunnels: Hosts,
-    /// The namespace of each host, and of each domain of a wildcard.
-    owners: HashMap<(bool, String), String>,
 }
 
 impl Table {
@@ -217,7 +215,7 @@ impl Table {
             let services = services.collect();
             let tls = route.tls.as_ref();
             let insecure = tls.map_or(Insecure::Allow, |tls| tls.insecure);
-            let passes = tls.is_some_and(|tls| tls.termination == Termination::Passthrough);
+            let passes = tls.is_some_and(|tls| !tls.ends_here());
             let usual = if passes { Balance::Source } else { Balance::default() };
             // Each in the code of those who are known for it.
             let code = match route.origin {
@@ -240,10 +238,6 @@ impl Table {
                 age: route.age.clone(),
                 namespace: route.key.0.clone(),
             });
-            if !claimed(route).is_empty() {
-                let host = (route.wildcard, claimed(route).to_owned());
-                table.owners.insert(host, route.key.0.clone());
-            }
             if insecure != Insecure::Refuse {
                 table.plain.add(route, &entry);
             }
@@ -267,10 +261,15 @@ impl Table {
     /// Whether a host is of the entry's namespace, or of none: what a namespace leaves open of its host is nobody else's to
     /// answer.
     fn may_answer(&self, entry: &Entry, host: &str) -> bool {
-        let exact = self.owners.get(&(false, host.to_owned()));
-        let domain = || host.split_once('.').map(|(_, domain)| (true, domain.to_owned()));
-        let owner = exact.or_else(|| self.owners.get(&domain()?));
-        owner.is_none_or(|owner| *owner == entry.namespace)
+        let all = [&self.plain, &self.secure, &self.tunnels];
+        let exact = all.iter().find_map(|hosts| hosts.exact.get(host));
+        let wild = || {
+            let (_, domain) = host.split_once('.')?;
+            all.iter().find_map(|hosts| hosts.wildcard.get(domain))
+        };
+        // All of a host are of one namespace.
+        let owner = exact.or_else(wild).and_then(|entries| entries.first());
+        owner.is_none_or(|owner| owner.namespace == entry.namespace)
     }
 
     /// The Route that is given the connections for a host.

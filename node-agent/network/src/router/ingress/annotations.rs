@@ -122,12 +122,7 @@ fn affinity(value: &str, asked: &mut Asked) -> Result<(), String> {
 }
 
 fn cookie_name(value: &str, asked: &mut Asked) -> Result<(), String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if value.is_empty() || value.len() > 256 || !value.bytes().all(plain) {
-        return Err("it is no cookie's name".to_owned());
-    }
-    asked.options.cookie_name = Some(value.to_owned());
-    Ok(())
+    super::super::annotations::cookie_name(value, &mut asked.options)
 }
 
 /// Addresses and networks with commas between them.

@@ -4,26 +4,20 @@
 
 use super::super::admit::Verdicts;
 use super::super::route::RouteInfo;
+use super::super::writes::StatusWrites;
 use super::{
     CERTIFICATES, IngressInfo, References, classes, ingresses, is_ours, names_no_class, secrets,
 };
 use futures::StreamExt;
-use http::Method;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use leme_client::{
-    About, Client, Error, Event, Events, Key, Known, MERGE_PATCH, Note, Recorder, Scope, Step,
-    follow_as,
+    About, Client, Error, Event, Events, Key, Known, Note, Recorder, Scope, Step, follow_as,
 };
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-/// Pauses after a failed status write: first and longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Who speaks in Events.
 const COMPONENT: &str = "leme-router";
 
@@ -36,14 +30,9 @@ pub(in crate::router) struct Ingresses {
     /// As the API has them: what they refer to may change.
     objects: BTreeMap<Key, Ingress>,
     infos: BTreeMap<Key, IngressInfo>,
-    writes: JoinSet<(Key, Result<Ingress, Error>)>,
-    writing: BTreeSet<Key>,
-    /// After a write that failed: when the next may begin, and how long that one may have to wait.
-    retry: Option<Instant>,
-    pause: Duration,
+    writes: StatusWrites<Ingress>,
     /// What Ingresses are told of where they are served.
     address: Option<IpAddr>,
-    client: Client,
     recorder: Recorder,
 }
 
@@ -62,12 +51,8 @@ impl Ingresses {
             references: References::default(),
             objects: BTreeMap::new(),
             infos: BTreeMap::new(),
-            writes: JoinSet::new(),
-            writing: BTreeSet::new(),
-            retry: None,
-            pause: RETRY.0,
+            writes: StatusWrites::new(client.clone(), ingresses()),
             address,
-            client: client.clone(),
             recorder,
         }
     }
@@ -85,7 +70,6 @@ impl Ingresses {
     /// Waits for one change. Whether what is served may be another. Cancelling loses nothing.
     pub(in crate::router) async fn next(&mut self) -> bool {
         let before = self.is_complete();
-        let retry = self.retry.unwrap_or_else(Instant::now);
         let changed = tokio::select! {
             Some(event) = self.ingresses.next() => self.ingress_event(event),
             Some(event) = self.classes.next() => {
@@ -112,16 +96,10 @@ impl Ingresses {
                 };
                 changed && self.read_all()
             }
-            Some(done) = self.writes.join_next() => {
+            done = self.writes.next() => {
                 self.written(done);
                 false
             }
-            () = tokio::time::sleep_until(retry), if self.retry.is_some() => {
-                self.retry = None;
-                false
-            }
-            // Watches never end; should they, waiting beats spinning.
-            else => std::future::pending().await,
         };
         changed || before != self.is_complete()
     }
@@ -190,7 +168,7 @@ impl Ingresses {
             }
             let wanted: Vec<String> =
                 address.filter(|_| served).map(|address| address.to_string()).into_iter().collect();
-            if info.told == wanted || self.retry.is_some() || self.writing.contains(key) {
+            if info.told == wanted || self.writes.are_full() || self.writes.has(key) {
                 continue;
             }
             let points: Vec<_> = wanted.iter().map(|ip| json!({ "ip": ip })).collect();
@@ -198,38 +176,22 @@ impl Ingresses {
                 "metadata": {"uid": info.uid, "resourceVersion": info.resource_version},
                 "status": {"loadBalancer": {"ingress": points}},
             });
-            let path = ingresses().object(&key.0, &key.1, "status");
-            self.writing.insert(key.clone());
-            let (key, client) = (key.clone(), self.client.clone());
-            self.writes.spawn(async move {
-                let done = client.call(Method::PATCH, &path, MERGE_PATCH, Some(&patch)).await;
-                (key, done)
-            });
+            self.writes.begin(key, patch);
         }
     }
 
-    fn written(&mut self, done: Result<(Key, Result<Ingress, Error>), tokio::task::JoinError>) {
-        let (key, result) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::error!(%error, "a status write of the router died");
-                return self.writing.clear();
-            }
-        };
-        self.writing.remove(&key);
-        match result {
+    fn written(&mut self, done: Option<(Key, Result<Ingress, Error>)>) {
+        match done {
             // The answer stands for the watch event that is still under way.
-            Ok(object) => {
-                self.pause = RETRY.0;
+            Some((key, Ok(object))) => {
                 self.objects.insert(key.clone(), object);
                 self.read(&key);
             }
-            // One that is gone, or has changed, comes by the watch meanwhile.
-            Err(error) => {
-                tracing::debug!(ingress = %key.1, namespace = %key.0, %error, "status not written");
-                self.retry = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(RETRY.1);
+            Some((key, Err(error))) if error.is_not_found() => {
+                self.infos.remove(&key);
             }
+            // It is tried again after a pause, which may be over now.
+            Some((_, Err(_))) | None => {}
         }
     }
 }
