@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod files;
 pub mod helper;
 pub mod images;
+mod inside;
 pub mod mounts;
 pub mod namespaces;
 pub mod netns;

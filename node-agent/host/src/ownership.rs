@@ -13,10 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Dir, Gid, Mode, OFlags, RawMode, ResolveFlags, Stat, chownat, fstat, openat2,
-};
+use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, RawMode, Stat, chownat, fstat, openat2};
 use rustix::io::Errno;
+
+use crate::inside::{INSIDE, explain};
 
 /// Levels that are walked, with a descriptor each.
 const DEPTH: usize = 256;
@@ -25,12 +25,6 @@ const WRITE: RawMode = 0o660;
 const READ: RawMode = 0o440;
 const ENTER: RawMode = 0o110;
 const SET_GROUP: RawMode = 0o2000;
-
-/// Never out of the directory, through a link or onto another mount.
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_XDEV)
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
 
 /// Whom a volume is given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,11 +114,6 @@ fn give(entry: &OwnedFd, stat: &Stat, share: Share) -> rustix::io::Result<()> {
     let path = format!("/proc/self/fd/{}", entry.as_raw_fd());
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
-}
-
-fn explain(path: &Path, error: Errno) -> io::Error {
-    let cause = io::Error::from(error);
-    io::Error::new(cause.kind(), format!("{}: {cause}", path.display()))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 
+use crate::inside::{self, INSIDE};
 use crate::mounts::mounts_below;
 
 /// Levels that are walked with a descriptor each; what lies deeper is moved up first.
@@ -27,12 +28,6 @@ const DEPTH: usize = 32;
 const PASSES: usize = 100_000;
 /// Looks at the mount table. One takes all that can be seen; what that hid is for the next.
 const ROUNDS: usize = 64;
-
-/// Never out of the directory, through a link or onto another mount.
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_XDEV)
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
 
 /// Removes a directory tree, or a file, after taking away everything that is mounted at or below it. What the mounts
 /// show stays as it is. Absent is fine.
@@ -243,10 +238,7 @@ fn still_mounted(mount: &Path) -> io::Error {
 fn explain(path: &Path, error: Errno) -> io::Error {
     match error {
         Errno::BUSY | Errno::XDEV => still_mounted(path),
-        _ => {
-            let cause = io::Error::from(error);
-            io::Error::new(cause.kind(), format!("{}: {cause}", path.display()))
-        }
+        _ => inside::explain(path, error),
     }
 }
 

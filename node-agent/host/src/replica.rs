@@ -13,22 +13,18 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Stat, Timespec, Timestamps, Uid,
-    XattrFlags, chownat, copy_file_range, fgetxattr, flistxattr, fsetxattr, fstat, ftruncate,
-    futimens, ioctl_ficlone, linkat, mkdirat, openat, openat2, readlinkat, symlinkat,
+    AtFlags, Dir, Gid, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    chownat, copy_file_range, fgetxattr, flistxattr, fsetxattr, fstat, ftruncate, futimens,
+    ioctl_ficlone, linkat, mkdirat, openat, openat2, readlinkat, symlinkat,
 };
 use rustix::io::Errno;
+
+use crate::inside::{INSIDE, explain};
 
 /// Levels that are walked, with two descriptors each.
 const DEPTH: usize = 128;
 /// Bytes of extended attributes that are taken along.
 const XATTRS: usize = 64 << 10;
-
-/// Never out of the directory, through a link or onto another mount.
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_XDEV)
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
 
 /// Copies a directory to a place where there is nothing.
 ///
@@ -242,11 +238,6 @@ fn link(found: &OwnedFd, to: &OwnedFd, name: &CStr, stat: &Stat) -> rustix::io::
     symlinkat(&text, to, name)?;
     let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     chownat(to.as_fd(), name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-}
-
-fn explain(path: &Path, error: Errno) -> io::Error {
-    let cause = io::Error::from(error);
-    io::Error::new(cause.kind(), format!("{}: {cause}", path.display()))
 }
 
 #[cfg(test)]

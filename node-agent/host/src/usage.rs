@@ -8,8 +8,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags, openat2, statx};
 use rustix::io::Errno;
+
+use crate::inside::INSIDE;
 
 /// Levels that are read with a descriptor each; deeper directories wait for their turn.
 const DEPTH: usize = 64;
@@ -18,11 +20,6 @@ const DEPTH: usize = 64;
 const WAITING: usize = 256;
 /// Files with several names that are remembered, to count them once.
 const LINKED: usize = 1 << 20;
-
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_XDEV)
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
 
 /// Bytes that the blocks of a directory tree take, mounts in it left out; 0 if it is absent, [`u64::MAX`] if it is deep in
 /// more places than can be followed. What comes and goes meanwhile may or may not be counted.

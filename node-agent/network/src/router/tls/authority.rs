@@ -4,6 +4,7 @@
 //! and nothing else of the cluster.
 
 use anyhow::{Context, Result, ensure};
+use leme_host::files::replace;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData,
@@ -12,8 +13,6 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
@@ -135,19 +134,8 @@ fn make(certificate: &Path, key: &Path) -> Result<(String, String)> {
     Ok((made, text))
 }
 
-/// Writes a file whole, or not at all.
 fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
-    let shown = || format!("write {}", path.display());
-    let fresh = path.with_extension("new");
-    let _ = std::fs::remove_file(&fresh);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&fresh)
-        .with_context(shown)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(shown)?;
-    std::fs::rename(&fresh, path).with_context(shown)
+    replace(path, text.as_bytes(), mode, true).with_context(|| format!("write {}", path.display()))
 }
 
 #[cfg(test)]
