@@ -25,6 +25,7 @@ pub mod hashes;
 pub mod history;
 pub mod int_or_percent;
 pub mod job;
+mod kind;
 pub mod local_path;
 pub mod mirroring;
 pub mod namespace;

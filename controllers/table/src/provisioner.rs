@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
-use leme_lister::{AnyLister, Key, key_of};
+use leme_lister::{Key, key_of};
 use leme_meta::local_path::{LEFT, REMOVED, ROOT};
 use leme_plan::Plan;
 use leme_plan::common::annotation;
@@ -15,11 +15,11 @@ use leme_plan::snapshot::VolumeSnapshot;
 use leme_plan::volume::{SELECTED_NODE, class_of};
 
 use crate::controller::Controller;
-use crate::view::{Blocked, View};
+use crate::view::View;
 use crate::watch::Watch;
 
-/// The namespace that remembers whether the class was made.
-const SYSTEM: &str = "kube-system";
+/// The namespace that remembers what was made once.
+pub(crate) const SYSTEM: &str = "kube-system";
 
 /// The key of the class: neither claims nor volumes have an empty name.
 fn class() -> Key {
@@ -86,7 +86,7 @@ pub(crate) fn controller() -> Controller {
             ("", name) => {
                 let volume = view.cache.volumes.get("", name);
                 let node = match volume.as_ref().and_then(|volume| node_of(volume)) {
-                    Some(name) => node(view, name)?,
+                    Some(name) => view.found::<Node>(&(String::new(), name.to_owned()), None)?,
                     None => None,
                 };
                 let seen = local_path::VolumeObserved { volume, node };
@@ -97,21 +97,15 @@ pub(crate) fn controller() -> Controller {
     })
 }
 
-/// A node by name. Whether it is gone decides about data: the API itself is asked if the cache does not have it.
-fn node(view: &View<'_>, name: &str) -> Result<Option<Arc<Node>>, Blocked> {
-    if let Some(node) = view.cache.nodes.get("", name) {
-        return Ok(Some(node));
-    }
-    let found = view.live(view.cache.nodes.resource(), "", name)?;
-    let read = |node: &serde_json::Value| serde_json::from_value(node.clone()).map(Arc::new);
-    found.map(read).transpose().map_err(|error| Blocked::Failed(error.to_string()))
+/// Whether a node has room for volumes that are directories.
+pub(crate) fn has_room(node: &Node) -> bool {
+    annotation(&node.metadata, ROOT).is_some()
 }
 
 fn plan_class(view: &View<'_>) -> Plan {
-    let room = |node: &Node| annotation(&node.metadata, ROOT).is_some();
     let seen = local_path::ClassesObserved {
         classes: view.cache.classes.list(),
-        room: !view.cache.nodes.filter(room).is_empty(),
+        room: !view.cache.nodes.filter(has_room).is_empty(),
         system: view.cache.namespaces.get("", SYSTEM),
     };
     local_path::plan_class(&seen, view.now)

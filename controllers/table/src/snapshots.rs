@@ -4,24 +4,18 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_lister::{AnyLister, Key, key_of};
-use leme_meta::local_path::ROOT;
-use leme_plan::common::annotation;
 use leme_plan::local_path::{Named, named};
 use leme_plan::snapshot::{
     self, ContentObserved, SetupObserved, SnapshotObserved, VolumeSnapshot, VolumeSnapshotClass,
     VolumeSnapshotContent,
 };
 
-use crate::cache::Kept;
 use crate::controller::Controller;
-use crate::view::{Blocked, View};
+use crate::provisioner::{SYSTEM, has_room};
 use crate::watch::Watch;
 
 const NAME: &str = "snapshot-controller";
-/// The namespace that remembers what was made once.
-const SYSTEM: &str = "kube-system";
 const DEFINITIONS: (&str, &str) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
 fn snapshot_of(content: &VolumeSnapshotContent) -> Option<Key> {
@@ -68,22 +62,6 @@ fn by_siblings() -> Watch {
     })
 }
 
-/// An object of one of the kinds. Whether it is gone decides about data: the API itself is asked if the cache does not
-/// have that one.
-fn live<K>(view: &View<'_>, key: &Key, uid: Option<&str>) -> Result<Option<Arc<K>>, Blocked>
-where
-    K: Kept + serde::de::DeserializeOwned,
-{
-    let lister = K::of(view.cache);
-    let cached = lister.get(&key.0, &key.1);
-    if let Some(found) = cached.filter(|one| uid.is_none() || one.meta().uid.as_deref() == uid) {
-        return Ok(Some(found));
-    }
-    let found = view.live(lister.resource(), &key.0, &key.1)?;
-    let read = |object: &serde_json::Value| serde_json::from_value(object.clone()).map(Arc::new);
-    found.map(read).transpose().map_err(|error| Blocked::Failed(error.to_string()))
-}
-
 pub(crate) fn snapshots() -> Controller {
     let by_contents = Watch::on::<VolumeSnapshotContent>(|change, wake| {
         change.both().filter_map(|content| snapshot_of(content)).for_each(wake);
@@ -97,7 +75,7 @@ pub(crate) fn snapshots() -> Controller {
         let claim = snapshot.claim().and_then(|name| cache.claims.get(&key.0, name));
         let volume = claim.as_ref().and_then(|claim| claim.spec.as_ref()?.volume_name.clone());
         let seen = SnapshotObserved {
-            content: live(view, &(String::new(), snapshot.content()), None)?,
+            content: view.found(&(String::new(), snapshot.content()), None)?,
             classes: cache.snapshot_classes.list(),
             volume: volume.and_then(|name| cache.volumes.get("", &name)),
             claim,
@@ -129,12 +107,6 @@ pub(crate) fn setup() -> Controller {
     fn key() -> Key {
         (String::new(), String::new())
     }
-    fn has_room(node: &Node) -> bool {
-        annotation(&node.metadata, ROOT).is_some()
-    }
-    fn is_system(meta: &ObjectMeta) -> bool {
-        meta.name.as_deref() == Some(SYSTEM)
-    }
     let watches = vec![
         Watch::on::<Node>(|change, wake| {
             let room = |node: Option<&Arc<Node>>| node.is_some_and(|node| has_room(node));
@@ -143,7 +115,7 @@ pub(crate) fn setup() -> Controller {
             }
         }),
         Watch::on::<Namespace>(|change, wake| {
-            if change.both().any(|one| is_system(&one.metadata)) {
+            if change.key.1 == SYSTEM {
                 wake(key());
             }
         }),

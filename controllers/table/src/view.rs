@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leme_lister::{HasMeta, Lister};
+use leme_lister::{AnyLister, HasMeta, Key, Lister};
 use leme_meta::resource::Resource;
 use leme_plan::Failure;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cache::{CONTROLLER, Cache, uncontrolled};
+use crate::cache::{CONTROLLER, Cache, Kept, uncontrolled};
 use crate::foreign::Found;
 
 /// What only the API itself can tell.
@@ -133,6 +134,23 @@ impl View<'_> {
             Err(refusal) if refusal.not_found => Ok(None),
             Err(refusal) => Err(Blocked::Failed(refusal.message.clone())),
         }
+    }
+
+    /// An object of a kind that is kept, the one with this uid if one is named. Whether it is gone decides about data: the API
+    /// itself is asked if the cache does not have that one.
+    pub(crate) fn found<K>(&self, key: &Key, uid: Option<&str>) -> Result<Option<Arc<K>>, Blocked>
+    where
+        K: Kept + DeserializeOwned,
+    {
+        let lister = K::of(self.cache);
+        let cached = lister.get(&key.0, &key.1);
+        if let Some(found) = cached.filter(|one| uid.is_none() || one.meta().uid.as_deref() == uid)
+        {
+            return Ok(Some(found));
+        }
+        let found = self.live(lister.resource(), &key.0, &key.1)?;
+        let read = |object: &Value| serde_json::from_value(object.clone()).map(Arc::new);
+        found.map(read).transpose().map_err(|error| Blocked::Failed(error.to_string()))
     }
 }
 

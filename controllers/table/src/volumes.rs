@@ -1,14 +1,11 @@
 //! Claims and volumes: woken by their own changes and by each other's.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
-use leme_lister::{AnyLister, Key, key_of};
+use leme_lister::{Key, key_of};
 use leme_plan::{pods, volume};
 
 use crate::controller::Controller;
-use crate::view::{Blocked, View};
 use crate::watch::Watch;
 
 const NAME: &str = "persistentvolume-controller";
@@ -96,20 +93,10 @@ pub(crate) fn volumes() -> Controller {
                 let reference =
                     volume.as_ref().and_then(|one| one.spec.as_ref()?.claim_ref.as_ref());
                 let uid = reference.and_then(|reference| reference.uid.clone());
-                let cached = view.cache.claims.get(&named.0, &named.1);
-                match cached.filter(|claim| uid.is_none() || claim.metadata.uid == uid) {
-                    Some(claim) => Some(claim),
-                    None => live_claim(view, &named)?,
-                }
+                view.found(&named, uid.as_deref())?
             }
             None => None,
         };
         Ok(volume::plan_volume(&volume::VolumeObserved { volume, claim }, view.now))
     })
-}
-
-fn live_claim(view: &View<'_>, key: &Key) -> Result<Option<Arc<PersistentVolumeClaim>>, Blocked> {
-    let found = view.live(view.cache.claims.resource(), &key.0, &key.1)?;
-    let read = |claim: &serde_json::Value| serde_json::from_value(claim.clone()).map(Arc::new);
-    found.map(read).transpose().map_err(|error| Blocked::Failed(error.to_string()))
 }

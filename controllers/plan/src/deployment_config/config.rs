@@ -3,15 +3,16 @@
 //! Knows: the fields that decide about rollouts, and the whole object as it was read. Refuses to know: what follows from
 //! them.
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{EnvVar, ObjectReference, PodTemplateSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use k8s_openapi::{Metadata, NamespaceResourceScope, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::common::Labels;
 use crate::int_or_percent::amount;
+use crate::kind::kind;
 
 /// A DeploymentConfig.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,26 +28,7 @@ pub struct DeploymentConfig {
     pub whole: Value,
 }
 
-impl Resource for DeploymentConfig {
-    const API_VERSION: &'static str = "apps.openshift.io/v1";
-    const GROUP: &'static str = "apps.openshift.io";
-    const KIND: &'static str = "DeploymentConfig";
-    const VERSION: &'static str = "v1";
-    const URL_PATH_SEGMENT: &'static str = "deploymentconfigs";
-    type Scope = NamespaceResourceScope;
-}
-
-impl Metadata for DeploymentConfig {
-    type Ty = ObjectMeta;
-
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+kind!(DeploymentConfig, "apps.openshift.io", "v1", "deploymentconfigs", NamespaceResourceScope);
 
 impl TryFrom<Value> for DeploymentConfig {
     type Error = serde_json::Error;

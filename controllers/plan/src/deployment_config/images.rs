@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::kind::kind;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::{Metadata, NamespaceResourceScope, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,26 +64,7 @@ struct Item {
     image: String,
 }
 
-impl Resource for ImageStream {
-    const API_VERSION: &'static str = "image.openshift.io/v1";
-    const GROUP: &'static str = "image.openshift.io";
-    const KIND: &'static str = "ImageStream";
-    const VERSION: &'static str = "v1";
-    const URL_PATH_SEGMENT: &'static str = "imagestreams";
-    type Scope = NamespaceResourceScope;
-}
-
-impl Metadata for ImageStream {
-    type Ty = ObjectMeta;
-
-    fn metadata(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+kind!(ImageStream, "image.openshift.io", "v1", "imagestreams", NamespaceResourceScope);
 
 impl ImageStream {
     /// What a tag names now: where the image is, or as the registry of the stream has it, if the tag wishes that.

@@ -2,42 +2,31 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::{ClusterResourceScope, Metadata, NamespaceResourceScope, Resource};
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use serde::Deserialize;
+
+use crate::kind::kind;
 
 /// Group of the kinds.
 pub const GROUP: &str = "snapshot.storage.k8s.io";
 /// Group and version.
 pub const API_VERSION: &str = "snapshot.storage.k8s.io/v1";
 
-macro_rules! kind {
-    ($type:ident, $plural:literal, $scope:ty) => {
-        impl Resource for $type {
-            const API_VERSION: &'static str = API_VERSION;
-            const GROUP: &'static str = GROUP;
-            const KIND: &'static str = stringify!($type);
-            const VERSION: &'static str = "v1";
-            const URL_PATH_SEGMENT: &'static str = $plural;
-            type Scope = $scope;
-        }
-
-        impl Metadata for $type {
-            type Ty = ObjectMeta;
-
-            fn metadata(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-
-            fn metadata_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
-    };
-}
-
-kind!(VolumeSnapshotClass, "volumesnapshotclasses", ClusterResourceScope);
-kind!(VolumeSnapshot, "volumesnapshots", NamespaceResourceScope);
-kind!(VolumeSnapshotContent, "volumesnapshotcontents", ClusterResourceScope);
+kind!(
+    VolumeSnapshotClass,
+    "snapshot.storage.k8s.io",
+    "v1",
+    "volumesnapshotclasses",
+    ClusterResourceScope
+);
+kind!(VolumeSnapshot, "snapshot.storage.k8s.io", "v1", "volumesnapshots", NamespaceResourceScope);
+kind!(
+    VolumeSnapshotContent,
+    "snapshot.storage.k8s.io",
+    "v1",
+    "volumesnapshotcontents",
+    ClusterResourceScope
+);
 
 /// Who takes snapshots, and what becomes of them.
 #[derive(Clone, Debug, Default, Deserialize)]
