@@ -18,6 +18,7 @@ pub mod managed;
 pub mod names;
 pub mod object;
 pub mod patch;
+pub mod ports;
 pub mod quantity;
 pub mod query;
 pub mod resource;

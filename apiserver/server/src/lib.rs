@@ -162,7 +162,7 @@ impl ServerConfig {
             store,
             shared: false,
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
-            node_ports: 30000..=32767,
+            node_ports: leme_meta::ports::OF_NODES,
             route_domain: "apps.localhost".to_owned(),
             build: Build::default(),
             advertise: Vec::new(),

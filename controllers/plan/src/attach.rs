@@ -6,7 +6,6 @@
 //! Alone writes: VolumeAttachments (not their status), and `volumesAttached` of Nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -50,11 +49,7 @@ pub fn name_of(volume: &PersistentVolume, node: &str) -> Option<String> {
     for part in [&csi.volume_handle, &csi.driver, node] {
         hash.update(part.as_bytes());
     }
-    let mut name = "csi-".to_owned();
-    for byte in hash.finalize() {
-        let _ = write!(name, "{byte:02x}");
-    }
-    Some(name)
+    Some(format!("csi-{:x}", hash.finalize()))
 }
 
 /// A volume's name in the status of Nodes.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Service, ServicePort, ServiceSpec};
+use leme_meta::ports;
 use serde_json::{Value, json};
 
 use crate::Plan;
@@ -16,11 +17,8 @@ use crate::report::{Report, Shown, Waiting};
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// The old way to say who may come.
 const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
-/// Ports of a node's address that are its own: where pods ask for names, and where the API server asks the agent.
+/// Where pods ask a node for names.
 const NAMES: i32 = 53;
-const AGENT: i32 = 10250;
-/// Where ports of the nodes are given to Services.
-const NODE_PORTS: std::ops::RangeInclusive<i32> = 30000..=32767;
 const FAILED: &str = "SyncLoadBalancerFailed";
 
 /// What is seen.
@@ -112,11 +110,13 @@ fn may_have(service: &Service, seen: &Observed, addresses: &[&str]) -> Result<()
     }
     for port in spec.ports.iter().flatten() {
         let number = port.port;
-        let agents = seen.nodes.iter().filter_map(|node| agent_port(node));
-        if number == NAMES || number == AGENT || agents.into_iter().any(|one| one == number) {
+        if number == NAMES
+            || number == i32::from(ports::AGENT)
+            || seen.nodes.iter().any(|node| agent_port(node) == Some(number))
+        {
             return Err(format!("port {number}/{} is the nodes' own", protocol(port)));
         }
-        if NODE_PORTS.contains(&number) {
+        if u16::try_from(number).is_ok_and(|port| ports::OF_NODES.contains(&port)) {
             return Err(format!("port {number}/{} may be some Service's nodePort", protocol(port)));
         }
     }

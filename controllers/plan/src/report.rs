@@ -2,6 +2,7 @@
 //! are written by actions of the same plan. Whoever explains an object reads those two, and so needs nothing else of the
 //! controllers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Plan;
@@ -70,18 +71,25 @@ pub const RECONCILE_ERROR: &str = "ReconcileError";
 /// How long something is waited for before it is told of, where it mostly takes no time.
 pub const LATE: Duration = Duration::from_secs(5);
 
-/// Since when the rounds of one key wait for what.
-#[derive(Debug, Default)]
-pub struct Standing {
-    waits: Vec<(&'static str, Option<ObjectRef>, Duration)>,
+/// What is waited for, which object has to change, and since when.
+type Waits = Vec<(&'static str, Option<ObjectRef>, Duration)>;
+
+/// Since when the rounds of each key wait for what may have to be told late.
+#[derive(Debug)]
+pub struct Standing<K>(BTreeMap<K, Waits>);
+
+impl<K> Default for Standing<K> {
+    fn default() -> Standing<K> {
+        Standing(BTreeMap::new())
+    }
 }
 
-impl Standing {
-    /// Takes in the plan of the latest round: late waits that have stood for long enough become Events, and the key is looked
-    /// at again when the next one has. `now` is since a start that the caller chose.
-    pub fn ripen(&mut self, plan: &mut Plan, now: Duration) {
-        let before = std::mem::take(&mut self.waits);
-        let mut again = None;
+impl<K: Ord> Standing<K> {
+    /// Takes in the plan of a key's latest round: late waits that have stood for long enough become Events, and the key is
+    /// looked at again when the next one has. `now` is since a start that the caller chose.
+    pub fn ripen(&mut self, key: K, plan: &mut Plan, now: Duration) {
+        let before = self.0.remove(&key).unwrap_or_default();
+        let (mut waits, mut again) = (Waits::new(), None);
         for waiting in plan.report.waiting.iter_mut().filter(|one| one.shown == Shown::Late) {
             let on = waiting.on.clone().map(ObjectRef::any_version);
             let known =
@@ -93,14 +101,12 @@ impl Standing {
             } else {
                 again = Some(again.map_or(left, |known: Duration| known.min(left)));
             }
-            self.waits.push((waiting.reason, on, since));
+            waits.push((waiting.reason, on, since));
         }
         again.into_iter().for_each(|delay| plan.again_in(delay));
-    }
-
-    /// Whether nothing is waited for that might have to be told.
-    pub fn is_empty(&self) -> bool {
-        self.waits.is_empty()
+        if !waits.is_empty() {
+            self.0.insert(key, waits);
+        }
     }
 }
 
@@ -117,7 +123,7 @@ mod tests {
             if waits {
                 plan.wait(Waiting::new("InUse", format!("since {seconds}"), Shown::Late));
             }
-            standing.ripen(&mut plan, Duration::from_secs(seconds));
+            standing.ripen("a", &mut plan, Duration::from_secs(seconds));
             let told = plan.report.waiting.iter().any(|one| one.shown == Shown::Event);
             (told, plan.requeue.map(|delay| delay.as_secs()))
         };

@@ -34,7 +34,7 @@ struct Shared {
     executor: Arc<Executor>,
     start: Instant,
     failures: Mutex<HashMap<Key, Failure>>,
-    standing: Mutex<HashMap<Key, Standing>>,
+    standing: Mutex<Standing<Key>>,
     permits: Arc<Semaphore>,
 }
 
@@ -97,12 +97,8 @@ impl Shared {
 
     /// Tells of what a key has waited for too long.
     fn ripen(&self, key: &Key, plan: &mut Plan) {
-        let mut all = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut standing = all.remove(key).unwrap_or_default();
-        standing.ripen(plan, self.start.elapsed());
-        if !standing.is_empty() {
-            all.insert(key.clone(), standing);
-        }
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.ripen(key.clone(), plan, self.start.elapsed());
     }
 }
 

@@ -12,7 +12,7 @@ use leme_plan::pods;
 
 use crate::census::{Class, Pull};
 use crate::cluster::PodKey;
-use crate::profile::{Profile, Spreading};
+use crate::profile::{Chosen, Profile, Spreading};
 use crate::resources::{Resources, of_pod};
 use crate::selector::{Selector, Term, Who};
 
@@ -43,7 +43,7 @@ pub(crate) struct Disk {
 }
 
 /// What a pod asks of a node.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodInfo {
     /// Namespace and name.
     pub key: PodKey,
@@ -84,40 +84,7 @@ pub struct PodInfo {
     /// Under which name it asks for a scheduler.
     pub(crate) scheduler: String,
     /// What counts for it when it is given a node.
-    pub(crate) profile: Arc<Profile>,
-}
-
-impl Default for PodInfo {
-    fn default() -> PodInfo {
-        PodInfo {
-            key: PodKey::default(),
-            uid: String::new(),
-            requests: Resources::default(),
-            weight: (0, 0),
-            class: Arc::default(),
-            node_selector: Vec::new(),
-            required: None,
-            preferred: Vec::new(),
-            tolerations: Vec::new(),
-            ports: Vec::new(),
-            spread: Vec::new(),
-            spread_by_default: false,
-            near: Vec::new(),
-            apart: Vec::new(),
-            likes: Vec::new(),
-            images: Vec::new(),
-            claims: Vec::new(),
-            disks: Vec::new(),
-            priority: 0,
-            never_preempts: false,
-            nominated: None,
-            started: None,
-            preempted: false,
-            generation: None,
-            scheduler: String::new(),
-            profile: Profile::standard(),
-        }
-    }
+    pub(crate) profile: Chosen,
 }
 
 impl PodInfo {
@@ -246,7 +213,7 @@ impl PodInfo {
 
     /// The same pod, to be given a node by this profile.
     pub fn under(mut self, profile: &Arc<Profile>) -> PodInfo {
-        self.profile = profile.clone();
+        self.profile = Chosen(profile.clone());
         self
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows: upstream's plugins by name, and its default profile. Refuses to know: files, and how a plugin decides.
 
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::core::v1::{NodeAffinity, TopologySpreadConstraint};
@@ -179,5 +180,23 @@ impl Profile {
     pub(crate) fn standard() -> Arc<Profile> {
         static STANDARD: LazyLock<Arc<Profile>> = LazyLock::new(Arc::default);
         STANDARD.clone()
+    }
+}
+
+/// The profile of a pod: upstream's default one until another is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chosen(pub(crate) Arc<Profile>);
+
+impl Default for Chosen {
+    fn default() -> Chosen {
+        Chosen(Profile::standard())
+    }
+}
+
+impl Deref for Chosen {
+    type Target = Profile;
+
+    fn deref(&self) -> &Profile {
+        &self.0
     }
 }

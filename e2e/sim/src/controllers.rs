@@ -42,22 +42,11 @@ struct Running {
     controller: Controller,
     queue: Arc<Mutex<WorkQueue>>,
     failures: BTreeMap<Key, Failure>,
-    standing: BTreeMap<Key, Standing>,
+    standing: Standing<Key>,
     /// Keys whose plan met a world that had moved on.
     stale: Vec<Key>,
     /// Keys whose writes the cache has not seen.
     unseen: Vec<Key>,
-}
-
-impl Running {
-    /// Tells of what a key has waited for too long.
-    fn ripen(&mut self, key: &Key, plan: &mut Plan, now: Duration) {
-        let mut standing = self.standing.remove(key).unwrap_or_default();
-        standing.ripen(plan, now);
-        if !standing.is_empty() {
-            self.standing.insert(key.clone(), standing);
-        }
-    }
 }
 
 /// The controllers, their cache, and what they have not been shown.
@@ -88,7 +77,7 @@ impl Controllers {
                 add: Arc::new(move |key| lock(&woken).add(key)),
             };
             controller.watches.iter().for_each(|watch| watch.attach(&cache, &waker));
-            let (failures, standing) = (BTreeMap::new(), BTreeMap::new());
+            let (failures, standing) = (BTreeMap::new(), Standing::default());
             let (stale, unseen) = (Vec::new(), Vec::new());
             Running { controller, queue, failures, standing, stale, unseen }
         };
@@ -211,7 +200,7 @@ impl Cluster {
             Err(message) => panic!("{} cannot look at {key:?}: {message}", controller.name),
         };
         let now = self.controllers.uptime();
-        self.controllers.running[index].ripen(&key, &mut plan, now);
+        self.controllers.running[index].standing.ripen(key.clone(), &mut plan, now);
         if !plan.actions.is_empty() {
             *self.controllers.acted.entry(controller.name).or_default() += plan.actions.len();
         }

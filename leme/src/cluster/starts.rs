@@ -44,8 +44,6 @@ const TELL_LIMIT: Duration = Duration::from_secs(5);
 const SERVER_GRACE: Duration = Duration::from_secs(2);
 /// Pods on a node at most.
 const MAX_PODS: u32 = 250;
-/// Where agents listen for the API server.
-const AGENT_PORT: u16 = 10250;
 
 /// What the build script found out.
 const BUILD: Build = Build {
@@ -188,7 +186,7 @@ async fn start_node(running: &mut Running, spec: &NodeSpec) -> Result<()> {
         client: access.client_of_node(&spec.name),
         runtime: runtime.clone(),
         data_dir: data.node(&spec.name),
-        listen: SocketAddr::new(address.into(), AGENT_PORT),
+        listen: SocketAddr::new(address.into(), leme_meta::ports::AGENT),
         tls: access.agent_tls(&spec.name)?,
         node_ip: address.into(),
         cluster_dns: Some(gateway.into()),

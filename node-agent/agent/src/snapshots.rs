@@ -5,7 +5,7 @@
 //!
 //! Rule: what is removed was to be deleted in an answer of the API itself just before, and nothing is still made of it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -152,16 +152,16 @@ impl Keeper {
             Scope { labels: format!("{MANAGED_BY}={}", self.node), ..Scope::all(contents()) };
         let mut events = follow_as::<Content>(self.client.clone(), scope);
         // Those of which something is still to be done, by name.
-        let mut open: BTreeMap<String, ()> = BTreeMap::new();
+        let mut open: BTreeSet<String> = BTreeSet::new();
         let (mut delay, mut due) = (FIRST_DELAY, Instant::now());
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     None => return,
                     Some(Ok(Seen::Listed(head, content) | Seen::Changed(head, content))) => {
-                        match content.is_open() {
-                            true => drop(open.insert(head.key.1, ())),
-                            false => drop(open.remove(&head.key.1)),
+                        open.remove(&head.key.1);
+                        if content.is_open() {
+                            open.insert(head.key.1);
                         }
                     }
                     Some(Ok(Seen::Gone(head))) => drop(open.remove(&head.key.1)),
@@ -170,7 +170,7 @@ impl Keeper {
                 () = tokio::time::sleep_until(due), if !open.is_empty() => {}
             }
             let mut failed = false;
-            for name in open.keys().cloned().collect::<Vec<_>>() {
+            for name in open.clone() {
                 match self.tend(&name).await {
                     Ok(()) => drop(open.remove(&name)),
                     Err(error) => {
