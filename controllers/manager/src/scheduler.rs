@@ -329,14 +329,12 @@ impl Scheduler {
     ) {
         let (key, now) = (info.key.clone(), Timestamp::now());
         let (name, preempts) = (info.profile().name, info.profile().preempts);
-        let budgets = match why.is_crowded() && preempts {
-            true => lookup::budgets(&self.wiring.cache),
-            false => Vec::new(),
-        };
-        let made = match preempts {
-            true => self.cluster.preempt(&info, &volumes, &mut why, &budgets),
-            false => None,
-        };
+        let mut made = None;
+        if preempts {
+            let crowded = why.is_crowded();
+            let budgets = if crowded { lookup::budgets(&self.wiring.cache) } else { Vec::new() };
+            made = self.cluster.preempt(&info, &volumes, &mut why, &budgets);
+        }
         self.queue.failed(&key, now);
         self.parking.park(Parked { info, volumes });
         let plan = unschedulable(pod, &why, self.cluster.nominated(&key), now);
