@@ -76,7 +76,7 @@ impl Protocols {
         let connection = io.place().connection().clone();
         let service = turns(service, connection.clone());
         let served =
-            self.http1.serve_connection(TokioIo::new(io.lenient()), service).with_upgrades();
+            self.http1.serve_connection(TokioIo::new(io.of_http1()), service).with_upgrades();
         self.drive(Box::pin(served), &connection, lifetime).await;
     }
 

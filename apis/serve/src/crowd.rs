@@ -141,7 +141,9 @@ impl Connection {
     }
 
     fn heard_at(&self, now: u64) -> bool {
-        let begins = self.is_idle() && self.0.head_since.load(Ordering::Relaxed) == NEVER;
+        let begins = self.is_idle()
+            && self.0.head_since.load(Ordering::Relaxed) == NEVER
+            && !self.0.upgraded.load(Ordering::Relaxed);
         if begins {
             self.0.head_since.store(now, Ordering::Relaxed);
         }

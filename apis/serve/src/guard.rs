@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::crowd::Place;
+use crate::framing::Framing;
 use crate::target::Targets;
 
 /// How much is dropped after the end, and for how long.
@@ -32,7 +33,7 @@ pub(crate) struct Guarded<T: Stream> {
     place: Arc<Place>,
     end: End,
     /// Where HTTP/1.1 is spoken.
-    targets: Option<Targets>,
+    heads: Option<(Framing, Targets)>,
 }
 
 /// What can be guarded.
@@ -48,12 +49,13 @@ enum End {
 
 impl<T: Stream> Guarded<T> {
     pub(crate) fn new(inner: T, place: Place) -> Guarded<T> {
-        Guarded { inner: Some(inner), place: Arc::new(place), end: End::NotYet, targets: None }
+        Guarded { inner: Some(inner), place: Arc::new(place), end: End::NotYet, heads: None }
     }
 
-    /// The same stream, in whose requests of HTTP/1.1 what hyper refuses of a target is escaped.
-    pub(crate) fn lenient(mut self) -> Guarded<T> {
-        self.targets = Some(Targets::default());
+    /// The same stream, whose requests are of HTTP/1.1: what hyper refuses of a target is escaped, and what it should refuse
+    /// of a head is.
+    pub(crate) fn of_http1(mut self) -> Guarded<T> {
+        self.heads = Some(Default::default());
         self
     }
 
@@ -94,14 +96,15 @@ impl<T: Stream> AsyncRead for Guarded<T> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.targets.as_mut().is_some_and(|targets| targets.give(into)) {
+        if self.heads.as_mut().is_some_and(|(_, targets)| targets.give(into)) {
             return Poll::Ready(Ok(()));
         }
         let before = into.filled().len();
         let read = self.inner()?.poll_read(context, into);
         if into.filled().len() > before {
             let begins = self.place.connection().heard();
-            if let Some(targets) = &mut self.targets {
+            if let Some((framing, targets)) = &mut self.heads {
+                framing.check(&mut into.filled_mut()[before..], begins);
                 targets.escape(into, before, begins);
             }
         }

@@ -9,8 +9,10 @@
 //! - When all places are taken, an idle connection makes room, first one of the peer that has the most.
 //! - One task per connection, so that what goes wrong in one stays there. No lock is held across an await.
 
+mod announced;
 mod connection;
 mod crowd;
+mod framing;
 mod gather;
 mod guard;
 mod lifetime;
@@ -36,7 +38,7 @@ use tokio_rustls::server::TlsStream;
 pub use crowd::Connection;
 pub use lifetime::{Guard, Lifetime};
 pub use limits::Limits;
-pub use opening::{Doorkeeper, Opened, Opening, Passage, Reception};
+pub use opening::{Believed, Doorkeeper, Opened, Opening, Passage, Reception};
 
 use connection::Protocols;
 use crowd::{Crowd, Place};
@@ -64,7 +66,8 @@ pub struct Peer<'a> {
 }
 
 /// Serves each connection of the listeners with the service that `service` makes for its peer, until the lifetime's
-/// "finish what you do"; connections are tasks of the lifetime and drain. HTTP/2 is spoken where TLS negotiates it.
+/// "finish what you do"; connections are tasks of the lifetime and drain. HTTP/2 is spoken where TLS negotiates it, or
+/// the opening says so.
 pub async fn serve<F, S, B>(
     listeners: Vec<TcpListener>,
     opening: impl Into<Opening>,
@@ -150,17 +153,37 @@ where
         }
     }
 
-    async fn connection(&self, stream: TcpStream, address: SocketAddr, place: Place) {
+    async fn connection(&self, mut stream: TcpStream, address: SocketAddr, place: Place) {
         // Small answers leave at once. A socket that refuses the option still works.
         let _ = stream.set_nodelay(true);
-        let Ok(local) = stream.local_addr() else { return };
-        let connection = place.connection().clone();
-        match &self.opening {
+        let Ok(mut local) = stream.local_addr() else { return };
+        let (mut address, connection) = (address, place.connection().clone());
+        let (opening, is_announced) = self.opening.of(address.ip());
+        if is_announced {
+            let announced = self.in_time(&connection, announced::read(&mut stream)).await;
+            let Some(announced) = announced else { return };
+            (address, local) = announced.unwrap_or((address, local));
+        }
+        match opening {
+            // What an announcement stands before is none.
+            Opening::Announced(..) => {}
             Opening::Plain => {
                 let peer = Peer { address, local, certificates: None, tls: None, connection };
                 let service = (self.service)(&peer);
                 let stream = Guarded::new(stream, place);
                 self.protocols.http1(stream, service, &self.lifetime).await;
+            }
+            Opening::Either => {
+                let listening = opening::listen(stream);
+                let heard = self.in_time(&connection, listening).await;
+                let Some((http2, stream)) = heard else { return };
+                let peer = Peer { address, local, certificates: None, tls: None, connection };
+                let service = (self.service)(&peer);
+                let stream = Guarded::new(stream, place);
+                match http2 {
+                    true => self.protocols.http2(stream, service, &self.lifetime).await,
+                    false => self.protocols.http1(stream, service, &self.lifetime).await,
+                }
             }
             Opening::Tls(config) => {
                 let tls = TlsAcceptor::from(Arc::clone(config));
@@ -187,7 +210,7 @@ where
         }
     }
 
-    /// What comes of a handshake, unless it fails or takes too long.
+    /// What comes of a connection's beginning, unless it fails or takes too long.
     async fn in_time<T>(
         &self,
         connection: &Connection,
@@ -196,9 +219,9 @@ where
         let handshake = tokio::time::timeout(self.limits.handshake, handshake);
         match connection.unless_cut(handshake).await {
             Some(Ok(Ok(done))) => return Some(done),
-            Some(Ok(Err(error))) => tracing::debug!(%error, "TLS handshake failed"),
-            Some(Err(_)) => tracing::debug!("TLS handshake timed out"),
-            None => tracing::debug!("made room during the TLS handshake"),
+            Some(Ok(Err(error))) => tracing::debug!(%error, "a connection did not begin"),
+            Some(Err(_)) => tracing::debug!("a connection did not begin in time"),
+            None => tracing::debug!("made room for a connection before it began"),
         }
         None
     }

@@ -4,12 +4,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -17,12 +17,30 @@ use tokio_rustls::server::TlsStream;
 /// What is spoken on the connections of a server.
 #[derive(Clone)]
 pub enum Opening {
-    /// HTTP as it is.
+    /// HTTP/1.1 as it is.
     Plain,
+    /// HTTP/1.1 as it is, or HTTP/2 of those who begin with it.
+    Either,
     /// HTTP in TLS.
     Tls(Arc<rustls::ServerConfig>),
     /// What a client's first message of TLS decides.
     ByHello(Arc<dyn Doorkeeper>),
+    /// As the other says, after a load balancer's word on who the client is: from the addresses that are believed, which have
+    /// to say it. For everybody else it is as the other says.
+    Announced(Believed, Box<Opening>),
+}
+
+/// Whether what comes from an address is believed.
+pub type Believed = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+impl Opening {
+    /// How a connection from an address begins, and whether something is said of its client before.
+    pub(crate) fn of(&self, address: IpAddr) -> (&Opening, bool) {
+        match self {
+            Opening::Announced(believed, then) => (then.of(address).0, believed(address)),
+            opening => (opening, false),
+        }
+    }
 }
 
 impl From<Option<Arc<rustls::ServerConfig>>> for Opening {
@@ -86,6 +104,9 @@ impl AsyncRead for Opened {
                 let count = left.len().min(buffer.remaining());
                 buffer.put_slice(&left[..count]);
                 *again += count;
+                if *again >= this.seen.len() {
+                    this.seen = Vec::new();
+                }
                 return Poll::Ready(Ok(()));
             }
             return Pin::new(&mut this.stream).poll_read(cx, buffer);
@@ -132,6 +153,25 @@ pub(crate) enum Heard {
     Encrypted(Box<TlsStream<Opened>>),
     Given(Opened, Passage),
     Nobody,
+}
+
+/// How a client begins that speaks HTTP/2 without asking first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Hears whether a client begins with HTTP/2, and forgets nothing of what it said.
+pub(crate) async fn listen(stream: TcpStream) -> io::Result<(bool, Opened)> {
+    let mut opened = Opened { stream, seen: Vec::new(), again: None };
+    let mut begin = [0; PREFACE.len()];
+    loop {
+        let heard = opened.seen.len();
+        let same = opened.seen == PREFACE[..heard];
+        if !same || heard == PREFACE.len() {
+            return Ok((same, opened.rewound()));
+        }
+        if opened.read(&mut begin[heard..]).await? == 0 {
+            return Ok((false, opened.rewound()));
+        }
+    }
 }
 
 /// Hears a client's hello, and asks what becomes of it.

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use leme_serve::{Lifetime, Limits, serve};
+use leme_serve::{Lifetime, Limits, Opening, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -29,7 +29,7 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Server {
-        Server::over(limits, None, None).await
+        Server::over(limits, Opening::Plain, None).await
     }
 
     async fn with_tls(limits: Limits) -> Server {
@@ -42,14 +42,15 @@ impl Server {
             .with_single_cert(vec![made.cert.der().clone()], key.into())
             .unwrap();
         tls.alpn_protocols = vec![b"h2".to_vec()];
-        Server::over(limits, Some(Arc::new(tls)), Some(made.cert.der().clone())).await
+        Server::over(limits, Opening::Tls(Arc::new(tls)), Some(made.cert.der().clone())).await
     }
 
     async fn over(
         limits: Limits,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        opening: impl Into<Opening>,
         certificate: Option<rustls_pki_types::CertificateDer<'static>>,
     ) -> Server {
+        let opening = opening.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (lifetime, gate) = (Lifetime::default(), Arc::new(Semaphore::new(0)));
@@ -58,7 +59,7 @@ impl Server {
             let gate = Arc::clone(&held);
             service_fn(move |request| answer(request, Arc::clone(&gate)))
         };
-        tokio::spawn(serve(vec![listener], tls, limits, service, lifetime.clone()));
+        tokio::spawn(serve(vec![listener], opening, limits, service, lifetime.clone()));
         Server { address, lifetime, gate, certificate }
     }
 
@@ -162,6 +163,40 @@ async fn what_is_not_escaped_in_a_target_is_taken_as_if_it_were() {
         }
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
+}
+
+/// Smuggling. Red when a length beside chunks is passed over: 200, and what comes behind is the next request.
+#[tokio::test]
+async fn a_length_beside_chunks_is_refused() {
+    let server = Server::start(Limits::default()).await;
+    let (length, chunks) = ("content-length: 4\r\n", "transfer-encoding: chunked\r\n");
+    for fields in [format!("{length}{chunks}"), format!("{chunks}{length}")] {
+        let mut stream = server.connect().await;
+        let body = "0\r\n\r\nGET /query?smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
+        let request = format!("POST / HTTP/1.1\r\nhost: h\r\n{fields}\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("smuggled"), "{answer}");
+    }
+}
+
+/// Red when those who begin with HTTP/2 are not heard, or what others begin with is lost.
+#[tokio::test]
+async fn a_client_begins_with_the_protocol_it_likes() {
+    let server = Server::over(Limits::default(), Opening::Either, None).await;
+    assert!(server.is_served().await);
+    let mut slowly = server.connect().await;
+    for byte in b"PR / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n" {
+        slowly.write_all(&[*byte]).await.unwrap();
+        slowly.flush().await.unwrap();
+    }
+    assert!(rest(&mut slowly).await.ends_with("ok"));
+    let io = TokioIo::new(server.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let answer = tokio::time::timeout(PATIENCE, sender.send_request(get("/"))).await.unwrap();
+    assert_eq!(answer.unwrap().version(), http::Version::HTTP_2);
 }
 
 /// Slowloris. Red without the time for a head: the end never comes.
