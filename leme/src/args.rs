@@ -14,6 +14,7 @@ mod cluster;
 mod create;
 mod objects;
 mod rollout;
+mod router;
 pub mod similar;
 mod streams;
 
@@ -29,6 +30,7 @@ pub use create::{
 };
 pub use objects::{ChosenArgs, DescribeArgs, FilterArgs, GetArgs, WaitArgs, WhyArgs};
 pub use rollout::{RolloutArgs, RolloutCommand};
+pub use router::{LogForm, RouterFlags};
 pub use streams::{AttachArgs, ExecArgs, LogsArgs, PortForwardArgs};
 
 /// Where a cluster keeps its state unless told otherwise.
@@ -53,7 +55,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start or resume a local cluster and wait until what -f holds is served; Ctrl-C stops it
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Stop the local cluster; its state stays unless --purge
     Down(DownArgs),
     /// Run the API server alone: store, certificates, HTTPS

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use super::router::RouterFlags;
 use super::{DEFAULT_DATA_DIR, Progress, address, cidr, count, duration};
 use crate::cluster::table::Part;
 
@@ -83,12 +84,8 @@ pub struct ServerFlags {
 /// How nodes are set up.
 #[derive(Debug, Args)]
 pub struct NodeFlags {
-    /// Where the router serves Routes; by default port 80 of the API server's address, or 8080 where that is taken
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
-    pub router_listen: Option<SocketAddr>,
-    /// Where it serves those with TLS; by default port 443 of the same address, or 8443 where that is taken
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
-    pub router_listen_tls: Option<SocketAddr>,
+    #[command(flatten)]
+    pub router: RouterFlags,
     /// Container runtime; only `embedded` so far
     #[arg(long, default_value = "embedded", value_name = "NAME")]
     pub runtime: String,

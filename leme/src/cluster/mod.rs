@@ -12,6 +12,7 @@ mod log;
 pub mod node;
 pub mod plan;
 pub mod reach;
+mod router;
 mod running;
 mod seat;
 mod signals;

@@ -9,7 +9,9 @@ use leme_agent::Policy;
 use leme_kinds::Kinds;
 use leme_store::etcd::EtcdConfig;
 
-use crate::args::{AgentArgs, ManagerArgs, NodeFlags, ServerArgs, ServerFlags, UpArgs};
+use crate::args::{
+    AgentArgs, ManagerArgs, NodeFlags, RouterFlags, ServerArgs, ServerFlags, UpArgs,
+};
 use crate::cluster::node::{self, MAX_NODES, NodeSpec};
 use crate::cluster::simulated;
 use crate::cluster::table::{self, PARTS, Part};
@@ -69,11 +71,9 @@ pub struct NodePlan {
     pub nodes: Vec<NodeSpec>,
     /// Where the API server reaches the one node, if not on its pods' network.
     pub address: Option<Ipv4Addr>,
-    /// Where the router listens, if that was said.
-    pub router_listen: Option<SocketAddr>,
-    /// And with TLS.
-    pub router_listen_tls: Option<SocketAddr>,
-    /// And on which address otherwise.
+    /// How the router is set up.
+    pub router: RouterFlags,
+    /// On which address it listens if that was not said.
     pub router_ip: IpAddr,
     /// Processes that a pod may have at most.
     pub pod_processes: Option<u64>,
@@ -226,8 +226,7 @@ impl NodePlan {
         Ok(NodePlan {
             nodes: Vec::new(),
             address: None,
-            router_listen: flags.router_listen,
-            router_listen_tls: flags.router_listen_tls,
+            router: flags.router.clone(),
             router_ip: Ipv4Addr::LOCALHOST.into(),
             pod_processes: Some(flags.pod_max_pids).filter(|most| *most > 0),
             policy: Policy {

@@ -3,7 +3,7 @@
 //! Knows: every room's entry, and what it is told. Refuses to know: what happens inside one, and in which order they start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use anyhow::{Context, Result, anyhow};
 use leme_agent::AgentConfig;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
 use leme_manager::{ManagerConfig, Programs};
-use leme_network::router::{Authority, CERTIFICATE, RouterConfig, Secure, run_router};
 use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
 use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
@@ -33,9 +32,9 @@ use crate::cluster::running::Running;
 use crate::cluster::table::Part;
 
 /// Domain of the cluster's DNS.
-const CLUSTER_DOMAIN: &str = "cluster.local";
+pub(super) const CLUSTER_DOMAIN: &str = "cluster.local";
 /// Hosts of Routes end in this; every resolver sends it to the loopback interface.
-const ROUTE_DOMAIN: &str = "apps.localhost";
+pub(super) const ROUTE_DOMAIN: &str = "apps.localhost";
 /// How long containers may take to end in all, their grace included.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How long the API may take to hear how they have ended.
@@ -301,44 +300,8 @@ pub async fn proxy(running: &mut Running) -> Result<()> {
     Ok(())
 }
 
-/// The router.
-pub async fn router(running: &mut Running) -> Result<()> {
-    let Some(plan) = &running.plan.node else { return Ok(()) };
-    let address = "the router's address";
-    let listener =
-        router_listener(plan.router_listen, plan.router_ip, [80, 8080], "--router-listen")?;
-    let (asked, flag) = (plan.router_listen_tls, "--router-listen-tls");
-    let encrypted = router_listener(asked, plan.router_ip, [443, 8443], flag)?;
-    let data = running.data.as_ref().context("there is no data directory")?;
-    let pki = data.pki();
-    std::fs::create_dir_all(&pki).with_context(|| format!("create {}", pki.display()))?;
-    let authority = Arc::new(Authority::open(&pki)?);
-    running.router = Some(listener.local_addr().context(address)?);
-    running.router_tls = Some((encrypted.local_addr().context(address)?, pki.join(CERTIFICATE)));
-    let config = RouterConfig {
-        listeners: vec![listener],
-        secure: Some(Secure { listener: encrypted, authority }),
-        router_name: "default".to_owned(),
-        canonical_hostname: None,
-        domain: ROUTE_DOMAIN.to_owned(),
-        cluster_domain: CLUSTER_DOMAIN.to_owned(),
-        address: Some(told_address(running.router, running.nodes.first())),
-        allow_wildcards: false,
-    };
-    let client = of_first_node(running)?;
-    running.spawn("router", |token| run_router(client, config, token));
-    Ok(())
-}
-
-/// Where Ingresses are told to be: where the router listens, or a node's address if that is everywhere.
-fn told_address(router: Option<SocketAddr>, node: Option<&Node>) -> IpAddr {
-    let listens = router.map(|address| address.ip()).filter(|ip| !ip.is_unspecified());
-    let node = || node.map(|node| IpAddr::V4(node.network.gateway()));
-    listens.or_else(node).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
 /// What serves all nodes of a process has the rights of one.
-fn of_first_node(running: &Running) -> Result<leme_client::Client> {
+pub(super) fn of_first_node(running: &Running) -> Result<leme_client::Client> {
     let first = running.nodes.first().context("there is no node")?;
     Ok(running.access()?.client_of_node(&first.name))
 }
@@ -372,26 +335,5 @@ async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Arc<dyn Store>>
                 .with_context(|| format!("create {}", folder.display()))?;
             Ok(Arc::new(EmbeddedStore::open(&path)?))
         }
-    }
-}
-
-/// A socket of the router: where asked, else the first of two ports of the usual address that is free.
-fn router_listener(
-    asked: Option<SocketAddr>,
-    ip: IpAddr,
-    [first, second]: [u16; 2],
-    flag: &str,
-) -> Result<std::net::TcpListener> {
-    let bind = |address: SocketAddr| -> Result<std::net::TcpListener> {
-        leme_network::router::bind(&[address])?.pop().context("no socket")
-    };
-    match asked {
-        Some(address) => bind(address)
-            .with_context(|| format!("listen on {address} for Routes: choose another {flag}")),
-        None => bind(SocketAddr::new(ip, first))
-            .or_else(|_| bind(SocketAddr::new(ip, second)))
-            .with_context(|| {
-                format!("ports {first} and {second} are both taken: choose another with {flag}")
-            }),
     }
 }

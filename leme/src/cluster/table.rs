@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::cluster::running::Running;
-use crate::cluster::starts;
+use crate::cluster::{router, starts};
 
 /// A part of a cluster, by the name that it has on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -96,7 +96,7 @@ pub const PARTS: &[Row] = &[
         part: Part::Router,
         lacking: "no Route is served",
         needs: &[Part::Node],
-        start: |running| Box::pin(starts::router(running)),
+        start: |running| Box::pin(router::start(running)),
         stop: nothing,
     },
 ];

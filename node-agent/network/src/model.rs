@@ -77,7 +77,12 @@ pub(crate) struct SlicePort {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
+    /// HTTP/2 is spoken there without TLS and without being asked: what `appProtocol` says.
+    pub(crate) http2: bool,
 }
+
+/// What `appProtocol` is for HTTP/2 without TLS: in Kubernetes' words, and as it was written before there were any.
+const HTTP2: [&str; 2] = ["kubernetes.io/h2c", "h2c"];
 
 /// An endpoint, reduced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +93,8 @@ pub(crate) struct EndpointInfo {
     pub(crate) draining: bool,
     pub(crate) hostname: Option<String>,
     pub(crate) node: Option<String>,
+    /// The pod that it is.
+    pub(crate) pod: Option<String>,
 }
 
 /// An endpoint slice, reduced.
@@ -173,6 +180,7 @@ impl SliceInfo {
                 name: port.name.clone().unwrap_or_default(),
                 protocol: Protocol::parse(port.protocol.as_deref())?,
                 port: port_number(port.port?)?,
+                http2: port.app_protocol.as_deref().is_some_and(|one| HTTP2.contains(&one)),
             })
         });
         let endpoints = slice.endpoints.iter().flatten().filter_map(endpoint);
@@ -192,6 +200,7 @@ fn endpoint(endpoint: &Endpoint) -> Option<EndpointInfo> {
     if special {
         return None;
     }
+    let pod = endpoint.target_ref.as_ref().filter(|one| one.kind.as_deref() == Some("Pod"));
     let conditions = endpoint.conditions.as_ref();
     let ready = conditions.and_then(|c| c.ready).unwrap_or(true);
     let terminating = conditions.and_then(|c| c.terminating).unwrap_or(false);
@@ -202,6 +211,7 @@ fn endpoint(endpoint: &Endpoint) -> Option<EndpointInfo> {
         draining: serving && terminating,
         hostname: endpoint.hostname.clone(),
         node: endpoint.node_name.clone(),
+        pod: pod.and_then(|pod| pod.name.clone()),
     })
 }
 
@@ -369,7 +379,12 @@ mod tests {
     fn slices_follow_their_service() {
         let key = |name: &str| ("ns".to_owned(), name.to_owned());
         let slice = SliceInfo {
-            ports: vec![SlicePort { name: "p".into(), protocol: Protocol::Tcp, port: 1 }],
+            ports: vec![SlicePort {
+                name: "p".into(),
+                protocol: Protocol::Tcp,
+                port: 1,
+                http2: false,
+            }],
             ..Default::default()
         };
         let mut model = Model::default();

@@ -146,7 +146,7 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Api, SocketAddr) -> F + Send
             domain: "apps.test".into(),
             cluster_domain: "cluster.local".into(),
             address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
-            allow_wildcards: false,
+            ..RouterConfig::default()
         };
         let token = CancellationToken::new();
         let run = tokio::spawn(run_router(api.client(), config, token.clone()));
@@ -299,7 +299,7 @@ fn who_is_not_on_the_list_gets_nothing() {
             assert_eq!(Conversation::from(friend, router).await.say(&request).0, 200);
         }
         for (second, name, value) in [
-            (3, "rate-limit-connections", "true"),
+            (3, "pod-concurrent-connections", "many"),
             (4, "ip_allowlist", "10.0.0.0/99"),
             (5, "unheard-of", "1"),
         ] {
@@ -399,25 +399,75 @@ fn a_silent_tunnel_ends() {
     });
 }
 
-/// HTTP/2, and with it requests that are begun and given up by the thousand on one connection, is not spoken.
+/// Red when HTTP/2 is begun in the middle of HTTP/1.1: what comes then escapes this router.
 #[test]
-fn http2_gets_no_further_than_its_preface() {
+fn http2_is_begun_at_the_beginning_alone() {
     routed(|api, router| async move {
         put_route(&api, "x", 1, json!({"host": "x.test", "to": {"name": "one"}}));
         eventually(|| get(router, "x.test", "/").0, 200);
         let mut conversation = Conversation::with(router);
         // The preface, and an empty SETTINGS frame.
-        conversation
-            .0
-            .get_mut()
-            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-            .unwrap();
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        conversation.0.get_mut().write_all(preface).unwrap();
+        let mut frame = [0; 9];
+        conversation.0.read_exact(&mut frame).unwrap();
+        assert_eq!(frame[3], 4, "SETTINGS are answered");
+        let upgrade = "GET / HTTP/1.1\r\nHost: x.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                       HTTP2-Settings: AAMAAABk\r\n\r\n";
+        let mut conversation = Conversation::with(router);
+        assert_eq!(conversation.say(upgrade).0, 200);
+        conversation.0.get_mut().write_all(preface).unwrap();
         let mut answer = Vec::new();
         conversation.0.read_to_end(&mut answer).expect("the end, not silence");
         let text = String::from_utf8_lossy(&answer);
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
-        let upgrade = "GET / HTTP/1.1\r\nHost: x.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
-                       HTTP2-Settings: AAMAAABk\r\n\r\n";
-        assert_eq!(Conversation::with(router).say(upgrade).0, 200);
+    });
+}
+
+/// Red when a client may have as much as it likes of what is limited.
+#[test]
+fn clients_are_limited_as_the_route_asks() {
+    routed(|api, router| async move {
+        const LIMIT: &str = "haproxy.router.openshift.io/rate-limit-connections";
+        let spec = |host: &str| json!({"host": host, "to": {"name": "one"}});
+        let rate = json!({LIMIT: "true", format!("{LIMIT}.rate-http"): "4"});
+        put_annotated(&api, "rate", 1, rate, spec("rate.test"));
+        let tcp = json!({LIMIT: "true", format!("{LIMIT}.rate-tcp"): "3"});
+        put_annotated(&api, "tcp", 1, tcp, spec("tcp.test"));
+        eventually(
+            || [admitted(&api, "rate"), admitted(&api, "tcp")].join(" "),
+            "True True".to_owned(),
+        );
+        let codes: Vec<u16> = (0..5).map(|_| get(router, "rate.test", "/").0).collect();
+        assert_eq!(codes, [200, 200, 200, 429, 429]);
+        // Others are not concerned.
+        let mut other = Conversation::from(Ipv4Addr::new(127, 0, 0, 9), router).await;
+        let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(other.say(&request("rate.test")).0, 200);
+        // Connections count, not what is said on them.
+        let mut one = Conversation::with(router);
+        assert!((0..5).all(|_| one.say(&request("tcp.test")).0 == 200));
+        assert_eq!(get(router, "tcp.test", "/").0, 200);
+        assert_eq!(get(router, "tcp.test", "/").0, 429);
+    });
+}
+
+/// Red when an endpoint has more at once than it may, or what waits for it is given up.
+#[test]
+fn endpoints_have_so_many_requests_at_once() {
+    routed(|api, router| async move {
+        let limit = json!({"haproxy.router.openshift.io/pod-concurrent-connections": "1"});
+        let spec = json!({"host": "limit.test", "to": {"name": "one"}});
+        put_annotated(&api, "limit", 1, limit, spec);
+        eventually(|| get(router, "limit.test", "/").0, 200);
+        // A tunnel is one.
+        let mut tunnel = Conversation::with(router);
+        let upgrade = "GET / HTTP/1.1\r\nHost: limit.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(tunnel.say(upgrade).0, 101);
+        let waiting = std::thread::spawn(move || get(router, "limit.test", "/").0);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished());
+        drop(tunnel);
+        assert_eq!(waiting.join().unwrap(), 200);
     });
 }

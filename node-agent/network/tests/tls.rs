@@ -205,6 +205,7 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F + Send) {
             cluster_domain: "cluster.local".into(),
             address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
             allow_wildcards: true,
+            ..RouterConfig::default()
         };
         let token = CancellationToken::new();
         let run = tokio::spawn(run_router(api.client(), config, token.clone()));

@@ -11,22 +11,52 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// When something last happened.
+/// Whither bytes go.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    ToApplication,
+    ToClient,
+}
+
+/// When something last happened, and how much.
 #[derive(Clone)]
 pub(super) struct Activity {
     start: Instant,
-    /// Milliseconds since `start`.
-    last: Arc<AtomicU64>,
+    moves: Arc<Moves>,
+}
+
+#[derive(Default)]
+struct Moves {
+    /// Milliseconds since the start.
+    last: AtomicU64,
+    /// Bytes, by their way.
+    bytes: [AtomicU64; 2],
 }
 
 impl Activity {
     pub(super) fn new() -> Activity {
-        Activity { start: Instant::now(), last: Arc::default() }
+        Activity { start: Instant::now(), moves: Arc::default() }
+    }
+
+    fn moved(&self, way: Way, bytes: usize) {
+        self.note();
+        let [to_application, to_client] = &self.moves.bytes;
+        let count = match way {
+            Way::ToApplication => to_application,
+            Way::ToClient => to_client,
+        };
+        count.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many bytes went to the application, and to the client.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        let [to_application, to_client] = &self.moves.bytes;
+        (to_application.load(Ordering::Relaxed), to_client.load(Ordering::Relaxed))
     }
 
     fn note(&self) {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(elapsed, Ordering::Relaxed);
+        self.moves.last.store(elapsed, Ordering::Relaxed);
     }
 
     /// Waits for `work` as long as something happens at least every `patience`.
@@ -47,7 +77,7 @@ impl Activity {
     }
 
     fn last(&self) -> Instant {
-        self.start + Duration::from_millis(self.last.load(Ordering::Relaxed))
+        self.start + Duration::from_millis(self.moves.last.load(Ordering::Relaxed))
     }
 }
 
@@ -72,8 +102,9 @@ impl Body for Tracked {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
-            self.activity.note();
+        if let Poll::Ready(frame) = &frame {
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            self.activity.moved(Way::ToApplication, data.map_or(0, Bytes::len));
         }
         frame
     }
@@ -91,11 +122,13 @@ impl Body for Tracked {
 pub(super) struct Noted<S> {
     stream: S,
     activity: Activity,
+    way: Way,
 }
 
 impl<S> Noted<S> {
-    pub(super) fn new(stream: S, activity: Activity) -> Noted<S> {
-        Noted { stream, activity }
+    /// Of what is read of it.
+    pub(super) fn new(stream: S, activity: &Activity, way: Way) -> Noted<S> {
+        Noted { stream, activity: activity.clone(), way }
     }
 }
 
@@ -105,9 +138,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if read.is_ready() {
-            self.activity.note();
+            self.activity.moved(self.way, buffer.filled().len().saturating_sub(before));
         }
         read
     }

@@ -4,12 +4,15 @@ use std::net::IpAddr;
 
 /// Addresses and networks, as sorted ranges that do not touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AllowList(Vec<(u128, u128)>);
+pub struct AllowList(Vec<(u128, u128)>);
 
 impl AllowList {
     /// Reads addresses and networks with white space between them. An entry that cannot be read is an error: leaving it out
     /// could leave nothing, and a list of nothing is no list.
-    pub(super) fn parse(text: &str) -> Result<AllowList, String> {
+    ///
+    /// # Errors
+    /// The entry that cannot be read.
+    pub fn parse(text: &str) -> Result<AllowList, String> {
         let mut ranges = Vec::new();
         for entry in text.split_whitespace() {
             let shown: String = entry.chars().take(64).collect();
@@ -30,7 +33,7 @@ impl AllowList {
     }
 
     /// Whether `address` is on the list.
-    pub(super) fn holds(&self, address: IpAddr) -> bool {
+    pub fn holds(&self, address: IpAddr) -> bool {
         let number = number(address);
         let after = self.0.partition_point(|(first, _)| *first <= number);
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, last)| number <= *last)

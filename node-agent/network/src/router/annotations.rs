@@ -3,6 +3,7 @@
 //! that a restriction nobody here has heard of is not taken for none.
 
 use super::allow::AllowList;
+use super::limits::{Limits, Rule};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,6 +57,17 @@ pub(super) enum RewriteTarget {
     Whole(String),
 }
 
+/// What is spoken to an application, where its port does not say so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Speaks {
+    #[default]
+    AsItsPort,
+    /// HTTP/2 without TLS.
+    Http2,
+    /// TLS, whoever certifies it.
+    Tls,
+}
+
 /// What a Route asks for in its annotations.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Options {
@@ -78,6 +90,13 @@ pub(super) struct Options {
     pub(super) no_cookie: bool,
     /// The name of the cookie that does so, unless it is the Route's own.
     pub(super) cookie_name: Option<String>,
+    pub(super) speaks: Speaks,
+    /// What each client may have.
+    pub(super) limits: Limits,
+    /// Whether rates and connections are limited at all.
+    pub(super) limited: bool,
+    /// Requests and tunnels that an endpoint has at once; more wait.
+    pub(super) endpoint_limit: Option<usize>,
     /// Values that could not be read and do not matter for who gets what.
     pub(super) ignored: Vec<String>,
 }
@@ -95,6 +114,10 @@ impl Default for Options {
             forwarded: Forwarded::default(),
             no_cookie: false,
             cookie_name: None,
+            speaks: Speaks::default(),
+            limits: Limits::default(),
+            limited: false,
+            endpoint_limit: None,
             ignored: Vec::new(),
         }
     }
@@ -114,8 +137,6 @@ enum Handling {
 
 use Handling::{Done, Idle, Tuning};
 
-const NO_LIMITS: &str = "acts only together with rate-limit-connections";
-
 const TABLE: &[(&str, Handling)] = &[
     ("haproxy.router.openshift.io/balance", Tuning(balance)),
     ("haproxy.router.openshift.io/disable_cookies", Done(disable_cookies)),
@@ -127,11 +148,12 @@ const TABLE: &[(&str, Handling)] = &[
     // The old name first: where both are given, the new one holds.
     ("haproxy.router.openshift.io/ip_whitelist", Done(allow)),
     ("haproxy.router.openshift.io/ip_allowlist", Done(allow)),
-    ("haproxy.router.openshift.io/pod-concurrent-connections", Done(pod_limit)),
-    ("haproxy.router.openshift.io/rate-limit-connections", Done(rate_limit)),
-    ("haproxy.router.openshift.io/rate-limit-connections.concurrent-tcp", Idle(NO_LIMITS)),
-    ("haproxy.router.openshift.io/rate-limit-connections.rate-http", Idle(NO_LIMITS)),
-    ("haproxy.router.openshift.io/rate-limit-connections.rate-tcp", Idle(NO_LIMITS)),
+    ("haproxy.router.openshift.io/pod-concurrent-connections", Done(endpoint_limit)),
+    // First the one without which the others say nothing.
+    ("haproxy.router.openshift.io/rate-limit-connections", Done(limited)),
+    ("haproxy.router.openshift.io/rate-limit-connections.concurrent-tcp", Done(at_once)),
+    ("haproxy.router.openshift.io/rate-limit-connections.rate-http", Done(request_rate)),
+    ("haproxy.router.openshift.io/rate-limit-connections.rate-tcp", Done(connection_rate)),
     ("haproxy.router.openshift.io/rewrite-target", Done(rewrite)),
     ("haproxy.router.openshift.io/set-forwarded-headers", Done(forwarded)),
     ("haproxy.router.openshift.io/timeout", Tuning(timeout)),
@@ -231,15 +253,45 @@ fn allow(value: &str, options: &mut Options) -> Result<(), String> {
     Ok(())
 }
 
-fn pod_limit(_: &str, _: &mut Options) -> Result<(), String> {
-    Err("this router does not limit the connections of a pod".into())
+fn endpoint_limit(value: &str, options: &mut Options) -> Result<(), String> {
+    let most = usize::try_from(number(value)?).unwrap_or(usize::MAX);
+    // HAProxy takes none for no limit.
+    options.endpoint_limit = (most > 0).then_some(most);
+    Ok(())
 }
 
-fn rate_limit(value: &str, _: &mut Options) -> Result<(), String> {
-    match is_true(value) {
-        true => Err("this router does not limit rates".into()),
-        false => Ok(()),
+fn limited(value: &str, options: &mut Options) -> Result<(), String> {
+    options.limited = is_true(value);
+    Ok(())
+}
+
+/// HAProxy counts the request that asks, and refuses at the number itself.
+fn at_once(value: &str, options: &mut Options) -> Result<(), String> {
+    if options.limited {
+        options.limits.at_once = Some(number(value)?.saturating_sub(1));
     }
+    Ok(())
+}
+
+fn request_rate(value: &str, options: &mut Options) -> Result<(), String> {
+    if options.limited {
+        let count = number(value)?;
+        options.limits.requests.push(Rule::Window { count, millis: 10_000 });
+    }
+    Ok(())
+}
+
+fn connection_rate(value: &str, options: &mut Options) -> Result<(), String> {
+    if options.limited {
+        let count = number(value)?;
+        options.limits.connections = Some(Rule::Window { count, millis: 3_000 });
+    }
+    Ok(())
+}
+
+fn number(value: &str) -> Result<u32, String> {
+    let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    value.parse().ok().filter(|_| digits).ok_or_else(|| not_read(value, "a number"))
 }
 
 fn rewrite(value: &str, options: &mut Options) -> Result<(), String> {
@@ -323,8 +375,8 @@ mod tests {
             ("haproxy.router.openshift.io/hsts_header", "max-age=1", "changes"),
             ("haproxy.router.openshift.io/ip_allowlist", "192.0.2.1", "changes"),
             ("haproxy.router.openshift.io/ip_whitelist", "192.0.2.1", "changes"),
-            ("haproxy.router.openshift.io/pod-concurrent-connections", "5", "refused"),
-            ("haproxy.router.openshift.io/rate-limit-connections", "true", "refused"),
+            ("haproxy.router.openshift.io/pod-concurrent-connections", "5", "changes"),
+            ("haproxy.router.openshift.io/rate-limit-connections", "true", "changes"),
             (
                 "haproxy.router.openshift.io/rate-limit-connections.concurrent-tcp",
                 "5",
@@ -365,6 +417,8 @@ mod tests {
             ("haproxy.router.openshift.io/rewrite-target", "no-slash"),
             ("haproxy.router.openshift.io/rewrite-target", "/a'b"),
             ("haproxy.router.openshift.io/rewrite-target", "/a?b"),
+            ("haproxy.router.openshift.io/pod-concurrent-connections", "many"),
+            ("haproxy.router.openshift.io/pod-concurrent-connections", "+5"),
         ] {
             assert!(one(name, value).is_err(), "{name} {value}");
         }
@@ -388,6 +442,23 @@ mod tests {
             one("haproxy.router.openshift.io/rate-limit-connections", "false").unwrap(),
             Options::default()
         );
+    }
+
+    /// Red when a limit is not read, or one that cannot be read is none.
+    #[test]
+    fn limits_act_where_they_are_switched_on() {
+        const MAIN: &str = "haproxy.router.openshift.io/rate-limit-connections";
+        let all = |main: &str, value: &str| {
+            let parts = [".concurrent-tcp", ".rate-tcp", ".rate-http"];
+            let parts = parts.map(|part| (format!("{MAIN}{part}"), value.to_owned()));
+            read(&parts.into_iter().chain([(MAIN.to_owned(), main.to_owned())]).collect())
+        };
+        let limits = all("true", "5").unwrap().limits;
+        assert_eq!(limits.at_once, Some(4));
+        assert_eq!(limits.requests, [Rule::Window { count: 5, millis: 10_000 }]);
+        assert_eq!(limits.connections, Some(Rule::Window { count: 5, millis: 3_000 }));
+        assert!(all("false", "5").unwrap().limits.are_none());
+        assert!(all("true", "five").is_err() && all("no", "five").is_ok());
     }
 
     #[test]

@@ -127,6 +127,14 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     (!h2c).then(|| protocol.clone())
 }
 
+/// Whether a client says that it takes trailers: without that word, gRPC is none.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let words = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    words
+        .flat_map(|value| value.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case("trailers"))
+}
+
 /// Removes what concerns only the connection it came on, also what `Connection` names.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -152,7 +160,11 @@ pub(super) fn prepare<B>(
 ) {
     let path = request.uri().path_and_query().cloned();
     let headers = request.headers_mut();
+    let trailers = takes_trailers(headers);
     strip_hop_by_hop(headers);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     headers.remove(PROXY);
     // Answered by this router when the body is asked for.
     headers.remove(header::EXPECT);
@@ -340,7 +352,7 @@ mod tests {
                 ("connection", "close, X-Secret, Host"),
                 ("x-secret", "1"),
                 ("proxy", "evil"),
-                ("te", "trailers"),
+                ("te", "gzip, trailers"),
                 ("x-forwarded-for", "198.51.100.7"),
             ],
         );
@@ -350,6 +362,7 @@ mod tests {
             [
                 "forwarded: for=192.0.2.1;host=x.test;proto=http",
                 "host: x.test",
+                "te: trailers",
                 "x-forwarded-for: 192.0.2.1",
                 "x-forwarded-for: 198.51.100.7",
                 "x-forwarded-host: x.test",

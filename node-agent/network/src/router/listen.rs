@@ -1,6 +1,6 @@
 //! Client connections of the router: their bounds, and the service of each. Refuses to know what is answered.
 
-use super::forward::{Ends, Forwarder};
+use super::forward::{Client, Ends, Forwarder};
 use super::headers::bare_name;
 use anyhow::{Context, Result};
 use hyper::service::service_fn;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// The times are those of OpenShift's router for a request's head and an idle connection.
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         connections: 20_000,
         per_peer: 10_000,
@@ -42,10 +42,11 @@ pub(super) async fn serve(
         let forwarder = Arc::clone(&forwarder);
         let secure = peer.tls.is_some();
         let ends = Ends { client: peer.address, local: peer.local, secure };
-        let asked: Option<Arc<str>> = peer.tls.flatten().map(|name| bare_name(name).into());
+        let asked = peer.tls.flatten().map(bare_name);
+        let client = Arc::new(Client::new(ends, asked));
         service_fn(move |request| {
-            let (forwarder, asked) = (Arc::clone(&forwarder), asked.clone());
-            async move { Ok::<_, Infallible>(forwarder.serve(request, ends, asked.as_deref()).await) }
+            let (forwarder, client) = (Arc::clone(&forwarder), Arc::clone(&client));
+            async move { Ok::<_, Infallible>(forwarder.serve(request, &client).await) }
         })
     };
     let lifetime = Lifetime::default();

@@ -1,7 +1,6 @@
 //! The router: host names and paths of Routes and Ingresses to ready endpoints, with TLS and without, without reloads. Knows how changes
 //! become a new table and a status; serving is `listen`, `tls` and `forward`, decisions are `admit`, `table` and `status`.
 //!
-//! Absent: HTTP/2 to applications, limits of rates and connections.
 //! What a Route asks for and the router does not do is a reason not to admit it: see `annotations` and `route`.
 
 mod actions;
@@ -11,16 +10,28 @@ mod allow;
 mod annotations;
 mod forward;
 mod headers;
+mod http2;
 mod ingress;
+mod limits;
 mod listen;
+mod log;
+mod monitor;
+mod pages;
 mod pools;
 mod route;
+mod sender;
+mod session;
+mod stats;
 mod status;
 mod sticky;
 mod table;
 mod tls;
+mod trouble;
+mod tunnel;
 mod writes;
 
+pub use allow::AllowList;
+pub use log::{LogConfig, LogFormat};
 pub use tls::authority::{Authority, CERTIFICATE};
 
 use crate::model::Feed;
@@ -32,6 +43,7 @@ use futures::{FutureExt, StreamExt};
 use ingress::feed::Ingresses;
 use leme_client::{Client, Error, Event, Events, Key, Known, Recorder, Scope, Step, follow_as};
 use leme_serve::Opening;
+use log::AccessLog;
 use pools::Pools;
 use route::{RouteInfo, RouteObject, routes};
 use serde_json::json;
@@ -40,11 +52,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use table::Table;
 use tls::door::Door;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use trouble::Trouble;
 use writes::StatusWrites;
 
 /// What the router of a node needs to know.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RouterConfig {
     /// Where it answers; see [`bind`].
     pub listeners: Vec<std::net::TcpListener>,
@@ -62,6 +76,12 @@ pub struct RouterConfig {
     pub address: Option<IpAddr>,
     /// Whether Routes of the wildcard policy `Subdomain` are served.
     pub allow_wildcards: bool,
+    /// Load balancers that say who the client is, by the PROXY protocol, and have to.
+    pub announced_by: Option<AllowList>,
+    /// Where requests are written down.
+    pub access_log: Option<LogConfig>,
+    /// Where health and metrics are told; see [`bind`].
+    pub monitor: Option<std::net::TcpListener>,
 }
 
 /// Where TLS is spoken.
@@ -95,39 +115,47 @@ pub async fn run_router(
     let address = secure.as_ref().map(|secure| secure.listener.local_addr()).transpose();
     let address = address.context("the router's address with TLS")?;
     let port = address.map(|address| address.port());
-    let forwarder = Arc::new(Forwarder::new(served.clone(), port, token.clone()));
-    let listeners = std::mem::take(&mut config.listeners);
-    let plain = listen::serve(listeners, Opening::Plain, forwarder.clone(), token.clone());
-    let encrypted = match secure.zip(address) {
-        None => None,
-        Some((Secure { listener, authority }, address)) => {
-            let (table, shared) = (served.clone(), forwarder.clone());
-            let door = Door::new(authority, &config.domain, table, shared, address)?;
-            let opening = Opening::ByHello(Arc::new(door));
-            Some(listen::serve(vec![listener], opening, forwarder, token.clone()))
-        }
-    };
-    let mut serving = tokio::spawn(async move {
-        match encrypted {
-            None => plain.await,
-            Some(encrypted) => tokio::try_join!(plain, encrypted).map(|_| ()),
-        }
-    });
     let client = client.named("leme-router");
     let (recorder, record) = Recorder::new(client.clone(), EVENTS_AT_ONCE, token.clone());
     let recording = tokio::spawn(record);
+    let log = config.access_log.as_ref().map(AccessLog::open).transpose();
+    let log = log.context("open the access log")?.map(Arc::new);
+    let trouble = Trouble::new(recorder.clone());
+    let forwarder = Forwarder::new(served.clone(), port, log, trouble, token.clone());
+    let forwarder = Arc::new(forwarder);
+    let mut all = JoinSet::new();
+    if let Some(listener) = config.monitor.take() {
+        all.spawn(monitor::serve(listener, forwarder.clone(), token.clone()));
+    }
+    let listeners = std::mem::take(&mut config.listeners);
+    let opening = announced(&config, Opening::Either);
+    all.spawn(listen::serve(listeners, opening, forwarder.clone(), token.clone()));
+    if let Some((Secure { listener, authority }, address)) = secure.zip(address) {
+        let (table, shared) = (served.clone(), forwarder.clone());
+        let door = Door::new(authority, &config.domain, table, shared, address)?;
+        let opening = announced(&config, Opening::ByHello(Arc::new(door)));
+        all.spawn(listen::serve(vec![listener], opening, forwarder, token.clone()));
+    }
     let mut router = Router::new(client, config, served, recorder);
-    let ended = tokio::select! {
+    let first = tokio::select! {
         () = token.cancelled() => None,
-        ended = &mut serving => Some(ended),
+        ended = all.join_next() => ended,
         never = router.run() => match never {},
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => serving.await,
-    };
+    if let Some(ended) = first {
+        ended.context("router")??;
+    }
+    while let Some(ended) = all.join_next().await {
+        ended.context("router")??;
+    }
     recording.abort();
-    ended.context("router")?
+    Ok(())
+}
+
+/// How connections begin, after what load balancers say of them.
+fn announced(config: &RouterConfig, opening: Opening) -> Opening {
+    let Some(list) = config.announced_by.clone() else { return opening };
+    Opening::Announced(Arc::new(move |address| list.holds(address)), Box::new(opening))
 }
 
 struct Router {

@@ -90,7 +90,7 @@ mod tests {
             domain: "apps.test".into(),
             cluster_domain: "cluster.local".into(),
             address: None,
-            allow_wildcards: false,
+            ..RouterConfig::default()
         }
     }
 

@@ -3,15 +3,16 @@
 
 use super::actions::Actions;
 use super::admit::{Verdicts, claimed};
-use super::annotations::{Balance, Options, RewriteTarget, SameSite};
-use super::forward::Sender;
-use super::pools::{Choice, Pool, Pools, number_of, scatter};
+use super::annotations::{Balance, Options, RewriteTarget, SameSite, Speaks};
+use super::pools::{Choice, Counters, Manner, Pool, Pools, State, number_of, scatter};
 use super::route::{Origin, RouteInfo};
+use super::sender::Sender;
 use super::sticky;
 use super::tls::certificate::Certificate;
-use super::tls::{Insecure, Tls};
+use super::tls::{Insecure, Termination, Tls};
 use crate::model::Model;
 use http::StatusCode;
+use leme_client::Key;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(super) struct Entry {
     /// Whether the path is meant to the letter.
     exact: bool,
     services: Vec<(u32, Arc<Pool>)>,
+    /// The names of those.
+    names: Vec<String>,
     turns: AtomicU64,
     /// What its annotations ask for.
     pub(super) options: Options,
@@ -37,13 +40,71 @@ pub(super) struct Entry {
     pub(super) redirects: Option<StatusCode>,
     /// Through what the application is spoken to, if that is TLS.
     pub(super) sender: Option<Arc<Sender>>,
+    /// What is remembered of it.
+    pub(super) state: Arc<State>,
+    /// Where its TLS ends, if it has any.
+    pub(super) termination: Option<Termination>,
+    /// What it was made of, and its name.
+    pub(super) origin: Origin,
+    pub(super) key: Key,
     certificate: Option<Certificate>,
     /// When the Route came, among those of its host.
     age: (String, String),
-    namespace: String,
 }
 
 impl Entry {
+    fn of(route: &RouteInfo, model: &Model, pools: &mut Pools) -> Entry {
+        let tls = route.tls.as_ref();
+        let trust = tls.and_then(|tls| tls.trust.as_ref());
+        let (sender, spoken) = match (trust, route.options.speaks) {
+            (Some(trust), _) => (Some(pools.sender(trust)), true),
+            (None, Speaks::Tls) => {
+                pools.trusting_sender().map_or((None, false), |s| (Some(s), true))
+            }
+            (None, _) => (None, true),
+        };
+        // Whom TLS is to be spoken to is not spoken to without.
+        let services = route.services.iter().filter(|_| spoken).map(|(name, weight)| {
+            let service = (route.key.0.clone(), name.clone());
+            let key = (route.key.clone(), service, route.port.clone());
+            (*weight, pools.get(model, key))
+        });
+        let services = services.collect();
+        let passes = tls.is_some_and(|tls| !tls.ends_here());
+        let usual = if passes { Balance::Source } else { Balance::default() };
+        // Each in the code of those who are known for it.
+        let code = match route.origin {
+            Origin::Route => StatusCode::FOUND,
+            Origin::Ingress { .. } => StatusCode::PERMANENT_REDIRECT,
+        };
+        let redirects = tls.is_some_and(|tls| tls.insecure == Insecure::Redirect);
+        let mut options = route.options.clone();
+        if passes {
+            // Nobody sees requests there.
+            options.limits.requests.clear();
+        }
+        Entry {
+            path: route.path.clone(),
+            exact: route.origin == Origin::Ingress { exact: true },
+            services,
+            names: route.services.iter().map(|(name, _)| name.clone()).collect(),
+            turns: AtomicU64::new(0),
+            cookie: cookie(route),
+            cookie_further: cookie_further(route),
+            options,
+            actions: route.actions.clone(),
+            balance: route.options.balance.unwrap_or(usual),
+            redirects: redirects.then_some(code),
+            sender,
+            state: pools.state(&route.key),
+            termination: tls.map(|tls| tls.termination),
+            origin: route.origin,
+            key: route.key.clone(),
+            certificate: tls.and_then(|tls| tls.certificate.clone()),
+            age: route.age.clone(),
+        }
+    }
+
     /// The next endpoint for a client: services by weight, then each service's endpoints as the Route asks.
     pub(super) fn pick(&self, client: IpAddr) -> Option<Choice> {
         self.choose(self.balance, client)
@@ -57,10 +118,43 @@ impl Entry {
         }
     }
 
+    /// Its endpoints, each with the name of its service.
+    pub(super) fn endpoints(&self) -> Vec<(String, Counters)> {
+        let each = self.names.iter().zip(&self.services);
+        let all = each.flat_map(|(name, (_, pool))| {
+            pool.counted().into_iter().map(|endpoint| (name.clone(), endpoint))
+        });
+        all.collect()
+    }
+
+    /// The uid of what it was made of.
+    pub(super) fn uid(&self) -> &str {
+        &self.age.1
+    }
+
+    fn manner(&self, balance: Balance) -> Manner {
+        Manner { balance, limit: self.options.endpoint_limit }
+    }
+
+    /// Waits until an endpoint that had as many requests as it may has one less.
+    pub(super) fn freed(&self) -> impl Future<Output = ()> + '_ {
+        // Made here: what is told from now on is not missed.
+        let all: Vec<_> = self.services.iter().map(|(_, pool)| Box::pin(pool.freed())).collect();
+        async move {
+            let _ = futures::future::select_all(all).await;
+        }
+    }
+
+    /// Whether there is an endpoint at all.
+    pub(super) fn has_endpoints(&self) -> bool {
+        self.services.iter().any(|(weight, pool)| *weight > 0 && pool.len() > 0)
+    }
+
     fn choose(&self, balance: Balance, client: IpAddr) -> Option<Choice> {
         let client = if balance == Balance::Source { number_of(client) } else { 0 };
+        let manner = self.manner(balance);
         if let [(weight, pool)] = &self.services[..] {
-            return if *weight > 0 { pool.take(balance, client) } else { None };
+            return if *weight > 0 { pool.take(manner, client) } else { None };
         }
         let active = |(weight, pool): &&(u32, Arc<Pool>)| *weight > 0 && pool.len() > 0;
         let total: u64 =
@@ -74,7 +168,7 @@ impl Entry {
         for (weight, pool) in self.services.iter().filter(active) {
             match point.checked_sub(u64::from(*weight)) {
                 Some(rest) => point = rest,
-                None => return pool.take(balance, client),
+                None => return pool.take(manner, client),
             }
         }
         None
@@ -87,7 +181,7 @@ impl Entry {
 
     /// The endpoint that a client's cookie names, also of a service without weight.
     pub(super) fn kept(&self, id: u128) -> Option<Choice> {
-        self.services.iter().find_map(|(_, pool)| pool.find(id, self.balance))
+        self.services.iter().find_map(|(_, pool)| pool.find(id, self.manner(self.balance)))
     }
 
     /// The cookie's name, where there is more than one endpoint to choose from.
@@ -195,6 +289,10 @@ pub(super) struct Table {
     secure: Hosts,
     /// Who is given connections as they come.
     tunnels: Hosts,
+    /// Each once.
+    pub(super) all: Vec<Arc<Entry>>,
+    /// Whether everything that is to be served is known.
+    pub(super) is_complete: bool,
 }
 
 impl Table {
@@ -205,39 +303,14 @@ impl Table {
         model: &Model,
         pools: &mut Pools,
     ) -> Table {
-        let mut table = Table::default();
+        let mut table = Table { is_complete: true, ..Table::default() };
         pools.begin();
         for route in routes.filter(|route| matches!(verdicts.get(&route.key), Some(Ok(())))) {
-            let services = route.services.iter().map(|(name, weight)| {
-                let key = ((route.key.0.clone(), name.clone()), route.port.clone());
-                (*weight, pools.get(model, key))
-            });
-            let services = services.collect();
             let tls = route.tls.as_ref();
             let insecure = tls.map_or(Insecure::Allow, |tls| tls.insecure);
             let passes = tls.is_some_and(|tls| !tls.ends_here());
-            let usual = if passes { Balance::Source } else { Balance::default() };
-            // Each in the code of those who are known for it.
-            let code = match route.origin {
-                Origin::Route => StatusCode::FOUND,
-                Origin::Ingress { .. } => StatusCode::PERMANENT_REDIRECT,
-            };
-            let entry = Arc::new(Entry {
-                path: route.path.clone(),
-                exact: route.origin == Origin::Ingress { exact: true },
-                services,
-                turns: AtomicU64::new(0),
-                cookie: cookie(route),
-                cookie_further: cookie_further(route),
-                options: route.options.clone(),
-                actions: route.actions.clone(),
-                balance: route.options.balance.unwrap_or(usual),
-                redirects: (insecure == Insecure::Redirect).then_some(code),
-                sender: tls.and_then(|tls| tls.trust.as_ref()).map(|trust| pools.sender(trust)),
-                certificate: tls.and_then(|tls| tls.certificate.clone()),
-                age: route.age.clone(),
-                namespace: route.key.0.clone(),
-            });
+            let entry = Arc::new(Entry::of(route, model, pools));
+            table.all.push(Arc::clone(&entry));
             if insecure != Insecure::Refuse {
                 table.plain.add(route, &entry);
             }
@@ -269,7 +342,7 @@ impl Table {
         };
         // All of a host are of one namespace.
         let owner = exact.or_else(wild).and_then(|entries| entries.first());
-        owner.is_none_or(|owner| owner.namespace == entry.namespace)
+        owner.is_none_or(|owner| owner.key.0 == entry.key.0)
     }
 
     /// The Route that is given the connections for a host.

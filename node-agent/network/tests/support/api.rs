@@ -74,6 +74,13 @@ impl Api {
         self.state().objects.get(&key).cloned().unwrap_or_default()
     }
 
+    /// All objects of a kind.
+    pub fn all(&self, plural: &str) -> Vec<Value> {
+        let state = self.state();
+        let of = state.objects.iter().filter(|(key, _)| key.0 == plural);
+        of.map(|(_, object)| object.clone()).collect()
+    }
+
     /// How many patches were made.
     pub fn patches(&self) -> usize {
         self.state().patches
@@ -109,6 +116,11 @@ impl Api {
             return self.patch(key, &serde_json::from_slice(&patch).unwrap());
         }
         let plural = path.last().cloned().unwrap_or_default();
+        if request.method() == Method::POST {
+            let object = request.into_body().collect().await.unwrap().to_bytes();
+            self.put(&plural, serde_json::from_slice(&object).unwrap());
+            return body(String::from_utf8_lossy(&object).into_owned());
+        }
         match query.contains("watch=true") {
             true => self.watch(plural, &query),
             false => self.list(&plural),

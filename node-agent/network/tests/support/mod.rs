@@ -4,4 +4,5 @@
 #![allow(dead_code)]
 
 pub mod api;
+pub mod edge;
 pub mod netns;

@@ -1,7 +1,8 @@
 //! What people write for ingress-nginx, as far as it is carried out here.
 
 use super::super::allow::AllowList;
-use super::super::annotations::{Options, RewriteTarget};
+use super::super::annotations::{Options, RewriteTarget, Speaks};
+use super::super::limits::Rule;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -54,9 +55,12 @@ const TABLE: &[(&str, Handling)] = &[
     ("allowlist-source-range", Done(allow)),
     ("backend-protocol", Done(protocol)),
     ("client-body-buffer-size", Idle(STREAMS)),
-    ("enable-access-log", Idle("there is no access log")),
+    ("enable-access-log", Idle("what is written down is the router's own matter")),
     ("force-ssl-redirect", Done(force)),
     ("hsts", Done(no_hsts)),
+    ("limit-connections", Done(at_once)),
+    ("limit-rpm", Done(each_minute)),
+    ("limit-rps", Done(each_second)),
     ("proxy-body-size", Idle(STREAMS)),
     ("proxy-buffer-size", Idle(STREAMS)),
     ("proxy-buffering", Idle(STREAMS)),
@@ -148,11 +152,43 @@ fn force(value: &str, asked: &mut Asked) -> Result<(), String> {
     Ok(())
 }
 
-fn protocol(value: &str, _: &mut Asked) -> Result<(), String> {
-    match value {
-        "HTTP" => Ok(()),
-        _ => Err("applications are spoken to in plain HTTP/1.1 only".to_owned()),
-    }
+fn protocol(value: &str, asked: &mut Asked) -> Result<(), String> {
+    asked.options.speaks = match value {
+        "HTTP" => Speaks::AsItsPort,
+        "GRPC" => Speaks::Http2,
+        // What is spoken inside is chosen there.
+        "HTTPS" | "GRPCS" => Speaks::Tls,
+        _ => return Err("only HTTP, HTTPS, GRPC and GRPCS are spoken".to_owned()),
+    };
+    Ok(())
+}
+
+/// How many times a rate may come at once, as ingress-nginx has it where nothing else is said.
+const BURST: u64 = 5;
+
+fn at_once(value: &str, asked: &mut Asked) -> Result<(), String> {
+    asked.options.limits.at_once = Some(count(value)?);
+    Ok(())
+}
+
+fn each_second(value: &str, asked: &mut Asked) -> Result<(), String> {
+    bucket(value, 1_000_000, asked)
+}
+
+fn each_minute(value: &str, asked: &mut Asked) -> Result<(), String> {
+    bucket(value, 60_000_000, asked)
+}
+
+fn bucket(value: &str, micros: u64, asked: &mut Asked) -> Result<(), String> {
+    let count = u64::from(count(value)?);
+    let rule = Rule::Bucket { each_micros: micros / count, burst: count * BURST };
+    asked.options.limits.requests.push(rule);
+    Ok(())
+}
+
+fn count(value: &str) -> Result<u32, String> {
+    let count = value.parse().ok().filter(|count| (1..=1_000_000).contains(count));
+    count.ok_or_else(|| "expected a number from 1 on".to_owned())
 }
 
 fn redirect(value: &str, asked: &mut Asked) -> Result<(), String> {
@@ -208,13 +244,15 @@ mod tests {
         for (name, value) in [
             ("auth-url", "http://x"),
             ("auth-type", "basic"),
-            ("limit-rps", "5"),
+            ("limit-rps", "0"),
+            ("limit-connections", "few"),
+            ("limit-burst-multiplier", "9"),
             ("denylist-source-range", "10.0.0.0/8"),
             ("server-snippet", "deny all;"),
             ("configuration-snippet", "deny all;"),
             ("enable-cors", "true"),
             ("canary", "true"),
-            ("backend-protocol", "GRPC"),
+            ("backend-protocol", "FCGI"),
             ("use-regex", "true"),
             ("rewrite-target", "/$2"),
             ("ssl-redirect", "yes"),
@@ -253,6 +291,16 @@ mod tests {
         }
         let long = one("proxy-read-timeout", "3600").unwrap().options;
         assert_eq!(long.timeout, Duration::from_secs(3600));
+        for (value, speaks) in
+            [("HTTP", Speaks::AsItsPort), ("GRPC", Speaks::Http2), ("GRPCS", Speaks::Tls)]
+        {
+            assert_eq!(one("backend-protocol", value).unwrap().options.speaks, speaks);
+        }
+        let rule = Rule::Bucket { each_micros: 100_000, burst: 50 };
+        assert_eq!(one("limit-rps", "10").unwrap().options.limits.requests, [rule]);
+        let rule = Rule::Bucket { each_micros: 6_000_000, burst: 50 };
+        assert_eq!(one("limit-rpm", "10").unwrap().options.limits.requests, [rule]);
+        assert_eq!(one("limit-connections", "10").unwrap().options.limits.at_once, Some(10));
         assert_eq!(one("proxy-body-size", "0").unwrap().options, usual.options);
     }
 }

@@ -65,9 +65,10 @@ impl Doorkeeper for Door {
             return Reception::Refuse;
         }
         let (entry, forwarder) = (Arc::clone(entry), Arc::clone(&self.forwarder));
+        let host = name.map(bare).unwrap_or_default();
         let ends = Ends { client: address, local: self.local, secure: true };
         Reception::Pass(Box::new(move |opened| {
-            Box::pin(async move { forwarder.tunnel(opened, &entry, ends).await })
+            Box::pin(async move { forwarder.tunnel(opened, &entry, &host, ends).await })
         }))
     }
 }
