@@ -14,6 +14,7 @@ use super::{
 };
 use crate::Plan;
 use crate::action::{Action, ObjectRef, to_object};
+use crate::attach::driver_of;
 use crate::common::{annotation, has_finalizer, with_finalizer, without_finalizer};
 use crate::pods;
 use crate::report::{Report, Shown, Waiting};
@@ -217,7 +218,11 @@ fn bind(claim: &PersistentVolumeClaim, volume: &PersistentVolume, plan: &mut Pla
         patch["metadata"] = json!({ "annotations": annotations });
         plan.act(Action::patch(ObjectRef::to(claim), patch));
     }
-    let status = bound_status(volume);
+    let mut status = bound_status(volume);
+    // How much is usable of what a driver has made larger, the node says where it is used.
+    if phase(claim) == "Bound" && driver_of(volume).is_some() {
+        status["capacity"] = json!(claim.status.as_ref().and_then(|old| old.capacity.as_ref()));
+    }
     let same = claim.status.as_ref().is_some_and(|old| {
         let old = to_object(old).0;
         ["phase", "accessModes", "capacity"].iter().all(|field| old.get(field) == status.get(field))

@@ -150,6 +150,19 @@ fn the_smallest_that_fits_is_bound_whatever_the_crashes() {
     }
 }
 
+/// Red when a claim says that it can use what its node has not made fit yet.
+#[test]
+fn what_a_driver_has_made_larger_is_not_the_claims_yet() {
+    let mut disk = volume("disk", "1Gi");
+    let csi =
+        json!({ "spec": { "csi": { "driver": "d", "volumeHandle": "h" }, "hostPath": null } });
+    merge(&mut disk, &csi);
+    let (bound, mut volumes) = settle(claim(json!({})), vec![disk], 9);
+    assert_eq!(bound["status"]["capacity"]["storage"], "1Gi");
+    merge(&mut volumes[0], &json!({ "spec": { "capacity": { "storage": "2Gi" } } }));
+    assert_eq!(settle(bound, volumes, 9).0["status"]["capacity"]["storage"], "1Gi");
+}
+
 #[test]
 fn nothing_fits_is_told() {
     let wait = |claim: Value| planned(&claim, &[volume("small", "1Mi")]).report.waiting[0].clone();
