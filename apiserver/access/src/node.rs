@@ -42,6 +42,8 @@ const RULES: &[Rule] = &[
     Rule { verbs: READ, group: "", resource: "configmaps", names: Names::Any },
     Rule { verbs: READ, group: "", resource: "persistentvolumes", names: Names::Any },
     Rule { verbs: READ, group: "", resource: "persistentvolumeclaims", names: Names::Any },
+    // Volumes that have grown.
+    Rule { verbs: WRITE, group: "", resource: "persistentvolumeclaims/status", names: Names::Any },
     Rule { verbs: READ, group: "", resource: "serviceaccounts", names: Names::Any },
     Rule { verbs: &["create"], group: "", resource: "serviceaccounts/token", names: Names::Any },
     Rule {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::csi::Csi;
 use crate::event::Event;
 use crate::node::NodeKeeper;
 use crate::reach::{Change, Reach};
@@ -75,6 +76,7 @@ pub struct Agent {
     pub facts: Facts,
     pub dns: Dns,
     pub pods: HashMap<String, Entry>,
+    pub csi: Arc<Csi>,
     pub sources: Sources,
     pub watches: HashMap<Key, source::Watch>,
     pub views: Views,
@@ -109,7 +111,7 @@ pub fn after(delay: Duration) -> Timestamp {
 
 impl Agent {
     /// An agent whose kubelet API is on `port`.
-    pub fn new(config: AgentConfig, views: Views, port: u16) -> Self {
+    pub fn new(config: AgentConfig, csi: Arc<Csi>, views: Views, port: u16) -> Self {
         let (to, from) = unbounded_channel();
         let node = NodeKeeper::new(&config, port);
         let facts = Facts {
@@ -129,6 +131,7 @@ impl Agent {
             facts,
             dns,
             pods: HashMap::new(),
+            csi,
             sources: Sources::default(),
             watches: HashMap::new(),
             views,
@@ -247,8 +250,11 @@ impl Agent {
                 self.step(&uid, pod::Event::Volumes(answer));
                 if failed {
                     self.ask_again(&uid, "");
+                } else {
+                    self.expand_volumes(&uid);
                 }
             }
+            Event::Notice(uid, notice) => self.perform(&uid, pod::Effect::Emit(notice)),
             Event::Runtime(event) => self.handle_runtime(event),
             Event::RuntimeLost => {
                 self.watch_runtime();

@@ -9,7 +9,7 @@ use leme_cri::RuntimeEvent;
 use leme_node_core::config::Mounted;
 use leme_node_core::cri::{ContainerStatus, SandboxStatus};
 use leme_node_core::lookup::{Content, Key};
-use leme_node_core::pod;
+use leme_node_core::pod::{self, Notice};
 use leme_node_core::storage::Usage;
 
 use crate::publish::Failed;
@@ -27,6 +27,8 @@ pub enum Event {
     Machine(String, Box<pod::Event>),
     /// A pod's volumes are set up, or why not.
     Volumes(String, Result<BTreeMap<String, Mounted>, String>),
+    /// There is something to tell of a pod.
+    Notice(String, Notice),
     /// The runtime noticed something.
     Runtime(RuntimeEvent),
     /// The runtime's stream of events ended.

@@ -12,7 +12,7 @@ use leme_client::Event as Seen;
 use leme_cri::RuntimeEvent;
 use leme_node_core::config::POD_UID;
 use leme_node_core::cri::{ContainerStatus, PodIdentity, SandboxStatus};
-use leme_node_core::lookup::{self, Content, Key};
+use leme_node_core::lookup::{self, Content, Key, Kind};
 use leme_node_core::pod::{self, Observed, PodMachine, State};
 
 use crate::agent::{Agent, Entry, after, now};
@@ -112,8 +112,12 @@ impl Agent {
                 for uid in gone {
                     self.step(&uid, pod::Event::Gone);
                 }
-                self.synced = true;
+                let first = !std::mem::replace(&mut self.synced, true);
                 self.adopt_orphans();
+                if first {
+                    let known = self.pods.keys().map(|uid| self.pod_directory(uid)).collect();
+                    tokio::spawn(self.csi.clone().sweep(known));
+                }
             }
         }
     }
@@ -146,7 +150,8 @@ impl Agent {
         }
         for key in wanted.difference(&entry.references) {
             self.watches.entry(key.clone()).or_insert_with(|| {
-                source::watch(&self.config.client, key.clone(), self.to.clone())
+                let (client, to) = (&self.config.client, self.to.clone());
+                source::watch(client, &self.csi, key.clone(), to)
             });
         }
         entry.references = wanted;
@@ -181,6 +186,9 @@ impl Agent {
             }
             self.step(&uid, pod::Event::Changed);
             self.refresh_volumes(&uid);
+            if key.kind == Kind::Volume {
+                self.expand_volumes(&uid);
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod agent;
 mod clock;
+mod csi;
 mod directories;
 mod ends;
 mod event;
@@ -98,6 +99,9 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
     let _wiping = AbortOnDropHandle::new(tokio::spawn(wiping));
     let keeping = snapshots::keep(client, node, data);
     let _keeping = AbortOnDropHandle::new(tokio::spawn(keeping));
+    let csi =
+        csi::Csi::new(config.client.clone(), config.node_name.clone(), config.data_dir.clone())?;
+    let _drivers = csi.start();
     let views = view::Views::default();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
@@ -119,7 +123,7 @@ pub async fn run(config: AgentConfig, token: CancellationToken) -> anyhow::Resul
         token.clone(),
     );
     let server = tokio::spawn(server);
-    let result = agent::Agent::new(config, views, port).run(token.clone()).await;
+    let result = agent::Agent::new(config, csi, views, port).run(token.clone()).await;
     token.cancel();
     server.await.context("kubelet API")?;
     result
@@ -136,7 +140,9 @@ fn make_private(path: &Path) -> anyhow::Result<()> {
 /// Unmounts every volume that is mounted under a node's directory; for a node whose containers have been stopped.
 pub fn release(data_dir: &Path) -> anyhow::Result<()> {
     let pods = data_dir.join("pods");
-    leme_host::removal::unmount_below(&pods).with_context(|| format!("release {}", pods.display()))
+    leme_host::removal::unmount_below(&pods)
+        .with_context(|| format!("release {}", pods.display()))?;
+    csi::release(data_dir).context("release volumes of drivers")
 }
 
 #[cfg(test)]

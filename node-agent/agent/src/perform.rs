@@ -60,9 +60,10 @@ impl Agent {
             Effect::TearDown { sandbox } => {
                 let directory = self.pod_directory(uid);
                 let Some(lock) = self.pods.get(uid).map(|e| e.volume_lock.clone()) else { return };
+                let csi = self.csi.clone();
                 self.spawn(uid, |runtime| async move {
                     let _one_at_a_time = lock.lock_owned().await;
-                    let result = worker::tear_down(&*runtime, sandbox, directory).await;
+                    let result = worker::tear_down(&*runtime, &csi, sandbox, directory).await;
                     Some(pod::Event::TornDown(result))
                 });
             }
@@ -176,6 +177,7 @@ impl Agent {
         let directory = self.pod_directory(uid);
         let free = plans.iter().filter(|(_, plan)| answer && !self.is_used(uid, plan));
         let free: Plans = free.map(|(name, plan)| (name.clone(), plan.clone())).collect();
+        let wishes = if answer { self.wishes(uid, &plans) } else { BTreeMap::new() };
         let Some(entry) = self.pods.get_mut(uid) else { return };
         entry.plans.clone_from(&plans);
         let security = spec::of(entry.machine.pod()).security_context.clone().unwrap_or_default();
@@ -183,11 +185,14 @@ impl Agent {
         let group = security.fs_group.and_then(|g| u32::try_from(g).ok());
         let group = group.map(|id| Group { id, trust_root });
         let (lock, to, uid) = (entry.volume_lock.clone(), self.to.clone(), uid.to_owned());
+        let csi = self.csi.clone();
         tokio::spawn(async move {
             let guard = lock.lock_owned().await;
+            let of_drivers = csi.set_up(&directory, wishes, group).await;
             let set_up = move || {
-                let mounted = volumes::set_up(&directory, &plans, group)?;
+                let mut mounted = volumes::set_up(&directory, &plans, group)?;
                 group.map_or(Ok(()), |group| volumes::share(&mounted, &free, group))?;
+                mounted.extend(of_drivers?);
                 Ok(mounted)
             };
             let work = worker::blocking(move || Ok(set_up()));
@@ -282,9 +287,10 @@ impl Agent {
         let logs = self.log_directory(entry.machine.pod());
         let directory = self.pod_directory(uid);
         let (runtime, to, uid) = (self.config.runtime.clone(), self.to.clone(), uid.to_owned());
+        let csi = self.csi.clone();
         tokio::spawn(async move {
             let guard = lock.lock_owned().await;
-            let result = worker::forget(&*runtime, &uid, directory, logs).await;
+            let result = worker::forget(&*runtime, &csi, &uid, directory, logs).await;
             drop(guard);
             let _ = to.send(Event::Forgotten(uid, result));
         });

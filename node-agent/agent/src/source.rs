@@ -3,19 +3,25 @@
 //! Knows: which part of each kind is kept. Refuses to know: what it is used for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service,
 };
+use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
 use leme_client::{Client, Event as Seen, Resource, Scope, follow_as};
+use leme_node_core::csi::{self, CsiVolume};
 use leme_node_core::lookup::{Content, Key, Kind, PersistentSource, ServiceFacts, ServicePort};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::csi::Csi;
 use crate::event::Event;
 
+/// The group of drivers and attachments.
+const STORAGE: &str = "storage.k8s.io/v1";
 /// Annotation of a claim that names its volume for good.
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
@@ -23,8 +29,8 @@ const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 pub type Watch = AbortOnDropHandle<()>;
 
 /// Starts the watch of one key.
-pub fn watch(client: &Client, key: Key, to: UnboundedSender<Event>) -> Watch {
-    let client = client.clone();
+pub fn watch(client: &Client, csi: &Arc<Csi>, key: Key, to: UnboundedSender<Event>) -> Watch {
+    let (client, csi) = (client.clone(), csi.clone());
     let namespaced = |kind: &str, plural: &str| Resource::namespaced("v1", kind, plural);
     let task = async move {
         match key.kind {
@@ -42,6 +48,20 @@ pub fn watch(client: &Client, key: Key, to: UnboundedSender<Event>) -> Watch {
             }
             Kind::Services => {
                 services(client, namespaced("Service", "services"), key, to).await;
+            }
+            Kind::Driver => {
+                let drivers = Resource::cluster(STORAGE, "CSIDriver", "csidrivers");
+                one(client, drivers, key, to, driver).await;
+            }
+            Kind::Attachment => {
+                let attached = Resource::cluster(STORAGE, "VolumeAttachment", "volumeattachments");
+                one(client, attached, key, to, attachment).await;
+            }
+            Kind::Plugin => {
+                let tell = |socket: Option<String>| {
+                    to.send(Event::Source(key.clone(), socket.map(Content::Plugin))).is_ok()
+                };
+                csi.follow(key.name.clone(), tell).await;
             }
         }
     };
@@ -140,6 +160,9 @@ fn claim(object: PersistentVolumeClaim) -> Content {
 }
 
 fn volume(object: PersistentVolume) -> Content {
+    if let Some(volume) = CsiVolume::persistent(&object) {
+        return Content::Volume(volume.map(|volume| PersistentSource::Csi(Box::new(volume))));
+    }
     let name = object.metadata.name.clone().unwrap_or_default();
     let made = crate::storage::is_own(&object);
     let source = crate::storage::source_of(&object).filter(|_| made);
@@ -151,9 +174,17 @@ fn volume(object: PersistentVolume) -> Content {
         }
         (None, Some(local)) => Ok(PersistentSource::Local { path: local.path, made, source }),
         (None, None) => Err(format!(
-            "persistentvolume {name:?} is neither hostPath nor local: other volume types are not supported"
+            "persistentvolume {name:?} is neither hostPath nor local nor of a CSI driver: other volume types are not supported"
         )),
     })
+}
+
+fn driver(object: CSIDriver) -> Content {
+    Content::Driver(csi::wishes(&object))
+}
+
+fn attachment(object: VolumeAttachment) -> Content {
+    Content::Attachment(csi::attachment(&object))
 }
 
 fn service_facts(service: &Service) -> Option<ServiceFacts> {

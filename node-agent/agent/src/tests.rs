@@ -54,11 +54,17 @@ fn config(
     (config, told)
 }
 
+fn agent_of(config: AgentConfig) -> Agent {
+    let (client, data) = (config.client.clone(), config.data_dir.clone());
+    let csi = crate::csi::Csi::new(client, config.node_name.clone(), data).unwrap();
+    Agent::new(config, csi, Views::default(), 10250)
+}
+
 impl Node {
     fn start(api: FakeApi, runtime: Arc<FakeRuntime>, data: tempfile::TempDir) -> Self {
         let (config, caught_up) = config(&api, runtime.clone(), data.path());
         let token = CancellationToken::new();
-        let mut agent = Agent::new(config, Views::default(), 10250);
+        let mut agent = agent_of(config);
         agent.measure_every = Duration::from_millis(200);
         let task = tokio::spawn(agent.run(token.clone()));
         Self { api, runtime, data, token, task, caught_up }
@@ -312,7 +318,7 @@ async fn a_pod_over_its_limits_is_evicted_and_its_volumes_go() {
 async fn pods_are_watched_whatever_the_runtime_s_events_do() {
     let data = tempfile::tempdir().unwrap();
     let (config, _told) = config(&FakeApi::new(), FakeRuntime::new(&[]), data.path());
-    let mut agent = Agent::new(config, Views::default(), 10250);
+    let mut agent = agent_of(config);
     agent.watch_runtime();
     agent.watch_runtime();
     let before = agent.streams.len();

@@ -49,6 +49,7 @@ fn kind_directory(plan: &VolumePlan) -> &'static str {
         VolumePlan::Files { .. } => "files",
         VolumePlan::EmptyDir { .. } => "empty-dir",
         VolumePlan::HostPath { .. } | VolumePlan::Local { .. } => "host-path",
+        VolumePlan::Csi(_) => "kubernetes.io~csi",
     }
 }
 
@@ -66,7 +67,8 @@ pub fn set_up(
     fs_group: Option<Group>,
 ) -> Result<BTreeMap<String, Mounted>, String> {
     let mut mounted = BTreeMap::new();
-    for (name, plan) in plans {
+    // Those of drivers are theirs to set up.
+    for (name, plan) in plans.iter().filter(|(_, plan)| !matches!(plan, VolumePlan::Csi(_))) {
         let volume = set_up_one(pod, name, plan, fs_group)
             .map_err(|e| format!("MountVolume.SetUp failed for volume \"{name}\" : {e:#}"))?;
         mounted.insert(name.clone(), volume);
@@ -120,6 +122,7 @@ fn set_up_one(
             check_host_path(Path::new(&path), "Directory")?;
             return Ok(Mounted { path, read_only: *read_only });
         }
+        VolumePlan::Csi(_) => bail!("its driver sets it up"),
     }
     let path = directory.to_str().context("volume directory is not UTF-8")?.to_owned();
     Ok(Mounted { path, read_only: matches!(plan, VolumePlan::Files { .. }) })
@@ -298,6 +301,11 @@ pub fn stage_sub_paths(pod: &Path, mut built: Built) -> anyhow::Result<(PathBuf,
 pub fn unstage(pod: &Path, container: &str) -> anyhow::Result<()> {
     let places = pod.join(SUB_PATHS).join(component(container)?);
     remove_tree(&places).context("remove mounts of sub-paths")
+}
+
+/// Takes away what is mounted for the sub-paths of a pod's containers.
+pub fn remove_sub_paths(pod: &Path) -> anyhow::Result<()> {
+    remove_tree(&pod.join(SUB_PATHS)).context("remove mounts of sub-paths")
 }
 
 /// Removes a pod's volumes, with what is mounted there; what those mounts show stays.

@@ -15,6 +15,7 @@ use leme_node_core::pod::StartError;
 use leme_node_core::probe::Outcome;
 use leme_node_core::spec;
 
+use crate::csi::Csi;
 use crate::{probe, volumes};
 
 /// Longest call of the runtime that is waited for.
@@ -240,13 +241,22 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
 /// Takes a sandbox down and removes the pod's volumes.
 pub async fn tear_down(
     runtime: &dyn Runtime,
+    csi: &Arc<Csi>,
     sandbox: Option<String>,
     pod_directory: PathBuf,
 ) -> Result<(), String> {
     if let Some(id) = sandbox {
         within("stop sandbox", CALL, runtime.stop_sandbox(&id)).await.map_err(|e| e.to_string())?;
     }
+    let_go(csi, &pod_directory).await?;
     blocking(move || volumes::remove_volumes(&pod_directory)).await
+}
+
+/// Has drivers take away what is theirs. What is mounted of that elsewhere must not keep it.
+async fn let_go(csi: &Arc<Csi>, pod_directory: &Path) -> Result<(), String> {
+    let directory = pod_directory.to_owned();
+    blocking(move || volumes::remove_sub_paths(&directory)).await?;
+    csi.tear_down(pod_directory).await
 }
 
 /// Stops and removes sandboxes.
@@ -283,6 +293,7 @@ pub async fn remove_container(runtime: &dyn Runtime, id: &str) -> leme_cri::Resu
 /// Removes all that is left of a pod.
 pub async fn forget(
     runtime: &dyn Runtime,
+    csi: &Arc<Csi>,
     uid: &str,
     pod_directory: PathBuf,
     logs: PathBuf,
@@ -292,6 +303,7 @@ pub async fn forget(
     for sandbox in all.iter().filter(|s| s.pod.uid == uid) {
         remove_sandbox(runtime, &sandbox.id).await?;
     }
+    let_go(csi, &pod_directory).await?;
     blocking(move || volumes::remove(&pod_directory, &logs)).await
 }
 

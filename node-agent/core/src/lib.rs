@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod config;
 pub mod cri;
+pub mod csi;
 pub mod env;
 pub mod fields;
 pub mod hosts;

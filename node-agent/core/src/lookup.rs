@@ -8,6 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use leme_meta::local_path::Source;
 
+use crate::csi::{Attachment, CsiVolume, Wishes};
 use crate::spec;
 
 /// Kinds of objects that pods refer to.
@@ -23,6 +24,12 @@ pub enum Kind {
     Volume,
     /// All Services of a namespace (no name), or one.
     Services,
+    /// CSIDriver (no namespace).
+    Driver,
+    /// VolumeAttachment (no namespace).
+    Attachment,
+    /// A driver that has registered with this node; no object of the API.
+    Plugin,
 }
 
 /// One object.
@@ -50,6 +57,9 @@ impl Key {
             Kind::Claim => "persistentvolumeclaim",
             Kind::Volume => "persistentvolume",
             Kind::Services => "service",
+            Kind::Driver => "csidriver",
+            Kind::Attachment => "volumeattachment",
+            Kind::Plugin => "CSI driver",
         };
         format!("{kind} {:?}", self.name)
     }
@@ -88,6 +98,12 @@ pub enum Content {
     Volume(Result<PersistentSource, String>),
     /// Services with a cluster IP.
     Services(Vec<ServiceFacts>),
+    /// What a driver wants.
+    Driver(Wishes),
+    /// How far a volume is attached.
+    Attachment(Attachment),
+    /// The socket of a driver that has registered.
+    Plugin(String),
 }
 
 /// What a PersistentVolume is made of.
@@ -109,6 +125,8 @@ pub enum PersistentSource {
         /// What it then begins with.
         source: Option<Source>,
     },
+    /// A volume that a driver has.
+    Csi(Box<CsiVolume>),
 }
 
 /// Why something cannot be resolved for now.
@@ -214,6 +232,19 @@ pub fn references(pod: &Pod, sources: &Sources) -> BTreeSet<Key> {
     for claim in claims {
         if let Ok(Some(Content::Claim(Some(volume)))) = sources.find(&claim) {
             keys.insert(Key::new(Kind::Volume, "", volume));
+        }
+    }
+    let node = spec.node_name.as_deref().unwrap_or_default();
+    let volumes: Vec<Key> = keys.iter().filter(|k| k.kind == Kind::Volume).cloned().collect();
+    for volume in volumes {
+        if let Ok(Some(Content::Volume(Ok(PersistentSource::Csi(volume))))) = sources.find(&volume)
+        {
+            keys.extend(volume.references(node, sources));
+        }
+    }
+    for volume in spec.volumes.as_deref().unwrap_or_default() {
+        if let Some(source) = &volume.csi {
+            keys.extend(CsiVolume::inline(pod, volume, source).references(node, sources));
         }
     }
     if spec.enable_service_links.unwrap_or(true) {

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 
 use leme_meta::local_path::Source;
 
+use crate::csi::CsiVolume;
 use crate::fields::{self, Facts};
 use crate::lookup::{Content, Key, Kind, PersistentSource, Sources, Trouble};
 use crate::quantity::units;
@@ -64,6 +65,8 @@ pub enum VolumePlan {
         /// Mounted read-only whatever the mount says.
         read_only: bool,
     },
+    /// A volume that a driver has.
+    Csi(Box<CsiVolume>),
 }
 
 const MAX_FILES_BYTES: usize = 4 << 20;
@@ -115,13 +118,16 @@ pub fn plan(
         let read_only = source.read_only.unwrap_or(false);
         return claim(namespace, &source.claim_name, read_only, sources);
     }
+    if let Some(source) = &volume.csi {
+        return Ok(VolumePlan::Csi(Box::new(CsiVolume::inline(pod, volume, source))));
+    }
     if volume_source_is_empty(volume) {
         // The API defaults a volume without a source to an empty directory.
         return Ok(VolumePlan::EmptyDir { memory: false, size: None });
     }
     Err(Trouble::Message(
         "this volume type is not supported: use configMap, secret, emptyDir, hostPath, projected, \
-         downwardAPI or persistentVolumeClaim"
+         downwardAPI, csi or persistentVolumeClaim"
             .to_owned(),
     ))
 }
@@ -183,6 +189,9 @@ fn claim(
         Content::Volume(Ok(PersistentSource::Local { path, made, source })) => {
             let (path, made, source) = (safe("local path", path)?, *made, source.clone());
             Ok(VolumePlan::Local { path, made, source, read_only })
+        }
+        Content::Volume(Ok(PersistentSource::Csi(volume))) => {
+            Ok(VolumePlan::Csi(Box::new(CsiVolume { read_only, ..volume.as_ref().clone() })))
         }
         Content::Volume(Err(message)) => Err(Trouble::Message(message.clone())),
         _ => Err(Trouble::Message(format!("persistentvolume {volume:?} cannot be used"))),

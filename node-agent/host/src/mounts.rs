@@ -128,7 +128,8 @@ fn is_empty(directory: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(directory)?.next().is_none())
 }
 
-fn is_mount(directory: &Path) -> io::Result<bool> {
+/// Whether something is mounted at a path.
+pub fn is_mount(directory: &Path) -> io::Result<bool> {
     let looked = statx(CWD, directory, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
     Ok(looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }

@@ -90,9 +90,7 @@ impl FakeApi {
         let known = self.get(object);
         match method {
             Method::GET if !known.is_null() => answer(200, &known),
-            Method::GET if path.contains("/leases/") || path.contains("/nodes/") => {
-                answer(404, &missing)
-            }
+            Method::GET if is_one(&path) => answer(404, &missing),
             Method::GET => self.list(&path, &query),
             Method::POST => {
                 let mut value = sent;
@@ -150,6 +148,13 @@ impl FakeApi {
             .body(body)
             .unwrap()
     }
+}
+
+/// Whether a path is of one object.
+fn is_one(path: &str) -> bool {
+    ["/leases/", "/nodes/", "/csinodes/", "/volumeattachments/"]
+        .iter()
+        .any(|one| path.contains(one))
 }
 
 /// Whether an object is in a collection, by path and by name.

@@ -1,13 +1,10 @@
 //! gRPC probes: one call of `grpc.health.v1.Health/Check`.
 //!
-//! Knows: the two messages of that call and how gRPC frames them, upstream's words. Refuses to know: gRPC beyond it.
+//! Knows: the two messages of that call, upstream's words. Refuses to know: how gRPC carries them.
 
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::HeaderMap;
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use leme_csi::grpc::{self, DEADLINE_EXCEEDED, Fault, INTERNAL, Target, UNIMPLEMENTED};
 use leme_node_core::probe::Outcome;
 
 use super::{authority, dial};
@@ -16,44 +13,6 @@ use super::{authority, dial};
 const ANSWER_BYTES: usize = 4096;
 /// `HealthCheckResponse.ServingStatus`, by number.
 const STATUSES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
-/// Status codes of gRPC, by number.
-const CODES: [&str; 17] = [
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
-const UNKNOWN: usize = 2;
-const DEADLINE_EXCEEDED: usize = 4;
-const UNIMPLEMENTED: usize = 12;
-const INTERNAL: usize = 13;
-const UNAVAILABLE: usize = 14;
-
-/// A call that failed: its code and what the server says about it.
-#[derive(Debug, PartialEq, Eq)]
-struct Fault {
-    code: usize,
-    text: String,
-}
-
-impl Fault {
-    fn of(code: usize, text: impl ToString) -> Fault {
-        Fault { code, text: text.to_string() }
-    }
-}
 
 /// Asks once.
 pub async fn check(host: &str, port: u16, service: &str, limit: Duration) -> Outcome {
@@ -77,93 +36,46 @@ pub async fn check(host: &str, port: u16, service: &str, limit: Duration) -> Out
             return Outcome::Failure(format!("service unhealthy (responded with {name:?})"));
         }
     };
-    let Fault { code, text } = fault;
-    Outcome::Failure(match code {
+    Outcome::Failure(match fault.code {
         UNIMPLEMENTED => format!(
-            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {text}"
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {}",
+            fault.text
         ),
         DEADLINE_EXCEEDED => format!("timeout: health rpc did not complete within {limit:?}"),
-        code => {
-            let name = CODES.get(code).map_or_else(|| format!("Code({code})"), |n| (*n).to_owned());
-            format!("error: health rpc probe failed: rpc error: code = {name} desc = {text}")
-        }
+        _ => format!("error: health rpc probe failed: {fault}"),
     })
 }
 
 /// Makes the call; the status that the service has.
 async fn call(stream: tokio::net::TcpStream, address: &str, service: &str) -> Result<u64, Fault> {
-    let broken = |error: hyper::Error| Fault::of(UNAVAILABLE, error);
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-    let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
-    let request = http::Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("user-agent", super::USER_AGENT)
-        .body(Full::new(question(service)))
-        .map_err(|error| Fault::of(INTERNAL, error))?;
-    let answer = sender.send_request(request).await.map_err(broken)?;
-    let (parts, mut body) = answer.into_parts();
-    if parts.status != http::StatusCode::OK {
-        let text = format!("unexpected HTTP status code received from server: {}", parts.status);
-        return Err(Fault::of(UNKNOWN, text));
-    }
-    let mut message = BytesMut::new();
-    let mut end = parts.headers.contains_key("grpc-status").then_some(parts.headers);
-    while let Some(frame) = body.frame().await {
-        match frame.map_err(broken)?.into_data() {
-            Ok(data) if message.len() + data.len() > ANSWER_BYTES => {
-                return Err(Fault::of(INTERNAL, "the answer is too long"));
-            }
-            Ok(data) => message.extend_from_slice(&data),
-            Err(frame) => end = frame.into_trailers().ok().or(end),
-        }
-    }
-    ended(end.as_ref())?;
+    let target = Target {
+        authority: address,
+        path: "/grpc.health.v1.Health/Check",
+        user_agent: super::USER_AGENT,
+        most: ANSWER_BYTES,
+    };
+    let message = grpc::call(stream, target, &question(service)).await?;
     status(&message).ok_or_else(|| Fault::of(INTERNAL, "the answer is not a health status"))
 }
 
-/// A `HealthCheckRequest`: the service's name is field 1. Before it stand "not compressed" and the length.
-fn question(service: &str) -> Bytes {
-    let mut message = BytesMut::new();
+/// A `HealthCheckRequest`: the service's name is field 1.
+fn question(service: &str) -> Vec<u8> {
+    let mut message = Vec::new();
     if !service.is_empty() {
-        message.put_u8(0x0a);
+        message.push(0x0a);
         let mut length = service.len();
         while length >= 0x80 {
-            message.put_u8((length & 0x7f) as u8 | 0x80);
+            message.push((length & 0x7f) as u8 | 0x80);
             length >>= 7;
         }
-        message.put_u8(length as u8);
-        message.put_slice(service.as_bytes());
+        message.push(length as u8);
+        message.extend_from_slice(service.as_bytes());
     }
-    let mut framed = BytesMut::new();
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(&message);
-    framed.freeze()
+    message
 }
 
-fn ended(headers: Option<&HeaderMap>) -> Result<(), Fault> {
-    let text = |name: &str| {
-        let value = headers?.get(name)?;
-        Some(percent_encoding::percent_decode(value.as_bytes()).decode_utf8_lossy().into_owned())
-    };
-    match text("grpc-status").and_then(|code| code.parse().ok()) {
-        Some(0) => Ok(()),
-        Some(code) => Err(Fault::of(code, text("grpc-message").unwrap_or_default())),
-        None => Err(Fault::of(INTERNAL, "server closed the stream without sending trailers")),
-    }
-}
-
-/// The status in a framed `HealthCheckResponse`: field 1, a number; absent is 0. Fields that are not known are passed over.
-fn status(framed: &[u8]) -> Option<u64> {
-    let (head, message) = framed.split_first_chunk::<5>()?;
-    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-    if head[0] != 0 || usize::try_from(length).ok()? != message.len() {
-        return None;
-    }
+/// The status in a `HealthCheckResponse`: field 1, a number; absent is 0. Fields that are not known are passed over.
+fn status(message: &[u8]) -> Option<u64> {
     let (mut rest, mut status) = (message, 0);
     while !rest.is_empty() {
         let key = varint(&mut rest)?;
@@ -206,10 +118,13 @@ fn skip(bytes: &mut &[u8], length: usize) -> Option<u64> {
 mod tests {
     use std::convert::Infallible;
 
+    use bytes::Bytes;
     use futures::stream;
-    use http_body_util::StreamBody;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
     use hyper::body::{Frame, Incoming};
     use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -282,12 +197,17 @@ mod tests {
 
     #[test]
     fn answers_are_read_with_care() {
-        assert_eq!(status(&[0, 0, 0, 0, 0]), Some(0));
-        assert_eq!(status(&[0, 0, 0, 0, 5, 0x12, 1, 7, 8, 2]), Some(2));
-        for bad in [&[][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 9, 8, 1], &[0, 0, 0, 0, 1, 8]] {
+        assert_eq!(status(&[]), Some(0));
+        assert_eq!(status(&[0x12, 1, 7, 8, 2]), Some(2));
+        for bad in [&[8][..], &[0x12, 9, 1], &[11, 1], &[0x80]] {
             assert_eq!(status(bad), None, "{bad:?}");
         }
-        assert_eq!(&question("a")[..], [0, 0, 0, 0, 3, 0x0a, 1, b'a']);
-        assert_eq!(question(&"x".repeat(300))[..8], [0, 0, 0, 1, 0x2f, 0x0a, 0xac, 2]);
+        let framed = |message: &[u8]| grpc::unframe(Bytes::copy_from_slice(message));
+        assert_eq!(framed(&grpc::frame(b"ab")).as_deref(), Some(&b"ab"[..]));
+        for bad in [&[][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 0, 9, 8, 1], &[0, 0, 0, 0, 1, 8, 8]] {
+            assert_eq!(framed(bad), None, "{bad:?}");
+        }
+        assert_eq!(&question("a")[..], [0x0a, 1, b'a']);
+        assert_eq!(question(&"x".repeat(300))[..3], [0x0a, 0xac, 2]);
     }
 }

@@ -17,8 +17,10 @@ use crate::probe::{Kind, Outcome, Verdict};
 use crate::{restart, spec};
 
 /// 1 s doubling to 1 min.
+const LONGEST_RETRY: SignedDuration = SignedDuration::from_secs(60);
+
 pub(super) fn retry_delay(failures: u32) -> SignedDuration {
-    SignedDuration::from_secs(1 << failures.min(6)).min(SignedDuration::from_secs(60))
+    SignedDuration::from_secs(1 << failures.min(6)).min(LONGEST_RETRY)
 }
 
 fn pod_notice(warning: bool, reason: &'static str, message: String) -> Effect {
@@ -80,13 +82,15 @@ impl PodMachine {
     fn apply_volumes(&mut self, result: Result<(), String>, now: Timestamp, out: &mut Vec<Effect>) {
         match result {
             Ok(()) => self.volumes = Volumes::Ready,
+            // No message: something has not been read yet, which is no fault, and will be heard of.
+            Err(message) if message.is_empty() => {
+                let failures = self.volume_failures;
+                self.volumes = Volumes::Failed { again: add(now, LONGEST_RETRY), failures };
+            }
             Err(message) => {
                 let failures = self.volume_failures + 1;
                 self.volumes = Volumes::Failed { again: add(now, retry_delay(failures)), failures };
-                // No message: something has not been read yet, which is no fault.
-                if !message.is_empty() {
-                    out.push(pod_notice(true, "FailedMount", message));
-                }
+                out.push(pod_notice(true, "FailedMount", message));
             }
         }
     }

@@ -354,6 +354,21 @@ fn sidecars_outlive_the_rest() {
     world.exit("a", 143).status("Succeeded ready=False a:Error(143)/0 c:Completed(0)/0");
 }
 
+/// Red when what has not been read yet counts as failures: the first fault after it is then waited out for a minute.
+#[test]
+fn waiting_to_hear_of_something_is_no_failure() {
+    let mut machine = World::new(one(json!({}))).machine;
+    let now = Timestamp::UNIX_EPOCH;
+    machine.step(Event::Wake, now);
+    for _ in 0..9 {
+        machine.step(Event::Volumes(Err(String::new())), now);
+        let again = machine.step(Event::Changed, now);
+        assert!(matches!(again[..], [Effect::PrepareVolumes]), "{again:?}");
+    }
+    machine.step(Event::Volumes(Err("no disk".into())), now);
+    assert_eq!(machine.next_wake(), Some(add(now, SignedDuration::from_secs(2))));
+}
+
 #[test]
 fn says_what_is_missing() {
     let check = |error: StartError, reason: &str, message: &str| {

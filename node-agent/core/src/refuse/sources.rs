@@ -13,6 +13,7 @@ use super::{Verdict, unless};
 const VOLUME: &[&str] = &[
     "name",
     "configMap",
+    "csi",
     "downwardAPI",
     "emptyDir",
     "hostPath",

@@ -130,7 +130,7 @@ fn security_contexts_of_pod_and_container_alike() {
 fn volumes_without_a_plugin() {
     for (source, field) in [
         (json!({"nfs": {"server": "s", "path": "/"}}), "nfs"),
-        (json!({"csi": {"driver": "d"}}), "csi"),
+        (json!({"iscsi": {"targetPortal": "p", "iqn": "i", "lun": 0}}), "iscsi"),
         (json!({"gitRepo": {"repository": "r"}}), "gitRepo"),
         (json!({"image": {"reference": "r"}}), "image"),
         (json!({"ephemeral": {}}), "ephemeral"),
