@@ -4,7 +4,7 @@
 //! Invariant: a content with a uid in its reference is that snapshot's alone. It goes only after its snapshot, and only if
 //! its policy says so; a snapshot goes after its content.
 //! Alone writes: the status of snapshots, contents that are made for them, the finalizers of both, and the finalizer that
-//! keeps a claim while it is being taken.
+//! keeps a claim while it is being taken; the status of a content that is on no node.
 
 mod content;
 mod definitions;

@@ -131,3 +131,51 @@ fn a_snapshot_is_taken_restored_and_removed() {
         "one\nd\nf\nlink\nown\n"
     );
 }
+
+/// A content that was there before its snapshot.
+const BEFOREHAND: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: old}
+---
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshotContent
+metadata: {name: old}
+spec:
+  deletionPolicy: Delete
+  driver: leme.dev/local-path
+  source: {snapshotHandle: there}
+  volumeSnapshotRef: {name: old, namespace: old}
+---
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshot
+metadata: {name: old, namespace: old}
+spec: {source: {volumeSnapshotContentName: old}}
+";
+
+/// Red when a directory that is there already cannot be a snapshot, or when one that no node has keeps its namespace for ever.
+#[test]
+fn a_content_that_was_there_before_is_served_or_says_why_not() {
+    let host = Host::new();
+    host.up("").ok();
+    until("the class is there", || {
+        host.kubectl("get volumesnapshotclass local-path").run().code == 0
+    });
+    let show = |path: &str| {
+        host.kubectl("get vs old -n old -o").arg(format!("jsonpath={{{path}}}")).run().stdout
+    };
+    let there = host.data().join("node/leme-0/snapshots/there");
+    for labelled in [true, false] {
+        host.kubectl("apply -f -").run_with(BEFOREHAND).ok();
+        until("it is told", || show(".status.error.message").contains("it is on no node"));
+        if labelled {
+            std::fs::create_dir(&there).unwrap();
+            let label = "label vsc old snapshot.storage.kubernetes.io/managed-by=leme-0";
+            host.kubectl(label).run().ok();
+            until("it is ready", || show(".status.readyToUse") == "true");
+        }
+        host.kubectl("delete namespace old --timeout=60s").run().ok();
+        assert_eq!(host.kubectl("get vsc -o name").run().ok(), "");
+        assert!(!there.exists());
+    }
+}

@@ -198,3 +198,34 @@ fn what_snapshots_need_is_made_once() {
     let made = json!({ leme_meta::local_path::SNAPSHOTS_MADE: "true" });
     assert_eq!(look(false, false, made), 0);
 }
+
+/// Red when a content that no node keeps is waited for without a word, or holds up what goes with it.
+#[test]
+fn a_content_of_a_directory_on_no_node_says_so_and_goes() {
+    let look = |change: &dyn Fn(&mut Value)| {
+        let mut value = json!({
+            "metadata": { "name": "old", "finalizers": [CONTENT] },
+            "spec": { "driver": "leme.dev/local-path", "deletionPolicy": "Delete",
+                "source": { "snapshotHandle": "h" },
+                "volumeSnapshotRef": { "namespace": "n", "name": "s", "uid": "u" } },
+        });
+        change(&mut value);
+        plan_content(&ContentObserved { content: Some(read(value)), snapshot: None }, now())
+    };
+    let plan = look(&|_| {});
+    let error = &patches(&plan)[0]["status"]["error"];
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("snapshot.storage.kubernetes.io/managed-by"), "{message}");
+    assert!(patches(&look(&|one| one["status"] = json!({ "error": error }))).is_empty());
+    let going =
+        |one: &mut Value| one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    assert_eq!(patches(&look(&going))[0]["metadata"]["finalizers"], json!([]));
+    // A node's, and another driver's, are theirs.
+    let managed = |one: &mut Value| {
+        going(one);
+        one["metadata"]["labels"] = json!({ leme_meta::local_path::MANAGED_BY: "a" });
+    };
+    assert!(patches(&look(&managed)).is_empty());
+    let other = |one: &mut Value| one["spec"]["driver"] = "disk.example".into();
+    assert!(patches(&look(&other)).is_empty());
+}
