@@ -201,12 +201,15 @@ impl Wiper {
     }
 
     fn see(&mut self, name: String, volume: &PersistentVolume) {
-        let source = source_of(volume).filter(|_| is_own(volume) && is_on(volume, &self.node));
+        let goes = released(volume, &self.node);
+        // What goes is not made once more after it was wiped.
+        let stays = goes.is_none() && is_own(volume) && is_on(volume, &self.node);
+        let source = source_of(volume).filter(|_| stays);
         match source.filter(|_| !directories::has_volume(&self.data, &name)) {
             Some(source) => drop(self.copies.insert(name.clone(), source)),
             None => drop(self.copies.remove(&name)),
         }
-        match released(volume, &self.node) {
+        match goes {
             Some(release) => drop(self.wanted.insert(name, release)),
             None => drop(self.wanted.remove(&name)),
         }
@@ -384,6 +387,28 @@ mod tests {
         wiper.take_in(seen("Delete", "Bound"));
         wiper.tend().await.unwrap();
         assert!(wiper.said == Some(Said::default()) && wiper.wiped.is_empty());
+    }
+
+    /// Red when a copy that was wiped is made anew, empty, as long as its volume has not gone.
+    #[tokio::test]
+    async fn a_copy_that_was_wiped_stays_away() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directories::volumes(folder.path())).unwrap();
+        let copy = |phase: &str| {
+            let mut volume = volume("a", PROVISIONER, "n", "Delete", phase);
+            let source = Source::Volume("gone".to_owned()).to_string();
+            volume.metadata.annotations.get_or_insert_default().insert(SOURCE.to_owned(), source);
+            let mut head = Head::default();
+            head.key.1 = "a".to_owned();
+            (volume.clone(), Seen::Changed(head, volume))
+        };
+        let mut wiper =
+            Wiper::new(client(copy("Released").0), "n".to_owned(), folder.path().to_owned());
+        for (phase, there) in [("Bound", true), ("Released", false), ("Released", false)] {
+            wiper.take_in(copy(phase).1);
+            wiper.tend().await.unwrap();
+            assert_eq!(directories::has_volume(folder.path(), "a"), there, "{phase}");
+        }
     }
 
     /// Red when a directory that cannot be wiped keeps its reason to itself, or a reason outlives it.
