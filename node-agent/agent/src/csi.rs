@@ -61,6 +61,8 @@ pub struct Csi {
     told: watch::Sender<Told>,
     /// Volumes that somebody is at, by their unique names.
     devices: Mutex<HashMap<String, Device>>,
+    /// Volumes that are made to fit, by the directories of pods and unique names; whether they are to be looked at again.
+    growing: Mutex<HashMap<(PathBuf, String), bool>>,
 }
 
 /// A volume that somebody is at.
@@ -110,6 +112,7 @@ impl Csi {
             wanted: watch::Sender::new(Wanted { drivers: None, in_use }),
             told: watch::Sender::default(),
             devices: Mutex::default(),
+            growing: Mutex::default(),
         }))
     }
 

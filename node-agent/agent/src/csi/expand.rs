@@ -2,8 +2,10 @@
 //!
 //! Knows: when a claim is behind its volume. Refuses to know: who has made the volume grow.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use http::Method;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Secret};
@@ -16,13 +18,35 @@ use leme_node_core::pod::Notice;
 use leme_node_core::quantity::units;
 use serde_json::{Value, json};
 
-use super::records::{self, Published, State};
+use super::records::{self, Place, Published, State};
 use super::{Csi, mount};
 use crate::worker::blocking;
 
 /// Conditions of a claim that say what is to be done about its size.
 const OPEN: &[&str] =
     &["Resizing", "FileSystemResizePending", "ControllerResizeError", "NodeResizeError"];
+
+/// How long to wait before what failed is tried again; it doubles up to the second.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LAST_DELAY: Duration = Duration::from_secs(122);
+
+/// What there is to tell.
+fn notice(name: &str, node: &str, fitted: Result<bool, String>) -> Option<Notice> {
+    let (warning, reason, message) = match fitted {
+        Ok(false) => return None,
+        Ok(true) => (
+            false,
+            "FileSystemResizeSuccessful",
+            format!("MountVolume.NodeExpandVolume succeeded for volume {name:?} {node}"),
+        ),
+        Err(why) => (
+            true,
+            "VolumeResizeFailed",
+            format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {why}"),
+        ),
+    };
+    Some(Notice { warning, reason, message, field: String::new() })
+}
 
 fn claims() -> Resource {
     Resource::namespaced("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
@@ -49,33 +73,50 @@ fn fitted(claim: &PersistentVolumeClaim, held: &Quantity) -> Value {
 }
 
 impl Csi {
-    /// Makes a volume fit that is there for a pod, if it has grown; what there is to tell of it.
-    pub async fn expand(self: Arc<Self>, pod: PathBuf, volume: CsiVolume) -> Option<Notice> {
-        if volume.read_only || volume.ephemeral {
-            return None;
+    /// Makes a volume fit that is there for a pod, if it has grown, until that has worked or the pod has it no more. What there
+    /// is to tell of it goes to `tell`, which says whether anybody listens.
+    pub async fn expand(
+        self: Arc<Self>,
+        pod: PathBuf,
+        volume: CsiVolume,
+        tell: impl Fn(Notice) -> bool,
+    ) {
+        let fits = (pod.clone(), volume.unique());
+        // Who is at it already looks again.
+        let is_new = || self.growing(|all| all.insert(fits.clone(), true).is_none());
+        if volume.read_only || volume.ephemeral || !is_new() {
+            return;
         }
-        let notice = |warning, reason, message| {
-            Some(Notice { warning, reason, message, field: String::new() })
-        };
-        let (name, node) = (&volume.name, &self.node);
-        match self.fit(&pod, &volume).await {
-            Ok(false) => None,
-            Ok(true) => notice(
-                false,
-                "FileSystemResizeSuccessful",
-                format!("MountVolume.NodeExpandVolume succeeded for volume {name:?} {node}"),
-            ),
-            Err(why) => notice(
-                true,
-                "VolumeResizeFailed",
-                format!("NodeExpandVolume.NodeExpandVolume failed for volume {name:?} : {why}"),
-            ),
+        let mut delay = FIRST_DELAY;
+        loop {
+            self.growing(|all| all.insert(fits.clone(), false));
+            let fitted = self.fit(&pod, &volume).await;
+            let failed = fitted.is_err();
+            let heard = notice(&volume.name, &self.node, fitted).is_none_or(&tell);
+            if heard && failed {
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(LAST_DELAY);
+            } else if self
+                .growing(|all| all.get(&fits) == Some(&false) && all.remove(&fits).is_some())
+            {
+                return;
+            }
         }
+    }
+
+    fn growing<T>(&self, with: impl FnOnce(&mut HashMap<(PathBuf, String), bool>) -> T) -> T {
+        with(&mut self.growing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn fit(&self, pod: &Path, volume: &CsiVolume) -> Result<bool, String> {
         let lock = self.lock_of(&volume.unique());
         let _alone = lock.lock().await;
+        let place = records::for_pod(pod, &volume.name).map_err(|e| format!("{e:#}"))?;
+        let looked = place.clone();
+        let record = blocking(move || looked.read::<Published>()).await?;
+        if record.is_none_or(|record| record.state != State::Done) {
+            return Ok(false);
+        }
         let text = |error: leme_client::Error| error.to_string();
         let (namespace, name) = &volume.claim;
         let path = claims().object(namespace, name, "");
@@ -87,7 +128,7 @@ impl Csi {
         let driver = self.driver(&volume.driver)?;
         let can = driver.capabilities().await.map_err(|fault| fault.to_string())?;
         if can.contains(&Can::ExpandVolume) {
-            let Some(wish) = self.wish(pod, volume, &can, &held).await? else { return Ok(false) };
+            let wish = self.wish(&place, volume, &can, &held).await?;
             driver.expand(&wish).await.map_err(|fault| fault.to_string())?;
         }
         let path = claims().object(namespace, name, "status");
@@ -98,22 +139,16 @@ impl Csi {
 
     async fn wish(
         &self,
-        pod: &Path,
+        place: &Place,
         volume: &CsiVolume,
-        can: &std::collections::BTreeSet<Can>,
+        can: &BTreeSet<Can>,
         held: &Quantity,
-    ) -> Result<Option<Expand>, String> {
-        let place = records::for_pod(pod, &volume.name).map_err(|e| format!("{e:#}"))?;
+    ) -> Result<Expand, String> {
         let staged = records::device(&self.data, &volume.driver, &volume.handle);
         let staged = staged.map_err(|e| format!("{e:#}"))?;
-        let looked = place.clone();
-        let record = blocking(move || looked.read::<Published>()).await?;
-        if record.is_none_or(|record| record.state != State::Done) {
-            return Ok(None);
-        }
         let staged = staged.leaf.display().to_string();
         let staging = if can.contains(&Can::StageUnstageVolume) { staged } else { String::new() };
-        Ok(Some(Expand {
+        Ok(Expand {
             volume_id: volume.handle.clone(),
             volume_path: place.leaf.display().to_string(),
             capacity_range: Some(CapacityRange {
@@ -123,7 +158,7 @@ impl Csi {
             staging_target_path: staging,
             volume_capability: Some(mount::capability(volume, can, None)),
             secrets: secrets(&self.client, volume.expand_secret.as_ref()).await?,
-        }))
+        })
     }
 }
 

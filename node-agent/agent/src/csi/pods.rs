@@ -29,12 +29,8 @@ impl Agent {
         for plan in entry.plans.values() {
             let VolumePlan::Csi(volume) = plan else { continue };
             let (to, uid, directory) = (self.to.clone(), uid.to_owned(), self.pod_directory(uid));
-            let fitted = self.csi.clone().expand(directory, volume.as_ref().clone());
-            tokio::spawn(async move {
-                if let Some(notice) = fitted.await {
-                    let _ = to.send(Event::Notice(uid, notice));
-                }
-            });
+            let tell = move |notice| to.send(Event::Notice(uid.clone(), notice)).is_ok();
+            tokio::spawn(self.csi.clone().expand(directory, volume.as_ref().clone(), tell));
         }
     }
 }

@@ -178,16 +178,29 @@ pub fn for_pod(pod: &Path, name: &str) -> anyhow::Result<Place> {
 
 /// What is there for a pod, or may be.
 pub fn published(pod: &Path) -> anyhow::Result<Vec<(Place, Published)>> {
-    recorded(&pod.join(OF_POD), Place::of_pod)
+    recorded(folders(&pod.join(OF_POD))?, Place::of_pod)
 }
 
 /// What is usable on the node, or may be.
 pub fn staged(data: &Path) -> anyhow::Result<Vec<(Place, Staged)>> {
     let mut found = Vec::new();
     for driver in folders(&devices(data))? {
-        found.extend(recorded(&driver, Place::of_device)?);
+        for folder in folders(&driver)? {
+            found.extend(told(recorded(vec![folder], Place::of_device)));
+        }
     }
     Ok(found)
+}
+
+/// What cannot be read keeps the rest from nothing.
+fn told<T>(read: anyhow::Result<Vec<T>>) -> Vec<T> {
+    read.unwrap_or_else(|error| {
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "a record of what a driver has done is passed over"
+        );
+        Vec::new()
+    })
 }
 
 /// The directories of pods.
@@ -199,7 +212,7 @@ pub fn pods(data: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn users(data: &Path, unique: &str, but: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut users = Vec::new();
     for pod in pods(data)? {
-        if pod != but && published(&pod)?.iter().any(|(_, record)| record.unique() == unique) {
+        if pod != but && told(published(&pod)).iter().any(|(_, record)| record.unique() == unique) {
             users.push(pod);
         }
     }
@@ -207,11 +220,11 @@ pub fn users(data: &Path, unique: &str, but: &Path) -> anyhow::Result<Vec<PathBu
 }
 
 fn recorded<T: DeserializeOwned>(
-    folder: &Path,
+    folders: Vec<PathBuf>,
     place: fn(PathBuf) -> Place,
 ) -> anyhow::Result<Vec<(Place, T)>> {
     let mut found = Vec::new();
-    for folder in folders(folder)? {
+    for folder in folders {
         let place = place(folder);
         if let Some(record) = place.read()? {
             found.push((place, record));

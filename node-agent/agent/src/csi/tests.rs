@@ -41,10 +41,9 @@ impl Fake {
         let method = path.rsplit('/').next().unwrap_or("").to_owned();
         let said = match method.as_str() {
             "NodeGetCapabilities" => {
-                let rpc = Some(NodeRpc { r#type: Can::StageUnstageVolume.into() });
-                return Ok(
-                    NodeCapabilities { capabilities: vec![NodeCapability { rpc }] }.encode_to_vec()
-                );
+                let one = |can: Can| NodeCapability { rpc: Some(NodeRpc { r#type: can.into() }) };
+                let can = [Can::StageUnstageVolume, Can::ExpandVolume].map(one);
+                return Ok(NodeCapabilities { capabilities: can.into() }.encode_to_vec());
             }
             "GetInfo" => {
                 let name = DRIVER.to_owned();
@@ -69,7 +68,10 @@ impl Fake {
                 let _ = std::fs::remove_dir(wish.target_path);
                 Vec::new()
             }
-            "NodeStageVolume" | "NodeUnstageVolume" | "NotifyRegistrationStatus" => Vec::new(),
+            "NodeStageVolume"
+            | "NodeUnstageVolume"
+            | "NodeExpandVolume"
+            | "NotifyRegistrationStatus" => Vec::new(),
             _ => return Err(Fault::of(UNIMPLEMENTED, path)),
         };
         self.calls.send_modify(|calls| calls.push(method.clone()));
@@ -137,6 +139,7 @@ impl World {
             handle: "h".to_owned(),
             name: "v".to_owned(),
             access_modes: vec!["ReadWriteOncePod".to_owned()],
+            claim: ("n".to_owned(), "c".to_owned()),
             ..CsiVolume::default()
         };
         let name = volume.attachment("node-1");
@@ -309,4 +312,39 @@ async fn what_is_not_attached_is_waited_for_without_a_word() {
     world.api.remove(&format!("/apis/storage.k8s.io/v1/volumeattachments/{name}"));
     assert_eq!(csi.set_up(&world.pod("a"), wish, None).await.unwrap_err(), "");
     assert!(!world.fake.calls().contains(&"NodeStageVolume".to_owned()));
+}
+
+/// Red when a volume that has grown is left as it is after a driver has failed once, or when its claim is told too much.
+#[tokio::test]
+async fn what_has_grown_is_made_to_fit_until_that_works() {
+    const CLAIM: &str = "/api/v1/namespaces/n/persistentvolumeclaims/c";
+    let world = World::new();
+    let csi = world.csi(LONG);
+    world.listen();
+    let _tasks = csi.start();
+    registered(&csi).await;
+    let pod = world.pod("a");
+    let volume = world.wish(false)["data"].volume.clone();
+    let size = |size: &str| {
+        json!({ "metadata": {}, "spec": { "capacity": { "storage": size } },
+        "status": { "capacity": { "storage": "1Gi" } } })
+    };
+    world.api.put(CLAIM, size("1Gi"));
+    world.api.put("/api/v1/persistentvolumes/v", size("2Gi"));
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |notice| tell.send(notice).is_ok();
+    // No pod has it.
+    csi.clone().expand(pod.clone(), volume.clone(), tell.clone()).await;
+    csi.set_up(&pod, world.wish(false), None).await.unwrap();
+    *world.fake.refuses.lock().unwrap() = "NodeExpandVolume".to_owned();
+    tokio::spawn(csi.clone().expand(pod.clone(), volume.clone(), tell.clone()));
+    let first = told.recv().await.unwrap();
+    assert!(first.warning && first.message.ends_with("code = Internal desc = no"), "{first:?}");
+    assert_eq!(world.api.get(CLAIM)["status"]["capacity"]["storage"], "1Gi");
+    world.fake.refuses.lock().unwrap().clear();
+    let done = told.recv().await.unwrap();
+    assert_eq!((done.warning, done.reason), (false, "FileSystemResizeSuccessful"));
+    assert_eq!(world.api.get(CLAIM)["status"]["capacity"]["storage"], "2Gi");
+    csi.expand(pod, volume, tell).await;
+    assert!(told.try_recv().is_err());
 }
