@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use leme_plan::serving_cert::{Authority, Made};
+
 use crate::kinds::Kinds;
 use crate::rounds::Runner;
 
@@ -31,6 +33,18 @@ pub struct Programs {
     pub scheduler: Option<Client>,
 }
 
+/// Who signs for Services.
+pub trait Signer: std::fmt::Debug + Send + Sync {
+    /// What others know of it.
+    fn known(&self) -> &Authority;
+
+    /// A certificate for these names, which says the uid of their Service.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn issue(&self, names: &[String], uid: &str) -> Result<Made, String>;
+}
+
 /// How they run.
 #[derive(Clone, Debug, Default)]
 pub struct ManagerConfig {
@@ -40,6 +54,8 @@ pub struct ManagerConfig {
     pub leader_elect: bool,
     /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
+    /// Who signs for Services, and the domain of their names.
+    pub service_authority: Option<(Arc<dyn Signer>, String)>,
     /// The scheduler's profiles.
     pub scheduling: leme_sched::Config,
     /// Nodes of which it is known that nobody runs them: they are Unknown at once, not after the grace of silence.
@@ -53,7 +69,7 @@ const EVENTS_AT_ONCE: usize = 16;
 const CONTROLLERS: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
 /// Kinds of which only metadata is kept and all has to be known before work begins, or else what is there is made in vain.
-const MADE_UNLESS_SEEN: [&str; 2] = ["ServiceAccount", "RoleBinding"];
+const MADE_UNLESS_SEEN: [&str; 3] = ["ConfigMap", "ServiceAccount", "RoleBinding"];
 const LEASES_IN: &str = "kube-system";
 
 /// What the scheduler is given.
@@ -122,6 +138,17 @@ async fn elected(
     Ok(())
 }
 
+/// What controllers are told.
+fn settings(config: &ManagerConfig) -> Settings {
+    let known =
+        |(signer, domain): &(Arc<dyn Signer>, String)| (signer.known().clone(), domain.clone());
+    Settings {
+        root_ca: config.root_ca.clone(),
+        absent: config.absent.clone(),
+        service_authority: config.service_authority.as_ref().map(known),
+    }
+}
+
 async fn lead(
     programs: Programs,
     config: ManagerConfig,
@@ -138,14 +165,15 @@ async fn lead(
     // Watches first, so that nothing that a first list brings is missed; then the informers; then the work.
     let mut starts: Vec<Start> = Vec::new();
     if let Some(client) = &programs.scheduler {
-        let (cache, executor) = (cache.clone(), executor(client));
-        starts.push(scheduler::start(Wiring { cache, executor }, config.scheduling));
+        let wiring = Wiring { cache: cache.clone(), executor: executor(client) };
+        starts.push(scheduler::start(wiring, config.scheduling.clone()));
     }
     if let Some(client) = &programs.controllers {
         let (kinds, start) = (Arc::new(Kinds::new(client.clone())), Instant::now());
         let (cache, executor) = (cache.clone(), executor(client));
-        let runner = Runner { cache: cache.clone(), kinds: kinds.clone(), executor, start };
-        let settings = Settings { root_ca: config.root_ca, absent: config.absent };
+        let signer = config.service_authority.as_ref().map(|(signer, _)| Arc::clone(signer));
+        let settings = settings(&config);
+        let runner = Runner { cache: cache.clone(), kinds: kinds.clone(), executor, start, signer };
         starts.extend(table(&settings).into_iter().map(|one| runner.prepare(one)));
         starts.push(Box::new(move |token, tasks| {
             tasks.spawn(kinds.follow(cache, token));

@@ -16,8 +16,8 @@ use leme_controllers::{
 use leme_plan::{Failure, Plan};
 use tokio_util::sync::CancellationToken;
 
-use crate::Start;
 use crate::kinds::Kinds;
+use crate::{Signer, Start};
 
 /// Questions that are put side by side.
 const ASKED_AT_ONCE: usize = 16;
@@ -29,6 +29,8 @@ pub(crate) struct Runner {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) start: Instant,
+    /// Who signs for Services.
+    pub(crate) signer: Option<Arc<dyn Signer>>,
 }
 
 impl Runner {
@@ -99,6 +101,14 @@ impl Runner {
                 let labels = Some(labels.as_str()).filter(|labels| !labels.is_empty());
                 let selected = query(&[("labelSelector", labels)]);
                 get(client, &format!("{}{selected}", resource.collection(namespace))).await
+            }
+            Question::Certificate { names, uid } => {
+                let signed = match &self.signer {
+                    Some(signer) => signer.issue(names, uid),
+                    None => Err("nobody signs for Services here".to_owned()),
+                };
+                let refused = |message| Refusal { not_found: false, message };
+                signed.map(Answer::Certificate).map_err(refused)
             }
             Question::Kinds => {
                 self.kinds.found().await.map(Answer::Kinds).map_err(|error| refusal(&error))

@@ -41,6 +41,7 @@ pub mod replicas;
 pub mod replication;
 pub mod report;
 pub mod service_account;
+pub mod serving_cert;
 pub mod snapshot;
 pub mod stateful_set;
 pub mod taints;

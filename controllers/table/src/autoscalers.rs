@@ -55,7 +55,7 @@ fn scale(
     };
     Ok(match view.ask(scale)? {
         Ok(Answer::Object(scale)) => Ok(Scale::of(scale)),
-        Ok(Answer::Kinds(_)) => Err("the answer is no scale".to_owned()),
+        Ok(Answer::Kinds(_) | Answer::Certificate(_)) => Err("the answer is no scale".to_owned()),
         Err(refusal) => Err(refusal.message.clone()),
     })
 }
@@ -73,7 +73,7 @@ fn used(
     let list = Question::Objects { resource: resource(kind), namespace, labels };
     Ok(match view.ask(list)? {
         Ok(Answer::Object(list)) => Ok(list.clone()),
-        Ok(Answer::Kinds(_)) => Err("the answer is no list".to_owned()),
+        Ok(Answer::Kinds(_) | Answer::Certificate(_)) => Err("the answer is no list".to_owned()),
         Err(refusal) => Err(refusal.message.clone()),
     })
 }

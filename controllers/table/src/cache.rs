@@ -21,6 +21,7 @@ use leme_lister::{AnyLister, HasMeta, Index, Key, Lister, Meta};
 use leme_meta::resource::Resource;
 use leme_plan::deployment_config::config::DeploymentConfig;
 use leme_plan::deployment_config::images::ImageStream;
+use leme_plan::serving_cert;
 use leme_plan::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use serde::de::DeserializeOwned;
 
@@ -156,7 +157,11 @@ where
 /// An object of which only the metadata is kept, and of that not what nobody looks at.
 pub(crate) fn meta_only(json: &str) -> Result<Meta, serde_json::Error> {
     let mut metadata: ObjectMeta = leme_meta::lean::metadata(json)?;
-    (metadata.managed_fields, metadata.annotations, metadata.labels) = (None, None, None);
+    (metadata.managed_fields, metadata.labels) = (None, None);
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|name, _| serving_cert::is_concerned(name));
+    }
+    metadata.annotations = metadata.annotations.filter(|left| !left.is_empty());
     Ok(Meta(metadata))
 }
 

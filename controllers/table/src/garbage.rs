@@ -128,7 +128,9 @@ fn ask(
     let question = Question::Object { resource, namespace, name, subresource: "" };
     Ok(match view.ask(question)? {
         Ok(Answer::Object(live)) => read(&live["metadata"], reference),
-        Ok(Answer::Kinds(_)) => Owner::Unknown("the answer is no object".to_owned()),
+        Ok(Answer::Kinds(_) | Answer::Certificate(_)) => {
+            Owner::Unknown("the answer is no object".to_owned())
+        }
         Err(Refusal { not_found: true, .. }) => Owner::Absent,
         Err(refusal) => Owner::Unknown(refusal.message.clone()),
     })

@@ -21,6 +21,7 @@ mod nodes;
 mod provisioner;
 mod replication;
 mod services;
+mod serving_certs;
 mod snapshots;
 mod stateful;
 mod view;
@@ -29,6 +30,8 @@ mod watch;
 mod workloads;
 
 use std::collections::BTreeSet;
+
+use leme_plan::serving_cert::Authority;
 
 pub use cache::{Cache, Kept, resource};
 pub use controller::{Controller, Rate};
@@ -41,6 +44,8 @@ pub use watch::{Change, Clock, Wake, Waker, Watch};
 pub struct Settings {
     /// The authority's certificate as PEM, published to every namespace as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
+    /// Who signs for Services, and the domain of their names.
+    pub service_authority: Option<(Authority, String)>,
     /// Nodes of which it is known that nobody runs them: they are Unknown at once, not after the grace of silence.
     pub absent: BTreeSet<String>,
 }
@@ -65,6 +70,9 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         services::mirroring(),
         services::slices(),
         services::balancers(),
+        serving_certs::services(settings),
+        serving_certs::maps(settings),
+        serving_certs::namespaces(settings),
         volumes::claims(),
         volumes::volumes(),
         provisioner::controller(),

@@ -48,7 +48,7 @@ fn look(
 ) -> Result<(Vec<namespace::Content>, BTreeMap<String, String>), Blocked> {
     let Found { best, unread, .. } = match view.ask(Question::Kinds)? {
         Ok(Answer::Kinds(found)) => found.clone(),
-        Ok(Answer::Object(_)) => Found::default(),
+        Ok(Answer::Object(_) | Answer::Certificate(_)) => Found::default(),
         Err(refusal) => return Err(Blocked::Failed(refusal.message.clone())),
     };
     let kept = builtin().filter(|kind| kind.namespaced() && kind.is_kept());
@@ -68,7 +68,7 @@ fn content(resource: &Resource, answer: &Result<Answer, Refusal>) -> namespace::
     let group = resource.api_version.split_once('/').map_or("", |(group, _)| group);
     let objects = match answer {
         Ok(Answer::Object(list)) => metas(&list["items"]).map_err(|error| error.to_string()),
-        Ok(Answer::Kinds(_)) => Err("the answer is no list".to_owned()),
+        Ok(Answer::Kinds(_) | Answer::Certificate(_)) => Err("the answer is no list".to_owned()),
         Err(refusal) => Err(refusal.message.clone()),
     };
     namespace::Content {

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use leme_lister::{AnyLister, HasMeta, Key, Lister};
 use leme_meta::resource::Resource;
 use leme_plan::Failure;
+use leme_plan::serving_cert::Made;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cache::{CONTROLLER, Cache, Kept, uncontrolled};
 use crate::foreign::Found;
 
-/// What only the API itself can tell.
+/// What only the API itself can tell, or who signs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Question {
     /// An object as it is now, or a subresource of it.
@@ -42,6 +43,13 @@ pub enum Question {
     },
     /// Which kinds are served that the program does not bring along.
     Kinds,
+    /// A certificate of the service authority, made for this.
+    Certificate {
+        /// The names that it is for.
+        names: Vec<String>,
+        /// The uid of the Service.
+        uid: String,
+    },
 }
 
 /// What the API answered.
@@ -51,6 +59,8 @@ pub enum Answer {
     Object(Value),
     /// The kinds.
     Kinds(Found),
+    /// The certificate.
+    Certificate(Made),
 }
 
 /// Why there is no answer.
@@ -130,7 +140,7 @@ impl View<'_> {
         };
         match self.ask(question)? {
             Ok(Answer::Object(object)) => Ok(Some(object)),
-            Ok(Answer::Kinds(_)) => Ok(None),
+            Ok(Answer::Kinds(_) | Answer::Certificate(_)) => Ok(None),
             Err(refusal) if refusal.not_found => Ok(None),
             Err(refusal) => Err(Blocked::Failed(refusal.message.clone())),
         }

@@ -49,7 +49,7 @@ impl Cluster {
             nodes: BTreeMap::new(),
             notes: Vec::new(),
             told: BTreeMap::new(),
-            controllers: Controllers::new(),
+            controllers: Controllers::new(false),
             midnight,
             scheduler: leme_sched::Cluster::default(),
             known_pods: Vec::new(),

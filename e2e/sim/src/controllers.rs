@@ -15,6 +15,7 @@ use leme_controllers::{
 use leme_kinds::Kind;
 use leme_lister::{AnyLister, Key, WorkQueue};
 use leme_meta::gvk::split_api_version;
+use leme_plan::serving_cert::{Authority, Made};
 use leme_plan::{Failure, Plan, Standing};
 use serde_json::{Value, json};
 
@@ -59,6 +60,8 @@ pub(crate) struct Controllers {
     withheld: Option<(Fault, Vec<Event>)>,
     /// How often each has acted.
     pub(crate) acted: BTreeMap<&'static str, usize>,
+    /// Whether somebody certifies Services.
+    certifies: bool,
 }
 
 fn lock(queue: &Mutex<WorkQueue>) -> MutexGuard<'_, WorkQueue> {
@@ -67,7 +70,7 @@ fn lock(queue: &Mutex<WorkQueue>) -> MutexGuard<'_, WorkQueue> {
 
 impl Controllers {
     /// The whole table over a cache of nothing.
-    pub(crate) fn new() -> Controllers {
+    pub(crate) fn new(certifies: bool) -> Controllers {
         let (cache, uptime) = (Cache::new(), Arc::new(AtomicU64::new(0)));
         let start = |controller: Controller| {
             let (queue, time) = (Arc::new(Mutex::new(WorkQueue::default())), uptime.clone());
@@ -81,7 +84,7 @@ impl Controllers {
             let (stale, unseen) = (Vec::new(), Vec::new());
             Running { controller, queue, failures, standing, stale, unseen }
         };
-        let running = table(&Settings::default()).into_iter().map(start).collect();
+        let running = table(&settings(certifies)).into_iter().map(start).collect();
         let named = |lister: Arc<dyn AnyLister>| {
             let resource = lister.resource();
             ((resource.api_version.clone(), resource.kind.clone()), lister)
@@ -89,7 +92,7 @@ impl Controllers {
         let listers = cache.all().iter().cloned().chain(cache.defined()).map(named).collect();
         cache.foreign.take(Found { best: defined(), all: defined(), ..Found::default() });
         let acted = BTreeMap::new();
-        Controllers { running, cache, listers, uptime, withheld: None, acted }
+        Controllers { running, cache, listers, uptime, withheld: None, acted, certifies }
     }
 
     /// The names of all.
@@ -288,11 +291,17 @@ impl Cluster {
         self.tell_of("controllers", reason, message);
     }
 
+    /// From now on somebody certifies Services.
+    pub(crate) fn certify_services(&mut self) {
+        self.controllers.certifies = true;
+        self.crash_controllers();
+    }
+
     /// The controllers lose all they remember: what they do next comes from the API alone.
     fn crash_controllers(&mut self) {
         let acted = std::mem::take(&mut self.controllers.acted);
         let uptime = self.controllers.uptime.load(Ordering::Relaxed);
-        self.controllers = Controllers::new();
+        self.controllers = Controllers::new(self.controllers.certifies);
         self.controllers.acted = acted;
         self.controllers.uptime.store(uptime, Ordering::Relaxed);
         self.api.events = self.api.all();
@@ -306,10 +315,37 @@ fn row(api_version: &str, kind: &str) -> Option<&'static Kind> {
     by_kind(group, version, kind)
 }
 
+fn settings(certifies: bool) -> Settings {
+    let certificate = certificate("authority");
+    let authority = Authority {
+        name: "openshift-service-serving-signer@0".to_owned(),
+        bundle: certificate.clone(),
+        certificate,
+    };
+    Settings {
+        service_authority: certifies.then(|| (authority, "cluster.local".to_owned())),
+        ..Settings::default()
+    }
+}
+
+fn certificate(of: &str) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{of}\n-----END CERTIFICATE-----\n")
+}
+
+/// A certificate that says its names.
+fn signed(names: &[String]) -> Made {
+    Made {
+        chain: certificate(&names.join(" ")) + &certificate("authority"),
+        key: "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n".to_owned(),
+        expires: jiff::Timestamp::from_second(4_102_444_800).unwrap_or_default(),
+    }
+}
+
 /// Answers as the API server does.
 fn answer(api: &Api, question: &Question) -> Result<Answer, Refusal> {
     let missing = || Refusal { not_found: true, message: "not found".to_owned() };
     match question {
+        Question::Certificate { names, .. } => Ok(Answer::Certificate(signed(names))),
         Question::Kinds => {
             Ok(Answer::Kinds(Found { best: defined(), all: defined(), ..Found::default() }))
         }

@@ -94,6 +94,10 @@ fn command(
             cluster.nodes.values_mut().for_each(|node| node.unready.retain(|one| one != prefix));
             Ok(String::new())
         }
+        ["certify-services"] => {
+            cluster.certify_services();
+            Ok(String::new())
+        }
         ["fault", fault, after] => set_fault(cluster, fault, after),
         ["heal", prefix] => {
             cluster.nodes.values_mut().for_each(|node| node.crashing.retain(|one| one != prefix));

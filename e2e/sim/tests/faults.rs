@@ -147,6 +147,17 @@ delete svc elsewhere
 tick 100s
 ";
 
+const SERVING: &str = "\
+certify-services
+apply serving.yaml
+delete secret web-tls
+delete cm trust
+delete svc peers
+tick 1s
+delete namespace depot
+tick 10s
+";
+
 /// What is left, kind by kind, and what was created and removed.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
@@ -245,6 +256,7 @@ under_faults! {
         && end.left["Pod"].is_empty();
     snapshots: SNAPSHOTS, |end| end.counts["VolumeSnapshotContent"] == (1, 1)
         && end.counts["PersistentVolume"] == (3, 3) && end.left["VolumeSnapshot"].is_empty();
+    serving: SERVING, |end| end.counts["Secret"] == (3, 2) && end.left["Secret"] == ["web-tls"];
     cluster: CLUSTER, |end| end.counts["Namespace"] == (4, 1) && end.left["Pod"].len() == 4;
 }
 

@@ -15,6 +15,7 @@ pub mod reach;
 mod router;
 mod running;
 mod seat;
+mod service_authority;
 mod signals;
 mod simulated;
 mod sole;

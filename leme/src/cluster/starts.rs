@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use leme_agent::AgentConfig;
 use leme_cri::embedded::{EmbeddedConfig, EmbeddedRuntime};
-use leme_manager::{ManagerConfig, Programs};
+use leme_manager::{ManagerConfig, Programs, Signer};
 use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_service_proxy};
 use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
@@ -29,6 +29,7 @@ use crate::cluster::node::{
 };
 use crate::cluster::plan::{self, Plan, ServerPlan};
 use crate::cluster::running::Running;
+use crate::cluster::service_authority::ServiceAuthority;
 use crate::cluster::table::Part;
 
 /// Domain of the cluster's DNS.
@@ -132,10 +133,23 @@ pub async fn manager(running: &mut Running) -> Result<()> {
         leader_elect: plan.leader_elect,
         root_ca: access.root_ca(),
         absent: absent(running)?,
+        service_authority: service_authority(running)?,
         scheduling: plan.scheduling.clone(),
     };
     running.spawn("controllers", |token| leme_manager::run(programs, config, token));
     Ok(())
+}
+
+/// Who signs for Services: of the directory of the cluster, and made there by who has the server. Another one would be
+/// believed by nobody.
+fn service_authority(running: &Running) -> Result<Option<(Arc<dyn Signer>, String)>> {
+    let Some(data) = running.data.as_ref() else { return Ok(None) };
+    let pki = data.pki();
+    let found = match running.plan.runs(Part::Server) {
+        true => Some(ServiceAuthority::open(&pki)?),
+        false => ServiceAuthority::find(&pki)?,
+    };
+    Ok(found.map(|one| (Arc::new(one) as Arc<dyn Signer>, CLUSTER_DOMAIN.to_owned())))
 }
 
 /// Nodes that nobody runs, as far as this process can know: those of its own directory, unless another one runs nodes of it.
