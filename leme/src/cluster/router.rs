@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
+use leme_manager::Signer;
 use leme_network::router::{
     AllowList, Authority, CERTIFICATE, LogConfig, LogFormat, RouterConfig, Secure, run_router,
 };
@@ -11,6 +12,7 @@ use leme_network::router::{
 use crate::args::{LogForm, RouterFlags};
 use crate::cluster::node::Node;
 use crate::cluster::running::Running;
+use crate::cluster::service_authority::ServiceAuthority;
 use crate::cluster::starts::{CLUSTER_DOMAIN, ROUTE_DOMAIN, of_first_node};
 
 /// Starts it.
@@ -37,6 +39,7 @@ pub async fn start(running: &mut Running) -> Result<()> {
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
         address: Some(told_address(running.router, running.nodes.first())),
         allow_wildcards: false,
+        service_authority: ServiceAuthority::find(&pki)?.map(|one| one.known().bundle.clone()),
         announced_by: announced_by(flags)?,
         access_log: access_log(flags),
         monitor: monitor(flags)?,

@@ -299,7 +299,49 @@ fn an_ingress_waits_for_a_router_and_for_its_services() {
     let slice = json!({"kind": "EndpointSlice", "metadata": {"name": "web-1", "namespace": "n",
         "labels": {"kubernetes.io/service-name": "web"}}, "endpoints": [{"conditions": {"ready": true}}]});
     let slices = ("discovery.k8s.io", "endpointslices");
-    assert_eq!(judged(&ingress(told), &still([(slices, slice)])), works("192.0.2.1"));
+    let there = || (slices, slice.clone());
+    assert_eq!(judged(&ingress(told.clone()), &still([there()])), works("192.0.2.1"));
+    // A port that the Service does not have.
+    let mut odd = ingress(told.clone());
+    let backend = "/spec/rules/0/http/paths/0/backend/service/port";
+    *odd.0.pointer_mut("/spec/rules/0/http/paths/0/backend/service").unwrap() =
+        json!({"name": "web", "port": {"number": 81}});
+    assert!(odd.0.pointer(backend).is_some());
+    let service = json!({"kind": "Service", "metadata": {"name": "web", "namespace": "n"},
+        "spec": {"ports": [{"port": 80}]}});
+    let both = still([there(), (("", "services"), service)]);
+    assert_eq!(judged(&odd, &both), waits("Service web has no port 81"));
+    // A rule that is not served, as long as the router says so.
+    let mut refused = ingress(told);
+    refused.0["metadata"]["uid"] = "i".into();
+    let event = json!({"type": "Warning", "reason": "HostAlreadyClaimed", "message": "x.test/: no",
+        "involvedObject": {"uid": "i"}, "lastTimestamp": "2026-01-01T00:00:00Z"});
+    let at = |now: &str| judged(&refused, &still([there(), (EVENTS, event.clone())]).at(now));
+    assert_eq!(at("2026-01-01T00:05:00Z"), waits("HostAlreadyClaimed: x.test/: no"));
+    assert_eq!(at("2026-01-01T00:06:00Z"), works("192.0.2.1"));
+}
+
+/// Red when a Route works whose port nobody listens on.
+#[test]
+fn a_route_waits_for_its_port() {
+    let route = |port: Value| {
+        typed(json!({"kind": "Route", "metadata": {"name": "r", "namespace": "n"},
+            "spec": {"host": "x.test", "to": {"name": "web"}, "port": {"targetPort": port}},
+            "status": {"ingress": [{"conditions": [{"type": "Admitted", "status": "True"}]}]}}))
+    };
+    let slice = json!({"kind": "EndpointSlice", "metadata": {"name": "web-1", "namespace": "n",
+        "labels": {"kubernetes.io/service-name": "web"}}, "ports": [{"name": "http", "port": 8080}],
+        "endpoints": [{"conditions": {"ready": true}}]});
+    let lister = still([(("discovery.k8s.io", "endpointslices"), slice)]);
+    for (port, expected) in [
+        (json!("http"), works("x.test")),
+        (json!(8080), works("x.test")),
+        (json!("8080"), works("x.test")),
+        (json!("grpc"), waits("no endpoint of Service web has a port grpc")),
+        (json!(81), waits("no endpoint of Service web has a port 81")),
+    ] {
+        assert_eq!(judged(&route(port), &lister), expected);
+    }
 }
 
 fn running(started: &str, last: Value, probe: Value) -> Value {

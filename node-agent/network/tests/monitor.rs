@@ -210,6 +210,43 @@ fn failures_say_their_cause() {
     });
 }
 
+/// Red when an application that the service authority certifies is not believed, or one with another Service's certificate is.
+#[test]
+fn services_are_certified_by_their_authority() {
+    let app = made("app.ns.svc");
+    let config =
+        RouterConfig { service_authority: Some(app.authority.clone()), ..RouterConfig::default() };
+    routed_with(config, |edge| async move {
+        add_loopback_address(APP).await;
+        let tls = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(serving(&app, &[])));
+        let listener = tokio::net::TcpListener::bind((APP, 8443)).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = tls.accept(stream).await else { continue };
+                let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+                let mut some = [0; 1024];
+                let _ = stream.read(&mut some).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        let tls = json!({"termination": "reencrypt", "insecureEdgeTerminationPolicy": "Allow"});
+        for service in ["app", "other"] {
+            edge.put_endpoints(service, 8443, None, &[APP]);
+            let host = format!("{service}.test");
+            edge.admit(
+                service,
+                json!({}),
+                json!({"host": host, "to": {"name": service}, "tls": tls}),
+            );
+        }
+        let answer = say(edge.plain, &get("app.test", "/")).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+        let answer = say(edge.plain, &get("other.test", "/")).await;
+        assert!(answer.contains("certificate is not trusted"), "{answer}");
+    });
+}
+
 /// Red when everybody is believed, or who must say who the client is need not.
 #[test]
 fn load_balancers_say_who_the_client_is() {

@@ -2,6 +2,7 @@
 //! with a reason rather than half served.
 
 use super::route::{Origin, RouteInfo};
+use super::tls::Tls;
 use leme_client::Key;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,8 @@ pub(super) struct Policy {
     pub(super) cluster_domain: String,
     /// The domain below which hosts are made up for Routes that name none.
     pub(super) route_domain: String,
+    /// Whether somebody certifies Services.
+    pub(super) service_authority: bool,
 }
 
 /// Why a Route is not served.
@@ -138,6 +141,11 @@ fn alone(route: &RouteInfo, policy: &Policy) -> Result<(), Refusal> {
         let why = "spec: passthrough takes no path and no httpHeaders";
         return refuse("ExtendedValidationFailed", why.into());
     }
+    if !policy.service_authority && route.tls.as_ref().is_some_and(Tls::by_service) {
+        let why = "spec.tls.destinationCACertificate: re-encryption needs the authority that certifies the application; \
+                   there is no service authority in this cluster";
+        return refuse("ExtendedValidationFailed", why.into());
+    }
     let path_is_plain = !route.path.contains(|c: char| c == '#' || c == ' ' || c.is_control());
     if !(route.path.is_empty() || route.path.starts_with('/')) || !path_is_plain {
         return refuse("ExtendedValidationFailed", format!("path {:?} is not valid", route.path));
@@ -207,6 +215,7 @@ mod tests {
             wildcards: true,
             cluster_domain: "cluster.local".into(),
             route_domain: "apps.test".into(),
+            ..Policy::default()
         };
         let verdicts = judge(all.values(), &policy);
         let shown: Vec<(&str, &str)> = routes

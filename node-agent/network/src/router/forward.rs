@@ -263,7 +263,7 @@ impl Forwarder {
             session.goes_to(&choice, &activity);
             let body = body.take().filter(|_| !empty);
             let outgoing = outgoing(&parts, body, &activity);
-            let sender = entry.sender.as_deref().unwrap_or(&self.plain);
+            let sender = choice.sender.as_deref().unwrap_or(&self.plain);
             let sending = sender.send(&choice, host, outgoing, upgrade.is_some());
             let (cause, error) = match activity.watch(entry.options.timeout, sending).await {
                 Some(Ok((mut answer, link))) => {

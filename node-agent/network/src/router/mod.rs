@@ -51,6 +51,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use table::Table;
+use tls::backend::Trust;
 use tls::door::Door;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +77,8 @@ pub struct RouterConfig {
     pub address: Option<IpAddr>,
     /// Whether Routes of the wildcard policy `Subdomain` are served.
     pub allow_wildcards: bool,
+    /// Whom Services are certified by, as PEM.
+    pub service_authority: Option<String>,
     /// Load balancers that say who the client is, by the PROXY protocol, and have to.
     pub announced_by: Option<AllowList>,
     /// Where requests are written down.
@@ -136,7 +139,9 @@ pub async fn run_router(
         let opening = announced(&config, Opening::ByHello(Arc::new(door)));
         all.spawn(listen::serve(vec![listener], opening, forwarder, token.clone()));
     }
-    let mut router = Router::new(client, config, served, recorder);
+    let services_by = config.service_authority.as_deref().map(Trust::of_services).transpose();
+    let services_by = services_by.map_err(anyhow::Error::msg)?;
+    let mut router = Router::new(client, config, served, recorder, services_by);
     let first = tokio::select! {
         () = token.cancelled() => None,
         ended = all.join_next() => ended,
@@ -180,12 +185,14 @@ impl Router {
         config: RouterConfig,
         served: Arc<ArcSwap<Table>>,
         recorder: Recorder,
+        services_by: Option<Trust>,
     ) -> Router {
         Router {
             policy: Policy {
                 wildcards: config.allow_wildcards,
                 cluster_domain: config.cluster_domain.to_ascii_lowercase(),
                 route_domain: config.domain.to_ascii_lowercase(),
+                service_authority: services_by.is_some(),
             },
             feed: Feed::new(&client),
             fed: false,
@@ -194,7 +201,7 @@ impl Router {
             routes: BTreeMap::new(),
             ingresses: Ingresses::new(&client, recorder, config.address),
             verdicts: Verdicts::new(),
-            pools: Pools::default(),
+            pools: Pools::certified_by(services_by),
             served,
             writes: StatusWrites::new(client, routes()),
             config,

@@ -45,7 +45,7 @@ struct Endpoint {
 impl Endpoint {
     fn chosen(&self, held: Option<Held>) -> Choice {
         let stats = Arc::clone(&self.stats);
-        Choice { address: self.address, id: self.id, http2: self.http2, stats, held }
+        Choice { address: self.address, id: self.id, http2: self.http2, stats, sender: None, held }
     }
 
     /// Unless it has as many requests as it may.
@@ -90,6 +90,8 @@ pub(super) struct Choice {
     pub(super) http2: bool,
     /// What counts it.
     pub(super) stats: Arc<Stats>,
+    /// Through what it is spoken to, if that is TLS.
+    pub(super) sender: Option<Arc<Sender>>,
     /// To be kept until the answer has ended.
     pub(super) held: Option<Held>,
 }
@@ -249,6 +251,8 @@ pub(super) struct Pools {
     /// What the table before had, while one is made.
     old: BTreeMap<PoolKey, Arc<Pool>>,
     old_senders: BTreeMap<Vec<u8>, Arc<Sender>>,
+    /// Whom Services are certified by.
+    services_by: Option<Trust>,
     states: BTreeMap<Key, Arc<State>>,
     old_states: BTreeMap<Key, Arc<State>>,
 }
@@ -294,6 +298,20 @@ impl Pools {
     pub(super) fn state(&mut self, route: &Key) -> Arc<State> {
         let old = self.old_states.remove(route);
         self.states.entry(route.clone()).or_insert_with(|| old.unwrap_or_default()).clone()
+    }
+
+    /// Those of a cluster in which Services are certified by somebody.
+    pub(super) fn certified_by(services_by: Option<Trust>) -> Pools {
+        Pools { services_by, ..Pools::default() }
+    }
+
+    /// Through what a Service is spoken to that the service authority certifies.
+    pub(super) fn service_sender(
+        &mut self,
+        (namespace, name): (&str, &str),
+    ) -> Option<Arc<Sender>> {
+        let trust = self.services_by.as_ref()?.of_name(format!("{name}.{namespace}.svc"));
+        Some(self.sender(&trust))
     }
 
     /// Through what applications are spoken to in TLS whoever certifies them.

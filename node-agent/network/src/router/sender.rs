@@ -97,9 +97,7 @@ impl Sender {
     pub(super) fn encrypted(trust: &Trust) -> Sender {
         let mut connector = connector();
         connector.enforce_http(false);
-        // Names are not verified; one has to be said all the same.
-        let name = rustls::pki_types::ServerName::try_from("application.svc")
-            .unwrap_or_else(|_| std::net::Ipv4Addr::LOCALHOST.into());
+        let name = trust.name();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(rustls::ClientConfig::clone(trust.config()))
             .https_only()

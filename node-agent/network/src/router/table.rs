@@ -23,9 +23,7 @@ pub(super) struct Entry {
     path: String,
     /// Whether the path is meant to the letter.
     exact: bool,
-    services: Vec<(u32, Arc<Pool>)>,
-    /// The names of those.
-    names: Vec<String>,
+    services: Vec<Behind>,
     turns: AtomicU64,
     /// What its annotations ask for.
     pub(super) options: Options,
@@ -38,8 +36,6 @@ pub(super) struct Entry {
     balance: Balance,
     /// How requests without TLS are sent to where it is spoken, if they are.
     pub(super) redirects: Option<StatusCode>,
-    /// Through what the application is spoken to, if that is TLS.
-    pub(super) sender: Option<Arc<Sender>>,
     /// What is remembered of it.
     pub(super) state: Arc<State>,
     /// Where its TLS ends, if it has any.
@@ -52,23 +48,52 @@ pub(super) struct Entry {
     age: (String, String),
 }
 
+/// A service behind a Route.
+struct Behind {
+    name: String,
+    weight: u32,
+    pool: Arc<Pool>,
+    /// Through what it is spoken to, if that is TLS.
+    sender: Option<Arc<Sender>>,
+}
+
+impl Behind {
+    /// One whose TLS cannot be spoken is not spoken to without.
+    fn of(
+        route: &RouteInfo,
+        (name, weight): &(String, u32),
+        model: &Model,
+        pools: &mut Pools,
+    ) -> Option<Behind> {
+        let tls = route.tls.as_ref();
+        let sender = match (tls.and_then(|tls| tls.trust.as_ref()), route.options.speaks) {
+            (Some(trust), _) => Some(pools.sender(trust)),
+            _ if tls.is_some_and(Tls::by_service) => {
+                Some(pools.service_sender((&route.key.0, name))?)
+            }
+            (None, Speaks::Tls) => Some(pools.trusting_sender()?),
+            (None, _) => None,
+        };
+        let service = (route.key.0.clone(), name.clone());
+        let pool = pools.get(model, (route.key.clone(), service, route.port.clone()));
+        Some(Behind { name: name.clone(), weight: *weight, pool, sender })
+    }
+
+    fn is_active(&self) -> bool {
+        self.weight > 0 && self.pool.len() > 0
+    }
+
+    fn take(&self, manner: Manner, client: u64) -> Option<Choice> {
+        let choice = self.pool.take(manner, client)?;
+        Some(Choice { sender: self.sender.clone(), ..choice })
+    }
+}
+
 impl Entry {
     fn of(route: &RouteInfo, model: &Model, pools: &mut Pools) -> Entry {
         let tls = route.tls.as_ref();
-        let trust = tls.and_then(|tls| tls.trust.as_ref());
-        let (sender, spoken) = match (trust, route.options.speaks) {
-            (Some(trust), _) => (Some(pools.sender(trust)), true),
-            (None, Speaks::Tls) => {
-                pools.trusting_sender().map_or((None, false), |s| (Some(s), true))
-            }
-            (None, _) => (None, true),
-        };
-        // Whom TLS is to be spoken to is not spoken to without.
-        let services = route.services.iter().filter(|_| spoken).map(|(name, weight)| {
-            let service = (route.key.0.clone(), name.clone());
-            let key = (route.key.clone(), service, route.port.clone());
-            (*weight, pools.get(model, key))
-        });
+        let services =
+            route.services.iter().filter_map(|service| Behind::of(route, service, model, pools));
         let services = services.collect();
         let passes = tls.is_some_and(|tls| !tls.ends_here());
         let usual = if passes { Balance::Source } else { Balance::default() };
@@ -87,7 +112,6 @@ impl Entry {
             path: route.path.clone(),
             exact: route.origin == Origin::Ingress { exact: true },
             services,
-            names: route.services.iter().map(|(name, _)| name.clone()).collect(),
             turns: AtomicU64::new(0),
             cookie: cookie(route),
             cookie_further: cookie_further(route),
@@ -95,7 +119,6 @@ impl Entry {
             actions: route.actions.clone(),
             balance: route.options.balance.unwrap_or(usual),
             redirects: redirects.then_some(code),
-            sender,
             state: pools.state(&route.key),
             termination: tls.map(|tls| tls.termination),
             origin: route.origin,
@@ -120,9 +143,8 @@ impl Entry {
 
     /// Its endpoints, each with the name of its service.
     pub(super) fn endpoints(&self) -> Vec<(String, Counters)> {
-        let each = self.names.iter().zip(&self.services);
-        let all = each.flat_map(|(name, (_, pool))| {
-            pool.counted().into_iter().map(|endpoint| (name.clone(), endpoint))
+        let all = self.services.iter().flat_map(|one| {
+            one.pool.counted().into_iter().map(|endpoint| (one.name.clone(), endpoint))
         });
         all.collect()
     }
@@ -139,7 +161,7 @@ impl Entry {
     /// Waits until an endpoint that had as many requests as it may has one less.
     pub(super) fn freed(&self) -> impl Future<Output = ()> + '_ {
         // Made here: what is told from now on is not missed.
-        let all: Vec<_> = self.services.iter().map(|(_, pool)| Box::pin(pool.freed())).collect();
+        let all: Vec<_> = self.services.iter().map(|one| Box::pin(one.pool.freed())).collect();
         async move {
             let _ = futures::future::select_all(all).await;
         }
@@ -147,28 +169,27 @@ impl Entry {
 
     /// Whether there is an endpoint at all.
     pub(super) fn has_endpoints(&self) -> bool {
-        self.services.iter().any(|(weight, pool)| *weight > 0 && pool.len() > 0)
+        self.services.iter().any(Behind::is_active)
     }
 
     fn choose(&self, balance: Balance, client: IpAddr) -> Option<Choice> {
         let client = if balance == Balance::Source { number_of(client) } else { 0 };
         let manner = self.manner(balance);
-        if let [(weight, pool)] = &self.services[..] {
-            return if *weight > 0 { pool.take(manner, client) } else { None };
+        if let [only] = &self.services[..] {
+            return if only.weight > 0 { only.take(manner, client) } else { None };
         }
-        let active = |(weight, pool): &&(u32, Arc<Pool>)| *weight > 0 && pool.len() > 0;
-        let total: u64 =
-            self.services.iter().filter(active).map(|(weight, _)| u64::from(*weight)).sum();
+        let active = || self.services.iter().filter(|one| one.is_active());
+        let total: u64 = active().map(|one| u64::from(one.weight)).sum();
         // Multiples of the golden ratio fill the unit interval evenly, so weights hold over short runs too.
         let turn = match balance {
             Balance::Source => scatter(client),
             _ => self.turns.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         };
         let mut point = ((turn >> 32) * total) >> 32;
-        for (weight, pool) in self.services.iter().filter(active) {
-            match point.checked_sub(u64::from(*weight)) {
+        for one in active() {
+            match point.checked_sub(u64::from(one.weight)) {
                 Some(rest) => point = rest,
-                None => return pool.take(manner, client),
+                None => return one.take(manner, client),
             }
         }
         None
@@ -181,12 +202,16 @@ impl Entry {
 
     /// The endpoint that a client's cookie names, also of a service without weight.
     pub(super) fn kept(&self, id: u128) -> Option<Choice> {
-        self.services.iter().find_map(|(_, pool)| pool.find(id, self.manner(self.balance)))
+        let manner = self.manner(self.balance);
+        self.services.iter().find_map(|one| {
+            let choice = one.pool.find(id, manner)?;
+            Some(Choice { sender: one.sender.clone(), ..choice })
+        })
     }
 
     /// The cookie's name, where there is more than one endpoint to choose from.
     pub(super) fn cookie(&self) -> Option<&str> {
-        let several = || self.services.iter().map(|(_, pool)| pool.len()).sum::<usize>() > 1;
+        let several = || self.services.iter().map(|one| one.pool.len()).sum::<usize>() > 1;
         self.cookie.as_deref().filter(|_| several())
     }
 

@@ -16,12 +16,14 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(in crate::router) struct Trust {
     authorities: Vec<CertificateDer<'static>>,
+    /// The name that it has to be certified for, if that is asked.
+    name: Option<String>,
     config: Arc<ClientConfig>,
 }
 
 impl PartialEq for Trust {
     fn eq(&self, other: &Trust) -> bool {
-        self.authorities == other.authorities
+        self.authorities == other.authorities && self.name == other.name
     }
 }
 
@@ -47,7 +49,36 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(chain))
             .with_no_client_auth();
-        Ok(Trust { authorities, config: Arc::new(config) })
+        Ok(Trust { authorities, name: None, config: Arc::new(config) })
+    }
+
+    /// Reads the authorities of Services.
+    ///
+    /// # Errors
+    /// What cannot be read of them.
+    pub(in crate::router) fn of_services(text: &str) -> Result<Trust, String> {
+        const WHAT: &str = "the service authority";
+        let authorities = all(WHAT, text)?;
+        let verifier = verifier(WHAT, authorities.clone())?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("{WHAT}: {error}"))?
+            .with_webpki_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Trust { authorities, name: None, config: Arc::new(config) })
+    }
+
+    /// The same for one name.
+    pub(in crate::router) fn of_name(&self, name: String) -> Trust {
+        Trust { name: Some(name), ..self.clone() }
+    }
+
+    /// The name that is asked for; one that nobody verifies, where none is.
+    pub(in crate::router) fn name(&self) -> ServerName<'static> {
+        let name = self.name.as_deref().unwrap_or("application.svc");
+        ServerName::try_from(name.to_owned())
+            .unwrap_or_else(|_| std::net::Ipv4Addr::LOCALHOST.into())
     }
 
     /// Whoever they are, as ingress-nginx does where applications speak TLS: what they say is hidden from who listens, and not
@@ -61,7 +92,7 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(anybody))
             .with_no_client_auth();
-        Ok(Trust { authorities: Vec::new(), config: Arc::new(config) })
+        Ok(Trust { authorities: Vec::new(), name: None, config: Arc::new(config) })
     }
 
     /// How applications are spoken to.
@@ -71,7 +102,8 @@ impl Trust {
 
     /// What two that trust the same have in common.
     pub(in crate::router) fn id(&self) -> Vec<u8> {
-        self.authorities.iter().flat_map(|one| one.as_ref()).copied().collect()
+        let name = self.name.iter().flat_map(|name| name.bytes());
+        self.authorities.iter().flat_map(|one| one.as_ref()).copied().chain(name).collect()
     }
 }
 

@@ -102,20 +102,18 @@ impl Tls {
             None => None,
         };
         let trust = match (termination, destination) {
-            (Termination::Reencrypt, Some(text)) => Some(Trust::read(&text)?),
-            (Termination::Reencrypt, None) => {
-                return Err(
-                    "spec.tls.destinationCACertificate: re-encryption needs the authority that certifies the application; \
-                     there is no service authority in this cluster yet"
-                        .to_owned(),
-                );
-            }
+            (Termination::Reencrypt, text) => text.map(|text| Trust::read(&text)).transpose()?,
             (_, Some(_)) => {
                 return Err("spec.tls.destinationCACertificate: is for reencrypt".to_owned());
             }
             (_, None) => None,
         };
         Ok(Tls { termination, insecure, certificate, trust })
+    }
+
+    /// Whether the application has to be certified by the service authority, for its Service's name.
+    pub(super) fn by_service(&self) -> bool {
+        self.termination == Termination::Reencrypt && self.trust.is_none()
     }
 
     /// Whether TLS ends here.
