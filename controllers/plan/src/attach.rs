@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, Node, PersistentVolume, Pod};
 use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
 use leme_meta::{Object, quote};
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Plan;
 use crate::action::{Action, ObjectRef, OutcomeEvents};
-use crate::common::annotation;
+use crate::common::{annotation, until};
 use crate::pods;
 use crate::report::{Report, Shown, Waiting};
 
@@ -25,6 +25,8 @@ use crate::report::{Report, Shown, Waiting};
 pub const MANAGED: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
 /// What a volume's name begins with in the status of Nodes.
 const PLUGIN: &str = "kubernetes.io/csi/";
+/// How long who attaches is waited for before that is a failure.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(2);
 const MULTI: &str =
     "Volume is already exclusively attached to one node and can't be attached to another";
 
@@ -75,7 +77,7 @@ pub struct PodObserved {
 }
 
 /// What to do for one pod: what it has is attached to its node.
-pub fn plan_pod(seen: &PodObserved, _now: Timestamp) -> Plan {
+pub fn plan_pod(seen: &PodObserved, now: Timestamp) -> Plan {
     let (Some(pod), Some(node)) = (&seen.pod, &seen.node) else { return Plan::default() };
     let about = ObjectRef::to(pod.as_ref());
     let mut plan = Plan { report: Report::about(about), ..Plan::default() };
@@ -84,31 +86,24 @@ pub fn plan_pod(seen: &PodObserved, _now: Timestamp) -> Plan {
         return plan;
     }
     for volume in &seen.volumes {
-        attach(seen, pod, volume, &mut plan);
+        attach(seen, pod, volume, now, &mut plan);
     }
     plan
 }
 
-fn attach(seen: &PodObserved, pod: &Pod, volume: &PersistentVolume, plan: &mut Plan) {
+fn attach(
+    seen: &PodObserved,
+    pod: &Pod,
+    volume: &PersistentVolume,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
     let node = pods::node_name(pod);
     let Some(name) = name_of(volume, node) else { return };
     let is_it = |one: &&Arc<VolumeAttachment>| one.metadata.name.as_ref() == Some(&name);
     let shown = shown(volume);
     if let Some(found) = seen.attachments.iter().find(is_it) {
-        let status = found.status.as_ref();
-        let error = status.and_then(|status| status.attach_error.as_ref()?.message.as_deref());
-        let wait = match error {
-            _ if status.is_some_and(|status| status.attached) => return,
-            Some(error) => {
-                let message = format!("AttachVolume.Attach failed for volume {shown} : {error}");
-                Waiting::new("FailedAttachVolume", message, Shown::Warning)
-            }
-            None => {
-                let message = format!("volume {shown} is not attached to node {} yet", quote(node));
-                Waiting::new("VolumeNotAttached", message, Shown::Late)
-            }
-        };
-        return plan.wait(wait.on(ObjectRef::to(found.as_ref())));
+        return wait_for(found, volume, now, plan);
     }
     if pod.metadata.deletion_timestamp.is_some() {
         return;
@@ -137,6 +132,38 @@ fn attach(seen: &PodObserved, pod: &Pod, volume: &PersistentVolume, plan: &mut P
             failed: ("FailedAttachVolume", failed.into()),
         }),
     });
+}
+
+/// Waits for who attaches: for as long as upstream does without a word.
+fn wait_for(found: &VolumeAttachment, volume: &PersistentVolume, now: Timestamp, plan: &mut Plan) {
+    let status = found.status.as_ref();
+    if status.is_some_and(|status| status.attached) {
+        return;
+    }
+    let shown = shown(volume);
+    let error = status.and_then(|status| status.attach_error.as_ref()?.message.clone());
+    let since = found.metadata.creation_timestamp.as_ref().map_or(now, |at| at.0);
+    let left = until(since.checked_add(PATIENCE).unwrap_or(since), now);
+    let late = || {
+        let csi = csi(volume)?;
+        Some(format!(
+            "timed out waiting for external-attacher of {} CSI driver to attach volume {}",
+            csi.driver, csi.volume_handle
+        ))
+    };
+    let wait = match error.or_else(|| late().filter(|_| left.is_zero())) {
+        Some(error) => {
+            let message = format!("AttachVolume.Attach failed for volume {shown} : {error}");
+            Waiting::new("FailedAttachVolume", message, Shown::Warning)
+        }
+        None => {
+            plan.again_in(left);
+            let node = quote(&found.spec.node_name);
+            let message = format!("volume {shown} is not attached to node {node} yet");
+            Waiting::new("VolumeNotAttached", message, Shown::Late)
+        }
+    };
+    plan.wait(wait.on(ObjectRef::to(found)));
 }
 
 /// What is seen of an attachment.
@@ -290,6 +317,25 @@ mod tests {
         let (_, told) = look("ReadWriteOnce", true, vec![attachment("a", failed)]);
         let why = "AttachVolume.Attach failed for volume \"v\" : no such disk";
         assert_eq!(told, Some(("FailedAttachVolume", why.to_owned())));
+        let waiting = |after: i64| {
+            let mut found = attachment("a", json!({ "attached": false }));
+            let made = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now());
+            Arc::make_mut(&mut found).metadata.creation_timestamp = Some(made);
+            let seen = PodObserved {
+                pod: Some(pod()),
+                node: Some(node(true, json!({}))),
+                volumes: vec![volume("ReadWriteOnce")],
+                attachments: vec![found],
+            };
+            let plan = plan_pod(&seen, now() + SignedDuration::from_secs(after));
+            let wait = plan.report.waiting[0].clone();
+            (plan.requeue.map(|left| left.as_secs()), wait.reason, wait.message)
+        };
+        let (left, reason, _) = waiting(90);
+        assert_eq!((left, reason), (Some(30), "VolumeNotAttached"));
+        let why = "AttachVolume.Attach failed for volume \"v\" : timed out waiting for external-attacher of \
+            disk.example CSI driver to attach volume h";
+        assert_eq!(waiting(120), (None, "FailedAttachVolume", why.to_owned()));
         let other = || vec![attachment("b", json!({ "attached": true }))];
         let (acts, told) = look("ReadWriteOnce", true, other());
         assert!(acts == 0 && told.unwrap().1.starts_with("Multi-Attach error for volume \"v\" "));
