@@ -25,10 +25,6 @@ use crate::turn::{Taken, Turn};
 
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a peer may send before it is read: for a stream, and four times that for a connection.
-const WINDOW: u32 = 1024 * 1024;
-/// What waits to be written of one HTTP/2 stream, or of one HTTP/1.1 connection.
-const UNWRITTEN: usize = 128 * 1024;
 /// How long a connection that was idle too long may take to agree to its end.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -47,15 +43,15 @@ impl Protocols {
             // Heads and idleness have times of their own here.
             .header_read_timeout(None)
             .max_header_size(limits.head_bytes)
-            .max_buf_size(limits.head_bytes.max(UNWRITTEN));
+            .max_buf_size(limits.head_bytes.max(limits.unwritten));
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-            .max_send_buf_size(UNWRITTEN)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(4 * WINDOW)
+            .max_send_buf_size(limits.unwritten)
+            .initial_stream_window_size(limits.window)
+            .initial_connection_window_size(limits.window.saturating_mul(4))
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
         Protocols { http1, http2, limits: *limits }
@@ -106,7 +102,8 @@ impl Protocols {
         lifetime: &Lifetime,
     ) {
         let mut ending = false;
-        let mut wait = self.limits.head.min(self.limits.idle);
+        let stalled = self.limits.stalled.unwrap_or(Duration::MAX);
+        let mut wait = self.limits.head.min(self.limits.idle).min(stalled);
         let ended = loop {
             tokio::select! {
                 ended = served.as_mut() => break ended,

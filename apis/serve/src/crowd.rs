@@ -33,6 +33,8 @@ struct State {
     /// Milliseconds after `began`: since when nothing has been under way, and when the head that is being read began.
     idle_since: AtomicU64,
     head_since: AtomicU64,
+    /// Since when the peer has taken nothing of what is to be written.
+    stalled_since: AtomicU64,
     /// The answer was the last before the request was read to its end.
     early: AtomicBool,
     /// Something else than HTTP is spoken now.
@@ -48,6 +50,8 @@ struct State {
 pub(crate) enum Overdue {
     Head,
     Idle,
+    /// It takes nothing.
+    Stalled,
 }
 
 impl Connection {
@@ -59,6 +63,7 @@ impl Connection {
             requests: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
+            stalled_since: AtomicU64::new(NEVER),
             early: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
             started: Rate::new(limits.streams_per_second, limits.streams),
@@ -135,6 +140,19 @@ impl Connection {
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// The peer takes what is written to it, or takes nothing at the moment.
+    pub(crate) fn takes(&self, something: bool) {
+        let since = &self.0.stalled_since;
+        match something {
+            true if since.load(Ordering::Relaxed) == NEVER => {}
+            true => since.store(NEVER, Ordering::Relaxed),
+            false => {
+                let now = self.now();
+                let _ = since.compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Bytes of a request came: whether they are its first.
     pub(crate) fn heard(&self) -> bool {
         self.heard_at(self.now())
@@ -164,22 +182,29 @@ impl Connection {
     }
 
     fn overdue_at(&self, limits: &Limits, now: u64) -> Result<Duration, Overdue> {
+        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let left = |limit: Duration, then: u64, what: Overdue| {
+            limit.checked_sub(since(then)).filter(|left| !left.is_zero()).ok_or(what)
+        };
+        // Whoever is idle now may have something to take soon.
+        let soon = limits.stalled.unwrap_or(Duration::MAX);
+        let stalled = self.0.stalled_since.load(Ordering::Relaxed);
+        if let Some(most) = limits.stalled.filter(|_| stalled != NEVER) {
+            return left(most, stalled, Overdue::Stalled);
+        }
         if !self.is_idle() {
-            return Ok(limits.head.min(limits.idle));
+            return Ok(limits.head.min(limits.idle).min(soon));
         }
         let first = self.0.requests.load(Ordering::Relaxed) == 0;
         let head_since = match self.0.head_since.load(Ordering::Relaxed) {
             NEVER if first => 0,
             since => since,
         };
-        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
-        let left = |limit: Duration, then: u64, what: Overdue| {
-            limit.checked_sub(since(then)).filter(|left| !left.is_zero()).ok_or(what)
-        };
         if head_since != NEVER {
-            return left(limits.head, head_since, Overdue::Head);
+            return left(limits.head, head_since, Overdue::Head).map(|left| left.min(soon));
         }
-        left(limits.idle, self.0.idle_since.load(Ordering::Relaxed), Overdue::Idle)
+        let idle_since = self.0.idle_since.load(Ordering::Relaxed);
+        left(limits.idle, idle_since, Overdue::Idle).map(|left| left.min(soon))
     }
 }
 

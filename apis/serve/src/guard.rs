@@ -118,7 +118,9 @@ impl<T: Stream> AsyncWrite for Guarded<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.inner()?.poll_write(context, bytes)
+        let written = self.inner()?.poll_write(context, bytes);
+        self.place.connection().takes(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -126,7 +128,9 @@ impl<T: Stream> AsyncWrite for Guarded<T> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.inner()?.poll_write_vectored(context, slices)
+        let written = self.inner()?.poll_write_vectored(context, slices);
+        self.place.connection().takes(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -19,6 +19,12 @@ pub struct Limits {
     pub idle: Duration,
     /// Bytes of a request's head, beyond which HTTP answers 431 by itself.
     pub head_bytes: usize,
+    /// How long a peer may take nothing of what is to be written to it, if that is bounded.
+    pub stalled: Option<Duration>,
+    /// HTTP/2: bytes that a peer may send on a stream before they are read; four times as many on a connection.
+    pub window: u32,
+    /// Bytes that wait to be written of one HTTP/2 stream, or of one HTTP/1.1 connection.
+    pub unwritten: usize,
     /// HTTP/2: streams open at once on a connection.
     pub streams: u32,
     /// HTTP/2: streams that a connection may start in a second; more wait.
@@ -38,6 +44,9 @@ impl Default for Limits {
             head: Duration::from_secs(32),
             idle: Duration::from_secs(90),
             head_bytes: 128 * 1024,
+            stalled: None,
+            window: 1024 * 1024,
+            unwritten: 128 * 1024,
             streams: 250,
             streams_per_second: 20_000,
             abandoned_per_second: 100,

@@ -109,6 +109,15 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// An answer that nobody takes any more is one permit.
+struct GivenUp(Arc<Semaphore>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
 type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(
@@ -123,6 +132,14 @@ async fn answer(
                 Ok(http_body::Frame::data(Bytes::from_static(b"ok")))
             });
             Response::new(http_body_util::StreamBody::new(waiting).boxed_unsync())
+        }
+        "/endless" => {
+            let given_up = GivenUp(gate);
+            let pieces = futures::stream::repeat_with(move || {
+                let _held = &given_up;
+                Ok(http_body::Frame::data(Bytes::from_static(&[0; 64 * 1024])))
+            });
+            Response::new(http_body_util::StreamBody::new(pieces).boxed_unsync())
         }
         "/last" => {
             Response::builder().header("connection", "close").body(ok.boxed_unsync()).unwrap()
@@ -163,6 +180,25 @@ async fn what_is_not_escaped_in_a_target_is_taken_as_if_it_were() {
         }
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
+}
+
+/// A slow reader. Red when what is to be written waits for it for ever, or who takes something is cut.
+#[tokio::test]
+async fn who_takes_nothing_is_cut() {
+    let stalled = Some(Duration::from_millis(600));
+    let server = Server::start(Limits { stalled, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    // Slowly, for longer than that: each piece is more than what the sockets hold.
+    let mut some = vec![0; 8 * 1024 * 1024];
+    for _ in 0..4 {
+        stream.read_exact(&mut some).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(server.gate.available_permits(), 0, "it takes something");
+    let given_up = tokio::time::timeout(PATIENCE, server.gate.acquire()).await;
+    given_up.expect("the answer is given up").unwrap().forget();
+    drop(stream);
 }
 
 /// Smuggling. Red when a length beside chunks is passed over: 200, and what comes behind is the next request.

@@ -41,6 +41,15 @@ fn a_route_with_tls_is_served_and_its_router_is_known_again() {
     let shown = host.kubectl("get ingress edge -n edge --no-headers").run().ok();
     assert!(shown.contains(" <none> ") && shown.contains(" 127.0.0.1 "), "{shown}");
     assert!(host.leme("why ingress/edge -n edge").run().ok().contains("works"));
+    // A certificate for a Service, and whom to trust for it.
+    let asks =
+        "annotate service edge -n edge service.beta.openshift.io/serving-cert-secret-name=edge-tls";
+    host.kubectl(asks).run().ok();
+    let made = || host.kubectl("get secret edge-tls -n edge -o jsonpath={.type}").run().stdout;
+    until("it has a certificate", || made() == "kubernetes.io/tls");
+    let bundle = "get cm openshift-service-ca.crt -n edge -o jsonpath={.data.service-ca\\.crt}";
+    let authority = std::fs::read_to_string(host.data().join("pki/service-ca.crt")).unwrap();
+    until("it is trusted", || host.kubectl(bundle).run().stdout.trim() == authority.trim());
     // A port of the node for whoever asks for a load balancer.
     let exposed = "expose deployment edge -n edge --type=LoadBalancer --name=out --port=8088 --target-port=8080";
     host.kubectl(exposed).run().ok();

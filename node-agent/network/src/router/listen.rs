@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 /// How long requests under way may take once the router ends.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The times are those of OpenShift's router for a request's head and an idle connection.
+/// The times are those of OpenShift's router for a request's head, an idle connection, and a client that takes nothing; there may
+/// be many connections, so each may hold little.
 pub(super) fn limits() -> Limits {
     Limits {
         connections: 20_000,
@@ -22,6 +23,10 @@ pub(super) fn limits() -> Limits {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(300),
         head_bytes: 64 * 1024,
+        stalled: Some(Duration::from_secs(30)),
+        window: 64 * 1024,
+        unwritten: 32 * 1024,
+        streams: 100,
         ..Limits::default()
     }
 }
