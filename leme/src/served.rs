@@ -5,6 +5,7 @@
 
 mod causes;
 mod events;
+mod gateways;
 mod network;
 mod pods;
 mod storage;
@@ -12,6 +13,7 @@ mod storage;
 mod tests;
 mod workloads;
 
+use leme_meta::gateway::GROUP as GATEWAYS;
 use leme_meta::{Object, gvk};
 use serde_json::Value;
 
@@ -80,6 +82,11 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("", "Service", network::service),
     ("networking.k8s.io", "Ingress", network::ingress),
     ("route.openshift.io", "Route", network::route),
+    (GATEWAYS, "Gateway", gateways::gateway),
+    (GATEWAYS, "GatewayClass", gateways::class),
+    (GATEWAYS, "GRPCRoute", gateways::route),
+    (GATEWAYS, "HTTPRoute", gateways::route),
+    (GATEWAYS, "TLSRoute", gateways::route),
 ];
 
 /// Kinds that the rules look at besides the object's own.

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod decode;
 pub mod diff;
 pub mod field;
+pub mod gateway;
 mod go;
 pub mod gvk;
 pub mod jsonpath;

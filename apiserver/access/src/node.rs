@@ -26,6 +26,8 @@ enum Names {
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["update", "patch"];
 
+const GATEWAYS: &str = "gateway.networking.k8s.io";
+
 const RULES: &[Rule] = &[
     Rule { verbs: READ, group: "", resource: "pods", names: Names::Any },
     Rule { verbs: &["create", "delete"], group: "", resource: "pods", names: Names::Any },
@@ -74,6 +76,18 @@ const RULES: &[Rule] = &[
         resource: "routes/status",
         names: Names::Any,
     },
+    // Gateways and their routes, for the router.
+    Rule { verbs: READ, group: GATEWAYS, resource: "gatewayclasses", names: Names::Any },
+    Rule { verbs: READ, group: GATEWAYS, resource: "gateways", names: Names::Any },
+    Rule { verbs: READ, group: GATEWAYS, resource: "httproutes", names: Names::Any },
+    Rule { verbs: READ, group: GATEWAYS, resource: "grpcroutes", names: Names::Any },
+    Rule { verbs: READ, group: GATEWAYS, resource: "tlsroutes", names: Names::Any },
+    Rule { verbs: READ, group: GATEWAYS, resource: "referencegrants", names: Names::Any },
+    Rule { verbs: WRITE, group: GATEWAYS, resource: "gatewayclasses/status", names: Names::Any },
+    Rule { verbs: WRITE, group: GATEWAYS, resource: "gateways/status", names: Names::Any },
+    Rule { verbs: WRITE, group: GATEWAYS, resource: "httproutes/status", names: Names::Any },
+    Rule { verbs: WRITE, group: GATEWAYS, resource: "grpcroutes/status", names: Names::Any },
+    Rule { verbs: WRITE, group: GATEWAYS, resource: "tlsroutes/status", names: Names::Any },
     // Snapshots of its volumes; whether their kinds are there.
     Rule {
         verbs: READ,

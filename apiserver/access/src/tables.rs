@@ -92,6 +92,7 @@ const CONTROLLERS: &[Rule] = &[
         group: "snapshot.storage.k8s.io",
         resources: &["volumesnapshotclasses", "volumesnapshotcontents"],
     },
+    Rule { verbs: &["create"], group: "gateway.networking.k8s.io", resources: &["gatewayclasses"] },
     Rule { verbs: &["create"], group: "resource.k8s.io", resources: &["resourceclaims"] },
     Rule { verbs: KEEP, group: "coordination.k8s.io", resources: &["leases"] },
     Rule { verbs: &["get", "update", "patch"], group: "*", resources: &["*/scale"] },

@@ -20,6 +20,7 @@ pub mod deployment_config;
 pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;
+pub mod gateway;
 pub mod gc;
 pub mod hashes;
 pub mod history;

@@ -21,6 +21,7 @@ use leme_lister::{AnyLister, HasMeta, Index, Key, Lister, Meta};
 use leme_meta::resource::Resource;
 use leme_plan::deployment_config::config::DeploymentConfig;
 use leme_plan::deployment_config::images::ImageStream;
+use leme_plan::gateway::GatewayClass;
 use leme_plan::serving_cert;
 use leme_plan::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use serde::de::DeserializeOwned;
@@ -127,6 +128,7 @@ cache! {
         snapshots: VolumeSnapshot, true;
         contents: VolumeSnapshotContent, false;
         snapshot_classes: VolumeSnapshotClass, false;
+        gateway_classes: GatewayClass, false;
     }
 }
 

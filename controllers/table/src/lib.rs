@@ -15,6 +15,7 @@ mod deployments;
 mod disruption;
 mod foreign;
 mod garbage;
+mod gateways;
 mod indices;
 mod namespaces;
 mod nodes;
@@ -82,6 +83,7 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         snapshots::setup(),
         snapshots::snapshots(),
         snapshots::contents(),
+        gateways::setup(),
         nodes::life_cycle(settings),
         nodes::pod_gc(),
         garbage::controller(),

@@ -57,7 +57,12 @@ impl Cluster {
             fault: None,
         };
         for name in ["default", "kube-system", "kube-node-lease"] {
-            let namespace = json!({ "metadata": { "name": name } });
+            // What Gateways need is there: scripts are about other things, all but one.
+            let made = match name {
+                "kube-system" => json!({ leme_meta::gateway::MADE: "true" }),
+                _ => json!({}),
+            };
+            let namespace = json!({ "metadata": { "name": name, "annotations": made } });
             if let Some(kind) = by_kind("", "v1", "Namespace") {
                 cluster.must(|api| api.create(kind, "", namespace));
             }

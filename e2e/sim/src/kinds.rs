@@ -7,8 +7,9 @@ use leme_meta::resource::Resource;
 
 /// What controllers define is served from the start: nothing in a simulation waits for that.
 static DEFINED: LazyLock<Vec<Arc<Kind>>> = LazyLock::new(|| {
-    let definitions = leme_plan::snapshot::definitions();
-    definitions.iter().filter_map(custom::kept_kind).map(Arc::new).collect()
+    let gateways = leme_plan::gateway::definitions().into_iter().map(|one| one.0);
+    let definitions = leme_plan::snapshot::definitions().into_iter().chain(gateways);
+    definitions.filter_map(|one| custom::kept_kind(&one)).map(Arc::new).collect()
 });
 
 /// All kinds of which objects are kept.

@@ -56,6 +56,16 @@ delete dc web
 tick 2s
 ";
 
+const GATEWAYS: &str = "\
+add-node a
+apply
+  apiVersion: v1
+  kind: Namespace
+  metadata: { name: kube-system, annotations: { gateway.leme.dev/made: null } }
+apply quick-v1.yaml
+tick 1s
+";
+
 const DAEMONS: &str = "\
 add-node a
 add-node b
@@ -257,6 +267,8 @@ under_faults! {
     snapshots: SNAPSHOTS, |end| end.counts["VolumeSnapshotContent"] == (1, 1)
         && end.counts["PersistentVolume"] == (3, 3) && end.left["VolumeSnapshot"].is_empty();
     serving: SERVING, |end| end.counts["Secret"] == (3, 2) && end.left["Secret"] == ["web-tls"];
+    gateways: GATEWAYS, |end| end.counts["CustomResourceDefinition"] == (6, 0)
+        && end.left["GatewayClass"] == ["leme"];
     cluster: CLUSTER, |end| end.counts["Namespace"] == (4, 1) && end.left["Pod"].len() == 4;
 }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use leme_meta::Object;
+use leme_meta::gvk::split_api_version;
+use leme_meta::{Object, gateway};
 
 use crate::api::Api;
 use crate::args::UpArgs;
@@ -30,6 +31,8 @@ pub const FAILED: &str = "failed";
 const SHARED_NETWORK: &str = "all nodes of this machine have one network: on two of them, such pods cannot have the same port";
 /// How long nodes may take to become Ready.
 const NODE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long kinds may take to be defined.
+const DEFINED_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs the command.
 pub async fn run(args: &UpArgs) -> Result<()> {
@@ -129,6 +132,9 @@ async fn bring_up(
             view.tell("pods with hostNetwork", "share ports", SHARED_NETWORK);
         }
     }
+    if cluster.plan.runs(Part::Controllers) && !nodes.is_empty() {
+        defined(api, &written).await?;
+    }
     let documents = &mut resolve(api, written).await?;
     if !documents.is_empty() {
         apply::settle_namespaces(api, documents, None)?;
@@ -158,6 +164,25 @@ async fn bring_up(
 fn lacking(cluster: &Running, parts: &[Part]) -> Option<&'static str> {
     let left_out = parts.iter().find(|part| !cluster.plan.runs(**part))?;
     PARTS.iter().find(|row| row.part == *left_out).map(|row| row.lacking)
+}
+
+/// Waits for kinds that the files speak of and that controllers define in a new cluster.
+async fn defined(api: &Api, written: &[Written]) -> Result<()> {
+    let version = |one: &Written| one.object["apiVersion"].as_str().unwrap_or("").to_owned();
+    if !written.iter().any(|one| split_api_version(&version(one)).0 == gateway::GROUP) {
+        return Ok(());
+    }
+    let kind = Served::builtin().by_word("customresourcedefinitions")?.clone();
+    let documents = gateway::DEFINITIONS.map(|name| Document {
+        source: "this program".to_owned(),
+        kind: kind.clone(),
+        namespace: String::new(),
+        name: name.to_owned(),
+        object: serde_json::Value::Null,
+    });
+    // Who took one away has another's, or is told below that the kind is not served.
+    let _ = progress::wait_until_served(api, &documents, DEFINED_TIMEOUT, View::Silent).await;
+    Ok(())
 }
 
 /// What the files describe: as a rule kinds that the program brings along, else kinds that this cluster has besides.

@@ -189,7 +189,7 @@ fn slices<'a>(
     })
 }
 
-fn ready_endpoints(namespace: &str, service: &str, lister: &Lister) -> usize {
+pub(super) fn ready_endpoints(namespace: &str, service: &str, lister: &Lister) -> usize {
     slices(namespace, service, lister)
         .flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten())
         .filter(|endpoint| endpoint["conditions"]["ready"].as_bool().unwrap_or(true))

@@ -50,6 +50,8 @@ pub(crate) struct ServicePort {
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
     pub(crate) node_port: Option<u16>,
+    /// What is spoken there.
+    pub(crate) app_protocol: Option<String>,
 }
 
 /// A service, reduced.
@@ -153,6 +155,7 @@ impl ServiceInfo {
                 protocol: Protocol::parse(port.protocol.as_deref())?,
                 port: port_number(port.port)?,
                 node_port: port.node_port.and_then(port_number),
+                app_protocol: port.app_protocol.clone(),
             })
         });
         ServiceInfo {
@@ -233,6 +236,13 @@ impl Model {
 
     pub(crate) fn slices(&self, key: &Key) -> impl Iterator<Item = &SliceInfo> {
         self.slices.get(key).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The TCP ports that load balancers have on this node.
+    pub(crate) fn balanced_ports(&self) -> BTreeSet<u16> {
+        let balanced = self.services.values().filter(|service| !service.balanced.is_empty());
+        let ports = balanced.flat_map(|service| &service.ports);
+        ports.filter(|port| port.protocol == Protocol::Tcp).map(|port| port.port).collect()
     }
 
     pub(crate) fn put_service(&mut self, key: Key, info: ServiceInfo) {

@@ -47,6 +47,36 @@ pub(super) struct Action {
     name: HeaderName,
     /// The new value; none deletes the header.
     value: Option<Vec<Piece>>,
+    /// Whether the value comes to those that are there.
+    adds: bool,
+}
+
+impl Action {
+    /// What gives a header this value, as it is written.
+    pub(super) fn set(name: &str, value: &str) -> Result<Action, String> {
+        let name = changeable(name)?;
+        HeaderValue::from_str(value).map_err(|_| "the value is not one of a header".to_owned())?;
+        Ok(Action { name, value: Some(vec![Piece::Text(value.to_owned())]), adds: false })
+    }
+
+    /// What gives a header this value besides those that it has.
+    pub(super) fn add(name: &str, value: &str) -> Result<Action, String> {
+        Action::set(name, value).map(|action| Action { adds: true, ..action })
+    }
+
+    /// What deletes a header.
+    pub(super) fn remove(name: &str) -> Result<Action, String> {
+        Ok(Action { name: changeable(name)?, value: None, adds: false })
+    }
+}
+
+/// A header that may be changed.
+fn changeable(name: &str) -> Result<HeaderName, String> {
+    let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is not a header name"))?;
+    match FRAMING.contains(&name.as_str()) {
+        true => Err(format!("the header {name} belongs to the connection and is not changed here")),
+        false => Ok(name),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,11 +147,7 @@ impl Actions {
 }
 
 fn action(raw: Raw, prefix: &str) -> Result<Action, String> {
-    let name: HeaderName =
-        raw.name.parse().map_err(|_| format!("{:?} is not a header name", raw.name))?;
-    if FRAMING.contains(&name.as_str()) {
-        return Err(format!("the header {name} belongs to the connection and is not changed here"));
-    }
+    let name = changeable(&raw.name)?;
     let value = match (raw.action.r#type.as_str(), raw.action.set) {
         ("Delete", None) => None,
         ("Set", Some(set)) => Some(pieces(&set.value, prefix)?),
@@ -129,7 +155,7 @@ fn action(raw: Raw, prefix: &str) -> Result<Action, String> {
             return Err(format!("the action {other:?} is not known, or `set` does not fit it"));
         }
     };
-    Ok(Action { name, value })
+    Ok(Action { name, value, adds: false })
 }
 
 fn pieces(value: &str, prefix: &str) -> Result<Vec<Piece>, String> {
@@ -197,6 +223,7 @@ pub(super) fn apply(actions: &[Action], headers: &mut HeaderMap) {
         // What a header brought along may not fit into another: then there is none, rather than the old one.
         let value = action.value.as_ref().and_then(|pieces| render(pieces, headers));
         match value {
+            Some(value) if action.adds => drop(headers.append(action.name.clone(), value)),
             Some(value) => drop(headers.insert(action.name.clone(), value)),
             None => drop(headers.remove(&action.name)),
         }

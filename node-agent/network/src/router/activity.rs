@@ -1,6 +1,7 @@
 //! A request body and a connection that note when they last moved, so that a slow upload is not taken for a slow application, nor
 //! a long talk for a dead one. Refuses to know what is in them.
 
+use super::gateway::Followers;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
@@ -85,11 +86,12 @@ impl Activity {
 pub(super) struct Tracked {
     body: Incoming,
     activity: Activity,
+    followers: Followers,
 }
 
 impl Tracked {
-    pub(super) fn new(body: Incoming, activity: Activity) -> Tracked {
-        Tracked { body, activity }
+    pub(super) fn new(body: Incoming, activity: Activity, followers: Followers) -> Tracked {
+        Tracked { body, activity, followers }
     }
 }
 
@@ -105,6 +107,9 @@ impl Body for Tracked {
         if let Poll::Ready(frame) = &frame {
             let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
             self.activity.moved(Way::ToApplication, data.map_or(0, Bytes::len));
+            // A body of known length is not asked whether it has ended.
+            let last = self.body.is_end_stream();
+            self.followers.saw(frame.as_ref(), last);
         }
         frame
     }

@@ -4,6 +4,7 @@
 
 use super::activity::{Activity, Tracked};
 use super::annotations::Speaks;
+use super::gateway::{Came, Copies};
 use super::headers;
 use super::log::{AccessLog, Record};
 use super::pages::{Cause, Page, page, redirect};
@@ -50,6 +51,8 @@ pub(super) struct Forwarder {
     pub(super) fronts: [Arc<Stats>; 2],
     log: Option<Arc<AccessLog>>,
     pub(super) trouble: Trouble,
+    /// Who sends copies of requests.
+    pub(super) copies: Copies,
 }
 
 /// The two ends of the client's connection.
@@ -66,13 +69,15 @@ pub(super) struct Client {
     ends: Ends,
     /// The host that its TLS asked for.
     asked: Option<String>,
+    /// The port that it came to here, whatever a load balancer says.
+    at: u16,
     /// The Route at which it was counted last.
     counted: AtomicUsize,
 }
 
 impl Client {
-    pub(super) fn new(ends: Ends, asked: Option<String>) -> Client {
-        Client { ends, asked, counted: AtomicUsize::new(0) }
+    pub(super) fn new(ends: Ends, asked: Option<String>, at: u16) -> Client {
+        Client { ends, asked, at, counted: AtomicUsize::new(0) }
     }
 }
 
@@ -118,7 +123,7 @@ impl Body for Passing {
 }
 
 /// What a request comes to.
-enum Outcome {
+pub(super) enum Outcome {
     /// An answer of the router itself.
     Own(Page),
     Passed(Response<Incoming>, [Option<Held>; 3]),
@@ -140,8 +145,9 @@ impl Forwarder {
         trouble: Trouble,
         token: CancellationToken,
     ) -> Forwarder {
-        let (fronts, start) = (Default::default(), Instant::now());
-        Forwarder { table, plain: Sender::plain(), token, secure_port, start, fronts, log, trouble }
+        let (fronts, start, copies) = (Default::default(), Instant::now(), Copies::new());
+        let plain = Sender::plain();
+        Forwarder { table, plain, token, secure_port, start, fronts, log, trouble, copies }
     }
 
     /// Begins to count at one of the ways in.
@@ -204,6 +210,13 @@ impl Forwarder {
         }
         let table = self.table.load_full();
         let name = headers::bare_name(&host);
+        let path = headers::normal_path(request.uri().path());
+        if table.is_for_gateways(client.at, &name) {
+            let path = path.into_owned();
+            let to = (host.as_str(), name.as_str(), path.as_str());
+            let from = Came { asked: asked.filter(|_| ends.secure), ends, at: client.at };
+            return self.by_gateways(&table, request, to, from, session).await;
+        }
         // A certificate for several hosts lets clients bring the requests of all on one connection, also of those that are
         // to be given away.
         let other =
@@ -211,7 +224,6 @@ impl Forwarder {
         if ends.secure && other {
             return Cause::OtherHost.into();
         }
-        let path = headers::normal_path(request.uri().path());
         let Some(entry) = table.find(ends.secure, &name, &path) else {
             return Cause::NoRoute.into();
         };
@@ -230,7 +242,8 @@ impl Forwarder {
         }
     }
 
-    async fn pass(
+    /// Passes a request on to one of an entry's endpoints.
+    pub(super) async fn pass(
         &self,
         mut request: Request<Incoming>,
         entry: &Entry,
@@ -262,7 +275,7 @@ impl Forwarder {
             choice.http2 |= entry.options.speaks == Speaks::Http2;
             session.goes_to(&choice, &activity);
             let body = body.take().filter(|_| !empty);
-            let outgoing = outgoing(&parts, body, &activity);
+            let outgoing = outgoing(&mut parts, body, &activity);
             let sender = choice.sender.as_deref().unwrap_or(&self.plain);
             let sending = sender.send(&choice, host, outgoing, upgrade.is_some());
             let (cause, error) = match activity.watch(entry.options.timeout, sending).await {
@@ -292,9 +305,12 @@ impl Forwarder {
 }
 
 /// What is sent to the endpoint.
-fn outgoing(parts: &Parts, body: Option<Incoming>, activity: &Activity) -> Request<Outgoing> {
+fn outgoing(parts: &mut Parts, body: Option<Incoming>, activity: &Activity) -> Request<Outgoing> {
     let mut outgoing = Request::new(match body {
-        Some(body) => Either::Left(Tracked::new(body, activity.clone())),
+        Some(body) => {
+            let followers = parts.extensions.remove().unwrap_or_default();
+            Either::Left(Tracked::new(body, activity.clone(), followers))
+        }
         None => Either::Right(Empty::new()),
     });
     *outgoing.method_mut() = parts.method.clone();

@@ -43,12 +43,17 @@ pub(super) async fn serve(
     };
     let listeners: std::io::Result<Vec<TcpListener>> = listeners.into_iter().map(listen).collect();
     let listeners = listeners.context("prepare a router socket")?;
+    let ports: Vec<u16> =
+        listeners.iter().filter_map(|one| Some(one.local_addr().ok()?.port())).collect();
     let service = move |peer: &Peer<'_>| {
         let forwarder = Arc::clone(&forwarder);
         let secure = peer.tls.is_some();
         let ends = Ends { client: peer.address, local: peer.local, secure };
         let asked = peer.tls.flatten().map(bare_name);
-        let client = Arc::new(Client::new(ends, asked));
+        // Of a connection that a load balancer announces the port is the balancer's.
+        let port = peer.local.port();
+        let at = if ports.contains(&port) { port } else { ports.first().copied().unwrap_or(port) };
+        let client = Arc::new(Client::new(ends, asked, at));
         service_fn(move |request| {
             let (forwarder, client) = (Arc::clone(&forwarder), Arc::clone(&client));
             async move { Ok::<_, Infallible>(forwarder.serve(request, &client).await) }

@@ -9,6 +9,7 @@ mod admit;
 mod allow;
 mod annotations;
 mod forward;
+mod gateway;
 mod headers;
 mod http2;
 mod ingress;
@@ -35,11 +36,13 @@ pub use log::{LogConfig, LogFormat};
 pub use tls::authority::{Authority, CERTIFICATE};
 
 use crate::model::Feed;
-use admit::{Policy, Verdicts, judge};
+use admit::{Policy, Refusal, Verdicts, judge};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use forward::Forwarder;
 use futures::{FutureExt, StreamExt};
+use gateway::feed::{GatewayFeed, held};
+use gateway::{Common, Ports};
 use ingress::feed::Ingresses;
 use leme_client::{Client, Error, Event, Events, Key, Known, Recorder, Scope, Step, follow_as};
 use leme_serve::Opening;
@@ -131,17 +134,29 @@ pub async fn run_router(
         all.spawn(monitor::serve(listener, forwarder.clone(), token.clone()));
     }
     let listeners = std::mem::take(&mut config.listeners);
-    let opening = announced(&config, Opening::Either);
+    let plain: std::io::Result<Vec<SocketAddr>> =
+        listeners.iter().map(std::net::TcpListener::local_addr).collect();
+    let common = Common {
+        table: served.clone(),
+        forwarder: forwarder.clone(),
+        authority: secure.as_ref().map(|secure| Arc::clone(&secure.authority)),
+        domain: config.domain.clone(),
+        announced_by: config.announced_by.clone(),
+        token: token.clone(),
+    };
+    let ports = Ports::new(common, &plain.context("the router's addresses")?, address);
+    let opening = announced(config.announced_by.as_ref(), Opening::Either);
     all.spawn(listen::serve(listeners, opening, forwarder.clone(), token.clone()));
     if let Some((Secure { listener, authority }, address)) = secure.zip(address) {
         let (table, shared) = (served.clone(), forwarder.clone());
         let door = Door::new(authority, &config.domain, table, shared, address)?;
-        let opening = announced(&config, Opening::ByHello(Arc::new(door)));
+        let opening = Opening::ByHello(Arc::new(door));
+        let opening = announced(config.announced_by.as_ref(), opening);
         all.spawn(listen::serve(vec![listener], opening, forwarder, token.clone()));
     }
     let services_by = config.service_authority.as_deref().map(Trust::of_services).transpose();
     let services_by = services_by.map_err(anyhow::Error::msg)?;
-    let mut router = Router::new(client, config, served, recorder, services_by);
+    let mut router = Router::new(client, config, served, recorder, (services_by, ports));
     let first = tokio::select! {
         () = token.cancelled() => None,
         ended = all.join_next() => ended,
@@ -158,8 +173,8 @@ pub async fn run_router(
 }
 
 /// How connections begin, after what load balancers say of them.
-fn announced(config: &RouterConfig, opening: Opening) -> Opening {
-    let Some(list) = config.announced_by.clone() else { return opening };
+fn announced(by: Option<&AllowList>, opening: Opening) -> Opening {
+    let Some(list) = by.cloned() else { return opening };
     Opening::Announced(Arc::new(move |address| list.holds(address)), Box::new(opening))
 }
 
@@ -173,6 +188,7 @@ struct Router {
     known: Known,
     routes: BTreeMap<Key, RouteInfo>,
     ingresses: Ingresses,
+    gateways: GatewayFeed,
     verdicts: Verdicts,
     pools: Pools,
     served: Arc<ArcSwap<Table>>,
@@ -185,7 +201,7 @@ impl Router {
         config: RouterConfig,
         served: Arc<ArcSwap<Table>>,
         recorder: Recorder,
-        services_by: Option<Trust>,
+        (services_by, ports): (Option<Trust>, Ports),
     ) -> Router {
         Router {
             policy: Policy {
@@ -200,6 +216,7 @@ impl Router {
             known: Known::default(),
             routes: BTreeMap::new(),
             ingresses: Ingresses::new(&client, recorder, config.address),
+            gateways: GatewayFeed::new(&client, config.address, ports),
             verdicts: Verdicts::new(),
             pools: Pools::certified_by(services_by),
             served,
@@ -213,7 +230,8 @@ impl Router {
             tokio::select! {
                 changed = self.feed.next() => {
                     self.pools.refresh(&self.feed.model, &changed);
-                    if !std::mem::replace(&mut self.fed, true) {
+                    let first = !std::mem::replace(&mut self.fed, true);
+                    if first || self.gateways.concerns(&changed, &self.feed.model) {
                         self.serve_routes();
                     }
                 }
@@ -222,9 +240,15 @@ impl Router {
                     true => self.serve_routes(),
                     false => self.ingresses.tell(&self.verdicts),
                 },
+                changed = self.gateways.next() => {
+                    if changed {
+                        self.serve_routes();
+                    }
+                }
                 done = self.writes.next() => self.written(done),
             }
             self.write_statuses();
+            self.gateways.tell();
         }
     }
 
@@ -265,12 +289,24 @@ impl Router {
 
     /// Judges the Routes and serves those that are admitted. Not before all are known: an older one may be among the rest.
     fn serve_routes(&mut self) {
-        if !self.known.is_complete() || !self.ingresses.is_complete() || !self.fed {
+        let known = self.known.is_complete() && self.ingresses.is_complete();
+        if !known || !self.gateways.is_complete() || !self.fed {
             return;
         }
         let all = || self.routes.values().chain(self.ingresses.rules());
         self.verdicts = judge(all(), &self.policy);
-        let table = Table::build(all(), &self.verdicts, &self.feed.model, &mut self.pools);
+        let admitted = |route: &&RouteInfo| matches!(self.verdicts.get(&route.key), Some(Ok(())));
+        let held = held(all().filter(admitted));
+        let (model, pools, verdicts) = (&self.feed.model, &mut self.pools, &mut self.verdicts);
+        let certificates = self.ingresses.certificates();
+        let table = self.gateways.serve(certificates, model, &held, |judged, shared| {
+            for (key, holder) in &judged.lost {
+                let message = format!("{holder} holds its host and is older");
+                verdicts
+                    .insert(key.clone(), Err(Refusal { reason: "HostAlreadyClaimed", message }));
+            }
+            Table::build(all(), verdicts, (judged, shared), model, pools)
+        });
         self.served.store(Arc::new(table));
         self.ingresses.tell(&self.verdicts);
     }

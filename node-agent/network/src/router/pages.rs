@@ -25,6 +25,8 @@ pub(super) enum Cause {
     BrokenOff,
     TooSlow,
     NoTls,
+    NoRule,
+    NotSetUp,
 }
 
 impl Cause {
@@ -73,6 +75,11 @@ impl Cause {
                 (StatusCode::GATEWAY_TIMEOUT, "The application did not answer in time.")
             }
             Cause::NoTls => (StatusCode::SERVICE_UNAVAILABLE, "TLS is not served here."),
+            Cause::NoRule => (StatusCode::NOT_FOUND, "No rule of a route is for this request."),
+            Cause::NotSetUp => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The route leads to nothing that can be used; its status says why.",
+            ),
         }
     }
 }

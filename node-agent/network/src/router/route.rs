@@ -62,6 +62,8 @@ pub(super) enum Origin {
     Route,
     /// A path of an Ingress, which may be meant to the letter. Its host may be any.
     Ingress { exact: bool },
+    /// A route of the Gateway API.
+    Gateway(super::gateway::Kind),
 }
 
 /// A Route, reduced; or one of the rules of an Ingress.

@@ -3,20 +3,26 @@
 
 use super::actions::Actions;
 use super::admit::{Verdicts, claimed};
-use super::annotations::{Balance, Options, RewriteTarget, SameSite, Speaks};
+use super::annotations::{Balance, Options, RewriteTarget, Speaks};
+use super::gateway::{Gateways, Judged};
 use super::pools::{Choice, Counters, Manner, Pool, Pools, State, number_of, scatter};
 use super::route::{Origin, RouteInfo};
 use super::sender::Sender;
-use super::sticky;
 use super::tls::certificate::Certificate;
 use super::tls::{Insecure, Termination, Tls};
 use crate::model::Model;
 use http::StatusCode;
 use leme_client::Key;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+mod cookies;
+mod gateways;
+
+use cookies::{cookie, cookie_further};
+use gateways::Maker;
 
 /// One admitted Route.
 pub(super) struct Entry {
@@ -99,7 +105,7 @@ impl Entry {
         let usual = if passes { Balance::Source } else { Balance::default() };
         // Each in the code of those who are known for it.
         let code = match route.origin {
-            Origin::Route => StatusCode::FOUND,
+            Origin::Route | Origin::Gateway(_) => StatusCode::FOUND,
             Origin::Ingress { .. } => StatusCode::PERMANENT_REDIRECT,
         };
         let redirects = tls.is_some_and(|tls| tls.insecure == Insecure::Redirect);
@@ -236,24 +242,6 @@ impl Entry {
     }
 }
 
-fn cookie(route: &RouteInfo) -> Option<String> {
-    let named = route.options.cookie_name.clone();
-    let (namespace, name) = &route.key;
-    let name = named.unwrap_or_else(|| sticky::name_of(namespace, name));
-    (!route.options.no_cookie).then_some(name)
-}
-
-/// What browsers are told of a Route's cookie: where nobody comes without TLS, neither does the cookie.
-fn cookie_further(route: &RouteInfo) -> &'static str {
-    let secure = |tls: &Tls| tls.ends_here() && tls.insecure != Insecure::Allow;
-    match (route.tls.as_ref().is_some_and(secure), route.options.same_site) {
-        (false, _) => "",
-        (true, Some(SameSite::Lax)) => "; Secure; SameSite=Lax",
-        (true, Some(SameSite::Strict)) => "; Secure; SameSite=Strict",
-        (true, Some(SameSite::None) | None) => "; Secure; SameSite=None",
-    }
-}
-
 /// Routes by their host.
 #[derive(Default)]
 struct Hosts {
@@ -318,6 +306,10 @@ pub(super) struct Table {
     pub(super) all: Vec<Arc<Entry>>,
     /// Whether everything that is to be served is known.
     pub(super) is_complete: bool,
+    /// What Gateways serve, here and at ports of their own.
+    pub(super) gateways: Gateways,
+    /// The ports that all share.
+    shared: BTreeSet<u16>,
 }
 
 impl Table {
@@ -325,10 +317,11 @@ impl Table {
     pub(super) fn build<'a>(
         routes: impl Iterator<Item = &'a RouteInfo>,
         verdicts: &Verdicts,
+        (judged, shared): (&Judged<'_>, &BTreeSet<u16>),
         model: &Model,
         pools: &mut Pools,
     ) -> Table {
-        let mut table = Table { is_complete: true, ..Table::default() };
+        let mut table = Table { is_complete: true, shared: shared.clone(), ..Table::default() };
         pools.begin();
         for route in routes.filter(|route| matches!(verdicts.get(&route.key), Some(Ok(())))) {
             let tls = route.tls.as_ref();
@@ -345,6 +338,8 @@ impl Table {
                 None => {}
             }
         }
+        let mut maker = Maker { model, pools, all: &mut table.all };
+        table.gateways = Gateways::build(judged, &mut maker);
         pools.end();
         [&mut table.plain, &mut table.secure].into_iter().for_each(Hosts::sort);
         table
@@ -429,7 +424,8 @@ mod tests {
             routes.insert(route.key.clone(), route);
         }
         let verdicts = judge(routes.values(), &Policy { wildcards: true, ..Policy::default() });
-        Table::build(routes.values(), &verdicts, model, pools)
+        let gateways = (&Judged::default(), &BTreeSet::new());
+        Table::build(routes.values(), &verdicts, gateways, model, pools)
     }
 
     fn to(service: &str) -> Value {

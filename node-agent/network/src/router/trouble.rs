@@ -57,6 +57,10 @@ impl Trouble {
                 let of = name.split('/').nth(1).unwrap_or(name);
                 ("networking.k8s.io/v1", "Ingress", of)
             }
+            Origin::Gateway(kind) => {
+                let of = name.split('/').nth(1).unwrap_or(name);
+                ("gateway.networking.k8s.io/v1", kind.name(), of)
+            }
         };
         let about = About {
             api_version: api_version.to_owned(),

@@ -110,8 +110,11 @@ impl Api {
         let path: Vec<String> = request.uri().path().split('/').map(str::to_owned).collect();
         let query = request.uri().query().unwrap_or_default().to_owned();
         if request.method() == Method::PATCH {
-            let [.., namespace, plural, name, _status] = &path[..] else { return status(404) };
-            let key = (plural.clone(), namespace.clone(), name.clone());
+            let [.., scope, namespace, plural, name, _status] = &path[..] else {
+                return status(404);
+            };
+            let namespace = if scope == "namespaces" { namespace.as_str() } else { "" };
+            let key = (plural.clone(), namespace.to_owned(), name.clone());
             let patch = request.into_body().collect().await.unwrap().to_bytes();
             return self.patch(key, &serde_json::from_slice(&patch).unwrap());
         }

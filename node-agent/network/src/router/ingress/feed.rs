@@ -4,6 +4,7 @@
 
 use super::super::admit::Verdicts;
 use super::super::route::RouteInfo;
+use super::super::tls::certificate::Certificate;
 use super::super::writes::StatusWrites;
 use super::{
     CERTIFICATES, IngressInfo, References, classes, ingresses, is_ours, names_no_class, secrets,
@@ -62,6 +63,11 @@ impl Ingresses {
         self.known.iter().all(Known::is_complete)
     }
 
+    /// The certificate of each Secret that has one, or why there is none.
+    pub(in crate::router) fn certificates(&self) -> &BTreeMap<Key, Result<Certificate, String>> {
+        &self.references.certificates
+    }
+
     /// All rules.
     pub(in crate::router) fn rules(&self) -> impl Iterator<Item = &RouteInfo> {
         self.infos.values().flat_map(|info| info.rules.iter().flatten())
@@ -94,7 +100,11 @@ impl Ingresses {
                     }
                     Step::Nothing => false,
                 };
-                changed && self.read_all()
+                // Gateways refer to them as well.
+                if changed {
+                    self.read_all();
+                }
+                changed
             }
             done = self.writes.next() => {
                 self.written(done);

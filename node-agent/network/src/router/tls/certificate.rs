@@ -65,16 +65,21 @@ impl Certificate {
         &self.key
     }
 
+    /// Whether it is for a host.
+    pub(in crate::router) fn is_for(&self, host: &str) -> bool {
+        let Some(leaf) = self.key.cert.first() else { return false };
+        let (parsed, name) = (ParsedCertificate::try_from(leaf), ServerName::try_from(host));
+        let (Ok(parsed), Ok(name)) = (parsed, name) else { return false };
+        rustls::client::verify_server_name(&parsed, &name).is_ok()
+    }
+
     /// What clients will find wrong with it.
     pub(in crate::router) fn doubts(&self, host: &str, now: i64) -> Option<String> {
         if self.expires <= now {
             return Some("spec.tls.certificate has expired".to_owned());
         }
-        let leaf = self.key.cert.first()?;
-        let parsed = ParsedCertificate::try_from(leaf).ok()?;
-        let name = ServerName::try_from(host).ok()?;
-        let is_for = rustls::client::verify_server_name(&parsed, &name).is_ok();
-        (!is_for).then(|| format!("spec.tls.certificate is not for {host}"))
+        ServerName::try_from(host).ok()?;
+        (!self.is_for(host)).then(|| format!("spec.tls.certificate is not for {host}"))
     }
 }
 

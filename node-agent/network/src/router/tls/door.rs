@@ -4,7 +4,7 @@
 //! the router's own certificate, and costs no signature.
 
 use super::super::forward::{Ends, Forwarder};
-use super::super::table::Table;
+use super::super::table::{Entry, Table};
 use super::authority::{Authority, Issued};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -41,6 +41,7 @@ impl Door {
             default: Mutex::new(Arc::new(authority.issue(own.clone())?)),
             own,
             authority,
+            port: local.port(),
             table: table.clone(),
             issued: Mutex::default(),
         };
@@ -55,21 +56,37 @@ impl Door {
     }
 }
 
+impl Door {
+    /// Gives a connection to an application.
+    fn pass(&self, entry: Arc<Entry>, host: String, address: SocketAddr) -> Reception {
+        let forwarder = Arc::clone(&self.forwarder);
+        let ends = Ends { client: address, local: self.local, secure: true };
+        Reception::Pass(Box::new(move |opened| {
+            Box::pin(async move { forwarder.tunnel(opened, &entry, &host, ends).await })
+        }))
+    }
+}
+
 impl Doorkeeper for Door {
     fn receive(&self, name: Option<&str>, address: SocketAddr) -> Reception {
         let table = self.table.load();
+        let port = self.local.port();
+        if let Some(host) = name.map(bare).filter(|host| table.is_for_gateways(port, host))
+            && let Some(rule) = table.gateways.tunnel(port, &host)
+        {
+            let turn = rule.and_then(|rule| rule.next());
+            return match turn.map(|turn| Arc::clone(turn.entry)) {
+                None => Reception::Refuse,
+                Some(entry) => self.pass(entry, host, address),
+            };
+        }
         let Some(entry) = name.and_then(|name| table.tunnel(&bare(name))) else {
             return Reception::Serve(Arc::clone(&self.config));
         };
         if !entry.admits(address.ip()) {
             return Reception::Refuse;
         }
-        let (entry, forwarder) = (Arc::clone(entry), Arc::clone(&self.forwarder));
-        let host = name.map(bare).unwrap_or_default();
-        let ends = Ends { client: address, local: self.local, secure: true };
-        Reception::Pass(Box::new(move |opened| {
-            Box::pin(async move { forwarder.tunnel(opened, &entry, &host, ends).await })
-        }))
+        self.pass(Arc::clone(entry), name.map(bare).unwrap_or_default(), address)
     }
 }
 
@@ -82,6 +99,7 @@ fn bare(name: &str) -> String {
 struct Shown {
     authority: Arc<Authority>,
     own: Vec<String>,
+    port: u16,
     table: Arc<ArcSwap<Table>>,
     default: Mutex<Arc<Issued>>,
     issued: Mutex<HashMap<String, Arc<Issued>>>,
@@ -122,6 +140,10 @@ impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let Some(host) = hello.server_name().map(bare) else { return Some(self.own()) };
         let table = self.table.load();
+        if table.is_for_gateways(self.port, &host) {
+            let certificate = table.gateways.certificate(self.port, &host);
+            return Some(certificate.map_or_else(|| self.own(), |one| Arc::clone(one.key())));
+        }
         match table.certificate(&host) {
             Some(Some(certificate)) => Some(Arc::clone(certificate.key())),
             Some(None) => self.for_host(&host).or_else(|| Some(self.own())),
