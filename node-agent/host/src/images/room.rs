@@ -9,11 +9,16 @@ use super::{ImageError, ImageStore, Limits};
 /// One part in so many of the disk is left free by images: other things on it must still be able to write.
 const SPARE: u64 = 20;
 
+/// What is left free of a large disk, in bytes: nobody who writes a log or a database needs a twentieth of a terabyte.
+const SPARE_AT_MOST: u64 = 2 << 30;
+
 impl ImageStore {
     /// What may still be written where the images are: no more than is allowed anywhere, and not the last of the disk.
     pub(super) fn room(&self) -> io::Result<Limits> {
         let disk = rustix::fs::statvfs(&self.root)?;
-        let bytes = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+        // As df counts: what is kept for root is neither used nor there to be used.
+        let used = disk.f_blocks.saturating_sub(disk.f_bfree);
+        let bytes = ((used + disk.f_bavail) * disk.f_frsize, disk.f_bavail * disk.f_frsize);
         Ok(within(self.limits, bytes, (disk.f_files, disk.f_favail)))
     }
 
@@ -35,11 +40,11 @@ impl ImageStore {
 
 /// The limits of a disk with so many bytes and files in all and free, if they are closer.
 fn within(limits: Limits, bytes: (u64, u64), files: (u64, u64)) -> Limits {
-    let room = |(all, free): (u64, u64)| free.saturating_sub(all / SPARE);
+    let spare = |all: u64| all / SPARE;
     // Some file systems do not count their files.
-    let entries = if files.0 == 0 { u64::MAX } else { room(files) };
+    let entries = if files.0 == 0 { u64::MAX } else { files.1.saturating_sub(spare(files.0)) };
     Limits {
-        bytes: limits.bytes.min(room(bytes)),
+        bytes: limits.bytes.min(bytes.1.saturating_sub(spare(bytes.0).min(SPARE_AT_MOST))),
         entries: limits.entries.min(entries),
         depth: limits.depth,
     }
@@ -61,5 +66,8 @@ mod tests {
         assert_eq!(of((10_000, 800), (1000, 60)), (300, 10, 7));
         assert_eq!(of((10_000, 400), (1000, 50)), (0, 0, 7));
         assert_eq!(of((10_000, 800), (0, 0)), (300, 100, 7));
+        // A twentieth of a large disk is more than anybody needs.
+        assert_eq!(of((1 << 40, 3 << 30), (1000, 60)), (1000, 10, 7));
+        assert_eq!(of((1 << 40, (2 << 30) + 7), (1000, 60)), (7, 10, 7));
     }
 }
