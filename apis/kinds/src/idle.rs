@@ -19,7 +19,6 @@ const OLDER_RBAC: &str = "authorization.openshift.io";
 const FLOWCONTROL: &str = "flowcontrol.apiserver.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const OAUTH: &str = "oauth.openshift.io";
-const RBAC: &str = "rbac.authorization.k8s.io";
 const SECURITY: &str = "security.openshift.io";
 const STORAGE: &str = "storage.k8s.io";
 const TEMPLATE: &str = "template.openshift.io";
@@ -37,10 +36,6 @@ static IDLE: &[(&str, &str, &str)] = &[
         "APIService",
         "nothing in this cluster passes requests on to it yet",
     ),
-    (OLDER_RBAC, "ClusterRole", UNENFORCED),
-    (OLDER_RBAC, "ClusterRoleBinding", UNENFORCED),
-    (OLDER_RBAC, "Role", UNENFORCED),
-    (OLDER_RBAC, "RoleBinding", UNENFORCED),
     (OLDER_RBAC, "RoleBindingRestriction", UNENFORCED),
     ("build.openshift.io", "Build", NO_BUILDS),
     ("build.openshift.io", "BuildConfig", NO_BUILDS),
@@ -76,10 +71,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (OAUTH, "OAuthClientAuthorization", NO_LOGIN),
     ("quota.openshift.io", "AppliedClusterResourceQuota", UNENFORCED),
     ("quota.openshift.io", "ClusterResourceQuota", UNENFORCED),
-    (RBAC, "ClusterRole", UNENFORCED),
-    (RBAC, "ClusterRoleBinding", UNENFORCED),
-    (RBAC, "Role", UNENFORCED),
-    (RBAC, "RoleBinding", UNENFORCED),
     ("resource.k8s.io", "DeviceClass", NO_DEVICES),
     ("resource.k8s.io", "ResourceClaim", NO_DEVICES),
     ("resource.k8s.io", "ResourceClaimTemplate", NO_DEVICES),

@@ -49,6 +49,8 @@ pub enum Subresource {
     Layers,
     /// `secrets`: those by which images are pulled.
     Secrets,
+    /// `token` of a service account.
+    Token,
 }
 
 impl Subresource {
@@ -76,6 +78,7 @@ impl Subresource {
             Subresource::Details => "details",
             Subresource::Layers => "layers",
             Subresource::Secrets => "secrets",
+            Subresource::Token => "token",
         }
     }
 
@@ -89,6 +92,7 @@ impl Subresource {
             | Subresource::Resize => &["get", "patch", "update"],
             Subresource::Binding
             | Subresource::Eviction
+            | Subresource::Token
             | Subresource::Instantiate
             | Subresource::InstantiateBinary
             | Subresource::Rollback

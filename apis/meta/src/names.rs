@@ -86,6 +86,9 @@ fn too_long(text: &str, max: usize) -> Vec<String> {
     if text.len() > max { vec![max_len_error(max)] } else { Vec::new() }
 }
 
+/// The characters of names that are made by chance or from a hash: none makes a word, and none is taken for another.
+pub const SUFFIX_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
 /// The beginning of a name as one that can be checked: it may end in a dash, for more follows.
 pub fn of_prefix(text: &str) -> String {
     match text.strip_suffix('-') {

@@ -6,9 +6,9 @@ use leme_meta::quote;
 use leme_meta::status::Details;
 use leme_meta::{Gvr, Status};
 
-use crate::identity::{AUTHENTICATED, Identity, MASTERS};
+use crate::identity::{Identity, MASTERS};
 use crate::node;
-use crate::tables::{self, Rule};
+use crate::policy::{Grant, Policy};
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,46 +31,37 @@ pub struct Attributes {
 }
 
 /// The answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Go on.
-    Allow,
+    /// Go on; what a binding allows says which it is.
+    Allow(Option<Grant>),
     /// Stop; the reason is appended to the refusal and may be empty.
     Deny(String),
 }
 
 impl Verdict {
-    fn of(allowed: bool) -> Verdict {
-        if allowed { Verdict::Allow } else { Verdict::Deny(String::new()) }
+    /// Whether it is yes.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Verdict::Allow(_))
     }
 }
 
 /// Whether somebody may do something.
-pub fn authorize(who: &Identity, what: &Attributes) -> Verdict {
+pub fn authorize(who: &Identity, what: &Attributes, policy: &Policy) -> Verdict {
     if who.in_group(MASTERS) {
-        return Verdict::Allow;
+        return Verdict::Allow(None);
     }
-    if let Some(name) = who.node() {
-        match node::authorize(name, what) {
-            Verdict::Deny(why) if !everybody(who, what) => return Verdict::Deny(why),
-            _ => return Verdict::Allow,
-        }
+    let of_node = match who.node().map(|name| node::authorize(name, what)) {
+        Some(Verdict::Allow(_)) => return Verdict::Allow(None),
+        Some(Verdict::Deny(why)) => why,
+        None => String::new(),
+    };
+    match policy.allows(who, what) {
+        Ok(grant) => Verdict::Allow(Some(grant)),
+        Err(why) if of_node.is_empty() => Verdict::Deny(why),
+        Err(why) if why.is_empty() => Verdict::Deny(of_node),
+        Err(why) => Verdict::Deny(format!("{of_node}\n{why}")),
     }
-    let own = tables::of_user(&who.user).iter().any(|rule| rule.allows(what));
-    Verdict::of(own || everybody(who, what))
-}
-
-/// Whether the rules for everybody allow it.
-fn everybody(who: &Identity, what: &Attributes) -> bool {
-    if !what.resource.is_empty() {
-        return who.in_group(AUTHENTICATED)
-            && tables::AUTHENTICATED_RULES.iter().any(|rule: &Rule| rule.allows(what));
-    }
-    if what.verb != "get" && what.verb != "head" {
-        return false;
-    }
-    tables::covers(tables::PUBLIC_PATHS, &what.path)
-        || (who.in_group(AUTHENTICATED) && tables::covers(tables::DISCOVERY_PATHS, &what.path))
 }
 
 /// The 403 for a denied request, in upstream's words.

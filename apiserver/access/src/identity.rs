@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Everybody whose claim was accepted.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// Those who may do everything.
-pub(crate) const MASTERS: &str = "system:masters";
+pub const MASTERS: &str = "system:masters";
 /// Those whose name says which node they are.
 pub(crate) const NODES: &str = "system:nodes";
 

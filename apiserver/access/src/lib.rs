@@ -1,17 +1,20 @@
 //! Who may do what: identity claims and authorisation verdicts. What no rule allows is denied.
 //!
-//! Knows: the identities that the system itself uses and what each needs. Refuses to know: sockets, certificates, what
-//! is stored; the request and the few facts a verdict needs come in as arguments.
+//! Knows: how roles and bindings are read, which of them every cluster has, what the agent of a node may do. Refuses to
+//! know: sockets, certificates, where objects are stored; the request and the policy come in as arguments.
 #![forbid(unsafe_code)]
 
 mod authorize;
+/// The roles and bindings that every cluster has.
+pub mod bootstrap;
 mod identity;
 mod node;
-mod rules;
-mod tables;
+mod policy;
+mod role;
 #[cfg(test)]
 mod tests;
 
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
-pub use identity::{Identity, NODE_USER};
-pub use rules::{Allowed, Rules, rules, who_may};
+pub use identity::{Identity, MASTERS, NODE_USER};
+pub use policy::{Allowed, GROUP, Grant, Policy};
+pub use role::{PolicyRule, missing};

@@ -155,7 +155,7 @@ pub(crate) fn authorize(node: &str, what: &Attributes) -> Verdict {
             continue;
         }
         if rule.names == Names::Any || what.name == node {
-            return Verdict::Allow;
+            return Verdict::Allow(None);
         }
         foreign = true;
     }
@@ -174,9 +174,9 @@ fn lease(node: &str, what: &Attributes) -> Verdict {
         return Verdict::Deny(format!("can only access leases in the {LEASES:?} system namespace"));
     }
     match what.verb.as_str() {
-        "create" => Verdict::Allow,
+        "create" => Verdict::Allow(None),
         "get" | "update" | "patch" | "delete" | "watch" | "list" if what.name == node => {
-            Verdict::Allow
+            Verdict::Allow(None)
         }
         _ => Verdict::Deny(
             "can only access node lease with the same name as the requesting node".to_owned(),

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod classes;
+mod escalation;
 pub mod eviction;
 mod lifecycle;
 mod limits;
@@ -21,6 +22,7 @@ mod volumes;
 
 use std::sync::Arc;
 
+use leme_access::{GROUP, Policy};
 use leme_meta::Status;
 use leme_registry::{Admission, Asked, json};
 use serde_json::Value;
@@ -50,6 +52,10 @@ pub trait Facts: Send + Sync {
                 || json::text(object, &["status", "phase"]) == "Terminating"
         };
         Ok(self.get(of, namespace, name)?.as_deref().map(going))
+    }
+    /// Who may do what at this moment.
+    fn policy(&self) -> Arc<Policy> {
+        Arc::default()
     }
 }
 
@@ -97,6 +103,7 @@ static PLUG_INS: &[PlugIn] = &[
     volumes::RESIZE,
     runtime_class::PLUG_IN,
     classes::DEFAULT_INGRESS,
+    escalation::PLUG_IN,
     quota::PLUG_IN,
 ];
 
@@ -113,7 +120,7 @@ fn resizes_pod(asked: &Asked) -> bool {
 /// Whether plug-ins look at the objects of a resource, so that a write of one has to be seen by those after it.
 pub fn is_seen(group: &str, plural: &str) -> bool {
     let mut seen = PLUG_INS.iter().flat_map(|plug_in| plug_in.sees).chain([&eviction::BUDGETS]);
-    seen.any(|seen| seen.plural == plural && seen.group == group)
+    group == GROUP || seen.any(|seen| seen.plural == plural && seen.group == group)
 }
 
 /// The plug-ins of a server, over what it knows.
@@ -204,5 +211,9 @@ impl Facts for Declared<'_> {
     fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {
         self.check(of)?;
         self.facts.is_going(of, namespace, name)
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.facts.policy()
     }
 }

@@ -1,15 +1,15 @@
 //! ServiceAccount: every pod acts as one that is there.
 //!
-//! Knows: which account a pod that says none gets, and what of the account it gets with it. Refuses to know: tokens; no
-//! volume with one is added, for no node can fill it.
+//! Knows: which account a pod that says none gets, and what of the account it gets with it: where its token is. Refuses to
+//! know: tokens.
 
 use std::collections::HashSet;
-
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use leme_meta::{Status, quote};
-use leme_registry::{Asked, Operation, json};
-use serde_json::Value;
+use leme_meta::{Status, names, quote};
+use leme_registry::{Asked, Operation, json, shown_name};
+use serde_json::{Value, json};
 
 use crate::{Facts, PlugIn, Seen, creates_pod};
 
@@ -47,6 +47,10 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
         if json::list(spec, &["imagePullSecrets"]).is_empty() && !secrets.is_empty() {
             json::set(spec, "imagePullSecrets", secrets.to_vec());
         }
+        if automounts(spec, &account) {
+            let seed = [asked.namespace, shown_name(asked.name, pod)].join("/");
+            mount_token(json::child(pod, "spec"), &seed);
+        }
         Ok(())
     },
     validate: |asked, pod, _, facts| {
@@ -67,6 +71,67 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
         enforced.map_err(|why| asked.forbidden(&why))
     },
 };
+
+/// Where a pod finds its token, the authority of the API, and its namespace.
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// What the volume with them is called, before something by chance.
+const TOKEN_VOLUME: &str = "kube-api-access-";
+/// How long the token is good, in seconds: an hour, and what it takes to notice.
+const TOKEN_LIFE: i64 = 3607;
+
+/// Whether a pod gets a token: it may say so itself, or its account does.
+fn automounts(spec: &Value, account: &Value) -> bool {
+    let said = |of: &Value| of.get("automountServiceAccountToken").and_then(Value::as_bool);
+    said(spec).or_else(|| said(account)).unwrap_or(true)
+}
+
+/// Five letters for a name, by chance as far as people can tell.
+fn letters(seed: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    seed.hash(&mut hasher);
+    let mut number = hasher.finish();
+    let letters = names::SUFFIX_ALPHABET;
+    let count = letters.len() as u64;
+    let next = |_| {
+        let letter = letters[(number % count) as usize];
+        number /= count;
+        char::from(letter)
+    };
+    (0..5).map(next).collect()
+}
+
+/// Gives every container the token that has nothing of its own in that place.
+fn mount_token(spec: &mut Value, seed: &str) {
+    let volumes = json::list(spec, &["volumes"]);
+    let own = volumes.iter().map(|volume| json::text(volume, &["name"]));
+    let own = own.filter(|name| name.starts_with(TOKEN_VOLUME)).map(str::to_owned).next();
+    let name = own.clone().unwrap_or_else(|| format!("{TOKEN_VOLUME}{}", letters(seed)));
+    let mut needed = false;
+    for list in ["initContainers", "containers"] {
+        let Some(containers) = spec.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        for container in containers {
+            let mounts = json::list(container, &["volumeMounts"]);
+            if mounts.iter().any(|mount| json::text(mount, &["mountPath"]) == TOKEN_PATH) {
+                continue;
+            }
+            let mut mounts = mounts.to_vec();
+            mounts.push(json!({ "name": name, "readOnly": true, "mountPath": TOKEN_PATH }));
+            json::set(container, "volumeMounts", mounts);
+            needed = true;
+        }
+    }
+    if needed && own.is_none() {
+        let mut volumes = json::list(spec, &["volumes"]).to_vec();
+        volumes.push(json!({ "name": name, "projected": { "defaultMode": 0o644, "sources": [
+            { "serviceAccountToken": { "expirationSeconds": TOKEN_LIFE, "path": "token" } },
+            { "configMap": { "name": "kube-root-ca.crt",
+                "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+            { "downwardAPI": { "items": [{ "path": "namespace",
+                "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" } }] } },
+        ] } }));
+        json::set(spec, "volumes", volumes);
+    }
+}
 
 /// Whether a write adds containers to a pod that runs.
 fn adds_containers(asked: &Asked) -> bool {

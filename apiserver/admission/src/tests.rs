@@ -55,6 +55,7 @@ fn row(object: &Value) -> &'static Kind {
 fn asked(operation: Operation, object: &Value) -> Asked<'_> {
     let row = row(object);
     Asked {
+        user: None,
         operation,
         kind: row,
         subresource: "",

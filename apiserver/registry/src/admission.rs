@@ -6,7 +6,7 @@ use leme_kinds::Kind;
 use leme_meta::Status;
 use serde_json::Value;
 
-use crate::{Context, Target, json};
+use crate::{Context, Target, User, json};
 
 /// What is done to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Asked<'a> {
     pub name: &'a str,
     /// Whether nothing will be stored.
     pub dry_run: bool,
+    /// Who asks; nobody, if the server itself does.
+    pub user: Option<User<'a>>,
 }
 
 impl Asked<'_> {
@@ -107,6 +109,7 @@ impl Context<'_> {
             namespace: self.namespace,
             name,
             dry_run: self.dry_run,
+            user: self.user,
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use http::Method;
-use leme_access::{Attributes, Identity, Verdict};
+use leme_access::{Attributes, Identity, Policy, Verdict};
 use leme_meta::Status;
 use leme_registry::{Admission, Asked, Operation};
 use serde_json::Value;
@@ -16,22 +16,25 @@ use crate::request::{ResourceRequest, Verb};
 /// Refuses what the identity may not do to a resource: 401 for strangers, 403 for everybody else. The verb is the
 /// request's, but where an update turns out to be a create.
 pub(crate) fn authorize(
+    policy: &Policy,
     identity: &Identity,
     request: &ResourceRequest,
     verb: Verb,
 ) -> Result<(), Status> {
-    authorize_word(identity, request, verb.name())
+    authorize_word(policy, identity, request, verb.name())
 }
 
 /// Refuses to remove an object that cannot be read, with all that may break, to whom that is not allowed besides.
 pub(crate) fn authorize_unsafe_delete(
+    policy: &Policy,
     identity: &Identity,
     request: &ResourceRequest,
 ) -> Result<(), Status> {
-    authorize_word(identity, request, "unsafe-delete-ignore-read-errors")
+    authorize_word(policy, identity, request, "unsafe-delete-ignore-read-errors")
 }
 
 fn authorize_word(
+    policy: &Policy,
     identity: &Identity,
     request: &ResourceRequest,
     verb: &str,
@@ -55,11 +58,12 @@ fn authorize_word(
         name: name.trim_start_matches('=').to_owned(),
         path: String::new(),
     };
-    decide(identity, &attributes)
+    decide(policy, identity, &attributes)
 }
 
 /// Refuses a path that the identity may not read.
 pub(crate) fn authorize_path(
+    policy: &Policy,
     identity: &Identity,
     method: &Method,
     path: &str,
@@ -69,12 +73,17 @@ pub(crate) fn authorize_path(
         path: path.to_owned(),
         ..Attributes::default()
     };
-    decide(identity, &attributes)
+    decide(policy, identity, &attributes)
 }
 
-fn decide(identity: &Identity, attributes: &Attributes) -> Result<(), Status> {
-    match leme_access::authorize(identity, attributes) {
-        Verdict::Allow => Ok(()),
+/// Refuses what the identity may not do: 401 for strangers, 403 for everybody else.
+pub(crate) fn decide(
+    policy: &Policy,
+    identity: &Identity,
+    attributes: &Attributes,
+) -> Result<(), Status> {
+    match leme_access::authorize(identity, attributes, policy) {
+        Verdict::Allow(_) => Ok(()),
         Verdict::Deny(_) if is_stranger(identity) => Err(Status::unauthorized()),
         Verdict::Deny(why) => Err(leme_access::forbidden(identity, attributes, &why)),
     }
@@ -98,6 +107,7 @@ pub(crate) fn asked<'a>(
         namespace: &request.namespace,
         name: &request.name,
         dry_run,
+        user: request.user(),
     }
 }
 
@@ -152,8 +162,9 @@ mod tests {
         else {
             panic!()
         };
-        assert!(authorize(&controllers, &request, request.verb).is_ok());
-        let status = authorize(&controllers, &request, Verb::Create).unwrap_err();
+        let policy = leme_access::bootstrap::policy();
+        assert!(authorize(&policy, &controllers, &request, request.verb).is_ok());
+        let status = authorize(&policy, &controllers, &request, Verb::Create).unwrap_err();
         assert_eq!(status.code, 403);
         assert!(status.message.contains("cannot create resource \"nodes\""), "{status}");
     }

@@ -36,10 +36,12 @@ use crate::metrics::{Counted, Metrics, Running};
 use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
 use crate::openshift;
+use crate::policies::Policies;
 use crate::present;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::served::Served;
+use crate::tokens::Tokens;
 use crate::usage::{self, Usages};
 use crate::write::Input;
 
@@ -48,6 +50,8 @@ pub(crate) struct Api {
     pub store: Arc<dyn Store>,
     pub cache: Arc<Cache>,
     pub admission: Chain<CacheFacts>,
+    pub policies: Arc<Policies>,
+    pub tokens: Tokens,
     pub quotas: Quotas,
     pub turnstile: Turnstile,
     pub pools: Pools,
@@ -134,14 +138,7 @@ impl Api {
             let message = format!("Request header fields too large: limit is {MAX_HEAD} bytes");
             return Err(Status::generic(431, "", message));
         }
-        // To ignore this would be to act with more power than was asked for.
-        if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
-            return Err(Status::generic(
-                403,
-                "Forbidden",
-                "impersonation is not supported by this server",
-            ));
-        }
+        let identity = self.authenticate(identity, &parts.headers)?;
         let info = match parse(&parts.method, &parts.uri, &self.served.load().kinds) {
             Ok(info) => info,
             // A stranger learns nothing about paths.
@@ -181,7 +178,7 @@ impl Api {
         let class = Class::of(&request);
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let seat = self.in_flight.enter(&identity, class, running)?;
-        crate::admit::authorize(&identity, &request, request.verb)?;
+        crate::admit::authorize(&self.policies.load(), &identity, &request, request.verb)?;
         let named = class == Class::Mutating || request.kept.owner(None).is_some();
         request.who = named.then(|| identity.clone());
         request.fence = Fence::read(&parts.headers)?;

@@ -3,6 +3,7 @@
 //!
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
+mod access;
 mod flow;
 mod network;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use http::Method;
 use jiff::Timestamp;
+use leme_access::bootstrap;
 use leme_kinds::Kinds;
 use leme_meta::Status;
 use leme_registry::{Target, json};
@@ -69,7 +71,7 @@ impl KubernetesService {
 
 /// An object that every cluster has.
 struct Wanted {
-    collection: &'static str,
+    collection: Cow<'static, str>,
     name: Cow<'static, str>,
     /// What it shall say.
     object: Value,
@@ -87,10 +89,13 @@ enum Keep {
     WhileItFollows,
     /// They stay.
     Existence,
+    /// They stay while the server runs; at its next start the object gets what rights are missing.
+    Rights,
 }
 
 /// An object that is always as it shall be.
 fn always(collection: &'static str, name: impl Into<Cow<'static, str>>, object: Value) -> Wanted {
+    let collection = collection.into();
     Wanted { collection, name: name.into(), object, condition: None, keep: Keep::Always }
 }
 
@@ -111,6 +116,7 @@ fn wanted(own: &KubernetesService) -> Vec<Wanted> {
     let address = addresses::object(cluster_ip, "default", NAME);
     all.push(always(addresses::COLLECTION, cluster_ip.to_string(), address));
     all.push(always("/api/v1/namespaces/default/services", NAME, service(own)));
+    all.extend(access::wanted());
     if let Some(address) = own.address {
         let points = endpoints(address, own.port);
         all.push(always("/api/v1/namespaces/default/endpoints", NAME, points));
@@ -147,7 +153,7 @@ impl Api {
         match self.make_so(&wanted).await {
             Err(status) if status.code == 507 => {
                 let Wanted { collection, name, .. } = wanted;
-                tracing::warn!(collection, %name, error = %status, "stays as it is for want of space");
+                tracing::warn!(%collection, %name, error = %status, "stays as it is for want of space");
                 Ok(Some(status))
             }
             other => other.map(|()| None),
@@ -170,7 +176,8 @@ impl Api {
 
     /// Makes everything so, then waits until something of it changes.
     async fn keep_once(&self, own: &KubernetesService) -> Result<(), Status> {
-        let wanted = wanted(own);
+        let mut wanted = wanted(own);
+        wanted.retain(|one| one.keep != Keep::Rights);
         let mut keys = Vec::with_capacity(wanted.len());
         for Wanted { collection, name, .. } in &wanted {
             keys.push(request(&Method::GET, &format!("{collection}/{name}"))?);
@@ -198,8 +205,11 @@ impl Api {
         let create = request(&Method::POST, collection)?;
         let keep = *keep;
         for _ in 0..2 {
-            let new =
-                |stored: &Value| if keeps(keep, stored) { merged(stored, object) } else { None };
+            let new = |stored: &Value| match keep {
+                Keep::Rights => bootstrap::reconciled(stored, object),
+                keep if keeps(keep, stored) => merged(stored, object),
+                _ => None,
+            };
             if self.bring(&path, Target::Main, new).await? {
                 break;
             }
@@ -286,7 +296,7 @@ fn keeps(keep: Keep, stored: &Value) -> bool {
         Keep::WhileItFollows => {
             json::text(stored, &["metadata", "annotations", flow::FOLLOWS]) != "false"
         }
-        Keep::Existence => false,
+        Keep::Existence | Keep::Rights => false,
     }
 }
 

@@ -241,6 +241,7 @@ fn spoken<'a>(
         }
         Subresource::Binding => ("", "v1", "Binding"),
         Subresource::Eviction => ("policy", "v1", "Eviction"),
+        Subresource::Token => ("authentication.k8s.io", "v1", "TokenRequest"),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             ("", "v1", sub.options(row).unwrap_or(&row.kind))
         }

@@ -3,8 +3,8 @@
 //!
 //! Knows: those paths, and which of them strangers may read. Refuses to know: objects.
 
-use http::Method;
 use http::request::Parts;
+use http::{HeaderValue, Method, header};
 use leme_access::Identity;
 use leme_kinds::Kinds;
 use leme_meta::Status;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::query::Query;
-use crate::{Build, gzip, health, metrics, ordered};
+use crate::{Build, gzip, health, metrics, ordered, tokens};
 
 /// Documents that tell nothing about the cluster: strangers may read them, as probes do.
 const PUBLIC: [&str; 4] = ["healthz", "livez", "readyz", "version"];
@@ -28,9 +28,16 @@ pub(crate) async fn answer(
     query: &Query,
 ) -> Result<Answer, Status> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let public = segments.first().is_some_and(|first| PUBLIC.contains(first));
+    // Check by check it is for those who look after the cluster.
+    let public = matches!(segments.as_slice(), [one] if PUBLIC.contains(one))
+        && !(query.has("verbose") && crate::admit::is_stranger(identity));
     if !public {
-        crate::admit::authorize_path(identity, &parts.method, parts.uri.path())?;
+        crate::admit::authorize_path(
+            &api.policies.load(),
+            identity,
+            &parts.method,
+            parts.uri.path(),
+        )?;
     }
     let headers = &parts.headers;
     if parts.method != Method::GET && parts.method != Method::HEAD {
@@ -49,6 +56,15 @@ pub(crate) async fn answer(
             Ok(if gzip::accepted(headers) { gzip::answer(page) } else { page })
         }
         ["version"] => Ok(version(&api.build)),
+        [".well-known", "openid-configuration"] => {
+            Ok(answer::json(200, tokens::configuration().to_string()))
+        }
+        ["openid", "v1", "jwks"] => {
+            let mut keys = answer::json(200, api.tokens.public_keys().to_string());
+            let type_ = HeaderValue::from_static("application/jwk-set+json");
+            keys.headers_mut().insert(header::CONTENT_TYPE, type_);
+            Ok(keys)
+        }
         ["openapi", rest @ ..] => api.served.load().openapi(rest, headers, query),
         [] => Ok(for_people(&json!({ "paths": paths(api) }))),
         other => {
@@ -75,7 +91,14 @@ fn for_people(value: &Value) -> Answer {
 
 fn paths(api: &Api) -> Vec<String> {
     let mut paths = api.served.load().discovery().paths();
-    let fixed = ["/metrics", "/openapi/v2", "/openapi/v3", "/version"];
+    let fixed = [
+        "/.well-known/openid-configuration",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/version",
+    ];
     paths.extend(fixed.iter().map(ToString::to_string));
     paths.extend(health::paths());
     paths.sort();

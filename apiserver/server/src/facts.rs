@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use leme_access::Policy;
 use leme_admission::{Facts, Seen};
 use leme_kinds::Kind;
 use leme_meta::Status;
@@ -14,6 +15,7 @@ use leme_store::cache::{Cache, Cached};
 use serde_json::Value;
 
 use crate::answer::unreadable;
+use crate::policies::Policies;
 use crate::table;
 
 /// So many objects are kept decoded, which are the same few for most writes.
@@ -25,6 +27,7 @@ type Decoded = HashMap<Arc<str>, (u64, Arc<Value>)>;
 /// The objects of the cache, for admission.
 pub(crate) struct CacheFacts {
     cache: Arc<Cache>,
+    policies: Arc<Policies>,
     /// What was decoded of late.
     decoded: Mutex<Decoded>,
 }
@@ -34,8 +37,8 @@ fn row(of: &Seen) -> Result<&'static Arc<Kind>, Status> {
 }
 
 impl CacheFacts {
-    pub fn new(cache: Arc<Cache>) -> CacheFacts {
-        CacheFacts { cache, decoded: Mutex::default() }
+    pub fn new(cache: Arc<Cache>, policies: Arc<Policies>) -> CacheFacts {
+        CacheFacts { cache, policies, decoded: Mutex::default() }
     }
 
     fn decoded(&self, object: &Cached) -> Result<Arc<Value>, Status> {
@@ -68,6 +71,10 @@ impl CacheFacts {
 }
 
 impl Facts for CacheFacts {
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policies.load())
+    }
+
     fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
         self.find(of, namespace, name)?.map(|object| self.decoded(&object)).transpose()
     }

@@ -45,6 +45,7 @@ mod ordered;
 mod pages;
 pub mod pki;
 mod pod_streams;
+mod policies;
 mod present;
 mod protobuf;
 mod proxy;
@@ -60,6 +61,7 @@ mod served;
 mod signer;
 mod sweep;
 mod table;
+mod tokens;
 mod tunnel;
 mod usage;
 mod warnings;
@@ -96,6 +98,7 @@ use budget::Budget;
 use definitions::Definitions;
 use facts::CacheFacts;
 use inflight::InFlight;
+use policies::Policies;
 use served::Served;
 
 /// Where a program comes from.
@@ -216,6 +219,8 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     api: Arc<Api>,
     pki: Arc<Pki>,
+    tls: Arc<rustls::ServerConfig>,
+    connections: Limits,
     lifetime: Lifetime,
     _guard: Guard,
 }
@@ -249,8 +254,12 @@ impl Server {
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
         let told = own.advertised(&addresses);
+        let policies = Arc::new(Policies::new());
+        let facts = CacheFacts::new(Arc::clone(&cache), Arc::clone(&policies));
         let api = Arc::new(Api {
-            admission: Chain::new(CacheFacts::new(Arc::clone(&cache)), &config.admission_off),
+            admission: Chain::new(facts, &config.admission_off),
+            policies,
+            tokens: tokens::Tokens::open(&config.pki_dir)?,
             store: config.store,
             cache,
             turnstile: fence::Turnstile::default(),
@@ -267,11 +276,14 @@ impl Server {
             build: config.build,
             within: config.within,
         });
+        api.policies.read(&api.cache);
+        policies::spawn(&api);
         api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));
         let (limits, shared) = (config.connections, Arc::clone(&api));
-        lifetime.spawn(listen::serve(listeners, tls, limits, shared, lifetime.clone()));
+        let served = Arc::clone(&tls);
+        lifetime.spawn(listen::serve(listeners, served, limits.clone(), shared, lifetime.clone()));
         spawn_keepers(&api, &pki, own, config.events);
         let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
         lifetime.spawn(async move {
@@ -280,7 +292,14 @@ impl Server {
                 () = stopping.stopping() => {}
             }
         });
-        Ok(Server { addresses, api, pki, lifetime, _guard: guard })
+        Ok(Server { addresses, api, pki, tls, connections: limits, lifetime, _guard: guard })
+    }
+
+    /// Serves on a listener more, until the server stops.
+    pub fn also_serve(&self, listener: TcpListener) {
+        let (tls, limits) = (Arc::clone(&self.tls), self.connections.clone());
+        let (api, lifetime) = (Arc::clone(&self.api), self.lifetime.clone());
+        self.lifetime.spawn(listen::serve(vec![listener], tls, limits, api, lifetime));
     }
 
     /// The addresses that are listened on, with the ports that were taken.

@@ -1,5 +1,7 @@
 //! Names that follow from content. Knows the hashes and the letters of generated names; refuses to know what is named.
 
+use leme_meta::names::SUFFIX_ALPHABET;
+
 const START: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
 
@@ -15,8 +17,8 @@ pub fn fnv1a(bytes: impl Iterator<Item = u8>) -> u32 {
 
 /// The digits of a hash in letters that make no words.
 pub fn letters(hash: u32) -> String {
-    const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    let letter = |digit: u8| char::from(LETTERS[usize::from(digit) % LETTERS.len()]);
+    let letters = SUFFIX_ALPHABET;
+    let letter = |digit: u8| char::from(letters[usize::from(digit) % letters.len()]);
     hash.to_string().bytes().map(letter).collect()
 }
 

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod aggregation;
 pub mod attach;
 pub mod autoscaler;
 pub mod balancer;

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, StorageClass, VolumeAttachment};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_kinds::{Kind, builtin};
@@ -119,6 +120,7 @@ cache! {
         volumes: PersistentVolume, false, &[];
         claims: PersistentVolumeClaim, true, &[];
         classes: StorageClass, false, &[];
+        cluster_roles: ClusterRole, false, &[];
         drivers: CSIDriver, false, &[];
         csi_nodes: CSINode, false, &[];
         attachments: VolumeAttachment, false, &[];

@@ -21,6 +21,7 @@ mod namespaces;
 mod nodes;
 mod provisioner;
 mod replication;
+mod roles;
 mod services;
 mod serving_certs;
 mod snapshots;
@@ -57,6 +58,7 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         namespaces::accounts(settings),
         namespaces::projects(),
         namespaces::life_cycle(),
+        roles::aggregation(),
         replication::controllers(),
         deployments::controller(),
         configs::controller(),

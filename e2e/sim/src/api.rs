@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::kinds::by_kind;
 
 /// Letters and digits of generated names, as upstream picks them.
-const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const ALPHABET: &[u8] = leme_meta::names::SUFFIX_ALPHABET;
 /// Everybody in the simulation has one name.
 const WRITER: Writer = Writer::Manager("simulation");
 const ROUTE_DOMAIN: &str = "apps.localhost";

@@ -14,6 +14,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use leme_client::kubeconfig;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -92,6 +93,12 @@ impl Ask {
     /// A GET.
     pub fn get(path: impl Into<String>) -> Ask {
         Ask { method: "GET", path: path.into(), ..Ask::default() }
+    }
+
+    /// A POST of a JSON document.
+    pub fn post(path: impl Into<String>, body: &Value) -> Ask {
+        let body = Bytes::from(body.to_string());
+        Ask { method: "POST", path: path.into(), content_type: JSON, body, ..Ask::default() }
     }
 }
 

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::bench::client::Target;
+use crate::bench::client::{Ask, Target};
 use crate::cluster::up::UP;
 
 /// How long a cluster may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 
 /// A running cluster; killed when dropped.
 pub struct Cluster {
@@ -75,6 +77,20 @@ impl Cluster {
     pub async fn control_plane(data: &Path) -> Result<(Cluster, Target)> {
         let (cluster, _) = Cluster::start(data, &["--no-node"]).await?;
         let target = Target::of(&cluster.kubeconfig()).await?;
+        Ok((cluster, target))
+    }
+
+    /// An API server and nobody who acts on what it holds, so that what is measured is its own work; with the account that
+    /// pods are created for, which a controller makes otherwise.
+    pub async fn server(data: &Path) -> Result<(Cluster, Target)> {
+        let flags = ["--no-node", "--without", "controllers,scheduler"];
+        let (cluster, _) = Cluster::start(data, &flags).await?;
+        let target = Target::of(&cluster.kubeconfig()).await?;
+        target
+            .http1()
+            .await?
+            .count(Ask::post(ACCOUNTS, &json!({"metadata": {"name": "default"}})))
+            .await?;
         Ok((cluster, target))
     }
 

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use futures::StreamExt;
 use leme_client::{Client, JSON, kubeconfig};
 use serde_json::{Value, json};
@@ -48,11 +47,6 @@ fn deployment(name: &str, replicas: usize) -> Value {
                 "resources": {"requests": {"cpu": "100m", "memory": "200Mi"}}}]}}}})
 }
 
-fn posted(path: &'static str, body: &Value) -> Ask {
-    let body = Bytes::from(body.to_string());
-    Ask { method: "POST", path: path.to_owned(), content_type: JSON, body, ..Ask::default() }
-}
-
 async fn client(cluster: &Cluster) -> Result<Client> {
     Ok(kubeconfig::Context::read(&cluster.kubeconfig()).await?.client()?)
 }
@@ -69,7 +63,8 @@ pub async fn run(setting: Setting) -> Result<Vec<Figure>> {
     };
     let (first, thousand) = cluster.during(work).await?;
     let spread = Spread::of(first).context("nothing was measured")?;
-    flood(&target, IDLE, |at| posted(DEPLOYMENTS, &deployment(&format!("idle-{at}"), 0))).await?;
+    flood(&target, IDLE, |at| Ask::post(DEPLOYMENTS, &deployment(&format!("idle-{at}"), 0)))
+        .await?;
     let pid = cluster.pid();
     let quiet = cluster.during(idle(pid, &client)).await;
     cluster.stop().await?;
@@ -133,13 +128,15 @@ async fn thousand(client: &Client) -> Result<Duration> {
 /// The share of a processor that is used when nobody asks for anything.
 async fn idle(pid: u32, client: &Client) -> Result<f64> {
     let begun = Instant::now();
+    // Those of the changes and of the Deployment before.
+    let all = CHANGES + 1 + IDLE;
     loop {
-        let sets = client.get(&format!("{SETS}?limit=1&labelSelector=pod-template-hash")).await?;
-        let left = sets["metadata"]["remainingItemCount"].as_u64().unwrap_or(0) as usize;
-        if left + 1 >= IDLE {
+        let sets = client.get(&format!("{SETS}?limit=1")).await?;
+        let made = 1 + sets["metadata"]["remainingItemCount"].as_u64().unwrap_or(0) as usize;
+        if made >= all {
             break;
         }
-        ensure!(begun.elapsed() < PATIENCE, "only {left} ReplicaSets are made");
+        ensure!(begun.elapsed() < PATIENCE, "only {made} of {all} ReplicaSets are made");
         sleep(Duration::from_secs(1)).await;
     }
     sleep(QUIET).await;
@@ -159,7 +156,7 @@ async fn per_object(setting: &Setting) -> Result<f64> {
         let target = Target::of(&cluster.kubeconfig()).await?;
         sleep(QUIET).await;
         let before = process::memory(cluster.pid())?.rss;
-        let pod = |at| posted(PODS, &documents::pod(&format!("watched-{at}")));
+        let pod = |at| Ask::post(PODS, &documents::pod(&format!("watched-{at}")));
         flood(&target, WATCHED, pod).await?;
         sleep(QUIET).await;
         let after = process::memory(cluster.pid())?.rss;

@@ -87,7 +87,7 @@ async fn rate(
     (made, before): (usize, impl Fn(usize) -> Ask + Send + Sync + 'static),
     (count, ask): (usize, impl Fn(usize) -> Ask + Send + Sync + 'static),
 ) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    let (cluster, target) = Cluster::server(&setting.folder.join("data")).await?;
     flood(&target, made, before).await?;
     let idle = process::processor_time(cluster.pid())?;
     let Outcome { took, times } = flood(&target, count, ask).await?;
@@ -119,7 +119,7 @@ async fn lists(
     make: impl Fn(usize) -> Ask + Send + Sync + 'static,
     ask: Ask,
 ) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    let (cluster, target) = Cluster::server(&setting.folder.join("data")).await?;
     flood(&target, LISTED, make).await?;
     let mut connection = target.http1().await?;
     let asked = Instant::now();
@@ -166,9 +166,7 @@ pub fn created(name: &str) -> Ask {
 
 /// Creates a pod of 1 KiB that no scheduler here looks at, so that what is measured is the write.
 fn pod_created(name: &str) -> Ask {
-    let body = documents::pod(name);
-    let body = Bytes::from(body.to_string());
-    Ask { method: "POST", path: PODS.to_owned(), content_type: JSON, body, ..Ask::default() }
+    Ask::post(PODS, &documents::pod(name))
 }
 
 /// Applies a Deployment that is paused and has no replicas, so that what is measured is the write.

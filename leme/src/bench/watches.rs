@@ -31,7 +31,7 @@ const MARK: &[u8] = br#""sent":""#;
 
 /// Bench `watch`.
 pub async fn run(setting: Setting) -> Result<Vec<Figure>> {
-    let (cluster, target) = Cluster::control_plane(&setting.folder.join("data")).await?;
+    let (cluster, target) = Cluster::server(&setting.folder.join("data")).await?;
     let mut writers = Vec::new();
     for writer in 0..WRITERS {
         let mut connection = target.http1().await?;

@@ -190,7 +190,9 @@ impl Plan {
     /// of the first node find the machine, if one is in this process.
     pub fn advertised(listen: IpAddr, gateway: Option<Ipv4Addr>) -> Vec<String> {
         if !listen.is_unspecified() {
-            return vec![listen.to_string()];
+            // Nobody else has that loopback: pods call their gateway.
+            let inward = gateway.filter(|_| listen.is_loopback()).map(|ip| ip.to_string());
+            return [listen.to_string()].into_iter().chain(inward).collect();
         }
         let mut addresses = of_this_machine();
         // Where there is no other, pods find the server there.

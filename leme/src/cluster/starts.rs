@@ -17,6 +17,7 @@ use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
 use leme_store::etcd::{EtcdConfig, EtcdStore, ServerIdentity};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use crate::cluster::access::Access;
@@ -42,6 +43,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const TELL_LIMIT: Duration = Duration::from_secs(5);
 /// How long the API server may finish what it has begun.
 const SERVER_GRACE: Duration = Duration::from_secs(2);
+/// Connections that may wait for the API server to take them.
+const BACKLOG: u32 = 1024;
 /// Pods on a node at most.
 const MAX_PODS: u32 = 250;
 
@@ -73,6 +76,10 @@ pub async fn server(running: &mut Running) -> Result<()> {
     })
     .await
     .map_err(start_hint)?;
+    if let Some(gateway) = gateway.filter(|_| plan.listen.ip().is_loopback()) {
+        let port = server.addresses().first().map_or(plan.listen.port(), SocketAddr::port);
+        server.also_serve(inward(SocketAddr::new(gateway.into(), port))?);
+    }
     let files = kubeconfigs(&running.plan, plan, &server, &advertised, &data);
     running.access = Some(Access::Within(Box::new(server)));
     let files = files?;
@@ -86,6 +93,18 @@ pub async fn server(running: &mut Running) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// A listener where pods find the API of a server that listens on the loopback only: on their gateway, which comes up later.
+fn inward(address: SocketAddr) -> Result<TcpListener> {
+    let bound = || -> std::io::Result<TcpListener> {
+        let socket = TcpSocket::new_v4()?;
+        rustix::net::sockopt::set_ip_freebind(&socket, true)?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().with_context(|| format!("cannot listen on {address}, where pods find the API"))
 }
 
 /// The administrator's, and those of what this process leaves to others. Nodes may be on other machines.

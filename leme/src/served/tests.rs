@@ -272,7 +272,7 @@ fn what_nobody_acts_on_is_stored() {
     };
     let enforced = || State::Stored("nothing in this cluster enforces it yet");
     check("networking.k8s.io/v1", "NetworkPolicy", enforced());
-    check("rbac.authorization.k8s.io/v1", "RoleBinding", enforced());
+    check("rbac.authorization.k8s.io/v1", "RoleBinding", works(""));
     check("v1", "ConfigMap", works(""));
     let own = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
         "status": {"conditions": [{"type": "Available", "status": "True"}]}});

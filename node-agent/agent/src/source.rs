@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{
@@ -13,7 +14,9 @@ use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
 use leme_client::{Client, Event as Seen, Resource, Scope, follow_as};
 use leme_node_core::csi::{self, CsiVolume};
 use leme_node_core::lookup::{Content, Key, Kind, PersistentSource, ServiceFacts, ServicePort};
+use leme_node_core::token::TokenOf;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +27,12 @@ use crate::event::Event;
 const STORAGE: &str = "storage.k8s.io/v1";
 /// Annotation of a claim that names its volume for good.
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+
+/// No token is older than this, however long it is good.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+/// The pauses between vain requests for a token.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A watch; dropping it ends it.
 pub type Watch = AbortOnDropHandle<()>;
@@ -46,6 +55,7 @@ pub fn watch(client: &Client, csi: &Arc<Csi>, key: Key, to: UnboundedSender<Even
                 let volumes = Resource::cluster("v1", "PersistentVolume", "persistentvolumes");
                 one(client, volumes, key, to, volume).await;
             }
+            Kind::Token => token(client, key, to).await,
             Kind::Services => {
                 services(client, namespaced("Service", "services"), key, to).await;
             }
@@ -66,6 +76,56 @@ pub fn watch(client: &Client, csi: &Arc<Csi>, key: Key, to: UnboundedSender<Even
         }
     };
     AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// Keeps a token good for as long as somebody wants it: another comes when four fifths of its time are over, or a day.
+async fn token(client: Client, key: Key, to: UnboundedSender<Event>) {
+    let Some(wanted) = TokenOf::of(&key) else { return };
+    let mut pause = FIRST_PAUSE;
+    let mut had = false;
+    loop {
+        let wait = match request_token(&client, &key.namespace, &wanted).await {
+            Ok(token) => {
+                had = true;
+                pause = FIRST_PAUSE;
+                if to.send(Event::Source(key.clone(), Some(Content::Token(Ok(token))))).is_err() {
+                    return;
+                }
+                let life = Duration::from_secs(wanted.seconds.max(0).unsigned_abs());
+                (life * 4 / 5).min(FRESH)
+            }
+            Err(error) => {
+                // The one that is there may still be good.
+                let content = Content::Token(Err(error));
+                if !had && to.send(Event::Source(key.clone(), Some(content))).is_err() {
+                    return;
+                }
+                let next = (pause * 2).min(LAST_PAUSE);
+                std::mem::replace(&mut pause, next)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn request_token(
+    client: &Client,
+    namespace: &str,
+    wanted: &TokenOf,
+) -> Result<String, String> {
+    let TokenOf { account, pod: (pod, uid), seconds, audience } = wanted;
+    let audiences = if audience.is_empty() { json!([]) } else { json!([audience]) };
+    let asked = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {
+            "audiences": audiences, "expirationSeconds": seconds,
+            "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid },
+        },
+    });
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+    let made = client.post(&path, &asked).await.map_err(|error| error.to_string())?;
+    let token = made["status"]["token"].as_str();
+    token.map(str::to_owned).ok_or_else(|| "the answer holds no token".to_owned())
 }
 
 /// What a key is about: one object, or all of a namespace if it has no name.

@@ -20,4 +20,5 @@ pub mod restart;
 pub mod spec;
 pub mod status;
 pub mod storage;
+pub mod token;
 pub mod volumes;

@@ -10,6 +10,7 @@ use leme_meta::local_path::Source;
 
 use crate::csi::{Attachment, CsiVolume, Wishes};
 use crate::spec;
+use crate::token::TokenOf;
 
 /// Kinds of objects that pods refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +31,8 @@ pub enum Kind {
     Attachment,
     /// A driver that has registered with this node; no object of the API.
     Plugin,
+    /// A token; [`TokenOf`] is its name.
+    Token,
 }
 
 /// One object.
@@ -60,6 +63,7 @@ impl Key {
             Kind::Driver => "csidriver",
             Kind::Attachment => "volumeattachment",
             Kind::Plugin => "CSI driver",
+            Kind::Token => "token",
         };
         format!("{kind} {:?}", self.name)
     }
@@ -104,6 +108,8 @@ pub enum Content {
     Attachment(Attachment),
     /// The socket of a driver that has registered.
     Plugin(String),
+    /// A token, or why there is none.
+    Token(Result<String, String>),
 }
 
 /// What a PersistentVolume is made of.
@@ -227,6 +233,12 @@ pub fn references(pod: &Pod, sources: &Sources) -> BTreeSet<Key> {
     }
     for volume in spec.volumes.as_deref().unwrap_or_default() {
         of_volume(volume, &mut add);
+        let projected = volume.projected.as_ref().and_then(|p| p.sources.as_deref());
+        for source in projected.unwrap_or_default() {
+            if let Some(token) = &source.service_account_token {
+                add(Kind::Token, &TokenOf::projected(pod, token).key(namespace).name);
+            }
+        }
     }
     let claims: Vec<Key> = keys.iter().filter(|k| k.kind == Kind::Claim).cloned().collect();
     for claim in claims {

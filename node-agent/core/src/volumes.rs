@@ -15,6 +15,7 @@ use crate::fields::{self, Facts};
 use crate::lookup::{Content, Key, Kind, PersistentSource, Sources, Trouble};
 use crate::quantity::units;
 use crate::resources;
+use crate::token::TokenOf;
 
 /// A file in a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,14 +277,19 @@ impl Payload<'_> {
         if let Some(downward) = &source.downward_api {
             self.downward(downward.items.as_deref().unwrap_or_default())?;
         }
-        let unsupported =
-            source.service_account_token.is_some() || source.cluster_trust_bundle.is_some();
-        if unsupported {
-            return Err(Trouble::Message(
-                "projected serviceAccountToken and clusterTrustBundle are not supported: set \
-                 automountServiceAccountToken to false or mount a Secret"
-                    .to_owned(),
-            ));
+        if let Some(token) = &source.service_account_token {
+            let key = TokenOf::projected(self.pod, token).key(self.namespace);
+            match self.sources.need(&key)? {
+                Content::Token(Ok(text)) => self.put(&token.path, text.clone().into(), None)?,
+                Content::Token(Err(why)) => {
+                    return Err(Trouble::Message(format!("failed to fetch token: {why}")));
+                }
+                _ => return Err(Trouble::Loading(key)),
+            }
+        }
+        if source.cluster_trust_bundle.is_some() {
+            let why = "projected clusterTrustBundle is not supported: mount a ConfigMap";
+            return Err(Trouble::Message(why.to_owned()));
         }
         Ok(())
     }
@@ -366,6 +372,33 @@ mod tests {
                 {"configMap": {"name": "m", "items": [{"key": "a", "path": "a"}]}}]}}),
             files(true, &[("a", "1", 0o644), ("n", "p", 0o644)]),
         );
+    }
+
+    #[test]
+    fn a_token_is_asked_for_and_put_where_it_is_wanted() {
+        let pod: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+            "spec": {"serviceAccountName": "bot", "containers": [], "volumes": [{"name": "v",
+                "projected": {"sources": [{"serviceAccountToken":
+                    {"path": "token", "expirationSeconds": 3607, "audience": "a/b"}}]}}]},
+        }))
+        .unwrap();
+        let key = Key::new(Kind::Token, "n", "bot/p/u/3607/a/b");
+        let mut sources = Sources::default();
+        assert!(crate::lookup::references(&pod, &sources).contains(&key));
+        assert_eq!(TokenOf::of(&key).unwrap().key("n"), key);
+        let spec = crate::spec::of(&pod);
+        let volume = &spec.volumes.as_ref().unwrap()[0];
+        let mut plan = |content| {
+            if let Some(content) = content {
+                sources.set(key.clone(), Some(Content::Token(content)));
+            }
+            plan(&pod, volume, &Facts::default(), &sources)
+        };
+        assert_eq!(plan(None), Err(Trouble::Loading(key.clone())));
+        let refused = plan(Some(Err("nobody".to_owned())));
+        assert_eq!(refused, Err(Trouble::Message("failed to fetch token: nobody".to_owned())));
+        assert_eq!(plan(Some(Ok("t".to_owned()))), Ok(files(true, &[("token", "t", 0o644)])));
     }
 
     // Red when the size is the volume's own limit alone: a volume without one takes half of the machine.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::{BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, below, reference};
+use super::schemas::{
+    BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, TOKEN, below, reference,
+};
 use super::{group_version_kind, root, type_name};
 use crate::{Kind, Storage, Subresource};
 
@@ -286,6 +288,9 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         Subresource::Scale => (kind_of_scale(row), SCALE),
         Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
         Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
+        Subresource::Token => {
+            (group_version_kind("authentication.k8s.io", "v1", "TokenRequest"), TOKEN)
+        }
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             let options = subresource.options(row).unwrap_or(&row.kind);
             (group_version_kind("", "v1", options), &*whole)
@@ -319,6 +324,7 @@ fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static st
         ],
         Subresource::Binding
         | Subresource::Eviction
+        | Subresource::Token
         | Subresource::Instantiate
         | Subresource::Rollback
         | Subresource::Clone => {

@@ -21,6 +21,7 @@ pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.De
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
 pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
+pub(super) const TOKEN: &str = "io.k8s.api.authentication.v1.TokenRequest";
 
 /// The types of the rows, by name; `kinds` says what else is a kind among them.
 pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>], version: Version) -> Value {
@@ -29,7 +30,7 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>], version: Version) -> V
     for (name, schema) in scalars() {
         out.insert(name.to_owned(), schema);
     }
-    let mut wanted: Vec<String> = [STATUS, DELETE_OPTIONS, SCALE, BINDING, EVICTION]
+    let mut wanted: Vec<String> = [STATUS, DELETE_OPTIONS, SCALE, BINDING, EVICTION, TOKEN]
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -145,6 +146,9 @@ fn kinds_of(name: &str, kinds: &Kinds) -> Vec<Value> {
         }
         SCALE => return vec![group_version_kind("autoscaling", "v1", "Scale")],
         BINDING => return vec![group_version_kind("", "v1", "Binding")],
+        TOKEN => {
+            return vec![group_version_kind("authentication.k8s.io", "v1", "TokenRequest")];
+        }
         EVICTION => return vec![group_version_kind("policy", "v1", "Eviction")],
         _ => {}
     }

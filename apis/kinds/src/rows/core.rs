@@ -3,7 +3,7 @@
 use super::Row;
 use crate::Scope::Cluster;
 use crate::Subresource::{
-    Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Proxy, Resize,
+    Attach, Binding, EphemeralContainers, Eviction, Exec, Finalize, Log, PortForward, Proxy, Resize, Token,
     Scale, Status,
 };
 use crate::columns::{class, core, event, network, node, pod, storage};
@@ -149,6 +149,7 @@ pub(super) const ROWS: &[Row] = &[
         kind: "ServiceAccount",
         plural: "serviceaccounts",
         short_names: &["sa"],
+        subresources: &[Token],
         columns: core::SERVICE_ACCOUNT,
         ..V1
     },

@@ -34,7 +34,8 @@ fn refused(objects: &[Value], pod: &Value, why: &str) {
 
 #[test]
 fn a_bare_pod_gets_what_admission_adds() {
-    let spec = create(&[account()], &pod()).expect("admitted")["spec"].clone();
+    let silent = with(account(), "/automountServiceAccountToken", json!(false));
+    let spec = create(&[silent], &pod()).expect("admitted")["spec"].clone();
     let expected = json!({
         "containers": [{ "name": "c", "image": "nginx" }],
         "serviceAccountName": "default", "serviceAccount": "default",
@@ -45,6 +46,47 @@ fn a_bare_pod_gets_what_admission_adds() {
         ],
     });
     assert_eq!(spec, expected);
+}
+
+/// Red when whoever brings a mount of its own gets another, or a pod that wants no token gets one.
+#[test]
+fn a_pod_finds_its_token_where_clients_look_for_it() {
+    const AT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let mount = |name: &str| json!({ "name": name, "readOnly": true, "mountPath": AT });
+    let own = json!({ "name": "own", "mountPath": AT });
+    let pod = pod_of(json!({
+        "initContainers": [{ "name": "i" }],
+        "containers": [{ "name": "c" }, { "name": "d", "volumeMounts": [own] }],
+    }));
+    let spec = create(&[account()], &pod).expect("admitted")["spec"].clone();
+    let volume = &spec["volumes"][0];
+    let name = volume["name"].as_str().unwrap();
+    let letters = name.strip_prefix("kube-api-access-").unwrap();
+    assert_eq!(letters.len(), 5);
+    assert_eq!(
+        volume["projected"],
+        json!({ "defaultMode": 420, "sources": [
+            { "serviceAccountToken": { "expirationSeconds": 3607, "path": "token" } },
+            { "configMap": { "name": "kube-root-ca.crt",
+                "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+            { "downwardAPI": { "items": [{ "path": "namespace",
+                "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" } }] } },
+        ] })
+    );
+    let mounts = |list: &str, at: usize| spec[list][at]["volumeMounts"].clone();
+    assert_eq!(mounts("initContainers", 0), json!([mount(name)]));
+    assert_eq!(mounts("containers", 0), json!([mount(name)]));
+    assert_eq!(mounts("containers", 1), json!([own]));
+
+    let volumes = |account: Value, spec: Value| {
+        create(&[account], &pod_of(spec)).expect("admitted")["spec"]["volumes"].clone()
+    };
+    let silent = with(account(), "/automountServiceAccountToken", json!(false));
+    let (no, yes) = (json!(false), json!(true));
+    let say = |said: &Value| json!({ "automountServiceAccountToken": said });
+    assert_eq!(volumes(account(), say(&no)), Value::Null);
+    assert_eq!(volumes(silent.clone(), json!({})), Value::Null);
+    assert!(volumes(silent, say(&yes)).is_array());
 }
 
 #[test]
@@ -248,7 +290,8 @@ fn the_classes_of_the_system_stay() {
 
 #[test]
 fn an_update_may_leave_out_what_admission_has_set() {
-    let old = create(&[account()], &pod()).expect("admitted");
+    let silent = with(account(), "/automountServiceAccountToken", json!(false));
+    let old = create(&[silent], &pod()).expect("admitted");
     let chain = Chain::new(Objects::default(), &[]);
     let mut new = pod();
     new["spec"]["serviceAccountName"] = "default".into();

@@ -166,7 +166,7 @@ fn object(
         "spec": spec,
     });
     let keep = if MANDATORY.contains(&name) { Keep::Always } else { Keep::WhileItFollows };
-    Wanted { collection, name: name.into(), object, condition, keep }
+    Wanted { collection: collection.into(), name: name.into(), object, condition, keep }
 }
 
 fn schema(schema: &Schema) -> Wanted {

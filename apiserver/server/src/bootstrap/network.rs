@@ -21,7 +21,7 @@ pub(super) fn service_cidr((address, bits): (Ipv4Addr, u8)) -> Wanted {
         "message": "Kubernetes default Service CIDR is ready",
     });
     Wanted {
-        collection: "/apis/networking.k8s.io/v1/servicecidrs",
+        collection: "/apis/networking.k8s.io/v1/servicecidrs".into(),
         name: NAME.into(),
         object,
         condition: Some(condition),
@@ -38,5 +38,11 @@ pub(super) fn ingress_class() -> Wanted {
         "spec": { "controller": "leme.dev/router" },
     });
     let collection = "/apis/networking.k8s.io/v1/ingressclasses";
-    Wanted { collection, name: "leme".into(), object, condition: None, keep: Keep::Existence }
+    Wanted {
+        collection: collection.into(),
+        name: "leme".into(),
+        object,
+        condition: None,
+        keep: Keep::Existence,
+    }
 }

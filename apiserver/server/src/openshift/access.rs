@@ -2,11 +2,12 @@
 //!
 //! Knows: what each question holds and what an answer looks like. Refuses to know: the rules; access has them.
 
-use leme_access::{Attributes, Identity, Verdict};
+use leme_access::{Attributes, Identity, Policy, PolicyRule, Verdict};
 use leme_meta::{FieldError, Path, Status, schema};
 use leme_registry::json;
 use serde_json::{Value, json};
 
+use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::request::ResourceRequest;
@@ -24,12 +25,21 @@ impl Api {
         let decoded = options::question(kind, &input.headers, input.body, options)?;
         let mut question = decoded.value;
         schema::apply_defaults(leme_kinds::schemas(), &kind.schema, &mut question);
+        let policy = self.policies.load();
         let about = (&question, &input.who, request.namespace.as_str());
         let answered = match &*kind.plural {
-            "subjectaccessreviews" | "localsubjectaccessreviews" => may_they(request, about),
-            "resourceaccessreviews" | "localresourceaccessreviews" => who_may(request, about),
-            "selfsubjectrulesreviews" => Ok(what_may(kind, &input.who)),
-            "subjectrulesreviews" => Ok(what_may(kind, &subject(&question, "spec"))),
+            "subjectaccessreviews" | "localsubjectaccessreviews" => {
+                may_they(request, about, &policy)
+            }
+            "resourceaccessreviews" | "localresourceaccessreviews" => {
+                who_may(request, about, &policy)
+            }
+            "selfsubjectrulesreviews" => {
+                Ok(what_may(kind, &input.who, &request.namespace, &policy))
+            }
+            "subjectrulesreviews" => {
+                Ok(what_may(kind, &subject(&question, "spec"), &request.namespace, &policy))
+            }
             _ => Err(Status::no_such_path()),
         }?;
         written(request, input.wanted, 201, answered.into(), &decoded.warnings)
@@ -98,17 +108,14 @@ fn attributes(question: &Value, namespace: &str) -> Attributes {
 }
 
 /// Whoever asks about a namespace by the path of none must be allowed to ask there.
-fn may_ask(who: &Identity, resource: &str, namespace: &str) -> Result<(), Status> {
+fn may_ask(policy: &Policy, who: &Identity, resource: &str, namespace: &str) -> Result<(), Status> {
     let attributes = Attributes {
         verb: "create".to_owned(),
         resource: resource.to_owned(),
         namespace: namespace.to_owned(),
         ..Attributes::default()
     };
-    match leme_access::authorize(who, &attributes) {
-        Verdict::Allow => Ok(()),
-        Verdict::Deny(why) => Err(leme_access::forbidden(who, &attributes, &why)),
-    }
+    admit::decide(policy, who, &attributes)
 }
 
 /// Whom a question is about; nobody if it does not say.
@@ -122,38 +129,46 @@ fn subject(question: &Value, part: &str) -> Identity {
     }
 }
 
-fn may_they(request: &ResourceRequest, (question, who, own): About<'_>) -> Result<Value, Status> {
+fn may_they(
+    request: &ResourceRequest,
+    (question, who, own): About<'_>,
+    policy: &Policy,
+) -> Result<Value, Status> {
     check(request, question)?;
     let namespace = namespace_of(question, own)?;
     let mut about = subject(question, "");
     if about.user.is_empty() && about.groups.is_empty() {
         about = who.clone();
     } else if own.is_empty() {
-        may_ask(who, "localsubjectaccessreviews", &namespace)?;
+        may_ask(policy, who, "localsubjectaccessreviews", &namespace)?;
     }
-    let verdict = leme_access::authorize(&about, &attributes(question, &namespace));
+    let verdict = leme_access::authorize(&about, &attributes(question, &namespace), policy);
     let mut answer = json!({
         "kind": "SubjectAccessReviewResponse", "apiVersion": request.kind.api_version(),
-        "allowed": verdict == Verdict::Allow,
+        "allowed": verdict.is_allowed(),
     });
     if !namespace.is_empty() {
         answer["namespace"] = namespace.into();
     }
-    if let Verdict::Deny(why) = verdict
-        && !why.is_empty()
-    {
-        answer["reason"] = why.into();
+    match verdict {
+        Verdict::Deny(why) if !why.is_empty() => answer["reason"] = why.into(),
+        Verdict::Allow(Some(grant)) => answer["reason"] = grant.to_string().into(),
+        _ => {}
     }
     Ok(answer)
 }
 
-fn who_may(request: &ResourceRequest, (question, who, own): About<'_>) -> Result<Value, Status> {
+fn who_may(
+    request: &ResourceRequest,
+    (question, who, own): About<'_>,
+    policy: &Policy,
+) -> Result<Value, Status> {
     check(request, question)?;
     let namespace = namespace_of(question, own)?;
     if own.is_empty() {
-        may_ask(who, "localresourceaccessreviews", &namespace)?;
+        may_ask(policy, who, "localresourceaccessreviews", &namespace)?;
     }
-    let (users, groups) = leme_access::who_may(&attributes(question, &namespace));
+    let leme_access::Allowed { users, groups } = policy.who_may(&attributes(question, &namespace));
     let mut answer = json!({
         "kind": "ResourceAccessReviewResponse", "apiVersion": request.kind.api_version(),
         "users": users, "groups": groups, "evalutionError": "",
@@ -164,24 +179,27 @@ fn who_may(request: &ResourceRequest, (question, who, own): About<'_>) -> Result
     Ok(answer)
 }
 
-fn what_may(kind: &leme_kinds::Kind, who: &Identity) -> Value {
-    let rules = leme_access::rules(who);
-    let mut all: Vec<Value> = rules
-        .resources
-        .iter()
-        .map(|rule| {
-            json!({ "verbs": rule.verbs, "attributeRestrictions": null, "apiGroups": [rule.group],
-                    "resources": rule.resources })
-        })
-        .collect();
-    let paths = if rules.everything { json!(["*"]) } else { json!(rules.paths) };
-    all.push(json!({
-        "verbs": if rules.everything { json!(["*"]) } else { json!(["get"]) },
-        "attributeRestrictions": null, "resources": [], "nonResourceURLs": paths,
-    }));
-    let mut status = json!({ "rules": all });
-    if rules.by_name {
-        status["evaluationError"] = "what a node may do depends on the names of objects".into();
+fn what_may(kind: &leme_kinds::Kind, who: &Identity, namespace: &str, policy: &Policy) -> Value {
+    let (rules, mut errors) = policy.rules(who, namespace);
+    let rule = |rule: &PolicyRule| {
+        let mut one = json!({
+            "verbs": rule.verbs, "attributeRestrictions": null, "apiGroups": rule.groups,
+            "resources": rule.resources,
+        });
+        if !rule.names.is_empty() {
+            one["resourceNames"] = json!(rule.names);
+        }
+        if !rule.paths.is_empty() {
+            one["nonResourceURLs"] = json!(rule.paths);
+        }
+        one
+    };
+    let mut status = json!({ "rules": rules.iter().map(rule).collect::<Vec<Value>>() });
+    if who.node().is_some() {
+        errors.insert(0, "node authorizer does not support user rule resolution".to_owned());
+    }
+    if !errors.is_empty() {
+        status["evaluationError"] = errors.join(", ").into();
     }
     let mut answer = json!({ "kind": kind.kind, "apiVersion": kind.api_version(), "status": status, "spec": {} });
     schema::apply_defaults(leme_kinds::schemas(), &kind.schema, &mut answer);

@@ -14,13 +14,13 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> PkiError + '_ {
 }
 
 /// Creates the directory, or makes an existing one private.
-pub(super) fn directory(dir: &Path) -> Result<(), PkiError> {
+pub(crate) fn directory(dir: &Path) -> Result<(), PkiError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).map_err(failed(dir))
 }
 
 /// The file's text, `None` if there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, PkiError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, PkiError> {
 }
 
 /// Replaces the file in one step, durably.
-pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
     let temporary = path.with_extension(format!("tmp{}", uuid::Uuid::new_v4().simple()));
     let fill = || -> std::io::Result<()> {
         let mut file =
@@ -47,4 +47,12 @@ pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> 
         let _ = std::fs::remove_file(&temporary);
         failed(path)(error)
     })
+}
+
+/// The names in a directory.
+pub(crate) fn names(dir: &Path) -> Result<Vec<String>, PkiError> {
+    let entries = std::fs::read_dir(dir).map_err(failed(dir))?;
+    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    let names: std::io::Result<Vec<Option<String>>> = names.collect();
+    Ok(names.map_err(failed(dir))?.into_iter().flatten().collect())
 }

@@ -9,7 +9,7 @@
 //! that a leaf of an older authority is recognised by its issuer and replaced.
 
 mod authority;
-mod files;
+pub(crate) mod files;
 mod renewing;
 mod requested;
 

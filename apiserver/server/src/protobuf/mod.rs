@@ -40,12 +40,13 @@ const MAGIC: &[u8] = b"k8s\0";
 const MAX_DEPTH: usize = 64;
 
 /// Kinds that are sent but not stored.
-const PASSING: [(&str, &str); 5] = [
+const PASSING: [(&str, &str); 6] = [
     ("DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"),
     ("Status", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
     ("Binding", "io.k8s.api.core.v1.Binding"),
     ("Eviction", "io.k8s.api.policy.v1.Eviction"),
     ("Scale", "io.k8s.api.autoscaling.v1.Scale"),
+    ("TokenRequest", "io.k8s.api.authentication.v1.TokenRequest"),
 ];
 
 /// The type of a kind in the field table.

@@ -119,7 +119,7 @@ impl Api {
             }
             let mut new = merged(&context, target, &configuration, None, options)?;
             json::remove(json::child(&mut new, "metadata"), "resourceVersion");
-            admit::authorize(&who, request, Verb::Create)?;
+            admit::authorize(&self.policies.load(), &who, request, Verb::Create)?;
             match self.create_object(request, Writer::Applied, new, options).await {
                 // Somebody was faster: their object is applied to.
                 Err(status) if status.reason == "AlreadyExists" => {}

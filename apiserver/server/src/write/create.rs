@@ -43,6 +43,7 @@ impl Api {
         match request.subresource {
             Some(Subresource::Binding) => return self.bind(request, input, &options).await,
             Some(Subresource::Eviction) => return self.evict(request, input, &options).await,
+            Some(Subresource::Token) => return self.issue_token(request, input, &options).await,
             _ => {}
         }
         let Input { headers, body, wanted, .. } = input;

@@ -51,7 +51,7 @@ impl Api {
             options.uid.get_or_insert_with(|| own.index.uid.to_string());
         }
         if options.ignore_read_error {
-            admit::authorize_unsafe_delete(&input.who, request)?;
+            admit::authorize_unsafe_delete(&self.policies.load(), &input.who, request)?;
             return self.delete_unreadable(request, input.wanted).await;
         }
         let done = self

@@ -21,7 +21,7 @@ use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::Kind;
 use leme_meta::{Status, managed};
-use leme_registry::{Context, Target, User, Write, json};
+use leme_registry::{Context, Target, Write, json};
 use leme_store::Entry;
 use leme_store::cache::insert_resource_version;
 use serde_json::Value;
@@ -161,12 +161,7 @@ impl Api {
             strategy: request.strategy(),
             namespace: &request.namespace,
             name: &request.name,
-            user: request.who.as_ref().map(|who| User {
-                name: &who.user,
-                uid: &who.uid,
-                groups: &who.groups,
-                extra: &who.extra,
-            }),
+            user: request.user(),
             now: jiff::Timestamp::now(),
             uid: String::new(),
             suffix: String::new(),
@@ -198,6 +193,7 @@ impl Api {
         if let Err(error) = self.cache.at_least(revision).await {
             tracing::warn!(%error, resource = %kind.plural, "admission does not see a write yet");
         }
+        self.policies.at_least(kind, revision).await;
     }
 }
 
@@ -223,9 +219,9 @@ pub(crate) fn written(
 
 /// Five random characters that spell no words, for generated names.
 pub(crate) fn suffix() -> String {
-    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+    let alphabet = leme_meta::names::SUFFIX_ALPHABET;
     let random = uuid::Uuid::new_v4();
     // Bytes 6 and 8 of a version 4 uuid hold fixed bits.
     let bytes = &random.as_bytes()[9..14];
-    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()
+    bytes.iter().map(|byte| char::from(alphabet[usize::from(*byte) % alphabet.len()])).collect()
 }

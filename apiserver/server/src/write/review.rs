@@ -2,7 +2,7 @@
 //!
 //! Knows: what each question holds and what an answer looks like. Refuses to know: the rules; access has them.
 
-use leme_access::{Attributes, Identity, Verdict};
+use leme_access::{Attributes, Identity, Policy, Verdict};
 use leme_meta::{FieldError, Path, Status};
 use leme_registry::json;
 use serde_json::{Value, json};
@@ -11,10 +11,18 @@ use super::{Input, WriteOptions, options, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::request::ResourceRequest;
+use crate::tokens::ISSUER;
 
 /// Fills in the status of a question, asked by somebody in a namespace.
-type Answerer =
-    fn(question: &mut Value, who: &Identity, namespace: &str) -> Result<(), Vec<FieldError>>;
+type Answerer = fn(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>>;
+
+/// Who asks, where, and by which policy they are answered.
+struct Asking<'a> {
+    api: &'a Api,
+    who: &'a Identity,
+    namespace: &'a str,
+    policy: &'a Policy,
+}
 
 const QUESTIONS: &[(&str, Answerer)] = &[
     ("LocalSubjectAccessReview", local_access),
@@ -51,13 +59,22 @@ impl Api {
         {
             return Err(Status::bad_request("no namespace on request"));
         }
-        answerer(&mut question, &who, &request.namespace)
+        let policy = self.policies.load();
+        let asking =
+            Asking { api: self, who: &who, namespace: &request.namespace, policy: &policy };
+        answerer(&mut question, &asking)
             .map_err(|errors| Status::invalid(&kind.gvk(), "", &errors))?;
         written(request, wanted, 201, question.into(), &decoded.warnings)
     }
 }
 
-fn own_identity(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+fn own_identity(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
+    let user = user_info(asking.who);
+    json::set(question, "status", json!({ "userInfo": user }));
+    Ok(())
+}
+
+fn user_info(who: &Identity) -> Value {
     let mut user = json!({ "username": who.user, "groups": who.groups });
     if !who.uid.is_empty() {
         user["uid"] = who.uid.as_str().into();
@@ -65,37 +82,43 @@ fn own_identity(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec
     if !who.extra.is_empty() {
         user["extra"] = json!(who.extra);
     }
-    json::set(question, "status", json!({ "userInfo": user }));
-    Ok(())
+    user
 }
 
-/// No token is known here: everybody shows a certificate.
-fn token(question: &mut Value, _: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
-    let status = json!({ "error": "invalid bearer token", "user": {} });
+fn token(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
+    let audiences = json::list(question, &["spec", "audiences"]).iter().filter_map(Value::as_str);
+    let mut audiences: Vec<&str> = audiences.collect();
+    if audiences.is_empty() {
+        audiences.push(ISSUER);
+    }
+    let status = match asking.api.account_of(json::text(question, &["spec", "token"]), &audiences) {
+        Ok((claims, audiences)) => {
+            let user = user_info(&claims.identity());
+            json!({ "authenticated": true, "user": user, "audiences": audiences })
+        }
+        Err(why) => json!({ "error": format!("[invalid bearer token, {why}]"), "user": {} }),
+    };
     json::set(question, "status", status);
     Ok(())
 }
 
-fn own_access(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+fn own_access(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
     refused(attributes_errors(question))?;
-    decide(question, who);
+    decide(question, asking.who, asking.policy);
     Ok(())
 }
 
-fn access(question: &mut Value, _: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
+fn access(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
     let mut errors = attributes_errors(question);
     errors.extend(subject_errors(question));
     refused(errors)?;
     let subject = subject(question);
-    decide(question, &subject);
+    decide(question, &subject, asking.policy);
     Ok(())
 }
 
-fn local_access(
-    question: &mut Value,
-    _: &Identity,
-    namespace: &str,
-) -> Result<(), Vec<FieldError>> {
+fn local_access(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
+    let namespace = asking.namespace;
     let spec = Path::new("spec");
     let mut errors = attributes_errors(question);
     errors.extend(subject_errors(question));
@@ -112,24 +135,37 @@ fn local_access(
     refused(errors)?;
     json::set(json::child(question, "metadata"), "namespace", namespace);
     let subject = subject(question);
-    decide(question, &subject);
+    decide(question, &subject, asking.policy);
     Ok(())
 }
 
-fn own_rules(question: &mut Value, who: &Identity, _: &str) -> Result<(), Vec<FieldError>> {
-    let rules = leme_access::rules(who);
-    let resource = |rule: &leme_access::Allowed| json!({ "verbs": rule.verbs, "apiGroups": [rule.group], "resources": rule.resources });
-    let resources: Vec<Value> = rules.resources.iter().map(resource).collect();
-    let mut status = json!({
-        "resourceRules": resources,
-        "nonResourceRules": [{ "verbs": ["get", "head"], "nonResourceURLs": rules.paths }],
-        "incomplete": rules.by_name,
-    });
-    if rules.by_name {
-        status["evaluationError"] = "what a node may do depends on the names of objects".into();
+fn own_rules(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
+    let namespace = json::text(question, &["spec", "namespace"]).to_owned();
+    let (rules, mut errors) = asking.policy.rules(asking.who, &namespace);
+    let (mut resources, mut paths) = (Vec::new(), Vec::new());
+    for rule in &rules {
+        if !rule.resources.is_empty() {
+            let mut one = json!({
+                "verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources,
+            });
+            if !rule.names.is_empty() {
+                one["resourceNames"] = json!(rule.names);
+            }
+            resources.push(one);
+        }
+        if !rule.paths.is_empty() {
+            paths.push(json!({ "verbs": rule.verbs, "nonResourceURLs": rule.paths }));
+        }
     }
-    if rules.everything {
-        status["nonResourceRules"] = json!([{ "verbs": ["*"], "nonResourceURLs": ["*"] }]);
+    let by_name = asking.who.node().is_some();
+    if by_name {
+        errors.insert(0, "node authorizer does not support user rule resolution".to_owned());
+    }
+    let mut status = json!({
+        "resourceRules": resources, "nonResourceRules": paths, "incomplete": by_name,
+    });
+    if !errors.is_empty() {
+        status["evaluationError"] = errors.join(", ").into();
     }
     json::set(question, "status", status);
     Ok(())
@@ -180,7 +216,7 @@ fn subject(question: &Value) -> Identity {
     }
 }
 
-fn decide(question: &mut Value, who: &Identity) {
+fn decide(question: &mut Value, who: &Identity, policy: &Policy) {
     let of = |part: &str, field: &str| json::text(question, &["spec", part, field]).to_owned();
     let attributes = match json::at(question, &["spec", "resourceAttributes"]) {
         Some(_) => {
@@ -201,8 +237,9 @@ fn decide(question: &mut Value, who: &Identity) {
             ..Attributes::default()
         },
     };
-    let status = match leme_access::authorize(who, &attributes) {
-        Verdict::Allow => json!({ "allowed": true }),
+    let status = match leme_access::authorize(who, &attributes, policy) {
+        Verdict::Allow(None) => json!({ "allowed": true }),
+        Verdict::Allow(Some(grant)) => json!({ "allowed": true, "reason": grant.to_string() }),
         Verdict::Deny(why) if why.is_empty() => json!({ "allowed": false }),
         Verdict::Deny(why) => json!({ "allowed": false, "reason": why }),
     };

@@ -95,7 +95,7 @@ impl Api {
                 written(request, wanted, 200, object, &warnings)
             }
             None if strategy.create_on_update && target == Target::Main => {
-                admit::authorize(&who, request, Verb::Create)?;
+                admit::authorize(&self.policies.load(), &who, request, Verb::Create)?;
                 let (object, more) =
                     self.create_object(request, options.writer(), body, &options).await?;
                 warnings.extend(more);

@@ -163,13 +163,3 @@ fn a_role_is_bound_for_good() {
         ],
     );
 }
-
-#[test]
-fn what_is_not_enforced_is_told() {
-    let stored = created(role("Role", json!([])));
-    let kind = row(&stored);
-    assert_eq!(
-        crate::warnings(crate::of(kind), kind, &stored, None),
-        ["Role is stored, but nothing in this cluster enforces it yet"]
-    );
-}

@@ -22,7 +22,7 @@ const VOLUME: &[&str] = &[
     "secret",
 ];
 /// Sources of a projected volume that are.
-const PROJECTED: &[&str] = &["configMap", "downwardAPI", "secret"];
+const PROJECTED: &[&str] = &["configMap", "downwardAPI", "secret", "serviceAccountToken"];
 
 pub(super) fn volume(volume: &Volume) -> Verdict {
     let at = format!("spec.volumes[{}]", volume.name);
@@ -34,8 +34,6 @@ pub(super) fn volume(volume: &Volume) -> Verdict {
     let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
     for (index, source) in sources.enumerate() {
         let at = format!("{at}.projected.sources[{index}]");
-        let why = "set automountServiceAccountToken to false or mount a Secret";
-        unless(source.service_account_token.is_some(), &format!("{at}.serviceAccountToken"), why)?;
         listed(source, PROJECTED, &at, "this node does not project it")?;
     }
     Ok(())

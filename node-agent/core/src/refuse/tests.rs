@@ -140,10 +140,6 @@ fn volumes_without_a_plugin() {
                 {"clusterTrustBundle": {"path": "p"}}]}}),
             "projected.sources[1].clusterTrustBundle",
         ),
-        (
-            json!({"projected": {"sources": [{"serviceAccountToken": {"path": "p"}}]}}),
-            "projected.sources[0].serviceAccountToken",
-        ),
     ] {
         let mut volume = json!({"name": "v"});
         volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
