@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use leme_access::{Attributes, Identity, Policy, Verdict};
 use leme_meta::Status;
-use leme_registry::{Admission, Asked, Operation};
+use leme_registry::{Admission, Asked, Operation, User};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -92,6 +92,18 @@ pub(crate) fn decide(
 /// Whether the identity is nobody's.
 pub(crate) fn is_stranger(identity: &Identity) -> bool {
     identity.in_group("system:unauthenticated") || identity.user.is_empty()
+}
+
+impl ResourceRequest {
+    /// Who asks, as objects tell of it.
+    pub fn user(&self) -> Option<User<'_>> {
+        self.who.as_ref().map(|who| User {
+            name: &who.user,
+            uid: &who.uid,
+            groups: &who.groups,
+            extra: &who.extra,
+        })
+    }
 }
 
 /// What admission is asked about a request before anybody looks at an object.

@@ -254,10 +254,9 @@ impl Server {
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
         let told = own.advertised(&addresses);
-        let policies = Arc::new(Policies::new());
-        let facts = CacheFacts::new(Arc::clone(&cache), Arc::clone(&policies));
+        let (admission, policies) = admission(&cache, &config.admission_off);
         let api = Arc::new(Api {
-            admission: Chain::new(facts, &config.admission_off),
+            admission,
             policies,
             tokens: tokens::Tokens::open(&config.pki_dir)?,
             store: config.store,
@@ -285,13 +284,6 @@ impl Server {
         let served = Arc::clone(&tls);
         lifetime.spawn(listen::serve(listeners, served, limits.clone(), shared, lifetime.clone()));
         spawn_keepers(&api, &pki, own, config.events);
-        let (renewed, stopping) = (Arc::clone(&pki), lifetime.clone());
-        lifetime.spawn(async move {
-            tokio::select! {
-                () = renewed.keep_good() => {}
-                () = stopping.stopping() => {}
-            }
-        });
         Ok(Server { addresses, api, pki, tls, connections: limits, lifetime, _guard: guard })
     }
 
@@ -344,6 +336,20 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events:
     lifetime.spawn(repair::run(Arc::clone(api)));
     lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
     lifetime.spawn(signer::run(Arc::clone(api), Arc::clone(pki)));
+    let (renewed, stopping) = (Arc::clone(pki), lifetime.clone());
+    lifetime.spawn(async move {
+        tokio::select! {
+            () = renewed.keep_good() => {}
+            () = stopping.stopping() => {}
+        }
+    });
+}
+
+/// Admission over what the cache has, and the policy that it asks.
+fn admission(cache: &Arc<Cache>, off: &[&str]) -> (Chain<CacheFacts>, Arc<Policies>) {
+    let policies = Arc::new(Policies::new());
+    let facts = CacheFacts::new(Arc::clone(cache), Arc::clone(&policies));
+    (Chain::new(facts, off), policies)
 }
 
 fn check(config: &ServerConfig) -> Result<()> {

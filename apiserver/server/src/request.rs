@@ -11,7 +11,7 @@ use leme_kinds::{Kind, Kinds, Subresource};
 use leme_meta::selector::FieldRequirement;
 use leme_meta::status::Details;
 use leme_meta::{FieldSelector, Gvr, Status};
-use leme_registry::{Strategy, User};
+use leme_registry::Strategy;
 use leme_store::cache::Cached;
 
 use crate::fence::Fence;
@@ -71,16 +71,6 @@ pub(crate) struct ResourceRequest {
 }
 
 impl ResourceRequest {
-    /// Who asks, as objects tell of it.
-    pub fn user(&self) -> Option<User<'_>> {
-        self.who.as_ref().map(|who| User {
-            name: &who.user,
-            uid: &who.uid,
-            groups: &who.groups,
-            extra: &who.extra,
-        })
-    }
-
     /// A request for an object, or for a collection if the name is empty, without more.
     pub fn of(verb: Verb, kind: &Arc<Kind>, namespace: &str, name: &str) -> ResourceRequest {
         ResourceRequest {

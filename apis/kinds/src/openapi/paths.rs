@@ -280,17 +280,24 @@ fn kind_of_scale(row: &Kind) -> Value {
     }
 }
 
+/// The kind that is posted to an object, which is none of its own, and its type.
+fn posted(subresource: Subresource) -> (Value, &'static str) {
+    match subresource {
+        Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
+        Subresource::Token => {
+            (group_version_kind("authentication.k8s.io", "v1", "TokenRequest"), TOKEN)
+        }
+        _ => (group_version_kind("", "v1", "Binding"), BINDING),
+    }
+}
+
 fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
     let subject = format!("{}{}", row.kind, upper(subresource.name()));
     let own: String;
     let whole = type_name(row);
     let (kind, schema) = match subresource {
         Subresource::Scale => (kind_of_scale(row), SCALE),
-        Subresource::Binding => (group_version_kind("", "v1", "Binding"), BINDING),
-        Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
-        Subresource::Token => {
-            (group_version_kind("authentication.k8s.io", "v1", "TokenRequest"), TOKEN)
-        }
+        Subresource::Binding | Subresource::Eviction | Subresource::Token => posted(subresource),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             let options = subresource.options(row).unwrap_or(&row.kind);
             (group_version_kind("", "v1", options), &*whole)
