@@ -9,7 +9,7 @@ pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// Those who may do everything.
 pub const MASTERS: &str = "system:masters";
 /// Those whose name says which node they are.
-pub(crate) const NODES: &str = "system:nodes";
+pub const NODES: &str = "system:nodes";
 
 /// What the names of nodes' agents begin with; the node's own name follows.
 pub const NODE_USER: &str = "system:node:";

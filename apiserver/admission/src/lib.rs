@@ -9,6 +9,7 @@ mod escalation;
 pub mod eviction;
 mod lifecycle;
 mod limits;
+mod node_restriction;
 mod node_taint;
 mod priority;
 pub mod quota;
@@ -95,6 +96,7 @@ static PLUG_INS: &[PlugIn] = &[
     lifecycle::PLUG_IN,
     limits::PLUG_IN,
     service_account::PLUG_IN,
+    node_restriction::PLUG_IN,
     node_taint::PLUG_IN,
     priority::PLUG_IN,
     tolerations::PLUG_IN,

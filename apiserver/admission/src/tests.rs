@@ -14,6 +14,7 @@ mod classes;
 mod eviction;
 mod lifecycle;
 mod limits;
+mod node_restriction;
 mod pods;
 mod quota;
 

@@ -223,7 +223,8 @@ async fn what_a_server_that_died_has_left_is_repaired_by_the_other_one() {
         world.no_number_was_given_twice().await;
     }
     println!("{points} points at which a server died, 0 differences");
-    assert!(points >= 12, "{points}");
+    // Three writes make a Service with two numbers, two take one back, two remove it.
+    assert!(points >= 10, "{points}");
 }
 
 #[tokio::test]

@@ -1,0 +1,168 @@
+//! NodeRestriction: what an agent writes is about its own node and the pods there.
+//!
+//! Knows: which writes of agents that concerns, and upstream's words. Refuses to know: what agents may read.
+
+use std::collections::BTreeMap;
+
+use leme_access::{NODE_USER, NODES};
+use leme_meta::{Status, quote};
+use leme_registry::{Asked, Operation, json};
+use serde_json::Value;
+
+use crate::{Facts, PlugIn, Seen};
+
+const PODS: Seen = Seen { group: "", version: "v1", plural: "pods" };
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+pub(crate) const PLUG_IN: PlugIn = PlugIn {
+    name: "NodeRestriction",
+    about: |asked| {
+        node(asked).is_some()
+            && asked.kind.group.is_empty()
+            && matches!(&*asked.kind.plural, "pods" | "nodes" | "serviceaccounts")
+    },
+    sees: &[PODS],
+    // What is posted below an object is refused before anybody looks at that one.
+    mutate: |asked, body, _, facts| {
+        let Some(node) = node(asked) else { return Ok(()) };
+        match (&*asked.kind.plural, asked.subresource) {
+            ("serviceaccounts", "token") => token(asked, node, body, facts),
+            ("pods", "eviction") => {
+                let pod = facts.get(&PODS, asked.namespace, asked.name)?;
+                let own = pod.is_none_or(|pod| node_of(&pod) == node);
+                let why = "can only evict pods with spec.nodeName set to itself";
+                allowed(asked, own, || format!("node {} {why}", quote(node)))
+            }
+            _ => Ok(()),
+        }
+    },
+    validate: |asked, new, old, _| {
+        let Some(node) = node(asked) else { return Ok(()) };
+        match (&*asked.kind.plural, asked.subresource, asked.operation) {
+            ("pods", "", Operation::Create) => created_pod(asked, node, new),
+            ("pods", "", Operation::Delete) => {
+                let own = old.is_none_or(|pod| node_of(pod) == node);
+                let why = "can only delete pods with spec.nodeName set to itself";
+                allowed(asked, own, || format!("node {} {why}", quote(node)))
+            }
+            ("pods", "status", Operation::Update) => {
+                let own = old.is_some_and(|pod| node_of(pod) == node);
+                let why = "can only update pod status for pods with spec.nodeName set to itself";
+                allowed(asked, own, || format!("node {} {why}", quote(node)))
+            }
+            ("nodes", _, Operation::Create | Operation::Update) => own_node(asked, node, new, old),
+            _ => Ok(()),
+        }
+    },
+    ..PlugIn::NONE
+};
+
+/// The node whose agent asks.
+fn node<'a>(asked: &Asked<'a>) -> Option<&'a str> {
+    let user = asked.user?;
+    let node = user.name.strip_prefix(NODE_USER).filter(|name| !name.is_empty())?;
+    user.groups.iter().any(|group| group == NODES).then_some(node)
+}
+
+fn node_of(pod: &Value) -> &str {
+    json::text(pod, &["spec", "nodeName"])
+}
+
+fn allowed(asked: &Asked, is: bool, why: impl FnOnce() -> String) -> Result<(), Status> {
+    if is { Ok(()) } else { Err(asked.forbidden(&why())) }
+}
+
+fn created_pod(asked: &Asked, node: &str, pod: Option<&Value>) -> Result<(), Status> {
+    let Some(pod) = pod else { return Ok(()) };
+    let mirror = json::at(pod, &["metadata", "annotations", MIRROR]).is_some();
+    allowed(asked, mirror, || {
+        format!(
+            "pod does not have {MIRROR:?} annotation, node {} can only create mirror pods",
+            quote(node)
+        )
+    })?;
+    allowed(asked, node_of(pod) == node, || {
+        format!("node {} can only create pods with spec.nodeName set to itself", quote(node))
+    })
+}
+
+/// A token that an agent asks for is one of a pod on its node.
+fn token(asked: &Asked, node: &str, body: &Value, facts: &dyn Facts) -> Result<(), Status> {
+    let reference = |field| json::text(body, &["spec", "boundObjectRef", field]);
+    let is_pod = reference("apiVersion") == "v1"
+        && reference("kind") == "Pod"
+        && !reference("name").is_empty();
+    allowed(asked, is_pod, || "node requested token not bound to a pod".to_owned())?;
+    allowed(asked, !reference("uid").is_empty(), || {
+        "node requested token with a pod binding without a uid".to_owned()
+    })?;
+    let pod = facts.get(&PODS, asked.namespace, reference("name"))?;
+    // One that is gone is told by whoever makes the token.
+    let Some(pod) = pod else { return Ok(()) };
+    allowed(asked, json::text(&pod, &["metadata", "uid"]) == reference("uid"), || {
+        format!(
+            "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+            reference("uid")
+        )
+    })?;
+    allowed(asked, node_of(&pod) == node, || {
+        "node requested token bound to a pod scheduled on a different node".to_owned()
+    })
+}
+
+/// Labels of these kinds say to whom a node belongs, or what may be put there: they are not the node's to say.
+fn is_restricted(label: &str) -> bool {
+    const OWN: [&str; 10] = [
+        "kubernetes.io/hostname",
+        "kubernetes.io/arch",
+        "kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/instance-type",
+        "node.kubernetes.io/instance-type",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "topology.kubernetes.io/",
+    ];
+    let (domain, _) = label.split_once('/').unwrap_or(("", label));
+    let within = |of: &str| domain == of || domain.ends_with(&format!(".{of}"));
+    let own = OWN
+        .iter()
+        .any(|known| label == *known || (known.ends_with('/') && label.starts_with(known)));
+    let given = ["kubelet.kubernetes.io", "node.kubernetes.io"].into_iter().any(within);
+    (within("kubernetes.io") || within("k8s.io")) && !own && !given
+}
+
+fn own_node(
+    asked: &Asked,
+    node: &str,
+    new: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    let Some(new) = new else { return Ok(()) };
+    let name = json::text(new, &["metadata", "name"]);
+    let is_own = name == node || (name.is_empty() && asked.name == node);
+    allowed(asked, is_own, || {
+        format!("node {} is not allowed to modify node {}", quote(node), quote(name))
+    })?;
+    let labels = |of: Option<&Value>| -> BTreeMap<String, Value> {
+        let all = of.map(|of| json::entries(of, &["metadata", "labels"]));
+        all.into_iter().flatten().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    };
+    let (before, after) = (labels(old), labels(Some(new)));
+    let changed: Vec<&str> = before
+        .keys()
+        .chain(after.keys())
+        .filter(|key| before.get(*key) != after.get(*key) && is_restricted(key))
+        .map(String::as_str)
+        .collect();
+    let changed = changed.into_iter().collect::<std::collections::BTreeSet<_>>();
+    let shown = || changed.iter().copied().collect::<Vec<_>>().join(", ");
+    let doing = if old.is_some() { "modify" } else { "set" };
+    allowed(asked, changed.is_empty(), || {
+        format!("is not allowed to {doing} the following labels: {}", shown())
+    })?;
+    let taints = |of: &Value| json::list(of, &["spec", "taints"]).to_vec();
+    let same = old.is_none_or(|old| taints(old) == taints(new));
+    allowed(asked, same, || format!("node {} is not allowed to modify taints", quote(node)))
+}
