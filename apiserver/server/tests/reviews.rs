@@ -49,7 +49,8 @@ async fn what_others_may_is_told_by_the_same_rules_as_requests_are_judged() {
         (of("system:node:n", nodes.clone(), "get", "pods"), true),
         (of("system:node:n", nodes, "delete", "secrets"), false),
         (
-            json!({ "user": "u", "nonResourceAttributes": { "verb": "get", "path": "/healthz" } }),
+            json!({ "user": "u", "groups": ["system:authenticated"],
+                    "nonResourceAttributes": { "verb": "get", "path": "/healthz" } }),
             true,
         ),
         (
@@ -85,15 +86,51 @@ async fn what_is_no_question_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_is_nobodys() {
+async fn a_token_is_its_accounts_and_ends_with_it() {
     let api = Harness::start().await;
     let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
     let answer = api.post(reviews, &json!({ "spec": { "token": "x", "audiences": ["a"] } })).await;
     assert_eq!(answer.code, 201);
     let answer = answer.ok();
     assert_eq!(answer["spec"], json!({ "audiences": ["a"], "token": "x" }));
-    let status = json!({ "error": "invalid bearer token", "user": {} });
+    let why = "[invalid bearer token, token cannot be read]";
+    let status = json!({ "error": why, "user": {} });
     assert_eq!(answer["status"], status);
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    api.post(accounts, &json!({ "metadata": { "name": "bot" } })).await.ok();
+    let asked = json!({ "spec": { "audiences": ["a", "b"] } });
+    let made = api.post(&format!("{accounts}/bot/token"), &asked).await.ok();
+    assert_eq!(
+        (&made["kind"], &made["spec"]["expirationSeconds"]),
+        (&json!("TokenRequest"), &json!(3600))
+    );
+    let review = json!({ "spec": { "token": made["status"]["token"], "audiences": ["b", "c"] } });
+    let status = api.post(reviews, &review).await.ok()["status"].clone();
+    assert_eq!((&status["authenticated"], &status["audiences"]), (&json!(true), &json!(["b"])));
+    assert_eq!(status["user"]["username"], "system:serviceaccount:default:bot");
+    let others = json!({ "spec": { "token": made["status"]["token"] } });
+    let status = api.post(reviews, &others).await.ok()["status"].clone();
+    assert_eq!(status["authenticated"], Value::Null);
+    api.delete(&format!("{accounts}/bot")).await.ok();
+    let status = api.post(reviews, &review).await.ok()["status"].clone();
+    assert_eq!(status["error"], "[invalid bearer token, service account has been deleted]");
+    for (spec, why) in [
+        (json!({ "expirationSeconds": 5 }), "may not specify a duration less than 10 minutes"),
+        (
+            json!({ "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": "p" } }),
+            "pods \"p\" not found",
+        ),
+        (json!({ "boundObjectRef": { "apiVersion": "v1", "kind": "Node" } }), "not found"),
+        (
+            json!({ "boundObjectRef": { "apiVersion": "v1", "kind": "Service", "name": "p" } }),
+            "cannot bind token for serviceaccount",
+        ),
+    ] {
+        api.post(accounts, &json!({ "metadata": { "name": "other" } })).await;
+        let path = format!("{accounts}/other/token");
+        let (_, _, message) = api.post(&path, &json!({ "spec": spec })).await.refused();
+        assert!(message.contains(why), "{message}");
+    }
     let refused = api.post(reviews, &json!({ "spec": {} })).await.refused();
     assert_eq!(refused.0, 400);
     assert_eq!(refused.2, "token is required for TokenReview in authentication");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use leme_access::Policy;
 use leme_admission::{Chain, Facts, Seen};
 use leme_kinds::{Kind, Kinds, Storage, by_kind};
 use leme_meta::gvk::split_api_version;
@@ -86,9 +87,12 @@ struct Known;
 impl Facts for Known {
     fn get(&self, of: &Seen, _: &str, name: &str) -> Result<Option<Arc<Value>>, Status> {
         let found = match (of.plural, name) {
-            ("namespaces", "ns") | ("serviceaccounts", "default") | ("runtimeclasses", _) => {
+            ("namespaces", "ns") | ("runtimeclasses", _) => {
                 Some(json!({ "metadata": { "name": name } }))
             }
+            ("serviceaccounts", "default") => Some(json!({
+                "metadata": { "name": name }, "automountServiceAccountToken": false,
+            })),
             ("priorityclasses", "system-node-critical") => Some(json!({
                 "metadata": { "name": name }, "value": 2_000_001_000,
                 "preemptionPolicy": "PreemptLowerPriority",
@@ -100,6 +104,18 @@ impl Facts for Known {
 
     fn list(&self, _: &Seen, _: &str) -> Result<Vec<Arc<Value>>, Status> {
         Ok(Vec::new())
+    }
+
+    /// Whoever writes here may do everything.
+    fn policy(&self) -> Arc<Policy> {
+        let role = json!({ "rules": [
+            { "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] },
+            { "verbs": ["*"], "nonResourceURLs": ["*"] },
+        ] });
+        let binding = json!({ "roleRef": { "kind": "ClusterRole", "name": "all" },
+            "subjects": [{ "kind": "Group", "name": "dev" }] });
+        let policy = Policy::default().with("ClusterRole", ("", "all"), Some(&role));
+        Arc::new(policy.with("ClusterRoleBinding", ("", "all"), Some(&binding)))
     }
 }
 
