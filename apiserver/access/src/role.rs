@@ -129,7 +129,7 @@ impl PolicyRule {
     /// As a refusal shows it.
     fn shown(&self) -> String {
         let part = |name: &str, list: &[Box<str>]| {
-            let quoted: Vec<String> = list.iter().map(|one| quote(one)).collect();
+            let quoted: Vec<String> = list.iter().map(quote).collect();
             (!list.is_empty()).then(|| format!("{name}:[{}]", quoted.join(" ")))
         };
         let parts = [
