@@ -34,7 +34,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
         if lines.is_empty() {
             return Ok(());
         }
-        let groups: Vec<String> = who.groups.iter().map(|group| quote(group)).collect();
+        let groups: Vec<String> = who.groups.iter().map(quote).collect();
         let why = format!(
             "user {} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
             quote(&who.user),

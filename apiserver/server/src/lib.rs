@@ -282,14 +282,14 @@ impl Server {
         lifetime.spawn(definitions.run(Arc::clone(&api)));
         let (limits, shared) = (config.connections, Arc::clone(&api));
         let served = Arc::clone(&tls);
-        lifetime.spawn(listen::serve(listeners, served, limits.clone(), shared, lifetime.clone()));
+        lifetime.spawn(listen::serve(listeners, served, limits, shared, lifetime.clone()));
         spawn_keepers(&api, &pki, own, config.events);
         Ok(Server { addresses, api, pki, tls, connections: limits, lifetime, _guard: guard })
     }
 
     /// Serves on a listener more, until the server stops.
     pub fn also_serve(&self, listener: TcpListener) {
-        let (tls, limits) = (Arc::clone(&self.tls), self.connections.clone());
+        let (tls, limits) = (Arc::clone(&self.tls), self.connections);
         let (api, lifetime) = (Arc::clone(&self.api), self.lifetime.clone());
         self.lifetime.spawn(listen::serve(vec![listener], tls, limits, api, lifetime));
     }
