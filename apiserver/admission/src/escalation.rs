@@ -55,6 +55,11 @@ fn identity(asked: &Asked) -> Option<Identity> {
     })
 }
 
+/// Whether an object was there before and these fields stay as they were.
+fn same(new: &Value, old: Option<&Value>, fields: [&str; 2]) -> bool {
+    old.is_some_and(|old| fields.iter().all(|field| old.get(field) == new.get(field)))
+}
+
 /// What somebody must hold who writes this role; nothing if no rights are handed out.
 fn role(
     asked: &Asked,
@@ -62,9 +67,7 @@ fn role(
     who: &Identity,
     policy: &Policy,
 ) -> Result<Option<Vec<PolicyRule>>, Status> {
-    let of = |object: &Value, field: &str| object.get(field).cloned().unwrap_or_default();
-    let same = |field| old.is_some_and(|old| of(old, field) == of(new, field));
-    if same("rules") && same("aggregationRule") {
+    if same(new, old, ["rules", "aggregationRule"]) {
         return Ok(None);
     }
     let name = shown_name(asked.name, new);
@@ -91,10 +94,7 @@ fn binding(
     who: &Identity,
     policy: &Policy,
 ) -> Result<Option<Vec<PolicyRule>>, Status> {
-    let of = |object: &Value, field: &str| object.get(field).cloned().unwrap_or_default();
-    if old.is_some_and(|old| {
-        ["roleRef", "subjects"].iter().all(|field| of(old, field) == of(new, field))
-    }) {
+    if same(new, old, ["roleRef", "subjects"]) {
         return Ok(None);
     }
     let kind = json::text(new, &["roleRef", "kind"]);

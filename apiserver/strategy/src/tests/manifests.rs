@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 use super::*;
 
+/// Groups whose kinds are no strategy's: definitions make them, and the live tests apply what is shipped of them.
+const DEFINED: [&str; 1] = ["gateway.networking.k8s.io"];
+
 #[test]
 fn every_shipped_manifest_is_accepted_and_settles() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
@@ -20,6 +23,10 @@ fn every_shipped_manifest_is_accepted_and_settles() {
         for document in serde_yaml::Deserializer::from_str(&text) {
             let body =
                 Value::deserialize(document).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            let version = body["apiVersion"].as_str().expect("apiVersion");
+            if DEFINED.contains(&split_api_version(version).0) {
+                continue;
+            }
             documents += 1;
             settles(&path, body);
         }
