@@ -46,7 +46,8 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
     ..PlugIn::NONE
 };
 
-fn identity(asked: &Asked) -> Option<Identity> {
+/// Who asks.
+pub(crate) fn identity(asked: &Asked) -> Option<Identity> {
     asked.user.map(|user| Identity {
         user: user.name.to_owned(),
         uid: user.uid.to_owned(),
@@ -55,9 +56,19 @@ fn identity(asked: &Asked) -> Option<Identity> {
     })
 }
 
-/// Whether an object was there before and these fields stay as they were.
-fn same(new: &Value, old: Option<&Value>, fields: [&str; 2]) -> bool {
-    old.is_some_and(|old| fields.iter().all(|field| old.get(field) == new.get(field)))
+/// Whether nothing but what the garbage collector needs is changed: also a label hands out rights, for roles are gathered by
+/// theirs.
+fn only_for_its_end(new: &Value, old: Option<&Value>) -> bool {
+    const OF_ITS_END: [&str; 5] =
+        ["ownerReferences", "finalizers", "resourceVersion", "managedFields", "generation"];
+    let rest = |object: &Value| {
+        let mut rest = object.clone();
+        if let Some(metadata) = rest.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|field, _| !OF_ITS_END.contains(&field.as_str()));
+        }
+        rest
+    };
+    old.is_some_and(|old| rest(old) == rest(new))
 }
 
 /// What somebody must hold who writes this role; nothing if no rights are handed out.
@@ -67,7 +78,7 @@ fn role(
     who: &Identity,
     policy: &Policy,
 ) -> Result<Option<Vec<PolicyRule>>, Status> {
-    if same(new, old, ["rules", "aggregationRule"]) {
+    if only_for_its_end(new, old) {
         return Ok(None);
     }
     let name = shown_name(asked.name, new);
@@ -94,7 +105,7 @@ fn binding(
     who: &Identity,
     policy: &Policy,
 ) -> Result<Option<Vec<PolicyRule>>, Status> {
-    if same(new, old, ["roleRef", "subjects"]) {
+    if only_for_its_end(new, old) {
         return Ok(None);
     }
     let kind = json::text(new, &["roleRef", "kind"]);

@@ -4,6 +4,7 @@
 //! those objects come from, who asks, and what is stored.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod classes;
 mod escalation;
 pub mod eviction;
@@ -105,6 +106,8 @@ static PLUG_INS: &[PlugIn] = &[
     volumes::RESIZE,
     runtime_class::PLUG_IN,
     classes::DEFAULT_INGRESS,
+    certificates::APPROVAL,
+    certificates::SIGNING,
     escalation::PLUG_IN,
     quota::PLUG_IN,
 ];

@@ -18,8 +18,12 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
     name: "NodeRestriction",
     about: |asked| {
         node(asked).is_some()
-            && asked.kind.group.is_empty()
-            && matches!(&*asked.kind.plural, "pods" | "nodes" | "serviceaccounts")
+            && matches!(
+                (&*asked.kind.group, &*asked.kind.plural),
+                ("", "pods" | "nodes" | "serviceaccounts")
+                    | ("coordination.k8s.io", "leases")
+                    | ("storage.k8s.io", "csinodes")
+            )
     },
     sees: &[PODS],
     // What is posted below an object is refused before anybody looks at that one.
@@ -48,7 +52,19 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
             ("pods", "status", Operation::Update) => {
                 let own = old.is_some_and(|pod| node_of(pod) == node);
                 let why = "can only update pod status for pods with spec.nodeName set to itself";
-                allowed(asked, own, || format!("node {} {why}", quote(node)))
+                allowed(asked, own, || format!("node {} {why}", quote(node)))?;
+                let labels = |of: Option<&Value>| {
+                    of.and_then(|of| json::at(of, &["metadata", "labels"]).cloned())
+                };
+                let why = "cannot update labels through pod status";
+                allowed(asked, labels(new) == labels(old), || format!("node {} {why}", quote(node)))
+            }
+            ("leases" | "csinodes", "", Operation::Create | Operation::Update) => {
+                let name = new.map_or("", |new| json::text(new, &["metadata", "name"]));
+                let kind = if &*asked.kind.plural == "leases" { "node lease" } else { "CSINode" };
+                let why =
+                    format!("can only access {kind} with the same name as the requesting node");
+                allowed(asked, name == node, || why)
             }
             ("nodes", _, Operation::Create | Operation::Update) => own_node(asked, node, new, old),
             _ => Ok(()),
@@ -107,7 +123,23 @@ fn token(asked: &Asked, node: &str, body: &Value, facts: &dyn Facts) -> Result<(
     })?;
     allowed(asked, node_of(&pod) == node, || {
         "node requested token bound to a pod scheduled on a different node".to_owned()
-    })
+    })?;
+    audiences(asked, body, &pod)
+}
+
+/// A token is for whom the pod wants one.
+fn audiences(asked: &Asked, body: &Value, pod: &Value) -> Result<(), Status> {
+    let volumes = json::list(pod, &["spec", "volumes"]).iter();
+    let sources = volumes.flat_map(|volume| json::list(volume, &["projected", "sources"]));
+    let tokens = sources.filter_map(|source| json::at(source, &["serviceAccountToken"]));
+    let wanted: Vec<&str> = tokens.map(|token| json::text(token, &["audience"])).collect();
+    let asked_for = json::list(body, &["spec", "audiences"]).iter().filter_map(Value::as_str);
+    for audience in asked_for {
+        allowed(asked, wanted.contains(&audience), || {
+            format!("audience {} not found in pod spec volume", quote(audience))
+        })?;
+    }
+    Ok(())
 }
 
 /// Labels of these kinds say to whom a node belongs, or what may be put there: they are not the node's to say.
@@ -162,6 +194,10 @@ fn own_node(
     allowed(asked, changed.is_empty(), || {
         format!("is not allowed to {doing} the following labels: {}", shown())
     })?;
+    let owners = |of: &Value| json::list(of, &["metadata", "ownerReferences"]).to_vec();
+    let same = old.map_or(owners(new).is_empty(), |old| owners(old) == owners(new));
+    let why = "is not allowed to modify ownerReferences";
+    allowed(asked, same, || format!("node {} {why}", quote(node)))?;
     let taints = |of: &Value| json::list(of, &["spec", "taints"]).to_vec();
     let same = old.is_none_or(|old| taints(old) == taints(new));
     allowed(asked, same, || format!("node {} is not allowed to modify taints", quote(node)))

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{Chain, Facts, Seen};
 
 mod classes;
+mod escalation;
 mod eviction;
 mod lifecycle;
 mod limits;

@@ -44,7 +44,7 @@ fn authorize_word(
         "" => request
             .query
             .get("fieldSelector")
-            .and_then(|text| text.strip_prefix("metadata.name="))
+            .and_then(|text| text.split(',').find_map(|one| one.strip_prefix("metadata.name=")))
             .unwrap_or(""),
         name => name,
     };
@@ -53,8 +53,11 @@ fn authorize_word(
         group: request.kind.group.to_string(),
         resource: request.kind.plural.to_string(),
         subresource: request.subresource.map_or("", |sub| sub.name()).to_owned(),
-        // A namespace is also in itself.
-        namespace: request.namespace.clone(),
+        // A namespace is also in itself, and so is a project.
+        namespace: match (&*request.kind.group, &*request.kind.plural) {
+            ("", "namespaces") | ("project.openshift.io", "projects") => request.name.clone(),
+            _ => request.namespace.clone(),
+        },
         name: name.trim_start_matches('=').to_owned(),
         path: String::new(),
     };

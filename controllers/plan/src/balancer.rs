@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::core::v1::{Endpoints, Node, Service, ServicePort, ServiceSpec};
 use leme_meta::ports;
 use serde_json::{Value, json};
 
@@ -30,6 +30,8 @@ pub struct Observed {
     pub balanced: Vec<Arc<Service>>,
     /// All nodes.
     pub nodes: Vec<Arc<Node>>,
+    /// The Endpoints of the API, which may be on a node.
+    pub api: Option<Arc<Endpoints>>,
 }
 
 /// Whether a service is balanced here: somebody else's class is somebody else's work.
@@ -116,6 +118,9 @@ fn may_have(service: &Service, seen: &Observed, addresses: &[&str]) -> Result<()
         {
             return Err(format!("port {number}/{} is the nodes' own", protocol(port)));
         }
+        if api_ports(seen).any(|api| api == number) && protocol(port) == "TCP" {
+            return Err(format!("port {number}/TCP is the API's"));
+        }
         if u16::try_from(number).is_ok_and(|port| ports::OF_NODES.contains(&port)) {
             return Err(format!("port {number}/{} may be some Service's nodePort", protocol(port)));
         }
@@ -135,6 +140,12 @@ fn may_have(service: &Service, seen: &Observed, addresses: &[&str]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The ports at which the API listens.
+fn api_ports(seen: &Observed) -> impl Iterator<Item = i32> + '_ {
+    let subsets = seen.api.iter().flat_map(|api| api.subsets.iter().flatten());
+    subsets.flat_map(|subset| subset.ports.iter().flatten()).map(|port| port.port)
 }
 
 /// The port at which a node's agent is asked.
@@ -187,7 +198,10 @@ mod tests {
     ) -> (Vec<Value>, String) {
         let mut balanced = others.to_vec();
         balanced.push(one.clone());
-        let seen = Observed { service: Some(one.clone()), balanced, nodes: nodes.to_vec() };
+        let api = json!({"metadata": {"name": "kubernetes", "namespace": "default"},
+            "subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 6443}]}]});
+        let api = Some(Arc::new(serde_json::from_value(api).unwrap()));
+        let seen = Observed { service: Some(one.clone()), balanced, nodes: nodes.to_vec(), api };
         let plan = plan(&seen, Timestamp::UNIX_EPOCH);
         let patches = plan.actions.into_iter().filter_map(|action| match action {
             Action::Patch { patch, .. } => Some(patch["status"]["loadBalancer"].clone()),
@@ -237,7 +251,9 @@ mod tests {
         check(json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}), &[], "loadBalancerSourceRanges");
         check(json!({"loadBalancerIP": "10.0.0.9"}), &[], "10.0.0.9 is no address");
         // Red when a Service takes from all pods what names are, or from the API what nodes say.
-        for (port, protocol) in [(53, "UDP"), (53, "TCP"), (10250, "TCP"), (30080, "TCP")] {
+        for (port, protocol) in
+            [(53, "UDP"), (53, "TCP"), (10250, "TCP"), (30080, "TCP"), (6443, "TCP")]
+        {
             let ports = json!({"ports": [{"port": port, "protocol": protocol}]});
             check(ports, &[], &format!("port {port}/{protocol} "));
         }

@@ -121,8 +121,12 @@ pub(crate) fn balancers() -> Controller {
         if !concerned {
             return Ok(Plan::default());
         }
-        let seen =
-            balancer::Observed { service, balanced: balanced(cache), nodes: cache.nodes.list() };
+        let seen = balancer::Observed {
+            service,
+            balanced: balanced(cache),
+            nodes: cache.nodes.list(),
+            api: cache.endpoints.get("default", "kubernetes"),
+        };
         Ok(balancer::plan(&seen, view.now))
     })
 }

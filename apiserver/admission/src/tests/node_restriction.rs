@@ -57,6 +57,16 @@ fn an_agent_writes_what_is_of_its_node() {
         status(&far),
         "pods \"p\" is forbidden: node \"a\" can only update pod status for pods with spec.nodeName set to itself"
     );
+    let mut lured = near.clone();
+    lured["metadata"]["labels"] = json!({ "app": "shop" });
+    let labelled = told((Update, "status"), (Some(&lured), Some(&near)), None);
+    assert!(labelled.contains("node \"a\" cannot update labels through pod status"), "{labelled}");
+    for (version, kind) in [("coordination.k8s.io/v1", "Lease"), ("storage.k8s.io/v1", "CSINode")] {
+        let named = |name: &str| json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name } });
+        assert_eq!(told((Create, ""), (Some(&named("a")), None), None), "yes");
+        let other = told((Create, ""), (Some(&named("b")), None), None);
+        assert!(other.contains("with the same name as the requesting node"), "{other}");
+    }
     let delete = |pod: &Value| told((Delete, ""), (None, Some(pod)), None);
     assert_eq!(delete(&near), "yes");
     assert!(delete(&far).contains("node \"a\" can only delete pods"));
@@ -75,6 +85,9 @@ fn an_agent_gets_tokens_of_its_pods_only() {
     };
     let pod = |name: &str, uid: &str| json!({ "apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid });
     assert_eq!(ask(pod("p", "u")), "yes");
+    let body = json!({ "spec": { "audiences": ["vault"], "boundObjectRef": pod("p", "u") } });
+    let other = told((Operation::Create, "token"), (None, None), Some(("default", body)));
+    assert!(other.contains("audience \"vault\" not found in pod spec volume"), "{other}");
     for (reference, why) in [
         (Value::Null, "node requested token not bound to a pod"),
         (
@@ -103,6 +116,11 @@ fn a_node_does_not_say_whom_it_belongs_to() {
         update(role, none),
         "nodes \"a\" is forbidden: is not allowed to modify the following labels: node-role.kubernetes.io/control-plane"
     );
+    // By an owner that is not there the garbage collector takes the node away, with its taints.
+    let mut owned = old.clone();
+    owned["metadata"]["ownerReferences"] = json!([{ "kind": "Node", "name": "z", "uid": "z" }]);
+    let owned = told((Operation::Update, ""), (Some(&owned), Some(&old)), None);
+    assert!(owned.contains("node \"a\" is not allowed to modify ownerReferences"), "{owned}");
     let free = json!([{ "key": "k", "effect": "NoSchedule" }]);
     let taints = update(json!({ "kubernetes.io/os": "linux" }), free);
     assert!(taints.contains("node \"a\" is not allowed to modify taints"), "{taints}");

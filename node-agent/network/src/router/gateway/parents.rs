@@ -66,9 +66,8 @@ fn unusable(route: &RouteInfo) -> Option<String> {
     if let Some(why) = &route.broken {
         return Some(why.clone());
     }
-    let mut why = route.rules.iter().filter_map(|rule| rule.as_ref().err());
-    let all = !route.rules.is_empty() && route.rules.iter().all(Result::is_err);
-    why.next().filter(|_| all).cloned()
+    let all: Option<Vec<&str>> = route.refusals().collect();
+    all?.first().map(|why| (*why).to_owned())
 }
 
 /// Routes of which no host is left are not accepted.

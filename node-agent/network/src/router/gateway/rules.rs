@@ -27,6 +27,8 @@ pub(in crate::router) struct RuleSpec {
     pub(in crate::router) backends: Vec<BackendSpec>,
     /// How long an answer may take to begin; `None` as long as usual, nothing as long as it likes.
     pub(in crate::router) patience: Option<Option<Duration>>,
+    /// What of it is not carried out: who is meant by it is answered with an error, not by a wider rule.
+    pub(in crate::router) refused: Option<String>,
 }
 
 impl RuleSpec {
@@ -72,8 +74,8 @@ impl RouteInfo {
         }
         let rules = spec.rules.unwrap_or_default().into_iter();
         let read = |(index, rule): (usize, Value)| match kind {
-            Kind::Http => http(rule).map(Arc::new).map_err(|why| format!("rules[{index}].{why}")),
-            Kind::Grpc => grpc(rule).map(Arc::new).map_err(|why| format!("rules[{index}].{why}")),
+            Kind::Http => http(index, rule).map(Arc::new),
+            Kind::Grpc => grpc(index, rule).map(Arc::new),
             _ => tls(rule).map(Arc::new).map_err(|why| format!("rules[{index}].{why}")),
         };
         let hosts = spec.hostnames.unwrap_or_default();
@@ -88,6 +90,14 @@ impl RouteInfo {
         }
     }
 
+    /// What of each rule is not carried out, if something is not.
+    pub(in crate::router) fn refusals(&self) -> impl Iterator<Item = Option<&str>> {
+        self.rules.iter().map(|rule| match rule {
+            Ok(rule) => rule.refused.as_deref(),
+            Err(why) => Some(why.as_str()),
+        })
+    }
+
     /// The hosts that are meant: all, where none is named.
     pub(in crate::router) fn hosts(&self) -> &[Host] {
         const ALL: &[Host] = &[Host::Any];
@@ -99,41 +109,58 @@ fn read<T: DeserializeOwned>(rule: Value) -> Result<T, String> {
     serde_json::from_value(rule).map_err(|error| error.to_string())
 }
 
-fn http(rule: Value) -> Result<RuleSpec, String> {
-    let rule: HttpRule = read(rule)?;
+fn http(index: usize, rule: Value) -> Result<RuleSpec, String> {
+    let at = |why: String| format!("rules[{index}].{why}");
+    let rule: HttpRule = read(rule).map_err(at)?;
     let written = rule.matches.unwrap_or_default();
-    let mut matches = written.iter().map(Match::of_http).collect::<Result<Vec<_>, _>>()?;
-    if matches.is_empty() {
-        matches.push(Match::everything());
-    }
-    Ok(RuleSpec {
-        matches,
-        filters: Filters::read(rule.filters.unwrap_or_default())?,
-        backends: backends(rule.backend_refs)?,
-        patience: patience(rule.timeouts.unwrap_or_default())?,
-    })
+    let matches = written.iter().map(Match::of_http).collect::<Result<Vec<_>, _>>().map_err(at)?;
+    let rest = || {
+        let filters = Filters::read(rule.filters.unwrap_or_default())?;
+        let backends = backends(rule.backend_refs)?;
+        Ok((filters, backends, patience(rule.timeouts.unwrap_or_default())?))
+    };
+    Ok(whole(matches, rest().map_err(at)))
 }
 
-fn grpc(rule: Value) -> Result<RuleSpec, String> {
-    let rule: GrpcRule = read(rule)?;
+fn grpc(index: usize, rule: Value) -> Result<RuleSpec, String> {
+    let at = |why: String| format!("rules[{index}].{why}");
+    let rule: GrpcRule = read(rule).map_err(at)?;
     let written = rule.matches.unwrap_or_default();
-    let mut matches = written.iter().map(Match::of_grpc).collect::<Result<Vec<_>, _>>()?;
+    let matches = written.iter().map(Match::of_grpc).collect::<Result<Vec<_>, _>>().map_err(at)?;
+    let rest = || {
+        let filters = Filters::read(rule.filters.unwrap_or_default())?;
+        Ok((filters, backends(rule.backend_refs)?, None))
+    };
+    Ok(whole(matches, rest().map_err(at)))
+}
+
+/// A rule of what it matches and of what it does, if that can be done.
+fn whole(
+    mut matches: Vec<Match>,
+    rest: Result<(Filters, Vec<BackendSpec>, Option<Option<Duration>>), String>,
+) -> RuleSpec {
     if matches.is_empty() {
         matches.push(Match::everything());
     }
-    Ok(RuleSpec {
-        matches,
-        filters: Filters::read(rule.filters.unwrap_or_default())?,
-        backends: backends(rule.backend_refs)?,
-        patience: None,
-    })
+    match rest {
+        Ok((filters, backends, patience)) => {
+            RuleSpec { matches, filters, backends, patience, refused: None }
+        }
+        Err(why) => RuleSpec {
+            matches,
+            filters: Filters::default(),
+            backends: Vec::new(),
+            patience: None,
+            refused: Some(why),
+        },
+    }
 }
 
 fn tls(rule: Value) -> Result<RuleSpec, String> {
     let rule: TlsRule = read(rule)?;
     let backends = backends(rule.backend_refs)?;
     let matches = vec![Match::everything()];
-    Ok(RuleSpec { matches, filters: Filters::default(), backends, patience: None })
+    Ok(RuleSpec { matches, filters: Filters::default(), backends, patience: None, refused: None })
 }
 
 fn backends(written: Option<Vec<BackendRef>>) -> Result<Vec<BackendSpec>, String> {
@@ -251,9 +278,17 @@ mod tests {
             let mut rule = whole.clone();
             rule.pointer_mut(pointer).unwrap()[field] = json!({});
             let read = route(Kind::Http, json!({"rules": [rule]}));
-            let why = read.rules[0].as_ref().unwrap_err();
+            let why = read.refusals().next().flatten().unwrap();
             assert!(why.contains(&format!("`{field}`")), "{pointer}: {why}");
         }
+        // Red when a rule is dropped whose filter is not carried out: a wider one serves what it kept somebody from.
+        let kept = json!({"matches": [{"path": {"type": "Exact", "value": "/in"}}],
+            "filters": [{"type": "ExtensionRef", "extensionRef": {"group": "g", "kind": "Login", "name": "l"}}],
+            "backendRefs": [{"name": "a", "port": 80}]});
+        let read = route(Kind::Http, json!({"rules": [kept]}));
+        let rule = read.rules[0].as_ref().unwrap();
+        assert!(rule.matches.len() == 1 && rule.backends.is_empty());
+        assert!(rule.refused.as_ref().unwrap().starts_with("rules[0].filters"));
         let all = json!({"useDefaultGateways": "All"});
         assert!(route(Kind::Http, all).broken.unwrap().contains("useDefaultGateways"));
         assert!(route(Kind::Http, json!({"new": 1})).broken.unwrap().contains("`new`"));

@@ -234,13 +234,7 @@ fn of_parent(routed: &Routed<'_>, accepted: &Result<(), Trouble>) -> Vec<Said> {
         said("Accepted", "Accepted", accepted),
         said("ResolvedRefs", "ResolvedRefs", &resolved),
     ];
-    let dropped: Vec<&str> = routed
-        .info
-        .rules
-        .iter()
-        .filter_map(|rule| rule.as_ref().err())
-        .map(String::as_str)
-        .collect();
+    let dropped: Vec<&str> = routed.info.refusals().flatten().collect();
     if accepted.is_ok() && !dropped.is_empty() {
         let message = format!("Dropped Rule: {}", dropped.join("; "));
         wanted.push(Said { message, ..yes("PartiallyInvalid", "UnsupportedValue") });
