@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 
+/// Makes the account that pods are created for, which a controller makes otherwise.
+pub async fn make_account(target: &Target) -> Result<()> {
+    let account = Ask::post(ACCOUNTS, &json!({"metadata": {"name": "default"}}));
+    target.http1().await?.count(account).await.map(drop)
+}
+
 /// A running cluster; killed when dropped.
 pub struct Cluster {
     child: Child,
@@ -86,11 +92,7 @@ impl Cluster {
         let flags = ["--no-node", "--without", "controllers,scheduler"];
         let (cluster, _) = Cluster::start(data, &flags).await?;
         let target = Target::of(&cluster.kubeconfig()).await?;
-        target
-            .http1()
-            .await?
-            .count(Ask::post(ACCOUNTS, &json!({"metadata": {"name": "default"}})))
-            .await?;
+        make_account(&target).await?;
         Ok((cluster, target))
     }
 

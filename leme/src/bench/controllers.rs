@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::client::{Ask, Target};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, make_account};
 use super::figures::{Figure, Spread};
 use super::objects::flood;
 use super::{Setting, documents, process};
@@ -154,6 +154,9 @@ async fn per_object(setting: &Setting) -> Result<f64> {
         let flags = ["--no-node", "--without", without];
         let (cluster, _) = Cluster::start(&data, &flags).await?;
         let target = Target::of(&cluster.kubeconfig()).await?;
+        if without.contains("controllers") {
+            make_account(&target).await?;
+        }
         sleep(QUIET).await;
         let before = process::memory(cluster.pid())?.rss;
         let pod = |at| Ask::post(PODS, &documents::pod(&format!("watched-{at}")));

@@ -117,7 +117,8 @@ fn http(index: usize, rule: Value) -> Result<RuleSpec, String> {
     let rest = || {
         let filters = Filters::read(rule.filters.unwrap_or_default())?;
         let backends = backends(rule.backend_refs)?;
-        Ok((filters, backends, patience(rule.timeouts.unwrap_or_default())?))
+        let patience = patience(rule.timeouts.unwrap_or_default())?;
+        Ok(RuleSpec { matches: Vec::new(), filters, backends, patience, refused: None })
     };
     Ok(whole(matches, rest().map_err(at)))
 }
@@ -129,23 +130,19 @@ fn grpc(index: usize, rule: Value) -> Result<RuleSpec, String> {
     let matches = written.iter().map(Match::of_grpc).collect::<Result<Vec<_>, _>>().map_err(at)?;
     let rest = || {
         let filters = Filters::read(rule.filters.unwrap_or_default())?;
-        Ok((filters, backends(rule.backend_refs)?, None))
+        let backends = backends(rule.backend_refs)?;
+        Ok(RuleSpec { matches: Vec::new(), filters, backends, patience: None, refused: None })
     };
     Ok(whole(matches, rest().map_err(at)))
 }
 
 /// A rule of what it matches and of what it does, if that can be done.
-fn whole(
-    mut matches: Vec<Match>,
-    rest: Result<(Filters, Vec<BackendSpec>, Option<Option<Duration>>), String>,
-) -> RuleSpec {
+fn whole(mut matches: Vec<Match>, rest: Result<RuleSpec, String>) -> RuleSpec {
     if matches.is_empty() {
         matches.push(Match::everything());
     }
     match rest {
-        Ok((filters, backends, patience)) => {
-            RuleSpec { matches, filters, backends, patience, refused: None }
-        }
+        Ok(rest) => RuleSpec { matches, ..rest },
         Err(why) => RuleSpec {
             matches,
             filters: Filters::default(),
