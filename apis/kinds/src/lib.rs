@@ -23,7 +23,7 @@ use leme_meta::Gvr;
 use leme_meta::schema::Schemas;
 use leme_meta::structural::Structural;
 pub use reading::{Cell, Column, Reading, SelectableField};
-pub use subresource::Subresource;
+pub use subresource::{BINDING, EVICTION, POSTED, Posted, Subresource, TOKEN_REQUEST};
 
 /// Whether objects live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,7 +53,60 @@ pub enum Subresource {
     Token,
 }
 
+/// A kind that is posted to an object and none of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// API group.
+    pub group: &'static str,
+    /// Version.
+    pub version: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+    /// Its type in the table of fields.
+    pub schema: &'static str,
+}
+
+impl Posted {
+    /// Group and version as objects say them.
+    pub fn api_version(&self) -> String {
+        leme_meta::gvk::api_version(self.group, self.version)
+    }
+}
+
+/// What binds a pod to a node.
+pub const BINDING: Posted =
+    Posted { group: "", version: "v1", kind: "Binding", schema: "io.k8s.api.core.v1.Binding" };
+
+/// What asks for a pod to go.
+pub const EVICTION: Posted = Posted {
+    group: "policy",
+    version: "v1",
+    kind: "Eviction",
+    schema: "io.k8s.api.policy.v1.Eviction",
+};
+
+/// What asks for a token of a service account.
+pub const TOKEN_REQUEST: Posted = Posted {
+    group: "authentication.k8s.io",
+    version: "v1",
+    kind: "TokenRequest",
+    schema: "io.k8s.api.authentication.v1.TokenRequest",
+};
+
+/// All of them.
+pub const POSTED: [Posted; 3] = [BINDING, EVICTION, TOKEN_REQUEST];
+
 impl Subresource {
+    /// The kind that is posted to it, where that is of another group than the object.
+    pub fn posted(self) -> Option<Posted> {
+        match self {
+            Subresource::Binding => Some(BINDING),
+            Subresource::Eviction => Some(EVICTION),
+            Subresource::Token => Some(TOKEN_REQUEST),
+            _ => None,
+        }
+    }
+
     /// The last segment of the path.
     pub fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// Those who may do everything.
 pub const MASTERS: &str = "system:masters";
 /// Those whose name says which node they are.
-pub const NODES: &str = "system:nodes";
+pub(crate) const NODES: &str = "system:nodes";
 
 /// What the names of nodes' agents begin with; the node's own name follows.
 pub const NODE_USER: &str = "system:node:";
@@ -68,7 +68,12 @@ impl Identity {
 
     /// The node that this is the agent of.
     pub fn node(&self) -> Option<&str> {
-        let name = self.user.strip_prefix(NODE_USER).filter(|name| !name.is_empty())?;
-        self.in_group(NODES).then_some(name)
+        node_of(&self.user, &self.groups)
     }
+}
+
+/// The node that a user of these groups is the agent of.
+pub fn node_of<'a>(user: &'a str, groups: &[String]) -> Option<&'a str> {
+    let name = user.strip_prefix(NODE_USER).filter(|name| !name.is_empty())?;
+    groups.iter().any(|group| group == NODES).then_some(name)
 }

@@ -15,6 +15,6 @@ mod role;
 mod tests;
 
 pub use authorize::{Attributes, Verdict, authorize, forbidden};
-pub use identity::{Identity, MASTERS, NODE_USER, NODES};
+pub use identity::{Identity, MASTERS, NODE_USER, node_of};
 pub use policy::{Allowed, GROUP, Grant, Policy};
 pub use role::{PolicyRule, missing};

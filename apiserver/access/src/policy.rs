@@ -40,11 +40,14 @@ pub struct Binding {
     subjects: Box<[Subject]>,
 }
 
-/// The bindings of a namespace by those whom they name.
+/// What bindings give to somebody, by name.
+type Granted = Map<Box<str>, Arc<[Grant]>>;
+
+/// What the bindings of a namespace give, by those whom they name.
 #[derive(Clone, Default)]
 struct Bound {
-    users: Map<Box<str>, Arc<[Arc<Binding>]>>,
-    groups: Map<Box<str>, Arc<[Arc<Binding>]>>,
+    users: Granted,
+    groups: Granted,
 }
 
 /// Roles and bindings of one moment. A copy costs nothing and does not change.
@@ -55,7 +58,7 @@ pub struct Policy {
     bound: Map<Box<str>, Bound>,
 }
 
-/// What allows a request.
+/// A binding, and which of its subjects it gives something to.
 #[derive(Clone, Debug)]
 pub struct Grant {
     binding: Arc<Binding>,
@@ -134,7 +137,7 @@ impl Policy {
         for subject in old.iter().flat_map(|old| &old.subjects) {
             let of = bound.of(subject);
             let left = of.get(&subject.key).into_iter().flat_map(|all| all.iter());
-            let left: Arc<[_]> = left.filter(|one| *one.name != *name).cloned().collect();
+            let left: Arc<[_]> = left.filter(|one| *one.binding.name != *name).cloned().collect();
             match left.is_empty() {
                 true => of.remove_mut(&subject.key),
                 false => {
@@ -151,7 +154,7 @@ impl Policy {
             }
             let of = bound.of(subject);
             let all = of.get(&subject.key).into_iter().flat_map(|all| all.iter()).cloned();
-            let all: Arc<[_]> = all.chain([Arc::clone(new)]).collect();
+            let all = all.chain([Grant { binding: Arc::clone(new), subject: at }]).collect();
             of.insert_mut(subject.key.clone(), all);
         }
         Policy {
@@ -185,31 +188,26 @@ impl Policy {
         &'a self,
         who: &Identity,
         namespace: &str,
-        mut see: impl FnMut(&'a Arc<Binding>, &PolicyRuleOf<'_>, &'a PolicyRule) -> ControlFlow<()>,
+        mut see: impl FnMut(&'a Grant, &'a PolicyRule) -> ControlFlow<()>,
     ) -> Vec<String> {
         let mut missing = Vec::new();
         let scopes = if namespace.is_empty() { &[""][..] } else { &["", namespace] };
         for scope in scopes {
             let Some(bound) = self.bound.get(*scope) else { continue };
-            let user = bound.users.get(&*who.user).map(|all| (false, &who.user, all));
-            let groups = who.groups.iter();
-            let groups =
-                groups.filter_map(|group| bound.groups.get(&**group).map(|all| (true, group, all)));
-            for (is_group, key, all) in user.into_iter().chain(groups) {
-                for binding in all.iter() {
-                    let found = self.rules_of(scope, &binding.role_kind, &binding.role);
-                    let rules = match found {
-                        Ok(rules) => rules,
-                        Err(why) => {
-                            missing.push(why);
-                            continue;
-                        }
-                    };
-                    let of = PolicyRuleOf { is_group, key };
-                    for rule in rules {
-                        if see(binding, &of, rule).is_break() {
-                            return missing;
-                        }
+            let groups = who.groups.iter().filter_map(|group| bound.groups.get(&**group));
+            let grants = bound.users.get(&*who.user).into_iter().chain(groups);
+            for grant in grants.flat_map(|all| all.iter()) {
+                let Binding { role_kind, role, .. } = &*grant.binding;
+                let rules = match self.rules_of(scope, role_kind, role) {
+                    Ok(rules) => rules,
+                    Err(why) => {
+                        missing.push(why);
+                        continue;
+                    }
+                };
+                for rule in rules {
+                    if see(grant, rule).is_break() {
+                        return missing;
                     }
                 }
             }
@@ -223,13 +221,11 @@ impl Policy {
     /// The reason of a denial; empty if nobody ever said anything about it.
     pub fn allows(&self, who: &Identity, what: &Attributes) -> Result<Grant, String> {
         let mut grant = None;
-        let missing = self.visit(who, &what.namespace, |binding, of, rule| {
+        let missing = self.visit(who, &what.namespace, |found, rule| {
             if !rule.allows(what) {
                 return ControlFlow::Continue(());
             }
-            let named = |one: &Subject| one.is_group() == of.is_group && *one.key == **of.key;
-            let subject = binding.subjects.iter().position(named).unwrap_or_default();
-            grant = Some(Grant { binding: Arc::clone(binding), subject });
+            grant = Some(found.clone());
             ControlFlow::Break(())
         });
         grant.ok_or_else(|| match missing.as_slice() {
@@ -239,14 +235,16 @@ impl Policy {
         })
     }
 
-    /// All that somebody may do in a namespace, and which bound roles do not exist.
+    /// All that somebody may do in a namespace, and what is not told: by roles that are bound and do not exist, and by what
+    /// the agent of a node may do besides.
     pub fn rules(&self, who: &Identity, namespace: &str) -> (Vec<PolicyRule>, Vec<String>) {
         let mut all = Vec::new();
-        let missing = self.visit(who, namespace, |_, _, rule| {
+        let missing = self.visit(who, namespace, |_, rule| {
             all.push(rule.clone());
             ControlFlow::Continue(())
         });
-        (all, missing)
+        let by_name = who.node().map(|_| "node authorizer does not support user rule resolution");
+        (all, by_name.map(str::to_owned).into_iter().chain(missing).collect())
     }
 
     /// Those who may do something, as far as bindings name them.
@@ -271,12 +269,6 @@ impl Policy {
     }
 }
 
-/// As whom somebody is bound.
-struct PolicyRuleOf<'a> {
-    is_group: bool,
-    key: &'a String,
-}
-
 fn put<T>(map: &Scoped<T>, namespace: &str, name: &str, new: Option<Arc<T>>) -> Scoped<T> {
     let within = map.get(namespace).cloned().unwrap_or_default();
     let within = match new {
@@ -290,7 +282,7 @@ fn put<T>(map: &Scoped<T>, namespace: &str, name: &str, new: Option<Arc<T>>) -> 
 }
 
 impl Bound {
-    fn of(&mut self, subject: &Subject) -> &mut Map<Box<str>, Arc<[Arc<Binding>]>> {
+    fn of(&mut self, subject: &Subject) -> &mut Granted {
         if subject.is_group() { &mut self.groups } else { &mut self.users }
     }
 }

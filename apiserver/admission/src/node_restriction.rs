@@ -2,9 +2,9 @@
 //!
 //! Knows: which writes of agents that concerns, and upstream's words. Refuses to know: what agents may read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use leme_access::{NODE_USER, NODES};
+use leme_access::node_of;
 use leme_meta::{Status, quote};
 use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
             ("serviceaccounts", "token") => token(asked, node, body, facts),
             ("pods", "eviction") => {
                 let pod = facts.get(&PODS, asked.namespace, asked.name)?;
-                let own = pod.is_none_or(|pod| node_of(&pod) == node);
+                let own = pod.is_none_or(|pod| place_of(&pod) == node);
                 let why = "can only evict pods with spec.nodeName set to itself";
                 allowed(asked, own, || format!("node {} {why}", quote(node)))
             }
@@ -45,12 +45,12 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
         match (&*asked.kind.plural, asked.subresource, asked.operation) {
             ("pods", "", Operation::Create) => created_pod(asked, node, new),
             ("pods", "", Operation::Delete) => {
-                let own = old.is_none_or(|pod| node_of(pod) == node);
+                let own = old.is_none_or(|pod| place_of(pod) == node);
                 let why = "can only delete pods with spec.nodeName set to itself";
                 allowed(asked, own, || format!("node {} {why}", quote(node)))
             }
             ("pods", "status", Operation::Update) => {
-                let own = old.is_some_and(|pod| node_of(pod) == node);
+                let own = old.is_some_and(|pod| place_of(pod) == node);
                 let why = "can only update pod status for pods with spec.nodeName set to itself";
                 allowed(asked, own, || format!("node {} {why}", quote(node)))?;
                 let labels = |of: Option<&Value>| {
@@ -75,12 +75,10 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
 
 /// The node whose agent asks.
 fn node<'a>(asked: &Asked<'a>) -> Option<&'a str> {
-    let user = asked.user?;
-    let node = user.name.strip_prefix(NODE_USER).filter(|name| !name.is_empty())?;
-    user.groups.iter().any(|group| group == NODES).then_some(node)
+    asked.user.and_then(|user| node_of(user.name, user.groups))
 }
 
-fn node_of(pod: &Value) -> &str {
+fn place_of(pod: &Value) -> &str {
     json::text(pod, &["spec", "nodeName"])
 }
 
@@ -97,7 +95,7 @@ fn created_pod(asked: &Asked, node: &str, pod: Option<&Value>) -> Result<(), Sta
             quote(node)
         )
     })?;
-    allowed(asked, node_of(pod) == node, || {
+    allowed(asked, place_of(pod) == node, || {
         format!("node {} can only create pods with spec.nodeName set to itself", quote(node))
     })
 }
@@ -121,7 +119,7 @@ fn token(asked: &Asked, node: &str, body: &Value, facts: &dyn Facts) -> Result<(
             reference("uid")
         )
     })?;
-    allowed(asked, node_of(&pod) == node, || {
+    allowed(asked, place_of(&pod) == node, || {
         "node requested token bound to a pod scheduled on a different node".to_owned()
     })?;
     audiences(asked, body, &pod)
@@ -182,13 +180,12 @@ fn own_node(
         all.into_iter().flatten().map(|(key, value)| (key.to_owned(), value.clone())).collect()
     };
     let (before, after) = (labels(old), labels(Some(new)));
-    let changed: Vec<&str> = before
+    let changed: BTreeSet<&str> = before
         .keys()
         .chain(after.keys())
         .filter(|key| before.get(*key) != after.get(*key) && is_restricted(key))
         .map(String::as_str)
         .collect();
-    let changed = changed.into_iter().collect::<std::collections::BTreeSet<_>>();
     let shown = || changed.iter().copied().collect::<Vec<_>>().join(", ");
     let doing = if old.is_some() { "modify" } else { "set" };
     allowed(asked, changed.is_empty(), || {

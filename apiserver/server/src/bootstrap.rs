@@ -99,7 +99,7 @@ fn always(collection: &'static str, name: impl Into<Cow<'static, str>>, object: 
     Wanted { collection, name: name.into(), object, condition: None, keep: Keep::Always }
 }
 
-/// Everything that every cluster has.
+/// What is kept as long as the server runs.
 fn wanted(own: &KubernetesService) -> Vec<Wanted> {
     let namespace =
         |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
@@ -116,7 +116,6 @@ fn wanted(own: &KubernetesService) -> Vec<Wanted> {
     let address = addresses::object(cluster_ip, "default", NAME);
     all.push(always(addresses::COLLECTION, cluster_ip.to_string(), address));
     all.push(always("/api/v1/namespaces/default/services", NAME, service(own)));
-    all.extend(access::wanted());
     if let Some(address) = own.address {
         let points = endpoints(address, own.port);
         all.push(always("/api/v1/namespaces/default/endpoints", NAME, points));
@@ -134,8 +133,9 @@ impl Api {
             tracing::warn!("the server listens on loopback only: pods cannot reach the API");
         }
         // First what others are in; the rest is synced to disk together.
+        let all = wanted(own).into_iter().chain(access::wanted());
         let (within, first): (Vec<Wanted>, _) =
-            wanted(own).into_iter().partition(|one| one.collection.contains("/namespaces/"));
+            all.partition(|one| one.collection.contains("/namespaces/"));
         let mut full = None;
         for some in [first, within] {
             let made = some.into_iter().map(|one| self.make_so_if_there_is_space(one));
@@ -176,8 +176,7 @@ impl Api {
 
     /// Makes everything so, then waits until something of it changes.
     async fn keep_once(&self, own: &KubernetesService) -> Result<(), Status> {
-        let mut wanted = wanted(own);
-        wanted.retain(|one| one.keep != Keep::Rights);
+        let wanted = wanted(own);
         let mut keys = Vec::with_capacity(wanted.len());
         for Wanted { collection, name, .. } in &wanted {
             keys.push(request(&Method::GET, &format!("{collection}/{name}"))?);

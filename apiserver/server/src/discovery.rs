@@ -239,9 +239,7 @@ fn spoken<'a>(
             let (group, version) = leme_meta::gvk::split_api_version(scale(row));
             (group, version, "Scale")
         }
-        Subresource::Binding => ("", "v1", "Binding"),
-        Subresource::Eviction => ("policy", "v1", "Eviction"),
-        Subresource::Token => ("authentication.k8s.io", "v1", "TokenRequest"),
+        of if let Some(posted) = of.posted() => (posted.group, posted.version, posted.kind),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             ("", "v1", sub.options(row).unwrap_or(&row.kind))
         }

@@ -275,8 +275,7 @@ impl Server {
             build: config.build,
             within: config.within,
         });
-        api.policies.read(&api.cache);
-        policies::spawn(&api);
+        policies::start(&api);
         api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));

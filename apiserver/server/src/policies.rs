@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use leme_access::{GROUP, Policy};
 use leme_kinds::Kind;
-use leme_store::cache::{self, Cache, Cached, SubEvent};
+use leme_store::cache::{self, Cached, SubEvent, Subscription};
 use tokio::sync::watch;
 
 use crate::api::Api;
@@ -43,22 +43,6 @@ impl Policies {
         self.current.load()
     }
 
-    /// Takes over all that the cache has.
-    pub fn read(&self, cache: &Cache) {
-        for (at, row) in rows() {
-            self.read_kind(cache, at, row);
-        }
-    }
-
-    fn read_kind(&self, cache: &Cache, at: usize, row: &Kind) {
-        let Some(snapshot) = cache.snapshot(&row.prefix(None)) else { return };
-        self.current.rcu(|policy| {
-            let without = policy.without(&row.kind);
-            snapshot.iter().fold(without, |policy, object| put(&policy, row, object))
-        });
-        self.reach(at, snapshot.revision());
-    }
-
     fn reach(&self, at: usize, revision: u64) {
         self.reached.send_modify(|reached| reached[at] = reached[at].max(revision));
     }
@@ -84,26 +68,35 @@ fn put(policy: &Policy, row: &Kind, object: &Cached) -> Policy {
     policy.with(&row.kind, place, value.ok().as_ref())
 }
 
-/// Follows the cache until the server stops.
-pub(crate) fn spawn(api: &Arc<Api>) {
+/// Takes over all that the cache has, and follows it until the server stops.
+pub(crate) fn start(api: &Arc<Api>) {
     for (at, row) in rows() {
-        let api = Arc::clone(api);
+        let (api, changes) = (Arc::clone(api), read(api, at, row));
         let stopping = api.lifetime.stop_token();
         api.lifetime.clone().spawn(async move {
-            stopping.run_until_cancelled(follow(&api, at, row)).await;
+            stopping.run_until_cancelled(follow(&api, at, row, changes)).await;
         });
     }
 }
 
-async fn follow(api: &Api, at: usize, row: &Kind) {
-    loop {
-        let policies = &api.policies;
-        let Ok(mut changes) = api.cache.watch(&row.prefix(None), api.cache.revision()) else {
-            return;
-        };
-        policies.read_kind(&api.cache, at, row);
+/// Takes over what the cache has of a kind; what changes afterwards comes.
+fn read(api: &Api, at: usize, row: &Kind) -> Option<Subscription> {
+    let prefix = row.prefix(None);
+    let changes = api.cache.watch(&prefix, api.cache.revision()).ok()?;
+    let snapshot = api.cache.snapshot(&prefix)?;
+    api.policies.current.rcu(|policy| {
+        let without = policy.without(&row.kind);
+        snapshot.iter().fold(without, |policy, object| put(&policy, row, object))
+    });
+    api.policies.reach(at, snapshot.revision());
+    Some(changes)
+}
+
+async fn follow(api: &Api, at: usize, row: &Kind, mut changes: Option<Subscription>) {
+    let policies = &api.policies;
+    while let Some(mut following) = changes {
         loop {
-            let batch = changes.next_batch(BATCH).await;
+            let batch = following.next_batch(BATCH).await;
             if batch.is_empty() || batch.iter().any(|one| matches!(one, SubEvent::Expired)) {
                 break;
             }
@@ -126,5 +119,6 @@ async fn follow(api: &Api, at: usize, row: &Kind) {
             let last = events.map(|event| event.object.mod_revision).max();
             policies.reach(at, last.unwrap_or_default());
         }
+        changes = read(api, at, row);
     }
 }

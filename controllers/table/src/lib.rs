@@ -19,6 +19,7 @@ mod gateways;
 mod indices;
 mod namespaces;
 mod nodes;
+mod once;
 mod provisioner;
 mod replication;
 mod roles;

@@ -15,11 +15,9 @@ use leme_plan::snapshot::VolumeSnapshot;
 use leme_plan::volume::{SELECTED_NODE, class_of};
 
 use crate::controller::Controller;
+use crate::once::SYSTEM;
 use crate::view::View;
 use crate::watch::Watch;
-
-/// The namespace that remembers what was made once.
-pub(crate) const SYSTEM: &str = "kube-system";
 
 /// The key of the class: neither claims nor volumes have an empty name.
 fn class() -> Key {

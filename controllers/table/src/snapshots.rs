@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolumeClaim};
-use leme_lister::{AnyLister, Key, key_of};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim};
+use leme_lister::{Key, key_of};
 use leme_plan::local_path::{Named, named};
 use leme_plan::snapshot::{
     self, ContentObserved, SetupObserved, SnapshotObserved, VolumeSnapshot, VolumeSnapshotClass,
@@ -12,11 +12,11 @@ use leme_plan::snapshot::{
 };
 
 use crate::controller::Controller;
-use crate::provisioner::{SYSTEM, has_room};
+use crate::once::{self, SYSTEM};
+use crate::provisioner::has_room;
 use crate::watch::Watch;
 
 const NAME: &str = "snapshot-controller";
-const DEFINITIONS: (&str, &str) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
 
 fn snapshot_of(content: &VolumeSnapshotContent) -> Option<Key> {
     let reference = &content.spec.volume_snapshot_ref;
@@ -102,35 +102,22 @@ pub(crate) fn contents() -> Controller {
     })
 }
 
-/// What has to be there for snapshots of directories. It has one key.
+/// What has to be there for snapshots of directories.
 pub(crate) fn setup() -> Controller {
-    fn key() -> Key {
-        (String::new(), String::new())
-    }
-    let watches = vec![
-        Watch::on::<Node>(|change, wake| {
-            let room = |node: Option<&Arc<Node>>| node.is_some_and(|node| has_room(node));
-            if room(change.old) != room(change.new) {
-                wake(key());
-            }
-        }),
-        Watch::on::<Namespace>(|change, wake| {
-            if change.key.1 == SYSTEM {
-                wake(key());
-            }
-        }),
-        Watch::on_meta(DEFINITIONS.0, DEFINITIONS.1, |_, wake| wake(key())),
-        Watch::on::<VolumeSnapshotClass>(|_, wake| wake(key())),
-        Watch::on_kinds(|wake| wake(key())),
-    ];
+    let by_nodes = Watch::on::<Node>(|change, wake| {
+        let room = |node: Option<&Arc<Node>>| node.is_some_and(|node| has_room(node));
+        if room(change.old) != room(change.new) {
+            wake(once::key());
+        }
+    });
+    let watches = once::watches::<VolumeSnapshotClass>(by_nodes);
     Controller::new("local-path-snapshots", watches, |view, _| {
         let cache = view.cache;
-        let defined = cache.other(DEFINITIONS.0, DEFINITIONS.1).map(|one| one.keys());
         let served = |kind: &str| cache.foreign.resolve(snapshot::API_VERSION, kind).is_some();
         let seen = SetupObserved {
             room: !cache.nodes.filter(has_room).is_empty(),
             system: cache.namespaces.get("", SYSTEM),
-            defined: defined.unwrap_or_default().into_iter().map(|(_, name)| name).collect(),
+            defined: once::defined(cache),
             served: served("VolumeSnapshotClass") && served("VolumeSnapshotContent"),
             classes: cache.snapshot_classes.list(),
         };

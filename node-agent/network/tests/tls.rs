@@ -2,45 +2,24 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use leme_network::router::{Authority, CERTIFICATE, Secure};
-use leme_network::{RouterConfig, router, run_router};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use leme_network::RouterConfig;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use support::api::Api;
+use support::edge::{Edge, Made, beside, made_for, serving};
 use support::netns::{Netns, add_loopback_address, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use tokio_util::sync::CancellationToken;
 
 const PLAIN: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
 const ENCRYPTED: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 2);
-
-/// An authority with a leaf for a host: authority, leaf and key as PEM.
-struct Made {
-    authority: String,
-    leaf: String,
-    key: String,
-}
-
-fn made(host: &str, days: i64) -> Made {
-    let root = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&root).unwrap().pem();
-    let issuer = Issuer::new(params, root);
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
-    let leaf = params.signed_by(&key, &issuer).unwrap().pem();
-    Made { authority, leaf, key: key.serialize_pem() }
-}
 
 fn trusting(authority: &str) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
@@ -72,13 +51,7 @@ async fn start_plain() {
 }
 
 async fn start_encrypted(made: &Made) {
-    let leaf = CertificateDer::from_pem_slice(made.leaf.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(made.key.as_bytes()).unwrap();
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf], key)
-        .unwrap();
-    let tls = TlsAcceptor::from(Arc::new(config));
+    let tls = TlsAcceptor::from(Arc::new(serving(made, &[])));
     let listener = TcpListener::bind((ENCRYPTED, 8080)).await.unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -93,13 +66,17 @@ async fn start_encrypted(made: &Made) {
 }
 
 struct Bench {
-    api: Api,
-    plain: SocketAddr,
-    secure: SocketAddr,
-    /// The router's own authority.
-    authority: String,
-    /// The application's.
+    edge: Edge,
+    /// The application's authority.
     app: Made,
+}
+
+impl Deref for Bench {
+    type Target = Edge;
+
+    fn deref(&self) -> &Edge {
+        &self.edge
+    }
 }
 
 impl Bench {
@@ -175,7 +152,7 @@ async fn get(
 
 fn routed<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F + Send) {
     Netns::new().host(|| async {
-        let app = made("app.test", 30);
+        let app = made_for("app.test", 30);
         for address in [PLAIN, ENCRYPTED] {
             add_loopback_address(address).await;
         }
@@ -184,34 +161,7 @@ fn routed<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F + Send) {
         let api = Api::default();
         api.put_endpoints("plain", 8080, &[PLAIN]);
         api.put_endpoints("encrypted", 8080, &[ENCRYPTED]);
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Arc::new(Authority::open(folder.path()).unwrap());
-        let bind = || router::bind(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
-        let (listeners, mut secure) = (bind(), bind());
-        let listener = secure.pop().unwrap();
-        let bench = Bench {
-            api: api.clone(),
-            plain: listeners[0].local_addr().unwrap(),
-            secure: listener.local_addr().unwrap(),
-            authority: std::fs::read_to_string(folder.path().join(CERTIFICATE)).unwrap(),
-            app,
-        };
-        let config = RouterConfig {
-            listeners,
-            secure: Some(Secure { listener, authority }),
-            router_name: "default".into(),
-            canonical_hostname: None,
-            domain: "apps.test".into(),
-            cluster_domain: "cluster.local".into(),
-            address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
-            allow_wildcards: true,
-            ..RouterConfig::default()
-        };
-        let token = CancellationToken::new();
-        let run = tokio::spawn(run_router(api.client(), config, token.clone()));
-        test(bench).await;
-        token.cancel();
-        run.await.unwrap().unwrap();
+        beside(api, RouterConfig::default(), |edge| test(Bench { edge, app })).await;
     });
 }
 
@@ -306,7 +256,7 @@ fn applications_are_spoken_to_in_tls_of_their_own() {
         assert_eq!(bench.admitted("re", json!({}), to(&bench.app.authority)).await, "True");
         let answer = bench.secure("re.test", "/", &bench.authority).await;
         assert!(answer.contains("encrypted\nGET /"), "{answer}");
-        bench.put("re", json!({}), to(&made("app.test", 30).authority));
+        bench.put("re", json!({}), to(&made_for("app.test", 30).authority));
         let mut last = String::new();
         for _ in 0..100 {
             last = bench.secure("re.test", "/", &bench.authority).await;
@@ -329,7 +279,7 @@ fn applications_are_spoken_to_in_tls_of_their_own() {
 #[test]
 fn routes_bring_their_own_certificates() {
     routed(|bench| async move {
-        let own = made("own.test", 30);
+        let own = made_for("own.test", 30);
         let with = |host: &str, made: &Made, key: &str| {
             json!({"host": host, "to": {"name": "plain"}, "tls": {"termination": "edge",
                 "certificate": made.leaf, "key": key, "caCertificate": made.authority}})
@@ -342,7 +292,7 @@ fn routes_bring_their_own_certificates() {
             answer.contains("strict-transport-security: max-age=60;includeSubDomains\r\n"),
             "{answer}"
         );
-        let other = made("own.test", 30);
+        let other = made_for("own.test", 30);
         for (name, key, why) in [
             ("foreign", other.key.as_str(), "spec.tls.key: it does not belong to the certificate"),
             ("none", "nonsense", "spec.tls.key: there is no private key in it"),
@@ -357,7 +307,7 @@ fn routes_bring_their_own_certificates() {
         assert!(refused.contains("spec.tls.certificate: it is no X.509 certificate"), "{refused}");
         let mismatch = bench.admitted("name", json!({}), with("else.test", &own, &own.key)).await;
         assert_eq!(mismatch, "Truespec.tls.certificate is not for else.test");
-        let old = made("old.test", -1);
+        let old = made_for("old.test", -1);
         let expired = bench.admitted("old", json!({}), with("old.test", &old, &old.key)).await;
         assert_eq!(expired, "Truespec.tls.certificate has expired");
         // The next connection is shown the new certificate; those that are open stay.
@@ -445,7 +395,7 @@ fn ingresses_are_served_beside_routes() {
         let class = |name: &str, controller: &str| json!({"metadata": {"name": name}, "spec": {"controller": controller}});
         bench.api.put("ingressclasses", class("ours", "leme.dev/router"));
         bench.api.put("ingressclasses", class("theirs", "example.org/other"));
-        let own = made("tls.test", 30);
+        let own = made_for("tls.test", 30);
         let encoded = |text: &str| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, text);
         bench.api.put(
             "secrets",

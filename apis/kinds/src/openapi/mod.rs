@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{Kind, Kinds};
+use crate::{Kind, Kinds, Posted};
 
 /// Whose words the types of defined kinds are written in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,11 @@ fn type_name(kind: &Kind) -> Cow<'_, str> {
 /// The kind of an operation or type, as the extension names it.
 fn group_version_kind(group: &str, version: &str, kind: &str) -> Value {
     json!({"group": group, "kind": kind, "version": version})
+}
+
+/// The same of a kind that is posted to objects.
+fn posted_kind(posted: &Posted) -> Value {
+    group_version_kind(posted.group, posted.version, posted.kind)
 }
 
 #[cfg(test)]

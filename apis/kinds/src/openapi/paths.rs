@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::{
-    BINDING, DELETE_OPTIONS, EVICTION, PATCH, SCALE, STATUS, TOKEN, below, reference,
-};
-use super::{group_version_kind, root, type_name};
+use super::schemas::{DELETE_OPTIONS, PATCH, SCALE, STATUS, below, reference};
+use super::{group_version_kind, posted_kind, root, type_name};
 use crate::{Kind, Storage, Subresource};
 
 const PATCHES: &[&str] = &[
@@ -280,24 +278,13 @@ fn kind_of_scale(row: &Kind) -> Value {
     }
 }
 
-/// The kind that is posted to an object, which is none of its own, and its type.
-fn posted(subresource: Subresource) -> (Value, &'static str) {
-    match subresource {
-        Subresource::Eviction => (group_version_kind("policy", "v1", "Eviction"), EVICTION),
-        Subresource::Token => {
-            (group_version_kind("authentication.k8s.io", "v1", "TokenRequest"), TOKEN)
-        }
-        _ => (group_version_kind("", "v1", "Binding"), BINDING),
-    }
-}
-
 fn subresource(row: &Kind, subresource: Subresource, parameters: Vec<&'static str>) -> Value {
     let subject = format!("{}{}", row.kind, upper(subresource.name()));
     let own: String;
     let whole = type_name(row);
     let (kind, schema) = match subresource {
         Subresource::Scale => (kind_of_scale(row), SCALE),
-        Subresource::Binding | Subresource::Eviction | Subresource::Token => posted(subresource),
+        of if let Some(posted) = of.posted() => (posted_kind(&posted), posted.schema),
         Subresource::Exec | Subresource::Attach | Subresource::PortForward | Subresource::Proxy => {
             let options = subresource.options(row).unwrap_or(&row.kind);
             (group_version_kind("", "v1", options), &*whole)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use leme_meta::schema::{Field, FieldType, ListType, TypeDef};
 use serde_json::{Map, Value, json};
 
-use super::{Version, defined, group_version_kind, words};
-use crate::{Kind, Kinds, Subresource};
+use super::{Version, defined, group_version_kind, posted_kind, words};
+use crate::{Kind, Kinds, POSTED, Subresource};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
@@ -19,9 +19,6 @@ pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 pub(super) const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
-pub(super) const BINDING: &str = "io.k8s.api.core.v1.Binding";
-pub(super) const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
-pub(super) const TOKEN: &str = "io.k8s.api.authentication.v1.TokenRequest";
 
 /// The types of the rows, by name; `kinds` says what else is a kind among them.
 pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>], version: Version) -> Value {
@@ -30,8 +27,9 @@ pub(super) fn schemas(kinds: &Kinds, rows: &[&Arc<Kind>], version: Version) -> V
     for (name, schema) in scalars() {
         out.insert(name.to_owned(), schema);
     }
-    let mut wanted: Vec<String> = [STATUS, DELETE_OPTIONS, SCALE, BINDING, EVICTION, TOKEN]
-        .iter()
+    let mut wanted: Vec<String> = [STATUS, DELETE_OPTIONS, SCALE]
+        .into_iter()
+        .chain(POSTED.iter().map(|posted| posted.schema))
         .map(ToString::to_string)
         .collect();
     for row in rows {
@@ -145,12 +143,10 @@ fn kinds_of(name: &str, kinds: &Kinds) -> Vec<Value> {
             return vec![group_version_kind("", "v1", kind)];
         }
         SCALE => return vec![group_version_kind("autoscaling", "v1", "Scale")],
-        BINDING => return vec![group_version_kind("", "v1", "Binding")],
-        TOKEN => {
-            return vec![group_version_kind("authentication.k8s.io", "v1", "TokenRequest")];
-        }
-        EVICTION => return vec![group_version_kind("policy", "v1", "Eviction")],
         _ => {}
+    }
+    if let Some(posted) = POSTED.iter().find(|posted| posted.schema == name) {
+        return vec![posted_kind(posted)];
     }
     let row_name = name.strip_suffix("List").unwrap_or(name);
     kinds

@@ -6,6 +6,7 @@ use leme_access::{GROUP, bootstrap};
 
 use super::{Keep, Wanted};
 
+/// All of them, for the start of a server: while it runs people may change them.
 pub(super) fn wanted() -> impl Iterator<Item = Wanted> {
     bootstrap::wanted().into_iter().map(|one| {
         let bootstrap::Wanted { resource, namespace, name, object } = one;

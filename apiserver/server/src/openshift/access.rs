@@ -180,7 +180,7 @@ fn who_may(
 }
 
 fn what_may(kind: &leme_kinds::Kind, who: &Identity, namespace: &str, policy: &Policy) -> Value {
-    let (rules, mut errors) = policy.rules(who, namespace);
+    let (rules, errors) = policy.rules(who, namespace);
     let rule = |rule: &PolicyRule| {
         let mut one = json!({
             "verbs": rule.verbs, "attributeRestrictions": null, "apiGroups": rule.groups,
@@ -195,9 +195,6 @@ fn what_may(kind: &leme_kinds::Kind, who: &Identity, namespace: &str, policy: &P
         one
     };
     let mut status = json!({ "rules": rules.iter().map(rule).collect::<Vec<Value>>() });
-    if who.node().is_some() {
-        errors.insert(0, "node authorizer does not support user rule resolution".to_owned());
-    }
     if !errors.is_empty() {
         status["evaluationError"] = errors.join(", ").into();
     }

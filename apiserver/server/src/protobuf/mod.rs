@@ -18,7 +18,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use leme_kinds::Kind;
+use leme_kinds::{Kind, POSTED};
 use leme_meta::Status;
 use leme_meta::schema::{Field, FieldType, Schemas, TypeDef};
 use leme_store::cache::Cached;
@@ -40,13 +40,10 @@ const MAGIC: &[u8] = b"k8s\0";
 const MAX_DEPTH: usize = 64;
 
 /// Kinds that are sent but not stored.
-const PASSING: [(&str, &str); 6] = [
+const PASSING: [(&str, &str); 3] = [
     ("DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"),
     ("Status", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
-    ("Binding", "io.k8s.api.core.v1.Binding"),
-    ("Eviction", "io.k8s.api.policy.v1.Eviction"),
     ("Scale", "io.k8s.api.autoscaling.v1.Scale"),
-    ("TokenRequest", "io.k8s.api.authentication.v1.TokenRequest"),
 ];
 
 /// The type of a kind in the field table.
@@ -55,7 +52,9 @@ pub(crate) fn schema_of(api_version: &str, kind: &str) -> Option<&'static str> {
     let is = |row: &&Arc<Kind>| row.kind == kind && row.version == version && row.group == group;
     let known = leme_kinds::by_kind(group, version, kind);
     let known = known.or_else(|| leme_kinds::older().iter().find(is)).map(|row| &*row.schema);
-    known.or_else(|| PASSING.iter().find(|(known, _)| *known == kind).map(|(_, schema)| *schema))
+    let posted = POSTED.iter().map(|posted| (posted.kind, posted.schema));
+    let passing = || PASSING.into_iter().chain(posted).find(|(known, _)| *known == kind);
+    known.or_else(|| passing().map(|(_, schema)| schema))
 }
 
 /// Whether objects of a type have this encoding.

@@ -3,6 +3,7 @@
 //! Knows: how long tokens last, and what they may be bound to. Refuses to know: how they are signed.
 
 use jiff::Timestamp;
+use leme_kinds::{Posted, TOKEN_REQUEST};
 use leme_meta::{FieldError, Gvk, Gvr, Path, Status, quote, schema};
 use leme_registry::json;
 use serde_json::{Value, json};
@@ -16,10 +17,6 @@ use crate::body;
 use crate::request::ResourceRequest;
 use crate::write::{Input, WriteOptions, options, written};
 
-/// The type of the body.
-const REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
-const KIND: &str = "TokenRequest";
-const GROUP: &str = "authentication.k8s.io";
 /// Seconds that a token lasts if nobody says.
 const USUAL: i64 = 60 * 60;
 const SHORTEST: i64 = 10 * 60;
@@ -36,7 +33,7 @@ impl Api {
         let bytes = body::to_json(&body::media_type(&input.headers), input.body)?;
         let (mut asked, _) = options::parsed(&bytes)?;
         check(request, &asked)?;
-        schema::apply_defaults(leme_kinds::schemas(), REQUEST, &mut asked);
+        schema::apply_defaults(leme_kinds::schemas(), TOKEN_REQUEST.schema, &mut asked);
         admit::post(self, request, options.dry_run, &mut asked)?;
         let account = self.stored(&request.key()).await?;
         let account = account.ok_or_else(|| Status::not_found(&request.gvr(), &request.name))?;
@@ -70,8 +67,8 @@ impl Api {
         json::set(json::child(&mut asked, "spec"), "audiences", audiences);
         json::set(json::child(&mut asked, "spec"), "expirationSeconds", life);
         json::set(&mut asked, "status", status);
-        json::set(&mut asked, "kind", KIND);
-        json::set(&mut asked, "apiVersion", format!("{GROUP}/v1"));
+        json::set(&mut asked, "kind", TOKEN_REQUEST.kind);
+        json::set(&mut asked, "apiVersion", TOKEN_REQUEST.api_version());
         let metadata = json::child(&mut asked, "metadata");
         json::set(metadata, "name", request.name.as_str());
         json::set(metadata, "namespace", request.namespace.as_str());
@@ -155,13 +152,13 @@ fn named(object: &Value) -> Named {
 fn check(request: &ResourceRequest, asked: &Value) -> Result<(), Status> {
     let kind = json::text(asked, &["kind"]);
     let version = json::text(asked, &["apiVersion"]);
-    if !(kind.is_empty() || kind == KIND)
-        || !(version.is_empty() || version == format!("{GROUP}/v1"))
+    if !(kind.is_empty() || kind == TOKEN_REQUEST.kind)
+        || !(version.is_empty() || version == TOKEN_REQUEST.api_version())
     {
         let why = format!("no kind {} is registered for version {}", quote(kind), quote(version));
         return Err(Status::bad_request(why));
     }
-    let found = schema::check(leme_kinds::schemas(), REQUEST, asked);
+    let found = schema::check(leme_kinds::schemas(), TOKEN_REQUEST.schema, asked);
     if let Some(wrong) = found.type_errors.first() {
         return Err(Status::bad_request(format!(
             "TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {}",
@@ -177,10 +174,11 @@ fn check(request: &ResourceRequest, asked: &Value) -> Result<(), Status> {
     let seconds = json::int(asked, &["spec", "expirationSeconds"]).unwrap_or(USUAL);
     let wrong = match seconds {
         ..SHORTEST => "may not specify a duration less than 10 minutes",
-        LONGEST.. if seconds > LONGEST => "may not specify a duration larger than 2^32 seconds",
+        seconds if seconds > LONGEST => "may not specify a duration larger than 2^32 seconds",
         _ => return Ok(()),
     };
-    let gvk = Gvk { group: GROUP.into(), version: "v1".into(), kind: KIND.into() };
+    let Posted { group, version, kind, .. } = TOKEN_REQUEST;
+    let gvk = Gvk { group: group.into(), version: version.into(), kind: kind.into() };
     Err(Status::invalid(&gvk, &request.name, &[FieldError::invalid(&at, seconds, wrong)]))
 }
 

@@ -4,7 +4,7 @@
 
 use leme_admission::Facts;
 use leme_admission::eviction::{self, Ground};
-use leme_kinds::Subresource;
+use leme_kinds::{EVICTION, Subresource};
 use leme_meta::Status;
 use leme_meta::quote;
 use leme_registry::{DeleteOptions, json};
@@ -21,8 +21,6 @@ use crate::request::{ResourceRequest, Verb};
 
 /// How often a pod is looked at that changes meanwhile, as upstream has it.
 const TRIES: usize = 20;
-/// The type of the body.
-const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 
 impl Api {
     /// POST of an Eviction to the object that it names.
@@ -110,7 +108,7 @@ fn asked(request: &ResourceRequest, body: &Value) -> Result<DeleteOptions, Statu
             api_version = quote(&api_version)
         )));
     }
-    let found = leme_meta::schema::check(leme_kinds::schemas(), EVICTION, body);
+    let found = leme_meta::schema::check(leme_kinds::schemas(), EVICTION.schema, body);
     if let Some(wrong) = found.type_errors.first() {
         return Err(refused(&wrong.decoded));
     }

@@ -141,7 +141,7 @@ fn local_access(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<Fie
 
 fn own_rules(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError>> {
     let namespace = json::text(question, &["spec", "namespace"]).to_owned();
-    let (rules, mut errors) = asking.policy.rules(asking.who, &namespace);
+    let (rules, errors) = asking.policy.rules(asking.who, &namespace);
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
     for rule in &rules {
         if !rule.resources.is_empty() {
@@ -157,12 +157,9 @@ fn own_rules(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldE
             paths.push(json!({ "verbs": rule.verbs, "nonResourceURLs": rule.paths }));
         }
     }
-    let by_name = asking.who.node().is_some();
-    if by_name {
-        errors.insert(0, "node authorizer does not support user rule resolution".to_owned());
-    }
     let mut status = json!({
-        "resourceRules": resources, "nonResourceRules": paths, "incomplete": by_name,
+        "resourceRules": resources, "nonResourceRules": paths,
+        "incomplete": asking.who.node().is_some(),
     });
     if !errors.is_empty() {
         status["evaluationError"] = errors.join(", ").into();

@@ -2,14 +2,17 @@
 //!
 //! Knows: what nobody uses, when to try again. Refuses to know: how a volume comes to be there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use leme_csi::wire::Unstage;
 use leme_node_core::csi::unique;
+use tokio::sync::watch;
 
 use super::Csi;
+use super::plugins::Plugin;
 use super::records::{self, Staged, State};
 use crate::worker::blocking;
 
@@ -17,19 +20,34 @@ use crate::worker::blocking;
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LAST_DELAY: Duration = Duration::from_secs(122);
 
+/// When to try again what has failed: after a while, or when drivers have come or gone.
+struct Retry {
+    delay: Duration,
+    plugins: watch::Receiver<BTreeMap<String, Plugin>>,
+}
+
+impl Retry {
+    fn of(csi: &Csi) -> Retry {
+        Retry { delay: FIRST_DELAY, plugins: csi.plugins.subscribe() }
+    }
+
+    async fn pause(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(self.delay) => {}
+            _ = self.plugins.changed() => {}
+        }
+        self.delay = (self.delay * 2).min(LAST_DELAY);
+    }
+}
+
 impl Csi {
     /// Makes a volume not be usable on the node any more, unless a pod has it, until that has worked.
     pub async fn give_back(&self, driver: &str, handle: &str) {
-        let mut delay = FIRST_DELAY;
-        let mut plugins = self.plugins.subscribe();
+        let mut retry = Retry::of(self);
         while let Err(why) = self.unstage(driver, handle).await {
             let unique = unique(driver, handle);
             tracing::warn!(volume = %unique, error = %why, "volume not unstaged, trying again");
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                _ = plugins.changed() => {}
-            }
-            delay = (delay * 2).min(LAST_DELAY);
+            retry.pause().await;
         }
     }
 
@@ -70,17 +88,12 @@ impl Csi {
             Err(error) => return tracing::warn!(%error, "what drivers have done is not known"),
         };
         for pod in pods.into_iter().filter(|pod| !known.contains(pod)) {
-            let mut delay = FIRST_DELAY;
             let csi = self.clone();
             tokio::spawn(async move {
-                let mut plugins = csi.plugins.subscribe();
+                let mut retry = Retry::of(&csi);
                 while let Err(error) = csi.tear_down(&pod).await {
                     tracing::warn!(pod = %pod.display(), %error, "volume of a pod that is gone not taken away, trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(delay) => {}
-                        _ = plugins.changed() => {}
-                    }
-                    delay = (delay * 2).min(LAST_DELAY);
+                    retry.pause().await;
                 }
             });
         }

@@ -24,13 +24,19 @@ pub struct Made {
 
 /// Makes one.
 pub fn made(host: &str) -> Made {
+    made_for(host, 3650)
+}
+
+/// Makes one whose leaf is good for so many days, or was until so many days ago.
+pub fn made_for(host: &str, days: i64) -> Made {
     let root = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = params.self_signed(&root).unwrap().pem();
     let issuer = Issuer::new(params, root);
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
     let leaf = params.signed_by(&key, &issuer).unwrap().pem();
     Made { authority, leaf, key: key.serialize_pem() }
 }
@@ -107,34 +113,40 @@ pub fn routed_with<F: Future<Output = ()>>(
     config: RouterConfig,
     test: impl FnOnce(Edge) -> F + Send,
 ) {
-    Netns::new().host(|| async {
-        let api = Api::default();
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Arc::new(Authority::open(folder.path()).unwrap());
-        let bind = || router::bind(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
-        let (listeners, mut secure) = (bind(), bind());
-        let listener = secure.pop().unwrap();
-        let edge = Edge {
-            api: api.clone(),
-            plain: listeners[0].local_addr().unwrap(),
-            secure: listener.local_addr().unwrap(),
-            authority: std::fs::read_to_string(folder.path().join(CERTIFICATE)).unwrap(),
-        };
-        let config = RouterConfig {
-            listeners,
-            secure: Some(Secure { listener, authority }),
-            router_name: "default".into(),
-            canonical_hostname: None,
-            domain: "apps.test".into(),
-            cluster_domain: "cluster.local".into(),
-            address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
-            allow_wildcards: true,
-            ..config
-        };
-        let token = CancellationToken::new();
-        let run = tokio::spawn(run_router(api.client(), config, token.clone()));
-        test(edge).await;
-        token.cancel();
-        run.await.unwrap().unwrap();
-    });
+    Netns::new().host(|| beside(Api::default(), config, test));
+}
+
+/// Runs a test beside a router of what an API holds, in this network namespace.
+pub async fn beside<F: Future<Output = ()>>(
+    api: Api,
+    config: RouterConfig,
+    test: impl FnOnce(Edge) -> F,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Arc::new(Authority::open(folder.path()).unwrap());
+    let bind = || router::bind(&[(Ipv4Addr::LOCALHOST, 0).into()]).unwrap();
+    let (listeners, mut secure) = (bind(), bind());
+    let listener = secure.pop().unwrap();
+    let edge = Edge {
+        api: api.clone(),
+        plain: listeners[0].local_addr().unwrap(),
+        secure: listener.local_addr().unwrap(),
+        authority: std::fs::read_to_string(folder.path().join(CERTIFICATE)).unwrap(),
+    };
+    let config = RouterConfig {
+        listeners,
+        secure: Some(Secure { listener, authority }),
+        router_name: "default".into(),
+        canonical_hostname: None,
+        domain: "apps.test".into(),
+        cluster_domain: "cluster.local".into(),
+        address: Some(Ipv4Addr::new(192, 0, 2, 9).into()),
+        allow_wildcards: true,
+        ..config
+    };
+    let token = CancellationToken::new();
+    let run = tokio::spawn(run_router(api.client(), config, token.clone()));
+    test(edge).await;
+    token.cancel();
+    run.await.unwrap().unwrap();
 }
