@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod node_restriction;
 mod node_taint;
+pub mod pod_security;
 mod priority;
 pub mod quota;
 mod resources;
@@ -47,6 +48,18 @@ pub trait Facts: Send + Sync {
     fn get(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, Status>;
     /// All objects of a namespace, or of the cluster if it is empty.
     fn list(&self, of: &Seen, namespace: &str) -> Result<Vec<Arc<Value>>, Status>;
+    /// The first objects of a namespace, at most so many, and how many there are.
+    fn some(
+        &self,
+        of: &Seen,
+        namespace: &str,
+        most: usize,
+    ) -> Result<(Vec<Arc<Value>>, usize), Status> {
+        let mut all = self.list(of, namespace)?;
+        let total = all.len();
+        all.truncate(most);
+        Ok((all, total))
+    }
     /// Whether an object is on its way out; nothing if there is none.
     fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {
         let going = |object: &Value| {
@@ -59,12 +72,31 @@ pub trait Facts: Send + Sync {
     fn policy(&self) -> Arc<Policy> {
         Arc::default()
     }
+    /// What whoever starts the server asks of plug-ins.
+    fn settings(&self) -> &Settings {
+        static NONE: Settings = Settings::NONE;
+        &NONE
+    }
+}
+
+/// What whoever starts a server asks of plug-ins.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is asked of pods besides what their namespaces ask.
+    pub pod_security: pod_security::Settings,
+}
+
+impl Settings {
+    /// Nothing.
+    pub const NONE: Settings = Settings { pod_security: pod_security::Settings::NONE };
 }
 
 /// Changes an object that has its defaults, or refuses it.
 type Mutate = fn(&Asked, &mut Value, Option<&Value>, &dyn Facts) -> Result<(), Status>;
 /// Refuses a write that is valid. `None` as the new object on delete, as the old one on create.
 type Validate = fn(&Asked, Option<&Value>, Option<&Value>, &dyn Facts) -> Result<(), Status>;
+/// What whoever writes is told of a write that is let in; `None` as the old object on create.
+type Warn = fn(&Asked, &Value, Option<&Value>, &dyn Facts) -> Vec<String>;
 
 /// One rule of admission.
 pub struct PlugIn {
@@ -78,6 +110,7 @@ pub struct PlugIn {
     awaits: fn(&Asked, &Value) -> Option<(Seen, &'static str)>,
     mutate: Mutate,
     validate: Validate,
+    warn: Warn,
 }
 
 impl PlugIn {
@@ -89,6 +122,7 @@ impl PlugIn {
         awaits: |_, _| None,
         mutate: |_, _, _, _| Ok(()),
         validate: |_, _, _, _| Ok(()),
+        warn: |_, _, _, _| Vec::new(),
     };
 }
 
@@ -99,6 +133,7 @@ static PLUG_INS: &[PlugIn] = &[
     service_account::PLUG_IN,
     node_restriction::PLUG_IN,
     node_taint::PLUG_IN,
+    pod_security::PLUG_IN,
     priority::PLUG_IN,
     tolerations::PLUG_IN,
     classes::DEFAULT_STORAGE,
@@ -132,13 +167,29 @@ pub fn is_seen(group: &str, plural: &str) -> bool {
 pub struct Chain<F> {
     plug_ins: Vec<&'static PlugIn>,
     facts: F,
+    settings: Settings,
 }
 
 impl<F: Facts> Chain<F> {
     /// All plug-ins but those named.
     pub fn new(facts: F, disabled: &[&str]) -> Chain<F> {
         let plug_ins = PLUG_INS.iter().filter(|plug_in| !disabled.contains(&plug_in.name));
-        Chain { plug_ins: plug_ins.collect(), facts }
+        Chain { plug_ins: plug_ins.collect(), facts, settings: Settings::NONE }
+    }
+
+    /// The same, as somebody asks of it.
+    pub fn with(self, settings: Settings) -> Chain<F> {
+        Chain { settings, ..self }
+    }
+
+    /// What whoever writes is told of a write that is let in; `None` as the old object on create.
+    pub fn warnings(&self, asked: &Asked, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let told = |plug_in: &PlugIn| (plug_in.warn)(asked, new, old, &self.declared(plug_in));
+        self.about(asked).flat_map(told).collect()
+    }
+
+    fn declared(&self, plug_in: &PlugIn) -> Declared<'_> {
+        Declared { facts: &self.facts, settings: &self.settings, sees: plug_in.sees }
     }
 
     /// Whether a write is charged on quotas.
@@ -168,10 +219,8 @@ impl<F: Facts> Chain<F> {
 
 impl<F: Facts> Admission for Chain<F> {
     fn mutate(&self, asked: &Asked, new: &mut Value, old: Option<&Value>) -> Result<(), Status> {
-        self.about(asked).try_for_each(|plug_in| {
-            let facts = Declared { facts: &self.facts, sees: plug_in.sees };
-            (plug_in.mutate)(asked, new, old, &facts)
-        })
+        self.about(asked)
+            .try_for_each(|plug_in| (plug_in.mutate)(asked, new, old, &self.declared(plug_in)))
     }
 
     fn validate(
@@ -180,16 +229,15 @@ impl<F: Facts> Admission for Chain<F> {
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        self.about(asked).try_for_each(|plug_in| {
-            let facts = Declared { facts: &self.facts, sees: plug_in.sees };
-            (plug_in.validate)(asked, new, old, &facts)
-        })
+        self.about(asked)
+            .try_for_each(|plug_in| (plug_in.validate)(asked, new, old, &self.declared(plug_in)))
     }
 }
 
 /// The facts that a plug-in has declared to look at.
 struct Declared<'a> {
     facts: &'a dyn Facts,
+    settings: &'a Settings,
     sees: &'static [Seen],
 }
 
@@ -218,7 +266,21 @@ impl Facts for Declared<'_> {
         self.facts.is_going(of, namespace, name)
     }
 
+    fn some(
+        &self,
+        of: &Seen,
+        namespace: &str,
+        most: usize,
+    ) -> Result<(Vec<Arc<Value>>, usize), Status> {
+        self.check(of)?;
+        self.facts.some(of, namespace, most)
+    }
+
     fn policy(&self) -> Arc<Policy> {
         self.facts.policy()
+    }
+
+    fn settings(&self) -> &Settings {
+        self.settings
     }
 }

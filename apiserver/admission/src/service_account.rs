@@ -70,6 +70,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
         };
         enforced.map_err(|why| asked.forbidden(&why))
     },
+    ..PlugIn::NONE
 };
 
 /// Where a pod finds its token, the authority of the API, and its namespace.

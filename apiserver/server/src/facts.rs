@@ -86,6 +86,23 @@ impl Facts for CacheFacts {
         snapshot.range(&prefix, "").map(|object| self.decoded(object)).collect()
     }
 
+    fn some(
+        &self,
+        of: &Seen,
+        namespace: &str,
+        most: usize,
+    ) -> Result<(Vec<Arc<Value>>, usize), Status> {
+        let row = row(of)?;
+        let Some(snapshot) = self.cache.snapshot(&row.prefix(None)) else {
+            return Ok((Vec::new(), 0));
+        };
+        let prefix = row.prefix((!namespace.is_empty()).then_some(namespace));
+        let first = snapshot.range(&prefix, "").take(most);
+        // They are many, and nobody looks at them again: what is kept decoded stays.
+        let first = first.map(|object| table::decoded(object).map(Arc::new));
+        Ok((first.collect::<Result<_, _>>()?, snapshot.range(&prefix, "").count()))
+    }
+
     fn is_going(&self, of: &Seen, namespace: &str, name: &str) -> Result<Option<bool>, Status> {
         let found = self.find(of, namespace, name)?;
         Ok(found.map(|object| {

@@ -200,3 +200,46 @@ async fn a_quota_is_counted_when_it_changes_and_when_a_charge_came_to_nothing() 
     let expected = json!({ "configmaps": "2", "services": "2", "services.nodeports": "1" });
     assert_eq!(harness.get(&format!("{QUOTAS}/q")).await.ok()["status"]["used"], expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_are_held_against_the_labels_of_their_namespace() {
+    let harness = Harness::start().await;
+    let told = |answer: &common::Read| -> Vec<String> {
+        let texts = answer.headers.get_all("warning").iter();
+        texts.map(|text| text.to_str().expect("text").to_owned()).collect()
+    };
+    let mut host = pod("host");
+    host["spec"]["hostPID"] = true.into();
+    harness.post(PODS, &host).await.ok();
+    let space = "/api/v1/namespaces/default";
+    let asks = |level: &str| json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": level } } });
+    let wrong = harness.send("PATCH", space, MERGE, &asks("strict")).await.refused();
+    assert_eq!((wrong.0, wrong.1.as_str()), (422, "Invalid"));
+    let changed = harness.send("PATCH", space, MERGE, &asks("baseline")).await;
+    assert_eq!(
+        told(&changed),
+        [
+            "299 - \"existing pods in namespace \\\"default\\\" violate the new PodSecurity enforce level \\\"baseline:latest\\\"\"",
+            "299 - \"host: host namespaces\"",
+        ]
+    );
+    // From the next write on.
+    host["metadata"]["name"] = "other".into();
+    assert_eq!(
+        harness.post(PODS, &host).await.refused(),
+        (
+            403,
+            "Forbidden".to_owned(),
+            "pods \"other\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostPID=true)"
+                .to_owned()
+        )
+    );
+    let controller = json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": { "name": "r" },
+        "spec": { "replicas": 0, "template": { "metadata": { "labels": { "a": "b" } }, "spec": host["spec"] } },
+    });
+    let controllers = "/api/v1/namespaces/default/replicationcontrollers";
+    let made = harness.post(controllers, &controller).await;
+    let words = "299 - \"would violate PodSecurity \\\"baseline:latest\\\": host namespaces (hostPID=true)\"";
+    assert_eq!((made.code, told(&made)), (201, vec![words.to_owned()]));
+}

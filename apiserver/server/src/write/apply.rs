@@ -9,7 +9,7 @@ use leme_registry::{Context, Target, Writer, json};
 use serde_json::{Map, Value};
 
 use super::options::Validation;
-use super::{Change, Input, WriteOptions, create, target, warnings_about, written};
+use super::{Change, Input, WriteOptions, create, target, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
@@ -105,7 +105,7 @@ impl Api {
                     let (writer, old) = (Writer::Applied, (live, revision));
                     let write =
                         leme_registry::patched(&context, target, writer, new, old, numbers)?;
-                    told = warnings_about(request, target, &write, live);
+                    told = self.warnings_about(request, target, &write, live);
                     Ok(Change::from(write).whole())
                 })
                 .await?;

@@ -110,14 +110,15 @@ impl Api {
         let mut new = leme_registry::create(&context, writer, body, reservation)?;
         let name = leme_registry::json::text(&new, &["metadata", "name"]).to_owned();
         let key = request.kind.key(&request.namespace, &name);
-        let warnings = leme_strategy::warnings(strategy, &request.kind, &new, None);
+        let mut warnings = leme_strategy::warnings(strategy, &request.kind, &new, None);
+        let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
+        warnings.extend(self.admission.warnings(&asked, &new, None));
         if options.dry_run {
             return Ok(match self.stored(&key).await? {
                 None => Tried::Done(Box::new(new.into()), warnings),
                 Some(_) => Tried::Name(name),
             });
         }
-        let asked = Asked { name: &name, ..admit::asked(request, Operation::Create, false) };
         let charge = self.charge(&asked, &new, None).await?;
         let claims = match self.claim(reservation, (&request.namespace, &name)).await? {
             Ok(claims) => claims,

@@ -21,11 +21,12 @@ use http::HeaderMap;
 use leme_access::Identity;
 use leme_kinds::Kind;
 use leme_meta::{Status, managed};
-use leme_registry::{Context, Target, Write, json};
+use leme_registry::{Context, Operation, Target, Write, json};
 use leme_store::Entry;
 use leme_store::cache::insert_resource_version;
 use serde_json::Value;
 
+use crate::admit;
 use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
@@ -124,20 +125,6 @@ impl Written {
     }
 }
 
-/// What the client is told about what an update made of an object; only the object itself is spoken of.
-pub(crate) fn warnings_about(
-    request: &ResourceRequest,
-    target: Target,
-    write: &Write,
-    stored: &Value,
-) -> Vec<String> {
-    let new = if let Write::Put(new) = write { new } else { stored };
-    if target != Target::Main || matches!(write, Write::Remove) {
-        return Vec::new();
-    }
-    leme_strategy::warnings(request.strategy(), &request.kind, new, Some(stored))
-}
-
 /// Sets `metadata.resourceVersion`.
 pub(crate) fn set_revision(value: &mut Value, revision: u64) {
     json::set(json::child(value, "metadata"), "resourceVersion", revision.to_string());
@@ -170,6 +157,30 @@ impl Api {
             service_network: self.pools.network(),
             admission: &self.admission,
         }
+    }
+
+    /// What the client is told about what an update made of an object: by its kind if the object itself is spoken of, and
+    /// by admission.
+    pub(crate) fn warnings_about(
+        &self,
+        request: &ResourceRequest,
+        target: Target,
+        write: &Write,
+        stored: &Value,
+    ) -> Vec<String> {
+        let new = if let Write::Put(new) = write { new } else { stored };
+        if matches!(write, Write::Remove) {
+            return Vec::new();
+        }
+        let mut told = match target {
+            Target::Main => {
+                leme_strategy::warnings(request.strategy(), &request.kind, new, Some(stored))
+            }
+            _ => Vec::new(),
+        };
+        let asked = admit::asked(request, Operation::Update, false);
+        told.extend(self.admission.warnings(&asked, new, Some(stored)));
+        told
     }
 
     /// The object as the store has it now.

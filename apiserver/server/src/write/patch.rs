@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::options::{PatchKind, Validation};
 use super::update::shape_of;
-use super::{Input, Stored, WriteOptions, create, target, warnings_about, written};
+use super::{Input, Stored, WriteOptions, create, target, written};
 use crate::answer::Answer;
 use crate::api::Api;
 use crate::body;
@@ -196,7 +196,7 @@ impl Api {
                     (&stored.value, stored.revision),
                     reservation,
                 )?;
-                told = warnings_about(request, target, &write, &stored.value);
+                told = self.warnings_about(request, target, &write, &stored.value);
                 Ok(write.into())
             })
             .await?

@@ -9,7 +9,7 @@ use leme_kinds::{Kind, Scope, Storage, Subresource};
 use leme_meta::Status;
 use leme_registry::Target;
 
-use super::{Input, WriteOptions, Written, create, options, warnings_about, written};
+use super::{Input, WriteOptions, Written, create, options, written};
 use crate::admit;
 use crate::answer::Answer;
 use crate::api::Api;
@@ -83,7 +83,7 @@ impl Api {
                     (&stored.value, stored.revision),
                     reservation,
                 )?;
-                told = warnings_about(request, target, &write, &stored.value);
+                told = self.warnings_about(request, target, &write, &stored.value);
                 Ok(write.into())
             })
             .await?;
