@@ -7,7 +7,14 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// The kernel's flag of a thread that exits.
+const EXITING: u64 = 4;
+/// So long a process that is ending is waited for.
+const AN_END: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// What a process has of a data directory. Of the first two there is one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,13 +68,10 @@ pub fn take(root: &Path, seat: Seat) -> Result<Lock> {
         .truncate(false)
         .open(&path)
         .with_context(|| format!("open {}", path.display()))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut pid = String::new();
-        file.read_to_string(&mut pid).with_context(|| format!("read {}", path.display()))?;
+    if let Err(pid) = exclusive(&mut file).with_context(|| format!("lock {}", path.display()))? {
         let root = root.display();
         bail!(
-            "{root} is in use by leme (process {}): stop it with `leme down --data-dir {root}`",
-            pid.trim()
+            "{root} is in use by leme (process {pid}): stop it with `leme down --data-dir {root}`"
         );
     }
     if let Some(pid) = holder_of_removed(&path) {
@@ -82,6 +86,40 @@ pub fn take(root: &Path, seat: Seat) -> Result<Lock> {
         .with_context(|| format!("write {}", path.display()))?;
     let own = matches!(seat, Seat::Client(_)).then_some(path);
     Ok(Lock { _file: file, own })
+}
+
+/// Locks a file, or tells what stands in it: who has it. One that is ending, such as one that was killed, is waited for:
+/// the kernel closes the files of a large process some time after its end can be seen.
+fn exclusive(file: &mut File) -> Result<Result<(), String>> {
+    if flock(&*file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(Ok(()));
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid)?;
+    let pid = pid.trim();
+    let ended = pid.parse().is_ok_and(|pid| is_ending(pid) && has_ended(pid));
+    if ended && flock(&*file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(Ok(()));
+    }
+    Ok(Err(pid.to_owned()))
+}
+
+/// Whether a process is on its way out: it is a zombie, which may have threads that end, or exits.
+fn is_ending(pid: i32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // After the name in parentheses: state, and six numbers on the flags of the kernel.
+    let mut fields = stat.rsplit(") ").next().unwrap_or("").split(' ');
+    let state = fields.next().unwrap_or("");
+    let flags = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0_u64);
+    matches!(state, "Z" | "X") || flags & EXITING != 0
+}
+
+/// Waits until no thread of a process is left: whether that was so in time.
+fn has_ended(pid: i32) -> bool {
+    let Some(process) = Pid::from_raw(pid) else { return false };
+    let Ok(process) = pidfd_open(process, PidfdFlags::empty()) else { return true };
+    let mut ends = [PollFd::new(&process, PollFlags::IN)];
+    poll(&mut ends, Some(&AN_END)).is_ok_and(|ready| ready > 0)
 }
 
 /// The processes that have any, those of clients first and the server's last. What is left of others that are gone is removed.
@@ -168,5 +206,17 @@ mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
         assert_eq!(holder(&file).unwrap(), None);
+    }
+
+    #[test]
+    fn one_that_is_ending_is_told_from_one_that_runs() {
+        let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(other.id()).unwrap();
+        assert!(!is_ending(pid));
+        other.kill().unwrap();
+        assert!(has_ended(pid));
+        assert!(is_ending(pid), "a zombie");
+        other.wait().unwrap();
+        assert!(is_ending(pid), "none");
     }
 }
