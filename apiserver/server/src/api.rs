@@ -41,7 +41,7 @@ use crate::present;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::served::Served;
-use crate::tokens::Tokens;
+use crate::tokens::{Listed, Tokens};
 use crate::usage::{self, Usages};
 use crate::write::Input;
 
@@ -52,6 +52,8 @@ pub(crate) struct Api {
     pub admission: Chain<CacheFacts>,
     pub policies: Arc<Policies>,
     pub tokens: Tokens,
+    /// Tokens that the server was started with.
+    pub listed: Listed,
     pub quotas: Quotas,
     pub turnstile: Turnstile,
     pub pools: Pools,

@@ -152,6 +152,8 @@ pub struct ServerConfig {
     pub admission_off: Vec<&'static str>,
     /// The kinds of the program that are served.
     pub kinds: Arc<Kinds>,
+    /// Tokens of people, one a line: token, user, uid, groups between quotes.
+    pub token_file: Option<PathBuf>,
     /// The components (`controller-manager`, `scheduler`) that run in this process as long as it does: they need no lease.
     pub within: Vec<&'static str>,
 }
@@ -176,6 +178,7 @@ impl ServerConfig {
             admission_off: Vec::new(),
             kinds: Arc::clone(Kinds::builtin()),
             within: Vec::new(),
+            token_file: None,
         }
     }
 }
@@ -229,6 +232,8 @@ impl Server {
     /// Opens the certificates, binds the addresses, fills the cache, writes what every cluster has, and then serves.
     pub async fn start(config: ServerConfig) -> Result<Server> {
         check(&config)?;
+        let listed =
+            tokens::Listed::of(config.token_file.as_deref()).map_err(StartError::Config)?;
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             listeners.push(listen(*address).await?);
@@ -236,9 +241,7 @@ impl Server {
         let addresses: Vec<SocketAddr> =
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cluster_ip = Pools::first(config.service_cidr);
-        let mut names = [config.advertise.clone(), vec![cluster_ip.to_string()]].concat();
-        let listened = addresses.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
-        names.extend(listened.map(|ip| ip.to_string()));
+        let names = names(&config.advertise, cluster_ip, &addresses);
         let pki = Arc::new(Pki::open(&config.pki_dir, &names)?);
         let tls = listen::tls(&pki)?;
         let lifetime = Lifetime::default();
@@ -258,6 +261,7 @@ impl Server {
         let api = Arc::new(Api {
             admission,
             policies,
+            listed,
             tokens: tokens::Tokens::open(&config.pki_dir)?,
             store: config.store,
             cache,
@@ -334,6 +338,7 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events:
     lifetime.spawn(quota::run(Arc::clone(api)));
     lifetime.spawn(repair::run(Arc::clone(api)));
     lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
+    lifetime.spawn(tokens::keep_secrets(Arc::clone(api), pki.ca_pem().to_owned()));
     lifetime.spawn(signer::run(Arc::clone(api), Arc::clone(pki)));
     let (renewed, stopping) = (Arc::clone(pki), lifetime.clone());
     lifetime.spawn(async move {
@@ -369,6 +374,13 @@ fn check(config: &ServerConfig) -> Result<()> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// What the serving certificate is for.
+fn names(advertise: &[String], cluster_ip: Ipv4Addr, listened: &[SocketAddr]) -> Vec<String> {
+    let listened = listened.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+    let own = std::iter::once(cluster_ip.to_string()).chain(listened.map(|ip| ip.to_string()));
+    advertise.iter().cloned().chain(own).collect()
 }
 
 /// The address that pods reach the server by: loopback is their own.

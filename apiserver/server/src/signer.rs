@@ -1,7 +1,9 @@
 //! Signs the certificates that somebody has approved, for the signers that every cluster has.
 //!
-//! Knows: what each of them signs, as upstream has it. Refuses to know: who approves; requests to other signers wait for
-//! those.
+//! Knows: what each of them signs, as upstream has it. Refuses to know: who approves, but for what `approver` does; requests
+//! to other signers wait for those.
+
+mod approver;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -125,7 +127,10 @@ async fn sign_all(api: &Api, pki: &Pki, kind: &Arc<Kind>) -> Result<(), Status> 
     let Some(snapshot) = api.cache.snapshot(&kind.prefix(None)) else { return Ok(()) };
     for object in snapshot.iter() {
         let Ok(request) = table::decoded(object) else { continue };
-        if waits(&request) {
+        if approver::waits(&request) && approver::approves(&request, &api.policies.load()).is_some()
+        {
+            approve(api, kind, &object.index.name).await?;
+        } else if waits(&request) {
             sign(api, pki, kind, &object.index.name).await?;
         }
     }
@@ -145,6 +150,25 @@ fn waits(request: &Value) -> bool {
         && !is(request, "Denied")
         && !is(request, "Failed")
         && json::text(request, &["status", "certificate"]).is_empty()
+}
+
+async fn approve(api: &Api, kind: &Arc<Kind>, name: &str) -> Result<(), Status> {
+    let request = ResourceRequest::of(Verb::Update, kind, "", name);
+    let options = WriteOptions::plain();
+    let context = api.context(&request, &options);
+    let done = api.change(&request, false, |stored, reservation| {
+        let policy = api.policies.load();
+        let waits = approver::waits(&stored.value);
+        let Some(message) = approver::approves(&stored.value, &policy).filter(|_| waits) else {
+            return Ok(Change::Unchanged);
+        };
+        let mut new = stored.value.clone();
+        approver::approve(&mut new, message);
+        let (writer, old) = (options.writer(), (&stored.value, stored.revision));
+        leme_registry::update(&context, Target::Approval, writer, new, old, reservation)
+            .map(Into::into)
+    });
+    done.await.map(drop)
 }
 
 async fn sign(api: &Api, pki: &Pki, kind: &Arc<Kind>, name: &str) -> Result<(), Status> {
@@ -187,12 +211,16 @@ fn signed(request: &mut Value, pki: &Pki) {
 fn certificate(request: &Value, pki: &Pki) -> Result<String, String> {
     let signer = json::text(request, &["spec", "signerName"]);
     let signer = SIGNERS.iter().find(|known| known.name == signer).ok_or("unknown signer")?;
-    let pem = STANDARD.decode(json::text(request, &["spec", "request"])).unwrap_or_default();
-    let asked = Requested::read(&pem)?;
-    let usages = json::list(request, &["spec", "usages"]).iter().filter_map(Value::as_str);
-    let usages: BTreeSet<&str> = usages.collect();
+    let (asked, usages) = read(request)?;
     signer.refuses(&usages, &asked)?;
     let life = json::int(request, &["spec", "expirationSeconds"]);
     let life = life.and_then(|life| u64::try_from(life).ok()).map(Duration::from_secs);
     pki.sign_request(asked, signer.serves, usages.contains("key encipherment"), life)
+}
+
+/// What a request is for, and for which uses.
+fn read(request: &Value) -> Result<(Requested, BTreeSet<&str>), String> {
+    let pem = STANDARD.decode(json::text(request, &["spec", "request"])).unwrap_or_default();
+    let usages = json::list(request, &["spec", "usages"]).iter().filter_map(Value::as_str);
+    Ok((Requested::read(&pem)?, usages.collect()))
 }

@@ -102,3 +102,75 @@ async fn what_a_signer_does_not_sign_fails_and_says_why() {
     let missing = api.get(&format!("{REQUESTS}/other")).await.ok();
     assert_eq!(missing["status"], json!({}));
 }
+
+fn who_may(resource: &str, group: &str) -> (Value, Value) {
+    let role = json!({"metadata": {"name": resource}, "rules": [{"apiGroups": ["certificates.k8s.io"],
+        "resources": [format!("certificatesigningrequests/{resource}")], "verbs": ["create"]}]});
+    let binding = json!({"metadata": {"name": resource},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": resource},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}]});
+    (role, binding)
+}
+
+/// Red when who asks is not looked at: the first to come would be any node.
+#[tokio::test]
+async fn what_nodes_ask_for_is_approved_if_they_may() {
+    const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+    const ME: &str = "system:bootstrap:abcdef";
+    let api = Harness::start().await;
+    let kubelet = "kubernetes.io/kube-apiserver-client-kubelet";
+    let asks = async |name: &str, who: &str, group: &str, common_name: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("impersonate-user", who),
+            ("impersonate-group", group),
+        ];
+        let body = request(name, kubelet, "system:nodes", common_name).to_string();
+        api.raw("POST", REQUESTS, &headers, body.as_bytes()).await.ok()
+    };
+    let (role, binding) = who_may("nodeclient", "system:bootstrappers");
+    let asker = json!({"metadata": {"name": "asker"}, "rules": [{"apiGroups": ["certificates.k8s.io"],
+        "resources": ["certificatesigningrequests"], "verbs": ["create"]}]});
+    api.post(&format!("{RBAC}/clusterroles"), &asker).await.ok();
+    let mut ask = binding.clone();
+    ask["metadata"]["name"] = "asker".into();
+    ask["roleRef"]["name"] = "asker".into();
+    ask["subjects"][0]["name"] = "system:authenticated".into();
+    api.post(&format!("{RBAC}/clusterrolebindings"), &ask).await.ok();
+    asks("early", ME, "system:bootstrappers", "system:node:n").await;
+    api.post(&format!("{RBAC}/clusterroles"), &role).await.ok();
+    api.post(&format!("{RBAC}/clusterrolebindings"), &binding).await.ok();
+    let (role, binding) = who_may("selfnodeclient", "system:nodes");
+    api.post(&format!("{RBAC}/clusterroles"), &role).await.ok();
+    api.post(&format!("{RBAC}/clusterrolebindings"), &binding).await.ok();
+
+    asks("foreign", "mallory", "dev", "system:node:n").await;
+    asks("other", "system:node:n", "system:nodes", "system:node:m").await;
+    asks("no-node", ME, "system:bootstrappers", "n").await;
+    asks("renewed", "system:node:n", "system:nodes", "system:node:n").await;
+    asks("new", ME, "system:bootstrappers", "system:node:n").await;
+    for (name, message) in [
+        ("new", "Auto approving kubelet client certificate after SubjectAccessReview."),
+        ("renewed", "Auto approving self kubelet client certificate after SubjectAccessReview."),
+    ] {
+        let path = format!("{REQUESTS}/{name}");
+        let mut signed = Value::Null;
+        for _ in 0..600 {
+            signed = api.get(&path).await.ok()["status"].clone();
+            if signed.get("certificate").is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(signed.get("certificate").is_some(), "{name}: {signed}");
+        let condition = &signed["conditions"][0];
+        assert_eq!(
+            (&condition["reason"], &condition["message"]),
+            (&json!("AutoApproved"), &json!(message))
+        );
+    }
+    for name in ["foreign", "other", "no-node"] {
+        let left = api.get(&format!("{REQUESTS}/{name}")).await.ok();
+        assert_eq!(left["status"], json!({}), "{name}");
+    }
+}

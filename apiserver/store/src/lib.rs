@@ -6,6 +6,7 @@ pub mod cache;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod embedded;
+pub mod encryption;
 pub mod etcd;
 pub mod hostile;
 pub mod memory;

@@ -73,6 +73,12 @@ pub struct ServerFlags {
     /// User for etcd; the password is read from LEME_ETCD_PASSWORD
     #[arg(long, value_name = "NAME")]
     pub etcd_user: Option<String>,
+    /// EncryptionConfiguration of what is encrypted at rest; by default one that is made beside the data directory of a new cluster
+    #[arg(long, value_name = "FILE")]
+    pub encryption_provider_config: Option<PathBuf>,
+    /// Tokens of people, one a line: token, user, uid, groups between quotes
+    #[arg(long, value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
     /// Older versions to serve, as GROUP/VERSION or GROUP/VERSION=true: batch/v1beta1, discovery.k8s.io/v1beta1, policy/v1beta1
     #[arg(long, value_delimiter = ',', value_name = "GROUP/VERSION,..")]
     pub runtime_config: Vec<String>,

@@ -8,6 +8,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::args::DownArgs;
 use crate::cluster::data::{DataDir, Seat};
+use crate::cluster::encryption;
 use crate::cluster::node;
 use crate::say;
 
@@ -40,6 +41,7 @@ pub async fn run(args: &DownArgs) -> Result<()> {
     node::clean_up(&data).await.context("remove what the cluster left behind")?;
     drop(locks);
     if args.purge {
+        encryption::forget(data.root())?;
         data.purge()?;
         remove_links(&args.data_dir)?;
     }

@@ -11,12 +11,16 @@ use anyhow::{Context, Error, Result, anyhow};
 use leme_host::mounts::mounts_below;
 use leme_host::removal::remove_unmounted;
 
+use crate::cluster::encryption;
+
 /// What was made for a data directory that was not there.
 #[derive(Debug)]
 pub struct Fresh {
     root: PathBuf,
     /// Directories that were made, the deepest first.
     made: Vec<PathBuf>,
+    /// Whether keys lay beside it, of a cluster of before.
+    had_keys: bool,
     /// How an empty directory that was there before was protected.
     before: Option<Permissions>,
 }
@@ -28,7 +32,8 @@ impl Fresh {
         let made: Vec<PathBuf> =
             root.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
         let before = fs::metadata(&root).ok().map(|found| found.permissions());
-        let fresh = Fresh { root, made, before };
+        let had_keys = encryption::beside(&root).is_some_and(|path| path.exists());
+        let fresh = Fresh { root, made, had_keys, before };
         let make = || {
             fs::create_dir_all(&fresh.root)?;
             fs::set_permissions(&fresh.root, Permissions::from_mode(0o700))
@@ -53,6 +58,9 @@ impl Fresh {
         let is_used = mounts.iter().any(|mount| *mount != self.root);
         if is_used || self.root.join("images").join("index.json").exists() {
             return Ok(());
+        }
+        if !self.had_keys {
+            encryption::forget(&self.root)?;
         }
         for entry in fs::read_dir(&self.root).with_context(look)? {
             let path = entry.with_context(look)?.path();

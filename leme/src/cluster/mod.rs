@@ -5,6 +5,7 @@ pub mod alone;
 pub mod data;
 pub mod detach;
 pub mod down;
+mod encryption;
 pub mod fresh;
 mod home;
 pub mod kubeconfig;

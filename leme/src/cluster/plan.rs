@@ -1,7 +1,7 @@
 //! What a process is to be made of: the command line, read and checked before anything is started.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -62,6 +62,10 @@ pub struct ServerPlan {
     pub kinds: Arc<Kinds>,
     /// Nodes whose agents are processes of their own.
     pub agents: Vec<String>,
+    /// What is encrypted at rest, if the command line says.
+    pub encryption: Option<PathBuf>,
+    /// Tokens of people.
+    pub token_file: Option<PathBuf>,
 }
 
 /// How nodes are set up.
@@ -213,6 +217,8 @@ impl ServerPlan {
             etcd: etcd(flags)?,
             kinds: kinds(flags)?,
             agents: flags.agents.clone(),
+            encryption: flags.encryption_provider_config.clone(),
+            token_file: flags.token_auth_file.clone(),
         })
     }
 }

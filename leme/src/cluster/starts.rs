@@ -16,12 +16,14 @@ use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_s
 use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
+use leme_store::encryption::Encrypted;
 use leme_store::etcd::{EtcdConfig, EtcdStore, ServerIdentity};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use crate::cluster::access::Access;
 use crate::cluster::data::{DataDir, Seat};
+use crate::cluster::encryption;
 use crate::cluster::home;
 use crate::cluster::kubeconfig::Files;
 use crate::cluster::node::{
@@ -60,7 +62,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
     let (Some(plan), data) = (&running.plan.server, running.data()?.clone()) else {
         return Ok(());
     };
-    let store = open_store(plan, &data).await?;
+    let Stores { store, encrypted } = open_store(plan, &data).await?;
     let gateway = running.plan.nodes().first().map(|one| one.configs(&data).1.gateway());
     let advertised = Plan::advertised(plan.listen.ip(), gateway);
     let within = [(Part::Controllers, "controller-manager"), (Part::Scheduler, "scheduler")];
@@ -72,6 +74,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
         build: BUILD,
         kinds: Arc::clone(&plan.kinds),
         within: within.map(|(_, component)| component).collect(),
+        token_file: plan.token_file.clone(),
         ..ServerConfig::new(plan.listen, data.pki(), store)
     })
     .await
@@ -86,6 +89,9 @@ pub async fn server(running: &mut Running) -> Result<()> {
     files.write()?;
     running.kubeconfigs =
         files.all.iter().map(|file| (file.of.clone(), file.path.clone())).collect();
+    if let Some(encrypted) = encrypted {
+        encryption::rewrite(&encrypted).await?;
+    }
     running.spawn("kubeconfig", |token| async move {
         tokio::select! {
             kept = files.keep() => kept,
@@ -348,8 +354,19 @@ fn start_hint(error: StartError) -> anyhow::Error {
     anyhow!("{error}{hint}")
 }
 
-async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Arc<dyn Store>> {
-    match &plan.etcd {
+/// What the objects are kept in.
+struct Stores {
+    store: Arc<dyn Store>,
+    /// The same, if it encrypts.
+    encrypted: Option<Arc<Encrypted>>,
+}
+
+async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Stores> {
+    let path = data.store();
+    // Several servers may have one etcd: their keys are agreed on by who sets them up.
+    let is_new = plan.etcd.is_none() && !path.exists();
+    let config = encryption::config(data, plan.encryption.as_deref(), is_new)?;
+    let store: Arc<dyn Store> = match &plan.etcd {
         Some(config) => {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let shown = format!(
@@ -359,14 +376,16 @@ async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Arc<dyn Store>>
                 std::process::id()
             );
             let server = Some(ServerIdentity { id: data.server_id()?, shown });
-            Ok(Arc::new(EtcdStore::connect(EtcdConfig { server, ..config.clone() }).await?))
+            Arc::new(EtcdStore::connect(EtcdConfig { server, ..config.clone() }).await?)
         }
         None => {
-            let path = data.store();
             let folder = path.parent().context("the store has no folder")?;
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("create {}", folder.display()))?;
-            Ok(Arc::new(EmbeddedStore::open(&path)?))
+            Arc::new(EmbeddedStore::open(&path)?)
         }
-    }
+    };
+    let Some(config) = config else { return Ok(Stores { store, encrypted: None }) };
+    let encrypted = encryption::around(store, config, &plan.kinds);
+    Ok(Stores { store: Arc::clone(&encrypted) as Arc<dyn Store>, encrypted: Some(encrypted) })
 }

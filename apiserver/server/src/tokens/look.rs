@@ -3,16 +3,20 @@
 //! Knows: the order in which claims are looked at, and that a token ends with what it is bound to. Refuses to know: what
 //! anybody may do but act as somebody else.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use leme_access::{Attributes, Identity};
 use leme_meta::Status;
 use leme_registry::json;
 use leme_store::cache::Cached;
+use serde_json::Value;
 
-use super::{Claims, ISSUER, Named};
+use super::{ISSUER, Named, OfSecret, Said, same};
 use crate::admit;
 use crate::api::Api;
 use crate::table;
@@ -20,6 +24,8 @@ use crate::table;
 /// How long after its deletion what a token is bound to may still be there, in seconds: what runs in a pod may finish.
 const LEEWAY: i64 = 60;
 
+/// What stands before a token among the protocols of a WebSocket.
+const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 const ACCOUNT: &str = "system:serviceaccount:";
 const ANONYMOUS: &str = "system:anonymous";
 const AUTHENTICATED: &str = "system:authenticated";
@@ -35,8 +41,8 @@ impl Api {
     ) -> Result<Identity, Status> {
         let who = match bearer(headers) {
             Some(token) if admit::is_stranger(&peer) => {
-                let known = self.account_of(token?, &[ISSUER]).map(|(claims, _)| claims);
-                known.map_err(|_| Status::unauthorized())?.identity()
+                let known = self.owner_of(&token?, &[ISSUER]).map(|(who, _)| who);
+                known.map_err(|_| Status::unauthorized())?
             }
             _ => peer,
         };
@@ -48,9 +54,16 @@ impl Api {
         &self,
         token: &str,
         audiences: &[&'a str],
-    ) -> Result<(Arc<Claims>, Vec<&'a str>), &'static str> {
+    ) -> Result<(Arc<Said>, Vec<&'a str>), &'static str> {
         let now = Timestamp::now().as_second();
-        let claims = self.tokens.verify(token, audiences, now)?;
+        let said = self.tokens.verify(token, audiences, now)?;
+        let claims = match &*said {
+            Said::Bound(claims) => claims,
+            Said::OfSecret(claims) => {
+                self.holds(claims, token, now)?;
+                return Ok((said, vec![ISSUER]));
+            }
+        };
         let bound = &claims.bound;
         let space = bound.namespace.as_str();
         let there = |plural: &str, space: &str, named: Option<&Named>| {
@@ -71,7 +84,30 @@ impl Api {
         }
         let audiences = audiences.iter().filter(|one| claims.aud.iter().any(|own| own == *one));
         let audiences = audiences.copied().collect();
-        Ok((claims, audiences))
+        Ok((said, audiences))
+    }
+
+    /// Whether a Secret still holds its token.
+    fn holds(&self, claims: &OfSecret, token: &str, now: i64) -> Result<(), &'static str> {
+        let account = Named { name: claims.account.clone(), uid: claims.uid.clone() };
+        if !self.is_there("serviceaccounts", &claims.namespace, &account, now) {
+            return Err("service account has been deleted");
+        }
+        let secret = self.core_object("secrets", &claims.namespace, &claims.secret);
+        let secret = secret.ok_or("token has been invalidated")?;
+        let held = STANDARD.decode(json::text(&secret, &["data", "token"])).unwrap_or_default();
+        let going = json::at(&secret, &["metadata", "deletionTimestamp"]).is_some();
+        if going || !same(&held, token.as_bytes()) {
+            return Err("token does not match server's copy");
+        }
+        Ok(())
+    }
+
+    /// An object of the core group as the cache has it.
+    pub(super) fn core_object(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
+        let row = leme_kinds::by_resource("", "v1", plural)?;
+        let found = self.cache.get(&row.prefix(None), &row.key(namespace, name))?;
+        table::decoded(&found).ok()
     }
 
     fn is_there(&self, plural: &str, namespace: &str, named: &Named, now: i64) -> bool {
@@ -100,13 +136,28 @@ fn is_fresh(object: &Cached, now: i64) -> bool {
 }
 
 /// The token that a request carries; an error if it carries something that can be none.
-fn bearer(headers: &HeaderMap) -> Option<Result<&str, Status>> {
-    let value = headers.get(header::AUTHORIZATION)?;
+fn bearer(headers: &HeaderMap) -> Option<Result<Cow<'_, str>, Status>> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return in_protocols(headers) };
     let Ok(text) = value.to_str() else { return Some(Err(Status::unauthorized())) };
     let (scheme, token) = text.trim().split_once(' ')?;
     let token = token.trim();
     let is_token = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty();
-    is_token.then_some(Ok(token))
+    is_token.then_some(Ok(token.into()))
+}
+
+/// The token among the protocols of a WebSocket: browsers can send it nowhere else.
+fn in_protocols(headers: &HeaderMap) -> Option<Result<Cow<'_, str>, Status>> {
+    let upgrade = headers.get(header::UPGRADE)?.to_str().ok()?;
+    if !upgrade.eq_ignore_ascii_case("websocket") {
+        return None;
+    }
+    let all = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let names = all.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    let mut tokens = names.filter_map(|name| name.trim().strip_prefix(BEARER_PROTOCOL));
+    let (first, second) = (tokens.next()?, tokens.next());
+    let token = URL_SAFE_NO_PAD.decode(first).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let token = token.filter(|token| second.is_none() && !token.is_empty());
+    Some(token.map(Cow::from).ok_or_else(Status::unauthorized))
 }
 
 /// Whom a request is to be taken for.

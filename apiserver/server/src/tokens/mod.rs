@@ -3,9 +3,13 @@
 //! Knows: what a token says, how it is signed and checked. Refuses to know: whether the account and what the token is bound
 //! to are still there.
 
+mod bootstrap;
+mod chain;
 mod issue;
 mod keys;
+mod listed;
 mod look;
+mod secrets;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,9 +23,14 @@ use sha2::{Digest, Sha256};
 
 use crate::pki::PkiError;
 use keys::Keys;
+pub(crate) use listed::Listed;
+pub(crate) use secrets::run as keep_secrets;
 
 /// Who makes the tokens, and whom they are for if nobody says otherwise.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// Who makes those that Secrets hold.
+pub(crate) const OF_SECRETS: &str = "kubernetes/serviceaccount";
+const NOT_FOR_THEM: &str = "token audiences is invalid for the target audiences";
 /// So many tokens whose signature was found good are remembered.
 const REMEMBERED: usize = 4_096;
 /// Bytes of a token at most.
@@ -81,11 +90,48 @@ impl Claims {
     }
 }
 
+/// What a token says that a Secret holds: it lasts as long as that does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OfSecret {
+    pub iss: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
+    pub namespace: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/secret.name")]
+    pub secret: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
+    pub account: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.uid")]
+    pub uid: String,
+    pub sub: String,
+}
+
+impl OfSecret {
+    /// Whose token it is.
+    pub fn identity(&self) -> Identity {
+        Identity::of_service_account(&self.namespace, &self.account, &self.uid)
+    }
+}
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Said {
+    /// Made on request.
+    Bound(Claims),
+    /// Held by a Secret.
+    OfSecret(OfSecret),
+}
+
+/// Whether two are the same, in a time that does not tell where they differ.
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
 /// Makes tokens and checks them.
 pub(crate) struct Tokens {
     keys: Keys,
     /// What tokens say whose signature was good, by their digest.
-    checked: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
+    checked: Mutex<HashMap<[u8; 32], Arc<Said>>>,
 }
 
 impl Tokens {
@@ -95,7 +141,7 @@ impl Tokens {
     }
 
     /// Signs what a token says.
-    pub fn sign(&self, claims: &Claims) -> Result<String, String> {
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, String> {
         let header = Header { kid: Some(self.keys.id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.keys.signing).map_err(|error| error.to_string())
     }
@@ -106,8 +152,15 @@ impl Tokens {
         token: &str,
         audiences: &[&str],
         now: i64,
-    ) -> Result<Arc<Claims>, &'static str> {
-        let claims = self.signed(token)?;
+    ) -> Result<Arc<Said>, &'static str> {
+        let said = self.signed(token)?;
+        let claims = match &*said {
+            Said::Bound(claims) => claims,
+            Said::OfSecret(claims) if claims.iss != OF_SECRETS => return Err("issuer is not ours"),
+            // They say no audience: they are for us.
+            Said::OfSecret(_) if audiences.contains(&ISSUER) => return Ok(said),
+            Said::OfSecret(_) => return Err(NOT_FOR_THEM),
+        };
         if claims.iss != ISSUER {
             return Err("issuer is not ours");
         }
@@ -118,12 +171,12 @@ impl Tokens {
             return Err("token is not valid yet");
         }
         match claims.aud.iter().any(|one| audiences.contains(&one.as_str())) {
-            true => Ok(claims),
-            false => Err("token audiences is invalid for the target audiences"),
+            true => Ok(said),
+            false => Err(NOT_FOR_THEM),
         }
     }
 
-    fn signed(&self, token: &str) -> Result<Arc<Claims>, &'static str> {
+    fn signed(&self, token: &str) -> Result<Arc<Said>, &'static str> {
         if token.len() > LONGEST {
             return Err("token is too long");
         }
@@ -139,7 +192,7 @@ impl Tokens {
         // Times and audience are compared at each use.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_aud) = (false, false);
-        let decoded = jsonwebtoken::decode::<Claims>(token, key, &validation);
+        let decoded = jsonwebtoken::decode::<Said>(token, key, &validation);
         let claims = Arc::new(decoded.map_err(|_| "token is not signed as it says")?.claims);
         let mut checked = checked();
         if checked.len() >= REMEMBERED {
@@ -209,7 +262,7 @@ mod tests {
         let token = tokens.sign(&claims()).unwrap();
         for _ in 0..2 {
             let known = tokens.verify(&token, &[ISSUER], NOW).unwrap();
-            assert_eq!(*known, claims());
+            assert_eq!(*known, Said::Bound(claims()));
             assert!(tokens.verify(&token, &[ISSUER], NOW + 600).is_err());
             assert!(tokens.verify(&token, &[ISSUER], NOW - 1).is_err());
             assert!(tokens.verify(&token, &["vault"], NOW).is_err());

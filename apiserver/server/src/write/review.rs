@@ -91,9 +91,9 @@ fn token(question: &mut Value, asking: &Asking<'_>) -> Result<(), Vec<FieldError
     if audiences.is_empty() {
         audiences.push(ISSUER);
     }
-    let status = match asking.api.account_of(json::text(question, &["spec", "token"]), &audiences) {
-        Ok((claims, audiences)) => {
-            let user = user_info(&claims.identity());
+    let status = match asking.api.owner_of(json::text(question, &["spec", "token"]), &audiences) {
+        Ok((who, audiences)) => {
+            let user = user_info(&who);
             json!({ "authenticated": true, "user": user, "audiences": audiences })
         }
         Err(why) => json!({ "error": format!("[invalid bearer token, {why}]"), "user": {} }),
