@@ -181,7 +181,7 @@ impl Api {
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let seat = self.in_flight.enter(&identity, class, running)?;
         crate::admit::authorize(&self.policies.load(), &identity, &request, request.verb)?;
-        let named = class == Class::Mutating || request.kept.owner(None).is_some();
+        let named = class == Class::Mutating || request.kept.is_personal();
         request.who = named.then(|| identity.clone());
         request.fence = Fence::read(&parts.headers)?;
         let deprecated = deprecated(&request.kind);

@@ -1,6 +1,6 @@
 //! What a watcher is told of a change, in each representation.
 //!
-//! Knows: the types of watch events, how a change looks through a selection. Refuses to know: streams.
+//! Knows: the types of watch events, how a change looks to who selects. Refuses to know: streams, and what is selected.
 //!
 //! The frames that all watchers of a representation share are kept with the event: slot 0 holds metadata, slots 1 to 3
 //! hold Table rows without, with metadata, with whole objects.
@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 
 use crate::negotiate::{Encoding, Include, Representation, Shape};
 use crate::request::{Kept, ResourceRequest};
-use crate::selection::Selection;
 use crate::{ordered, protobuf, table};
 
 /// The version of `meta.k8s.io` that everybody asks for.
@@ -46,22 +45,14 @@ impl Frames {
         }
     }
 
-    /// An object that was there when the watch began.
-    pub fn added(&mut self, object: &Cached) -> Bytes {
-        self.encode(Change::Added, object)
+    /// What became of an object otherwise than by a change of it: it was there when the watch began, or who watches has
+    /// come to see it, or sees it no longer.
+    pub fn told(&mut self, change: Change, object: &Cached) -> Bytes {
+        self.encode(change, object)
     }
 
-    /// A change as it looks through the selection: what enters it is added, what leaves it is deleted.
-    pub fn event(&mut self, event: &Event, selection: &Selection) -> Option<Bytes> {
-        if !event.object.key.starts_with(selection.prefix()) {
-            return None;
-        }
-        let now = event.kind != Change::Deleted && selection.matches(&event.object);
-        let before = match (&event.previous, event.kind) {
-            (_, Change::Added) => false,
-            (Some(previous), _) => selection.matches(previous),
-            (None, _) => selection.matches(&event.object),
-        };
+    /// A change of what was meant before it or not, and is after it or not: what enters is added, what leaves is deleted.
+    pub fn event(&mut self, event: &Event, (before, now): (bool, bool)) -> Option<Bytes> {
         let change = match (before, now) {
             (false, false) => return None,
             (false, true) => Change::Added,

@@ -11,7 +11,7 @@ use leme_meta::Status;
 use leme_meta::gvk::{api_version, split_api_version};
 use leme_registry::json;
 use leme_store::cache::Cached;
-use leme_strategy::View;
+use leme_strategy::{Seen, View};
 use serde_json::Value;
 
 use crate::ordered;
@@ -109,9 +109,19 @@ impl Kept {
 
     /// Whose objects a user may see at most; `None` where all may be seen.
     pub fn owner(&self, who: Option<&Identity>) -> Option<Owner> {
-        let (field, prefix) = self.view?.owned?;
+        let Seen::Own { field, prefix } = self.view?.seen else { return None };
         let user = who.map(|who| who.user.clone()).unwrap_or_default();
         Some(Owner { field, prefix, user })
+    }
+
+    /// Whether a list shows to each but what they may get.
+    pub fn is_by_right(&self) -> bool {
+        self.view.is_some_and(|view| view.seen == Seen::Gettable)
+    }
+
+    /// Whether what is shown depends on who asks.
+    pub fn is_personal(&self) -> bool {
+        self.view.is_some_and(|view| view.seen != Seen::All)
     }
 
     /// The name under which a selectable field is kept.

@@ -58,6 +58,7 @@ mod resources;
 mod schema;
 mod selection;
 mod served;
+mod sight;
 mod signer;
 mod sweep;
 mod table;

@@ -109,7 +109,7 @@ impl Api {
         &self,
         request: &ResourceRequest,
     ) -> Result<Result<Page, Answer>, Status> {
-        let selection = Selection::of(request)?;
+        let mut selection = Selection::of(request)?;
         // Nothing and less than nothing are no limit.
         let limit = request.query.int("limit")?.and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(0);
@@ -128,6 +128,10 @@ impl Api {
             },
             None => self.snapshot(request, version, limit > 0).await?,
         };
+        if request.kept.is_by_right() {
+            self.policies.caught_up(&self.cache).await;
+            selection.under(self.policies.load_full());
+        }
         Ok(Ok(Page::cut(&snapshot, &selection, token.as_ref(), limit)))
     }
 

@@ -2,11 +2,14 @@
 //!
 //! Knows: the cache's index. Refuses to know: objects' JSON.
 
+use std::sync::Arc;
+
+use leme_access::{Attributes, Identity, Policy};
 use leme_kinds::Kind;
 use leme_meta::quote;
 use leme_meta::selector::{FieldSelector, LabelSelector};
 use leme_meta::{FieldError, Path, Status, query};
-use leme_store::cache::Cached;
+use leme_store::cache::{Cached, Event, Kind as Change};
 
 use crate::kept::Owner;
 use crate::request::{Kept, ResourceRequest};
@@ -19,6 +22,8 @@ pub(crate) struct Selection {
     kept: Kept,
     /// Whose objects alone are meant.
     owner: Option<Owner>,
+    /// Who sees but what they may get, and the policy that says what that is.
+    viewer: Option<(Identity, Arc<Policy>)>,
     everything: bool,
 }
 
@@ -37,8 +42,19 @@ impl Selection {
         }
         let kept = request.kept.clone();
         let owner = kept.owner(request.who.as_ref());
-        let everything = label_text.is_empty() && field_text.is_empty() && owner.is_none();
-        Ok(Selection { prefix: request.prefix(), labels, fields, kept, owner, everything })
+        let everything =
+            label_text.is_empty() && field_text.is_empty() && !request.kept.is_personal();
+        // Until somebody says what holds nobody may get anything.
+        let who = || request.who.clone().unwrap_or_default();
+        let viewer = kept.is_by_right().then(|| (who(), Arc::default()));
+        Ok(Selection { prefix: request.prefix(), labels, fields, kept, owner, viewer, everything })
+    }
+
+    /// From now on this holds, where each sees but what they may get.
+    pub fn under(&mut self, policy: Arc<Policy>) {
+        if let Some((_, held)) = &mut self.viewer {
+            *held = policy;
+        }
     }
 
     /// The storage prefix of all that can match.
@@ -55,8 +71,37 @@ impl Selection {
     pub fn matches(&self, object: &Cached) -> bool {
         self.everything
             || (self.owner.as_ref().is_none_or(|owner| owner.owns(object))
+                && self.viewer.as_ref().is_none_or(|viewer| self.may_get(viewer, object))
                 && self.labels.matches(|key| object.index.label(key))
                 && self.fields_match(object))
+    }
+
+    /// Whether an object was meant before a change, and whether it is after it.
+    pub fn around(&self, event: &Event) -> (bool, bool) {
+        if !event.object.key.starts_with(self.prefix()) {
+            return (false, false);
+        }
+        let now = event.kind != Change::Deleted && self.matches(&event.object);
+        let before = match (&event.previous, event.kind) {
+            (_, Change::Added) => false,
+            (Some(previous), _) => self.matches(previous),
+            (None, _) => self.matches(&event.object),
+        };
+        (before, now)
+    }
+
+    /// A namespace is also in itself.
+    fn may_get(&self, (who, policy): &(Identity, Arc<Policy>), object: &Cached) -> bool {
+        let name = object.index.name.to_string();
+        let what = Attributes {
+            verb: "get".to_owned(),
+            group: self.kept.kind.group.to_string(),
+            resource: self.kept.kind.plural.to_string(),
+            namespace: name.clone(),
+            name,
+            ..Attributes::default()
+        };
+        leme_access::authorize(who, &what, policy).is_allowed()
     }
 
     fn fields_match(&self, object: &Cached) -> bool {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::HeaderMap;
+use leme_kinds::Kind;
 use leme_meta::Status;
 use leme_store::StoreError;
-use leme_store::cache::{Cached, SubEvent, Subscription};
+use leme_store::cache::{Kind as Change, Snapshot, SubEvent, Subscription};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Answer, read_failed};
@@ -25,6 +26,7 @@ use crate::negotiate;
 use crate::present;
 use crate::request::ResourceRequest;
 use crate::selection::{Selection, Version};
+use crate::sight::{News, Sight};
 
 /// A watch without `timeoutSeconds` ends after this, plus up to as much again, so that not all end at once.
 const LIFE: Duration = Duration::from_secs(30 * 60);
@@ -80,31 +82,25 @@ impl Api {
         payer: Payer,
         series: Option<Arc<Series>>,
     ) -> Result<Answer, Status> {
-        let selection = Selection::of(request)?;
+        let mut selection = Selection::of(request)?;
         let wanted_form = present::wanted(request, headers)?;
         let include = negotiate::include(request.query.get("includeObject"))?;
         let wanted = Wanted::of(request)?;
         self.catch_up(wanted.version.revision).await?;
         let frames = Frames::new(request, wanted_form, include);
         let media_type = frames.media_type();
-        let prefix = request.kind.prefix(None);
-        let opened = if wanted.initial {
-            let snapshot = self.cache.snapshot(&prefix).ok_or_else(Status::no_such_path)?;
-            let selected =
-                snapshot.range(selection.prefix(), "").filter(|object| selection.matches(object));
-            let objects: VecDeque<Arc<Cached>> = selected.cloned().collect();
-            let from = snapshot.revision();
-            self.cache.watch(&prefix, from).map(|sub| (sub, objects, from))
-        } else {
-            // No initial events and no revision: from now on.
-            let from =
-                wanted.version.revision.filter(|from| *from > 0).unwrap_or(self.cache.revision());
-            self.cache.watch(&prefix, from).map(|sub| (sub, VecDeque::new(), from))
-        };
+        let mut sight =
+            request.kept.is_by_right().then(|| Sight::new(request, &self.cache, &self.policies));
+        if sight.is_some() {
+            self.policies.caught_up(&self.cache).await;
+        }
+        let all =
+            self.cache.snapshot(&request.kind.prefix(None)).ok_or_else(Status::no_such_path)?;
+        let opened = self.opened(&all, &wanted, &mut selection, (&request.kind, sight.as_mut()));
         if !self.is_current(&request.kind) {
             return Ok(answer::with_body(200, media_type, Body::empty()));
         }
-        let (subscription, initial, revision) = match opened {
+        let (subscription, news, revision) = match opened {
             Ok(opened) => opened,
             // The watch is opened all the same: its only event is the error, as client libraries expect it.
             Err(StoreError::Compacted { asked, oldest }) => {
@@ -116,8 +112,9 @@ impl Api {
         let stream = Stream {
             subscription,
             selection,
+            sight,
             frames,
-            initial,
+            news,
             mark: (wanted.marked && wanted.bookmarks).then_some(revision),
             bookmarks: wanted.bookmarks,
             bookmarked: 0,
@@ -133,15 +130,51 @@ impl Api {
         });
         Ok(answer::with_body(200, media_type, Body::live(chunks)))
     }
+
+    /// Where a watch starts: what changes from there, what is told before that, and the revision.
+    fn opened(
+        &self,
+        all: &Snapshot,
+        wanted: &Wanted,
+        selection: &mut Selection,
+        (kind, sight): (&Kind, Option<&mut Sight>),
+    ) -> Result<(Subscription, News, u64), StoreError> {
+        let prefix = kind.prefix(None);
+        let asked = wanted.version.revision.filter(|from| *from > 0);
+        let from = match wanted.initial {
+            true => None,
+            // No initial events and no revision: from now on.
+            false => Some(asked.unwrap_or(self.cache.revision())),
+        };
+        let (news, from) = match (from, sight) {
+            (Some(from), None) => (News::new(), from),
+            (Some(from), Some(sight)) => {
+                let then = self.cache.snapshot_at(&prefix, from)?;
+                let oldest = self.cache.revision();
+                let known = sight.since(selection, &then);
+                (known.ok_or(StoreError::Compacted { asked: from, oldest })?, from)
+            }
+            (None, Some(sight)) => (sight.first(selection, all), all.revision()),
+            (None, None) => {
+                let selected = all.range(selection.prefix(), "");
+                let selected = selected.filter(|object| selection.matches(object));
+                let added = |object: &Arc<_>| (Change::Added, Arc::clone(object));
+                (selected.map(added).collect(), all.revision())
+            }
+        };
+        Ok((self.cache.watch(&prefix, from)?, news, from))
+    }
 }
 
 /// A watch that is open.
 struct Stream {
     subscription: Subscription,
     selection: Selection,
+    /// What the watcher sees, where each sees but a part.
+    sight: Option<Sight>,
     frames: Frames,
-    /// Objects still to be told as ADDED.
-    initial: VecDeque<Arc<Cached>>,
+    /// What is still to be told besides changes of objects: all that was there when the watch began.
+    news: News,
     /// The revision of the bookmark that ends the initial events.
     mark: Option<u64>,
     bookmarks: bool,
@@ -166,6 +199,18 @@ fn end(life: Duration, stopping: CancellationToken) -> BoxFuture<'static, ()> {
     })
 }
 
+/// What comes into sight and leaves it by changes of rights; never for who sees all.
+async fn turned(sight: &mut Option<Sight>, selection: &mut Selection) -> News {
+    let news = match sight {
+        Some(sight) => sight.next(selection).await,
+        None => None,
+    };
+    match news {
+        Some(news) => news,
+        None => std::future::pending().await,
+    }
+}
+
 /// What a frame adds to an object.
 const FRAME: usize = 32;
 
@@ -185,10 +230,10 @@ impl Stream {
     /// The next bytes; `None` when the watch is over.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         loop {
-            if !self.initial.is_empty() || self.mark.is_some() {
-                let sizes = self.initial.iter().map(|object| object.json.len());
+            if !self.news.is_empty() || self.mark.is_some() {
+                let sizes = self.news.iter().map(|(_, object)| object.json.len());
                 let room = budget::room(&self.payer, together(sizes)).await;
-                if let Some(chunk) = self.initial_chunk() {
+                if let Some(chunk) = self.chunk_of_news() {
                     return Some(budget::filled(room, chunk));
                 }
             }
@@ -201,6 +246,10 @@ impl Stream {
             let batch = tokio::select! {
                 biased;
                 () = &mut self.end => return self.last_bookmark(),
+                news = turned(&mut self.sight, &mut self.selection) => {
+                    self.news.extend(news);
+                    continue;
+                }
                 batch = self.subscription.next_batch(BATCH) => batch,
             };
             if batch.is_empty() {
@@ -229,13 +278,13 @@ impl Stream {
         None
     }
 
-    fn initial_chunk(&mut self) -> Option<Bytes> {
+    fn chunk_of_news(&mut self) -> Option<Bytes> {
         let mut chunk = Chunk::default();
         while chunk.size < CHUNK {
-            let Some(object) = self.initial.pop_front() else { break };
-            chunk.push(self.frames.added(&object));
+            let Some((change, object)) = self.news.pop_front() else { break };
+            chunk.push(self.frames.told(change, &object));
         }
-        if self.initial.is_empty()
+        if self.news.is_empty()
             && let Some(revision) = self.mark.take()
         {
             self.bookmarked = revision;
@@ -251,7 +300,11 @@ impl Stream {
             match item {
                 SubEvent::Event(event) => {
                     self.seen = event.revision;
-                    if let Some(frame) = self.frames.event(&event, &self.selection) {
+                    let around = match &mut self.sight {
+                        Some(sight) => sight.around(&mut self.selection, &event),
+                        None => self.selection.around(&event),
+                    };
+                    if let Some(frame) = self.frames.event(&event, around) {
                         chunk.push(frame);
                     }
                 }

@@ -73,7 +73,7 @@ const ADMISSION: &str = "admissionregistration.k8s.io";
 
 pub use apiextensions::conformant;
 pub use image_stream::INTERNAL as IMAGE_STREAM_INTERNAL;
-pub use view::{View, view};
+pub use view::{Seen, View, view};
 
 /// Kinds by group and name.
 static TABLE: &[(&str, &str, &Strategy)] = &[

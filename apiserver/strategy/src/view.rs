@@ -9,6 +9,22 @@ use serde_json::Value;
 use crate::authorization::convert;
 use crate::{OLDER_RBAC, autoscaling, endpoint_slice_beta, pod_disruption_budget, project};
 
+/// Which objects of a view somebody sees who may list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// All.
+    All,
+    /// Their own.
+    Own {
+        /// Names whose one is.
+        field: &'static str,
+        /// How the names of those begin that are shown.
+        prefix: &'static str,
+    },
+    /// Those of which they may get what is kept.
+    Gettable,
+}
+
 /// How objects of a kind are kept as those of another.
 #[derive(Debug)]
 pub struct View {
@@ -22,9 +38,8 @@ pub struct View {
     pub to_served: fn(&mut Value),
     /// Selectable fields by the names they are served and kept under, where these differ.
     pub fields: &'static [(&'static str, &'static str)],
-    /// Where each user sees but their own objects: the field that names whose one is, and how the names of those begin that
-    /// are shown.
-    pub owned: Option<(&'static str, &'static str)>,
+    /// Which of the objects somebody sees who may list them.
+    pub seen: Seen,
     /// What clients are told of a version that is on its way out.
     pub deprecated: &'static str,
 }
@@ -38,7 +53,7 @@ impl View {
             to_kept: |_| Ok(()),
             to_served: |_| {},
             fields: &[],
-            owned: None,
+            seen: Seen::All,
             deprecated: "",
         }
     }
@@ -81,12 +96,13 @@ const VIEWS: &[View] = &[
             Ok(())
         },
         to_served: project::from_namespace,
+        seen: Seen::Gettable,
         ..View::of(("project.openshift.io", "v1", "Project"))
     },
     View {
         to_served: |token| json::set(token, "kind", "UserOAuthAccessToken"),
         // By any other name a token is what lets in.
-        owned: Some(("userName", "sha256~")),
+        seen: Seen::Own { field: "userName", prefix: "sha256~" },
         ..View::of(("oauth.openshift.io", "v1", "UserOAuthAccessToken"))
     },
     View {

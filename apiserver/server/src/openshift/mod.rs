@@ -16,6 +16,7 @@ mod project;
 mod quota;
 mod rollout_log;
 mod tags;
+mod template;
 mod user;
 
 use http::HeaderMap;
@@ -93,11 +94,7 @@ impl Api {
             ("appliedclusterresourcequotas", ..) => self.applied_quotas(request, wanted),
             ("useridentitymappings", ..) => self.get_mapping(request, wanted),
             ("imagestreamimages", ..) => self.image_of_stream(request, wanted),
-            ("projectrequests", _, Verb::List) => {
-                // Of what is asked for nothing is kept; that it may be asked for is what the client wants to know.
-                let may = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
-                present::document(wanted.encoding, 200, &may)
-            }
+            ("projectrequests", _, Verb::List) => self.may_request_project(request, who, wanted),
             _ => Err(Status::no_such_path()),
         }
     }

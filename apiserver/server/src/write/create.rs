@@ -217,7 +217,7 @@ fn taken(body: &Value) -> fn(&Gvr, &str) -> Status {
 
 /// A decoded body as it is kept; a scale is the same of every kind. What says that it is of another kind is not converted,
 /// but refused.
-pub(super) fn kept(
+pub(crate) fn kept(
     request: &ResourceRequest,
     target: Target,
     body: Value,

@@ -6,7 +6,7 @@
 mod apply;
 mod change;
 mod collection;
-mod create;
+pub(crate) mod create;
 pub(crate) mod delete;
 mod evict;
 pub(crate) mod options;

@@ -41,6 +41,16 @@ pub struct Read {
 }
 
 impl Read {
+    async fn whole(answer: Answer) -> Read {
+        let (code, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = tokio::time::timeout(PATIENCE, answer.into_body().collect())
+            .await
+            .unwrap()
+            .unwrap()
+            .to_bytes();
+        Read { code, headers, body }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
@@ -106,12 +116,37 @@ impl Harness {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
+        Harness::open_by(self.admin(), method, path, headers, body).await
+    }
+
+    async fn open_by(
+        mut service: LocalService,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
-        self.admin().call(request).await.unwrap()
+        service.call(request).await.unwrap()
+    }
+
+    /// The same as somebody else.
+    pub async fn raw_as(&self, who: &Identity, method: &str, path: &str, body: &Value) -> Read {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let service = self.server.local_service(who.clone());
+        Read::whole(Harness::open_by(service, method, path, &[], &body).await).await
+    }
+
+    /// Opens a watch as somebody else.
+    pub async fn watch_as(&self, who: &Identity, path: &str) -> Watch {
+        let service = self.server.local_service(who.clone());
+        let answer = Harness::open_by(service, "GET", path, &[], b"").await;
+        assert_eq!(answer.status(), 200);
+        Watch { body: answer.into_body(), left: Vec::new() }
     }
 
     pub async fn raw(
@@ -121,14 +156,7 @@ impl Harness {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Read {
-        let answer = self.open(method, path, headers, body).await;
-        let (code, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = tokio::time::timeout(PATIENCE, answer.into_body().collect())
-            .await
-            .unwrap()
-            .unwrap()
-            .to_bytes();
-        Read { code, headers, body }
+        Read::whole(self.open(method, path, headers, body).await).await
     }
 
     pub async fn get(&self, path: &str) -> Read {

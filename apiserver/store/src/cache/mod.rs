@@ -189,6 +189,11 @@ impl Cache {
         Some(self.feed.resources.load().get(prefix)?.snapshot())
     }
 
+    /// The revision of the last change of a resource; 0 if the cache does not keep it.
+    pub fn changed(&self, prefix: &str) -> u64 {
+        self.feed.resources.load().get(prefix).map_or(0, |resource| resource.read().changed)
+    }
+
     /// All objects of a resource as of exactly `revision`.
     pub fn snapshot_at(&self, prefix: &str, revision: u64) -> Result<Snapshot, StoreError> {
         self.known(prefix)?.snapshot_at(revision)

@@ -41,7 +41,7 @@ pub(super) struct ResourceCache {
 pub(super) struct State {
     map: Map,
     /// Revision of the last change here.
-    changed: u64,
+    pub(super) changed: u64,
     ring: VecDeque<Slot>,
     /// Sequence number of the ring's first event.
     first: u64,
