@@ -9,15 +9,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::verbs::store::StoreArgs;
 
+mod audit;
 mod change;
 mod cluster;
 mod create;
 mod objects;
+mod people;
 mod rollout;
 mod router;
 pub mod similar;
 mod streams;
 
+pub use audit::AuditFlags;
 pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
 pub use cluster::{
     AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, SchedulerArgs, ServerArgs,
@@ -29,6 +32,7 @@ pub use create::{
     TokenArgs, WorkloadArgs,
 };
 pub use objects::{ChosenArgs, DescribeArgs, FilterArgs, GetArgs, WaitArgs, WhyArgs};
+pub use people::PeopleFlags;
 pub use rollout::{RolloutArgs, RolloutCommand};
 pub use router::{LogForm, RouterFlags};
 pub use streams::{AttachArgs, ExecArgs, LogsArgs, PortForwardArgs};
@@ -59,7 +63,7 @@ pub enum Command {
     /// Stop the local cluster; its state stays unless --purge
     Down(DownArgs),
     /// Run the API server alone: store, certificates, HTTPS
-    Server(ServerArgs),
+    Server(Box<ServerArgs>),
     /// Run the controllers alone, against an API server elsewhere
     Controllers(ManagerArgs),
     /// Run the scheduler alone, against an API server elsewhere

@@ -50,6 +50,17 @@ impl Document {
     }
 }
 
+/// The one document of a file.
+///
+/// # Errors
+/// When it cannot be read, or there is another number of them.
+pub fn only(path: &Path, what: &str) -> Result<Value> {
+    let shown = path.display().to_string();
+    let mut written = read(std::slice::from_ref(&shown))?;
+    ensure!(written.len() == 1, "{shown}: expected one {what}");
+    Ok(written.remove(0).object)
+}
+
 /// Finds the kind of each, among those that are served and those that the documents themselves define.
 ///
 /// # Errors

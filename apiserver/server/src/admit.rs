@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use http::Method;
-use leme_access::{Attributes, Identity, Policy, Verdict};
+use leme_access::{Attributes, Grant, Identity, Policy, Verdict};
 use leme_meta::Status;
 use leme_registry::{Admission, Asked, Operation, User};
 use serde_json::Value;
@@ -20,8 +20,8 @@ pub(crate) fn authorize(
     identity: &Identity,
     request: &ResourceRequest,
     verb: Verb,
-) -> Result<(), Status> {
-    authorize_word(policy, identity, request, verb.name())
+) -> Result<Option<Grant>, Status> {
+    decide(policy, identity, &attributes(request, verb.name()))
 }
 
 /// Refuses to remove an object that cannot be read, with all that may break, to whom that is not allowed besides.
@@ -30,15 +30,12 @@ pub(crate) fn authorize_unsafe_delete(
     identity: &Identity,
     request: &ResourceRequest,
 ) -> Result<(), Status> {
-    authorize_word(policy, identity, request, "unsafe-delete-ignore-read-errors")
+    let what = attributes(request, "unsafe-delete-ignore-read-errors");
+    decide(policy, identity, &what).map(drop)
 }
 
-fn authorize_word(
-    policy: &Policy,
-    identity: &Identity,
-    request: &ResourceRequest,
-    verb: &str,
-) -> Result<(), Status> {
+/// What a request is about.
+pub(crate) fn attributes(request: &ResourceRequest, verb: &str) -> Attributes {
     let name = match request.name.as_str() {
         // A watch or list of one name is about that object.
         "" => request
@@ -48,7 +45,7 @@ fn authorize_word(
             .unwrap_or(""),
         name => name,
     };
-    let attributes = Attributes {
+    Attributes {
         verb: verb.to_owned(),
         group: request.kind.group.to_string(),
         resource: request.kind.plural.to_string(),
@@ -60,8 +57,16 @@ fn authorize_word(
         },
         name: name.trim_start_matches('=').to_owned(),
         path: String::new(),
-    };
-    decide(policy, identity, &attributes)
+    }
+}
+
+/// What a request is about that names no resource.
+pub(crate) fn of_path(method: &Method, path: &str) -> Attributes {
+    Attributes {
+        verb: method.as_str().to_ascii_lowercase(),
+        path: path.to_owned(),
+        ..Attributes::default()
+    }
 }
 
 /// Refuses a path that the identity may not read.
@@ -70,23 +75,19 @@ pub(crate) fn authorize_path(
     identity: &Identity,
     method: &Method,
     path: &str,
-) -> Result<(), Status> {
-    let attributes = Attributes {
-        verb: method.as_str().to_ascii_lowercase(),
-        path: path.to_owned(),
-        ..Attributes::default()
-    };
-    decide(policy, identity, &attributes)
+) -> Result<Option<Grant>, Status> {
+    decide(policy, identity, &of_path(method, path))
 }
 
-/// Refuses what the identity may not do: 401 for strangers, 403 for everybody else.
+/// Refuses what the identity may not do: 401 for strangers, 403 for everybody else. Gives the binding that allows it, if one
+/// does.
 pub(crate) fn decide(
     policy: &Policy,
     identity: &Identity,
     attributes: &Attributes,
-) -> Result<(), Status> {
+) -> Result<Option<Grant>, Status> {
     match leme_access::authorize(identity, attributes, policy) {
-        Verdict::Allow(_) => Ok(()),
+        Verdict::Allow(grant) => Ok(grant),
         Verdict::Deny(_) if is_stranger(identity) => Err(Status::unauthorized()),
         Verdict::Deny(why) => Err(leme_access::forbidden(identity, attributes, &why)),
     }

@@ -4,14 +4,13 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use leme_access::Identity;
 use leme_admission::Chain;
 use leme_kinds::{Kind, Subresource};
@@ -19,11 +18,12 @@ use leme_meta::Status;
 use leme_serve::Lifetime;
 use leme_store::Store;
 use leme_store::cache::Cache;
-use uuid::Uuid;
 
 use crate::Build;
+use crate::admit;
 use crate::allocate::Pools;
 use crate::answer::{self, Answer};
+use crate::audit::{self, Audit, Trail};
 use crate::body::RequestBody;
 use crate::budget::{Budget, Payer};
 use crate::charges::Quotas;
@@ -41,7 +41,7 @@ use crate::present;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, Verb, parse};
 use crate::served::Served;
-use crate::tokens::{Listed, Tokens};
+use crate::tokens::{Known, Tokens};
 use crate::usage::{self, Usages};
 use crate::write::Input;
 
@@ -52,8 +52,7 @@ pub(crate) struct Api {
     pub admission: Chain<CacheFacts>,
     pub policies: Arc<Policies>,
     pub tokens: Tokens,
-    /// Tokens that the server was started with.
-    pub listed: Listed,
+    pub known: Known,
     pub quotas: Quotas,
     pub turnstile: Turnstile,
     pub pools: Pools,
@@ -63,6 +62,7 @@ pub(crate) struct Api {
     pub usages: Usages,
     pub in_flight: InFlight,
     pub metrics: Metrics,
+    pub audit: Option<Arc<Audit>>,
     pub budget: Arc<Budget>,
     pub lifetime: Lifetime,
     pub build: Build,
@@ -79,6 +79,8 @@ pub(crate) struct Incoming<'a> {
     pub seat: Seat,
     /// Who the answer's bytes are counted on.
     pub payer: Payer,
+    /// What is told of it.
+    pub trail: &'a mut Trail,
 }
 
 impl Api {
@@ -94,14 +96,19 @@ impl Api {
         let head = request.method() == Method::HEAD;
         let accept = request.headers().get(header::ACCEPT).cloned();
         let pretty = is_pretty(&request);
-        let audit = request.headers().get(AUDIT_ID).cloned();
+        let id = request.headers().get(audit::ID).cloned().or_else(audit::id);
         let (parts, mut body) = request.into_parts();
         let http1 = parts.version < Version::HTTP_2;
-        let answered =
-            AssertUnwindSafe(self.answer(identity, &payer, parts, &mut body)).catch_unwind();
-        let mut answer = match answered.await {
-            Ok(Ok(answer)) => answer,
+        let mut trail = Trail::begin(self.audit.as_ref(), id.as_ref(), &parts);
+        let answering = self.answer(identity, &payer, parts, &mut body, &mut trail);
+        let answered = AssertUnwindSafe(answering).catch_unwind().await;
+        let mut answer = match answered {
+            Ok(Ok(answer)) => {
+                trail.answered(Ok(answer.status().as_u16()));
+                answer
+            }
             Ok(Err(status)) => {
+                trail.answered(Err(&status));
                 if status.code >= 500 {
                     tracing::warn!(request = %what, code = status.code, error = %status, "request failed");
                 }
@@ -113,9 +120,12 @@ impl Api {
                 };
                 answer::status(&status, encoding)
             }
-            Err(_) => panicked(&what),
+            Err(_) => {
+                trail.panicked();
+                panicked(&what)
+            }
         };
-        answer.headers_mut().extend(audit.or_else(audit_id).map(|id| (AUDIT_ID, id)));
+        answer.headers_mut().extend(id.map(|id| (audit::ID, id)));
         let cut = !crate::body::finished(&mut body).await && http1;
         if cut || (answer.status() == StatusCode::UNAUTHORIZED && !http1) {
             // What still comes cannot be told from the next request; and a stranger does not keep a connection on which
@@ -135,29 +145,33 @@ impl Api {
         payer: &Payer,
         parts: Parts,
         body: &mut RequestBody,
+        trail: &mut Trail,
     ) -> Result<Answer, Status> {
         if head_bytes(&parts.headers) > MAX_HEAD {
             let message = format!("Request header fields too large: limit is {MAX_HEAD} bytes");
             return Err(Status::generic(431, "", message));
         }
-        let identity = self.authenticate(identity, &parts.headers)?;
-        let info = match parse(&parts.method, &parts.uri, &self.served.load().kinds) {
+        let known = self.authenticate(identity, &parts.headers).await;
+        let info = parse(&parts.method, &parts.uri, &self.served.load().kinds);
+        let identity = self.identified(known, &parts, info.as_ref().ok(), trail)?;
+        let info = match info {
             Ok(info) => info,
             // A stranger learns nothing about paths.
-            Err(_) if crate::admit::is_stranger(&identity) => return Err(Status::unauthorized()),
+            Err(_) if admit::is_stranger(&identity) => return Err(Status::unauthorized()),
             Err(status) => return Err(status),
         };
         match info {
             RequestInfo::Other { segments, query } => {
                 let class = Class::of_method(&parts.method);
                 let seat = self.in_flight.enter(&identity, class, None)?;
-                let answer = documents::answer(&self, &identity, &parts, &segments, &query).await?;
+                let path = (&segments[..], &query);
+                let answer = documents::answer(&self, &identity, &parts, path, trail).await?;
                 Ok(answer.map(|body| body.holding(seat)))
             }
             RequestInfo::Resource(request) => {
                 let counted = self.metrics.request(&request, &parts);
                 let is_long = Class::of(&request).is_long();
-                let incoming = (identity, payer, parts, body);
+                let incoming = (identity, payer, parts, body, trail);
                 let answered = self.resource(*request, incoming, &counted).await;
                 match &answered {
                     // That goes on, and is counted when it is over.
@@ -174,21 +188,35 @@ impl Api {
     async fn resource(
         self: Arc<Self>,
         mut request: ResourceRequest,
-        (identity, payer, parts, body): (Identity, &Payer, Parts, &mut RequestBody),
+        (identity, payer, parts, body, trail): (
+            Identity,
+            &Payer,
+            Parts,
+            &mut RequestBody,
+            &mut Trail,
+        ),
         counted: &Counted,
     ) -> Result<Answer, Status> {
         let class = Class::of(&request);
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let seat = self.in_flight.enter(&identity, class, running)?;
-        crate::admit::authorize(&self.policies.load(), &identity, &request, request.verb)?;
+        let decided = admit::authorize(&self.policies.load(), &identity, &request, request.verb);
+        trail.decided(decided.as_ref().map(Option::as_ref));
+        decided?;
         let named = class == Class::Mutating || request.kept.is_personal();
         request.who = named.then(|| identity.clone());
         request.fence = Fence::read(&parts.headers)?;
         let deprecated = deprecated(&request.kind);
         let payer = payer.clone();
         let compress = gzip::accepted(&parts.headers);
-        let incoming = Incoming { who: identity, parts, body, seat: seat.clone(), payer };
+        let incoming =
+            Incoming { who: identity, parts, body, seat: seat.clone(), payer, trail: &mut *trail };
         let mut answer = self.dispatch(request, incoming).await?;
+        if class.is_long() {
+            seat.ends(trail.goes_on(answer.status().as_u16()));
+        } else if trail.wants_response() {
+            answer = audit::told(answer, trail);
+        }
         if !deprecated.is_empty() {
             answer::warn(&mut answer, &[deprecated]);
         }
@@ -252,7 +280,7 @@ impl Api {
     async fn write(
         self: Arc<Self>,
         request: ResourceRequest,
-        Incoming { who, parts, body, seat, payer }: Incoming<'_>,
+        Incoming { who, parts, body, seat, payer, trail }: Incoming<'_>,
     ) -> Result<Answer, Status> {
         // What cannot be shown is not done.
         let wanted = present::wanted(&request, &parts.headers)?;
@@ -260,6 +288,7 @@ impl Api {
             crate::body::without_protobuf(&parts.headers)?;
         }
         let body = crate::body::read(&parts.headers, body, &payer).await?;
+        trail.request(&parts.headers, &body);
         let api = Arc::clone(&self);
         let what = What { method: parts.method, uri: parts.uri };
         let input = Input { who, headers: parts.headers, body, wanted };
@@ -292,18 +321,6 @@ fn deprecated(kind: &Kind) -> String {
             .map_or(Api::strategy(kind).deprecated, |view| view.deprecated)
             .to_owned(),
     }
-}
-
-/// The name that a request has in logs: the client's, or one of the server's making.
-const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-
-/// One that no other request has: by chance the process's, then counted, for chance costs a call of the kernel each time.
-fn audit_id() -> Option<HeaderValue> {
-    static PROCESS: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
-    static REQUEST: AtomicU64 = AtomicU64::new(0);
-    let request = REQUEST.fetch_add(1, Ordering::Relaxed);
-    let id = Uuid::from_u128(PROCESS.as_u128() ^ u128::from(request));
-    HeaderValue::from_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer())).ok()
 }
 
 /// Whether JSON is to be indented for who asks.

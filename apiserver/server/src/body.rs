@@ -84,6 +84,25 @@ impl Body {
         Body { _seat: seat, ..self }
     }
 
+    /// The same body, and its bytes, if they are at hand and no more than so many.
+    pub(crate) fn told(self, most: u64) -> (Body, Option<Bytes>) {
+        if self.size_hint().exact().is_none_or(|size| size > most) {
+            return (self, None);
+        }
+        let bytes: Bytes = match self.kind {
+            Kind::Whole(bytes) => bytes.unwrap_or_default(),
+            Kind::Chunks(chunks, _) => chunks
+                .fold(BytesMut::new(), |mut all, chunk| {
+                    all.extend_from_slice(&chunk);
+                    all
+                })
+                .freeze(),
+            Kind::Live(_) => return (self, None),
+        };
+        let kind = Kind::Whole((!bytes.is_empty()).then(|| bytes.clone()));
+        (Body { kind, ..self }, Some(bytes))
+    }
+
     /// All bytes at hand.
     pub fn whole(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();

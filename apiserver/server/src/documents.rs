@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
 use crate::api::Api;
+use crate::audit::Trail;
 use crate::query::Query;
 use crate::{Build, gzip, health, metrics, ordered, tokens};
 
@@ -24,20 +25,18 @@ pub(crate) async fn answer(
     api: &Api,
     identity: &Identity,
     parts: &Parts,
-    segments: &[String],
-    query: &Query,
+    (segments, query): (&[String], &Query),
+    trail: &mut Trail,
 ) -> Result<Answer, Status> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     // Check by check it is for those who look after the cluster.
     let public = matches!(segments.as_slice(), [one] if PUBLIC.contains(one))
         && !(query.has("verbose") && crate::admit::is_stranger(identity));
     if !public {
-        crate::admit::authorize_path(
-            &api.policies.load(),
-            identity,
-            &parts.method,
-            parts.uri.path(),
-        )?;
+        let (policy, path) = (api.policies.load(), parts.uri.path());
+        let decided = crate::admit::authorize_path(&policy, identity, &parts.method, path);
+        trail.decided(decided.as_ref().map(Option::as_ref));
+        decided?;
     }
     let headers = &parts.headers;
     if parts.method != Method::GET && parts.method != Method::HEAD {

@@ -6,13 +6,14 @@
 //! and have bounds of their own here; administrators always get an answer. Nodes are counted apart from everybody else,
 //! so that no crowd keeps them from saying that they are alive. A seat is held until the answer's last byte is taken.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use leme_access::Identity;
 use leme_kinds::Subresource;
 use leme_meta::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::audit::Trail;
 use crate::metrics::{Running, Series};
 use crate::request::{ResourceRequest, Verb};
 
@@ -84,9 +85,19 @@ struct Held {
     /// None for administrators who came when all were taken.
     _permit: Option<OwnedSemaphorePermit>,
     running: Option<Running>,
+    /// What is told when it is given back.
+    trail: OnceLock<Trail>,
 }
 
 impl Seat {
+    /// Tells of the end of a request that goes on.
+    pub fn ends(&self, trail: Trail) {
+        if let Some(held) = &self.0 {
+            // There is one for each request.
+            let _ = held.trail.set(trail);
+        }
+    }
+
     /// What is counted of a long-running request.
     pub fn series(&self) -> Option<Arc<Series>> {
         self.0.as_ref()?.running.as_ref().map(Running::series)
@@ -142,7 +153,7 @@ impl InFlight {
                 return Err(Status::too_many_requests(message, 1));
             }
         };
-        Ok(Seat(Some(Arc::new(Held { _permit: permit, running }))))
+        Ok(Seat(Some(Arc::new(Held { _permit: permit, running, trail: OnceLock::new() }))))
     }
 }
 

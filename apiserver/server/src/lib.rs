@@ -15,6 +15,7 @@ mod admit;
 mod allocate;
 mod answer;
 mod api;
+mod audit;
 mod body;
 mod bootstrap;
 mod budget;
@@ -22,6 +23,7 @@ mod charges;
 mod chunks;
 mod claims;
 mod components;
+mod config;
 mod definitions;
 mod discovery;
 mod documents;
@@ -71,23 +73,23 @@ mod write;
 mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use leme_admission::Chain;
-use leme_kinds::Kinds;
 use leme_serve::{Guard, Lifetime, Limits};
+use leme_store::StoreError;
 use leme_store::cache::Cache;
-use leme_store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 pub use answer::Answer;
+pub use audit::{AuditConfig, AuditKept};
 pub use body::{Body, BoxError, RequestBody};
+pub use config::{Build, ServerConfig};
 pub use inflight::InFlightLimits;
 pub use leme_access::Identity;
+pub use leme_oidc::{Config as IssuerConfig, Flags as IssuerFlags};
 pub use local::LocalService;
 pub use pki::{Pki, PkiError};
 pub use sweep::EventLimits;
@@ -101,91 +103,6 @@ use facts::CacheFacts;
 use inflight::InFlight;
 use policies::Policies;
 use served::Served;
-
-/// Where a program comes from.
-#[derive(Clone, Copy, Debug)]
-pub struct Build {
-    /// The commit it was built of.
-    pub commit: &'static str,
-    /// `clean`, or `dirty` if it was built of more than that.
-    pub tree: &'static str,
-    /// When that was, as RFC 3339.
-    pub date: &'static str,
-}
-
-impl Default for Build {
-    /// A program that does not know.
-    fn default() -> Build {
-        Build { commit: "unknown", tree: "unknown", date: "1970-01-01T00:00:00Z" }
-    }
-}
-
-/// What a server needs to start.
-pub struct ServerConfig {
-    /// Addresses to listen on; port 0 takes a free one.
-    pub listen: Vec<SocketAddr>,
-    /// Directory of the cluster's certificates; created if it is not there.
-    pub pki_dir: PathBuf,
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// Whether other servers write to the store as well.
-    pub shared: bool,
-    /// Network that cluster addresses of Services come from.
-    pub service_cidr: (Ipv4Addr, u8),
-    /// Range that node ports of Services come from.
-    pub node_ports: RangeInclusive<u16>,
-    /// Domain under which generated Route hosts stand.
-    pub route_domain: String,
-    /// What `/version` says of the program.
-    pub build: Build,
-    /// Addresses and names by which clients reach the server, for the serving certificate. The first address that is
-    /// not loopback is what pods are told.
-    pub advertise: Vec<String>,
-    /// How many requests may be under way at once.
-    pub in_flight: InFlightLimits,
-    /// How many Events are kept.
-    pub events: EventLimits,
-    /// Bytes of answers and of request bodies that may wait for clients, in all; see `docs/architecture.md`.
-    pub buffered_bytes: usize,
-    /// How many connections there may be, and how long each may take.
-    pub connections: Limits,
-    /// Admission plug-ins that are not asked, by name.
-    pub admission_off: Vec<&'static str>,
-    /// The kinds of the program that are served.
-    pub kinds: Arc<Kinds>,
-    /// Tokens of people, one a line: token, user, uid, groups between quotes.
-    pub token_file: Option<PathBuf>,
-    /// The components (`controller-manager`, `scheduler`) that run in this process as long as it does: they need no lease.
-    pub within: Vec<&'static str>,
-}
-
-impl ServerConfig {
-    /// A server on one address, with the usual ranges and nothing advertised.
-    pub fn new(listen: SocketAddr, pki_dir: PathBuf, store: Arc<dyn Store>) -> ServerConfig {
-        ServerConfig {
-            listen: vec![listen],
-            pki_dir,
-            store,
-            shared: false,
-            service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
-            node_ports: leme_meta::ports::OF_NODES,
-            route_domain: "apps.localhost".to_owned(),
-            build: Build::default(),
-            advertise: Vec::new(),
-            in_flight: InFlightLimits::default(),
-            events: EventLimits::default(),
-            buffered_bytes: BUFFERED_BYTES,
-            connections: Limits::default(),
-            admission_off: Vec::new(),
-            kinds: Arc::clone(Kinds::builtin()),
-            within: Vec::new(),
-            token_file: None,
-        }
-    }
-}
-
-/// Enough for a thousand clients that each read a long list at once.
-const BUFFERED_BYTES: usize = 128 * 1024 * 1024;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -233,14 +150,10 @@ impl Server {
     /// Opens the certificates, binds the addresses, fills the cache, writes what every cluster has, and then serves.
     pub async fn start(config: ServerConfig) -> Result<Server> {
         check(&config)?;
-        let listed =
-            tokens::Listed::of(config.token_file.as_deref()).map_err(StartError::Config)?;
-        let mut listeners = Vec::with_capacity(config.listen.len());
-        for address in &config.listen {
-            listeners.push(listen(*address).await?);
-        }
-        let addresses: Vec<SocketAddr> =
-            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let known = tokens::Known::of(config.token_file.as_deref(), config.issuers)
+            .map_err(StartError::Config)?;
+        let audit = audit::Audit::start(config.audit).map_err(StartError::Config)?;
+        let (listeners, addresses) = listeners(&config.listen).await?;
         let cluster_ip = Pools::first(config.service_cidr);
         let names = names(&config.advertise, cluster_ip, &addresses);
         let pki = Arc::new(Pki::open(&config.pki_dir, &names)?);
@@ -257,12 +170,11 @@ impl Server {
             address: reachable(&config.advertise, &addresses),
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
-        let told = own.advertised(&addresses);
         let (admission, policies) = admission(&cache, &config.admission_off);
         let api = Arc::new(Api {
             admission,
             policies,
-            listed,
+            known,
             tokens: tokens::Tokens::open(&config.pki_dir)?,
             store: config.store,
             cache,
@@ -270,11 +182,15 @@ impl Server {
             quotas: charges::Quotas::new(config.shared),
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
-            served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
+            served: ArcSwap::from_pointee(Served::new(
+                definitions.kinds(),
+                &own.advertised(&addresses),
+            )),
             nodes: node_proxy::NodeClient::new(&pki)?,
             usages: usage::Usages::default(),
             in_flight: InFlight::new(config.in_flight),
             metrics: metrics::Metrics::default(),
+            audit,
             budget: Budget::new(config.buffered_bytes),
             lifetime: lifetime.clone(),
             build: config.build,
@@ -285,8 +201,8 @@ impl Server {
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));
         let (limits, shared) = (config.connections, Arc::clone(&api));
-        let served = Arc::clone(&tls);
-        lifetime.spawn(listen::serve(listeners, served, limits, shared, lifetime.clone()));
+        let serving = listen::serve(listeners, Arc::clone(&tls), limits, shared, lifetime.clone());
+        lifetime.spawn(serving);
         spawn_keepers(&api, &pki, own, config.events);
         Ok(Server { addresses, api, pki, tls, connections: limits, lifetime, _guard: guard })
     }
@@ -375,6 +291,16 @@ fn check(config: &ServerConfig) -> Result<()> {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Listeners on all of these, and the addresses with the ports that were taken.
+async fn listeners(wanted: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::with_capacity(wanted.len());
+    for address in wanted {
+        listeners.push(listen(*address).await?);
+    }
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    Ok((listeners, addresses))
 }
 
 /// What the serving certificate is for.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use super::audit::AuditFlags;
+use super::people::PeopleFlags;
 use super::router::RouterFlags;
 use super::{DEFAULT_DATA_DIR, Progress, address, cidr, count, duration};
 use crate::cluster::table::Part;
@@ -76,9 +78,10 @@ pub struct ServerFlags {
     /// EncryptionConfiguration of what is encrypted at rest; by default one that is made beside the data directory of a new cluster
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
-    /// Tokens of people, one a line: token, user, uid, groups between quotes
-    #[arg(long, value_name = "FILE")]
-    pub token_auth_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub people: PeopleFlags,
+    #[command(flatten)]
+    pub audit: AuditFlags,
     /// Older versions to serve, as GROUP/VERSION or GROUP/VERSION=true: batch/v1beta1, discovery.k8s.io/v1beta1, policy/v1beta1
     #[arg(long, value_delimiter = ',', value_name = "GROUP/VERSION,..")]
     pub runtime_config: Vec<String>,

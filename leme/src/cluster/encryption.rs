@@ -46,10 +46,8 @@ pub fn config(data: &DataDir, named: Option<&Path>, is_new: bool) -> Result<Opti
         !real.starts_with(data.root()),
         "{shown} is in the data directory: who has a copy of that would have the keys as well; keep it somewhere else"
     );
-    let mut written = documents::read(&[shown.to_string()])?;
-    ensure!(written.len() == 1, "{shown}: expected one EncryptionConfiguration");
-    let config =
-        Config::read(&written.remove(0).object).map_err(|why| anyhow!("{shown}: {why}"))?;
+    let document = documents::only(&path, "EncryptionConfiguration")?;
+    let config = Config::read(&document).map_err(|why| anyhow!("{shown}: {why}"))?;
     write_private(&marker(data.root()), &real.display().to_string())?;
     Ok(Some(config))
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use leme_agent::Policy;
 use leme_kinds::Kinds;
+use leme_server::{AuditConfig, IssuerConfig};
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::{
     AgentArgs, ManagerArgs, NodeFlags, RouterFlags, ServerArgs, ServerFlags, UpArgs,
 };
+use crate::cluster::files;
 use crate::cluster::node::{self, MAX_NODES, NodeSpec};
 use crate::cluster::simulated;
 use crate::cluster::table::{self, PARTS, Part};
@@ -44,11 +46,8 @@ pub struct Plan {
 /// Reads the scheduler's profiles, if a file says which.
 fn scheduling(path: Option<&Path>) -> Result<leme_sched::Config> {
     let Some(path) = path else { return Ok(leme_sched::Config::default()) };
-    let shown = path.display().to_string();
-    let mut written = documents::read(std::slice::from_ref(&shown))?;
-    ensure!(written.len() == 1, "{shown}: expected one KubeSchedulerConfiguration");
-    let document = written.remove(0).object;
-    leme_sched::Config::read(&document).map_err(|why| anyhow!("{shown}: {why}"))
+    let document = documents::only(path, "KubeSchedulerConfiguration")?;
+    leme_sched::Config::read(&document).map_err(|why| anyhow!("{}: {why}", path.display()))
 }
 
 /// How the server is set up.
@@ -66,6 +65,10 @@ pub struct ServerPlan {
     pub encryption: Option<PathBuf>,
     /// Tokens of people.
     pub token_file: Option<PathBuf>,
+    /// Those who vouch for people.
+    pub issuers: Option<IssuerConfig>,
+    /// What is told of requests, and where.
+    pub audit: Option<AuditConfig>,
 }
 
 /// How nodes are set up.
@@ -123,6 +126,16 @@ impl Plan {
                 "leme up runs containers and needs root: use sudo, or --no-node for the control plane only",
             )?;
         }
+        let stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+        ensure!(
+            !stdout(&args.server.audit.audit_log_path),
+            "--audit-log-path -: progress is told on standard output: name a file"
+        );
+        let nobody_reads = args.detach || args.detached;
+        ensure!(
+            !(nobody_reads && stdout(&args.node.router.router_access_log)),
+            "--router-access-log -: with --detach nobody reads standard output: name a file"
+        );
         let server = Some(ServerPlan::of(&args.server)?);
         let simulated_nodes = args.simulated_nodes;
         let scheduling = scheduling(args.scheduler_config.as_deref())?;
@@ -218,7 +231,9 @@ impl ServerPlan {
             kinds: kinds(flags)?,
             agents: flags.agents.clone(),
             encryption: flags.encryption_provider_config.clone(),
-            token_file: flags.token_auth_file.clone(),
+            token_file: flags.people.token_auth_file.clone(),
+            issuers: files::issuers(&flags.people)?,
+            audit: files::audit(&flags.audit)?,
         })
     }
 }

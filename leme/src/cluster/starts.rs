@@ -75,6 +75,8 @@ pub async fn server(running: &mut Running) -> Result<()> {
         kinds: Arc::clone(&plan.kinds),
         within: within.map(|(_, component)| component).collect(),
         token_file: plan.token_file.clone(),
+        issuers: plan.issuers.clone(),
+        audit: plan.audit.clone(),
         ..ServerConfig::new(plan.listen, data.pki(), store)
     })
     .await

@@ -115,7 +115,7 @@ fn may_ask(policy: &Policy, who: &Identity, resource: &str, namespace: &str) -> 
         namespace: namespace.to_owned(),
         ..Attributes::default()
     };
-    admit::decide(policy, who, &attributes)
+    admit::decide(policy, who, &attributes).map(drop)
 }
 
 /// Whom a question is about; nobody if it does not say.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// Who has which token, by its digest: how long a look takes tells nothing of a token.
 #[derive(Default)]
-pub(crate) struct Listed(HashMap<[u8; 32], Identity>);
+pub(super) struct Listed(HashMap<[u8; 32], Identity>);
 
 impl Listed {
     /// Of the file, if there is one.

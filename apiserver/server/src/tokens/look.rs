@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::request::Parts;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use leme_access::{Attributes, Identity};
@@ -19,6 +20,8 @@ use serde_json::Value;
 use super::{ISSUER, Named, OfSecret, Said, same};
 use crate::admit;
 use crate::api::Api;
+use crate::audit::Trail;
+use crate::request::RequestInfo;
 use crate::table;
 
 /// How long after its deletion what a token is bound to may still be there, in seconds: what runs in a pod may finish.
@@ -32,21 +35,47 @@ const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 impl Api {
-    /// Who a request is from: whose certificate the connection has, else whose token it carries, else nobody; and then
-    /// whom that one acts for.
-    pub(crate) fn authenticate(
+    /// Who a request is from: whose certificate the connection has, else whose token it carries, else nobody.
+    pub(crate) async fn authenticate(
         &self,
         peer: Identity,
         headers: &HeaderMap,
     ) -> Result<Identity, Status> {
-        let who = match bearer(headers) {
+        match bearer(headers) {
             Some(token) if admit::is_stranger(&peer) => {
-                let known = self.owner_of(&token?, &[ISSUER]).map(|(who, _)| who);
-                known.map_err(|_| Status::unauthorized())?
+                let token = token?;
+                self.known.prepare(&token).await;
+                let known = self.owner_of(&token, &[ISSUER]).map(|(who, _)| who);
+                known.map_err(|_| Status::unauthorized())
             }
-            _ => peer,
-        };
-        self.impersonated(who, headers)
+            _ => Ok(peer),
+        }
+    }
+
+    /// Who a request counts as, once that has been told.
+    pub(crate) fn identified(
+        &self,
+        known: Result<Identity, Status>,
+        parts: &Parts,
+        info: Option<&RequestInfo>,
+        trail: &mut Trail,
+    ) -> Result<Identity, Status> {
+        let acts_for = known.as_ref().ok().map(|who| self.acts_for(who, &parts.headers));
+        if trail.is_open() {
+            let (what, of) = match info {
+                Some(RequestInfo::Resource(request)) => {
+                    (admit::attributes(request, request.verb.name()), Some(&**request))
+                }
+                _ => (admit::of_path(&parts.method, parts.uri.path()), None),
+            };
+            let acts_for = acts_for.as_ref().and_then(|found| found.as_ref().ok()?.as_ref());
+            match &known {
+                Ok(who) => trail.known(who, acts_for, &what, of),
+                Err(_) => trail.unauthenticated(&what, of),
+            }
+        }
+        let who = known?;
+        Ok(acts_for.transpose()?.flatten().unwrap_or(who))
     }
 
     /// What a token says that is good now for one of these audiences, and for which of them.
@@ -118,13 +147,17 @@ impl Api {
     }
 
     /// Whom somebody acts for who says so and may.
-    fn impersonated(&self, who: Identity, headers: &HeaderMap) -> Result<Identity, Status> {
-        let Some(wanted) = Wanted::read(headers)? else { return Ok(who) };
+    pub(crate) fn acts_for(
+        &self,
+        who: &Identity,
+        headers: &HeaderMap,
+    ) -> Result<Option<Identity>, Status> {
+        let Some(wanted) = Wanted::read(headers)? else { return Ok(None) };
         let policy = self.policies.load();
         for what in wanted.asked() {
-            admit::decide(&policy, &who, &what)?;
+            admit::decide(&policy, who, &what)?;
         }
-        Ok(wanted.identity())
+        Ok(Some(wanted.identity()))
     }
 }
 

@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::pki::PkiError;
+pub(crate) use chain::Known;
 use keys::Keys;
-pub(crate) use listed::Listed;
 pub(crate) use secrets::run as keep_secrets;
 
 /// Who makes the tokens, and whom they are for if nobody says otherwise.

@@ -38,7 +38,7 @@ impl Api {
             if *request.kind.kind == *"Binding" {
                 return self.bind_named(request, input, &options).await;
             }
-            return self.review(request, input, &options);
+            return self.review(request, input, &options).await;
         }
         match request.subresource {
             Some(Subresource::Binding) => return self.bind(request, input, &options).await,

@@ -35,7 +35,7 @@ const QUESTIONS: &[(&str, Answerer)] = &[
 
 impl Api {
     /// POST of an object of a kind of which none is kept.
-    pub(super) fn review(
+    pub(super) async fn review(
         &self,
         request: &ResourceRequest,
         input: Input,
@@ -53,6 +53,7 @@ impl Api {
             let message = "token is required for TokenReview in authentication";
             return Err(Status::bad_request(message));
         }
+        self.known.prepare(json::text(&question, &["spec", "token"])).await;
         leme_meta::schema::apply_defaults(leme_kinds::schemas(), &kind.schema, &mut question);
         if kind.kind == "SelfSubjectRulesReview"
             && json::text(&question, &["spec", "namespace"]).is_empty()
