@@ -19,7 +19,6 @@ const OLDER_RBAC: &str = "authorization.openshift.io";
 const FLOWCONTROL: &str = "flowcontrol.apiserver.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const OAUTH: &str = "oauth.openshift.io";
-const SECURITY: &str = "security.openshift.io";
 const STORAGE: &str = "storage.k8s.io";
 const TEMPLATE: &str = "template.openshift.io";
 
@@ -75,8 +74,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     ("resource.k8s.io", "ResourceClaim", NO_DEVICES),
     ("resource.k8s.io", "ResourceClaimTemplate", NO_DEVICES),
     ("resource.k8s.io", "ResourceSlice", NO_DEVICES),
-    (SECURITY, "RangeAllocation", UNUSED),
-    (SECURITY, "SecurityContextConstraints", UNENFORCED),
     (STORAGE, "CSIStorageCapacity", NO_VOLUMES),
     (STORAGE, "VolumeAttributesClass", NO_VOLUMES),
     (TEMPLATE, "BrokerTemplateInstance", UNUSED),

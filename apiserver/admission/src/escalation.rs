@@ -58,7 +58,7 @@ pub(crate) fn identity(asked: &Asked) -> Option<Identity> {
 
 /// Whether nothing but what the garbage collector needs is changed: also a label hands out rights, for roles are gathered by
 /// theirs.
-fn only_for_its_end(new: &Value, old: Option<&Value>) -> bool {
+pub(crate) fn only_for_its_end(new: &Value, old: Option<&Value>) -> bool {
     const OF_ITS_END: [&str; 5] =
         ["ownerReferences", "finalizers", "resourceVersion", "managedFields", "generation"];
     let rest = |object: &Value| {

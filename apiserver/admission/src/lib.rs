@@ -17,6 +17,7 @@ mod priority;
 pub mod quota;
 mod resources;
 mod runtime_class;
+pub mod scc;
 mod service_account;
 #[cfg(test)]
 mod tests;
@@ -141,6 +142,7 @@ static PLUG_INS: &[PlugIn] = &[
     volumes::RESIZE,
     runtime_class::PLUG_IN,
     classes::DEFAULT_INGRESS,
+    scc::PLUG_IN,
     certificates::APPROVAL,
     certificates::SIGNING,
     escalation::PLUG_IN,
@@ -150,6 +152,17 @@ static PLUG_INS: &[PlugIn] = &[
 /// Whether a write makes a pod.
 fn creates_pod(asked: &Asked) -> bool {
     asked.creates("", "pods")
+}
+
+/// What is said below a pod and makes nothing else of it.
+const BESIDES: [&str; 8] =
+    ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"];
+
+/// Whether a write may make something else of a pod.
+fn changes_pod(asked: &Asked) -> bool {
+    let is_below = *asked.kind.plural == *"pods" && asked.kind.group.is_empty();
+    let is_removed = asked.operation == leme_registry::Operation::Delete;
+    is_below && !is_removed && !BESIDES.contains(&asked.subresource)
 }
 
 /// Whether a write gives the containers of a pod other resources.

@@ -19,6 +19,7 @@ mod node_restriction;
 mod pod_security;
 mod pods;
 mod quota;
+mod scc;
 
 /// Objects by resource, namespace and name.
 #[derive(Default)]

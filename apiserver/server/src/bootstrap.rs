@@ -4,6 +4,7 @@
 //! Knows: those objects. Refuses to know: how objects are written; they take the same path as everybody's.
 
 mod access;
+mod constraints;
 mod flow;
 mod network;
 
@@ -110,6 +111,7 @@ fn wanted(own: &KubernetesService) -> Vec<Wanted> {
         always("/apis/scheduling.k8s.io/v1/priorityclasses", *name, class)
     }));
     all.extend(flow::wanted());
+    all.extend(constraints::wanted());
     all.push(network::ingress_class());
     all.push(network::service_cidr(own.network));
     let cluster_ip = own.cluster_ip.into();

@@ -32,6 +32,7 @@ mod fence;
 mod frames;
 mod gzip;
 mod health;
+mod id_blocks;
 mod identity;
 mod inflight;
 mod kept;

@@ -20,7 +20,7 @@ pub(crate) use checks::{details, violations};
 pub use level::{Level, LevelVersion, Policy, Version};
 
 use crate::lifecycle::NAMESPACES;
-use crate::{Facts, PlugIn, Seen};
+use crate::{Facts, PlugIn, Seen, changes_pod};
 
 const PODS: Seen = Seen { group: "", version: "v1", plural: "pods" };
 /// So many pods of a namespace are looked at when more is asked of it.
@@ -63,14 +63,14 @@ impl Settings {
 
 pub(crate) const PLUG_IN: PlugIn = PlugIn {
     name: "PodSecurity",
-    about: |asked| is_of_namespaces(asked) || is_of_pods(asked) || template(asked).is_some(),
+    about: |asked| is_of_namespaces(asked) || changes_pod(asked) || template(asked).is_some(),
     sees: &[NAMESPACES, PODS],
     validate: |asked, new, old, facts| {
         let Some(new) = new else { return Ok(()) };
         if is_of_namespaces(asked) {
             return labels(asked, new, old, &facts.settings().pod_security);
         }
-        if is_of_pods(asked) {
+        if changes_pod(asked) {
             return enforce(asked, new, old, facts);
         }
         Ok(())
@@ -107,15 +107,6 @@ fn template(asked: &Asked) -> Option<&'static [&'static str]> {
 
 fn is_of_namespaces(asked: &Asked) -> bool {
     asked.operation != Operation::Delete && asked.is_of("", "namespaces")
-}
-
-/// What is said below a pod and makes nothing else of it.
-const HARMLESS: [&str; 8] =
-    ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"];
-
-fn is_of_pods(asked: &Asked) -> bool {
-    let is_below = *asked.kind.plural == *"pods" && asked.kind.group.is_empty();
-    is_below && asked.operation != Operation::Delete && !HARMLESS.contains(&asked.subresource)
 }
 
 /// What is asked of the pods of a namespace.

@@ -64,6 +64,7 @@ impl Api {
         options: &WriteOptions,
     ) -> Result<(Object, Vec<String>), Status> {
         admit::wait(self, request, &body).await;
+        self.allot_users(request, &mut body, options.dry_run).await?;
         // As long as somebody holds the set of kinds, a kind that is going has not gone.
         let _served = self.comes(&request.kind)?;
         let given = leme_registry::json::text(&body, &["metadata", "name"]).to_owned();

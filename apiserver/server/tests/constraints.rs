@@ -1,0 +1,117 @@
+//! SecurityContextConstraints through HTTP: the project that somebody asks for has users of its own, and its pods run as
+//! them; a namespace is as on any other cluster.
+
+mod common;
+
+use common::{Harness, MERGE};
+use serde_json::{Value, json};
+
+const REQUESTS: &str = "/apis/project.openshift.io/v1/projectrequests";
+const CONSTRAINTS: &str = "/apis/security.openshift.io/v1/securitycontextconstraints";
+const RANGE: &str = "/apis/security.openshift.io/v1/rangeallocations/scc-uid";
+const USERS: &str = "openshift.io/sa.scc.uid-range";
+
+async fn project(harness: &Harness, name: &str) -> String {
+    let wish = json!({ "apiVersion": "project.openshift.io/v1", "kind": "ProjectRequest",
+        "metadata": { "name": name } });
+    let made = harness.post(REQUESTS, &wish).await.ok();
+    made["metadata"]["annotations"][USERS].as_str().unwrap_or("").to_owned()
+}
+
+fn pod(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": { "serviceAccountName": "default", "containers": [{ "name": "c", "image": "i" }] } })
+}
+
+async fn create(harness: &Harness, namespace: &str, pod: &Value) -> common::Read {
+    harness.post(&format!("/api/v1/namespaces/{namespace}/pods"), pod).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_of_a_project_run_as_its_users_and_others_as_they_like() {
+    let harness = Harness::start().await;
+    assert_eq!(project(&harness, "first").await, "1000000000/10000");
+    assert_eq!(project(&harness, "second").await, "1000010000/10000");
+    let first = harness.get("/api/v1/namespaces/first").await.ok();
+    let annotations = &first["metadata"]["annotations"];
+    assert_eq!(annotations["openshift.io/sa.scc.supplemental-groups"], "1000000000/10000");
+    assert_eq!(annotations["openshift.io/sa.scc.mcs"], "s0:c1,c0");
+    let mut required = pod("r");
+    required["metadata"]["annotations"] = json!({ "openshift.io/required-scc": "restricted-v2" });
+    let made = create(&harness, "second", &required).await.ok();
+    assert_eq!(made["spec"]["containers"][0]["securityContext"]["runAsUser"], 1_000_010_000);
+    assert_eq!(made["metadata"]["annotations"]["openshift.io/scc"], "restricted-v2");
+    // A label that comes later changes nothing of that.
+    let label = json!({ "metadata": { "labels": { "a": "b" } } });
+    let path = "/api/v1/namespaces/second/pods/r";
+    assert_eq!(harness.send("PATCH", path, MERGE, &label).await.code, 200);
+    required["spec"]["hostNetwork"] = true.into();
+    required["metadata"]["name"] = "h".into();
+    let (code, reason, message) = create(&harness, "second", &required).await.refused();
+    assert_eq!((code, reason.as_str()), (403, "Forbidden"));
+    assert!(message.starts_with("pods \"h\" is forbidden: unable to validate against any security context constraint: [provider restricted-v2: .spec.securityContext.hostNetwork: Invalid value: true: "), "{message}");
+
+    // Elsewhere pods are as they are written.
+    let plain = create(&harness, "default", &pod("p")).await.ok();
+    assert_eq!(plain["metadata"].get("annotations"), None);
+    assert_eq!(plain["spec"]["containers"][0].get("securityContext"), None);
+    let space = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "plain" } });
+    let made = harness.post("/api/v1/namespaces", &space).await.ok();
+    assert_eq!(made["metadata"].get("annotations"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_is_given_away_once_however_many_ask() {
+    let harness = Harness::start().await;
+    let names: Vec<String> = (0..24).map(|number| format!("team-{number}")).collect();
+    let given = names.iter().map(|name| project(&harness, name));
+    let mut given = futures::future::join_all(given).await;
+    given.sort();
+    given.dedup();
+    assert_eq!(given.len(), names.len(), "{given:?}");
+    let range = harness.get(RANGE).await.ok();
+    assert_eq!(range["range"], "1000000000-1999999999/10000");
+    // The lowest 24 bits of a number.
+    assert_eq!(range["data"], "////");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standard_constraints_are_there_and_as_somebody_left_them() {
+    let harness = Harness::start().await;
+    let all = harness.get(CONSTRAINTS).await.ok();
+    let names: Vec<&str> = all["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .filter_map(|one| one["metadata"]["name"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "anyuid",
+            "hostaccess",
+            "hostmount-anyuid",
+            "hostmount-anyuid-v2",
+            "hostnetwork",
+            "hostnetwork-v2",
+            "nested-container",
+            "nonroot",
+            "nonroot-v2",
+            "privileged",
+            "restricted",
+            "restricted-v2",
+            "restricted-v3",
+        ]
+    );
+    // Who changes one keeps it so, and what goes comes again.
+    let mine = json!({ "metadata": { "labels": { "own": "yes" } }, "priority": 3 });
+    let path = format!("{CONSTRAINTS}/restricted-v2");
+    harness.send("PATCH", &path, MERGE, &mine).await.ok();
+    harness.delete(&format!("{CONSTRAINTS}/anyuid")).await.ok();
+    while harness.get(&format!("{CONSTRAINTS}/anyuid")).await.code != 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(harness.get(&path).await.ok()["priority"], 3);
+    let who = harness.get("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:openshift:scc:restricted-v2").await.ok();
+    assert_eq!(who["subjects"][0]["name"], "system:authenticated");
+}
