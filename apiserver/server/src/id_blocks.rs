@@ -54,7 +54,7 @@ fn kind(group: &str, plural: &str) -> Result<&'static std::sync::Arc<Kind>, Stat
 }
 
 impl Api {
-    /// Gives a namespace that somebody asked for as a project a block of users.
+    /// Gives a namespace that is made as a project, or that says who asked for one, a block of users.
     pub(crate) async fn allot_users(
         &self,
         request: &ResourceRequest,
@@ -63,7 +63,12 @@ impl Api {
     ) -> Result<(), Status> {
         let kept = &request.kept.kind;
         let is_namespace = kept.group.is_empty() && *kept.plural == *"namespaces";
-        if !is_namespace || dry_run || !allotted::is_wanting(namespace) {
+        let is_project = *request.kind.group == *"project.openshift.io";
+        if !is_namespace
+            || dry_run
+            || !(is_project || allotted::was_asked_for(namespace))
+            || allotted::is_constrained(namespace)
+        {
             return Ok(());
         }
         let block = self.next_block().await?;

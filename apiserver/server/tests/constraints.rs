@@ -55,6 +55,10 @@ async fn pods_of_a_project_run_as_its_users_and_others_as_they_like() {
     let plain = create(&harness, "default", &pod("p")).await.ok();
     assert_eq!(plain["metadata"].get("annotations"), None);
     assert_eq!(plain["spec"]["containers"][0].get("securityContext"), None);
+    let made = json!({ "apiVersion": "project.openshift.io/v1", "kind": "Project",
+        "metadata": { "name": "third" } });
+    let made = harness.post("/apis/project.openshift.io/v1/projects", &made).await.ok();
+    assert_eq!(made["metadata"]["annotations"][USERS], "1000020000/10000");
     let space = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "plain" } });
     let made = harness.post("/api/v1/namespaces", &space).await.ok();
     assert_eq!(made["metadata"].get("annotations"), None);

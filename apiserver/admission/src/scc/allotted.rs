@@ -45,14 +45,13 @@ pub fn block_of(namespace: &Value) -> Option<usize> {
     usize::try_from((first - FIRST) / SIZE).ok().filter(|block| is_one && *block < BLOCKS)
 }
 
-/// Whether somebody who asked for a project gets it with users of its own: the namespace says who asked, and has none yet.
-pub fn is_wanting(namespace: &Value) -> bool {
-    let says = |name: &str| json::at(namespace, &["metadata", "annotations", name]).is_some();
-    says("openshift.io/requester") && !says(USERS)
+/// Whether a namespace is a project's by what it says: who asked for it.
+pub fn was_asked_for(namespace: &Value) -> bool {
+    json::at(namespace, &["metadata", "annotations", "openshift.io/requester"]).is_some()
 }
 
 /// Whether constraints count in a namespace: it was allotted its users.
-pub(crate) fn is_constrained(namespace: &Value) -> bool {
+pub fn is_constrained(namespace: &Value) -> bool {
     json::at(namespace, &["metadata", "annotations", USERS]).is_some()
 }
 
