@@ -162,8 +162,7 @@ impl Api {
         };
         match info {
             RequestInfo::Other { segments, query } => {
-                let class = Class::of_method(&parts.method);
-                let seat = self.in_flight.enter(&identity, class, None)?;
+                let seat = self.seat_of_path(&identity, &parts.method, parts.uri.path()).await?;
                 let path = (&segments[..], &query);
                 let answer = documents::answer(&self, &identity, &parts, path, trail).await?;
                 Ok(answer.map(|body| body.holding(seat)))
@@ -199,8 +198,9 @@ impl Api {
     ) -> Result<Answer, Status> {
         let class = Class::of(&request);
         let running = class.is_long().then(|| Running::new(counted.clone()));
-        let seat = self.in_flight.enter(&identity, class, running)?;
-        let decided = admit::authorize(&self.policies.load(), &identity, &request, request.verb);
+        let what = admit::attributes(&request, request.verb.name());
+        let seat = self.seat(&identity, &request, &what, running).await?;
+        let decided = admit::decide(&self.policies.load(), &identity, &what);
         trail.decided(decided.as_ref().map(Option::as_ref));
         decided?;
         let named = class == Class::Mutating || request.kept.is_personal();
@@ -224,6 +224,7 @@ impl Api {
             answer = gzip::answer(answer);
         }
         seat.answered(answer.status().as_u16());
+        seat.show(answer.headers_mut());
         Ok(answer.map(|body| body.holding(seat)))
     }
 

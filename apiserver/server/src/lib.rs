@@ -67,6 +67,7 @@ mod sweep;
 mod table;
 mod tokens;
 mod tunnel;
+mod turns;
 mod usage;
 mod warnings;
 mod watch;
@@ -198,6 +199,7 @@ impl Server {
             within: config.within,
         });
         policies::start(&api);
+        turns::start(&api);
         api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));

@@ -1,6 +1,6 @@
 //! The priority levels and flow schemas that every cluster has.
 //!
-//! Knows: which there are, as Kubernetes ships them. Refuses to know: requests; nothing sorts them by these yet.
+//! Knows: which there are, as Kubernetes ships them. Refuses to know: requests.
 
 use serde_json::{Value, json};
 

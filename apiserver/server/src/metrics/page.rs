@@ -8,6 +8,8 @@ use leme_meta::version::{KUBERNETES, MAJOR, MINOR};
 use super::requests::{Labels, Series};
 use super::text::{Label, Text};
 use super::{Metrics, process};
+use leme_fairness::Shown;
+
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
@@ -116,6 +118,50 @@ fn in_flight(api: &Api, text: &mut Text) {
     let (reads, writes) = api.in_flight.taken();
     text.sample(name, &[("request_kind", "mutating")], writes);
     text.sample(name, &[("request_kind", "readOnly")], reads);
+    let levels = api.in_flight.fairness.shown();
+    let mut gauge = |name: &str, help: &str, of: fn(&Shown) -> u64| {
+        text.family(name, "gauge", help);
+        for level in &levels {
+            text.sample(name, &[("priority_level", &*level.name)], of(level));
+        }
+    };
+    gauge(
+        "apiserver_flowcontrol_nominal_limit_seats",
+        "Seats that are a priority level's own.",
+        |level| level.nominal.into(),
+    );
+    gauge(
+        "apiserver_flowcontrol_current_executing_seats",
+        "Seats that requests of a priority level have.",
+        |level| level.seats.into(),
+    );
+    gauge(
+        "apiserver_flowcontrol_current_executing_requests",
+        "Requests of a priority level that are under way.",
+        |level| level.running as u64,
+    );
+    gauge(
+        "apiserver_flowcontrol_current_inqueue_requests",
+        "Requests of a priority level that wait for their turn.",
+        |level| level.waiting as u64,
+    );
+    let name = "apiserver_flowcontrol_dispatched_requests_total";
+    text.family(name, "counter", "Requests of a priority level whose turn came.");
+    for level in &levels {
+        text.sample(name, &[("priority_level", &*level.name)], level.counts.dispatched);
+    }
+    let name = "apiserver_flowcontrol_rejected_requests_total";
+    text.family(name, "counter", "Requests of a priority level that were refused.");
+    for level in &levels {
+        let counts = &level.counts;
+        for (reason, count) in [
+            ("concurrency-limit", counts.without_seat),
+            ("queue-full", counts.queue_full),
+            ("time-out", counts.timed_out),
+        ] {
+            text.sample(name, &[("priority_level", &*level.name), ("reason", reason)], count);
+        }
+    }
 }
 
 fn storage(api: &Api, text: &mut Text) {
