@@ -164,7 +164,8 @@ impl Api {
             RequestInfo::Other { segments, query } => {
                 let seat = self.seat_of_path(&identity, &parts.method, parts.uri.path()).await?;
                 let path = (&segments[..], &query);
-                let answer = documents::answer(&self, &identity, &parts, path, trail).await?;
+                let mut answer = documents::answer(&self, &identity, &parts, path, trail).await?;
+                seat.show(answer.headers_mut());
                 Ok(answer.map(|body| body.holding(seat)))
             }
             RequestInfo::Resource(request) => {
