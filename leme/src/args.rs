@@ -155,6 +155,20 @@ pub enum ImageCommand {
         #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
         data_dir: PathBuf,
     },
+    /// Pull an image from its registry; no cluster need run
+    Pull {
+        /// Name of the image: nginx, quay.io/team/app:v1, host:5000/app@sha256:...
+        image: String,
+        /// Mirrors, logins and authorities of registries, as k3s' registries.yaml has them
+        #[arg(long, value_name = "FILE")]
+        private_registry: Option<PathBuf>,
+        /// Logins of registries, as docker keeps them; by default ~/.docker/config.json, if it is there
+        #[arg(long, value_name = "FILE")]
+        authfile: Option<PathBuf>,
+        /// Where the cluster keeps its state
+        #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
     /// List the images
     Ls {
         /// Where the cluster keeps its state

@@ -61,6 +61,17 @@ pub fn only(path: &Path, what: &str) -> Result<Value> {
     Ok(written.remove(0).object)
 }
 
+/// What stands in a file that is no object.
+///
+/// # Errors
+/// When it cannot be read, or is no YAML.
+pub fn plain(path: &Path) -> Result<Value> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("read {shown}"))?;
+    serde_saphyr::from_str(&text)
+        .map_err(|error| anyhow::anyhow!("{shown}: {}", in_one_line(&error)))
+}
+
 /// Finds the kind of each, among those that are served and those that the documents themselves define.
 ///
 /// # Errors

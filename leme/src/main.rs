@@ -60,7 +60,6 @@ fn run(command: Command) -> Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "leme", &mut script);
             say::result(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
-        Command::Image(args) => verbs::image::run(&args.command).map(|()| ExitCode::SUCCESS),
         Command::Store(args) => verbs::store::run(&args.command).map(|()| ExitCode::SUCCESS),
         Command::Up(args) if args.detach => cluster::detach::run(&args).map(|()| ExitCode::SUCCESS),
         other => {
@@ -105,7 +104,8 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Label(args) => verbs::pairs::run(&args, Pairs::Labels).await,
         Command::Annotate(args) => verbs::pairs::run(&args, Pairs::Annotations).await,
         Command::Bench(args) => bench::run(&args).await,
-        Command::Completion { .. } | Command::Image(_) | Command::Store(_) => Ok(()),
+        Command::Image(args) => verbs::image::run(&args.command).await,
+        Command::Completion { .. } | Command::Store(_) => Ok(()),
     }
     .map(|()| ExitCode::SUCCESS)
 }

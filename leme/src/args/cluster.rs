@@ -98,6 +98,9 @@ pub struct NodeFlags {
     /// Container runtime; only `embedded` so far
     #[arg(long, default_value = "embedded", value_name = "NAME")]
     pub runtime: String,
+    /// Mirrors, logins and authorities of registries, as k3s' registries.yaml has them
+    #[arg(long, value_name = "FILE")]
+    pub private_registry: Option<PathBuf>,
     /// Processes and threads that a pod may have at most; 0 for no limit
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = count::<u64>, allow_negative_numbers = true)]
     pub pod_max_pids: u64,

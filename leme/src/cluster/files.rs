@@ -1,10 +1,11 @@
-//! Files that the server is told what to do by: an audit policy, and who vouches for people.
+//! Files that a cluster is told what to do by: an audit policy, who vouches for people, where images are.
 //!
 //! Knows: which flag names which. Refuses to know: what they mean.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use leme_cri::embedded::Registries;
 use leme_server::{AuditConfig, AuditKept, IssuerConfig, IssuerFlags};
 
 use crate::args::{AuditFlags, PeopleFlags};
@@ -60,4 +61,16 @@ pub fn issuers(flags: &PeopleFlags) -> Result<Option<IssuerConfig>> {
         authority,
     };
     IssuerConfig::of_flags(&flags).map(Some).map_err(|why| anyhow!("--{why}"))
+}
+
+/// Where images are pulled from, and who pulls them.
+///
+/// # Errors
+/// When the file cannot be read, or makes no sense.
+pub fn registries(path: Option<&Path>) -> Result<Registries> {
+    let Some(path) = path else { return Ok(Registries::default()) };
+    let document = documents::plain(path)?;
+    let read =
+        |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+    Registries::read(&document, read).map_err(|why| anyhow!("{}: {why}", path.display()))
 }

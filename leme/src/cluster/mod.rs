@@ -6,7 +6,7 @@ pub mod data;
 pub mod detach;
 pub mod down;
 mod encryption;
-mod files;
+pub mod files;
 pub mod fresh;
 mod home;
 pub mod kubeconfig;

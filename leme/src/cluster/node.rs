@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use leme_cri::Runtime;
 use leme_cri::embedded::{
-    self, EmbeddedConfig, EmbeddedRuntime, LogLimits, PortMapping, SandboxNetwork,
+    self, EmbeddedConfig, EmbeddedRuntime, LogLimits, PortMapping, Registries, SandboxNetwork,
 };
 use leme_host::cgroup::Cgroup;
 use leme_network::{HostPort, PodNetwork, PodNetworkConfig};
@@ -247,6 +247,7 @@ impl NodeSpec {
             seccomp: root.join("seccomp"),
             cgroup_parent: format!("/leme-{}-{}", data.id(), self.name),
             pod_processes: None,
+            registries: Registries::default(),
             log_limits: LogLimits::default(),
             network: Arc::new(NoNetwork),
             helper: PathBuf::from("/proc/self/exe"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use leme_agent::Policy;
+use leme_cri::embedded::Registries;
 use leme_kinds::Kinds;
 use leme_server::{AuditConfig, IssuerConfig};
 use leme_store::etcd::EtcdConfig;
@@ -86,6 +87,8 @@ pub struct NodePlan {
     pub pod_processes: Option<u64>,
     /// What pods may ask for beyond what is safe.
     pub policy: Policy,
+    /// Where images are pulled from.
+    pub registries: Registries,
     /// Whether pods go on when the process ends, unless a `leme down` ends it.
     pub pods_outlive: bool,
 }
@@ -257,6 +260,7 @@ impl NodePlan {
                 ..Policy::new(flags.allowed_unsafe_sysctls.clone())
                     .map_err(|error| anyhow!("--allowed-unsafe-sysctls: {error}"))?
             },
+            registries: files::registries(flags.private_registry.as_deref())?,
             pods_outlive: false,
         })
     }

@@ -215,6 +215,7 @@ async fn start_node(running: &mut Running, spec: &NodeSpec) -> Result<()> {
     let embedded = EmbeddedConfig {
         network: Arc::new(Attach(pod_network)),
         pod_processes: plan.pod_processes,
+        registries: plan.registries.clone(),
         ..embedded
     };
     let runtime =

@@ -3,37 +3,78 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use leme_cri::embedded::Registries;
 use leme_host::images::ImageStore;
+use leme_pull::{Credentials, Pulled, Puller};
 
 use crate::args::ImageCommand;
 use crate::cluster::data::{DataDir, Seat};
+use crate::cluster::files;
 use crate::cluster::fresh::Fresh;
 use crate::{print, say};
 
 /// Runs the command.
-pub fn run(command: &ImageCommand) -> Result<()> {
+pub async fn run(command: &ImageCommand) -> Result<()> {
     match command {
+        ImageCommand::Pull { image, private_registry, authfile, data_dir } => {
+            let registries = files::registries(private_registry.as_deref())?;
+            pull(image, registries, &logins(authfile.as_deref())?, data_dir).await
+        }
         ImageCommand::Load { path, data_dir } => load(path, data_dir),
         ImageCommand::Ls { data_dir } => list(data_dir),
     }
 }
 
+/// Gets an image, or leaves nothing.
+async fn pull(
+    image: &str,
+    registries: Registries,
+    logins: &Credentials,
+    data_dir: &Path,
+) -> Result<()> {
+    let (data, fresh) = DataDir::begin(data_dir)?;
+    let pulled = async {
+        let store = open(&data)?;
+        let pulled = Puller::new(registries).pull(&store, image, logins).await;
+        pulled.with_context(|| format!("pull {image}"))
+    };
+    let Pulled { id, bytes } = kept(&data, fresh, pulled.await)?;
+    match bytes {
+        0 => say::line(format_args!("{image} is {id}: it was there")),
+        bytes => say::line(format_args!("pulled {image}: {id}, {:.1} MB", bytes as f64 / 1e6)),
+    }
+}
+
+/// What docker knows of who somebody is.
+fn logins(file: Option<&Path>) -> Result<Credentials> {
+    let usual = std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker/config.json"));
+    let usual = usual.filter(|path| path.exists());
+    let Some(path) = file.map(Path::to_owned).or(usual) else { return Ok(Credentials::default()) };
+    let shown = path.display();
+    let text = std::fs::read(&path).with_context(|| format!("read {shown}"))?;
+    Credentials::read(&text)
+        .with_context(|| format!("{shown} holds no logins as docker keeps them"))
+}
+
+fn open(data: &DataDir) -> Result<ImageStore> {
+    let root = data.images();
+    ImageStore::open(&root).with_context(|| format!("open {}", root.display()))
+}
+
+/// What has come of something, without which what was made for it goes.
+fn kept<T>(data: &DataDir, fresh: Option<Fresh>, done: Result<T>) -> Result<T> {
+    done.map_err(|error| {
+        // Somebody may have begun a cluster there meanwhile.
+        let fresh = fresh.filter(|_| matches!(data.holder(Seat::Server), Ok(None)));
+        Fresh::given_up(fresh, error)
+    })
+}
+
 fn load(path: &Path, data_dir: &Path) -> Result<()> {
     let (data, fresh) = DataDir::begin(data_dir)?;
-    let root = data.images();
-    let load = || -> Result<Vec<String>> {
-        let store = ImageStore::open(&root).with_context(|| format!("open {}", root.display()))?;
-        store.load(path).with_context(|| format!("load {}", path.display()))
-    };
-    let loaded = match load() {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            // Somebody may have begun a cluster there meanwhile.
-            let fresh = fresh.filter(|_| matches!(data.holder(Seat::Server), Ok(None)));
-            return Err(Fresh::given_up(fresh, error));
-        }
-    };
-    for reference in loaded {
+    let loaded = open(&data)
+        .and_then(|store| store.load(path).with_context(|| format!("load {}", path.display())));
+    for reference in kept(&data, fresh, loaded)? {
         say::line(format_args!("loaded {reference}"))?;
     }
     Ok(())

@@ -58,6 +58,8 @@ pub struct Entry {
     pub changes: u64,
     /// What `changes` was when a container was started, by name, or volumes prepared, by the empty name.
     pub asked: HashMap<String, u64>,
+    /// Ends when nobody wants the pod any more.
+    pub unwanted: CancellationToken,
     /// No wake-up before that time: its last one changed nothing.
     pub calm: Option<Timestamp>,
 }
@@ -353,6 +355,14 @@ impl Agent {
     /// One step of a pod's machine, and all that follows.
     pub fn step(&mut self, uid: &str, event: pod::Event) {
         let Some(entry) = self.pods.get_mut(uid) else { return };
+        let ends = match &event {
+            pod::Event::Spec(pod) => pod.metadata.deletion_timestamp.is_some(),
+            pod::Event::Gone | pod::Event::Evicted(_) => true,
+            _ => false,
+        };
+        if ends {
+            entry.unwanted.cancel();
+        }
         let effects = entry.machine.step(event, now());
         for effect in effects {
             self.perform(uid, effect);

@@ -12,6 +12,7 @@ use futures::stream::BoxStream;
 use leme_cri::{
     ExecOutput, ExecRequest, ExecSession, PortStream, Runtime, RuntimeError, RuntimeEvent,
 };
+use leme_node_core::credentials::Credentials;
 use leme_node_core::cri::*;
 use tokio::sync::broadcast;
 
@@ -202,6 +203,15 @@ impl Runtime for FakeRuntime {
 
     async fn port_forward(&self, _: &str, port: u16) -> Result<PortStream> {
         streams::port(port)
+    }
+
+    async fn may_use(&self, _: &str, _: &Credentials) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn pull_image(&self, reference: &str, _: &Credentials) -> Result<Image> {
+        let message = format!("no registry has {reference}");
+        Err(RuntimeError::Failed { operation: "pull", message })
     }
 
     async fn image(&self, reference: &str) -> Result<Option<Image>> {

@@ -14,6 +14,7 @@ use leme_node_core::config::POD_UID;
 use leme_node_core::cri::{ContainerStatus, PodIdentity, SandboxStatus};
 use leme_node_core::lookup::{self, Content, Key, Kind};
 use leme_node_core::pod::{self, Observed, PodMachine, State};
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Entry, after, now};
 use crate::event::Event;
@@ -88,6 +89,7 @@ impl Agent {
             forget_again: None,
             changes: 0,
             asked: HashMap::new(),
+            unwanted: CancellationToken::new(),
             calm: None,
         };
         self.pods.insert(uid.clone(), entry);

@@ -9,6 +9,7 @@ mod csi;
 mod directories;
 mod ends;
 mod event;
+mod images;
 mod intake;
 mod kubelet;
 mod node;

@@ -19,6 +19,7 @@ use leme_node_core::volumes::{self as plan, VolumePlan};
 
 use crate::agent::{Agent, Entry, after, now};
 use crate::event::Event;
+use crate::images::{self, Fetch};
 use crate::publish::Failed;
 use crate::volumes::{self, Group, Plans};
 use crate::worker::{self, Hooks};
@@ -263,8 +264,17 @@ impl Agent {
             Trouble::Message(message) => StartError::Config(message),
         });
         let built = target.map_err(StartError::Config).and(built);
+        let credentials = images::credentials(&pod, &self.sources);
+        let fetch = Fetch { credentials, unwanted: entry.unwanted.clone() };
+        let (to, of, whose) = (self.to.clone(), uid.to_owned(), name.clone());
+        let tell = move |reason, message| {
+            let event = pod::Event::Image { name: whose.clone(), reason, message };
+            let _ = to.send(Event::Machine(of.clone(), Box::new(event)));
+        };
         self.spawn(uid, |runtime| async move {
-            let call = worker::start(&*runtime, &pod, &container, &sandbox, &directory, built);
+            let asked = (fetch, built);
+            let call =
+                worker::start(&*runtime, &pod, &container, &sandbox, &directory, asked, tell);
             let result = call.await;
             Some(pod::Event::Started { name, result })
         });

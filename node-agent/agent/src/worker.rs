@@ -16,10 +16,11 @@ use leme_node_core::probe::Outcome;
 use leme_node_core::spec;
 
 use crate::csi::Csi;
+use crate::images::{self, Fetch};
 use crate::{probe, volumes};
 
 /// Longest call of the runtime that is waited for.
-const CALL: Duration = Duration::from_secs(60);
+pub const CALL: Duration = Duration::from_secs(60);
 /// Bytes of a termination message.
 const MESSAGE: usize = 4096;
 /// Bytes of log that stand in for one.
@@ -61,29 +62,17 @@ pub async fn run_sandbox(
     Ok((id, ip))
 }
 
-/// Creates and starts a container of a pod whose directory is `directory`.
+/// Creates and starts a container of a pod whose directory is `directory`, once its image is there.
 pub async fn start(
     runtime: &dyn Runtime,
     pod: &Pod,
     container: &Container,
     sandbox: &str,
     directory: &Path,
-    built: Result<Built, StartError>,
+    (fetch, built): (Fetch, Result<Built, StartError>),
+    tell: impl Fn(&'static str, String),
 ) -> Result<ContainerStatus, StartError> {
-    let name = container.image.clone().unwrap_or_default();
-    let image = within("look for image", CALL, runtime.image(&name)).await;
-    let image = image.map_err(|e| StartError::Create(e.to_string()))?;
-    // There is no pulling: `Always` uses a loaded image as `IfNotPresent` does, since nothing newer can be fetched.
-    let Some(image) = image else {
-        return Err(match container.image_pull_policy.as_deref() {
-            Some("Never") => StartError::NeverPull(format!(
-                "Container image \"{name}\" is not present with pull policy of Never"
-            )),
-            _ => StartError::NoImage(format!(
-                "image \"{name}\" is not on this node: load it with `leme image load FILE`"
-            )),
-        });
-    };
+    let image = images::get(runtime, container, fetch, tell).await?;
     let built = built?;
     config::check_not_root(&built, &image, &spec::label(pod)).map_err(StartError::Config)?;
     if let Some(file) = built.config.annotations.get(config::TERMINATION_FILE).map(PathBuf::from) {

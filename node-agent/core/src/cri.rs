@@ -342,6 +342,8 @@ pub struct Image {
     pub digests: Vec<String>,
     /// Bytes on disk.
     pub size: u64,
+    /// Whether it came from the registry that it is asked for by, and was not loaded by hand.
+    pub pulled: bool,
     /// User from the image config: numeric UID if it is one.
     pub uid: Option<i64>,
     /// User from the image config if it is a name.

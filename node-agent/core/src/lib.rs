@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod config;
+pub mod credentials;
 pub mod cri;
 pub mod csi;
 pub mod env;

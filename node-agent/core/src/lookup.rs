@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Volume};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
 use leme_meta::local_path::Source;
 
 use crate::csi::{Attachment, CsiVolume, Wishes};
@@ -231,6 +231,7 @@ pub fn references(pod: &Pod, sources: &Sources) -> BTreeSet<Key> {
             }
         }
     }
+    of_pulls(&spec, &mut add);
     for volume in spec.volumes.as_deref().unwrap_or_default() {
         of_volume(volume, &mut add);
         let projected = volume.projected.as_ref().and_then(|p| p.sources.as_deref());
@@ -264,6 +265,12 @@ pub fn references(pod: &Pod, sources: &Sources) -> BTreeSet<Key> {
     }
     keys.insert(Key::new(Kind::Services, MASTER_NAMESPACE, MASTER_SERVICE));
     keys
+}
+
+fn of_pulls(spec: &PodSpec, add: &mut impl FnMut(Kind, &str) -> bool) {
+    for secret in spec.image_pull_secrets.iter().flatten() {
+        add(Kind::Secret, &secret.name);
+    }
 }
 
 fn of_volume(volume: &Volume, add: &mut impl FnMut(Kind, &str) -> bool) {

@@ -22,6 +22,7 @@ use crate::probe::{Kind, Outcome};
 use crate::refuse::{Policy, Refusal};
 
 pub use slot::{Again, Ended, Replaced, Running, Slot, State, StopCause};
+pub use started::StartError;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -42,6 +43,15 @@ pub enum Event {
         name: String,
         /// What came of it.
         result: Result<ContainerStatus, StartError>,
+    },
+    /// What has become so far of getting a container's image.
+    Image {
+        /// Container.
+        name: String,
+        /// `Pulling`, or `Pulled` when it is there.
+        reason: &'static str,
+        /// What is told.
+        message: String,
     },
     /// A container ended.
     Exited(ContainerStatus),
@@ -89,23 +99,6 @@ pub struct Observed {
     pub sandboxes: Vec<SandboxStatus>,
     /// Containers in them.
     pub containers: Vec<ContainerStatus>,
-}
-
-/// Why a container did not start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// What it refers to has not been read yet.
-    Loading,
-    /// What it refers to is wrong or absent.
-    Config(String),
-    /// The image is absent and may not be pulled.
-    NeverPull(String),
-    /// The image is absent.
-    NoImage(String),
-    /// The runtime could not create it.
-    Create(String),
-    /// The runtime could not start it.
-    Run(String),
 }
 
 /// What is to be done.

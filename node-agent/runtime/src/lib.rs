@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use leme_node_core::credentials::Credentials;
 use leme_node_core::cri::{
     ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStats, SandboxStatus,
 };
@@ -174,6 +175,13 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Connects to a port that is listened on inside a sandbox, on its loopback interface.
     async fn port_forward(&self, sandbox_id: &str, port: u16) -> Result<PortStream>;
+
+    /// Whether an image that is here may be used by whoever has these credentials: it was loaded by hand, or its registry has
+    /// shown it to one of them, or to everybody.
+    async fn may_use(&self, reference: &str, credentials: &Credentials) -> Result<bool>;
+
+    /// Makes a reference's image be here as its registry has it now; the first of the credentials that it lets in is used.
+    async fn pull_image(&self, reference: &str, credentials: &Credentials) -> Result<Image>;
 
     /// The image that a reference means on this node (`hello`, `hello:v1`, `docker.io/library/hello:latest`, a digest).
     async fn image(&self, reference: &str) -> Result<Option<Image>>;

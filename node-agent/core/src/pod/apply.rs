@@ -36,6 +36,9 @@ impl PodMachine {
             Event::Volumes(result) => self.apply_volumes(result, now, out),
             Event::Sandbox(result) => self.apply_sandbox(result, now, out),
             Event::Started { name, result } => self.apply_started(&name, result, now, out),
+            Event::Image { name, reason, message } => {
+                self.apply_image(&name, reason, message, out);
+            }
             Event::Exited(status) => self.apply_exited(&status, now),
             Event::StopFailed { id, message } => self.apply_stop_failed(&id, message, now, out),
             Event::Hooked { name, id, result } => self.apply_hook(&name, &id, result, out),

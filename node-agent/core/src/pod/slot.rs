@@ -27,6 +27,8 @@ pub struct Slot {
     pub replaced: Option<Box<Replaced>>,
     /// Restart back-off.
     pub backoff: BackOff,
+    /// Whether its image was pulled for the start that is under way.
+    pub pulled: bool,
     /// What of the node it was given when it first ran: it keeps that, whatever the pod asks for later.
     pub given: Option<ResourceRequirements>,
     /// Where it is.
@@ -318,6 +320,7 @@ impl Slot {
             last: None,
             replaced: None,
             backoff: BackOff::default(),
+            pulled: false,
             given: None,
             state: State::Waiting,
         }

@@ -6,10 +6,39 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::apply::retry_delay;
 use super::slot::Adopted;
-use super::{Effect, Ended, PodMachine, Running, StartError, State, StopCause};
+use super::{Effect, Ended, PodMachine, Running, State, StopCause};
 use crate::backoff::add;
 use crate::cri::{ContainerState, ContainerStatus};
 use crate::{resources, spec};
+
+const LONGEST_PULL_DELAY: SignedDuration = SignedDuration::from_secs(300);
+
+/// Why a container did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// What it refers to has not been read yet.
+    Loading,
+    /// What it refers to is wrong or absent.
+    Config(String),
+    /// The image is absent and may not be pulled.
+    NeverPull(String),
+    /// The image is absent, and could not be pulled.
+    NoImage(String),
+    /// The image's name is none.
+    NoImageName(String),
+    /// The runtime could not create it.
+    Create(String),
+    /// The runtime could not start it.
+    Run(String),
+}
+
+/// How long until an image is asked for again: what is loaded meanwhile is seen at once.
+fn pull_delay(failures: u32) -> SignedDuration {
+    match failures {
+        0 | 1 => SignedDuration::from_secs(2),
+        more => SignedDuration::from_secs(10 << (more - 2).min(5)).min(LONGEST_PULL_DELAY),
+    }
+}
 
 impl PodMachine {
     pub(super) fn apply_started(
@@ -28,6 +57,21 @@ impl PodMachine {
         }
     }
 
+    pub(super) fn apply_image(
+        &mut self,
+        name: &str,
+        reason: &'static str,
+        message: String,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(index) = self.index(name) else { return };
+        if !matches!(self.slots[index].state, State::Starting { .. }) {
+            return;
+        }
+        self.slots[index].pulled |= reason == "Pulled";
+        out.push(self.notice(index, false, reason, message));
+    }
+
     pub(super) fn started_well(
         &mut self,
         index: usize,
@@ -41,14 +85,16 @@ impl PodMachine {
             spec::container(&self.pod, &self.slots[index].name).map(|(c, _)| c.into_owned());
         let image = &status.image;
         let name = &self.slots[index].name;
+        let present = format!("Container image \"{image}\" already present on machine");
+        let present = (!self.slots[index].pulled).then_some(("Pulled", present));
         let events = [
-            ("Pulled", format!("Container image \"{image}\" already present on machine")),
             ("Created", format!("Created container: {name}")),
             ("Started", format!("Started container {name}")),
         ];
-        for (reason, message) in events {
+        for (reason, message) in present.into_iter().chain(events) {
             out.push(self.notice(index, false, reason, message));
         }
+        self.slots[index].pulled = false;
         let mut running = Running::from_status(status, container.as_ref(), now, Adopted::default());
         let hook = container.and_then(|c| c.lifecycle).and_then(|l| l.post_start);
         running.hooking = hook.is_some();
@@ -80,14 +126,12 @@ impl PodMachine {
                 ("CreateContainerConfigError", m, SignedDuration::from_secs(10))
             }
             StartError::NeverPull(m) => ("ErrImageNeverPull", m, SignedDuration::from_secs(5)),
-            // Only the node's own store is looked at, so the wait need not grow.
-            StartError::NoImage(m) if failures <= 1 => {
-                ("ErrImagePull", m, SignedDuration::from_secs(2))
-            }
+            StartError::NoImageName(m) => ("InvalidImageName", m, pull_delay(failures)),
+            StartError::NoImage(m) if failures <= 1 => ("ErrImagePull", m, pull_delay(failures)),
             StartError::NoImage(m) => (
                 "ImagePullBackOff",
                 format!("Back-off pulling image \"{image}\": ErrImagePull: {m}"),
-                SignedDuration::from_secs(5),
+                pull_delay(failures),
             ),
             StartError::Create(m) => ("CreateContainerError", m, retry_delay(failures)),
             StartError::Run(m) => return self.run_failed(index, m, now, out),
@@ -102,6 +146,11 @@ impl PodMachine {
             "ErrImagePull" => {
                 let text = format!("Failed to pull image \"{image}\": {message}");
                 out.push(self.notice(index, true, "Failed", text));
+                out.push(self.notice(index, true, "Failed", format!("Error: {reason}")));
+            }
+            "InvalidImageName" => {
+                let text = format!("Failed to apply default image tag \"{image}\": {message}");
+                out.push(self.notice(index, true, "InspectFailed", text));
                 out.push(self.notice(index, true, "Failed", format!("Error: {reason}")));
             }
             "ErrImageNeverPull" => {

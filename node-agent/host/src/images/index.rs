@@ -31,6 +31,12 @@ pub(super) struct Stored {
     pub(super) names: BTreeSet<String>,
     pub(super) layers: Vec<StoredLayer>,
     pub(super) size: u64,
+    /// What it came from registries as, `name@digest`: of an image for several machines that is the digest of them all.
+    #[serde(default)]
+    pub(super) pulled: BTreeSet<String>,
+    /// Whom registries have shown it to: names, each with the mark of a login, or `*` for everybody.
+    #[serde(default)]
+    pub(super) shown: BTreeSet<String>,
 }
 
 /// From the bottom up in an image.
@@ -38,6 +44,18 @@ pub(super) struct Stored {
 pub(super) struct StoredLayer {
     pub(super) digest: String,
     pub(super) chain: String,
+}
+
+impl Stored {
+    /// By which digests it is known: of a name that it came under, as it came.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let came = |name: &&String| {
+            self.pulled.iter().any(|came| came.split_once('@').is_some_and(|(own, _)| own == *name))
+        };
+        let others = self.names.iter().filter(|name| !came(name));
+        let others = others.map(|name| format!("{name}@{}", self.manifest));
+        self.pulled.iter().cloned().chain(others).collect()
+    }
 }
 
 impl Index {
@@ -52,8 +70,9 @@ impl Index {
                     .images
                     .iter()
                     .find(|(id, image)| {
-                        (image.manifest == *digest || *id == digest)
-                            && image.names.contains(&parsed.name)
+                        let own = image.manifest == *digest || *id == digest;
+                        (own && image.names.contains(&parsed.name))
+                            || image.pulled.contains(&parsed.full())
                     })
                     .map(|(id, _)| id.clone()),
                 None => self.tags.get(&parsed.full()).cloned(),

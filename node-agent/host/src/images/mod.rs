@@ -8,12 +8,14 @@ mod archive;
 mod guard;
 mod index;
 mod looks;
+mod pulling;
 pub mod reference;
+mod removal;
 mod room;
 mod stream;
 pub mod unpack;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::files;
 use archive::{Found, Measured, Source, digest_of};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
+pub use pulling::{EVERYBODY, Pulling};
 use reference::Reference;
 pub use unpack::Limits;
 
@@ -45,8 +48,12 @@ pub struct ImageRecord {
     pub id: String,
     /// `name:tag` references.
     pub tags: Vec<String>,
-    /// `name@sha256:...` references.
+    /// `name@sha256:...` references, those first that it came from registries as.
     pub digests: Vec<String>,
+    /// Those that it came from registries as.
+    pub pulled: Vec<String>,
+    /// Whom registries have shown it to.
+    pub shown: BTreeSet<String>,
     /// The configuration.
     pub config: ImageConfiguration,
     /// Unpacked layers, the topmost first.
@@ -224,7 +231,8 @@ impl ImageStore {
         made.extend(self.store_blob(&manifest_digest, &manifest)?);
         let names =
             found.references.iter().filter_map(|r| Reference::parse(r)).map(|r| r.name).collect();
-        Ok((id, Stored { manifest: manifest_digest, names, layers, size }))
+        let (pulled, shown) = (BTreeSet::new(), BTreeSet::new());
+        Ok((id, Stored { manifest: manifest_digest, names, layers, size, pulled, shown }))
     }
 
     fn blob_path(&self, digest: &str) -> PathBuf {
@@ -334,60 +342,13 @@ impl ImageStore {
                 .filter(|(_, tagged)| *tagged == id)
                 .map(|(tag, _)| tag.clone())
                 .collect(),
-            digests: stored
-                .names
-                .iter()
-                .map(|name| format!("{name}@{}", stored.manifest))
-                .collect(),
+            digests: stored.digests(),
+            pulled: stored.pulled.iter().cloned().collect(),
+            shown: stored.shown.clone(),
             config: read_config(&fs::read(self.blob_path(id))?)?,
             layers: stored.layers.iter().rev().map(|layer| self.layer_path(&layer.chain)).collect(),
             size: stored.size,
         })
-    }
-
-    /// Removes an image, all its tags with it; absent is fine. Layers in `in_use` stay on disk until a later
-    /// [`ImageStore::collect`].
-    pub fn remove(&self, reference: &str, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
-        let lock = self.lock()?;
-        let mut index = self.index()?;
-        let Some(id) = index.find(reference) else { return Ok(()) };
-        index.images.remove(&id);
-        index.tags.retain(|_, tagged| *tagged != id);
-        self.write_index(&lock, &index)?;
-        self.sweep(&lock, &index, in_use)
-    }
-
-    /// Removes blobs and layers that no image needs.
-    pub fn collect(&self, in_use: &HashSet<PathBuf>) -> Result<(), ImageError> {
-        let lock = self.lock()?;
-        self.sweep(&lock, &self.index()?, in_use)
-    }
-
-    fn sweep(
-        &self,
-        _lock: &Lock,
-        index: &Index,
-        in_use: &HashSet<PathBuf>,
-    ) -> Result<(), ImageError> {
-        let (mut blobs, mut layers) = (HashSet::new(), in_use.clone());
-        for (id, image) in &index.images {
-            blobs.extend([self.blob_path(id), self.blob_path(&image.manifest)]);
-            for layer in &image.layers {
-                blobs.insert(self.blob_path(&layer.digest));
-                layers.insert(self.layer_path(&layer.chain));
-            }
-        }
-        for entry in fs::read_dir(self.root.join("blobs/sha256"))?.flatten() {
-            if !blobs.contains(&entry.path()) {
-                files::remove_file(&entry.path())?;
-            }
-        }
-        for entry in fs::read_dir(self.root.join("layers"))?.flatten() {
-            if !layers.contains(&entry.path()) {
-                files::remove_tree(&entry.path())?;
-            }
-        }
-        Ok(())
     }
 }
 

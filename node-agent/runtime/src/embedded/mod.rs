@@ -8,6 +8,7 @@ mod container;
 mod exec;
 mod forward;
 mod helper;
+mod images;
 mod plan;
 mod purge;
 mod records;
@@ -27,17 +28,21 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 pub use leme_host::helper::logs::{LogLimits, rotated};
 use leme_host::helper::protocol::{Failure, Phase};
-use leme_host::images::{ImageError, ImageRecord, ImageStore};
+use leme_host::images::ImageStore;
+use leme_node_core::credentials::Credentials;
 pub use leme_node_core::cri::PortMapping;
 use leme_node_core::cri::{
     ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStats, SandboxStatus,
 };
+use leme_pull::Puller;
+pub use leme_pull::Registries;
 use tokio::sync::broadcast;
 
 use crate::{
     ExecOutput, ExecRequest, ExecSession, PortStream, Result, Runtime, RuntimeError, RuntimeEvent,
 };
 use helper::Helper;
+use images::{image_error, to_image};
 pub use purge::purge;
 use records::SandboxRecord;
 
@@ -71,6 +76,8 @@ pub struct EmbeddedConfig {
     pub cgroup_parent: String,
     /// Processes and threads that a pod may have at most; `None` for no limit.
     pub pod_processes: Option<u64>,
+    /// Where images are pulled from.
+    pub registries: Registries,
     /// How much of each container's output is kept.
     pub log_limits: LogLimits,
     /// The pods' network.
@@ -114,6 +121,7 @@ impl EmbeddedConfig {
 pub struct EmbeddedRuntime {
     config: EmbeddedConfig,
     images: ImageStore,
+    puller: Puller,
     helper: Helper,
     sandboxes: Mutex<HashMap<String, SandboxRecord>>,
     containers: Mutex<HashMap<String, Arc<container::Entry>>>,
@@ -153,6 +161,7 @@ impl EmbeddedRuntime {
         let runtime = Arc::new(EmbeddedRuntime {
             helper: Helper::new(&config.helper).map_err(failed("open helper program"))?,
             images,
+            puller: Puller::new(config.registries.clone()),
             sandboxes: Mutex::new(found.sandboxes),
             containers: Mutex::default(),
             events: broadcast::channel(1024).0,
@@ -197,11 +206,6 @@ impl EmbeddedRuntime {
         }
     }
 
-    async fn find_image(&self, reference: &str) -> Result<Option<ImageRecord>> {
-        let (store, reference) = (self.images.clone(), reference.to_owned());
-        blocking("read image", move || store.resolve(&reference).map_err(image_error)).await
-    }
-
     fn layers_in_use(&self) -> HashSet<PathBuf> {
         lock(&self.containers).values().flat_map(|entry| entry.record.layers.clone()).collect()
     }
@@ -235,15 +239,6 @@ fn from_failure(operation: &'static str, failure: Failure) -> RuntimeError {
     }
 }
 
-fn image_error(error: ImageError) -> RuntimeError {
-    match error {
-        ImageError::Invalid(message) => RuntimeError::Invalid(message),
-        ImageError::Io(error) => {
-            RuntimeError::Failed { operation: "image store", message: error.to_string() }
-        }
-    }
-}
-
 /// Runs file work on a thread that may wait.
 async fn blocking<T: Send + 'static>(
     operation: &'static str,
@@ -252,20 +247,6 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(RuntimeError::Failed { operation, message: error.to_string() }),
-    }
-}
-
-fn to_image(record: &ImageRecord) -> Image {
-    let user = record.config.config().as_ref().and_then(|c| c.user().clone()).unwrap_or_default();
-    let user = user.split(':').next().unwrap_or_default().to_owned();
-    let uid = if user.is_empty() { Some(0) } else { user.parse().ok() };
-    Image {
-        id: record.id.clone(),
-        tags: record.tags.clone(),
-        digests: record.digests.clone(),
-        size: record.size,
-        uid,
-        username: if uid.is_some() { String::new() } else { user },
     }
 }
 
@@ -355,14 +336,22 @@ impl Runtime for EmbeddedRuntime {
         self.dial(sandbox_id, port).await
     }
 
+    async fn may_use(&self, reference: &str, credentials: &Credentials) -> Result<bool> {
+        self.was_shown(reference, credentials).await
+    }
+
+    async fn pull_image(&self, reference: &str, credentials: &Credentials) -> Result<Image> {
+        self.pull(reference, credentials).await
+    }
+
     async fn image(&self, reference: &str) -> Result<Option<Image>> {
-        Ok(self.find_image(reference).await?.as_ref().map(to_image))
+        Ok(self.find_image(reference).await?.map(|record| to_image(&record, reference)))
     }
 
     async fn images(&self) -> Result<Vec<Image>> {
         let store = self.images.clone();
         let records = blocking("list images", move || store.list().map_err(image_error)).await?;
-        Ok(records.iter().map(to_image).collect())
+        Ok(records.iter().map(|record| to_image(record, "")).collect())
     }
 
     async fn remove_image(&self, reference: &str) -> Result<()> {

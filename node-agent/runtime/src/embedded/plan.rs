@@ -194,6 +194,8 @@ mod tests {
             id: String::new(),
             tags: Vec::new(),
             digests: Vec::new(),
+            pulled: Vec::new(),
+            shown: Default::default(),
             config: Default::default(),
             layers: Vec::new(),
             size: 0,

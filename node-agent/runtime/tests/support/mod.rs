@@ -234,6 +234,7 @@ pub fn config_in(directory: &Path) -> EmbeddedConfig {
         seccomp: directory.join("seccomp"),
         cgroup_parent: format!("leme-test-{unique}"),
         pod_processes: Some(500),
+        registries: Default::default(),
         log_limits: LogLimits { file_bytes: 64 << 10, files: 3 },
         network: Arc::new(NoNetwork),
         helper: PathBuf::from(env!("CARGO_BIN_EXE_leme-oci-helper")),

@@ -1,0 +1,108 @@
+//! A container's image: what is on the node, if that will do, or what its registry has.
+//!
+//! Knows: pull policies, and what is told of a pull. Refuses to know: registries, and when to try again.
+//!
+//! `Always` asks the registry each time, but for what somebody has loaded by hand: no registry knows that better.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use leme_cri::{Runtime, RuntimeError};
+use leme_node_core::credentials::Credentials;
+use leme_node_core::cri::Image;
+use leme_node_core::lookup::{Content, Key, Kind, Sources};
+use leme_node_core::pod::StartError;
+use leme_node_core::spec;
+use tokio_util::sync::CancellationToken;
+
+use crate::worker::{CALL, within};
+
+/// What it takes to get an image.
+pub struct Fetch {
+    /// Who the pod is to registries; what is missing of it has not been read yet.
+    pub credentials: Result<Credentials, StartError>,
+    /// Ends when nobody wants the pod any more.
+    pub unwanted: CancellationToken,
+}
+
+/// Who a pod is to registries: what its pull secrets say. One that is not there says nothing, as upstream has it.
+pub fn credentials(pod: &Pod, sources: &Sources) -> Result<Credentials, StartError> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let mut all = Credentials::default();
+    for secret in spec::of(pod).image_pull_secrets.as_deref().unwrap_or_default() {
+        let key = Key::new(Kind::Secret, namespace, &secret.name);
+        let found = sources.find(&key).map_err(|_| StartError::Loading)?;
+        let Some(Content::Data(data)) = found else { continue };
+        for file in [".dockerconfigjson", ".dockercfg"] {
+            let read = data.get(file).and_then(|text| Credentials::read(text));
+            all.and(read.unwrap_or_default());
+        }
+    }
+    Ok(all)
+}
+
+/// The image of a container, got from its registry where that is asked for; `tell` is told of a pull.
+pub async fn get(
+    runtime: &dyn Runtime,
+    container: &Container,
+    fetch: Fetch,
+    tell: impl Fn(&'static str, String),
+) -> Result<Image, StartError> {
+    let name = container.image.as_deref().unwrap_or_default();
+    let found = within("look for image", CALL, runtime.image(name)).await;
+    let found = found.map_err(|error| StartError::Create(error.to_string()))?;
+    let policy = container.image_pull_policy.as_deref();
+    match (found, policy) {
+        (Some(image), Some("Always")) if !image.pulled => return Ok(image),
+        (Some(image), Some("Never")) => return Ok(image),
+        (None, Some("Never")) => {
+            return Err(StartError::NeverPull(format!(
+                "Container image \"{name}\" is not present with pull policy of Never"
+            )));
+        }
+        (Some(image), Some("IfNotPresent") | None) => {
+            let credentials = fetch.credentials.as_ref().map_err(Clone::clone)?;
+            let may = within("look for image", CALL, runtime.may_use(name, credentials)).await;
+            // What was pulled for somebody else is theirs: its registry says who else may have it.
+            if may.map_err(|error| StartError::Create(error.to_string()))? {
+                return Ok(image);
+            }
+        }
+        (None | Some(_), _) => {}
+    }
+    let credentials = fetch.credentials?;
+    tell("Pulling", format!("Pulling image \"{name}\""));
+    let began = Instant::now();
+    let pulled = tokio::select! {
+        pulled = runtime.pull_image(name, &credentials) => pulled,
+        () = fetch.unwanted.cancelled() => {
+            return Err(StartError::NoImage(format!("nobody wants image \"{name}\" any more")));
+        }
+    };
+    let image = pulled.map_err(|error| match error {
+        RuntimeError::Invalid(why) => StartError::NoImageName(why),
+        RuntimeError::Failed { message, .. } => StartError::NoImage(failed(name, &message)),
+        other => StartError::NoImage(failed(name, &other.to_string())),
+    })?;
+    let took = shown(began.elapsed());
+    tell(
+        "Pulled",
+        format!(
+            "Successfully pulled image \"{name}\" in {took} ({took} including waiting). Image size: {} bytes.",
+            image.size
+        ),
+    );
+    Ok(image)
+}
+
+fn failed(name: &str, why: &str) -> String {
+    format!("failed to pull image \"{name}\": {why} (or load it with `leme image load FILE`)")
+}
+
+/// As Go shows it: `350ms`, `1.502s`.
+fn shown(time: Duration) -> String {
+    match time.as_millis() {
+        millis @ 0..1000 => format!("{millis}ms"),
+        _ => format!("{:.3}s", time.as_secs_f64()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Images from registries.
+//!
+//! Knows: OCI's distribution protocol as far as it is read, tokens, credentials, mirrors. Refuses to know: pods, and what an
+//! image holds: what is got is laid out as a directory that the store takes in, which believes nothing before its digest.
+//!
+//! Each answer is bounded in bytes and in the time between two pieces of it, and a pull in all; what a registry sends
+//! elsewhere for is got there without what it was shown.
+
+mod challenge;
+mod client;
+mod config;
+mod layout;
+mod manifest;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use leme_host::images::reference::Reference;
+use leme_host::images::{ImageError, ImageStore};
+use tokio::sync::Semaphore;
+
+use client::Client;
+use config::Endpoint;
+pub use config::Registries;
+pub use leme_node_core::credentials::Credentials;
+
+/// Images that are pulled at a time.
+const AT_ONCE: usize = 3;
+/// How long a pull may take in all.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// Why an image could not be pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// It is no reference.
+    #[error("couldn't parse image name {0:?}: invalid reference format")]
+    Reference(String),
+    /// Nobody could be asked.
+    #[error("cannot reach {registry}: {why}")]
+    Unreachable {
+        /// Which registry.
+        registry: String,
+        /// Why.
+        why: String,
+    },
+    /// The registry has no such image, or does not show it to who asks.
+    #[error("{0}")]
+    Refused(String),
+    /// What it answers makes no sense, or is too much.
+    #[error("{0}")]
+    Answer(String),
+    /// It does not go into the store.
+    #[error(transparent)]
+    Store(#[from] ImageError),
+    /// The disk.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// It took too long.
+    #[error("it took longer than {} minutes", LONGEST.as_secs() / 60)]
+    Timeout,
+}
+
+/// The result of asking a registry.
+pub type Result<T> = std::result::Result<T, PullError>;
+
+/// An image that is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// Its id, the digest of its configuration.
+    pub id: String,
+    /// Bytes that were got for it; none if it was there.
+    pub bytes: u64,
+}
+
+/// Pulls images.
+pub struct Puller {
+    registries: Registries,
+    turns: Semaphore,
+    /// Those that are being pulled, by reference: a second one waits for the first.
+    under_way: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Puller {
+    /// From registries as they are configured.
+    pub fn new(registries: Registries) -> Puller {
+        Puller { registries, turns: Semaphore::new(AT_ONCE), under_way: Mutex::default() }
+    }
+
+    /// Makes the store have what a reference means at its registry now. `credentials` are tried for the registry in their
+    /// order, then what the configuration says, then nobody's.
+    ///
+    /// # Errors
+    /// When nobody has it, or what they have is not what it should be; the store is then as it was.
+    pub async fn pull(
+        &self,
+        store: &ImageStore,
+        reference: &str,
+        credentials: &Credentials,
+    ) -> Result<Pulled> {
+        let wanted = Reference::parse(reference)
+            .ok_or_else(|| PullError::Reference(reference.to_owned()))?;
+        let one = self.one(&wanted.full());
+        let _one = one.lock().await;
+        // Never closed.
+        let _turn = self.turns.acquire().await;
+        let pulling = self.pull_from_all(store, &wanted, credentials);
+        tokio::time::timeout(LONGEST, pulling).await.map_err(|_| PullError::Timeout)?
+    }
+
+    fn one(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.retain(|_, one| one.strong_count() > 0);
+        let known = under_way.get(name).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let one = Arc::default();
+            under_way.insert(name.to_owned(), Arc::downgrade(&one));
+            one
+        })
+    }
+
+    /// From the mirrors of its registry, in their order, and from itself.
+    async fn pull_from_all(
+        &self,
+        store: &ImageStore,
+        wanted: &Reference,
+        credentials: &Credentials,
+    ) -> Result<Pulled> {
+        let mut failed = None;
+        for endpoint in self.registries.endpoints(wanted) {
+            match self.pull_from(store, wanted, &endpoint, credentials).await {
+                Ok(pulled) => return Ok(pulled),
+                // What does not fit here fits from nobody.
+                Err(error @ (PullError::Store(_) | PullError::Io(_))) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(image = %wanted.full(), endpoint = %endpoint.url, %error, "not pulled");
+                    // The last is the registry itself, unless another one has more to say.
+                    failed = Some(error);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| PullError::Reference(wanted.full())))
+    }
+
+    async fn pull_from(
+        &self,
+        store: &ImageStore,
+        wanted: &Reference,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+    ) -> Result<Pulled> {
+        let logins = credentials.of(&wanted.name).chain(endpoint.login.clone());
+        let mut refused = None;
+        for login in logins.map(Some).chain([None]) {
+            let client = Client::new(endpoint, login)?;
+            match manifest::pull(&client, store, wanted, endpoint).await {
+                // Somebody else may be let in.
+                Err(error @ PullError::Refused(_)) => {
+                    refused.get_or_insert(error);
+                }
+                other => return other,
+            }
+        }
+        Err(refused.unwrap_or_else(|| PullError::Refused("nobody may have it".to_owned())))
+    }
+}
