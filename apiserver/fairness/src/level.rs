@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::Held;
 use crate::queues::Queues;
+use crate::{Held, Metadata};
 
 /// Queues, hand and length where none are said.
 const QUEUING: (usize, usize, usize) = (64, 8, 50);
@@ -49,13 +49,6 @@ pub struct Settings {
 struct Object {
     metadata: Metadata,
     spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
-    #[serde(default)]
-    uid: String,
 }
 
 #[derive(Deserialize)]

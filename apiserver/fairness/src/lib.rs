@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use leme_access::{Attributes, Identity};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -46,6 +47,14 @@ pub struct Fairness {
 struct Sorted {
     schemas: Vec<Arc<Schema>>,
     levels: HashMap<String, Arc<Level>>,
+}
+
+/// What both kinds of objects say of themselves, and what one says of the other.
+#[derive(Deserialize)]
+pub(crate) struct Metadata {
+    pub name: String,
+    #[serde(default)]
+    pub uid: String,
 }
 
 /// Why there is no seat.

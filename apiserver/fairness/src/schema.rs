@@ -6,6 +6,8 @@ use leme_access::{Attributes, Identity};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::Metadata;
+
 /// A FlowSchema, as far as requests are sorted by it.
 #[derive(Debug)]
 pub struct Schema {
@@ -33,13 +35,6 @@ enum By {
 struct Object {
     metadata: Metadata,
     spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
-    #[serde(default)]
-    uid: String,
 }
 
 #[derive(Deserialize)]
