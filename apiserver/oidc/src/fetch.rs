@@ -10,9 +10,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -40,25 +37,7 @@ struct Keys {
 impl Client {
     /// One that believes these authorities (PEM), or those of the machine.
     pub fn new(authority: &str) -> Result<Client, String> {
-        let mut roots = RootCertStore::empty();
-        if authority.trim().is_empty() {
-            // Some of a machine's may be of no use; without any, nobody is believed.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        } else {
-            for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-                let certificate = certificate.map_err(|error| error.to_string())?;
-                roots.add(certificate).map_err(|error| error.to_string())?;
-            }
-            if roots.is_empty() {
-                return Err("there is no certificate in it".to_owned());
-            }
-        }
-        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = leme_trust::of(authority)?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
         Ok(Client { client: legacy::Client::builder(TokioExecutor::new()).build(connector) })
