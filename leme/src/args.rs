@@ -23,8 +23,8 @@ mod streams;
 pub use audit::AuditFlags;
 pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
 pub use cluster::{
-    AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, SchedulerArgs, ServerArgs,
-    ServerFlags, UpArgs,
+    AdmissionFlags, AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, SchedulerArgs,
+    ServerArgs, ServerFlags, UpArgs,
 };
 pub use create::{
     AccessArgs, BindingArgs, BudgetArgs, ConfigArgs, CreateArgs, CreateCommand, IngressArgs,

@@ -65,7 +65,15 @@ pub(crate) const PACKAGES: &[Package] = &[
     ("ot", "com.github.openshift.api.template.v1.", &[]),
     ("ou", "com.github.openshift.api.user.v1.", &["UserIdentityMapping"]),
     ("oo", "com.github.openshift.api.oauth.v1.", &[]),
-    ("os", "com.github.openshift.api.security.v1.", &[]),
+    (
+        "os",
+        "com.github.openshift.api.security.v1.",
+        &[
+            "PodSecurityPolicyReview",
+            "PodSecurityPolicySelfSubjectReview",
+            "PodSecurityPolicySubjectReview",
+        ],
+    ),
     ("oq", "com.github.openshift.api.quota.v1.", &[]),
     (
         "oz",

@@ -4,14 +4,18 @@
 //! those objects come from, who asks, and what is stored.
 #![forbid(unsafe_code)]
 
+mod always_pull;
 mod certificates;
 mod classes;
+mod configuration;
 mod escalation;
 pub mod eviction;
 mod lifecycle;
 mod limits;
 mod node_restriction;
+mod node_selector;
 mod node_taint;
+mod owner_references;
 pub mod pod_security;
 mod priority;
 pub mod quota;
@@ -21,6 +25,7 @@ pub mod scc;
 mod service_account;
 #[cfg(test)]
 mod tests;
+mod toleration_restriction;
 mod tolerations;
 mod volumes;
 
@@ -80,6 +85,29 @@ pub trait Facts: Send + Sync {
     }
 }
 
+/// Which plug-ins are asked, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Those that are asked though they are not by default.
+    pub on: Vec<&'static str>,
+    /// Those that are not asked.
+    pub off: Vec<&'static str>,
+    /// What is asked of them.
+    pub settings: Settings,
+}
+
+impl Config {
+    /// The names of plug-ins.
+    ///
+    /// # Errors
+    /// The first of which there is no plug-in.
+    pub fn named(names: &[String]) -> Result<Vec<&'static str>, String> {
+        let all = || PLUG_INS.iter().map(|plug_in| plug_in.name);
+        let known = |name: &String| all().find(|known| known == name).ok_or_else(|| name.clone());
+        names.iter().map(known).collect()
+    }
+}
+
 /// What whoever starts a server asks of plug-ins.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -90,6 +118,12 @@ pub struct Settings {
 impl Settings {
     /// Nothing.
     pub const NONE: Settings = Settings { pod_security: pod_security::Settings::NONE };
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings::NONE
+    }
 }
 
 /// Changes an object that has its defaults, or refuses it.
@@ -103,6 +137,8 @@ type Warn = fn(&Asked, &Value, Option<&Value>, &dyn Facts) -> Vec<String>;
 pub struct PlugIn {
     /// Its name, upstream's.
     pub name: &'static str,
+    /// Whether it is asked where nobody says so.
+    by_default: bool,
     /// Which writes it is asked about.
     about: fn(&Asked) -> bool,
     /// The kinds whose objects it looks at.
@@ -118,6 +154,7 @@ impl PlugIn {
     /// A plug-in that is about nothing.
     const NONE: PlugIn = PlugIn {
         name: "",
+        by_default: true,
         about: |_| false,
         sees: &[],
         awaits: |_, _| None,
@@ -129,20 +166,24 @@ impl PlugIn {
 
 /// All plug-ins, in the order in which they are asked.
 static PLUG_INS: &[PlugIn] = &[
+    always_pull::PLUG_IN,
     lifecycle::PLUG_IN,
     limits::PLUG_IN,
     service_account::PLUG_IN,
     node_restriction::PLUG_IN,
     node_taint::PLUG_IN,
     pod_security::PLUG_IN,
+    node_selector::PLUG_IN,
     priority::PLUG_IN,
     tolerations::PLUG_IN,
+    toleration_restriction::PLUG_IN,
     classes::DEFAULT_STORAGE,
     volumes::IN_USE,
     volumes::RESIZE,
     runtime_class::PLUG_IN,
     classes::DEFAULT_INGRESS,
     scc::PLUG_IN,
+    owner_references::PLUG_IN,
     certificates::APPROVAL,
     certificates::SIGNING,
     escalation::PLUG_IN,
@@ -184,15 +225,19 @@ pub struct Chain<F> {
 }
 
 impl<F: Facts> Chain<F> {
-    /// All plug-ins but those named.
-    pub fn new(facts: F, disabled: &[&str]) -> Chain<F> {
-        let plug_ins = PLUG_INS.iter().filter(|plug_in| !disabled.contains(&plug_in.name));
-        Chain { plug_ins: plug_ins.collect(), facts, settings: Settings::NONE }
+    /// All plug-ins that are asked by default but those named.
+    pub fn new(facts: F, disabled: &[&'static str]) -> Chain<F> {
+        Chain::of(facts, &Config { off: disabled.to_vec(), ..Config::default() })
     }
 
-    /// The same, as somebody asks of it.
-    pub fn with(self, settings: Settings) -> Chain<F> {
-        Chain { settings, ..self }
+    /// Those that somebody wants.
+    pub fn of(facts: F, config: &Config) -> Chain<F> {
+        let asked = |plug_in: &&PlugIn| {
+            (plug_in.by_default || config.on.contains(&plug_in.name))
+                && !config.off.contains(&plug_in.name)
+        };
+        let plug_ins = PLUG_INS.iter().filter(asked).collect();
+        Chain { plug_ins, facts, settings: config.settings.clone() }
     }
 
     /// What whoever writes is told of a write that is let in; `None` as the old object on create.

@@ -16,6 +16,7 @@ mod eviction;
 mod lifecycle;
 mod limits;
 mod node_restriction;
+mod optional;
 mod pod_security;
 mod pods;
 mod quota;

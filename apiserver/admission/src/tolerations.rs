@@ -49,7 +49,7 @@ pub(crate) fn merged(first: &[Value], second: &[Value]) -> Vec<Value> {
 }
 
 /// Whether one toleration tolerates all that another does.
-fn covers(wide: &Value, narrow: &Value) -> bool {
+pub(crate) fn covers(wide: &Value, narrow: &Value) -> bool {
     let text = |toleration: &Value, field: &str| json::text(toleration, &[field]).to_owned();
     if wide == narrow {
         return true;

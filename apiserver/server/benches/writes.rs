@@ -104,7 +104,7 @@ async fn measure(sort: &Sort, only: Option<usize>) {
     let store = Arc::new(MemoryStore::new());
     let mut config = ServerConfig::new(listen, dir.path().join("pki"), store);
     // No controller makes the accounts of pods here.
-    config.admission_off = vec!["ServiceAccount"];
+    config.admission.off = vec!["ServiceAccount"];
     let server = Server::start(config).await.unwrap();
     let administrators = vec!["system:masters".to_owned()];
     let who = Identity::of_certificate("kubernetes-admin", administrators);

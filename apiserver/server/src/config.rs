@@ -11,6 +11,7 @@ use leme_kinds::Kinds;
 use leme_serve::Limits;
 use leme_store::Store;
 
+use crate::AdmissionConfig;
 use crate::audit::AuditConfig;
 use crate::inflight::InFlightLimits;
 use crate::sweep::EventLimits;
@@ -62,8 +63,8 @@ pub struct ServerConfig {
     pub buffered_bytes: usize,
     /// How many connections there may be, and how long each may take.
     pub connections: Limits,
-    /// Admission plug-ins that are not asked, by name.
-    pub admission_off: Vec<&'static str>,
+    /// Which admission plug-ins are asked, and how.
+    pub admission: AdmissionConfig,
     /// The kinds of the program that are served.
     pub kinds: Arc<Kinds>,
     /// Tokens of people, one a line: token, user, uid, groups between quotes.
@@ -93,7 +94,7 @@ impl ServerConfig {
             events: EventLimits::default(),
             buffered_bytes: BUFFERED_BYTES,
             connections: Limits::default(),
-            admission_off: Vec::new(),
+            admission: AdmissionConfig::default(),
             kinds: Arc::clone(Kinds::builtin()),
             within: Vec::new(),
             token_file: None,

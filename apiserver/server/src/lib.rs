@@ -91,6 +91,7 @@ pub use body::{Body, BoxError, RequestBody};
 pub use config::{Build, ServerConfig};
 pub use inflight::InFlightLimits;
 pub use leme_access::Identity;
+pub use leme_admission::{Config as AdmissionConfig, Settings as AdmissionSettings};
 pub use leme_oidc::{Config as IssuerConfig, Flags as IssuerFlags};
 pub use local::LocalService;
 pub use pki::{Pki, PkiError};
@@ -172,7 +173,7 @@ impl Server {
             address: reachable(&config.advertise, &addresses),
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
-        let (admission, policies) = admission(&cache, &config.admission_off);
+        let (admission, policies) = admission(&cache, &config.admission);
         let api = Arc::new(Api {
             admission,
             policies,
@@ -270,10 +271,10 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events:
 }
 
 /// Admission over what the cache has, and the policy that it asks.
-fn admission(cache: &Arc<Cache>, off: &[&str]) -> (Chain<CacheFacts>, Arc<Policies>) {
+fn admission(cache: &Arc<Cache>, config: &AdmissionConfig) -> (Chain<CacheFacts>, Arc<Policies>) {
     let policies = Arc::new(Policies::new());
     let facts = CacheFacts::new(Arc::clone(cache), Arc::clone(&policies));
-    (Chain::new(facts, off), policies)
+    (Chain::of(facts, config), policies)
 }
 
 fn check(config: &ServerConfig) -> Result<()> {

@@ -40,7 +40,7 @@ async fn used(harness: &Harness, name: &str, expected: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_waits_for_the_account_of_a_new_namespace() {
-    let harness = Harness::with(|config| config.admission_off.clear()).await;
+    let harness = Harness::with(|config| config.admission.off.clear()).await;
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     let (first, own_account) = (pod("a"), account("default"));
     let (made, ()) = tokio::join!(harness.post(PODS, &first), async {

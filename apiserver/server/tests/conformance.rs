@@ -358,7 +358,18 @@ fn collection(kind: &Kind, namespace: &str) -> String {
     format!("{root}{within}/{}", kind.plural)
 }
 
+/// What is there before: first what is in no namespace, which may be the one that is written to.
 async fn prepare(api: &Harness, kind: &Kind, before: &[Value]) {
+    let of = |object: &Value| {
+        let text = |field: &str| object[field].as_str().unwrap();
+        let (group, version) = leme_meta::gvk::split_api_version(text("apiVersion"));
+        leme_kinds::by_kind(group, version, text("kind")).unwrap()
+    };
+    let (within, first): (Vec<&Value>, Vec<&Value>) =
+        before.iter().partition(|object| of(object).namespaced());
+    for object in first {
+        api.post(&collection(of(object), ""), object).await.ok();
+    }
     if kind.namespaced() {
         let space =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": kind.plural } });
@@ -366,11 +377,8 @@ async fn prepare(api: &Harness, kind: &Kind, before: &[Value]) {
         let answer = api.post("/api/v1/namespaces", &space).await;
         assert!(matches!(answer.code, 201 | 409), "{:?}", answer.body);
     }
-    for object in before {
-        let text = |field: &str| object[field].as_str().unwrap();
-        let (group, version) = leme_meta::gvk::split_api_version(text("apiVersion"));
-        let of = leme_kinds::by_kind(group, version, text("kind")).unwrap();
-        api.post(&collection(of, &kind.plural), object).await.ok();
+    for object in within {
+        api.post(&collection(of(object), &kind.plural), object).await.ok();
     }
 }
 

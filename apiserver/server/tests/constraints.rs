@@ -119,3 +119,72 @@ async fn the_standard_constraints_are_there_and_as_somebody_left_them() {
     let who = harness.get("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:openshift:scc:restricted-v2").await.ok();
     assert_eq!(who["subjects"][0]["name"], "system:authenticated");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_is_told_which_constraints_let_a_pod_in() {
+    let harness = Harness::start().await;
+    project(&harness, "shop").await;
+    let account =
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } });
+    harness.post("/api/v1/namespaces/shop/serviceaccounts", &account).await;
+    let ask = |kind: &str, namespace: &str, spec: Value| {
+        let question =
+            json!({ "apiVersion": "security.openshift.io/v1", "kind": kind, "spec": spec });
+        let path = format!(
+            "/apis/security.openshift.io/v1/namespaces/{namespace}/{}s",
+            kind.to_ascii_lowercase()
+        );
+        let harness = &harness;
+        async move { harness.post(&path, &question).await }
+    };
+    let template = |more: Value| {
+        let spec = json!({ "containers": [{ "name": "c", "image": "i" }] });
+        json!({ "spec": leme_meta::patch::merge(&spec, &more) })
+    };
+    let by = "PodSecurityPolicySubjectReview";
+    let user = json!({ "user": "jo", "groups": ["system:authenticated"], "template": template(json!({})) });
+    let told = ask(by, "shop", user.clone()).await.ok();
+    assert_eq!(told["status"]["allowedBy"]["name"], "restricted-v2", "{told}");
+    let mut host = user.clone();
+    host["template"] = template(json!({ "hostNetwork": true }));
+    let told = ask(by, "shop", host.clone()).await.ok();
+    assert_eq!(told["status"].get("allowedBy"), None);
+    assert_eq!(told["status"]["reason"], "CantAssignSecurityContextConstraintProvider");
+    host["groups"] = json!(["system:masters"]);
+    let told = ask(by, "shop", host).await.ok();
+    assert_eq!(told["status"]["allowedBy"]["name"], "hostnetwork-v2", "{told}");
+    let (code, _, message) =
+        ask(by, "shop", json!({ "template": template(json!({})) })).await.refused();
+    assert_eq!(
+        (code, message.as_str()),
+        (
+            422,
+            "PodSecurityPolicySubjectReview \"\" is invalid: spec.user: Required value: at least one of user, groups or serviceAccountName must be specified"
+        )
+    );
+    // One's own, with the account of the pod, which shows what becomes of it.
+    let own = json!({ "template": template(json!({ "serviceAccountName": "default" })) });
+    let told = ask("PodSecurityPolicySelfSubjectReview", "shop", own).await.ok();
+    assert_eq!(told["status"]["allowedBy"]["name"], "anyuid");
+    assert_eq!(
+        told["status"]["template"]["spec"]["securityContext"]["seLinuxOptions"]["level"],
+        "s0:c1,c0"
+    );
+    let accounts = json!({ "template": template(json!({})) });
+    let told = ask("PodSecurityPolicyReview", "shop", accounts.clone()).await.ok();
+    let allowed = told["status"]["allowedServiceAccounts"].as_array().expect("accounts");
+    assert_eq!(
+        (allowed.len(), &allowed[0]["name"], &allowed[0]["allowedBy"]["name"]),
+        (1, &json!("default"), &json!("restricted-v2"))
+    );
+    let mut other = accounts.clone();
+    other["serviceAccountNames"] = json!(["nobody"]);
+    let (code, _, message) = ask("PodSecurityPolicyReview", "shop", other).await.refused();
+    assert_eq!(
+        (code, message.as_str()),
+        (400, "unable to retrieve ServiceAccount nobody: serviceaccount \"nobody\" not found")
+    );
+    let (code, _, message) = ask(by, "default", user).await.refused();
+    assert_eq!(code, 500);
+    assert!(message.contains("error fetching namespace \"default\": unable to find annotation openshift.io/sa.scc.uid-range"), "{message}");
+}

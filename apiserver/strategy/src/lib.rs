@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use leme_kinds::Kind;
-use leme_registry::Strategy;
+use leme_meta::{FieldError, Path};
+use leme_registry::{Strategy, json};
 use serde_json::Value;
 pub use template::process::process as process_template;
 
@@ -213,6 +214,15 @@ pub fn of(kind: &Kind) -> &'static Strategy {
     #[cfg(test)]
     let own = tests::mutants::seen(&kind.group, &kind.kind, own);
     own
+}
+
+/// Gives the pod that a question holds in its `template` its defaults. All that is wrong with it.
+pub fn pod_in_question(asked: &mut Value, path: &Path) -> Vec<FieldError> {
+    pod_spec::defaults::fill_template(asked, "template");
+    let part = |of: &[&str]| json::at(asked, of).unwrap_or(&Value::Null);
+    let at = path.child("template").child("spec");
+    let metadata = part(&["template", "metadata"]);
+    pod_spec::validate(part(&["template", "spec"]), &at, Some(metadata))
 }
 
 /// What a client is told about an object that it writes; `None` as the second object on create. That nobody enforces what

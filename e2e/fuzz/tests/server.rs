@@ -31,7 +31,7 @@ impl Asked {
         let store = Arc::new(MemoryStore::new());
         let mut config = ServerConfig::new(listen, folder.path().join("pki"), store);
         // Nothing makes the accounts that pods would wait for.
-        config.admission_off = vec!["ServiceAccount"];
+        config.admission.off = vec!["ServiceAccount"];
         let server = runtime.block_on(Server::start(config)).unwrap();
         let masters = vec!["system:masters".to_owned()];
         let service = server.local_service(Identity::of_certificate("fuzz", masters));

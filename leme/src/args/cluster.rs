@@ -82,12 +82,28 @@ pub struct ServerFlags {
     pub people: PeopleFlags,
     #[command(flatten)]
     pub audit: AuditFlags,
+    #[command(flatten)]
+    pub admission: AdmissionFlags,
     /// Older versions to serve, as GROUP/VERSION or GROUP/VERSION=true: batch/v1beta1, discovery.k8s.io/v1beta1, policy/v1beta1
     #[arg(long, value_delimiter = ',', value_name = "GROUP/VERSION,..")]
     pub runtime_config: Vec<String>,
     /// Nodes whose agents are processes of their own: a kubeconfig is written for each
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     pub agents: Vec<String>,
+}
+
+/// Which admission plug-ins are asked, and how.
+#[derive(Debug, Args)]
+pub struct AdmissionFlags {
+    /// Admission plug-ins to ask besides those that are asked by default
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plug-ins not to ask
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
+    pub disable_admission_plugins: Vec<String>,
+    /// What is asked of admission plug-ins: an AdmissionConfiguration with a PodSecurityConfiguration
+    #[arg(long, value_name = "FILE")]
+    pub admission_control_config_file: Option<PathBuf>,
 }
 
 /// How nodes are set up.

@@ -1,4 +1,5 @@
-//! Files that a cluster is told what to do by: an audit policy, who vouches for people, where images are.
+//! Files that a cluster is told what to do by: an audit policy, who vouches for people, where images are, what is asked of
+//! admission plug-ins.
 //!
 //! Knows: which flag names which. Refuses to know: what they mean.
 
@@ -6,9 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use leme_cri::embedded::Registries;
-use leme_server::{AuditConfig, AuditKept, IssuerConfig, IssuerFlags};
+use leme_server::{
+    AdmissionConfig, AdmissionSettings, AuditConfig, AuditKept, IssuerConfig, IssuerFlags,
+};
 
-use crate::args::{AuditFlags, PeopleFlags};
+use crate::args::{AdmissionFlags, AuditFlags, PeopleFlags};
 use crate::documents;
 
 /// What is told of requests, if anything is.
@@ -27,6 +30,31 @@ pub fn audit(flags: &AuditFlags) -> Result<Option<AuditConfig>> {
     let policy = documents::only(policy, "Policy of audit.k8s.io/v1")?;
     let log = if log == Path::new("-") { log.clone() } else { std::path::absolute(log)? };
     Ok(Some(AuditConfig { policy, log, kept }))
+}
+
+/// Which admission plug-ins are asked, and how.
+///
+/// # Errors
+/// When there is no plug-in of a name, or the file cannot be read.
+pub fn admission(flags: &AdmissionFlags) -> Result<AdmissionConfig> {
+    let settings = match &flags.admission_control_config_file {
+        None => None,
+        Some(path) => {
+            let document = documents::only(path, "AdmissionConfiguration")?;
+            let read = AdmissionSettings::read(&document);
+            Some(read.map_err(|why| anyhow!("{}: {why}", path.display()))?)
+        }
+    };
+    let (on, off) = (&flags.enable_admission_plugins, &flags.disable_admission_plugins);
+    let named = |names: &[String], flag: &str| {
+        AdmissionConfig::named(names)
+            .map_err(|name| anyhow!("--{flag}: plug-in {name:?} is unknown"))
+    };
+    Ok(AdmissionConfig {
+        on: named(on, "enable-admission-plugins")?,
+        off: named(off, "disable-admission-plugins")?,
+        settings: settings.unwrap_or_default(),
+    })
 }
 
 /// Those who vouch for people, if anybody does.

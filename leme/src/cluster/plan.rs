@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use leme_agent::Policy;
 use leme_cri::embedded::Registries;
 use leme_kinds::Kinds;
-use leme_server::{AuditConfig, IssuerConfig};
+use leme_server::{AdmissionConfig, AuditConfig, IssuerConfig};
 use leme_store::etcd::EtcdConfig;
 
 use crate::args::{
@@ -70,6 +70,8 @@ pub struct ServerPlan {
     pub issuers: Option<IssuerConfig>,
     /// What is told of requests, and where.
     pub audit: Option<AuditConfig>,
+    /// Which admission plug-ins are asked, and how.
+    pub admission: AdmissionConfig,
 }
 
 /// How nodes are set up.
@@ -237,6 +239,7 @@ impl ServerPlan {
             token_file: flags.people.token_auth_file.clone(),
             issuers: files::issuers(&flags.people)?,
             audit: files::audit(&flags.audit)?,
+            admission: files::admission(&flags.admission)?,
         })
     }
 }

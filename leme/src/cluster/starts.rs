@@ -77,6 +77,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
         token_file: plan.token_file.clone(),
         issuers: plan.issuers.clone(),
         audit: plan.audit.clone(),
+        admission: plan.admission.clone(),
         ..ServerConfig::new(plan.listen, data.pki(), store)
     })
     .await

@@ -39,6 +39,13 @@ const USER: Row = Row {
 /// A question that is answered at once.
 const ASKED: Row = Row { storage: Virtual, verbs: &["create"], ..AUTHORIZATION };
 
+/// The same about a pod.
+const REVIEWED: Row = Row {
+    storage: Virtual,
+    verbs: &["create"],
+    ..Row::of("security.openshift.io", "v1", "com.github.openshift.api.security.v1")
+};
+
 /// What can be done with the tags of streams: they are not watched.
 const TAG_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update"];
 
@@ -253,6 +260,21 @@ pub(super) const ROWS: &[Row] = &[
         columns: openshift::ROUTE,
         selectable: selectable::ROUTE,
         ..ROUTE
+    },
+    Row {
+        kind: "PodSecurityPolicyReview",
+        plural: "podsecuritypolicyreviews",
+        ..REVIEWED
+    },
+    Row {
+        kind: "PodSecurityPolicySelfSubjectReview",
+        plural: "podsecuritypolicyselfsubjectreviews",
+        ..REVIEWED
+    },
+    Row {
+        kind: "PodSecurityPolicySubjectReview",
+        plural: "podsecuritypolicysubjectreviews",
+        ..REVIEWED
     },
     Row {
         kind: "RangeAllocation",

@@ -8,6 +8,7 @@ pub mod allotted;
 mod assign;
 mod check;
 mod order;
+mod review;
 pub mod standard;
 mod volumes;
 
@@ -18,6 +19,8 @@ use leme_meta::field::{FieldError, Path};
 use leme_meta::{Status, quote};
 use leme_registry::{Asked, Operation, json};
 use serde_json::Value;
+
+pub use review::{Review, review};
 
 use crate::escalation::{identity, only_for_its_end};
 use crate::lifecycle::NAMESPACES;

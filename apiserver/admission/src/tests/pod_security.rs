@@ -5,8 +5,8 @@ use std::ops::Range;
 use leme_registry::User;
 
 use super::*;
-use crate::Settings;
 use crate::pod_security::{Level, LevelVersion, Pod, Version, details, violations};
+use crate::{Config, Settings};
 
 const EVER: Range<i64> = 0..99;
 const NEVER: Range<i64> = 0..0;
@@ -445,7 +445,8 @@ fn told(
     let operation = if old.is_some() { Operation::Update } else { Operation::Create };
     let asked = Asked { user: Some(user), subresource, ..asked(operation, new) };
     let off = ["ServiceAccount", "NamespaceLifecycle", "RuntimeClass"];
-    let chain = Chain::new(Objects::of(objects), &off).with(settings.clone());
+    let config = Config { off: off.to_vec(), settings: settings.clone(), ..Config::default() };
+    let chain = Chain::of(Objects::of(objects), &config);
     chain.validate(&asked, Some(new), old).map_err(|status| status.message)?;
     Ok(chain.warnings(&asked, new, old))
 }

@@ -15,6 +15,7 @@ mod logs;
 mod project;
 mod quota;
 mod rollout_log;
+mod security;
 mod tags;
 mod template;
 mod user;
@@ -145,6 +146,9 @@ impl Api {
             ("useridentitymappings", _) => self.write_mapping(request, input, &options).await,
             ("processedtemplates", _) => self.process_template(request, input, &options),
             ("projectrequests", _) => self.request_project(request, input, &options).await,
+            _ if *request.kind.group == *"security.openshift.io" => {
+                self.asked_for_constraints(request, input, &options)
+            }
             _ => self.asked_for_access(request, input, &options),
         }
     }

@@ -98,7 +98,7 @@ impl Harness {
         let mut config = ServerConfig::new(listen, dir.path().join("pki"), store);
         config.advertise = vec!["192.0.2.1".to_owned()];
         // No controller makes the accounts of pods here.
-        config.admission_off = vec!["ServiceAccount"];
+        config.admission.off = vec!["ServiceAccount"];
         change(&mut config);
         let server = Server::start(config).await.unwrap();
         Harness { server, _dir: dir }

@@ -168,7 +168,7 @@ impl One {
         config.service_cidr = (Ipv4Addr::new(10, 0, 0, 0), 28);
         config.node_ports = 30000..=30003;
         // No controller makes the accounts of pods here.
-        config.admission_off = vec!["ServiceAccount"];
+        config.admission.off = vec!["ServiceAccount"];
         let server = Server::start(config).await.unwrap();
         One { server, way, _dir: dir }
     }
