@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "leme-strategy",
     "leme-access",
     "leme-admission",
+    "leme-oauth",
     "leme-plan",
     "leme-lister",
     "leme-controllers",

@@ -9,7 +9,6 @@ pub const UNUSED: &str = "nothing in this cluster acts on it yet";
 pub const UNENFORCED: &str = "nothing in this cluster enforces it yet";
 
 const NO_VOLUMES: &str = "nothing in this cluster makes volumes by it yet";
-const NO_LOGIN: &str = "nobody signs in to this cluster by it yet";
 const NO_DEVICES: &str = "nothing in this cluster allocates devices yet";
 const NO_BUILDS: &str = "nothing in this cluster runs builds yet";
 
@@ -18,7 +17,6 @@ const CONFIG: &str = "config.openshift.io";
 const OLDER_RBAC: &str = "authorization.openshift.io";
 const FLOWCONTROL: &str = "flowcontrol.apiserver.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
-const OAUTH: &str = "oauth.openshift.io";
 const STORAGE: &str = "storage.k8s.io";
 const TEMPLATE: &str = "template.openshift.io";
 
@@ -54,9 +52,8 @@ static IDLE: &[(&str, &str, &str)] = &[
     (CONFIG, "Ingress", UNUSED),
     (CONFIG, "Network", UNUSED),
     (CONFIG, "Node", UNUSED),
-    (CONFIG, "OAuth", UNUSED),
+    (CONFIG, "OAuth", "nothing in this cluster uses it, but for how long tokens are good"),
     (CONFIG, "OperatorHub", UNUSED),
-    (CONFIG, "Project", UNUSED),
     (CONFIG, "Proxy", UNUSED),
     (CONFIG, "Scheduler", UNUSED),
     (FLOWCONTROL, "FlowSchema", UNENFORCED),
@@ -64,10 +61,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (NETWORKING, "NetworkPolicy", UNENFORCED),
     (NETWORKING, "ServiceCIDR", "nothing in this cluster takes addresses from it yet"),
     ("node.k8s.io", "RuntimeClass", "no node of this cluster runs pods of it yet"),
-    (OAUTH, "OAuthAccessToken", NO_LOGIN),
-    (OAUTH, "OAuthAuthorizeToken", NO_LOGIN),
-    (OAUTH, "OAuthClient", NO_LOGIN),
-    (OAUTH, "OAuthClientAuthorization", NO_LOGIN),
     ("quota.openshift.io", "AppliedClusterResourceQuota", UNENFORCED),
     ("quota.openshift.io", "ClusterResourceQuota", UNENFORCED),
     ("resource.k8s.io", "DeviceClass", NO_DEVICES),
@@ -78,9 +71,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (STORAGE, "VolumeAttributesClass", NO_VOLUMES),
     (TEMPLATE, "BrokerTemplateInstance", UNUSED),
     (TEMPLATE, "TemplateInstance", "nothing in this cluster makes objects of it yet"),
-    ("user.openshift.io", "Group", NO_LOGIN),
-    ("user.openshift.io", "Identity", NO_LOGIN),
-    ("user.openshift.io", "User", NO_LOGIN),
 ];
 
 /// What nobody in this cluster does with the objects of a kind, where storing them is all that happens.

@@ -9,6 +9,7 @@ use leme_meta::{Gvr, Status};
 use crate::identity::{Identity, MASTERS};
 use crate::node;
 use crate::policy::{Grant, Policy};
+use crate::scope;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,19 @@ impl Verdict {
 
 /// Whether somebody may do something.
 pub fn authorize(who: &Identity, what: &Attributes, policy: &Policy) -> Verdict {
+    match scope::prevented(who, what, policy) {
+        Some(why) => Verdict::Deny(why),
+        None => by_rights(who, what, policy),
+    }
+}
+
+/// Whether somebody sees an object in a list of what they may get; `what` is to get it.
+pub fn sees(who: &Identity, what: &Attributes, policy: &Policy) -> bool {
+    by_rights(who, what, policy).is_allowed() && scope::shows(who, what, policy)
+}
+
+/// The same without a look at scopes.
+fn by_rights(who: &Identity, what: &Attributes, policy: &Policy) -> Verdict {
     if who.in_group(MASTERS) {
         return Verdict::Allow(None);
     }

@@ -11,10 +11,13 @@ mod identity;
 mod node;
 mod policy;
 mod role;
+/// Scopes of OAuth.
+pub mod scope;
 #[cfg(test)]
 mod tests;
 
-pub use authorize::{Attributes, Verdict, authorize, forbidden};
+pub use authorize::{Attributes, Verdict, authorize, forbidden, sees};
 pub use identity::{Identity, MASTERS, NODE_USER, node_of};
 pub use policy::{Allowed, GROUP, Grant, Policy};
 pub use role::{PolicyRule, missing};
+pub use scope::Scope;

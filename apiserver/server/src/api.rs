@@ -36,6 +36,7 @@ use crate::metrics::{Counted, Metrics, Running};
 use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
 use crate::openshift;
+use crate::openshift::oauth::OAuth;
 use crate::policies::Policies;
 use crate::present;
 use crate::query::Query;
@@ -53,6 +54,8 @@ pub(crate) struct Api {
     pub policies: Arc<Policies>,
     pub tokens: Tokens,
     pub known: Known,
+    /// Where people log in; nowhere, if nobody's password is known.
+    pub oauth: Option<OAuth>,
     pub quotas: Quotas,
     pub turnstile: Turnstile,
     pub pools: Pools,
@@ -163,6 +166,10 @@ impl Api {
         match info {
             RequestInfo::Other { segments, query } => {
                 let seat = self.seat_of_path(&identity, &parts.method, parts.uri.path()).await?;
+                let answered = self.oauth_answer(&parts, &segments, body, payer).await;
+                if let Some(answer) = answered {
+                    return Ok(answer?.map(|body| body.holding(seat)));
+                }
                 let path = (&segments[..], &query);
                 let mut answer = documents::answer(&self, &identity, &parts, path, trail).await?;
                 seat.show(answer.headers_mut());

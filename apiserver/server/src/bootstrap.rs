@@ -147,7 +147,7 @@ impl Api {
                 Err(status) => return Err(full.filter(|_| status.code == 404).unwrap_or(status)),
             }
         }
-        Ok(())
+        self.keep_clients().await
     }
 
     /// Makes it so; where there is no space for that, the refusal.

@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub kinds: Arc<Kinds>,
     /// Tokens of people, one a line: token, user, uid, groups between quotes.
     pub token_file: Option<PathBuf>,
+    /// Passwords of people who may log in, as `htpasswd` writes them.
+    pub password_file: Option<PathBuf>,
     /// Those who vouch for people.
     pub issuers: Option<leme_oidc::Config>,
     /// What is told of requests, and where.
@@ -98,6 +100,7 @@ impl ServerConfig {
             kinds: Arc::clone(Kinds::builtin()),
             within: Vec::new(),
             token_file: None,
+            password_file: None,
             issuers: None,
             audit: None,
         }

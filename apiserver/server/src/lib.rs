@@ -104,6 +104,7 @@ use budget::Budget;
 use definitions::Definitions;
 use facts::CacheFacts;
 use inflight::InFlight;
+use openshift::oauth::OAuth;
 use policies::Policies;
 use served::Served;
 
@@ -157,6 +158,8 @@ impl Server {
             .map_err(StartError::Config)?;
         let audit = audit::Audit::start(config.audit).map_err(StartError::Config)?;
         let (listeners, addresses) = listeners(&config.listen).await?;
+        let oauth = OAuth::of(config.password_file, &config.advertise, &addresses, config.shared)
+            .map_err(StartError::Config)?;
         let cluster_ip = Pools::first(config.service_cidr);
         let names = names(&config.advertise, cluster_ip, &addresses);
         let pki = Arc::new(Pki::open(&config.pki_dir, &names)?);
@@ -173,11 +176,13 @@ impl Server {
             address: reachable(&config.advertise, &addresses),
             port: addresses.first().map_or(6443, SocketAddr::port),
         };
+        let told = own.advertised(&addresses);
         let (admission, policies) = admission(&cache, &config.admission);
         let api = Arc::new(Api {
             admission,
             policies,
             known,
+            oauth,
             tokens: tokens::Tokens::open(&config.pki_dir)?,
             store: config.store,
             cache,
@@ -185,10 +190,7 @@ impl Server {
             quotas: charges::Quotas::new(config.shared),
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
-            served: ArcSwap::from_pointee(Served::new(
-                definitions.kinds(),
-                &own.advertised(&addresses),
-            )),
+            served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
             nodes: node_proxy::NodeClient::new(&pki)?,
             usages: usage::Usages::default(),
             in_flight: InFlight::new(config.in_flight),
@@ -259,6 +261,7 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events:
     lifetime.spawn(quota::run(Arc::clone(api)));
     lifetime.spawn(repair::run(Arc::clone(api)));
     lifetime.spawn(Arc::clone(&api.budget).run(lifetime.stop_token()));
+    lifetime.spawn(openshift::oauth::take_away_what_is_over(Arc::clone(api)));
     lifetime.spawn(tokens::keep_secrets(Arc::clone(api), pki.ca_pem().to_owned()));
     lifetime.spawn(signer::run(Arc::clone(api), Arc::clone(pki)));
     let (renewed, stopping) = (Arc::clone(pki), lifetime.clone());

@@ -101,7 +101,7 @@ impl Selection {
             name,
             ..Attributes::default()
         };
-        leme_access::authorize(who, &what, policy).is_allowed()
+        leme_access::sees(who, &what, policy)
     }
 
     fn fields_match(&self, object: &Cached) -> bool {

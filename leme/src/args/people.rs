@@ -10,6 +10,9 @@ pub struct PeopleFlags {
     /// Tokens of people, one a line: token, user, uid, groups between quotes
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+    /// Passwords of people who may log in, as htpasswd writes them (bcrypt, Apache's MD5, SHA-1)
+    #[arg(long, value_name = "FILE")]
+    pub htpasswd_file: Option<PathBuf>,
     /// AuthenticationConfiguration of issuers of OpenID Connect, in place of the options for a single one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["oidc_issuer_url", "oidc_client_id"])]
     pub authentication_config: Option<PathBuf>,

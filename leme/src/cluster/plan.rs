@@ -72,6 +72,8 @@ pub struct ServerPlan {
     pub audit: Option<AuditConfig>,
     /// Which admission plug-ins are asked, and how.
     pub admission: AdmissionConfig,
+    /// Passwords of people who may log in.
+    pub password_file: Option<PathBuf>,
 }
 
 /// How nodes are set up.
@@ -240,6 +242,7 @@ impl ServerPlan {
             issuers: files::issuers(&flags.people)?,
             audit: files::audit(&flags.audit)?,
             admission: files::admission(&flags.admission)?,
+            password_file: flags.people.htpasswd_file.clone(),
         })
     }
 }

@@ -78,6 +78,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
         issuers: plan.issuers.clone(),
         audit: plan.audit.clone(),
         admission: plan.admission.clone(),
+        password_file: plan.password_file.clone(),
         ..ServerConfig::new(plan.listen, data.pki(), store)
     })
     .await

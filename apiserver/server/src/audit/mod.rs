@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::answer::Answer;
 use crate::body;
 use crate::listen::Peer;
+use crate::openshift::oauth::is_of_people;
 use crate::request::ResourceRequest;
 use event::{Event, ObjectRef};
 pub use log::Kept as AuditKept;
@@ -132,7 +133,11 @@ impl Trail {
         let text = |value: Option<&HeaderValue>| {
             value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
-        let uri = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
+        // Where people log in, queries hold codes and secrets.
+        let uri = match is_of_people(parts.uri.path()) {
+            true => parts.uri.path(),
+            false => parts.uri.path_and_query().map_or("", |uri| uri.as_str()),
+        };
         Trail(Some(Box::new(Open {
             audit: Arc::clone(audit),
             told: None,

@@ -12,6 +12,7 @@ mod identity;
 mod image;
 pub(crate) mod list;
 mod logs;
+pub(crate) mod oauth;
 mod project;
 mod quota;
 mod rollout_log;

@@ -29,16 +29,16 @@ impl Api {
         groups.dedup();
         let stored = self.known(&request.kind, "", &who.user)?;
         let mut user = stored.unwrap_or_else(|| {
-            let mut metadata = json!({ "name": who.user });
-            if !who.uid.is_empty() {
-                metadata["uid"] = who.uid.as_str().into();
-            }
             json!({
-                "kind": "User", "apiVersion": request.kind.api_version(), "metadata": metadata,
+                "kind": "User", "apiVersion": request.kind.api_version(), "metadata": { "name": who.user },
                 "identities": Value::Null,
             })
         });
         json::set(&mut user, "groups", groups);
+        if !who.uid.is_empty() {
+            // Decisions are made for that one.
+            json::set(json::child(&mut user, "metadata"), "uid", who.uid.as_str());
+        }
         schema::apply_defaults(leme_kinds::schemas(), &request.kind.schema, &mut user);
         present::object(request, wanted, 200, user)
     }

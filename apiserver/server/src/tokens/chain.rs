@@ -13,12 +13,13 @@ use leme_oidc::Issuers;
 use super::listed::Listed;
 use super::{ISSUER, NOT_FOR_THEM, Said};
 use crate::api::Api;
+use crate::openshift::oauth::bearer::Bearers;
 
 /// Who somebody is, or why not; nothing if the token is of another kind.
 type Looked = Option<Result<Identity, Cow<'static, str>>>;
 
 /// Those whose tokens are for the API server and for nobody else.
-const FOR_US: [fn(&Api, &str) -> Looked; 3] = [listed, bootstrap, vouched];
+const FOR_US: [fn(&Api, &str) -> Looked; 4] = [listed, bootstrap, oauth, vouched];
 
 impl Api {
     /// Whose token this is that is good now for one of these audiences, and for which of them.
@@ -60,6 +61,11 @@ fn vouched(api: &Api, token: &str) -> Looked {
     Some(owner.map_err(Cow::from))
 }
 
+/// Of a user who has logged in.
+fn oauth(api: &Api, token: &str) -> Looked {
+    api.known.bearers.identity(&api.cache, token).map(|found| found.map_err(Into::into))
+}
+
 impl Said {
     /// Whose token it is.
     pub fn identity(&self) -> Identity {
@@ -72,6 +78,8 @@ impl Said {
 
 /// Those who are known by what the server was started with.
 pub(crate) struct Known {
+    /// Tokens of users who have logged in.
+    bearers: Bearers,
     listed: Listed,
     issuers: Issuers,
 }
@@ -86,7 +94,7 @@ impl Known {
         if issuers.has(ISSUER) {
             return Err(format!("issuer {ISSUER}: it is the one of service accounts"));
         }
-        Ok(Known { listed: Listed::of(file)?, issuers })
+        Ok(Known { listed: Listed::of(file)?, bearers: Bearers::default(), issuers })
     }
 
     /// Gets what it takes to know a token.

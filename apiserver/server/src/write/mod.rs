@@ -30,6 +30,7 @@ use crate::admit;
 use crate::answer::{self, Answer, read_failed};
 use crate::api::Api;
 use crate::negotiate::Representation;
+use crate::openshift::oauth::bearer;
 use crate::present::{self, Object};
 use crate::request::{Kept, ResourceRequest};
 
@@ -196,13 +197,15 @@ impl Api {
         Ok(read.transpose()?.map(|stored| stored.loaded(kept)))
     }
 
-    /// Waits until the cache shows a write of what admission looks at, so that it counts for whatever comes after it.
+    /// Waits until the cache shows a write of what admission or an authenticator looks at, so that it counts for whatever
+    /// comes after it.
     pub(crate) async fn seen(&self, kind: &Kind, revision: u64) {
-        if !leme_admission::is_seen(&kind.group, &kind.plural) {
+        let of_people = bearer::is_seen(&kind.group, &kind.plural);
+        if !of_people && !leme_admission::is_seen(&kind.group, &kind.plural) {
             return;
         }
         if let Err(error) = self.cache.at_least(revision).await {
-            tracing::warn!(%error, resource = %kind.plural, "admission does not see a write yet");
+            tracing::warn!(%error, resource = %kind.plural, "a write takes long to count");
         }
         self.policies.at_least(kind, revision).await;
     }

@@ -134,6 +134,18 @@ impl Harness {
         service.call(request).await.unwrap()
     }
 
+    /// The same by who shows nothing but what these headers say.
+    pub async fn raw_by_nobody(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Read {
+        let service = self.server.local_service(Identity::anonymous());
+        Read::whole(Harness::open_by(service, method, path, headers, body).await).await
+    }
+
     /// The same as somebody else.
     pub async fn raw_as(&self, who: &Identity, method: &str, path: &str, body: &Value) -> Read {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
