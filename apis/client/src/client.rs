@@ -57,6 +57,11 @@ impl Client {
         Client { transport, agent: None, lease: None, warned: None }
     }
 
+    /// What it speaks through.
+    pub(crate) fn transport(&self) -> &kube::Client {
+        &self.transport
+    }
+
     /// Speaks to a service of this process: a server's own, or one that stands for a server.
     pub fn over<S, B>(service: S) -> Client
     where

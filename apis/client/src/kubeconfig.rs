@@ -56,18 +56,20 @@ pub struct Context {
 impl Context {
     /// Reads a file.
     pub async fn read(path: &Path) -> Result<Context, Unusable> {
-        let read = match Kubeconfig::read_from(path) {
-            Err(KubeconfigError::ReadConfig(error, _))
-                if error.kind() == ErrorKind::PermissionDenied =>
-            {
-                return Err(Unusable::Denied(path.to_owned()));
-            }
-            // That one names the path as well.
-            Err(KubeconfigError::ReadConfig(error, _)) => {
-                return Err(Unusable::Unread(path.to_owned(), error.into()));
-            }
-            read => read.map_err(|error| Unusable::Unread(path.to_owned(), error.into()))?,
-        };
+        Context::of(path, file(path)?).await
+    }
+
+    /// Another context of a file than its current one, if there is one of that name.
+    pub async fn named(path: &Path, name: &str) -> Result<Option<Context>, Unusable> {
+        let mut read = file(path)?;
+        if !read.contexts.iter().any(|one| one.name == name) {
+            return Ok(None);
+        }
+        read.current_context = Some(name.to_owned());
+        Context::of(path, read).await.map(Some)
+    }
+
+    async fn of(path: &Path, read: Kubeconfig) -> Result<Context, Unusable> {
         let user = user(&read).unwrap_or_default().to_owned();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(read, &options);
@@ -101,6 +103,14 @@ impl Context {
         self.config.rustls_client_config().map_err(|error| self.wrong(error))
     }
 
+    /// A client who is nobody there yet: it trusts the same authority, and shows nothing.
+    pub fn bare(&self) -> Result<Client, Unusable> {
+        let mut config = self.config.clone();
+        config.auth_info = Default::default();
+        let client = kube::Client::try_from(config);
+        Ok(Client::new(client.map_err(|error| self.wrong(error))?))
+    }
+
     /// A client.
     pub fn client(self) -> Result<Client, Unusable> {
         let path = self.path;
@@ -110,6 +120,21 @@ impl Context {
 
     fn wrong(&self, error: kube::Error) -> Unusable {
         Unusable::Wrong(self.path.clone(), error.into())
+    }
+}
+
+fn file(path: &Path) -> Result<Kubeconfig, Unusable> {
+    match Kubeconfig::read_from(path) {
+        Err(KubeconfigError::ReadConfig(error, _))
+            if error.kind() == ErrorKind::PermissionDenied =>
+        {
+            Err(Unusable::Denied(path.to_owned()))
+        }
+        // That one names the path as well.
+        Err(KubeconfigError::ReadConfig(error, _)) => {
+            Err(Unusable::Unread(path.to_owned(), error.into()))
+        }
+        read => read.map_err(|error| Unusable::Unread(path.to_owned(), error.into())),
     }
 }
 

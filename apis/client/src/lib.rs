@@ -4,6 +4,7 @@
 //! Knows: paths, revisions, Status, back-off. Refuses to know: any kind by name (Events are its own tool), and whether
 //! the server is in the same process.
 
+mod account;
 mod client;
 pub mod discovery;
 mod error;

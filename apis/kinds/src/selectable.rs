@@ -88,6 +88,9 @@ pub(crate) const PERSISTENT_VOLUME_CLAIM: &[SelectableField] = texts!("name" => 
 pub(crate) const SERVICE: &[SelectableField] =
     texts!("spec.clusterIP" => "/spec/clusterIP", "spec.type" => "/spec/type");
 
+pub(crate) const VOLUME_ATTACHMENT: &[SelectableField] =
+    texts!("spec.nodeName" => "/spec/nodeName");
+
 pub(crate) const RESOURCE_SLICE: &[SelectableField] =
     texts!("spec.nodeName" => "/spec/nodeName", "spec.driver" => "/spec/driver");
 

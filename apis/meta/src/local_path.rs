@@ -12,6 +12,8 @@ pub const REMOVED: &str = "storage.leme.dev/removed";
 pub const LEFT: &str = "storage.leme.dev/not-removed";
 /// Label of a Node that has a [`ROOT`], with the value `true`: classes select such nodes by it.
 pub const ROOM: &str = "storage.leme.dev/local-path";
+/// Label of a volume that is a directory of a node: which one.
+pub const NODE: &str = "storage.leme.dev/node";
 /// Annotation of the namespace `kube-system`: the class was made once. Who takes it away does not get it back.
 pub const CLASS_MADE: &str = "storage.leme.dev/class-made";
 /// Annotation of the namespace `kube-system`: what snapshots need was made once.

@@ -29,6 +29,10 @@ pub struct Attributes {
     pub name: String,
     /// Path of a request that names no resource.
     pub path: String,
+    /// Of a collection: the fields that its objects must have, and their values.
+    pub fields: Vec<(String, String)>,
+    /// Of a collection: the labels that its objects must have, and their values.
+    pub labels: Vec<(String, String)>,
 }
 
 /// The answer.
@@ -65,7 +69,7 @@ fn by_rights(who: &Identity, what: &Attributes, policy: &Policy) -> Verdict {
     if who.in_group(MASTERS) {
         return Verdict::Allow(None);
     }
-    let of_node = match who.node().map(|name| node::authorize(name, what)) {
+    let of_node = match who.node().map(|name| node::authorize(name, what, &policy.graph)) {
         Some(Verdict::Allow(_)) => return Verdict::Allow(None),
         Some(Verdict::Deny(why)) => why,
         None => String::new(),

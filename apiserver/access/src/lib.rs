@@ -7,9 +7,12 @@
 mod authorize;
 /// The roles and bindings that every cluster has.
 pub mod bootstrap;
+/// What leads to which node.
+pub mod graph;
 mod identity;
 mod node;
 mod policy;
+mod refer;
 mod role;
 /// Scopes of OAuth.
 pub mod scope;

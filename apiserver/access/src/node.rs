@@ -1,185 +1,219 @@
-//! What the agent of a node may do, given which node it is.
+//! What the agent of a node may do, given which node it is and what leads there.
 //!
-//! Knows: that an agent writes no other Node and no other Lease than its own. Refuses to know: which pods are on which
-//! node. So an agent may read, create and delete any pod, write any pod's status, and read every Secret and ConfigMap: its
-//! certificate is worth as much as theirs.
+//! Knows: upstream's rules for single objects, in upstream's words. Refuses to know: what an agent may write into them; an
+//! admission plug-in does.
+
+use std::sync::LazyLock;
+
+use leme_meta::local_path::NODE;
 
 use crate::authorize::{Attributes, Verdict};
-use leme_meta::quote;
-
-/// One thing that agents do.
-struct Rule {
-    verbs: &'static [&'static str],
-    group: &'static str,
-    /// As `pods` or `pods/status`.
-    resource: &'static str,
-    /// Which names: `own` ones are called like the node.
-    names: Names,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Names {
-    Any,
-    Own,
-}
-
-const READ: &[&str] = &["get", "list", "watch"];
-const WRITE: &[&str] = &["update", "patch"];
-
-const GATEWAYS: &str = "gateway.networking.k8s.io";
-
-const RULES: &[Rule] = &[
-    Rule { verbs: READ, group: "", resource: "pods", names: Names::Any },
-    Rule { verbs: &["create", "delete"], group: "", resource: "pods", names: Names::Any },
-    Rule { verbs: WRITE, group: "", resource: "pods/status", names: Names::Any },
-    Rule { verbs: &["create"], group: "", resource: "pods/eviction", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "nodes", names: Names::Any },
-    Rule { verbs: &["create"], group: "", resource: "nodes", names: Names::Any },
-    Rule { verbs: WRITE, group: "", resource: "nodes", names: Names::Own },
-    Rule { verbs: WRITE, group: "", resource: "nodes/status", names: Names::Own },
-    Rule { verbs: READ, group: "", resource: "services", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "endpoints", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "namespaces", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "secrets", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "configmaps", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "persistentvolumes", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "persistentvolumeclaims", names: Names::Any },
-    // Volumes that have grown.
-    Rule { verbs: WRITE, group: "", resource: "persistentvolumeclaims/status", names: Names::Any },
-    Rule { verbs: READ, group: "", resource: "serviceaccounts", names: Names::Any },
-    Rule { verbs: &["create"], group: "", resource: "serviceaccounts/token", names: Names::Any },
-    Rule {
-        verbs: &["create", "update", "patch"],
-        group: "",
-        resource: "events",
-        names: Names::Any,
-    },
-    Rule {
-        verbs: &["create", "update", "patch"],
-        group: "events.k8s.io",
-        resource: "events",
-        names: Names::Any,
-    },
-    Rule { verbs: READ, group: "discovery.k8s.io", resource: "endpointslices", names: Names::Any },
-    Rule { verbs: READ, group: "networking.k8s.io", resource: "ingresses", names: Names::Any },
-    Rule { verbs: READ, group: "networking.k8s.io", resource: "ingressclasses", names: Names::Any },
-    Rule {
-        verbs: WRITE,
-        group: "networking.k8s.io",
-        resource: "ingresses/status",
-        names: Names::Any,
-    },
-    Rule { verbs: READ, group: "route.openshift.io", resource: "routes", names: Names::Any },
-    Rule {
-        verbs: WRITE,
-        group: "route.openshift.io",
-        resource: "routes/status",
-        names: Names::Any,
-    },
-    // Gateways and their routes, for the router.
-    Rule { verbs: READ, group: GATEWAYS, resource: "gatewayclasses", names: Names::Any },
-    Rule { verbs: READ, group: GATEWAYS, resource: "gateways", names: Names::Any },
-    Rule { verbs: READ, group: GATEWAYS, resource: "httproutes", names: Names::Any },
-    Rule { verbs: READ, group: GATEWAYS, resource: "grpcroutes", names: Names::Any },
-    Rule { verbs: READ, group: GATEWAYS, resource: "tlsroutes", names: Names::Any },
-    Rule { verbs: READ, group: GATEWAYS, resource: "referencegrants", names: Names::Any },
-    Rule { verbs: WRITE, group: GATEWAYS, resource: "gatewayclasses/status", names: Names::Any },
-    Rule { verbs: WRITE, group: GATEWAYS, resource: "gateways/status", names: Names::Any },
-    Rule { verbs: WRITE, group: GATEWAYS, resource: "httproutes/status", names: Names::Any },
-    Rule { verbs: WRITE, group: GATEWAYS, resource: "grpcroutes/status", names: Names::Any },
-    Rule { verbs: WRITE, group: GATEWAYS, resource: "tlsroutes/status", names: Names::Any },
-    // Snapshots of its volumes; whether their kinds are there.
-    Rule {
-        verbs: READ,
-        group: "apiextensions.k8s.io",
-        resource: "customresourcedefinitions",
-        names: Names::Any,
-    },
-    Rule {
-        verbs: READ,
-        group: "snapshot.storage.k8s.io",
-        resource: "volumesnapshotcontents",
-        names: Names::Any,
-    },
-    Rule {
-        verbs: WRITE,
-        group: "snapshot.storage.k8s.io",
-        resource: "volumesnapshotcontents",
-        names: Names::Any,
-    },
-    Rule {
-        verbs: WRITE,
-        group: "snapshot.storage.k8s.io",
-        resource: "volumesnapshotcontents/status",
-        names: Names::Any,
-    },
-    Rule { verbs: READ, group: "storage.k8s.io", resource: "csidrivers", names: Names::Any },
-    Rule { verbs: &["create"], group: "storage.k8s.io", resource: "csinodes", names: Names::Any },
-    Rule {
-        verbs: &["get", "update", "patch", "delete"],
-        group: "storage.k8s.io",
-        resource: "csinodes",
-        names: Names::Own,
-    },
-    Rule { verbs: READ, group: "storage.k8s.io", resource: "volumeattachments", names: Names::Any },
-    Rule { verbs: READ, group: "image.openshift.io", resource: "imagestreams", names: Names::Any },
-    Rule {
-        verbs: &["create"],
-        group: "authentication.k8s.io",
-        resource: "tokenreviews",
-        names: Names::Any,
-    },
-    Rule {
-        verbs: &["create"],
-        group: "authorization.k8s.io",
-        resource: "subjectaccessreviews",
-        names: Names::Any,
-    },
-];
+use crate::bootstrap;
+use crate::graph::{Graph, Thing};
+use crate::role::PolicyRule;
 
 /// Namespace of the leases that nodes hold.
 const LEASES: &str = "kube-node-lease";
 
+/// What all agents may do alike, as far as nothing here is stricter.
+static RULES: LazyLock<Vec<PolicyRule>> = LazyLock::new(|| {
+    bootstrap::policy().role("", "ClusterRole", "system:node").unwrap_or_default()
+});
+
+const READ: &[&str] = &["get", "list", "watch"];
+const OWN: &[&str] = &["get", "create", "update", "patch", "delete"];
+
+/// Yes, or why not.
+type Answer = Result<(), String>;
+
 /// Whether the agent of a node may do something.
-pub(crate) fn authorize(node: &str, what: &Attributes) -> Verdict {
-    if what.group == "coordination.k8s.io" && what.resource == "leases" {
-        return lease(node, what);
+pub(crate) fn authorize(node: &str, what: &Attributes, graph: &Graph) -> Verdict {
+    match answer(&Asking { node, what, graph }) {
+        Ok(()) => Verdict::Allow(None),
+        Err(why) => Verdict::Deny(why),
     }
-    let full = match what.subresource.as_str() {
-        "" => what.resource.clone(),
-        subresource => format!("{}/{subresource}", what.resource),
-    };
-    let mut foreign = false;
-    for rule in RULES.iter().filter(|rule| rule.group == what.group && rule.resource == full) {
-        if !rule.verbs.contains(&what.verb.as_str()) {
-            continue;
-        }
-        if rule.names == Names::Any || what.name == node {
-            return Verdict::Allow(None);
-        }
-        foreign = true;
-    }
-    if foreign {
-        return Verdict::Deny(format!(
-            "node {node} is not allowed to modify node {}",
-            quote(&what.name),
-            node = quote(&node)
-        ));
-    }
-    Verdict::Deny(String::new())
 }
 
-fn lease(node: &str, what: &Attributes) -> Verdict {
-    if what.namespace != LEASES {
-        return Verdict::Deny(format!("can only access leases in the {LEASES:?} system namespace"));
+/// Which agent asks, and for what.
+struct Asking<'a> {
+    node: &'a str,
+    what: &'a Attributes,
+    graph: &'a Graph,
+}
+
+fn answer(asking: &Asking<'_>) -> Answer {
+    let what = asking.what;
+    match (what.group.as_str(), what.resource.as_str(), what.subresource.as_str()) {
+        ("", "secrets", _) => asking.read(Thing::Secret),
+        ("", "configmaps", _) => asking.read(Thing::ConfigMap),
+        ("", "persistentvolumeclaims", "status") => asking.update_status(Thing::Claim),
+        ("", "persistentvolumeclaims", _) => asking.follow(Thing::Claim),
+        ("", "persistentvolumes", _) if asking.selects_labelled() => Ok(()),
+        ("", "persistentvolumes", _) => asking.follow(Thing::Volume),
+        ("resource.k8s.io", "resourceclaims", _) => asking.follow(Thing::ResourceClaim),
+        ("storage.k8s.io", "volumeattachments", _) if asking.selects("spec.nodeName") => Ok(()),
+        ("storage.k8s.io", "volumeattachments", _) => asking.follow(Thing::Attachment),
+        ("", "serviceaccounts", _) => asking.token(),
+        ("coordination.k8s.io", "leases", _) => asking.lease(),
+        ("storage.k8s.io", "csinodes", _) => asking.csi_node(),
+        ("resource.k8s.io", "resourceslices", _) => asking.slice(),
+        ("", "nodes", subresource) => asking.own(subresource),
+        ("", "pods", subresource) => asking.pod(subresource),
+        _ if RULES.iter().any(|rule| rule.allows(what)) => Ok(()),
+        _ => Err(String::new()),
     }
-    match what.verb.as_str() {
-        "create" => Verdict::Allow(None),
-        "get" | "update" | "patch" | "delete" | "watch" | "list" if what.name == node => {
-            Verdict::Allow(None)
+}
+
+fn no(why: &str) -> Answer {
+    Err(why.to_owned())
+}
+
+impl Asking<'_> {
+    fn verb(&self) -> &str {
+        &self.what.verb
+    }
+
+    /// Whether only objects are asked for that have the node in this field.
+    fn selects(&self, field: &str) -> bool {
+        matches!(self.verb(), "list" | "watch" | "deletecollection")
+            && self.what.subresource.is_empty()
+            && self.what.fields.iter().any(|(path, value)| path == field && value == self.node)
+    }
+
+    /// Whether only volumes are asked for that are directories of the node.
+    fn selects_labelled(&self) -> bool {
+        matches!(self.verb(), "list" | "watch")
+            && self.what.subresource.is_empty()
+            && self.what.labels.iter().any(|(label, value)| label == NODE && value == self.node)
+    }
+
+    fn related(&self, thing: Thing) -> Answer {
+        let Attributes { namespace, name, .. } = self.what;
+        if name.is_empty() {
+            return no("No Object name found");
         }
-        _ => Verdict::Deny(
-            "can only access node lease with the same name as the requesting node".to_owned(),
-        ),
+        match self.graph.reaches(self.node, thing, namespace, name) {
+            true => Ok(()),
+            false => Err(self.unrelated()),
+        }
+    }
+
+    fn unrelated(&self) -> String {
+        format!("no relationship found between node '{}' and this object", self.node)
+    }
+
+    fn read(&self, thing: Thing) -> Answer {
+        match () {
+            () if !READ.contains(&self.verb()) => no("can only read resources of this type"),
+            () if !self.what.subresource.is_empty() => no("cannot read subresource"),
+            () if self.what.namespace.is_empty() => {
+                no("can only read namespaced object of this type")
+            }
+            () => self.related(thing),
+        }
+    }
+
+    /// A single object is not only got but followed as well: an agent of ours does not ask again and again.
+    fn follow(&self, thing: Thing) -> Answer {
+        let by_name = READ.contains(&self.verb()) && !self.what.name.is_empty();
+        if self.verb() != "get" && !by_name {
+            return no("can only get individual resources of this type");
+        }
+        if !self.what.subresource.is_empty() {
+            return no("cannot get subresource");
+        }
+        self.related(thing)
+    }
+
+    fn update_status(&self, thing: Thing) -> Answer {
+        match self.verb() {
+            "update" | "patch" => self.related(thing),
+            _ => no("can only get/update/patch this type"),
+        }
+    }
+
+    fn token(&self) -> Answer {
+        if self.verb() != "create" || self.what.name.is_empty() {
+            return no("can only create tokens for individual service accounts");
+        }
+        if self.what.subresource != "token" {
+            return no("can only create token subresource of serviceaccount");
+        }
+        self.related(Thing::Account)
+    }
+
+    fn lease(&self) -> Answer {
+        if !OWN.contains(&self.verb()) {
+            return no("can only get, create, update, patch, or delete a node lease");
+        }
+        if self.what.namespace != LEASES {
+            return Err(format!("can only access leases in the {LEASES:?} system namespace"));
+        }
+        match self.verb() == "create" || self.what.name == self.node {
+            true => Ok(()),
+            false => no("can only access node lease with the same name as the requesting node"),
+        }
+    }
+
+    fn csi_node(&self) -> Answer {
+        if !OWN.contains(&self.verb()) {
+            return no("can only get, create, update, patch, or delete a CSINode");
+        }
+        if !self.what.subresource.is_empty() {
+            return no("cannot authorize CSINode subresources");
+        }
+        match self.verb() == "create" || self.what.name == self.node {
+            true => Ok(()),
+            false => no("can only access CSINode with the same name as the requesting node"),
+        }
+    }
+
+    fn slice(&self) -> Answer {
+        if !self.what.subresource.is_empty() {
+            return no("cannot authorize ResourceSlice subresources");
+        }
+        match self.verb() {
+            "create" => Ok(()),
+            "get" | "update" | "patch" | "delete" => self.related(Thing::Slice),
+            "watch" | "list" | "deletecollection" if self.selects("spec.nodeName") => Ok(()),
+            "watch" | "list" | "deletecollection" => no(
+                "can only list/watch/deletecollection resourceslices with nodeName field selector",
+            ),
+            _ => no(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, \
+                 delete, deletecollection",
+            ),
+        }
+    }
+
+    /// The name is compared, for an agent reads its Node before there is one.
+    fn own(&self, subresource: &str) -> Answer {
+        let (node, name) = (self.node, &self.what.name);
+        match (subresource, self.verb()) {
+            ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Ok(()),
+            ("", "get" | "list" | "watch") if name == node => Ok(()),
+            ("", "get" | "list" | "watch") if name.is_empty() => {
+                Err(format!("node '{node}' cannot read all nodes, only its own Node object"))
+            }
+            ("", "get" | "list" | "watch") => {
+                Err(format!("node '{node}' cannot read '{name}', only its own Node object"))
+            }
+            _ => no(""),
+        }
+    }
+
+    fn pod(&self, subresource: &str) -> Answer {
+        match (subresource, self.verb()) {
+            ("", "get") => self.related(Thing::Pod),
+            ("", "list" | "watch") if self.selects("spec.nodeName") => Ok(()),
+            ("", "list" | "watch") if !self.what.name.is_empty() => self.related(Thing::Pod),
+            ("", "list" | "watch") => {
+                no("can only list/watch pods with spec.nodeName field selector")
+            }
+            ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
+                Ok(())
+            }
+            _ => no(""),
+        }
     }
 }

@@ -11,6 +11,7 @@ use rpds::HashTrieMapSync as Map;
 use serde_json::Value;
 
 use crate::authorize::Attributes;
+use crate::graph::Graph;
 use crate::identity::Identity;
 use crate::role::PolicyRule;
 
@@ -50,9 +51,11 @@ struct Bound {
     groups: Granted,
 }
 
-/// Roles and bindings of one moment. A copy costs nothing and does not change.
+/// Roles and bindings of one moment. A copy costs nothing and does not change, but for what leads to nodes: that is shared.
 #[derive(Clone, Default)]
 pub struct Policy {
+    /// What the agents of nodes may read.
+    pub graph: Arc<Graph>,
     roles: Scoped<Box<[PolicyRule]>>,
     bindings: Scoped<Binding>,
     bound: Map<Box<str>, Bound>,
@@ -158,6 +161,7 @@ impl Policy {
             of.insert_mut(subject.key.clone(), all);
         }
         Policy {
+            graph: Arc::clone(&self.graph),
             roles: self.roles.clone(),
             bindings: put(&self.bindings, namespace, name, new),
             bound: self.bound.insert(namespace.into(), bound),

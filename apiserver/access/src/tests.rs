@@ -1,5 +1,7 @@
 //! Who may do what, a sentence each.
 
+mod nodes;
+
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
@@ -56,54 +58,6 @@ fn masters_may_do_everything() {
 }
 
 #[test]
-fn an_agent_writes_its_own_node_and_lease() {
-    let agent = member("system:node:a", "system:nodes");
-    allowed(
-        &agent,
-        &[
-            "create -/nodes",
-            "patch -/nodes/status -/a",
-            "get -/nodes -/b",
-            "watch -/pods",
-            "patch -/pods/status ns/p",
-            "delete -/pods ns/p",
-            "get -/secrets ns/s",
-            "create -/events ns/-",
-            "update coordination.k8s.io/leases kube-node-lease/a",
-            "create coordination.k8s.io/leases kube-node-lease/-",
-            "patch snapshot.storage.k8s.io/volumesnapshotcontents/status -/c",
-            "patch storage.k8s.io/csinodes -/a",
-            "get /api/v1",
-            "get /healthz",
-        ],
-    );
-    denied(
-        &agent,
-        &[
-            "patch -/nodes/status -/b",
-            "delete -/nodes -/a",
-            "update -/pods ns/p",
-            "update -/secrets ns/s",
-            "create -/pods/binding ns/p",
-            "update coordination.k8s.io/leases kube-node-lease/b",
-            "update coordination.k8s.io/leases ns/a",
-            "patch storage.k8s.io/csinodes -/b",
-            "create snapshot.storage.k8s.io/volumesnapshotcontents -/c",
-            "post /api",
-        ],
-    );
-    let why = authorize(&agent, &request("patch -/nodes/status -/b"), &NEW);
-    let Verdict::Deny(why) = why else { panic!() };
-    assert_eq!(why, "node \"a\" is not allowed to modify node \"b\"");
-}
-
-#[test]
-fn the_name_of_a_node_counts_only_in_its_group() {
-    denied(&member("system:node:a", "people"), &["watch -/pods"]);
-    denied(&member("system:node:", "system:nodes"), &["watch -/pods"]);
-}
-
-#[test]
 fn the_scheduler_binds_and_the_controllers_keep() {
     let scheduler = member("system:kube-scheduler", "x");
     allowed(
@@ -123,24 +77,48 @@ fn the_scheduler_binds_and_the_controllers_keep() {
     allowed(
         &controllers,
         &[
-            "create -/pods ns/p",
-            "update -/namespaces/finalize -/ns",
-            "delete route.openshift.io/routes ns/r",
-            "update apps.openshift.io/deploymentconfigs/scale ns/d",
-            "deletecollection -/configmaps ns/-",
-            "update discovery.k8s.io/endpointslices ns/e",
+            "watch route.openshift.io/routes",
             "create events.k8s.io/events ns/-",
-            "update apps/deployments/finalizers ns/d",
-            "create apiextensions.k8s.io/customresourcedefinitions -/-",
-            "create snapshot.storage.k8s.io/volumesnapshotcontents -/-",
+            "create -/serviceaccounts/token kube-system/job-controller",
+            "update coordination.k8s.io/leases kube-system/kube-controller-manager",
         ],
     );
     denied(
         &controllers,
+        &["create -/pods ns/p", "delete -/pods ns/p", "patch apps/deployments/status ns/d"],
+    );
+}
+
+/// Red when controllers have one another's rights.
+#[test]
+fn every_controller_has_its_own_rights() {
+    let of = |name: &str| Identity::of_service_account("kube-system", name, "");
+    let rights = [
+        ("replicaset-controller", "create -/pods ns/p"),
+        ("deployment-controller", "patch apps/deployments/status ns/d"),
+        ("namespace-controller", "update -/namespaces/finalize -/ns"),
+        ("generic-garbage-collector", "delete route.openshift.io/routes ns/r"),
+        ("endpointslice-controller", "update discovery.k8s.io/endpointslices ns/e"),
+        ("deploymentconfig-controller", "patch apps.openshift.io/deploymentconfigs/status ns/d"),
+        ("snapshot-controller", "create snapshot.storage.k8s.io/volumesnapshotcontents -/-"),
+        ("service-ca-controller", "create -/secrets ns/-"),
+        ("gateway-setup", "patch -/namespaces -/kube-system"),
+    ];
+    for (at, (name, own)) in rights.iter().enumerate() {
+        allowed(&of(name), &[own]);
+        let shared =
+            ["generic-garbage-collector", "namespace-controller", "deploymentconfig-controller"];
+        for (other, (_, right)) in rights.iter().enumerate() {
+            if at != other && !shared.contains(name) {
+                denied(&of(name), &[right]);
+            }
+        }
+    }
+    denied(
+        &of("project-controller"),
         &[
-            "create -/nodes",
-            "create -/pods/exec ns/p",
             "create rbac.authorization.k8s.io/clusterrolebindings -/-",
+            "bind rbac.authorization.k8s.io/clusterroles -/cluster-admin",
         ],
     );
 }

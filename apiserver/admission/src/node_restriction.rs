@@ -23,6 +23,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
                 ("", "pods" | "nodes" | "serviceaccounts")
                     | ("coordination.k8s.io", "leases")
                     | ("storage.k8s.io", "csinodes")
+                    | ("resource.k8s.io", "resourceslices")
             )
     },
     sees: &[PODS],
@@ -65,6 +66,16 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
                 let why =
                     format!("can only access {kind} with the same name as the requesting node");
                 allowed(asked, name == node, || why)
+            }
+            ("resourceslices", "", Operation::Create | Operation::Delete) => {
+                let about = new.or(old);
+                let own = about.is_none_or(|slice| place_of(slice) == node);
+                let doing = if new.is_some() { "create" } else { "delete" };
+                allowed(asked, own, || {
+                    format!(
+                        "can only {doing} ResourceSlice with the same NodeName as the requesting node"
+                    )
+                })
             }
             ("nodes", _, Operation::Create | Operation::Update) => own_node(asked, node, new, old),
             _ => Ok(()),

@@ -35,7 +35,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
             subresource: asked.subresource.to_owned(),
             namespace: asked.namespace.to_owned(),
             name: asked.name.to_owned(),
-            path: String::new(),
+            ..Attributes::default()
         };
         require(asked, &who, &own, facts, "cannot set an ownerRef on a resource you can't delete")?;
         let blocking = owners.iter().filter(|owner| {
@@ -86,7 +86,7 @@ fn of_owner(asked: &Asked, who: &Identity, owner: &Value, facts: &dyn Facts) -> 
         subresource: "finalizers".to_owned(),
         namespace: if is_namespaced { asked.namespace.to_owned() } else { String::new() },
         name: json::text(owner, &["name"]).to_owned(),
-        path: String::new(),
+        ..Attributes::default()
     };
     let why = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on";
     require(asked, who, &what, facts, why)

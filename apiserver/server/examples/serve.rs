@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Server::start(ServerConfig::new(listen, dir.join("pki"), store)).await?;
     let kubeconfig = dir.join("admin.kubeconfig");
     let url = format!("https://{}", server.addresses()[0]);
-    let text = pki::kubeconfig(server.pki(), &url, &server.pki().admin.leaf());
+    let text = pki::kubeconfig(server.pki(), &url, &[("leme", server.pki().admin.leaf())]);
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&kubeconfig)?;
     file.write_all(text.as_bytes())?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use leme_access::{Attributes, Grant, Identity, Policy, Verdict};
 use leme_meta::Status;
+use leme_meta::selector::{FieldSelector, LabelRequirement, LabelSelector, Operator};
 use leme_registry::{Admission, Asked, Operation, User};
 use serde_json::Value;
 
@@ -24,6 +25,21 @@ pub(crate) fn authorize(
     decide(policy, identity, &attributes(request, verb.name()))
 }
 
+/// Refuses what the identity may not do, once that is as true as the store: the agent of a node that has just heard of a pod
+/// is not refused what the pod names.
+pub(crate) async fn decide_now(
+    api: &Api,
+    identity: &Identity,
+    what: &Attributes,
+) -> Result<Option<Grant>, Status> {
+    let decided = decide(&api.policies.load(), identity, what);
+    if decided.is_ok() || identity.node().is_none() {
+        return decided;
+    }
+    api.graph.catch_up(&api.cache).await;
+    decide(&api.policies.load(), identity, what)
+}
+
 /// Refuses to remove an object that cannot be read, with all that may break, to whom that is not allowed besides.
 pub(crate) fn authorize_unsafe_delete(
     policy: &Policy,
@@ -36,13 +52,10 @@ pub(crate) fn authorize_unsafe_delete(
 
 /// What a request is about.
 pub(crate) fn attributes(request: &ResourceRequest, verb: &str) -> Attributes {
+    let (fields, labels) = selected(request);
     let name = match request.name.as_str() {
         // A watch or list of one name is about that object.
-        "" => request
-            .query
-            .get("fieldSelector")
-            .and_then(|text| text.split(',').find_map(|one| one.strip_prefix("metadata.name=")))
-            .unwrap_or(""),
+        "" => fields.iter().find(|(path, _)| path == "metadata.name").map_or("", |(_, name)| name),
         name => name,
     };
     Attributes {
@@ -55,8 +68,10 @@ pub(crate) fn attributes(request: &ResourceRequest, verb: &str) -> Attributes {
             ("", "namespaces") | ("project.openshift.io", "projects") => request.name.clone(),
             _ => request.namespace.clone(),
         },
-        name: name.trim_start_matches('=').to_owned(),
+        name: name.to_owned(),
         path: String::new(),
+        fields,
+        labels,
     }
 }
 
@@ -67,6 +82,27 @@ pub(crate) fn of_path(method: &Method, path: &str) -> Attributes {
         path: path.to_owned(),
         ..Attributes::default()
     }
+}
+
+type Pairs = Vec<(String, String)>;
+
+/// The fields and labels that the objects of a collection must have to be meant, with their values.
+fn selected(request: &ResourceRequest) -> (Pairs, Pairs) {
+    // What cannot be parsed is refused by who selects.
+    let parsed = |name| request.query.get(name).filter(|_| request.name.is_empty());
+    let fields = parsed("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
+    let fields = fields.iter().flat_map(|all| all.requirements()).filter(|one| one.equal);
+    let labels = parsed("labelSelector").and_then(|text| LabelSelector::parse(text).ok());
+    let labels = labels.iter().flat_map(|all| all.requirements());
+    let exact = |one: &LabelRequirement| {
+        let value = one.values.iter().next().filter(|_| one.values.len() == 1)?;
+        let is = matches!(one.operator, Operator::In | Operator::Equals | Operator::DoubleEquals);
+        is.then(|| (one.key.clone(), value.clone()))
+    };
+    (
+        fields.map(|one| (one.path.clone(), one.value.clone())).collect(),
+        labels.filter_map(exact).collect(),
+    )
 }
 
 /// Refuses a path that the identity may not read.
@@ -171,7 +207,8 @@ mod tests {
     // Red when the verb of the request is asked for whatever it does: an update that creates passed as an update.
     #[test]
     fn an_update_that_creates_is_authorised_as_a_create() {
-        let controllers = Identity::of_certificate("system:kube-controller-manager", []);
+        let controllers =
+            Identity::of_service_account("kube-system", "generic-garbage-collector", "");
         let path = "/api/v1/nodes/n".parse().unwrap();
         let Ok(RequestInfo::Resource(request)) =
             parse(&Method::PUT, &path, leme_kinds::Kinds::builtin())

@@ -30,6 +30,7 @@ use crate::charges::Quotas;
 use crate::documents;
 use crate::facts::CacheFacts;
 use crate::fence::{Fence, Turnstile};
+use crate::graph::Following;
 use crate::gzip;
 use crate::inflight::{Class, InFlight, Seat};
 use crate::metrics::{Counted, Metrics, Running};
@@ -52,6 +53,8 @@ pub(crate) struct Api {
     pub cache: Arc<Cache>,
     pub admission: Chain<CacheFacts>,
     pub policies: Arc<Policies>,
+    /// What the agents of nodes may read.
+    pub graph: Following,
     pub tokens: Tokens,
     pub known: Known,
     /// Where people log in; nowhere, if nobody's password is known.
@@ -208,7 +211,7 @@ impl Api {
         let running = class.is_long().then(|| Running::new(counted.clone()));
         let what = admit::attributes(&request, request.verb.name());
         let seat = self.seat(&identity, &request, &what, running).await?;
-        let decided = admit::decide(&self.policies.load(), &identity, &what);
+        let decided = admit::decide_now(&self, &identity, &what).await;
         trail.decided(decided.as_ref().map(Option::as_ref));
         decided?;
         let named = class == Class::Mutating || request.kept.is_personal();

@@ -30,6 +30,7 @@ mod documents;
 mod facts;
 mod fence;
 mod frames;
+mod graph;
 mod gzip;
 mod health;
 mod id_blocks;
@@ -180,6 +181,7 @@ impl Server {
         let (admission, policies) = admission(&cache, &config.admission);
         let api = Arc::new(Api {
             admission,
+            graph: graph::Following::new(&policies),
             policies,
             known,
             oauth,
@@ -201,8 +203,7 @@ impl Server {
             build: config.build,
             within: config.within,
         });
-        policies::start(&api);
-        turns::start(&api);
+        follow(&api);
         api.bootstrap(&own).await.map_err(StartError::Bootstrap)?;
         definitions.settle(&api).await;
         lifetime.spawn(definitions.run(Arc::clone(&api)));
@@ -271,6 +272,13 @@ fn spawn_keepers(api: &Arc<Api>, pki: &Arc<Pki>, own: KubernetesService, events:
             () = stopping.stopping() => {}
         }
     });
+}
+
+/// Starts what follows the cache for decisions about requests.
+fn follow(api: &Arc<Api>) {
+    policies::start(api);
+    turns::start(api);
+    graph::start(api);
 }
 
 /// Admission over what the cache has, and the policy that it asks.

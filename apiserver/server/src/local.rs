@@ -26,6 +26,13 @@ pub struct LocalService {
     pub(crate) identity: Identity,
 }
 
+impl LocalService {
+    /// The same API as somebody else.
+    pub fn by(&self, identity: Identity) -> LocalService {
+        LocalService { api: Arc::clone(&self.api), identity }
+    }
+}
+
 impl<B> Service<Request<B>> for LocalService
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,

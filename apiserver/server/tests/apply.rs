@@ -215,7 +215,7 @@ async fn a_dry_run_writes_nothing() {
 async fn who_may_not_create_may_not_create_by_applying() {
     let api = Harness::start().await;
     // A controller may patch nodes, and may not create them.
-    let identity = Identity::of_certificate("system:kube-controller-manager", []);
+    let identity = Identity::of_service_account("kube-system", "node-controller", "");
     let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n", "labels": { "a": "b" } } });
     let request = || {
         http::Request::patch("/api/v1/nodes/n?fieldManager=m")

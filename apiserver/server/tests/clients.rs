@@ -15,7 +15,7 @@ use kube::{Api, Client, Config, ResourceExt};
 async fn over_tls(harness: &Harness) -> Client {
     let url = format!("https://{}", harness.server.addresses()[0]);
     let pki = harness.server.pki();
-    let text = leme_server::pki::kubeconfig(pki, &url, &pki.admin.leaf());
+    let text = leme_server::pki::kubeconfig(pki, &url, &[("leme", pki.admin.leaf())]);
     let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
     let config =
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();

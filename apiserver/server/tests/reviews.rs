@@ -46,7 +46,8 @@ async fn what_others_may_is_told_by_the_same_rules_as_requests_are_judged() {
     for (spec, allowed) in [
         (of("somebody", json!(["system:authenticated"]), "get", "pods"), false),
         (of("somebody", json!(["system:masters"]), "get", "pods"), true),
-        (of("system:node:n", nodes.clone(), "get", "pods"), true),
+        (of("system:node:n", nodes.clone(), "get", "services"), true),
+        (of("system:node:n", nodes.clone(), "get", "pods"), false),
         (of("system:node:n", nodes, "delete", "secrets"), false),
         (
             json!({ "user": "u", "groups": ["system:authenticated"],

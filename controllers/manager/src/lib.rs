@@ -24,11 +24,32 @@ pub use leme_plan::serving_cert::{Authority, Made};
 use crate::kinds::Kinds;
 use crate::rounds::Runner;
 
+/// The client of an account of `kube-system`.
+pub type Accounts = Arc<dyn Fn(&str) -> Client + Send + Sync>;
+
+/// What controllers ask and write through.
+#[derive(Clone)]
+pub struct Controllers {
+    /// What all have in common: the cache, the Lease, Events.
+    pub client: Client,
+    /// What each looks up and writes by itself, by its account.
+    pub accounts: Accounts,
+}
+
+impl Controllers {
+    /// The same with each client changed.
+    fn each(self, change: impl Fn(Client) -> Client + Send + Sync + 'static) -> Controllers {
+        let Controllers { client, accounts } = self;
+        let client = change(client);
+        Controllers { client, accounts: Arc::new(move |account| change(accounts(account))) }
+    }
+}
+
 /// The programs whose work is done here, by the client of each. What has none is left to another process.
 #[derive(Clone, Default)]
 pub struct Programs {
     /// What the controllers ask and write through.
-    pub controllers: Option<Client>,
+    pub controllers: Option<Controllers>,
     /// What the scheduler does.
     pub scheduler: Option<Client>,
 }
@@ -85,15 +106,16 @@ pub async fn run(
     config: ManagerConfig,
     token: CancellationToken,
 ) -> anyhow::Result<()> {
-    let named = |client: Option<Client>, name| client.map(|client| client.named(name));
-    let controllers = named(programs.controllers, CONTROLLERS);
-    let scheduler = named(programs.scheduler, SCHEDULER);
+    let named = |client: Client| client.named(CONTROLLERS);
+    let controllers = programs.controllers.map(|all| all.each(named));
+    let scheduler = programs.scheduler.map(|client| client.named(SCHEDULER));
     if !config.leader_elect {
         return lead(Programs { controllers, scheduler }, config, token).await;
     }
     let alone = Programs { controllers, ..Programs::default() };
     let other = Programs { scheduler, ..Programs::default() };
-    let first = elected(CONTROLLERS, alone.controllers.clone(), alone, config.clone(), &token);
+    let own = alone.controllers.as_ref().map(|all| all.client.clone());
+    let first = elected(CONTROLLERS, own, alone, config.clone(), &token);
     let second = elected(SCHEDULER, other.scheduler.clone(), other, config, &token);
     tokio::try_join!(first, second).map(|_| ())
 }
@@ -112,10 +134,11 @@ async fn elected(
         name: lease.to_owned(),
         identity: config.identity.clone(),
     };
-    let leading = |client: Client| client.leading(LEASES_IN, lease, &config.identity);
+    let (of, holder) = (lease.to_owned(), config.identity.clone());
+    let leading = move |client: Client| client.leading(LEASES_IN, &of, &holder);
     let program = Programs {
-        controllers: program.controllers.map(leading),
-        scheduler: program.scheduler.map(leading),
+        scheduler: program.scheduler.map(&leading),
+        controllers: program.controllers.map(|all| all.each(leading)),
     };
     while let Some(since) = candidate.acquire(&client, token).await {
         let term = token.child_token();
@@ -168,34 +191,33 @@ async fn lead(
         let wiring = Wiring { cache: cache.clone(), executor: executor(client) };
         starts.push(scheduler::start(wiring, config.scheduling.clone()));
     }
-    if let Some(client) = &programs.controllers {
+    if let Some(Controllers { client, accounts }) = &programs.controllers {
         let (kinds, start) = (Arc::new(Kinds::new(client.clone())), Instant::now());
         let (cache, executor) = (cache.clone(), executor(client));
+        let accounts = Arc::clone(accounts);
         let signer = config.service_authority.as_ref().map(|(signer, _)| Arc::clone(signer));
         let settings = settings(&config);
-        let runner = Runner { cache: cache.clone(), kinds: kinds.clone(), executor, start, signer };
+        let runner = Runner {
+            cache: cache.clone(),
+            kinds: kinds.clone(),
+            executor,
+            accounts,
+            start,
+            signer,
+        };
         starts.extend(table(&settings).into_iter().map(|one| runner.prepare(one)));
         starts.push(Box::new(move |token, tasks| {
             tasks.spawn(kinds.follow(cache, token));
         }));
     }
-    let Some(reader) = programs.controllers.or(programs.scheduler) else { return Ok(()) };
+    let own = programs.controllers.map(|all| all.client);
+    let Some(reader) = own.or(programs.scheduler) else { return Ok(()) };
     for informer in &informers {
         tasks.spawn(informer.clone().run(reader.clone(), token.clone()));
     }
-    let typed = cache.typed();
-    let is_awaited = |resource: &Resource| {
-        let is_typed = typed.iter().any(|lister| lister.resource() == resource);
-        is_typed || MADE_UNLESS_SEEN.contains(&resource.kind.as_str())
-    };
-    let filled = async {
-        for informer in informers.iter().filter(|one| is_awaited(one.lister().resource())) {
-            informer.synced().await;
-        }
-    };
     tokio::select! {
         () = token.cancelled() => {}
-        () = filled => {}
+        () = filled(&cache, &informers) => {}
     }
     info!(parts = starts.len(), "caches are filled, controllers start");
     for start in starts {
@@ -208,6 +230,18 @@ async fn lead(
         }
     }
     Ok(())
+}
+
+/// Waits until all is known that has to be before work begins.
+async fn filled(cache: &Cache, informers: &[Arc<Informer>]) {
+    let typed = cache.typed();
+    let is_awaited = |resource: &Resource| {
+        let is_typed = typed.iter().any(|lister| lister.resource() == resource);
+        is_typed || MADE_UNLESS_SEEN.contains(&resource.kind.as_str())
+    };
+    for informer in informers.iter().filter(|one| is_awaited(one.lister().resource())) {
+        informer.synced().await;
+    }
 }
 
 /// What writes through a client, and its Events in a task of their own.
@@ -227,7 +261,7 @@ fn executor(
         ((resource.api_version.clone(), resource.kind.clone()), informer.clone())
     };
     let informers: HashMap<_, _> = informers.iter().map(named).collect();
-    Arc::new(Executor::new(client, Box::new(resolve), recorder, informers))
+    Arc::new(Executor::new(client, Arc::new(resolve), recorder, informers))
 }
 
 /// Starts a part's tasks.

@@ -17,7 +17,7 @@ use leme_plan::{Failure, Plan};
 use tokio_util::sync::CancellationToken;
 
 use crate::kinds::Kinds;
-use crate::{Signer, Start};
+use crate::{Accounts, Signer, Start};
 
 /// Questions that are put side by side.
 const ASKED_AT_ONCE: usize = 16;
@@ -28,6 +28,7 @@ pub(crate) struct Runner {
     pub(crate) cache: Arc<Cache>,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) executor: Arc<Executor>,
+    pub(crate) accounts: Accounts,
     pub(crate) start: Instant,
     /// Who signs for Services.
     pub(crate) signer: Option<Arc<dyn Signer>>,
@@ -43,7 +44,9 @@ impl Runner {
         for watch in &controller.watches {
             watch.attach(&self.cache, &waker);
         }
-        let runner = self.clone();
+        let mut runner = self.clone();
+        let client = (self.accounts)(controller.account());
+        runner.executor = Arc::new(self.executor.by(client));
         Box::new(move |token, tasks| {
             tasks.spawn(runner.work(controller, queue, token));
         })

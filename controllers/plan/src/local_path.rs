@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use leme_meta::local_path::{
-    CLASS_MADE, FINALIZER, LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, ROOM, ROOT, SOURCE, Source,
-    left, release, removed,
+    CLASS_MADE, FINALIZER, LEFT, NODE, PROVISIONED_BY, PROVISIONER, REMOVED, ROOM, ROOT, SOURCE,
+    Source, left, release, removed,
 };
 use leme_meta::{Object, quote};
 use serde_json::{Value, json};
@@ -186,7 +186,8 @@ fn wanted(seen: &ClaimObserved, claim: &PersistentVolumeClaim) -> Result<Value, 
     let path = format!("{}/{name}", root.trim_end_matches('/'));
     Ok(json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
-        "metadata": { "name": name, "finalizers": [FINALIZER], "annotations": annotations },
+        "metadata": { "name": name, "finalizers": [FINALIZER], "annotations": annotations,
+            "labels": { NODE: chosen } },
         "spec": {
             "accessModes": spec.access_modes,
             "capacity": { "storage": requests.and_then(|all| all.get("storage")) },
@@ -242,6 +243,14 @@ pub fn plan_volume(seen: &VolumeObserved, _now: Timestamp) -> Plan {
     };
     let about = ObjectRef::to(volume.as_ref());
     let mut plan = Plan { report: Report::about(about.clone()), ..Plan::default() };
+    let labels = volume.metadata.labels.as_ref();
+    let labelled = labels.and_then(|labels| labels.get(NODE)).map(String::as_str);
+    let place = node_of(volume);
+    if place.is_some() && place != labelled {
+        // Its node looks for it by that.
+        plan.act(Action::patch(about, json!({ "metadata": { "labels": { NODE: place } } })));
+        return plan;
+    }
     let spec = volume.spec.as_ref();
     let policy = spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
     let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());

@@ -27,14 +27,14 @@ const CHANGES: &[Meaning] = &[Meaning::NotFound, Meaning::Terminating];
 const SIGHT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Looks up a kind's resource by `apiVersion` and `kind`.
-pub type Resolve = Box<dyn Fn(&str, &str) -> Option<Resource> + Send + Sync>;
+pub type Resolve = Arc<dyn Fn(&str, &str) -> Option<Resource> + Send + Sync>;
 
 /// Carries out plans.
 pub struct Executor {
     client: Client,
     resolve: Resolve,
     recorder: Recorder,
-    informers: HashMap<(String, String), Arc<Informer>>,
+    informers: Arc<HashMap<(String, String), Arc<Informer>>>,
 }
 
 impl Executor {
@@ -45,7 +45,13 @@ impl Executor {
         recorder: Recorder,
         informers: HashMap<(String, String), Arc<Informer>>,
     ) -> Executor {
-        Executor { client, resolve, recorder, informers }
+        Executor { client, resolve, recorder, informers: Arc::new(informers) }
+    }
+
+    /// The same, but that it asks and writes through another client.
+    pub fn by(&self, client: Client) -> Executor {
+        let (resolve, recorder) = (Arc::clone(&self.resolve), self.recorder.clone());
+        Executor { client, resolve, recorder, informers: Arc::clone(&self.informers) }
     }
 
     /// The API.

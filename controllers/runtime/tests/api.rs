@@ -129,7 +129,7 @@ fn bench(answer: impl Fn(&Call) -> (u16, String) + Send + Sync + 'static) -> Ben
     let token = CancellationToken::new();
     let (recorder, record) = Recorder::new(client.clone(), 16, token.clone());
     tokio::spawn(record);
-    let resolve = Box::new(|_: &str, kind: &str| (kind == "ConfigMap").then(maps));
+    let resolve = Arc::new(|_: &str, kind: &str| (kind == "ConfigMap").then(maps));
     let executor = Executor::new(client, resolve, recorder, HashMap::new());
     Bench { executor, calls, _token: token.drop_guard() }
 }

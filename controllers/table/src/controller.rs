@@ -24,6 +24,22 @@ pub(crate) type Look = dyn Fn(&View<'_>, &Key) -> Result<Plan, Blocked> + Send +
 /// Keys worked on at once, where a controller does not say otherwise.
 const WORKERS: usize = 16;
 
+/// The accounts of controllers that are not called like them, as upstream calls those.
+const ACCOUNTS: &[(&str, &str)] = &[
+    ("daemonset-controller", "daemon-set-controller"),
+    ("disruption", "disruption-controller"),
+    ("endpoint-slice-controller", "endpointslice-controller"),
+    ("endpoint-slice-mirroring-controller", "endpointslicemirroring-controller"),
+    ("garbage-collector-controller", "generic-garbage-collector"),
+    ("local-path-snapshots", "local-path-provisioner"),
+    ("persistentvolume-controller", "persistent-volume-binder"),
+    ("service-ca-bundle-controller", "service-ca-controller"),
+    ("service-ca-publisher", "service-ca-controller"),
+    ("service-lb-controller", "service-controller"),
+    ("service-serving-cert-controller", "service-ca-controller"),
+    ("serviceaccount-controller", "service-account-controller"),
+];
+
 /// A controller.
 #[derive(Clone)]
 pub struct Controller {
@@ -55,6 +71,12 @@ impl Controller {
 
     pub(crate) fn with_brake(self, burst: u32, per_second: u32) -> Controller {
         Controller { brake: Some(Rate { burst, per_second }), ..self }
+    }
+
+    /// The account of `kube-system` whose rights it has.
+    pub fn account(&self) -> &'static str {
+        let other = ACCOUNTS.iter().find(|(name, _)| *name == self.name);
+        other.map_or(self.name, |(_, account)| account)
     }
 
     /// What is to be done about a key, as things are seen.

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::api::{Api, Event};
 use crate::cluster::Cluster;
 use crate::kinds::{by_kind, defined};
+use crate::rights;
 
 /// More looks at one moment than any cluster of a script needs: reaching it means that controllers fight.
 const LOOKS: usize = 20_000;
@@ -207,6 +208,7 @@ impl Cluster {
         if !plan.actions.is_empty() {
             *self.controllers.acted.entry(controller.name).or_default() += plan.actions.len();
         }
+        plan.actions.iter().for_each(|action| rights::judge(&controller, action));
         let revision = self.api.revision;
         let carried_out = self.execute(&plan);
         let written = self.api.revision > revision;
@@ -256,6 +258,7 @@ impl Cluster {
                 Err(Blocked::Failed(message)) => return Err(message),
                 Err(Blocked::Ask(questions)) => {
                     for question in questions {
+                        rights::judge_question(controller, &question);
                         let answer = answer(&self.api, &question);
                         answers.insert(question, answer);
                     }

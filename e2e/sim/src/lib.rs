@@ -12,6 +12,7 @@ mod execute;
 mod kinds;
 mod load;
 mod node;
+mod rights;
 mod script;
 mod show;
 

@@ -2,6 +2,7 @@
 //!
 //! Knows: the identities of the parts, which are the same in one process and in several. Refuses to know: what they ask for.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,18 +10,39 @@ use anyhow::{Context as _, Result, bail, ensure};
 use leme_access::{Identity, NODE_USER};
 use leme_client::Client;
 use leme_client::kubeconfig::{Context, Unusable};
+use leme_manager::{Accounts, Controllers};
 use leme_server::Server;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig, SignatureScheme};
 
-use crate::cluster::table::Part;
-
 /// Users by whose names the parts of the control plane are known everywhere.
 pub const CONTROLLERS: &str = "system:kube-controller-manager";
 /// The same of the scheduler.
 pub const SCHEDULER: &str = "system:kube-scheduler";
+/// What serves a node and is not its agent.
+pub struct Service {
+    /// What it is called in the node's kubeconfig.
+    pub name: &'static str,
+    /// By which name its rights are known.
+    pub user: &'static str,
+}
+
+/// The rules of Services.
+pub const PROXY: Service = Service { name: "kube-proxy", user: "system:kube-proxy" };
+/// The cluster's DNS.
+pub const DNS: Service =
+    Service { name: "cluster-dns", user: "system:serviceaccount:kube-system:kube-dns" };
+/// Who serves Routes.
+pub const ROUTER: Service =
+    Service { name: "router", user: "system:serviceaccount:openshift-ingress:router" };
+/// All of them.
+pub const SERVICES: [Service; 3] = [PROXY, DNS, ROUTER];
+
+/// Where the accounts of controllers are.
+const ACCOUNTS_IN: &str = "kube-system";
+
 /// What is asked of a certificate: what any client takes.
 const SCHEMES: &[SignatureScheme] =
     &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
@@ -36,6 +58,10 @@ pub enum Access {
 /// A server elsewhere, and who one is there.
 pub struct Remote {
     client: Client,
+    /// Without a certificate, for accounts that show a token.
+    bare: Client,
+    /// Those of what serves a node, by name.
+    services: BTreeMap<&'static str, Client>,
     user: String,
     shown: String,
     authorities: Vec<CertificateDer<'static>>,
@@ -52,7 +78,15 @@ impl Remote {
             Err(denied @ Unusable::Denied(_)) => bail!("{denied}: use sudo"),
             read => read?,
         };
+        let mut services = BTreeMap::new();
+        for Service { name, .. } in SERVICES {
+            if let Some(context) = Context::named(path, name).await? {
+                services.insert(name, context.client()?);
+            }
+        }
         Ok(Remote {
+            services,
+            bare: context.bare()?,
             user: context.user().to_owned(),
             shown: context.server().to_string().trim_end_matches('/').to_owned(),
             authorities: context.authorities(),
@@ -73,15 +107,49 @@ impl Remote {
 }
 
 impl Access {
-    /// A client with the rights of a part of the control plane.
-    pub fn client(&self, part: Part) -> Client {
-        let user = if part == Part::Scheduler { SCHEDULER } else { CONTROLLERS };
-        self.client_as(user, &[])
+    /// The scheduler's client.
+    pub fn scheduler(&self) -> Client {
+        self.client_as(SCHEDULER, &[])
+    }
+
+    /// The clients of controllers: each has an account, whose token they ask for where they are elsewhere.
+    pub fn controllers(&self) -> Controllers {
+        let client = self.client_as(CONTROLLERS, &[]);
+        let accounts: Accounts = match self {
+            Access::Within(server) => {
+                let service = server.local_service(Identity::anonymous());
+                Arc::new(move |name| {
+                    let account = Identity::of_service_account(ACCOUNTS_IN, name, "");
+                    Client::over(service.by(account))
+                })
+            }
+            Access::Apart(remote) => {
+                let (issuer, bare) = (client.clone(), remote.bare.clone());
+                Arc::new(move |name| issuer.as_account(&bare, ACCOUNTS_IN, name))
+            }
+        };
+        Controllers { client, accounts }
     }
 
     /// A client with the rights of a node.
     pub fn client_of_node(&self, name: &str) -> Client {
         self.client_as(&format!("{NODE_USER}{name}"), &["system:nodes"])
+    }
+
+    /// A client with the rights of what serves a node.
+    ///
+    /// # Errors
+    /// When the kubeconfig is not for it.
+    pub fn client_of(&self, service: &Service) -> Result<Client> {
+        match self {
+            Access::Within(_) => Ok(self.client_as(service.user, &[])),
+            Access::Apart(remote) => {
+                let name = service.name;
+                remote.services.get(name).cloned().with_context(|| {
+                    format!("the kubeconfig has no context {name:?}: take the one that the server writes now")
+                })
+            }
+        }
     }
 
     /// Within one says who one is; elsewhere the certificate does.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use leme_server::Pki;
 use leme_server::pki::Renewing;
 
-use crate::cluster::access::{CONTROLLERS, SCHEDULER};
+use crate::cluster::access::{CONTROLLERS, SCHEDULER, SERVICES, Service};
 use crate::cluster::data::{self, DataDir};
 use crate::cluster::table::Part;
 
@@ -20,8 +20,12 @@ pub struct File {
     /// Where it lies.
     pub path: PathBuf,
     url: String,
-    own: Arc<Renewing>,
+    /// Who one is by which context; by the first unless another is named.
+    contexts: Vec<(&'static str, Arc<Renewing>)>,
 }
+
+/// The context of a file that is for one user.
+const OWN: &str = "leme";
 
 /// The administrator's, and those of parts that are processes of their own.
 pub struct Files {
@@ -33,9 +37,9 @@ pub struct Files {
 impl Files {
     /// The administrator's alone, who finds the server at `url`.
     pub fn new(pki: &Arc<Pki>, url: &str, data: &DataDir) -> Files {
-        let own = Arc::clone(&pki.admin);
-        let admin =
-            File { of: "kubeconfig".to_owned(), path: data.kubeconfig(), url: url.to_owned(), own };
+        let contexts = vec![(OWN, Arc::clone(&pki.admin))];
+        let (of, path, url) = ("kubeconfig".to_owned(), data.kubeconfig(), url.to_owned());
+        let admin = File { of, path, url, contexts };
         Files { pki: Arc::clone(pki), all: vec![admin] }
     }
 
@@ -43,26 +47,36 @@ impl Files {
     pub fn add_part(&mut self, part: Part, url: &str, data: &DataDir) -> Result<()> {
         let user = if part == Part::Scheduler { SCHEDULER } else { CONTROLLERS };
         let own = self.pki.client(part.name(), user)?;
-        self.add(part.name().to_owned(), url, own, data);
+        self.add(part.name().to_owned(), url, vec![(OWN, own)], data);
         Ok(())
     }
 
-    /// And that of a node.
+    /// And that of a node, by which also what serves it is known.
     pub fn add_node(&mut self, name: &str, url: &str, data: &DataDir) -> Result<()> {
-        let own = self.pki.node(name)?;
-        self.add(format!("node-{name}"), url, own, data);
+        let mut contexts = vec![(OWN, self.pki.node(name)?)];
+        for Service { name, user } in SERVICES {
+            contexts.push((name, self.pki.client(name, user)?));
+        }
+        self.add(format!("node-{name}"), url, contexts, data);
         Ok(())
     }
 
-    fn add(&mut self, name: String, url: &str, own: Arc<Renewing>, data: &DataDir) {
-        let path = data.kubeconfig_of(&name);
-        self.all.push(File { of: format!("kubeconfig of {name}"), path, url: url.to_owned(), own });
+    fn add(
+        &mut self,
+        name: String,
+        url: &str,
+        contexts: Vec<(&'static str, Arc<Renewing>)>,
+        data: &DataDir,
+    ) {
+        let (path, url) = (data.kubeconfig_of(&name), url.to_owned());
+        self.all.push(File { of: format!("kubeconfig of {name}"), path, url, contexts });
     }
 
     /// Writes those that say something else.
     pub fn write(&self) -> Result<()> {
-        for File { path, url, own, .. } in &self.all {
-            let text = leme_server::pki::kubeconfig(&self.pki, url, &own.leaf());
+        for File { path, url, contexts, .. } in &self.all {
+            let leaves: Vec<_> = contexts.iter().map(|(name, own)| (*name, own.leaf())).collect();
+            let text = leme_server::pki::kubeconfig(&self.pki, url, &leaves);
             data::write_private(path, &text)?;
         }
         Ok(())

@@ -10,10 +10,11 @@ use leme_network::router::{
 };
 
 use crate::args::{LogForm, RouterFlags};
+use crate::cluster::access;
 use crate::cluster::node::Node;
 use crate::cluster::running::Running;
 use crate::cluster::service_authority::ServiceAuthority;
-use crate::cluster::starts::{CLUSTER_DOMAIN, ROUTE_DOMAIN, of_first_node};
+use crate::cluster::starts::{CLUSTER_DOMAIN, ROUTE_DOMAIN};
 
 /// Starts it.
 pub async fn start(running: &mut Running) -> Result<()> {
@@ -44,7 +45,7 @@ pub async fn start(running: &mut Running) -> Result<()> {
         access_log: access_log(flags),
         monitor: monitor(flags)?,
     };
-    let client = of_first_node(running)?;
+    let client = running.access()?.client_of(&access::ROUTER)?;
     running.spawn("router", |token| run_router(client, config, token));
     Ok(())
 }

@@ -175,7 +175,7 @@ pub async fn start(running: &mut Running) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
-    let client = running.access()?.client_as("leme-simulated", &["system:masters"]);
+    let client = running.access()?.client_as("leme:simulated-nodes", &[]);
     let client = client.named(COMPONENT);
     register(&client, count).await?;
     running.spawn("simulated nodes", |token| async move {

@@ -21,7 +21,7 @@ use leme_store::etcd::{EtcdConfig, EtcdStore, ServerIdentity};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
-use crate::cluster::access::Access;
+use crate::cluster::access::{self, Access};
 use crate::cluster::data::{DataDir, Seat};
 use crate::cluster::encryption;
 use crate::cluster::home;
@@ -154,9 +154,10 @@ pub async fn manager(running: &mut Running) -> Result<()> {
         return Ok(());
     }
     let (plan, access) = (&running.plan, running.access()?);
-    let client = |part| plan.runs(part).then(|| access.client(part));
-    let programs =
-        Programs { controllers: client(Part::Controllers), scheduler: client(Part::Scheduler) };
+    let programs = Programs {
+        controllers: plan.runs(Part::Controllers).then(|| access.controllers()),
+        scheduler: plan.runs(Part::Scheduler).then(|| access.scheduler()),
+    };
     let config = ManagerConfig {
         identity: identity(),
         leader_elect: plan.leader_elect,
@@ -318,7 +319,7 @@ pub async fn dns(running: &mut Running) -> Result<()> {
         reverse_cidrs: vec![CLUSTER_CIDR, SERVICE_CIDR],
         upstreams: Upstreams::ResolvConf(PathBuf::from("/etc/resolv.conf")),
     };
-    let client = of_first_node(running)?;
+    let client = running.access()?.client_of(&access::DNS)?;
     running.spawn("cluster DNS", |token| run_dns(client, config, token));
     Ok(())
 }
@@ -336,18 +337,12 @@ pub async fn proxy(running: &mut Running) -> Result<()> {
             service_cidr: Some(SERVICE_CIDR),
             local_addresses: Vec::new(),
         };
-        starts.push((running.access()?.client_of_node(&node.name), config));
+        starts.push((running.access()?.client_of(&access::PROXY)?, config));
     }
     for (client, config) in starts {
         running.spawn("service rules", |token| run_service_proxy(client, config, token));
     }
     Ok(())
-}
-
-/// What serves all nodes of a process has the rights of one.
-pub(super) fn of_first_node(running: &Running) -> Result<leme_client::Client> {
-    let first = running.nodes.first().context("there is no node")?;
-    Ok(running.access()?.client_of_node(&first.name))
 }
 
 /// Adds the next step to why the server did not start.

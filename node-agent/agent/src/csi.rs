@@ -50,7 +50,7 @@ pub struct Wish {
 /// Volumes that drivers have, of one node.
 pub struct Csi {
     client: Client,
-    node: String,
+    pub(crate) node: String,
     data: PathBuf,
     limit: Duration,
     /// Drivers that have registered, by name.

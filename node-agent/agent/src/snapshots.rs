@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_client::{Client, Event as Seen, Resource, Scope, follow_as};
 use leme_meta::Quantity;
-use leme_meta::local_path::{MANAGED_BY, PROVISIONER, Source};
+use leme_meta::local_path::{MANAGED_BY, NODE, PROVISIONER, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -278,7 +278,8 @@ impl Keeper {
         struct List {
             items: Vec<PersistentVolume>,
         }
-        let path = storage::volumes().collection("");
+        let here = format!("{NODE}%3D{}", self.node);
+        let path = format!("{}?labelSelector={here}", storage::volumes().collection(""));
         let all: List = self.client.read(&path).await.context("ask for the volumes")?;
         let source = Some(Source::Snapshot(handle.to_owned()));
         let mut waiting = all.items.into_iter().filter(|volume| {

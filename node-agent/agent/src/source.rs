@@ -44,16 +44,25 @@ pub fn watch(client: &Client, csi: &Arc<Csi>, key: Key, to: UnboundedSender<Even
     let task = async move {
         match key.kind {
             Kind::ConfigMap => {
-                one(client, namespaced("ConfigMap", "configmaps"), key, to, config_map).await;
+                one(
+                    client,
+                    scope(namespaced("ConfigMap", "configmaps"), &key),
+                    key,
+                    to,
+                    config_map,
+                )
+                .await;
             }
-            Kind::Secret => one(client, namespaced("Secret", "secrets"), key, to, secret).await,
+            Kind::Secret => {
+                one(client, scope(namespaced("Secret", "secrets"), &key), key, to, secret).await
+            }
             Kind::Claim => {
                 let claims = namespaced("PersistentVolumeClaim", "persistentvolumeclaims");
-                one(client, claims, key, to, claim).await;
+                one(client, scope(claims, &key), key, to, claim).await;
             }
             Kind::Volume => {
                 let volumes = Resource::cluster("v1", "PersistentVolume", "persistentvolumes");
-                one(client, volumes, key, to, volume).await;
+                one(client, scope(volumes, &key), key, to, volume).await;
             }
             Kind::Token => token(client, key, to).await,
             Kind::Services => {
@@ -61,11 +70,14 @@ pub fn watch(client: &Client, csi: &Arc<Csi>, key: Key, to: UnboundedSender<Even
             }
             Kind::Driver => {
                 let drivers = Resource::cluster(STORAGE, "CSIDriver", "csidrivers");
-                one(client, drivers, key, to, driver).await;
+                one(client, scope(drivers, &key), key, to, driver).await;
             }
             Kind::Attachment => {
                 let attached = Resource::cluster(STORAGE, "VolumeAttachment", "volumeattachments");
-                one(client, attached, key, to, attachment).await;
+                // There is none before the volume is attached.
+                let own = format!("metadata.name={},spec.nodeName={}", key.name, csi.node);
+                one(client, Scope { fields: own, ..Scope::all(attached) }, key, to, attachment)
+                    .await;
             }
             Kind::Plugin => {
                 let tell = |socket: Option<String>| {
@@ -138,12 +150,12 @@ fn scope(resource: Resource, key: &Key) -> Scope {
 /// Follows one object by name.
 async fn one<K: DeserializeOwned + Send + 'static>(
     client: Client,
-    resource: Resource,
+    scope: Scope,
     key: Key,
     to: UnboundedSender<Event>,
     keep: fn(K) -> Content,
 ) {
-    let mut events = follow_as::<K>(client, scope(resource, &key));
+    let mut events = follow_as::<K>(client, scope);
     let mut found = false;
     while let Some(event) = events.next().await {
         // What fails is told where it fails, and tried again there.

@@ -15,7 +15,9 @@ use http::Method;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume};
 use leme_client::{Client, Event as Seen, MERGE_PATCH, Resource, Scope, follow_as};
 use leme_host::removal::remove_tree;
-use leme_meta::local_path::{LEFT, PROVISIONED_BY, PROVISIONER, REMOVED, SOURCE, Source, release};
+use leme_meta::local_path::{
+    LEFT, NODE, PROVISIONED_BY, PROVISIONER, REMOVED, SOURCE, Source, release,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::warn;
@@ -64,7 +66,8 @@ fn released(volume: &PersistentVolume, node: &str) -> Option<String> {
 
 /// Wipes what is released, as long as it is polled.
 pub async fn keep(client: Client, node: String, data: PathBuf) {
-    let mut events = follow_as::<PersistentVolume>(client.clone(), Scope::all(volumes()));
+    let here = Scope { labels: of_node(&node), ..Scope::all(volumes()) };
+    let mut events = follow_as::<PersistentVolume>(client.clone(), here);
     let own = Scope { fields: format!("metadata.name={node}"), ..Scope::all(nodes()) };
     let mut own = follow_as::<Node>(client.clone(), own);
     let mut wiper = Wiper::new(client, node, data);
@@ -99,6 +102,11 @@ pub async fn keep(client: Client, node: String, data: PathBuf) {
 
 fn nodes() -> Resource {
     Resource::cluster("v1", "Node", "nodes")
+}
+
+/// Selects the volumes that are directories of a node.
+pub fn of_node(node: &str) -> String {
+    format!("{NODE}={node}")
 }
 
 /// Where volumes are in the API.

@@ -4,6 +4,7 @@ use super::Row;
 use crate::Scope::Cluster;
 use crate::Subresource::Status;
 use crate::columns::driver;
+use crate::selectable;
 
 const V1: Row = Row::of("storage.k8s.io", "v1", "io.k8s.api.storage.v1");
 
@@ -36,6 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         scope: Cluster,
         subresources: &[Status],
         columns: driver::VOLUME_ATTACHMENT,
+        selectable: selectable::VOLUME_ATTACHMENT,
         ..V1
     },
     Row {

@@ -103,7 +103,7 @@ fn attributes(question: &Value, namespace: &str) -> Attributes {
         subresource: subresource.to_owned(),
         namespace: namespace.to_owned(),
         name: text("resourceName"),
-        path: String::new(),
+        ..Attributes::default()
     }
 }
 

@@ -244,22 +244,34 @@ impl Wanted {
     }
 }
 
-/// A kubeconfig of one cluster (`leme`), one user and one context, everything inline. It holds the user's key: the
-/// caller writes it 0600.
-pub fn kubeconfig(pki: &Pki, server_url: &str, user: &Leaf) -> String {
+/// A kubeconfig of one cluster (`leme`), with a user for each context, of which the first is the current one; everything
+/// inline. It holds the users' keys: the caller writes it 0600.
+pub fn kubeconfig(pki: &Pki, server_url: &str, contexts: &[(&str, Leaf)]) -> String {
     let base64 = |text: &str| STANDARD.encode(text);
     // JSON strings are YAML strings, whatever the URL or the name holds.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let (server, name) = (quoted(server_url), quoted(&user.name));
-    format!(
-        "apiVersion: v1\nkind: Config\npreferences: {{}}\ncurrent-context: leme\n\
-         clusters:\n- name: leme\n  cluster:\n    server: {server}\n    certificate-authority-data: {}\n\
-         contexts:\n- name: leme\n  context:\n    cluster: leme\n    user: {name}\n    namespace: default\n\
-         users:\n- name: {name}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+    let current = contexts.first().map_or("", |(name, _)| name);
+    let mut text = format!(
+        "apiVersion: v1\nkind: Config\npreferences: {{}}\ncurrent-context: {current}\n\
+         clusters:\n- name: leme\n  cluster:\n    server: {}\n    certificate-authority-data: {}\n",
+        quoted(server_url),
         base64(pki.ca_pem()),
-        base64(&user.certificate),
-        base64(&user.key),
-    )
+    );
+    let (mut users, mut named) = ("users:\n".to_owned(), "contexts:\n".to_owned());
+    for (context, user) in contexts {
+        let name = quoted(&user.name);
+        named += &format!(
+            "- name: {context}\n  context:\n    cluster: leme\n    user: {name}\n    namespace: default\n"
+        );
+        users += &format!(
+            "- name: {name}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
+            base64(&user.certificate),
+            base64(&user.key),
+        );
+    }
+    text += &named;
+    text += &users;
+    text
 }
 
 #[cfg(test)]

@@ -214,6 +214,18 @@ fn subject(question: &Value) -> Identity {
     }
 }
 
+/// What a question says that objects must have: a key with one value each.
+fn selected(question: &Value, by: &str) -> Vec<(String, String)> {
+    let all = json::list(question, &["spec", "resourceAttributes", by, "requirements"]).iter();
+    let exact = |one: &Value| match json::list(one, &["values"]) {
+        [value] if json::text(one, &["operator"]) == "In" => {
+            Some((json::text(one, &["key"]).to_owned(), value.as_str()?.to_owned()))
+        }
+        _ => None,
+    };
+    all.filter_map(exact).collect()
+}
+
 fn decide(question: &mut Value, who: &Identity, policy: &Policy) {
     let of = |part: &str, field: &str| json::text(question, &["spec", part, field]).to_owned();
     let attributes = match json::at(question, &["spec", "resourceAttributes"]) {
@@ -227,6 +239,8 @@ fn decide(question: &mut Value, who: &Identity, policy: &Policy) {
                 namespace: text("namespace"),
                 name: text("name"),
                 path: String::new(),
+                fields: selected(question, "fieldSelector"),
+                labels: selected(question, "labelSelector"),
             }
         }
         None => Attributes {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
 use leme_client::{Body, Client};
-use leme_manager::{ManagerConfig, Programs};
+use leme_manager::{Controllers, ManagerConfig, Programs};
 use leme_server::{Identity, LocalService};
 use serde_json::json;
 use tokio::sync::watch;
@@ -62,7 +62,10 @@ impl Service<Request<Body>> for Network {
 }
 
 fn manager(client: Client, identity: &str, token: &CancellationToken) {
-    let programs = Programs { controllers: Some(client), scheduler: None };
+    let each = client.clone();
+    let accounts = Arc::new(move |_: &str| each.clone());
+    let programs =
+        Programs { controllers: Some(Controllers { client, accounts }), scheduler: None };
     let config =
         ManagerConfig { identity: identity.to_owned(), leader_elect: true, ..Default::default() };
     tokio::spawn(leme_manager::run(programs, config, token.clone()));
