@@ -72,7 +72,8 @@ fn chosen(data: &DataDir, named: Option<&Path>, is_new: bool) -> Result<Option<P
         return Ok(None);
     };
     if !path.exists() {
-        write_private(&path, &made()?)?;
+        write_private(&path, &made()?)
+            .context("make the key of this cluster's Secrets beside its data (or name another place with --encryption-provider-config)")?;
     }
     Ok(Some(path))
 }
