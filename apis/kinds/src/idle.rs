@@ -15,7 +15,6 @@ const NO_BUILDS: &str = "nothing in this cluster runs builds yet";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const CONFIG: &str = "config.openshift.io";
 const OLDER_RBAC: &str = "authorization.openshift.io";
-const FLOWCONTROL: &str = "flowcontrol.apiserver.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
 const TEMPLATE: &str = "template.openshift.io";
@@ -56,8 +55,6 @@ static IDLE: &[(&str, &str, &str)] = &[
     (CONFIG, "OperatorHub", UNUSED),
     (CONFIG, "Proxy", UNUSED),
     (CONFIG, "Scheduler", UNUSED),
-    (FLOWCONTROL, "FlowSchema", UNENFORCED),
-    (FLOWCONTROL, "PriorityLevelConfiguration", UNENFORCED),
     (NETWORKING, "NetworkPolicy", UNENFORCED),
     (NETWORKING, "ServiceCIDR", "nothing in this cluster takes addresses from it yet"),
     ("node.k8s.io", "RuntimeClass", "no node of this cluster runs pods of it yet"),

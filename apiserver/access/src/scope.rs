@@ -179,6 +179,7 @@ const ESCALATING: [(&str, &[&str]); 6] = [
         "",
         &[
             "secrets",
+            "serviceaccounts/token",
             "imagestreams/secrets",
             "oauthauthorizetokens",
             "oauthaccesstokens",

@@ -321,3 +321,41 @@ fn what_every_cluster_has_is_brought_up_to_date_and_what_was_added_stays() {
     assert_eq!(new["subjects"], admins.object["subjects"]);
     assert!(of("admin")["rules"].is_null() && of("view")["aggregationRule"].is_object());
 }
+
+/// Red when a role that may bind is read as a binding: somebody of that name would have rights.
+#[test]
+fn only_accounts_users_and_groups_that_are_meant_are_bound() {
+    for one in crate::bootstrap::wanted() {
+        let kind = one.object["kind"].as_str().unwrap_or("");
+        if !kind.ends_with("Binding") {
+            continue;
+        }
+        let role = one.object["roleRef"]["name"].as_str().unwrap_or("").to_owned();
+        let known = crate::bootstrap::wanted().into_iter().any(|other| other.name == role);
+        assert!(known, "{}: there is no role {role}", one.name);
+    }
+}
+
+/// Red when the router, whose credential is on each node, may read any Secret.
+#[test]
+fn the_router_sees_certificates_and_no_other_secret() {
+    let policy = crate::bootstrap::policy();
+    let router = Identity::of_service_account("openshift-ingress", "router", "");
+    let asks = |verb: &str, name: &str, fields: &[(&str, &str)]| {
+        let fields = fields.iter().map(|(path, value)| ((*path).into(), (*value).into())).collect();
+        let what = Attributes {
+            verb: verb.into(),
+            resource: "secrets".into(),
+            name: name.into(),
+            fields,
+            ..Attributes::default()
+        };
+        crate::authorize(&router, &what, &policy).is_allowed()
+    };
+    assert!(asks("list", "", &[("type", "kubernetes.io/tls")]));
+    assert!(asks("watch", "", &[("type", "kubernetes.io/tls")]));
+    assert!(!asks("list", "", &[]));
+    assert!(!asks("list", "", &[("type", "Opaque")]));
+    assert!(!asks("get", "s", &[("type", "kubernetes.io/tls")]));
+    assert!(!asks("delete", "s", &[("type", "kubernetes.io/tls")]));
+}

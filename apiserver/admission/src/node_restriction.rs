@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{Facts, PlugIn, Seen};
 
 const PODS: Seen = Seen { group: "", version: "v1", plural: "pods" };
+const MANAGED_BY: &str = "snapshot.storage.kubernetes.io/managed-by";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 pub(crate) const PLUG_IN: PlugIn = PlugIn {
@@ -24,6 +25,7 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
                     | ("coordination.k8s.io", "leases")
                     | ("storage.k8s.io", "csinodes")
                     | ("resource.k8s.io", "resourceslices")
+                    | ("snapshot.storage.k8s.io", "volumesnapshotcontents")
             )
     },
     sees: &[PODS],
@@ -77,6 +79,9 @@ pub(crate) const PLUG_IN: PlugIn = PlugIn {
                     )
                 })
             }
+            ("volumesnapshotcontents", sub, Operation::Update) => {
+                own_snapshot(asked, node, sub, new, old)
+            }
             ("nodes", _, Operation::Create | Operation::Update) => own_node(asked, node, new, old),
             _ => Ok(()),
         }
@@ -108,6 +113,28 @@ fn created_pod(asked: &Asked, node: &str, pod: Option<&Value>) -> Result<(), Sta
     })?;
     allowed(asked, place_of(pod) == node, || {
         format!("node {} can only create pods with spec.nodeName set to itself", quote(node))
+    })
+}
+
+/// A snapshot is its node's as long as it is: that says what has become of it, and lets it go.
+fn own_snapshot(
+    asked: &Asked,
+    node: &str,
+    subresource: &str,
+    new: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    let (Some(new), Some(old)) = (new, old) else { return Ok(()) };
+    let own = |content| json::text(content, &["metadata", "labels", MANAGED_BY]) == node;
+    allowed(asked, own(old) && own(new), || {
+        format!("node {} can only update VolumeSnapshotContents that it manages", quote(node))
+    })?;
+    let same = |path: &[&str]| json::at(old, path) == json::at(new, path);
+    let handle = ["status", "snapshotHandle"];
+    let is_new = json::text(old, &handle).is_empty();
+    let fits = if subresource == "status" { is_new || same(&handle) } else { same(&["spec"]) };
+    allowed(asked, fits, || {
+        format!("node {} cannot change what a VolumeSnapshotContent is of", quote(node))
     })
 }
 

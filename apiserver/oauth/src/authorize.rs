@@ -74,7 +74,8 @@ impl Asked {
         let client = client(form.get("client_id")).ok_or_else(|| here(Code::UnauthorizedClient))?;
         let first = client.first_redirect().ok_or_else(|| here(Code::UnauthorizedClient))?;
         let redirect = match form.get("redirect_uri") {
-            "" if client.only_redirect().is_some() => first.to_owned(),
+            // Who asks in a header goes nowhere: any address of the client's own will do.
+            "" if client.only_redirect().is_some() || client.challenges => first.to_owned(),
             address => address.to_owned(),
         };
         if !client.sends_to(&redirect) {

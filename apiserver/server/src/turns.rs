@@ -1,15 +1,21 @@
 //! What requests are sorted by: the FlowSchemas and PriorityLevelConfigurations of the cache.
 //!
-//! Knows: that all of both are read when one of them changes, which is seldom. Refuses to know: what they say.
+//! Knows: that all of both are read when one of them changes, which is seldom, and that a schema is told whether its level
+//! is there. Refuses to know: what they say besides.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use leme_kinds::Kind;
+use leme_meta::Status;
+use leme_registry::{Target, json};
 use leme_store::cache::SubEvent;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::request::{ResourceRequest, Verb};
 use crate::table;
+use crate::write::{Change, WriteOptions};
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 /// Changes taken from the cache at a time.
@@ -30,13 +36,19 @@ pub(crate) fn start(api: &Arc<Api>) {
 }
 
 /// Reads all, and again at each change until changes are lost; not, when there is no more cache.
-async fn follow(api: &Api, schemas: &Kind, levels: &Kind) -> bool {
+async fn follow(api: &Api, schemas: &Arc<Kind>, levels: &Arc<Kind>) -> bool {
     let watch = |kind: &Kind| api.cache.watch(&kind.prefix(None), api.cache.revision());
     let (Ok(mut of_schemas), Ok(mut of_levels)) = (watch(schemas), watch(levels)) else {
         return false;
     };
     loop {
-        api.in_flight.fairness.set(&all(api, schemas), &all(api, levels));
+        let (found, known) = (all(api, schemas), all(api, levels));
+        api.in_flight.fairness.set(&found, &known);
+        for schema in &found {
+            if let Err(error) = tell(api, schemas, schema, &known).await {
+                tracing::warn!(%error, "cannot tell a FlowSchema whether its level is there");
+            }
+        }
         loop {
             let changes = tokio::select! {
                 changes = of_schemas.next_batch(BATCH) => changes,
@@ -53,6 +65,48 @@ async fn follow(api: &Api, schemas: &Kind, levels: &Kind) -> bool {
             }
         }
     }
+}
+
+/// Tells a schema whether the level that it names is there, unless it knows.
+async fn tell(api: &Api, kind: &Arc<Kind>, schema: &Value, levels: &[Value]) -> Result<(), Status> {
+    let level = json::text(schema, &["spec", "priorityLevelConfiguration", "name"]);
+    let is_there = levels.iter().any(|one| json::text(one, &["metadata", "name"]) == level);
+    let about =
+        format!("This FlowSchema references the PriorityLevelConfiguration object named {level:?}");
+    let (status, reason, message) = match is_there {
+        true => ("False", "Found", format!("{about} and it exists")),
+        false => ("True", "NotFound", format!("{about} but there is no such object")),
+    };
+    let knows = |object: &Value| {
+        let conditions = json::list(object, &["status", "conditions"]);
+        conditions.iter().any(|one| {
+            json::text(one, &["type"]) == "Dangling" && json::text(one, &["message"]) == message
+        })
+    };
+    if knows(schema) {
+        return Ok(());
+    }
+    let name = json::text(schema, &["metadata", "name"]);
+    let request = ResourceRequest::of(Verb::Update, kind, "", name);
+    let options = WriteOptions::plain();
+    let context = api.context(&request, &options);
+    let done = api.change(&request, false, |stored, reservation| {
+        if knows(&stored.value) {
+            return Ok(Change::Unchanged);
+        }
+        let mut new = stored.value.clone();
+        let mut conditions = json::list(&new, &["status", "conditions"]).to_vec();
+        conditions.retain(|one| json::text(one, &["type"]) != "Dangling");
+        conditions.push(
+            json!({ "type": "Dangling", "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": leme_meta::time::seconds(Timestamp::now()) }),
+        );
+        json::set(json::child(&mut new, "status"), "conditions", conditions);
+        let (writer, old) = (options.writer(), (&stored.value, stored.revision));
+        leme_registry::update(&context, Target::Status, writer, new, old, reservation)
+            .map(Into::into)
+    });
+    done.await.map(drop)
 }
 
 fn all(api: &Api, kind: &Kind) -> Vec<Value> {

@@ -148,6 +148,16 @@ async fn no_secret_is_ever_told() {
     let token = made["status"]["token"].as_str().unwrap();
     let review = json!({"spec": {"token": token}});
     api.post("/apis/authentication.k8s.io/v1/tokenreviews", &review).await.ok();
+    let mut lost = secret.clone();
+    lost["kind"] = "Secret".into();
+    api.post("/api/v1/namespaces/default/pods", &lost).await.refused();
+    let route = json!({"metadata": {"name": "r"}, "spec": {"to": {"kind": "Service", "name": "s"},
+        "tls": {"termination": "edge", "key": CANARY, "certificate": CANARY}}});
+    api.post("/apis/route.openshift.io/v1/namespaces/default/routes", &route).await;
+    for query in ["access_token", "client_secret", "%63ode", "Token"] {
+        api.get(&format!("/api/v1/pods?{query}={CANARY}&limit=1")).await;
+        api.get(&format!("//oauth/token?{query}={CANARY}")).await;
+    }
     let text = std::fs::read_to_string(&log).unwrap();
     assert!(text.contains("/api/v1/namespaces/default/secrets"), "requests are told");
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, CANARY);

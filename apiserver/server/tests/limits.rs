@@ -115,6 +115,20 @@ async fn requests_are_sorted_as_objects_say() {
         "rules": [{"subjects": [{"kind": "User", "user": {"name": "jo"}}],
             "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/version"]}]}]}});
     let schema = api.post(&format!("{FLOW}/flowschemas"), &schema).await.ok();
+    let lost = json!({"metadata": {"name": "lost"}, "spec": {
+        "priorityLevelConfiguration": {"name": "nowhere"}, "matchingPrecedence": 60}});
+    api.post(&format!("{FLOW}/flowschemas"), &lost).await.ok();
+    for (name, dangling) in [("jo", "False"), ("lost", "True"), ("exempt", "False")] {
+        let path = format!("{FLOW}/flowschemas/{name}");
+        for attempt in 0.. {
+            let told = api.get(&path).await.ok()["status"]["conditions"][0].clone();
+            if told["type"] == "Dangling" && told["status"] == dangling {
+                break;
+            }
+            assert!(attempt < 600, "{name}: {told}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
     let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().unwrap().to_owned();
     for attempt in 0.. {
         let held = ask_as(&api, person(), "GET", "/version", "").await;

@@ -119,6 +119,9 @@ fn pods_have_their_images_pulled_from_a_registry() {
     host.kubectl("delete pod stranger --timeout=30s").run().ok();
     host.kubectl("apply -f -").run_with(&pod("stranger", &image, "restartPolicy: Always")).ok();
     until("it is refused again", || waiting(&host, "stranger").1.contains("401 Unauthorized"));
+    let never = format!("run never --image {image} --image-pull-policy Never");
+    host.kubectl(&never).run().ok();
+    until("Never is no way around", || waiting(&host, "never").0 == "ErrImageNeverPull");
     let again = pod("again", &image, "imagePullSecrets: [{name: pull}]");
     host.kubectl("apply -f -").run_with(&again).ok();
     host.kubectl("wait --for=condition=Ready pod/again --timeout=60s").run().ok();

@@ -78,6 +78,9 @@ pub struct ServerFlags {
     /// EncryptionConfiguration of what is encrypted at rest; by default one that is made beside the data directory of a new cluster
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
+    /// Start although objects are encrypted with keys that are lost: they are left out of lists, and can be deleted
+    #[arg(long)]
+    pub encryption_ignore_lost_keys: bool,
     #[command(flatten)]
     pub people: PeopleFlags,
     #[command(flatten)]

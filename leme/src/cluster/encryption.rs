@@ -20,8 +20,15 @@ use crate::cluster::data::{DataDir, write_private};
 use crate::documents;
 
 /// What a new cluster encrypts.
-const RESOURCES: [&str; 3] =
-    ["secrets", "oauthaccesstokens.oauth.openshift.io", "oauthauthorizetokens.oauth.openshift.io"];
+const RESOURCES: [&str; 7] = [
+    "secrets",
+    "routes.route.openshift.io",
+    "buildconfigs.build.openshift.io",
+    "oauthclients.oauth.openshift.io",
+    "templateinstances.template.openshift.io",
+    "oauthaccesstokens.oauth.openshift.io",
+    "oauthauthorizetokens.oauth.openshift.io",
+];
 /// What the name of the file ends in that is made with a new cluster.
 const ENDING: &str = ".encryption.yaml";
 /// Where random numbers come from.
@@ -151,18 +158,22 @@ fn prefixes(kinds: &Kinds, name: &str) -> Vec<String> {
 }
 
 /// Writes again what is still kept otherwise than the configuration says: once a cluster is up, the keys behind the first
-/// are needed no more.
+/// are needed no more. What none of its keys opens keeps the cluster down, unless that is wanted.
 ///
 /// # Errors
-/// When the store cannot be asked.
-pub async fn rewrite(store: &Encrypted) -> Result<()> {
-    let Rewritten { written, unreadable } =
+/// When something cannot be opened, or the store cannot be asked.
+pub async fn settle(store: &Encrypted, ignore_lost: bool) -> Result<()> {
+    let Rewritten { written, unreadable, first } =
         store.rewrite().await.context("encrypt again what was written before")?;
-    if written > 0 {
-        tracing::warn!(written, "objects were encrypted again, as the configuration says");
+    if let Some(first) = first {
+        ensure!(
+            ignore_lost,
+            "{unreadable} objects cannot be decrypted, such as {first}: put back the key that they were encrypted with, or start with --encryption-ignore-lost-keys, which leaves them out of lists until they are deleted"
+        );
+        tracing::error!(unreadable, %first, "objects are left out that no key of the configuration opens");
     }
-    if unreadable > 0 {
-        tracing::error!(unreadable, "objects stay that no key of the configuration opens");
+    if written > 0 {
+        tracing::warn!(written, "objects were written again, as the encryption configuration says");
     }
     Ok(())
 }

@@ -64,6 +64,8 @@ pub struct ServerPlan {
     pub agents: Vec<String>,
     /// What is encrypted at rest, if the command line says.
     pub encryption: Option<PathBuf>,
+    /// Whether the cluster starts without what is encrypted with lost keys.
+    pub ignore_lost_keys: bool,
     /// Tokens of people.
     pub token_file: Option<PathBuf>,
     /// Those who vouch for people.
@@ -238,6 +240,7 @@ impl ServerPlan {
             kinds: kinds(flags)?,
             agents: flags.agents.clone(),
             encryption: flags.encryption_provider_config.clone(),
+            ignore_lost_keys: flags.encryption_ignore_lost_keys,
             token_file: flags.people.token_auth_file.clone(),
             issuers: files::issuers(&flags.people)?,
             audit: files::audit(&flags.audit)?,

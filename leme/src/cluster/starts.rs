@@ -16,7 +16,7 @@ use leme_network::{DnsConfig, PodNetwork, ProxyConfig, Upstreams, run_dns, run_s
 use leme_server::{Build, Server, ServerConfig, StartError};
 use leme_store::Store;
 use leme_store::embedded::EmbeddedStore;
-use leme_store::encryption::Encrypted;
+use leme_store::encryption::Config;
 use leme_store::etcd::{EtcdConfig, EtcdStore, ServerIdentity};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -62,7 +62,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
     let (Some(plan), data) = (&running.plan.server, running.data()?.clone()) else {
         return Ok(());
     };
-    let Stores { store, encrypted } = open_store(plan, &data).await?;
+    let store = open_store(plan, &data).await?;
     let gateway = running.plan.nodes().first().map(|one| one.configs(&data).1.gateway());
     let advertised = Plan::advertised(plan.listen.ip(), gateway);
     let within = [(Part::Controllers, "controller-manager"), (Part::Scheduler, "scheduler")];
@@ -93,9 +93,6 @@ pub async fn server(running: &mut Running) -> Result<()> {
     files.write()?;
     running.kubeconfigs =
         files.all.iter().map(|file| (file.of.clone(), file.path.clone())).collect();
-    if let Some(encrypted) = encrypted {
-        encryption::rewrite(&encrypted).await?;
-    }
     running.spawn("kubeconfig", |token| async move {
         tokio::select! {
             kept = files.keep() => kept,
@@ -354,14 +351,7 @@ fn start_hint(error: StartError) -> anyhow::Error {
     anyhow!("{error}{hint}")
 }
 
-/// What the objects are kept in.
-struct Stores {
-    store: Arc<dyn Store>,
-    /// The same, if it encrypts.
-    encrypted: Option<Arc<Encrypted>>,
-}
-
-async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Stores> {
+async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Arc<dyn Store>> {
     let path = data.store();
     // Several servers may have one etcd: their keys are agreed on by who sets them up.
     let is_new = plan.etcd.is_none() && !path.exists();
@@ -385,7 +375,9 @@ async fn open_store(plan: &ServerPlan, data: &DataDir) -> Result<Stores> {
             Arc::new(EmbeddedStore::open(&path)?)
         }
     };
-    let Some(config) = config else { return Ok(Stores { store, encrypted: None }) };
+    let config = config.unwrap_or_else(Config::none);
     let encrypted = encryption::around(store, config, &plan.kinds);
-    Ok(Stores { store: Arc::clone(&encrypted) as Arc<dyn Store>, encrypted: Some(encrypted) })
+    // Before anybody asks for what nobody could read, or writes over it.
+    encryption::settle(&encrypted, plan.ignore_lost_keys).await?;
+    Ok(encrypted)
 }

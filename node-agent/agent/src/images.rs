@@ -54,18 +54,22 @@ pub async fn get(
     let policy = container.image_pull_policy.as_deref();
     match (found, policy) {
         (Some(image), Some("Always")) if !image.pulled => return Ok(image),
-        (Some(image), Some("Never")) => return Ok(image),
         (None, Some("Never")) => {
             return Err(StartError::NeverPull(format!(
                 "Container image \"{name}\" is not present with pull policy of Never"
             )));
         }
-        (Some(image), Some("IfNotPresent") | None) => {
+        (Some(image), Some("IfNotPresent" | "Never") | None) => {
             let credentials = fetch.credentials.as_ref().map_err(Clone::clone)?;
             let may = within("look for image", CALL, runtime.may_use(name, credentials)).await;
             // What was pulled for somebody else is theirs: its registry says who else may have it.
             if may.map_err(|error| StartError::Create(error.to_string()))? {
                 return Ok(image);
+            }
+            if policy == Some("Never") {
+                return Err(StartError::NeverPull(format!(
+                    "Container image \"{name}\" is present, and was pulled by somebody else: with pull policy of Never nobody is asked who may have it"
+                )));
             }
         }
         (None | Some(_), _) => {}

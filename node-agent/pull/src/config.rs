@@ -117,8 +117,8 @@ impl Registries {
         let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
         let own = match registry {
             "docker.io" => "https://registry-1.docker.io".to_owned(),
-            // Nobody is between this machine and itself.
-            here if is_loopback(here) => format!("http://{here}"),
+            // Nobody is between this machine and itself, unless TLS is said to be.
+            here if is_loopback(here) && !self.speaks_tls(here) => format!("http://{here}"),
             other => format!("https://{other}"),
         };
         let mirrors = mirrors.into_iter().flatten();
@@ -128,6 +128,11 @@ impl Registries {
             endpoints.push(self.endpoint(own_url, Some(registry)));
         }
         endpoints
+    }
+
+    fn speaks_tls(&self, registry: &str) -> bool {
+        let host = self.hosts.get(registry);
+        host.is_some_and(|host| host.unchecked || !host.authority.is_empty())
     }
 
     fn endpoint(&self, url: &str, name: Option<&str>) -> Endpoint {
@@ -184,6 +189,10 @@ mod tests {
         assert_eq!((&*quay[0].url, &*quay[1].url), ("https://all", "https://quay.io"));
         assert_eq!(quay[1].login.as_ref().unwrap().user, "ana");
         assert_eq!(quay[1].authority, "text of /ca");
+        let document =
+            json!({"configs": {"127.0.0.1:5000": {"tls": {"insecure_skip_verify": true}}}});
+        let known = Registries::read(&document, |_| Err(String::new())).unwrap();
+        assert_eq!(urls(&known, "127.0.0.1:5000/a"), ["https://127.0.0.1:5000"]);
     }
 
     #[test]

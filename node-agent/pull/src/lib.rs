@@ -134,8 +134,10 @@ impl Puller {
                 Err(error @ (PullError::Store(_) | PullError::Io(_))) => return Err(error),
                 Err(error) => {
                     tracing::debug!(image = %wanted.full(), endpoint = %endpoint.url, %error, "not pulled");
-                    // The last is the registry itself, unless another one has more to say.
-                    failed = Some(error);
+                    // Who was refused has been heard, who was not reached has not.
+                    if failed.as_ref().is_none_or(|before| weight(before) < weight(&error)) {
+                        failed = Some(error);
+                    }
                 }
             }
         }
@@ -162,5 +164,14 @@ impl Puller {
             }
         }
         Err(refused.unwrap_or_else(|| PullError::Refused("nobody may have it".to_owned())))
+    }
+}
+
+/// How much an error says of an image: what a registry says of it more than that one could not be asked.
+fn weight(error: &PullError) -> u8 {
+    match error {
+        PullError::Unreachable { .. } | PullError::Timeout => 0,
+        PullError::Answer(_) => 1,
+        _ => 2,
     }
 }

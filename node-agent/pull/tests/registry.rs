@@ -461,4 +461,10 @@ async fn mirrors_are_asked_first_and_the_registry_when_they_have_it_not() {
     let asked = registry.asked.lock().unwrap().len();
     node.pull(&format!("{name}/app:v2")).await.unwrap();
     assert_eq!(registry.asked.lock().unwrap().len(), asked);
+    // Red when the last to be asked is told of: why the mirror refused would be nobody's to know.
+    let document =
+        json!({"mirrors": {"127.0.0.1:1": {"endpoint": [format!("http://{}", mirror.address)]}}});
+    let node = Node::with(Registries::read(&document, |_| Err(String::new())).unwrap());
+    let why = node.pull("127.0.0.1:1/app:v3").await.unwrap_err().to_string();
+    assert!(why.contains("manifest unknown"), "{why}");
 }

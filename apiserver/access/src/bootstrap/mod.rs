@@ -34,6 +34,8 @@ pub fn wanted() -> Vec<Wanted> {
     let mut bindings = Vec::new();
     for line in TABLES.into_iter().flat_map(str::lines) {
         let line = line.split('#').next().unwrap_or("");
+        // To bind is a verb as well: what a role may stands further in.
+        let is_rule = line.starts_with(char::is_whitespace);
         let words: Vec<&'static str> = line.split_whitespace().collect();
         match words.as_slice() {
             [] => {}
@@ -44,7 +46,7 @@ pub fn wanted() -> Vec<Wanted> {
                 roles.push(object("clusterroles", "", &full));
                 bindings.push(binding("", &full, &full, account));
             }
-            ["bind", what, subjects @ ..] => {
+            ["bind", what, subjects @ ..] if !is_rule => {
                 let (namespace, what) = what.split_once('/').unwrap_or(("", what));
                 let (name, role) = what.split_once('=').unwrap_or((what, what));
                 let subjects = subjects.iter().map(|one| subject(one)).collect();

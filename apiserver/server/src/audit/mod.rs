@@ -143,7 +143,7 @@ impl Trail {
             told: None,
             id: text(id),
             received: Timestamp::now(),
-            uri: uri.to_owned(),
+            uri: without_secrets(uri),
             agent: text(parts.headers.get(header::USER_AGENT)),
             sources: sources(parts),
             verb: String::new(),
@@ -212,7 +212,9 @@ impl Trail {
         let type_ = if type_.ends_with("json") { "application/json" } else { &*type_ };
         let type_ = if type_.ends_with("yaml") { "application/yaml" } else { type_ };
         let json = body::to_json(type_, bytes.clone()).ok();
-        open.request = json.and_then(|json| serde_json::from_slice(&json).ok());
+        let sent = json.and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+        // What is sent to where it does not belong may be what nobody shall read.
+        open.request = sent.filter(|sent| !policy::is_of_secrets(json::text(sent, &["kind"])));
         open.shorten();
     }
 
@@ -358,6 +360,30 @@ fn status(answered: Result<u16, &Status>) -> Value {
             status
         }
     }
+}
+
+/// Parameters of queries that are secrets, or are as good as one for a while.
+const SECRETS: [&str; 9] = [
+    "access_token",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "id_token",
+    "password",
+    "refresh_token",
+    "token",
+];
+
+/// An address without the secrets of its query.
+fn without_secrets(uri: &str) -> String {
+    let Some((path, query)) = uri.split_once('?') else { return uri.to_owned() };
+    let shown = query.split('&').map(|pair| {
+        let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+        let plain = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_lowercase();
+        if SECRETS.contains(&&*plain) { format!("{name}=-") } else { pair.to_owned() }
+    });
+    format!("{path}?{}", shown.collect::<Vec<String>>().join("&"))
 }
 
 /// Where a request says that it comes from, and where it came from, in upstream's order.

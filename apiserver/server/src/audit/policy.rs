@@ -128,7 +128,27 @@ const SECRET: &[(&str, &str, &str)] = &[
     ("oauth.openshift.io", "oauthclients", ""),
     ("template.openshift.io", "processedtemplates", ""),
     ("template.openshift.io", "templates", ""),
+    ("template.openshift.io", "templateinstances", ""),
+    ("template.openshift.io", "brokertemplateinstances", ""),
+    ("route.openshift.io", "routes", ""),
+    ("build.openshift.io", "buildconfigs", ""),
 ];
+
+/// Kinds whose objects hold secrets, wherever they are sent.
+pub(super) fn is_of_secrets(kind: &str) -> bool {
+    const KINDS: [&str; 9] = [
+        "BuildConfig",
+        "ConfigMap",
+        "List",
+        "OAuthClient",
+        "ProcessedTemplate",
+        "Route",
+        "Secret",
+        "Template",
+        "TemplateInstance",
+    ];
+    KINDS.contains(&kind)
+}
 
 impl Policy {
     /// Reads one.

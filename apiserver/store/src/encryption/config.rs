@@ -55,6 +55,11 @@ struct Key {
 }
 
 impl Config {
+    /// One by which nothing is encrypted.
+    pub fn none() -> Config {
+        Config { rules: Vec::new() }
+    }
+
     /// Reads one.
     ///
     /// # Errors

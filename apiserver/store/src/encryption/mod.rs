@@ -15,10 +15,10 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::{Batch, Change, Entry, Expect, Outcome, Page, Store, StoreError};
+use crate::{Batch, Change, Entry, Expect, Outcome, Page, ROOT, Store, StoreError};
 pub use config::Config;
 use config::Kept;
-use seal::Sealer;
+use seal::{Sealer, is_sealed};
 
 /// Entries read at a time to see how they are kept.
 const PAGE: usize = 500;
@@ -40,12 +40,14 @@ struct Rule {
 }
 
 /// What a walk through the store came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
     /// So many values are now kept as the configuration says.
     pub written: u64,
     /// So many could not be opened, and stay.
     pub unreadable: u64,
+    /// The first of those.
+    pub first: Option<Arc<str>>,
 }
 
 impl Encrypted {
@@ -62,50 +64,61 @@ impl Encrypted {
         Encrypted { inner, rules: Arc::new(Rules(config.rules.into_iter().map(rule).collect())) }
     }
 
-    /// Writes again what is kept otherwise than the configuration says: in the clear, or with a key that is not the first
-    /// any more. What changes meanwhile is written by whoever changes it.
+    /// Writes again what is kept otherwise than the configuration says: in the clear, with a key that is not the first any
+    /// more, or sealed though it is not named. What changes meanwhile is written by whoever changes it.
     ///
     /// # Errors
     /// When the store cannot be asked.
     pub async fn rewrite(&self) -> Result<Rewritten, StoreError> {
         let mut done = Rewritten::default();
-        for prefix in self.rules.0.iter().flat_map(|rule| &rule.prefixes) {
-            let mut after = String::new();
-            loop {
-                let page = self.inner.list(prefix, &after, PAGE, 0).await?;
-                let writes = page.entries.iter().map(|entry| self.rewrite_one(entry));
-                let mut writes = futures::stream::iter(writes).buffer_unordered(AT_ONCE);
-                while let Some(one) = writes.try_next().await? {
-                    done.written += one.written;
-                    done.unreadable += one.unreadable;
-                }
-                drop(writes);
-                match page.entries.last() {
-                    Some(last) if page.more => after = last.key.to_string(),
-                    _ => break,
+        let mut after = String::new();
+        loop {
+            let page = self.inner.list(ROOT, &after, PAGE, 0).await?;
+            let writes = page.entries.iter().map(|entry| self.rewrite_one(entry));
+            let mut writes = futures::stream::iter(writes).buffered(AT_ONCE);
+            while let Some(one) = writes.try_next().await? {
+                match one {
+                    One::AsItShould => {}
+                    One::Written => done.written += 1,
+                    One::Unreadable(key) => {
+                        done.unreadable += 1;
+                        done.first.get_or_insert(key);
+                    }
                 }
             }
+            drop(writes);
+            match page.entries.last() {
+                Some(last) if page.more => after = last.key.to_string(),
+                _ => return Ok(done),
+            }
         }
-        Ok(done)
     }
 
-    async fn rewrite_one(&self, entry: &Entry) -> Result<Rewritten, StoreError> {
-        let mut done = Rewritten::default();
-        let Some(sealers) = self.rules.of(&entry.key) else { return Ok(done) };
-        if entry.value.is_empty() || sealers.first().is_some_and(|first| first.made(&entry.value)) {
-            return Ok(done);
+    async fn rewrite_one(&self, entry: &Entry) -> Result<One, StoreError> {
+        let first = self.rules.of(&entry.key).and_then(<[Sealer]>::first);
+        let is_right = match first {
+            Some(first) => first.made(&entry.value),
+            None => !is_sealed(&entry.value),
+        };
+        if entry.value.is_empty() || is_right {
+            return Ok(One::AsItShould);
         }
-        let Ok(value) = opened(sealers, &entry.key, &entry.value) else {
-            done.unreadable = 1;
-            return Ok(done);
+        let Ok(value) = self.rules.open(&entry.key, &entry.value) else {
+            return Ok(One::Unreadable(Arc::clone(&entry.key)));
         };
         let value = self.rules.sealed(&entry.key, value)?;
         match self.inner.put(&entry.key, value, Expect::Revision(entry.mod_revision)).await? {
-            Outcome::Done(_) => done.written = 1,
-            Outcome::Conflict(_) => {}
+            Outcome::Done(_) => Ok(One::Written),
+            Outcome::Conflict(_) => Ok(One::AsItShould),
         }
-        Ok(done)
     }
+}
+
+/// What has become of one value.
+enum One {
+    AsItShould,
+    Written,
+    Unreadable(Arc<str>),
 }
 
 impl Rules {
@@ -125,15 +138,27 @@ impl Rules {
 
     /// The entry with its value in the clear, or without one.
     fn opened(&self, mut entry: Entry) -> Entry {
-        let Some(sealers) = self.of(&entry.key).filter(|_| !entry.value.is_empty()) else {
+        let as_it_is = self.of(&entry.key).is_none() && !is_sealed(&entry.value);
+        if as_it_is || entry.value.is_empty() {
             return entry;
-        };
-        entry.value = opened(sealers, &entry.key, &entry.value).unwrap_or_else(|why| {
+        }
+        entry.value = self.open(&entry.key, &entry.value).unwrap_or_else(|why| {
             let (key, revision) = (&entry.key, entry.mod_revision);
             tracing::error!(%key, revision, %why, "the object cannot be decrypted");
             Bytes::new()
         });
         entry
+    }
+
+    /// Opens what was sealed for a key: by what is said of that, or else by any of the keys that are known, for what is
+    /// said may have changed.
+    fn open(&self, key: &str, value: &Bytes) -> Result<Bytes, String> {
+        let own = self.of(key).unwrap_or_default().iter();
+        let all = self.0.iter().flat_map(|rule| &rule.sealers).filter(|_| is_sealed(value));
+        match own.chain(all).find(|sealer| sealer.made(value)) {
+            Some(sealer) => sealer.open(key, value),
+            None => Err("no provider of the configuration has its key".to_owned()),
+        }
     }
 
     fn outcome(&self, outcome: Outcome) -> Outcome {
@@ -150,13 +175,6 @@ impl Rules {
                 Change::Delete { previous: self.opened(previous), revision }
             }
         }
-    }
-}
-
-fn opened(sealers: &[Sealer], key: &str, value: &Bytes) -> Result<Bytes, String> {
-    match sealers.iter().find(|sealer| sealer.made(value)) {
-        Some(sealer) => sealer.open(key, value),
-        None => Err("no provider of the configuration has its key".to_owned()),
     }
 }
 

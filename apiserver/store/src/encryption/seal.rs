@@ -12,6 +12,11 @@ use crypto_secretbox::{KeyInit, XSalsa20Poly1305};
 
 /// What every sealed value begins with: in the clear nothing begins so.
 const SEALED: &[u8] = b"k8s:enc:";
+/// Whether a value is sealed, by whomever.
+pub(super) fn is_sealed(value: &[u8]) -> bool {
+    value.starts_with(SEALED)
+}
+
 /// Bytes of random that a sealed box begins with.
 const BOX_NONCE: usize = 24;
 

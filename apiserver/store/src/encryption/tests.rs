@@ -94,7 +94,7 @@ async fn keys_change_and_nothing_of_the_old_one_stays() {
     let both = around(&inner, &["b", "a"], true);
     assert_eq!(value(&both, "/registry/secrets/shop/plain").await, "in the clear");
     assert_eq!(value(&both, "/registry/secrets/shop/old").await, "with the old key");
-    assert_eq!(both.rewrite().await.unwrap(), Rewritten { written: 2, unreadable: 0 });
+    assert_eq!(both.rewrite().await.unwrap(), Rewritten { written: 2, ..Rewritten::default() });
     assert_eq!(
         both.rewrite().await.unwrap(),
         Rewritten::default(),
@@ -117,8 +117,29 @@ async fn what_cannot_be_opened_harms_nothing_else() {
     let page = store.list("/registry/secrets/", "", 0, 0).await.unwrap();
     let seen: Vec<&[u8]> = page.entries.iter().map(|entry| &*entry.value).collect();
     assert_eq!(seen, [&b""[..], b"", b"readable"]);
-    assert_eq!(store.rewrite().await.unwrap(), Rewritten { written: 0, unreadable: 2 });
+    let done = store.rewrite().await.unwrap();
+    assert_eq!((done.written, done.unreadable), (0, 2));
+    assert_eq!(done.first.as_deref(), Some("/registry/secrets/shop/gone"));
     let gone = &page.entries[0];
     let deleted = store.delete(&gone.key, gone.mod_revision).await.unwrap();
     assert!(matches!(deleted, Outcome::Done(_)));
+}
+
+/// Red when what is named no more, or never was, is given as it lies there: nobody could read it.
+#[tokio::test]
+async fn what_is_named_no_more_is_opened_and_written_in_the_clear() {
+    let inner = Arc::new(MemoryStore::new());
+    create(&around(&inner, &["a"], true), "/registry/secrets/shop/card", "sealed").await;
+    let below: Arc<dyn Store> = Arc::clone(&inner) as Arc<dyn Store>;
+    let other = config(&["configmaps"], &["b", "a"], true);
+    let other = Encrypted::new(below, other, |name| vec![format!("/registry/{name}/")]);
+    assert_eq!(value(&other, "/registry/secrets/shop/card").await, "sealed");
+    assert_eq!(other.rewrite().await.unwrap().written, 1);
+    assert_eq!(value(&*inner, "/registry/secrets/shop/card").await, "sealed");
+    // Without any key it is nobody's.
+    create(&around(&inner, &["a"], true), "/registry/secrets/shop/other", "sealed").await;
+    let below: Arc<dyn Store> = Arc::clone(&inner) as Arc<dyn Store>;
+    let none = Encrypted::new(below, Config::none(), |_| Vec::new());
+    assert_eq!(value(&none, "/registry/secrets/shop/other").await, "");
+    assert_eq!(none.rewrite().await.unwrap().unreadable, 1);
 }

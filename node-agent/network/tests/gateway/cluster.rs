@@ -39,7 +39,7 @@ fn app_name(namespace: &str, name: &'static str) -> &'static str {
 const GRPC: [&str; 3] = ["g1", "g2", "g3"];
 
 /// How long a row may take to become so.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Bench {
     pub api: Api,
