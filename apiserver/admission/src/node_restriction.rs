@@ -125,17 +125,28 @@ fn own_snapshot(
     old: Option<&Value>,
 ) -> Result<(), Status> {
     let (Some(new), Some(old)) = (new, old) else { return Ok(()) };
+    match snapshot_refusal(node, subresource, new, old) {
+        Some(why) => Err(asked.forbidden(&format!("node {} {why}", quote(node)))),
+        None => Ok(()),
+    }
+}
+
+/// Why an agent may not change a snapshot so, if it may not.
+pub(crate) fn snapshot_refusal(
+    node: &str,
+    subresource: &str,
+    new: &Value,
+    old: &Value,
+) -> Option<&'static str> {
     let own = |content| json::text(content, &["metadata", "labels", MANAGED_BY]) == node;
-    allowed(asked, own(old) && own(new), || {
-        format!("node {} can only update VolumeSnapshotContents that it manages", quote(node))
-    })?;
+    if !own(old) || !own(new) {
+        return Some("can only update VolumeSnapshotContents that it manages");
+    }
     let same = |path: &[&str]| json::at(old, path) == json::at(new, path);
     let handle = ["status", "snapshotHandle"];
     let is_new = json::text(old, &handle).is_empty();
     let fits = if subresource == "status" { is_new || same(&handle) } else { same(&["spec"]) };
-    allowed(asked, fits, || {
-        format!("node {} cannot change what a VolumeSnapshotContent is of", quote(node))
-    })
+    (!fits).then_some("cannot change what a VolumeSnapshotContent is of")
 }
 
 /// A token that an agent asks for is one of a pod on its node.

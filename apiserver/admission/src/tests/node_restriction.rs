@@ -125,3 +125,25 @@ fn a_node_does_not_say_whom_it_belongs_to() {
     let taints = update(json!({ "kubernetes.io/os": "linux" }), free);
     assert!(taints.contains("node \"a\" is not allowed to modify taints"), "{taints}");
 }
+
+/// Red when an agent may change any snapshot: what is in another node's would be whose it likes.
+#[test]
+fn an_agent_says_what_has_become_of_its_own_snapshots() {
+    let content = |node: &str, handle: &str, policy: &str| {
+        json!({ "metadata": { "labels": { "snapshot.storage.kubernetes.io/managed-by": node } },
+            "spec": { "deletionPolicy": policy }, "status": { "snapshotHandle": handle } })
+    };
+    let (own, other) = (content("a", "h", "Delete"), content("b", "h", "Delete"));
+    let refused = |subresource: &str, new: &Value, old: &Value| {
+        crate::node_restriction::snapshot_refusal("a", subresource, new, old)
+    };
+    assert_eq!(refused("", &own, &own), None);
+    assert_eq!(refused("status", &own, &content("a", "", "Delete")), None, "its first handle");
+    assert!(refused("status", &content("a", "x", "Delete"), &own).is_some());
+    assert!(refused("", &content("a", "h", "Retain"), &own).is_some());
+    for subresource in ["", "status"] {
+        assert!(refused(subresource, &other, &other).is_some(), "of another node");
+        assert!(refused(subresource, &own, &other).is_some(), "taken");
+        assert!(refused(subresource, &other, &own).is_some(), "given away");
+    }
+}
