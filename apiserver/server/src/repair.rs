@@ -75,7 +75,7 @@ pub(crate) async fn repair(api: &Api, leaks: &mut Unchanged) -> Result<(), Statu
     let of: BTreeMap<Number, &Claim> = claims.iter().map(|claim| (claim.number, claim)).collect();
     for (number, holders) in &held {
         if !of.contains_key(number) {
-            api.claim_one(*number, &holders[0].owner).await?;
+            make(api, *number, &holders[0].owner).await?;
         }
         let owner = of.get(number).and_then(|claim| claim.owner.as_ref());
         let right = holders.iter().position(|one| Some(&one.owner) == owner).unwrap_or(0);
@@ -93,11 +93,13 @@ pub(crate) async fn repair(api: &Api, leaks: &mut Unchanged) -> Result<(), Statu
             continue;
         }
         left.push(&claim.key);
-        if leaks.for_long(&claim.key, claim.revision, ABANDONED) && !has(api, owner, claim).await? {
+        if leaks.for_long(&claim.key, claim.revision, ABANDONED)
+            && !has(api, owner, claim.number).await?
+        {
             tracing::warn!(key = %claim.key, "a number that no Service has is free again");
             api.unclaim(claim.number, claim.revision).await;
             if let Some(holder) = holders.first() {
-                api.claim_one(claim.number, &holder.owner).await?;
+                make(api, claim.number, &holder.owner).await?;
             }
         }
     }
@@ -128,10 +130,21 @@ fn holder(service: &Cached) -> Holder {
     Holder { owner, uid: index.uid.to_string() }
 }
 
-/// Whether the Service of a record has its number in the store.
-async fn has(api: &Api, (namespace, name): &Owner, claim: &Claim) -> Result<bool, Status> {
+/// Makes a record that is missing, and takes it back if the Service has not the number any more: what was seen of both is
+/// of two moments, and who gave the number up meanwhile has looked for its record already.
+async fn make(api: &Api, number: Number, owner: &Owner) -> Result<(), Status> {
+    if let Some(made) = api.claim_one(number, owner).await?
+        && !has(api, owner, number).await?
+    {
+        api.unclaim(number, made).await;
+    }
+    Ok(())
+}
+
+/// Whether a Service has a number in the store.
+async fn has(api: &Api, (namespace, name): &Owner, number: Number) -> Result<bool, Status> {
     let stored = api.stored(&services()?.key(namespace, name)).await?;
-    Ok(stored.is_some_and(|stored| numbers(&stored.value).contains(&claim.number)))
+    Ok(stored.is_some_and(|stored| numbers(&stored.value).contains(&number)))
 }
 
 /// Says to a Service that another one has its number. It is told once.
