@@ -49,7 +49,7 @@ pub fn of_machine_and(authorities: &str) -> Result<ClientConfig, String> {
 /// # Errors
 /// When TLS cannot be set up.
 pub fn of_anybody() -> Result<ClientConfig, String> {
-    built(Arc::new(Blind { provider: provider(), believes: true }))
+    built(Whom::Anybody)
 }
 
 /// A client that believes nobody: for whom nothing is to be encrypted.
@@ -57,7 +57,7 @@ pub fn of_anybody() -> Result<ClientConfig, String> {
 /// # Errors
 /// When TLS cannot be set up.
 pub fn of_nobody() -> Result<ClientConfig, String> {
-    built(Arc::new(Blind { provider: provider(), believes: false }))
+    built(Whom::Nobody)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -93,24 +93,38 @@ fn with(roots: RootCertStore, own: Vec<CertificateDer<'static>>) -> Result<Clien
     }
     let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
     let usual = usual.map_err(|error| error.to_string())?;
-    built(Arc::new(Known { usual, own }))
+    built(Whom::Known { usual, own })
 }
 
-fn built(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String> {
-    let builder = ClientConfig::builder_with_provider(provider())
+fn built(whom: Whom) -> Result<ClientConfig, String> {
+    let provider = provider();
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
+    let verifier = Arc::new(Verifier { provider, whom });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Believes as usual, and certificates that are their own authority if they are among those that were given.
+/// Whom a client believes.
 #[derive(Debug)]
-struct Known {
-    usual: Arc<WebPkiServerVerifier>,
-    own: Vec<CertificateDer<'static>>,
+enum Whom {
+    Anybody,
+    Nobody,
+    /// As usual, and certificates that are their own authority if they are among those that were given.
+    Known {
+        usual: Arc<WebPkiServerVerifier>,
+        own: Vec<CertificateDer<'static>>,
+    },
 }
 
-impl ServerCertVerifier for Known {
+/// Whom a client believes, and that who shows a certificate has its key.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    whom: Whom,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -119,8 +133,15 @@ impl ServerCertVerifier for Known {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.usual.verify_server_cert(shown, others, name, ocsp, now);
-        let is_own = self.own.iter().any(|own| own == shown);
+        let (usual, own) = match &self.whom {
+            Whom::Anybody => return Ok(ServerCertVerified::assertion()),
+            Whom::Nobody => {
+                return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+            }
+            Whom::Known { usual, own } => (usual, own),
+        };
+        let verified = usual.verify_server_cert(shown, others, name, ocsp, now);
+        let is_own = own.iter().any(|own| own == shown);
         match verified {
             Err(error) if is_own && is_of_an_authority(&error) => {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
@@ -137,7 +158,8 @@ impl ServerCertVerifier for Known {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, certificate, signed)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, known)
     }
 
     fn verify_tls13_signature(
@@ -146,11 +168,12 @@ impl ServerCertVerifier for Known {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, certificate, signed)
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -171,61 +194,6 @@ fn in_its_time(shown: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
         return Err(Error::InvalidCertificate(CertificateError::Expired));
     }
     Ok(())
-}
-
-/// Looks at no certificate, and believes everybody or nobody.
-#[derive(Debug)]
-struct Blind {
-    provider: Arc<CryptoProvider>,
-    believes: bool,
-}
-
-impl ServerCertVerifier for Blind {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.believes {
-            true => Ok(ServerCertVerified::assertion()),
-            false => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
@@ -252,7 +220,8 @@ mod tests {
         let usual = WebPkiServerVerifier::builder_with_provider(roots, provider()).build().unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(day * 24 * 60 * 60));
-        Known { usual, own }.verify_server_cert(shown, &[], &name, &[], now).is_ok()
+        let verifier = Verifier { provider: provider(), whom: Whom::Known { usual, own } };
+        verifier.verify_server_cert(shown, &[], &name, &[], now).is_ok()
     }
 
     /// Red when only certificates that an authority has signed are believed.
