@@ -47,8 +47,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// For an endpoint, as somebody or nobody.
-    pub fn new(endpoint: &Endpoint, login: Option<Login>) -> Result<Client> {
+    /// For an endpoint, as nobody.
+    pub fn new(endpoint: &Endpoint) -> Result<Client> {
         let wrong = |why: String| PullError::Unreachable { registry: endpoint.name.clone(), why };
         let tls = tls(endpoint).map_err(wrong)?;
         let mut connector = HttpConnector::new();
@@ -61,7 +61,13 @@ impl Client {
             .wrap_connector(connector);
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
         let (url, name) = (endpoint.url.clone(), endpoint.name.clone());
-        Ok(Client { http, url, name, login, shown: Mutex::default() })
+        Ok(Client { http, url, name, login: None, shown: Mutex::default() })
+    }
+
+    /// The same endpoint, over the same connections, as somebody.
+    pub fn for_login(&self, login: Option<Login>) -> Client {
+        let (http, url, name) = (self.http.clone(), self.url.clone(), self.name.clone());
+        Client { http, url, name, login, shown: Mutex::default() }
     }
 
     /// The mark of whom it asks as.

@@ -6,7 +6,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use leme_host::images::Pulling;
+use leme_host::files::hex;
+use leme_host::images::{Pulling, digest_of};
 use oci_spec::image::Descriptor;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -18,32 +19,6 @@ use crate::{PullError, Result};
 
 /// How often a blob is asked for again that came to an end too early.
 const TRIES: usize = 5;
-
-/// `sha256:` of some bytes.
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    named(Sha256::digest(bytes).as_slice())
-}
-
-fn named(digest: &[u8]) -> String {
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digits}")
-}
-
-/// The architecture of this machine, as images name it.
-pub(crate) fn machine() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
-/// Whether an image runs here.
-pub(crate) fn is_for_this_machine(one: &Descriptor) -> bool {
-    one.platform().as_ref().is_none_or(|platform| {
-        platform.os().to_string() == "linux" && platform.architecture().to_string() == machine()
-    })
-}
 
 /// Of several that run here that is taken which asks for least: without a variant, or arm64's only one.
 pub(crate) fn variant(one: &Descriptor) -> u8 {
@@ -80,7 +55,7 @@ pub(crate) async fn get(
         }
     }
     file.sync_data().await?;
-    match named(hash.finalize().as_slice()) == digest {
+    match format!("sha256:{}", hex(&hash.finalize())) == digest {
         true => Ok(got),
         false => {
             Err(PullError::Answer(format!("the content of {digest} does not match its digest")))

@@ -152,9 +152,9 @@ impl Puller {
         credentials: &Credentials,
     ) -> Result<Pulled> {
         let logins = credentials.of(&wanted.name).chain(endpoint.login.clone());
-        let mut refused = None;
+        let (nobody, mut refused) = (Client::new(endpoint)?, None);
         for login in logins.map(Some).chain([None]) {
-            let client = Client::new(endpoint, login)?;
+            let client = nobody.for_login(login);
             match manifest::pull(&client, store, wanted, endpoint).await {
                 // Somebody else may be let in.
                 Err(error @ PullError::Refused(_)) => {

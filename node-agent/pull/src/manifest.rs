@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use leme_host::images::reference::{Reference, valid_digest};
-use leme_host::images::{ImageStore, Pulling};
+use leme_host::images::{ImageStore, Pulling, digest_of, for_this_machine, machine};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
 use crate::client::Client;
@@ -70,7 +70,7 @@ pub(crate) async fn pull(
 async fn find(client: &Client, repository: &str, wanted: &Reference) -> Result<Found> {
     let by = wanted.digest.as_deref().or(wanted.tag.as_deref()).unwrap_or("latest");
     let (type_, bytes) = client.document(&manifest_path(repository, by), TYPES).await?;
-    let digest = layout::digest_of(&bytes);
+    let digest = digest_of(&bytes);
     if wanted.digest.as_ref().is_some_and(|wanted| *wanted != digest) {
         return Err(differs(by));
     }
@@ -79,19 +79,19 @@ async fn find(client: &Client, repository: &str, wanted: &Reference) -> Result<F
     }
     let index: ImageIndex = serde_json::from_slice(&bytes)
         .map_err(|error| PullError::Answer(format!("the index of {repository}: {error}")))?;
-    let fitting = index.manifests().iter().filter(|one| layout::is_for_this_machine(one));
+    let fitting = index.manifests().iter().filter(|one| for_this_machine(one));
     let fitting = fitting.max_by_key(|one| layout::variant(one));
     let Some(fitting) = fitting else {
         return Err(PullError::Refused(format!(
             "no match for platform in manifest: there is no image of {repository} for this machine ({})",
-            layout::machine()
+            machine()
         )));
     };
     let own = fitting.digest().to_string();
     let own =
         valid_digest(&own).ok_or_else(|| PullError::Answer(format!("unsupported digest {own}")))?;
     let (_, manifest) = client.document(&manifest_path(repository, &own), TYPES).await?;
-    match layout::digest_of(&manifest) == own {
+    match digest_of(&manifest) == own {
         true => Ok(Found { manifest, digest }),
         false => Err(differs(&own)),
     }

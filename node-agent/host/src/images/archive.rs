@@ -253,10 +253,19 @@ fn parse<T: serde::de::DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, 
     serde_json::from_slice(bytes).map_err(|error| ImageError::Invalid(format!("{name}: {error}")))
 }
 
-fn for_this_machine(descriptor: &Descriptor) -> bool {
-    let wanted = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+/// The architecture of this machine, as images name it.
+pub fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Whether an image is for this machine, as far as its descriptor says.
+pub fn for_this_machine(descriptor: &Descriptor) -> bool {
     descriptor.platform().as_ref().is_none_or(|platform| {
-        platform.os().to_string() == "linux" && platform.architecture().to_string() == wanted
+        platform.os().to_string() == "linux" && platform.architecture().to_string() == machine()
     })
 }
 
@@ -295,7 +304,7 @@ fn fold(path: &Path) -> PathBuf {
 }
 
 /// `sha256:` of some bytes.
-pub(super) fn digest_of(bytes: &[u8]) -> String {
+pub fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 

@@ -24,7 +24,8 @@ use oci_spec::image::ImageConfiguration;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::files;
-use archive::{Found, Measured, Source, digest_of};
+use archive::{Found, Measured, Source};
+pub use archive::{digest_of, for_this_machine, machine};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
 pub use pulling::{EVERYBODY, Pulling};
 use reference::Reference;
