@@ -45,9 +45,9 @@ impl Kept {
         match self {
             Kept::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
             Kept::Md5 { salt, hash } => {
-                same(&apr1::hash(password.as_bytes(), salt.as_bytes()), hash)
+                same(apr1::hash(password.as_bytes(), salt.as_bytes()), hash)
             }
-            Kept::Sha(hash) => same(&STANDARD.encode(Sha1::digest(password)), hash),
+            Kept::Sha(hash) => same(STANDARD.encode(Sha1::digest(password)), hash),
         }
     }
 }

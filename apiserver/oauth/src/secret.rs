@@ -25,9 +25,8 @@ pub fn token_name(token: &str) -> Option<String> {
 }
 
 /// Whether two secrets are the same, in a time that does not tell how much of them is.
-pub fn same(one: &str, other: &str) -> bool {
-    let digest = |text: &str| Sha256::digest(text);
-    digest(one).ct_eq(&digest(other)).into()
+pub fn same(one: impl AsRef<[u8]>, other: impl AsRef<[u8]>) -> bool {
+    Sha256::digest(one).ct_eq(&Sha256::digest(other)).into()
 }
 
 #[cfg(test)]

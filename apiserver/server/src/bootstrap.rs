@@ -27,7 +27,7 @@ use crate::answer::read_failed;
 use crate::api::Api;
 use crate::query::Query;
 use crate::request::{RequestInfo, ResourceRequest, parse};
-use crate::write::{Change, WriteOptions};
+use crate::write::WriteOptions;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// The classes of what a cluster needs most: name, priority, what for.
@@ -237,23 +237,7 @@ impl Api {
         new: impl Fn(&Value) -> Option<Value> + Sync,
     ) -> Result<bool, Status> {
         let update = request(&Method::PUT, path)?;
-        let options = WriteOptions::plain();
-        let context = self.context(&update, &options);
-        let changed = self
-            .change(&update, false, |stored, reservation| {
-                let Some(new) = new(&stored.value) else { return Ok(Change::Unchanged) };
-                leme_registry::update(
-                    &context,
-                    target,
-                    options.writer(),
-                    new,
-                    (&stored.value, stored.revision),
-                    reservation,
-                )
-                .map(Into::into)
-            })
-            .await?;
-        Ok(changed.is_some())
+        self.make_of(&update, target, |stored| Ok(new(stored))).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::answer::read_failed;
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
-use crate::write::{Change, WriteOptions};
+use crate::write::WriteOptions;
 
 /// The object that says which blocks are given away.
 const NAME: &str = "scc-uid";
@@ -89,9 +89,9 @@ impl Api {
         let create = ResourceRequest { verb: Verb::Create, name: String::new(), ..update.clone() };
         let options = WriteOptions::plain();
         for _ in 0..TRIES {
-            match self.take_block(&update, &options).await? {
+            match self.take_block(&update).await? {
                 Some(Some(block)) => return Ok(block),
-                Some(None) => self.count_blocks(&update, &options).await?,
+                Some(None) => self.count_blocks(&update).await?,
                 None => {
                     let object = json!({
                         "apiVersion": "security.openshift.io/v1", "kind": "RangeAllocation",
@@ -110,47 +110,27 @@ impl Api {
     }
 
     /// Takes the first block that is free, if there is one; nothing if no object says which are.
-    async fn take_block(
-        &self,
-        update: &ResourceRequest,
-        options: &WriteOptions,
-    ) -> Result<Option<Option<usize>>, Status> {
-        let (context, mut taken) = (self.context(update, options), None);
-        let changed = self.change(update, false, |stored, reservation| {
-            let mut new = stored.value.clone();
-            let mut blocks = blocks_of(&new)?;
+    async fn take_block(&self, update: &ResourceRequest) -> Result<Option<Option<usize>>, Status> {
+        let mut taken = None;
+        let is_there = self.make_of(update, Target::Main, |stored| {
+            let mut blocks = blocks_of(stored)?;
             taken = blocks.first_free();
-            let Some(block) = taken else { return Ok(Change::Unchanged) };
+            let Some(block) = taken else { return Ok(None) };
             blocks.give(block);
-            json::set(&mut new, "data", blocks.written());
-            let old = (&stored.value, stored.revision);
-            let writer = options.writer();
-            leme_registry::update(&context, Target::Main, writer, new, old, reservation)
-                .map(Into::into)
+            Ok(Some(with_blocks(stored, &blocks)))
         });
-        Ok(changed.await?.map(|_| taken))
+        Ok(is_there.await?.then_some(taken))
     }
 
     /// Finds out anew which blocks namespaces have, when all are given away: those of namespaces that have gone are free.
-    async fn count_blocks(
-        &self,
-        update: &ResourceRequest,
-        options: &WriteOptions,
-    ) -> Result<(), Status> {
-        let (context, used) = (self.context(update, options), self.used_blocks().await?);
+    async fn count_blocks(&self, update: &ResourceRequest) -> Result<(), Status> {
+        let used = self.used_blocks().await?;
         if used.first_free().is_none() {
             return Err(Status::internal("uid range exceeded"));
         }
-        let changed = self.change(update, false, |stored, reservation| {
-            if blocks_of(&stored.value)?.first_free().is_some() {
-                return Ok(Change::Unchanged);
-            }
-            let mut new = stored.value.clone();
-            json::set(&mut new, "data", used.written());
-            let old = (&stored.value, stored.revision);
-            let writer = options.writer();
-            leme_registry::update(&context, Target::Main, writer, new, old, reservation)
-                .map(Into::into)
+        let changed = self.make_of(update, Target::Main, |stored| {
+            let is_free = blocks_of(stored)?.first_free().is_some();
+            Ok((!is_free).then(|| with_blocks(stored, &used)))
         });
         changed.await.map(drop)
     }
@@ -166,6 +146,12 @@ impl Api {
         }
         Ok(blocks)
     }
+}
+
+fn with_blocks(stored: &Value, blocks: &Blocks) -> Value {
+    let mut new = stored.clone();
+    json::set(&mut new, "data", blocks.written());
+    new
 }
 
 fn blocks_of(object: &Value) -> Result<Blocks, Status> {

@@ -23,7 +23,6 @@ use crate::api::Api;
 use crate::pki::{Pki, Requested};
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
-use crate::write::{Change, WriteOptions};
 
 /// How long to wait after something could not be signed for want of the store.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -153,37 +152,27 @@ fn waits(request: &Value) -> bool {
 }
 
 async fn approve(api: &Api, kind: &Arc<Kind>, name: &str) -> Result<(), Status> {
-    let request = ResourceRequest::of(Verb::Update, kind, "", name);
-    let options = WriteOptions::plain();
-    let context = api.context(&request, &options);
-    let done = api.change(&request, false, |stored, reservation| {
-        let policy = api.policies.load();
-        let waits = approver::waits(&stored.value);
-        let Some(message) = approver::approves(&stored.value, &policy).filter(|_| waits) else {
-            return Ok(Change::Unchanged);
-        };
-        let mut new = stored.value.clone();
-        approver::approve(&mut new, message);
-        let (writer, old) = (options.writer(), (&stored.value, stored.revision));
-        leme_registry::update(&context, Target::Approval, writer, new, old, reservation)
-            .map(Into::into)
+    let update = ResourceRequest::of(Verb::Update, kind, "", name);
+    let approved = api.make_of(&update, Target::Approval, |stored| {
+        let waits = approver::waits(stored);
+        let message = approver::approves(stored, &api.policies.load()).filter(|_| waits);
+        Ok(message.map(|message| {
+            let mut new = stored.clone();
+            approver::approve(&mut new, message);
+            new
+        }))
     });
-    done.await.map(drop)
+    approved.await.map(drop)
 }
 
 async fn sign(api: &Api, pki: &Pki, kind: &Arc<Kind>, name: &str) -> Result<(), Status> {
-    let request = ResourceRequest::of(Verb::Update, kind, "", name);
-    let options = WriteOptions::plain();
-    let context = api.context(&request, &options);
-    let done = api.change(&request, false, |stored, reservation| {
-        if !waits(&stored.value) {
-            return Ok(Change::Unchanged);
-        }
-        let mut new = stored.value.clone();
-        signed(&mut new, pki);
-        let (writer, old) = (options.writer(), (&stored.value, stored.revision));
-        leme_registry::update(&context, Target::Status, writer, new, old, reservation)
-            .map(Into::into)
+    let update = ResourceRequest::of(Verb::Update, kind, "", name);
+    let done = api.make_of(&update, Target::Status, |stored| {
+        Ok(waits(stored).then(|| {
+            let mut new = stored.clone();
+            signed(&mut new, pki);
+            new
+        }))
     });
     done.await.map(drop)
 }

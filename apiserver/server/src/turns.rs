@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
-use crate::write::{Change, WriteOptions};
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 /// Changes taken from the cache at a time.
@@ -87,14 +86,12 @@ async fn tell(api: &Api, kind: &Arc<Kind>, schema: &Value, levels: &[Value]) -> 
         return Ok(());
     }
     let name = json::text(schema, &["metadata", "name"]);
-    let request = ResourceRequest::of(Verb::Update, kind, "", name);
-    let options = WriteOptions::plain();
-    let context = api.context(&request, &options);
-    let done = api.change(&request, false, |stored, reservation| {
-        if knows(&stored.value) {
-            return Ok(Change::Unchanged);
+    let update = ResourceRequest::of(Verb::Update, kind, "", name);
+    let told = api.make_of(&update, Target::Status, |stored| {
+        if knows(stored) {
+            return Ok(None);
         }
-        let mut new = stored.value.clone();
+        let mut new = stored.clone();
         let mut conditions = json::list(&new, &["status", "conditions"]).to_vec();
         conditions.retain(|one| json::text(one, &["type"]) != "Dangling");
         conditions.push(
@@ -102,11 +99,9 @@ async fn tell(api: &Api, kind: &Arc<Kind>, schema: &Value, levels: &[Value]) -> 
             "lastTransitionTime": leme_meta::time::seconds(Timestamp::now()) }),
         );
         json::set(json::child(&mut new, "status"), "conditions", conditions);
-        let (writer, old) = (options.writer(), (&stored.value, stored.revision));
-        leme_registry::update(&context, Target::Status, writer, new, old, reservation)
-            .map(Into::into)
+        Ok(Some(new))
     });
-    done.await.map(drop)
+    told.await.map(drop)
 }
 
 fn all(api: &Api, kind: &Kind) -> Vec<Value> {

@@ -3,11 +3,12 @@
 //! Knows: the two requests that upstream recognises, and what one must be allowed to for each. Refuses to know: who is.
 
 use jiff::Timestamp;
-use leme_access::{Attributes, Identity, Policy, Verdict};
+use leme_access::{Attributes, Policy, Verdict};
 use leme_registry::json;
 use serde_json::{Value, json};
 
 use super::{SIGNERS, is, read};
+use crate::write::review::told;
 
 /// Signer of the certificates by which agents show who they are.
 const OF_AGENTS: &str = "kubernetes.io/kube-apiserver-client-kubelet";
@@ -25,7 +26,8 @@ pub(super) fn approves(request: &Value, policy: &Policy) -> Option<&'static str>
     let signer = SIGNERS.iter().find(|known| known.name == OF_AGENTS)?;
     let (asked, usages) = read(request).ok()?;
     signer.refuses(&usages, &asked).ok()?;
-    let who = who(request);
+    // As the server wrote it down when it was asked.
+    let who = told(request, "username");
     let own = (
         "selfnodeclient",
         "Auto approving self kubelet client certificate after SubjectAccessReview.",
@@ -56,18 +58,4 @@ pub(super) fn approve(request: &mut Value, message: &str) {
         "lastUpdateTime": now, "lastTransitionTime": now,
     }));
     json::set(json::child(request, "status"), "conditions", conditions);
-}
-
-/// Who asked, as the server wrote down when it was asked.
-fn who(request: &Value) -> Identity {
-    let texts = |list: &[Value]| {
-        list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<String>>()
-    };
-    let extra = json::entries(request, &["spec", "extra"]);
-    Identity {
-        user: json::text(request, &["spec", "username"]).to_owned(),
-        uid: json::text(request, &["spec", "uid"]).to_owned(),
-        groups: texts(json::list(request, &["spec", "groups"])),
-        extra: extra.map(|(key, list)| (key.to_owned(), texts(json::list(list, &[])))).collect(),
-    }
 }

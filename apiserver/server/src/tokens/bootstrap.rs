@@ -8,11 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use leme_access::Identity;
+use leme_oauth::same;
 use leme_registry::json;
 use regex::Regex;
 use serde_json::Value;
-
-use super::same;
 
 /// What tokens look like: an identifier, which is no secret, and a secret.
 static TOKEN: LazyLock<Option<Regex>> =

@@ -13,11 +13,12 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 use leme_access::{Attributes, Identity};
 use leme_meta::Status;
+use leme_oauth::same;
 use leme_registry::json;
 use leme_store::cache::Cached;
 use serde_json::Value;
 
-use super::{ISSUER, Named, OfSecret, Said, same};
+use super::{ISSUER, Named, OfSecret, Said};
 use crate::admit;
 use crate::api::Api;
 use crate::audit::Trail;

@@ -122,11 +122,6 @@ pub(crate) enum Said {
     OfSecret(OfSecret),
 }
 
-/// Whether two are the same, in a time that does not tell where they differ.
-pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
 /// Makes tokens and checks them.
 pub(crate) struct Tokens {
     keys: Keys,

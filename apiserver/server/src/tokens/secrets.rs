@@ -21,7 +21,6 @@ use crate::answer::read_failed;
 use crate::api::Api;
 use crate::request::{ResourceRequest, Verb};
 use crate::table;
-use crate::write::{Change, WriteOptions};
 
 /// Type of the Secrets that hold tokens of accounts.
 const TYPE: &str = "kubernetes.io/service-account-token";
@@ -38,7 +37,7 @@ type Ends = BTreeSet<(Timestamp, String, String)>;
 /// Who looks after them.
 struct Keeper {
     api: Arc<Api>,
-    /// The authority that clients are to believe.
+    /// The authority that clients are to believe, as Secrets hold it.
     authority: String,
     secrets: &'static Arc<Kind>,
     accounts: &'static Arc<Kind>,
@@ -49,6 +48,7 @@ pub(crate) async fn run(api: Arc<Api>, authority: String) {
     let row = |plural| leme_kinds::by_resource("", "v1", plural);
     let (Some(secrets), Some(accounts)) = (row("secrets"), row("serviceaccounts")) else { return };
     let stopping = api.lifetime.stop_token();
+    let authority = STANDARD.encode(authority);
     let keeper = Keeper { api, authority, secrets, accounts };
     stopping
         .run_until_cancelled(async {
@@ -187,22 +187,17 @@ impl Keeper {
     }
 
     async fn fill(&self, namespace: &str, name: &str) -> Result<(), Status> {
-        let request = ResourceRequest::of(Verb::Update, self.secrets, namespace, name);
-        let options = WriteOptions::plain();
-        let context = self.api.context(&request, &options);
-        let done = self.api.change(&request, false, |stored, reservation| {
-            let account =
-                json::text(&stored.value, &["metadata", "annotations", ACCOUNT]).to_owned();
-            let account = self.api.core_object("serviceaccounts", namespace, &account);
-            let account = account.filter(|account| lacks(&stored.value, account, &self.authority));
-            let Some(account) = account else { return Ok(Change::Unchanged) };
-            let mut new = stored.value.clone();
+        let update = ResourceRequest::of(Verb::Update, self.secrets, namespace, name);
+        let filled = self.api.make_of(&update, Target::Main, |stored| {
+            let account = json::text(stored, &["metadata", "annotations", ACCOUNT]);
+            let account = self.api.core_object("serviceaccounts", namespace, account);
+            let account = account.filter(|account| lacks(stored, account, &self.authority));
+            let Some(account) = account else { return Ok(None) };
+            let mut new = stored.clone();
             self.filled(&mut new, &account)?;
-            let (writer, old) = (options.writer(), (&stored.value, stored.revision));
-            leme_registry::update(&context, Target::Main, writer, new, old, reservation)
-                .map(Into::into)
+            Ok(Some(new))
         });
-        done.await.map(drop)
+        filled.await.map(drop)
     }
 
     fn filled(&self, secret: &mut Value, account: &Value) -> Result<(), Status> {
@@ -215,7 +210,7 @@ impl Keeper {
         json::set(annotations, UID, uid.as_str());
         let has_token = !json::text(secret, &["data", "token"]).is_empty();
         let data = json::child(secret, "data");
-        json::set(data, "ca.crt", STANDARD.encode(&self.authority));
+        json::set(data, "ca.crt", self.authority.as_str());
         json::set(data, "namespace", STANDARD.encode(&namespace));
         if !has_token {
             let sub = format!("system:serviceaccount:{namespace}:{account}");
@@ -252,7 +247,7 @@ fn lacks(secret: &Value, account: &Value, authority: &str) -> bool {
     let uid = json::text(secret, &["metadata", "annotations", UID]);
     data("token").is_empty()
         || data("namespace").is_empty()
-        || data("ca.crt") != STANDARD.encode(authority)
+        || data("ca.crt") != authority
         || uid != json::text(account, &["metadata", "uid"])
 }
 

@@ -11,7 +11,9 @@ use leme_registry::{Operation, Target, json};
 use leme_store::{Class, Entry, Expect, Outcome, StoreError};
 use serde_json::Value;
 
-use super::{Change, PATIENCE, Stored, Written, set_revision, stored_as, target, too_late};
+use super::{
+    Change, PATIENCE, Stored, WriteOptions, Written, set_revision, stored_as, target, too_late,
+};
 use crate::admit;
 use crate::allocate::{Number, Reservation, has_numbers};
 use crate::answer::{read_failed, write_failed};
@@ -76,6 +78,23 @@ impl Api {
             }
         }
         Err(too_late())
+    }
+
+    /// Changes an object to what is made of it, if anything is: for the server itself. Whether there is such an object.
+    pub(crate) async fn make_of(
+        &self,
+        update: &ResourceRequest,
+        target: Target,
+        mut made: impl FnMut(&Value) -> Result<Option<Value>, Status> + Send,
+    ) -> Result<bool, Status> {
+        let options = WriteOptions::plain();
+        let context = self.context(update, &options);
+        let changed = self.change(update, false, |stored, reservation| {
+            let Some(new) = made(&stored.value)? else { return Ok(Change::Unchanged) };
+            let (writer, old) = (options.writer(), (&stored.value, stored.revision));
+            leme_registry::update(&context, target, writer, new, old, reservation).map(Into::into)
+        });
+        Ok(changed.await?.is_some())
     }
 
     /// Carries out what has been decided; who was faster, if somebody was.

@@ -11,7 +11,7 @@ pub(crate) mod delete;
 mod evict;
 pub(crate) mod options;
 pub(crate) mod patch;
-mod review;
+pub(crate) mod review;
 mod update;
 
 use std::time::Duration;

@@ -202,14 +202,19 @@ fn subject_errors(question: &Value) -> Vec<FieldError> {
 
 /// Whom a question is about.
 fn subject(question: &Value) -> Identity {
+    told(question, "user")
+}
+
+/// Whom the `spec` of an object tells of, by the name in one of its fields.
+pub(crate) fn told(object: &Value, name: &str) -> Identity {
     let texts = |list: &[Value]| {
         list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<String>>()
     };
-    let extra = json::entries(question, &["spec", "extra"]);
+    let extra = json::entries(object, &["spec", "extra"]);
     Identity {
-        user: json::text(question, &["spec", "user"]).to_owned(),
-        uid: json::text(question, &["spec", "uid"]).to_owned(),
-        groups: texts(json::list(question, &["spec", "groups"])),
+        user: json::text(object, &["spec", name]).to_owned(),
+        uid: json::text(object, &["spec", "uid"]).to_owned(),
+        groups: texts(json::list(object, &["spec", "groups"])),
         extra: extra.map(|(key, list)| (key.to_owned(), texts(json::list(list, &[])))).collect(),
     }
 }
