@@ -12,7 +12,7 @@ use futures::stream::BoxStream;
 use leme_cri::{
     ExecOutput, ExecRequest, ExecSession, PortStream, Runtime, RuntimeError, RuntimeEvent,
 };
-use leme_node_core::credentials::Credentials;
+use leme_distribution::credentials::Credentials;
 use leme_node_core::cri::*;
 use tokio::sync::broadcast;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use leme_cri::{Runtime, RuntimeError};
-use leme_node_core::credentials::Credentials;
+use leme_distribution::credentials::Credentials;
 use leme_node_core::cri::Image;
 use leme_node_core::lookup::{Content, Key, Kind, Sources};
 use leme_node_core::pod::StartError;

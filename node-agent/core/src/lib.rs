@@ -5,7 +5,6 @@
 
 pub mod backoff;
 pub mod config;
-pub mod credentials;
 pub mod cri;
 pub mod csi;
 pub mod env;

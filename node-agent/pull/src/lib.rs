@@ -1,14 +1,8 @@
-//! Images from registries.
+//! Images from registries into the node's store.
 //!
-//! Knows: OCI's distribution protocol as far as it is read, tokens, credentials, mirrors. Refuses to know: pods, and what an
-//! image holds: what is got is laid out as a directory that the store takes in, which believes nothing before its digest.
-//!
-//! Each answer is bounded in bytes and in the time between two pieces of it, and a pull in all; what a registry sends
-//! elsewhere for is got there without what it was shown.
+//! Knows: which of a registry, its mirrors and a pod's logins is asked when, and how what is got is laid out as a directory
+//! that the store takes in, which believes nothing before its digest. Refuses to know: pods, and how registries are spoken to.
 
-mod challenge;
-mod client;
-mod config;
 mod layout;
 mod manifest;
 
@@ -16,14 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use leme_host::images::reference::Reference;
+use leme_distribution::{Client, Endpoint, Error, Reference};
+pub use leme_distribution::{Credentials, Registries};
 use leme_host::images::{ImageError, ImageStore};
 use tokio::sync::Semaphore;
-
-use client::Client;
-use config::Endpoint;
-pub use config::Registries;
-pub use leme_node_core::credentials::Credentials;
 
 /// Images that are pulled at a time.
 const AT_ONCE: usize = 3;
@@ -36,20 +26,12 @@ pub enum PullError {
     /// It is no reference.
     #[error("couldn't parse image name {0:?}: invalid reference format")]
     Reference(String),
-    /// Nobody could be asked.
-    #[error("cannot reach {registry}: {why}")]
-    Unreachable {
-        /// Which registry.
-        registry: String,
-        /// Why.
-        why: String,
-    },
-    /// The registry has no such image, or does not show it to who asks.
+    /// The registry did not give it.
+    #[error(transparent)]
+    Registry(#[from] Error),
+    /// There is no such image for this machine, or what there is makes no sense.
     #[error("{0}")]
-    Refused(String),
-    /// What it answers makes no sense, or is too much.
-    #[error("{0}")]
-    Answer(String),
+    Image(String),
     /// It does not go into the store.
     #[error(transparent)]
     Store(#[from] ImageError),
@@ -157,21 +139,24 @@ impl Puller {
             let client = nobody.for_login(login);
             match manifest::pull(&client, store, wanted, endpoint).await {
                 // Somebody else may be let in.
-                Err(error @ PullError::Refused(_)) => {
+                Err(PullError::Registry(error)) if error.is_refusal() => {
                     refused.get_or_insert(error);
                 }
                 other => return other,
             }
         }
-        Err(refused.unwrap_or_else(|| PullError::Refused("nobody may have it".to_owned())))
+        // Nobody was asked at last, and so somebody was.
+        Err(refused
+            .map_or_else(|| PullError::Image("nobody may have it".to_owned()), PullError::Registry))
     }
 }
 
 /// How much an error says of an image: what a registry says of it more than that one could not be asked.
 fn weight(error: &PullError) -> u8 {
     match error {
-        PullError::Unreachable { .. } | PullError::Timeout => 0,
-        PullError::Answer(_) => 1,
+        PullError::Registry(Error::Unreachable { .. } | Error::Untrusted { .. }) => 0,
+        PullError::Timeout => 0,
+        PullError::Registry(Error::Answer(_)) => 1,
         _ => 2,
     }
 }

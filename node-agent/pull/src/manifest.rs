@@ -7,17 +7,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use leme_host::images::reference::{Reference, valid_digest};
-use leme_host::images::{ImageStore, Pulling, digest_of, for_this_machine, machine};
+use leme_distribution::reference::{Reference, valid_digest};
+use leme_distribution::{Client, Endpoint, IMAGES, Login, Manifest};
+use leme_host::images::{EVERYBODY, ImageStore, Pulling, for_this_machine, machine};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
-use crate::client::Client;
-use crate::config::Endpoint;
 use crate::layout;
 use crate::{PullError, Pulled, Result};
 
-const TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
-    application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 /// Layers that are got at a time.
 const AT_ONCE: usize = 3;
 /// Layers of an image at most.
@@ -37,18 +34,19 @@ pub(crate) async fn pull(
     wanted: &Reference,
     endpoint: &Endpoint,
 ) -> Result<Pulled> {
-    let (_, repository) = wanted.name.split_once('/').unwrap_or(("", &wanted.name));
+    let (_, repository) = wanted.parts();
+    let mark = client.login().map_or_else(|| EVERYBODY.to_owned(), Login::mark);
     let found = find(client, repository, wanted).await?;
     let known = format!("{}@{}", wanted.name, found.digest);
     let names = store.clone();
-    let (tag, by_digest, by) = (wanted.full(), known.clone(), client.mark());
+    let (tag, by_digest, by) = (wanted.full(), known.clone(), mark.clone());
     let there = blocking(move || Ok(names.know_as(&tag, &by_digest, &by)?)).await?;
     if let Some(id) = there {
         return Ok(Pulled { id, bytes: 0 });
     }
     let manifest: ImageManifest = read("manifest", endpoint, &found.manifest)?;
     if manifest.layers().len() > LAYERS {
-        return Err(PullError::Answer(format!("{}: the image has too many layers", endpoint.name)));
+        return Err(PullError::Image(format!("{}: the image has too many layers", endpoint.name)));
     }
     let sizes = manifest.layers().iter().map(Descriptor::size);
     let size = sizes.fold(manifest.config().size(), u64::saturating_add);
@@ -56,11 +54,10 @@ pub(crate) async fn pull(
     let pulling = blocking(move || Ok(opened.pulling(size)?)).await?;
     let bytes = content(client, repository, store, &pulling, &manifest).await?;
     // By its digest alone it gets no tag.
-    let by = client.mark();
     let (store, tag) = (store.clone(), wanted.digest.is_none().then(|| wanted.full()));
     let id = blocking(move || {
         layout::describe(&pulling, &found.manifest, tag.as_deref())?;
-        Ok(store.take_pulled(pulling, &known, &by)?)
+        Ok(store.take_pulled(pulling, &known, &mark)?)
     })
     .await?;
     Ok(Pulled { id, bytes })
@@ -68,41 +65,26 @@ pub(crate) async fn pull(
 
 /// The manifest for this machine.
 async fn find(client: &Client, repository: &str, wanted: &Reference) -> Result<Found> {
-    let by = wanted.digest.as_deref().or(wanted.tag.as_deref()).unwrap_or("latest");
-    let (type_, bytes) = client.document(&manifest_path(repository, by), TYPES).await?;
-    let digest = digest_of(&bytes);
-    if wanted.digest.as_ref().is_some_and(|wanted| *wanted != digest) {
-        return Err(differs(by));
-    }
-    if !is_index(&type_, &bytes) {
+    let Manifest { media_type, bytes, digest } =
+        client.manifest(repository, wanted.by(), IMAGES).await?;
+    if !is_index(&media_type, &bytes) {
         return Ok(Found { manifest: bytes, digest });
     }
     let index: ImageIndex = serde_json::from_slice(&bytes)
-        .map_err(|error| PullError::Answer(format!("the index of {repository}: {error}")))?;
+        .map_err(|error| PullError::Image(format!("the index of {repository}: {error}")))?;
     let fitting = index.manifests().iter().filter(|one| for_this_machine(one));
     let fitting = fitting.max_by_key(|one| layout::variant(one));
     let Some(fitting) = fitting else {
-        return Err(PullError::Refused(format!(
+        return Err(PullError::Image(format!(
             "no match for platform in manifest: there is no image of {repository} for this machine ({})",
             machine()
         )));
     };
     let own = fitting.digest().to_string();
     let own =
-        valid_digest(&own).ok_or_else(|| PullError::Answer(format!("unsupported digest {own}")))?;
-    let (_, manifest) = client.document(&manifest_path(repository, &own), TYPES).await?;
-    match digest_of(&manifest) == own {
-        true => Ok(Found { manifest, digest }),
-        false => Err(differs(&own)),
-    }
-}
-
-fn manifest_path(repository: &str, by: &str) -> String {
-    format!("/v2/{repository}/manifests/{by}")
-}
-
-fn differs(digest: &str) -> PullError {
-    PullError::Answer(format!("the content of {digest} does not match its digest"))
+        valid_digest(&own).ok_or_else(|| PullError::Image(format!("unsupported digest {own}")))?;
+    let found = client.manifest(repository, &own, IMAGES).await?;
+    Ok(Found { manifest: found.bytes, digest })
 }
 
 fn is_index(type_: &str, bytes: &[u8]) -> bool {
@@ -117,7 +99,7 @@ fn is_index(type_: &str, bytes: &[u8]) -> bool {
 }
 
 fn read<T: serde::de::DeserializeOwned>(what: &str, of: &Endpoint, bytes: &[u8]) -> Result<T> {
-    let wrong = |error| PullError::Answer(format!("{}: its {what}: {error}", of.name));
+    let wrong = |error| PullError::Image(format!("{}: its {what}: {error}", of.name));
     serde_json::from_slice(bytes).map_err(wrong)
 }
 
@@ -134,7 +116,7 @@ async fn content(
         let digest = one.digest().to_string();
         let known = valid_digest(&digest);
         let known =
-            known.ok_or_else(|| PullError::Answer(format!("unsupported digest {digest}")))?;
+            known.ok_or_else(|| PullError::Image(format!("unsupported digest {digest}")))?;
         Ok((known, one.size()))
     };
     // The same layer may be there twice.
@@ -158,6 +140,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(PullError::Answer(error.to_string())),
+        Err(error) => Err(PullError::Image(error.to_string())),
     }
 }

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use leme_distribution::Error;
 use leme_host::images::ImageStore;
 use leme_pull::{Credentials, PullError, Puller, Registries};
 use serde_json::{Value, json};
@@ -440,11 +441,11 @@ async fn nobody_there_no_such_image_and_no_name_are_told_apart() {
     let node = Node::new();
     let missing = node.pull(&format!("{}/app:v1", registry.address)).await.unwrap_err();
     assert!(
-        matches!(&missing, PullError::Refused(why) if why.contains("manifest unknown")),
+        matches!(&missing, PullError::Registry(Error::NotFound(why)) if why.contains("manifest unknown")),
         "{missing}"
     );
     let nobody = node.pull("127.0.0.1:1/app:v1").await.unwrap_err();
-    assert!(matches!(nobody, PullError::Unreachable { .. }), "{nobody}");
+    assert!(matches!(nobody, PullError::Registry(Error::Unreachable { .. })), "{nobody}");
     assert!(matches!(node.pull("No:Name:At/All").await, Err(PullError::Reference(_))));
 }
 

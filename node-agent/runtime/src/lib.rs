@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use leme_node_core::credentials::Credentials;
+use leme_distribution::credentials::Credentials;
 use leme_node_core::cri::{
     ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStats, SandboxStatus,
 };

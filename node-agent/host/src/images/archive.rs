@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::ImageError;
 use super::guard::Guard;
-use super::reference::{Reference, valid_digest};
+use super::reference::{Reference, digest_of, valid_digest};
 use super::stream::{damaged, decompress, open_archive};
 use super::unpack::{Limits, open_inside};
 use crate::files::hex;
@@ -301,11 +301,6 @@ fn fold(path: &Path) -> PathBuf {
         }
     }
     clean
-}
-
-/// `sha256:` of some bytes.
-pub fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
 /// A reader that hashes what passes.

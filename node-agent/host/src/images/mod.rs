@@ -9,7 +9,6 @@ mod guard;
 mod index;
 mod looks;
 mod pulling;
-pub mod reference;
 mod removal;
 mod room;
 mod stream;
@@ -25,10 +24,11 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::files;
 use archive::{Found, Measured, Source};
-pub use archive::{digest_of, for_this_machine, machine};
+pub use archive::{for_this_machine, machine};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
+pub use leme_distribution::reference;
 pub use pulling::{EVERYBODY, Pulling};
-use reference::Reference;
+use reference::{Reference, digest_of};
 pub use unpack::Limits;
 
 /// Why an image could not be loaded or read.

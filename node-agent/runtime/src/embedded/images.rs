@@ -2,9 +2,9 @@
 //!
 //! Knows: the store and the registries. Refuses to know: containers.
 
-use leme_host::images::reference::Reference;
+use leme_distribution::Reference;
+use leme_distribution::credentials::Credentials;
 use leme_host::images::{ImageError, ImageRecord};
-use leme_node_core::credentials::Credentials;
 use leme_node_core::cri::Image;
 use leme_pull::{PullError, Pulled};
 

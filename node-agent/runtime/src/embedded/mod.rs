@@ -26,16 +26,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+pub use leme_distribution::Registries;
+use leme_distribution::credentials::Credentials;
 pub use leme_host::helper::logs::{LogLimits, rotated};
 use leme_host::helper::protocol::{Failure, Phase};
 use leme_host::images::ImageStore;
-use leme_node_core::credentials::Credentials;
 pub use leme_node_core::cri::PortMapping;
 use leme_node_core::cri::{
     ContainerConfig, ContainerStatus, Image, SandboxConfig, SandboxStats, SandboxStatus,
 };
 use leme_pull::Puller;
-pub use leme_pull::Registries;
 use tokio::sync::broadcast;
 
 use crate::{

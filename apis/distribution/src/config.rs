@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use leme_host::images::reference::Reference;
-use leme_node_core::credentials::Login;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::{Login, Reference};
 
 /// Registries as they are configured.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ struct Host {
 
 /// A registry, or a mirror of one.
 #[derive(Clone, Debug)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     /// `https://registry-1.docker.io`, with a path before `/v2` if there is one.
     pub url: String,
     /// What it is called in what is told to people.
@@ -112,22 +112,38 @@ impl Registries {
     }
 
     /// Where an image may be had: the mirrors of its registry in their order, then that itself.
-    pub(crate) fn endpoints(&self, image: &Reference) -> Vec<Endpoint> {
-        let (registry, _) = image.name.split_once('/').unwrap_or((&image.name, ""));
+    pub fn endpoints(&self, image: &Reference) -> Vec<Endpoint> {
+        let (registry, _) = image.parts();
         let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
+        let own = self.registry(registry);
+        let mirrors = mirrors.into_iter().flatten();
+        let mut endpoints: Vec<Endpoint> = mirrors.map(|url| self.endpoint(url, None)).collect();
+        if !endpoints.iter().any(|endpoint| endpoint.url == own.url) {
+            endpoints.push(own);
+        }
+        endpoints
+    }
+
+    /// A registry itself, to which is pushed: `docker.io`, `quay.io`, `10.0.0.1:5000`.
+    pub fn registry(&self, registry: &str) -> Endpoint {
+        let is_own = |url: &&String| {
+            url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/') == registry)
+        };
+        if let Some(said) = self.mirrors.get(registry).into_iter().flatten().find(is_own) {
+            return self.endpoint(said, Some(registry));
+        }
         let own = match registry {
             "docker.io" => "https://registry-1.docker.io".to_owned(),
             // Nobody is between this machine and itself, unless TLS is said to be.
             here if is_loopback(here) && !self.speaks_tls(here) => format!("http://{here}"),
             other => format!("https://{other}"),
         };
-        let mirrors = mirrors.into_iter().flatten();
-        let mut endpoints: Vec<Endpoint> = mirrors.map(|url| self.endpoint(url, None)).collect();
-        let own_url = own.trim_end_matches('/');
-        if !endpoints.iter().any(|endpoint| endpoint.url == own_url) {
-            endpoints.push(self.endpoint(own_url, Some(registry)));
-        }
-        endpoints
+        self.endpoint(&own, Some(registry))
+    }
+
+    /// Believes an authority (PEM) for a registry, besides those of the machine.
+    pub fn believe(&mut self, registry: &str, authority: &str) {
+        self.hosts.entry(registry.to_owned()).or_default().authority.push_str(authority);
     }
 
     fn speaks_tls(&self, registry: &str) -> bool {
@@ -184,7 +200,9 @@ mod tests {
         let docker =
             ["https://mirror.example.com", "http://10.0.0.1:5000", "https://registry-1.docker.io"];
         assert_eq!(urls(&known, "nginx"), docker);
-        assert_eq!(urls(&known, "r.io/a"), ["http://r.io", "https://r.io"]);
+        // It is said to be there itself, without TLS.
+        assert_eq!(urls(&known, "r.io/a"), ["http://r.io"]);
+        assert_eq!(known.registry("r.io").url, "http://r.io");
         let quay = known.endpoints(&Reference::parse("quay.io/a").unwrap());
         assert_eq!((&*quay[0].url, &*quay[1].url), ("https://all", "https://quay.io"));
         assert_eq!(quay[1].login.as_ref().unwrap().user, "ana");

@@ -1,6 +1,8 @@
-//! Image references and what short ones mean.
+//! Image references and what short ones mean, and digests.
 //!
 //! Knows: the grammar. Refuses to know: which images exist.
+
+use sha2::{Digest, Sha256};
 
 /// A reference in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,16 @@ impl Reference {
         Some(Reference { name: format!("{domain}/{path}"), tag, digest })
     }
 
+    /// The registry, and the repository there: `docker.io` and `library/hello`.
+    pub fn parts(&self) -> (&str, &str) {
+        self.name.split_once('/').unwrap_or((&self.name, ""))
+    }
+
+    /// What it is asked for by: its digest, or its tag.
+    pub fn by(&self) -> &str {
+        self.digest.as_deref().or(self.tag.as_deref()).unwrap_or("latest")
+    }
+
     /// `name:tag`, or `name@digest` if there is one.
     pub fn full(&self) -> String {
         match (&self.digest, &self.tag) {
@@ -59,7 +71,24 @@ pub fn valid_digest(text: &str) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-fn valid_tag(tag: &str) -> Option<String> {
+/// `sha256:` of some bytes.
+pub fn digest_of(bytes: &[u8]) -> String {
+    written(Sha256::new_with_prefix(bytes))
+}
+
+/// The digest that a hash comes to.
+pub fn written(hash: Sha256) -> String {
+    let mut digest = String::from("sha256:");
+    for byte in hash.finalize() {
+        digest.extend(
+            [byte >> 4, byte & 15].map(|four| char::from_digit(four.into(), 16).unwrap_or('0')),
+        );
+    }
+    digest
+}
+
+/// A tag as it may be written.
+pub fn valid_tag(tag: &str) -> Option<String> {
     let mut bytes = tag.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     let rest = bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
