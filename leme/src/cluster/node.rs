@@ -244,6 +244,7 @@ impl NodeSpec {
             root: root.join("runtime"),
             run_dir: data.run().join(&self.name),
             images: data.images(),
+            builds: root.join("builds"),
             seccomp: root.join("seccomp"),
             cgroup_parent: format!("/leme-{}-{}", data.id(), self.name),
             pod_processes: None,

@@ -83,6 +83,7 @@ pub fn sandbox(
         host_name: name,
         domain,
         host_network,
+        own_users: spec.host_users == Some(false),
         log_directory: format!("{logs}/{}", log_directory(pod)),
         port_mappings: if host_network { Vec::new() } else { port_mappings(pod) },
         resolv_conf: resolv_conf(pod, dns),
@@ -363,6 +364,7 @@ fn security(pod: &Pod, container: &Container) -> (Security, bool) {
         add_capabilities: bare(capabilities.add),
         drop_capabilities: bare(capabilities.drop),
         seccomp,
+        unmasked: own.proc_mount.as_deref() == Some("Unmasked"),
     };
     (security, must_not)
 }

@@ -44,6 +44,9 @@ pub struct SandboxConfig {
     pub domain: String,
     /// Whether the pod uses the node's network.
     pub host_network: bool,
+    /// Whether its users are its own, in a user namespace that owns its other namespaces, and not the node's.
+    #[serde(default)]
+    pub own_users: bool,
     /// Directory that holds the container log files, `/var/log/pods/NS_NAME_UID` in the usual layout.
     pub log_directory: String,
     /// Ports of the node that lead to the pod.
@@ -167,6 +170,8 @@ pub struct Security {
     pub drop_capabilities: Vec<String>,
     /// Which system calls it may make; a privileged container may make all.
     pub seccomp: Seccomp,
+    /// Nothing of its `/proc` and `/sys` is masked.
+    pub unmasked: bool,
 }
 
 /// A container's seccomp profile.

@@ -76,7 +76,7 @@ pub fn check_added(pod: &Pod, name: &str, policy: &Policy) -> Verdict {
     match spec::ephemeral(pod).enumerate().find(|(_, one)| one.name == name) {
         Some((index, one)) => {
             let at = format!("spec.ephemeralContainers[{index}]");
-            container(&spec::as_container(one), &at, policy)
+            container(&spec::as_container(one), &at, own_users(&spec::of(pod)), policy)
         }
         None => Ok(()),
     }
@@ -106,6 +106,7 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         enable_service_links: _,
         host_aliases: _,
         host_network: _,
+        host_users: _,
         hostname: _,
         readiness_gates: _,
         restart_policy: _,
@@ -136,7 +137,6 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         containers,
         host_ipc,
         host_pid,
-        host_users,
         hostname_override,
         init_containers,
         os,
@@ -154,7 +154,6 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
     let host = |field: &Option<bool>| *field == Some(true);
     unless(host(host_pid), "spec.hostPID", "containers have a process namespace of their own")?;
     unless(host(host_ipc), "spec.hostIPC", "pods have an IPC namespace of their own")?;
-    unless(*host_users == Some(false), "spec.hostUsers", "there are no user namespaces")?;
     let class = runtime_class_name.as_deref().is_some_and(|name| !name.is_empty());
     unless(class, "spec.runtimeClassName", "there is one runtime")?;
     unless(some(resource_claims), "spec.resourceClaims", "no driver gives devices")?;
@@ -172,10 +171,10 @@ fn pod_spec(spec: &PodSpec, policy: &Policy) -> Verdict {
         sources::volume(volume)?;
     }
     for (index, init) in init_containers.iter().flatten().enumerate() {
-        container(init, &format!("spec.initContainers[{index}]"), policy)?;
+        container(init, &format!("spec.initContainers[{index}]"), own_users(spec), policy)?;
     }
     for (index, main) in containers.iter().enumerate() {
-        container(main, &format!("spec.containers[{index}]"), policy)?;
+        container(main, &format!("spec.containers[{index}]"), own_users(spec), policy)?;
     }
     Ok(())
 }
@@ -187,7 +186,12 @@ fn operating_system(os: Option<&PodOS>) -> Verdict {
     })
 }
 
-fn container(container: &Container, at: &str, policy: &Policy) -> Verdict {
+/// Whether the pod's users are those of a user namespace of its own.
+fn own_users(spec: &PodSpec) -> bool {
+    spec.host_users == Some(false)
+}
+
+fn container(container: &Container, at: &str, own_users: bool, policy: &Policy) -> Verdict {
     let Container {
         // Carried out.
         args: _,
@@ -234,7 +238,7 @@ fn container(container: &Container, at: &str, policy: &Policy) -> Verdict {
         self::rule(rule, &format!("{at}.restartPolicyRules[{index}]"))?;
     }
     if let Some(context) = security_context {
-        security::of_container(context, at, policy)?;
+        security::of_container(context, at, own_users, policy)?;
     }
     unless(some(volume_devices), &format!("{at}.volumeDevices"), "volumes are file systems")?;
     for (index, mount) in volume_mounts.iter().flatten().enumerate() {

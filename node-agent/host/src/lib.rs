@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod files;
 pub mod helper;
+pub mod ids;
 pub mod images;
 mod inside;
 pub mod mounts;

@@ -17,6 +17,8 @@ use crate::cgroup::Cgroup;
 use crate::mounts;
 use crate::process::ProcessId;
 
+pub(crate) mod owner;
+
 /// The namespaces to make.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SandboxRequest {
@@ -33,6 +35,9 @@ pub struct SandboxRequest {
     /// Size of the directory for files that containers share and may write to; 0 for none.
     #[serde(default)]
     pub files_bytes: u64,
+    /// Make a user namespace, which owns the others, whose ids are those of the machine from here on.
+    #[serde(default)]
+    pub first_id: Option<u32>,
 }
 
 /// Where a sandbox's parts are.
@@ -52,6 +57,10 @@ impl SandboxPaths {
     pub fn uts(&self) -> PathBuf {
         self.0.join("uts")
     }
+    /// The user namespace, if the pod has one of its own.
+    pub fn user(&self) -> PathBuf {
+        self.0.join("user")
+    }
     /// The shared PID namespace, if the pod asked for one.
     pub fn pid(&self) -> PathBuf {
         self.0.join("pid")
@@ -70,23 +79,13 @@ impl SandboxPaths {
 pub fn create(request: &SandboxRequest) -> io::Result<()> {
     let paths = SandboxPaths(request.directory.clone());
     fs::create_dir_all(&paths.0)?;
-    let mut flags = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    if request.network {
-        flags |= CloneFlags::CLONE_NEWNET;
-    }
-    unshare(flags)?;
-    rustix::system::sethostname(request.hostname.as_bytes())?;
-    if request.network {
-        crate::sys::loopback_up()?;
-    }
-    for (name, value) in &request.sysctls {
-        write_sysctl(name, value)?;
-    }
     let made = (|| {
-        hold("ipc", &paths.ipc())?;
-        hold("uts", &paths.uts())?;
-        if request.network {
-            hold("net", &paths.net())?;
+        match request.first_id {
+            None => {
+                isolate(request)?;
+                hold_all(Path::new("/proc/self/ns"), &paths, request)?;
+            }
+            Some(first) => owner::create(first, request, &paths)?,
         }
         if request.files_bytes > 0 {
             fs::create_dir_all(paths.files())?;
@@ -101,9 +100,28 @@ pub fn create(request: &SandboxRequest) -> io::Result<()> {
     made
 }
 
-/// Keeps a namespace of the calling process alive by a bind mount.
-fn hold(kind: &str, target: &Path) -> io::Result<()> {
-    hold_of(Path::new("/proc/self/ns"), kind, target)
+/// Takes the calling process into namespaces of its own, as they are to be.
+fn isolate(request: &SandboxRequest) -> io::Result<()> {
+    let mut flags = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    if request.network {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    unshare(flags)?;
+    rustix::system::sethostname(request.hostname.as_bytes())?;
+    if request.network {
+        crate::sys::loopback_up()?;
+    }
+    request.sysctls.iter().try_for_each(|(name, value)| write_sysctl(name, value))
+}
+
+/// Holds what [`isolate`] made; `directory` is the `/proc/PID/ns` of who is in there.
+fn hold_all(directory: &Path, paths: &SandboxPaths, request: &SandboxRequest) -> io::Result<()> {
+    hold_of(directory, "ipc", &paths.ipc())?;
+    hold_of(directory, "uts", &paths.uts())?;
+    match request.network {
+        true => hold_of(directory, "net", &paths.net()),
+        false => Ok(()),
+    }
 }
 
 /// Keeps a namespace alive that `directory` (a `/proc/PID/ns`) names.

@@ -55,9 +55,18 @@ pub fn loopback_up() -> io::Result<()> {
 
 /// Makes the controlling mount read-only for a detached mount made by `open_tree`.
 pub fn make_mount_readonly(tree: BorrowedFd<'_>) -> io::Result<()> {
+    set_mount(tree, libc::MOUNT_ATTR_RDONLY, 0)
+}
+
+/// Has a detached mount, not those below it, show its owners as those of a user namespace: 0 as its root.
+pub fn map_mount(tree: BorrowedFd<'_>, users: BorrowedFd<'_>) -> io::Result<()> {
+    set_mount(tree, libc::MOUNT_ATTR_IDMAP, users.as_raw_fd() as u64)
+}
+
+fn set_mount(tree: BorrowedFd<'_>, attributes: u64, users: u64) -> io::Result<()> {
     // SAFETY: mount_attr is plain data for which all zeroes is a valid value.
     let mut attr: libc::mount_attr = unsafe { mem::zeroed() };
-    attr.attr_set = libc::MOUNT_ATTR_RDONLY;
+    (attr.attr_set, attr.userns_fd) = (attributes, users);
     // SAFETY: the path is a static empty C string, the struct and its size match, both live through the call.
     let done = unsafe {
         libc::syscall(

@@ -75,7 +75,12 @@ pub(super) fn of_pod(context: &PodSecurityContext, spec: &PodSpec, policy: &Poli
     unless(windows_options.is_some(), &format!("{at}.windowsOptions"), NO_WINDOWS)
 }
 
-pub(super) fn of_container(context: &SecurityContext, at: &str, policy: &Policy) -> Verdict {
+pub(super) fn of_container(
+    context: &SecurityContext,
+    at: &str,
+    own_users: bool,
+    policy: &Policy,
+) -> Verdict {
     let SecurityContext {
         // Carried out.
         allow_privilege_escalation: _,
@@ -99,7 +104,8 @@ pub(super) fn of_container(context: &SecurityContext, at: &str, policy: &Policy)
         // Unknown names are refused when the container is made.
     }
     let masked = proc_mount.as_deref().is_none_or(|mount| matches!(mount, "" | "Default"));
-    unless(!masked, &format!("{at}.procMount"), "it is safe in user namespaces only")?;
+    let unsafe_proc = !masked && !own_users;
+    unless(unsafe_proc, &format!("{at}.procMount"), "it is safe in user namespaces only")?;
     se_linux(se_linux_options.as_ref(), &at, policy)?;
     unless(windows_options.is_some(), &format!("{at}.windowsOptions"), NO_WINDOWS)
 }

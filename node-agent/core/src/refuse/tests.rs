@@ -40,7 +40,6 @@ fn with(more: Value) -> Value {
 fn fields_of_the_pod() {
     unsupported(json!({"hostPID": true}), "spec.hostPID");
     unsupported(json!({"hostIPC": true}), "spec.hostIPC");
-    unsupported(json!({"hostUsers": false}), "spec.hostUsers");
     unsupported(json!({"hostnameOverride": "h"}), "spec.hostnameOverride");
     unsupported(json!({"schedulingGroup": {"podGroupName": "g"}}), "spec.schedulingGroup");
     unsupported(json!({"runtimeClassName": "gvisor"}), "spec.runtimeClassName");
@@ -185,6 +184,14 @@ fn only_a_pod_s_own_sysctls_can_be_allowed() {
     for name in ["*", "kernel.*", "vm.swappiness", "kernel.semaphore", "network"] {
         assert!(allow(name).unwrap_err().contains("not known to be namespaced"), "{name}");
     }
+}
+
+/// `/proc` as it is shows nothing of the node to who is nobody there.
+#[test]
+fn a_pod_with_users_of_its_own_may_see_all_of_proc() {
+    let mut spec = with(json!({"securityContext": {"procMount": "Unmasked"}}));
+    spec["hostUsers"] = json!(false);
+    assert_eq!(check(&pod(spec), &Policy::default()), Ok(()));
 }
 
 /// What people write every day.

@@ -21,8 +21,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::executor::Launch;
 use super::points;
 use super::protocol::{ContainerRequest, Failure};
+use super::stage::{self, Staged};
 use crate::cgroup::{self, Cgroup, Layout};
 use crate::files;
+use crate::ids;
 use crate::mounts::{self, Overlay};
 use crate::spec::{self, BindMount, SpecError, SpecInput, users};
 
@@ -114,13 +116,19 @@ fn create_mounted(request: &ContainerRequest, rootfs: &Path) -> Result<Created, 
             _ => {}
         }
     }
-    let overlay = Overlay { lower: &request.layers, upper: &upper, work: &work };
-    mounts::mount_overlay(&overlay, rootfs)
-        .map_err(|error| Failure::failed("mount root file system", &error))?;
-    plain_directories(rootfs).map_err(|error| Failure::invalid("make spec", &error))?;
     let cgroups = show_cgroups(request)
         .map_err(|error| Failure::failed("mount the container's cgroups", &error))?;
-    let spec = write_spec(request, rootfs, cgroups.as_deref()).map_err(|error| match error {
+    let staged = match &request.spec.namespaces.user {
+        None => {
+            let overlay = Overlay { lower: &request.layers, upper: &upper, work: &work };
+            mounts::mount_overlay(&overlay, rootfs)
+                .map_err(|error| Failure::failed("mount root file system", &error))?;
+            Staged { spec: request.spec.clone(), cgroups }
+        }
+        Some(user) => stage::enter(request, user, cgroups.as_deref())?,
+    };
+    plain_directories(rootfs).map_err(|error| Failure::invalid("make spec", &error))?;
+    let spec = write_spec(request, rootfs, &staged).map_err(|error| match error {
         SpecError::Invalid(_) => Failure::invalid("make spec", &error),
         other => Failure::failed("make spec", &other),
     })?;
@@ -146,12 +154,18 @@ fn show_cgroups(request: &ContainerRequest) -> io::Result<Option<PathBuf>> {
 fn write_spec(
     request: &ContainerRequest,
     rootfs: &Path,
-    cgroups: Option<&Path>,
+    staged: &Staged,
 ) -> Result<Spec, SpecError> {
-    points::prepare(rootfs, &request.spec.mounts)?;
-    let identity = users::resolve(&request.spec.process, rootfs)?;
-    let spec = spec::build(&request.spec, rootfs, cgroups, &identity)?;
-    make_working_directory(rootfs, &request.spec.process.cwd)?;
+    let Staged { spec: input, cgroups } = staged;
+    let user = input.namespaces.user.as_ref();
+    let owner = user.map_or(0, |user| user.first_id);
+    points::prepare(rootfs, &input.mounts, owner)?;
+    let identity = users::resolve(&input.process, rootfs)?;
+    if user.is_some() {
+        users::within(&identity, ids::LENGTH)?;
+    }
+    let spec = spec::build(input, rootfs, cgroups.as_deref(), &identity)?;
+    make_working_directory(rootfs, &input.process.cwd, owner)?;
     files::write_json(&request.bundle().join("config.json"), &spec)?;
     Ok(spec)
 }
@@ -188,7 +202,7 @@ pub(super) fn own_proc(request: &ContainerRequest, pid: i32) -> Result<(), Failu
 
 /// Makes a missing working directory, never leaving the root file system. One that cannot be made is the container's
 /// own trouble and shows when it starts.
-fn make_working_directory(rootfs: &Path, cwd: &str) -> io::Result<()> {
+fn make_working_directory(rootfs: &Path, cwd: &str, owner: u32) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let root = rustix::fs::open(rootfs, flags, Mode::empty())?;
@@ -196,7 +210,7 @@ fn make_working_directory(rootfs: &Path, cwd: &str) -> io::Result<()> {
     for part in Path::new(cwd).components() {
         let std::path::Component::Normal(name) = part else { continue };
         let parent = rustix::fs::openat2(&root, &path, flags, Mode::empty(), inside)?;
-        let _ = rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755));
+        let _ = points::make_directory(&parent, name, owner);
         path.push(name);
         if rustix::fs::openat2(&root, &path, flags, Mode::empty(), inside).is_err() {
             return Ok(());
@@ -215,7 +229,8 @@ fn stream(to_container: bool, uid: u32) -> io::Result<(OwnedFd, OwnedFd)> {
 
 fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
     let failed = |error: io::Error| Failure::failed("make streams", &error);
-    let uid = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let first = request.spec.namespaces.user.as_ref().map_or(0, |user| user.first_id);
+    let uid = first + spec.process().as_ref().map_or(0, |process| process.user().uid());
     let (errors, errors_write) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
@@ -224,7 +239,7 @@ fn build(request: &ContainerRequest, spec: &Spec) -> Result<Created, Failure> {
         .with_executor(Launch::container(errors_write.as_raw_fd()));
     let mut streams = Streams::default();
     let (builder, console) = if request.spec.process.tty {
-        let console = Console::listen(&request.directory).map_err(failed)?;
+        let console = Console::listen(&request.bundle()).map_err(failed)?;
         (builder.with_console_socket(Some(console.path.clone())), Some(console))
     } else {
         let (stdout, theirs_out) = stream(false, uid).map_err(failed)?;

@@ -14,12 +14,13 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::container::{Console, classify, send_line_with_fd, set_oom_score, wait_executed};
 use super::executor::Launch;
+use super::join;
 use super::protocol::{self, ExecRequest, Failure, Report};
 use crate::files;
 
@@ -80,15 +81,25 @@ fn launch(
     streams: Vec<OwnedFd>,
 ) -> Result<(Pid, Option<OwnedFd>), Failure> {
     let failed = |error: io::Error| Failure::failed("prepare command", &error);
-    let spec: Spec = files::read_json(
+    let mut spec: Spec = files::read_json(
         &protocol::bundle(&request.run_directory, &request.id).join("config.json"),
     )
     .map_err(failed)?
     .ok_or_else(|| Failure::failed("prepare command", &"the container has no spec"))?;
-    let process_file = scratch.root.join("process.json");
-    write_process(request, &spec, &process_file).map_err(failed)?;
+    let process = process_of(request, &spec).map_err(failed)?;
     let (errors, errors_write) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let streams = match <[OwnedFd; 3]>::try_from(streams) {
+        _ if request.tty => None,
+        Ok(streams) => Some(streams),
+        Err(_) => return Err(Failure::invalid("prepare command", &"a stream is missing")),
+    };
+    if join::has_users(&spec) {
+        spec.set_process(Some(process));
+        return launch_inside(request, &spec, streams, (errors, errors_write));
+    }
+    let process_file = scratch.root.join("process.json");
+    files::write_json(&process_file, &process).map_err(failed)?;
     let builder = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(&scratch.root)
         .map_err(|error| Failure::failed("prepare command", &files::chain(&error)))?
@@ -96,17 +107,14 @@ fn launch(
             errors_write.as_raw_fd(),
             spec.linux().as_ref().and_then(|l| l.seccomp().clone()),
         ));
-    let mut streams = streams.into_iter();
-    let (builder, console) = if request.tty {
-        let console = Console::listen(&scratch.root).map_err(failed)?;
-        (builder.with_console_socket(Some(console.path.clone())), Some(console))
-    } else {
-        let mut next = || {
-            streams
-                .next()
-                .ok_or_else(|| Failure::invalid("prepare command", &"a stream is missing"))
-        };
-        (builder.with_stdin(next()?).with_stdout(next()?).with_stderr(next()?), None)
+    let (builder, console) = match streams {
+        None => {
+            let console = Console::listen(&scratch.root).map_err(failed)?;
+            (builder.with_console_socket(Some(console.path.clone())), Some(console))
+        }
+        Some([input, output, faults]) => {
+            (builder.with_stdin(input).with_stdout(output).with_stderr(faults), None)
+        }
     };
     let tenant = builder.as_tenant().with_process(Some(process_file)).with_detach(true);
     let built = tenant.build();
@@ -121,11 +129,36 @@ fn launch(
     Ok((Pid::from_raw(pid.as_raw()), terminal))
 }
 
-fn write_process(request: &ExecRequest, spec: &Spec, path: &std::path::Path) -> io::Result<()> {
+/// The same where the container's users are those of a user namespace. `errors` are the ends of a pipe.
+fn launch_inside(
+    request: &ExecRequest,
+    spec: &Spec,
+    streams: Option<[OwnedFd; 3]>,
+    (errors, errors_write): (OwnedFd, OwnedFd),
+) -> Result<(Pid, Option<OwnedFd>), Failure> {
+    let failed = |error: io::Error| Failure::failed("prepare command", &error);
+    let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+    let (stdio, console) = match streams {
+        Some(streams) => (join::Stdio::Streams(streams), None),
+        None => (join::Stdio::Terminal(theirs), Some(ours)),
+    };
+    let launched = join::launch(request, spec, stdio, errors_write);
+    let pid = match (wait_executed(&errors), launched) {
+        (Some(reason), _) => return Err(classify(&reason)),
+        (None, launched) => launched.map_err(failed)?,
+    };
+    let terminal = console.map(|console| {
+        let (_, fds) = crate::sys::recv_with_fds(console.as_fd(), &mut [0; 64])?;
+        fds.into_iter().next().ok_or_else(|| io::Error::other("no terminal was sent"))
+    });
+    Ok((pid, terminal.transpose().map_err(failed)?))
+}
+
+fn process_of(request: &ExecRequest, spec: &Spec) -> io::Result<Process> {
     let mut process =
         spec.process().clone().ok_or_else(|| io::Error::other("the spec has no process"))?;
     process.set_args(Some(request.args.clone())).set_terminal(Some(request.tty));
-    files::write_json(path, &process)
+    Ok(process)
 }
 
 fn wait(pid: Pid, control: &UnixStream) -> io::Result<i32> {

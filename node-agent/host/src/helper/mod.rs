@@ -9,12 +9,14 @@
 mod container;
 mod exec;
 mod executor;
+mod join;
 pub mod logs;
 mod mirror;
 mod pause;
 mod points;
 pub mod protocol;
 mod shim;
+mod stage;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write as _};

@@ -8,35 +8,40 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{ForkResult, Gid, Uid};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Gid, Pid, Uid};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::protocol::{Failure, PauseRequest};
 use crate::cgroup::Cgroup;
-use crate::namespaces::{SandboxPaths, hold_of, is_held};
+use crate::namespaces::{SandboxPaths, hold_of, is_held, owner};
 
 /// Nobody in particular.
 const NOBODY: u32 = 65_535;
+/// Where its root is mounted at first: a directory that is there for every user.
+const PLACE: &str = "/proc";
 
 /// Makes the namespace and holds it at the request's path. The reaping process stays when this one ends.
 pub(super) fn run(request: &PauseRequest) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::failed("make PID namespace", &error);
-    unshare(CloneFlags::CLONE_NEWPID).map_err(|error| failed(error.into()))?;
-    let (confined, says_so) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-    let child = match crate::sys::fork().map_err(failed)? {
+    // It comes to be this process's child when the one in between has ended.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()));
+    let ((number, tells), (confined, says_so)) = (pipe()?, pipe()?);
+    let between = match crate::sys::fork().map_err(failed)? {
         ForkResult::Child => {
             let directory = request.target.parent().map(PathBuf::from).unwrap_or_default();
-            if confine(&SandboxPaths(directory)).is_err() {
-                std::process::exit(1);
-            }
-            let _ = File::from(says_so).write_all(b"!");
-            reap_for_ever()
+            let _ = make(&SandboxPaths(directory), File::from(tells), File::from(says_so));
+            std::process::exit(0);
         }
         ForkResult::Parent { child } => child,
     };
-    drop(says_so);
+    drop((tells, says_so));
+    let _ = waitpid(between, None);
+    let mut bytes = [0; 4];
+    File::from(number).read_exact(&mut bytes).map_err(failed)?;
+    let child = Pid::from_raw(i32::from_le_bytes(bytes));
     let held = (|| {
         Cgroup::new(&request.cgroup)?.join(child.as_raw())?;
         File::from(confined).read_exact(&mut [0])?;
@@ -48,23 +53,46 @@ pub(super) fn run(request: &PauseRequest) -> Result<(), Failure> {
     })
 }
 
-/// Containers see this process. One that may trace others must find nothing of the host in it: no files, no network,
-/// no rights.
-fn confine(sandbox: &SandboxPaths) -> io::Result<()> {
+/// Forks the reaping process, in the pod's user namespace if there is one, and tells its number. This process ends then.
+fn make(sandbox: &SandboxPaths, mut tells: File, mut says_so: File) -> io::Result<()> {
+    // Who is in a user namespace may not find them any more.
+    let mut namespaces = Vec::new();
     for (path, kind) in [
         (sandbox.net(), CloneFlags::CLONE_NEWNET),
         (sandbox.ipc(), CloneFlags::CLONE_NEWIPC),
         (sandbox.uts(), CloneFlags::CLONE_NEWUTS),
     ] {
         if is_held(&path) {
-            setns(File::open(&path)?, kind)?;
+            namespaces.push((File::open(&path)?, kind));
         }
+    }
+    if is_held(&sandbox.user()) {
+        owner::enter(&sandbox.user())?;
+    }
+    unshare(CloneFlags::CLONE_NEWPID)?;
+    match crate::sys::fork()? {
+        ForkResult::Child => {
+            if confine(namespaces).is_err() {
+                std::process::exit(1);
+            }
+            let _ = says_so.write_all(b"!");
+            reap_for_ever()
+        }
+        ForkResult::Parent { child } => tells.write_all(&child.as_raw().to_le_bytes()),
+    }
+}
+
+/// Containers see this process. One that may trace others must find nothing of the host in it: no files, no network,
+/// no rights.
+fn confine(namespaces: Vec<(File, CloneFlags)>) -> io::Result<()> {
+    for (namespace, kind) in namespaces {
+        setns(namespace, kind)?;
     }
     unshare(CloneFlags::CLONE_NEWNS)?;
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let flags = MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::RDONLY;
-    rustix::mount::mount("empty", &sandbox.0, "tmpfs", flags, c"size=4k")?;
-    std::env::set_current_dir(&sandbox.0)?;
+    rustix::mount::mount("empty", PLACE, "tmpfs", flags, c"size=4k")?;
+    std::env::set_current_dir(PLACE)?;
     nix::unistd::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     std::env::set_current_dir("/")?;

@@ -10,7 +10,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat2, readlinkat, statat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, openat2, readlinkat,
+    statat,
 };
 use rustix::io::Errno;
 
@@ -24,11 +25,12 @@ const MOUNTED: &[&str] = &["/dev", "/proc", "/sys"];
 /// What the runtime makes in `/dev` after the volumes.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Makes every mount's place in the root file system; one that lies in another mount is not looked at.
+/// Makes every mount's place in the root file system; one that lies in another mount is not looked at. What is made is
+/// `owner`'s.
 ///
 /// # Errors
 /// When the image has something there that the mount cannot take the place of.
-pub(super) fn prepare(rootfs: &Path, binds: &[BindMount]) -> Result<(), SpecError> {
+pub(super) fn prepare(rootfs: &Path, binds: &[BindMount], owner: u32) -> Result<(), SpecError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(rootfs, flags, Mode::empty()).map_err(std::io::Error::from)?;
     for mount in binds {
@@ -48,7 +50,7 @@ pub(super) fn prepare(rootfs: &Path, binds: &[BindMount]) -> Result<(), SpecErro
         if elsewhere(&mount.destination) {
             continue;
         }
-        make(&root, &mount.destination, source.is_dir(), elsewhere).map_err(wrong)?;
+        make(&root, &mount.destination, source.is_dir(), owner, elsewhere).map_err(wrong)?;
     }
     Ok(())
 }
@@ -84,11 +86,11 @@ fn make(
     root: &OwnedFd,
     place: &Path,
     directory: bool,
+    owner: u32,
     elsewhere: impl Fn(&Path) -> bool,
 ) -> Result<(), String> {
-    let mut left = parts(place);
-    // Without links, relative to the root.
-    let mut at = PathBuf::new();
+    // Where it is, without links, relative to the root, and what is left of the way.
+    let (mut at, mut left) = (PathBuf::new(), parts(place));
     let (mut links, mut ends_in_directory) = (0, true);
     while let Some(part) = left.pop_front() {
         let shown = |at: &Path| Path::new("/").join(at).join(&part);
@@ -121,11 +123,11 @@ fn make(
             }
             Some(_) => ends_in_directory = false,
             None if left.is_empty() && !directory => {
-                make_file(&above, &part).map_err(fault)?;
+                make_file(&above, &part, owner).map_err(fault)?;
                 ends_in_directory = false;
             }
             None => {
-                mkdirat(&above, &part, Mode::from_raw_mode(0o755)).map_err(fault)?;
+                make_directory(&above, &part, owner).map_err(fault)?;
                 ends_in_directory = true;
             }
         }
@@ -173,10 +175,28 @@ fn open_plain(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     openat2(root, path, flags, Mode::empty(), strict)
 }
 
-fn make_file(above: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+/// Gives something that was just made to its owner.
+fn own(above: &OwnedFd, name: &OsStr, owner: u32) -> rustix::io::Result<()> {
+    match owner {
+        0 => Ok(()),
+        id => {
+            let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+            chownat(above, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+        }
+    }
+}
+
+/// Makes a directory that is its owner's.
+pub(super) fn make_directory(above: &OwnedFd, name: &OsStr, owner: u32) -> rustix::io::Result<()> {
+    mkdirat(above, name, Mode::from_raw_mode(0o755))?;
+    own(above, name, owner)
+}
+
+fn make_file(above: &OwnedFd, name: &OsStr, owner: u32) -> rustix::io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let strict = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    openat2(above, name, flags, Mode::from_raw_mode(0o644), strict).map(drop)
+    openat2(above, name, flags, Mode::from_raw_mode(0o644), strict)?;
+    own(above, name, owner)
 }
 
 #[cfg(test)]
@@ -218,7 +238,7 @@ mod tests {
                 ..BindMount::default()
             };
             let mounts: Vec<BindMount> = mounts.iter().map(mount).collect();
-            prepare(&self.root(), &mounts).map_err(|error| error.to_string())
+            prepare(&self.root(), &mounts, 0).map_err(|error| error.to_string())
         }
 
         fn is_file(&self, name: &str) -> bool {

@@ -51,6 +51,10 @@ pub struct BindMount {
     pub readonly: bool,
     /// `rprivate`, `rslave` or `rshared`.
     pub propagation: String,
+    /// In a user namespace owners are shown as the namespace's own, unless this says that they stay the machine's, who are
+    /// nobody in there.
+    #[serde(default)]
+    pub foreign: bool,
 }
 
 /// What to run.
@@ -90,6 +94,9 @@ pub struct SecurityInput {
     /// Which system calls it may make; a privileged container may make all.
     #[serde(default)]
     pub seccomp: Seccomp,
+    /// Nothing of `/proc` and `/sys` is masked or read-only.
+    #[serde(default)]
+    pub unmasked: bool,
 }
 
 /// A container's system call filter.
@@ -100,6 +107,8 @@ pub enum Seccomp {
     Unconfined,
     /// The runtime's own profile.
     Default,
+    /// The runtime's own, and what makes containers within a user namespace.
+    Nested,
     /// One of the node's, as [`seccomp::read_profile`] gives it.
     Profile(Box<LinuxSeccomp>),
 }
@@ -128,6 +137,18 @@ pub struct NamespacesInput {
     pub uts: PathBuf,
     /// PID namespace.
     pub pid: Option<PathBuf>,
+    /// User namespace, which owns the others; `None` for the machine's.
+    #[serde(default)]
+    pub user: Option<UserNamespace>,
+}
+
+/// A user namespace, by whose root the container is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNamespace {
+    /// The namespace.
+    pub path: PathBuf,
+    /// The machine's id that is its 0.
+    pub first_id: u32,
 }
 
 /// All that a spec is made of.
@@ -234,7 +255,7 @@ fn linux(input: &SpecInput) -> Result<Linux, SpecError> {
     let propagation = if shares_mounts(input) { "shared" } else { "slave" };
     linux.set_rootfs_propagation(Some(propagation.to_owned()));
     linux.set_uid_mappings(None).set_gid_mappings(None).set_sysctl(None);
-    let masks = !security.privileged;
+    let masks = !security.privileged && !security.unmasked;
     linux.set_masked_paths(masks.then(mounts::masked_paths));
     linux.set_readonly_paths(masks.then(mounts::readonly_paths));
     linux.set_devices(security.privileged.then(mounts::host_devices));
@@ -242,14 +263,16 @@ fn linux(input: &SpecInput) -> Result<Linux, SpecError> {
         _ if security.privileged => None,
         Seccomp::Unconfined => None,
         Seccomp::Default => Some(seccomp::default_profile(security)?),
+        Seccomp::Nested => Some(seccomp::nested_profile()?),
         Seccomp::Profile(profile) => Some(profile.as_ref().clone()),
     });
     Ok(linux)
 }
 
-/// Whether a mount made in the container must show on the host.
+/// Whether a mount made in the container must show on the host. Those of a user namespace never do.
 pub fn shares_mounts(input: &SpecInput) -> bool {
-    input.mounts.iter().any(|mount| mount.propagation == "rshared")
+    input.namespaces.user.is_none()
+        && input.mounts.iter().any(|mount| mount.propagation == "rshared")
 }
 
 fn namespaces(input: &NamespacesInput) -> Result<Vec<LinuxNamespace>, SpecError> {
@@ -262,6 +285,9 @@ fn namespaces(input: &NamespacesInput) -> Result<Vec<LinuxNamespace>, SpecError>
         list.push(builder.build()?);
         Ok(())
     };
+    if let Some(user) = &input.user {
+        add(LinuxNamespaceType::User, Some(&user.path))?;
+    }
     add(LinuxNamespaceType::Ipc, Some(&input.ipc))?;
     add(LinuxNamespaceType::Uts, Some(&input.uts))?;
     if let Some(net) = &input.net {

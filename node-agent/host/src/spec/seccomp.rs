@@ -74,6 +74,11 @@ const WITH_CAPABILITY: &[(&str, &str)] = &[
     ("PERFMON", "perf_event_open"),
 ];
 
+/// Allowed besides, where a container makes others within its user namespace: by these calls the kernel does nothing that
+/// reaches out of there. What only the machine's own root may do anyway stays away (modules, bpf, keyrings, clocks).
+const NESTED: &str = "chroot clone clone3 fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree pivot_root \
+    setdomainname sethostname setns umount umount2 unshare";
+
 /// Flags of `clone` that make namespaces.
 const CLONE_NAMESPACES: u64 = 0x7E02_0000;
 const ENOSYS: u32 = 38;
@@ -149,10 +154,7 @@ pub(super) fn default_profile(security: &SecurityInput) -> Result<LinuxSeccomp, 
             rules.push(allow(calls)?);
         }
     }
-    rules.push(allow_when("socket", 0, AF_VSOCK, LinuxSeccompOperator::ScmpCmpNe, None)?);
-    for persona in [0x0, 0x0008, 0x20000, 0x20008, 0xffff_ffff] {
-        rules.push(allow_when("personality", 0, persona, LinuxSeccompOperator::ScmpCmpEq, None)?);
-    }
+    rules.extend(by_argument()?);
     if !added("SYS_ADMIN") {
         let masked = LinuxSeccompOperator::ScmpCmpMaskedEq;
         rules.push(allow_when("clone", 0, CLONE_NAMESPACES, masked, Some(0))?);
@@ -164,6 +166,27 @@ pub(super) fn default_profile(security: &SecurityInput) -> Result<LinuxSeccomp, 
             .build()?;
         rules.push(refuse);
     }
+    profile(rules)
+}
+
+/// The profile for a container that makes others within its user namespace.
+pub(super) fn nested_profile() -> Result<LinuxSeccomp, SpecError> {
+    let mut rules = vec![allow(ALLOWED)?, allow(NESTED)?];
+    rules.extend(by_argument()?);
+    profile(rules)
+}
+
+/// What is allowed to all with some arguments.
+fn by_argument() -> Result<Vec<LinuxSyscall>, SpecError> {
+    let mut rules = vec![allow_when("socket", 0, AF_VSOCK, LinuxSeccompOperator::ScmpCmpNe, None)?];
+    for persona in [0x0, 0x0008, 0x20000, 0x20008, 0xffff_ffff] {
+        rules.push(allow_when("personality", 0, persona, LinuxSeccompOperator::ScmpCmpEq, None)?);
+    }
+    Ok(rules)
+}
+
+/// All else answers EPERM.
+fn profile(rules: Vec<LinuxSyscall>) -> Result<LinuxSeccomp, SpecError> {
     let mut profile = LinuxSeccompBuilder::default()
         .default_action(LinuxSeccompAction::ScmpActErrno)
         .default_errno_ret(1u32)

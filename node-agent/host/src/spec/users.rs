@@ -30,6 +30,18 @@ pub fn resolve(wanted: &ProcessInput, rootfs: &Path) -> Result<Identity, SpecErr
     resolve_in(wanted, &passwd, &group)
 }
 
+/// Refuses who has no id in a user namespace of so many.
+pub fn within(identity: &Identity, ids: u32) -> Result<(), SpecError> {
+    let all = [("user id", identity.uid), ("group id", identity.gid)].into_iter();
+    let mut all = all.chain(identity.groups.iter().map(|group| ("supplemental group", *group)));
+    match all.find(|(_, id)| *id >= ids) {
+        None => Ok(()),
+        Some((what, id)) => Err(SpecError::Invalid(format!(
+            "{what} {id} does not exist in the pod's user namespace, whose ids are less than {ids}"
+        ))),
+    }
+}
+
 /// The text of a file inside a root file system; empty when absent. Links do not lead out, special files and large
 /// ones are not read.
 fn read_inside(rootfs: &Path, name: &str) -> String {

@@ -62,6 +62,7 @@ impl EmbeddedRuntime {
             self.shared_pid_namespace(&sandbox).await?;
         }
         let mut record = self.plan_container(&sandbox, config, &image)?;
+        self.builder.equip(&sandbox, &mut record).await?;
         // Held until the container is there.
         let target = match config.target.as_str() {
             "" => None,

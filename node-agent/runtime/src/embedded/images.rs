@@ -14,6 +14,9 @@ use crate::{Result, RuntimeError};
 impl EmbeddedRuntime {
     /// The image that a reference means here.
     pub(super) async fn find_image(&self, reference: &str) -> Result<Option<ImageRecord>> {
+        if let Some(image) = self.builder.find(reference) {
+            return Ok(Some(image.clone()));
+        }
         let (store, reference) = (self.images.clone(), reference.to_owned());
         blocking("read image", move || store.resolve(&reference).map_err(image_error)).await
     }
@@ -32,6 +35,9 @@ impl EmbeddedRuntime {
 
     /// Makes an image be here as its registry has it now.
     pub(super) async fn pull(&self, reference: &str, credentials: &Credentials) -> Result<Image> {
+        if let Some(image) = self.builder.find(reference) {
+            return Ok(to_image(image, reference));
+        }
         let pulled = self.puller.pull(&self.images, reference, credentials).await;
         let Pulled { id, .. } = pulled.map_err(|error| match error {
             PullError::Reference(_) => RuntimeError::Invalid(error.to_string()),

@@ -4,6 +4,7 @@
 //! Knows: the engine's state. Refuses to know: libcontainer (the helper process's matter), addresses (the network's).
 
 mod attach;
+mod builder;
 mod container;
 mod exec;
 mod forward;
@@ -41,6 +42,7 @@ use tokio::sync::broadcast;
 use crate::{
     ExecOutput, ExecRequest, ExecSession, PortStream, Result, Runtime, RuntimeError, RuntimeEvent,
 };
+use builder::Builder;
 use helper::Helper;
 use images::{image_error, to_image};
 pub use purge::purge;
@@ -70,6 +72,8 @@ pub struct EmbeddedConfig {
     pub run_dir: PathBuf,
     /// Root of the image store.
     pub images: PathBuf,
+    /// What builders keep, a directory for each namespace.
+    pub builds: PathBuf,
     /// Directory of the node's seccomp profiles, which `localhostProfile` names.
     pub seccomp: PathBuf,
     /// Cgroup above all pods, and above nothing else: what runs below it and is in no record is ended.
@@ -121,6 +125,7 @@ impl EmbeddedConfig {
 pub struct EmbeddedRuntime {
     config: EmbeddedConfig,
     images: ImageStore,
+    builder: Builder,
     puller: Puller,
     helper: Helper,
     sandboxes: Mutex<HashMap<String, SandboxRecord>>,
@@ -157,10 +162,12 @@ impl EmbeddedRuntime {
         leme_host::files::remove_tree(&config.run_dir.join("exec"))
             .map_err(failed("clear run directory"))?;
         let images = ImageStore::open(&config.images).map_err(failed("open image store"))?;
+        let builder = Builder::prepare(&config).map_err(failed("make the builders' image"))?;
         let found = strays::sweep(&config).await?;
         let runtime = Arc::new(EmbeddedRuntime {
             helper: Helper::new(&config.helper).map_err(failed("open helper program"))?,
             images,
+            builder,
             puller: Puller::new(config.registries.clone()),
             sandboxes: Mutex::new(found.sandboxes),
             containers: Mutex::default(),

@@ -10,7 +10,7 @@ use leme_host::images::ImageRecord;
 use leme_host::namespaces::SandboxPaths;
 use leme_host::spec::{
     BindMount, NamespacesInput, ProcessInput, ResourcesInput, Seccomp, SecurityInput, SpecInput,
-    seccomp,
+    UserNamespace, seccomp,
 };
 use leme_node_core::cri::{self, ContainerConfig, Propagation};
 use nix::sys::signal::Signal;
@@ -42,6 +42,9 @@ impl EmbeddedRuntime {
                 ipc: paths.ipc(),
                 uts: paths.uts(),
                 pid: config.share_pid.then(|| paths.pid()),
+                user: sandbox
+                    .first_id
+                    .map(|first_id| UserNamespace { path: paths.user(), first_id }),
             },
             mounts: mounts(config, &paths),
             cgroup: format!("{}/{id}", self.config.pod_cgroup(&sandbox.config.pod.uid)),
@@ -102,6 +105,7 @@ fn security_input(config: &ContainerConfig, profiles: &Path) -> Result<SecurityI
         add_capabilities: security.add_capabilities.clone(),
         drop_capabilities: security.drop_capabilities.clone(),
         seccomp,
+        unmasked: security.unmasked,
     })
 }
 
@@ -161,6 +165,7 @@ fn mounts(config: &ContainerConfig, paths: &SandboxPaths) -> Vec<BindMount> {
                 Propagation::Bidirectional => "rshared",
             }
             .into(),
+            ..BindMount::default()
         })
         .collect();
     let readonly = config.security.readonly_rootfs;
@@ -177,6 +182,7 @@ fn mounts(config: &ContainerConfig, paths: &SandboxPaths) -> Vec<BindMount> {
                 destination: destination.into(),
                 readonly,
                 propagation: "rprivate".into(),
+                ..BindMount::default()
             });
         }
     }

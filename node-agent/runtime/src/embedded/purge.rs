@@ -127,6 +127,7 @@ fn remove_directories(config: &EmbeddedConfig, kept: &Kept) -> Vec<String> {
         for directory in ["sandboxes", "shim", "oci", "exec", "bundles"] {
             note("remove run directory", namespaces::remove(&run_dir.join(directory)));
         }
+        note("remove state", files::remove_tree(&super::builder::directory(&root)));
     }
     for (directory, kept) in [("sandboxes", &kept.sandboxes), ("containers", &kept.containers)] {
         let directory = root.join(directory);

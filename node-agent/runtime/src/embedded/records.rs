@@ -22,6 +22,9 @@ pub(super) struct SandboxRecord {
     pub(super) ip: String,
     /// Made completely and not stopped since.
     pub(super) ready: bool,
+    /// The machine's id that is 0 in the pod's user namespace, which has it for as long as there is this record.
+    #[serde(default)]
+    pub(super) first_id: Option<u32>,
 }
 
 /// A container as it was made.

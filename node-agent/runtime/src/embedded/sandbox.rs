@@ -11,6 +11,7 @@ use std::time::Duration;
 use leme_host::cgroup::{self, Cgroup};
 use leme_host::files;
 use leme_host::helper::protocol::{PauseRequest, Phase, Report, Request};
+use leme_host::ids::Pool;
 use leme_host::namespaces::{self, SandboxPaths, SandboxRequest};
 use leme_node_core::cri::{Resources, SandboxConfig, SandboxState, SandboxStatus};
 use leme_node_core::hosts;
@@ -43,11 +44,14 @@ impl EmbeddedRuntime {
             created_at: files::now_nanos(),
             ip: String::new(),
             ready: false,
+            first_id: None,
         };
-        fs::create_dir_all(self.config.sandboxes().join(&id))
-            .map_err(failed("make sandbox directory"))?;
-        self.save_sandbox(record.clone())?;
-        match self.fill_sandbox(record).await {
+        let record = self.give_ids(record)?;
+        let made = match self.save_sandbox(record.clone()) {
+            Ok(()) => self.fill_sandbox(record).await,
+            Err(error) => Err(error),
+        };
+        match made {
             Ok(record) => self.save_sandbox(record).map(|()| id),
             Err(error) => {
                 if let Err(left) = self.forget_sandbox(&id).await {
@@ -58,6 +62,28 @@ impl EmbeddedRuntime {
         }
     }
 
+    /// Takes a sandbox in, with a range of the machine's ids that no other pod has if it has users of its own: that of the pod's
+    /// earlier sandboxes while there are such.
+    fn give_ids(&self, mut record: SandboxRecord) -> Result<SandboxRecord> {
+        let mut sandboxes = lock(&self.sandboxes);
+        if record.config.own_users {
+            let pod = &record.config.pod.uid;
+            let earlier = sandboxes.values().find(|other| other.config.pod.uid == *pod);
+            let taken = sandboxes.values().filter_map(|other| other.first_id).collect();
+            record.first_id = earlier.and_then(|earlier| earlier.first_id);
+            if record.first_id.is_none() {
+                let pool = Pool::of_machine().map_err(failed("make user namespace"))?;
+                record.first_id = pool.free(&taken);
+            }
+            if record.first_id.is_none() {
+                let why = "all ranges of ids for pods with users of their own are taken";
+                return Err(failed("make user namespace")(why));
+            }
+        }
+        sandboxes.insert(record.id.clone(), record.clone());
+        Ok(record)
+    }
+
     async fn fill_sandbox(&self, mut record: SandboxRecord) -> Result<SandboxRecord> {
         let config = &record.config;
         let paths = SandboxPaths(self.config.namespaces(&record.id));
@@ -65,6 +91,7 @@ impl EmbeddedRuntime {
             directory: paths.0.clone(),
             hostname: config.hostname.clone(),
             network: !config.host_network,
+            first_id: record.first_id,
             sysctls: config
                 .sysctls
                 .iter()
@@ -100,6 +127,8 @@ impl EmbeddedRuntime {
     }
 
     fn save_sandbox(&self, record: SandboxRecord) -> Result<()> {
+        fs::create_dir_all(self.config.sandboxes().join(&record.id))
+            .map_err(failed("make sandbox directory"))?;
         record.save(&self.config.sandboxes()).map_err(failed("write sandbox record"))?;
         lock(&self.sandboxes).insert(record.id.clone(), record);
         Ok(())

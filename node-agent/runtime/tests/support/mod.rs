@@ -231,6 +231,7 @@ pub fn config_in(directory: &Path) -> EmbeddedConfig {
         root: directory.join("state"),
         run_dir: directory.join("run"),
         images: directory.join("images"),
+        builds: directory.join("builds"),
         seccomp: directory.join("seccomp"),
         cgroup_parent: format!("leme-test-{unique}"),
         pod_processes: Some(500),

@@ -104,7 +104,7 @@ fn a_refused_pod_that_runs_is_stopped() {
         sandboxes: vec![sandbox("s0", SandboxState::Ready)],
         containers: vec![container("x", "c", 0, ContainerState::Running, 0)],
     };
-    let spec = json!({"hostUsers": false, "containers": [{"name": "c", "image": "i"}]});
+    let spec = json!({"hostIPC": true, "containers": [{"name": "c", "image": "i"}]});
     let mut world = World::with(pod(spec), &observed);
     world.wake().status("Running ready=True c:running/0");
     assert_eq!(world.log[1..], ["event Killing: Stopping container c", "stop x in 30s"]);
