@@ -10,7 +10,6 @@ pub const UNENFORCED: &str = "nothing in this cluster enforces it yet";
 
 const NO_VOLUMES: &str = "nothing in this cluster makes volumes by it yet";
 const NO_DEVICES: &str = "nothing in this cluster allocates devices yet";
-const NO_BUILDS: &str = "nothing in this cluster runs builds yet";
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const CONFIG: &str = "config.openshift.io";
@@ -33,8 +32,6 @@ static IDLE: &[(&str, &str, &str)] = &[
         "nothing in this cluster passes requests on to it yet",
     ),
     (OLDER_RBAC, "RoleBindingRestriction", UNENFORCED),
-    ("build.openshift.io", "Build", NO_BUILDS),
-    ("build.openshift.io", "BuildConfig", NO_BUILDS),
     (CONFIG, "APIServer", UNUSED),
     (CONFIG, "Authentication", UNUSED),
     (CONFIG, "Build", UNUSED),

@@ -152,6 +152,19 @@ pub enum Action {
         /// Events about it.
         told: Option<OutcomeEvents>,
     },
+    /// Asks for something at a path below an object.
+    Post {
+        /// What is asked.
+        target: ObjectRef,
+        /// The last part of the path, such as `instantiate`.
+        subresource: &'static str,
+        /// What is sent.
+        body: Value,
+        /// Parts of refusals that mean that what is asked for has been done.
+        done: &'static [&'static str],
+        /// Events about it.
+        told: Option<OutcomeEvents>,
+    },
     /// Replaces a namespace through `finalize`.
     Finalize {
         /// The whole namespace with the finalizers that remain.

@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 
 use self::config::{DeploymentConfig, Status};
 use self::deployer::{Deployer, size};
-use self::images::ImageStream;
 use self::rollout::{CANCELLED, Phase, REASON, Rollout};
 use crate::action::{Action, ObjectRef, OutcomeEvents, Propagation};
 use crate::claim::claim;
 use crate::common::{Labels, status_of};
+use crate::image_stream::ImageStream;
 use crate::report::{Report, Shown, Waiting};
 use crate::{Failure, Plan};
 

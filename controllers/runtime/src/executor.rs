@@ -194,6 +194,18 @@ impl Executor {
                     other => other,
                 }
             }
+            Action::Post { target, subresource, body, done, told } => {
+                let result = self.post(target, subresource, body).await;
+                let is_done = |error: &Error| done.iter().any(|why| error.message().contains(why));
+                if result.as_ref().is_err_and(is_done) {
+                    return Step::Nothing;
+                }
+                match self.finish(component, target, told.as_ref(), "", result, CREATES) {
+                    // What was written is another object than the one that was asked.
+                    Step::Wrote(_) => Step::Nothing,
+                    other => other,
+                }
+            }
             Action::Bind { pod, node, told } => {
                 let result = self.bind(pod, node).await;
                 match self.finish(component, pod, told.as_ref(), node, result, CREATES) {
@@ -279,6 +291,16 @@ impl Executor {
         }
         let path = self.path(target, "")?;
         self.client.call(Method::DELETE, &path, JSON, Some(&options)).await
+    }
+
+    async fn post(
+        &self,
+        target: &ObjectRef,
+        subresource: &str,
+        body: &Value,
+    ) -> Result<Answer, Error> {
+        let path = self.path(target, subresource)?;
+        self.client.call(Method::POST, &path, JSON, Some(body)).await
     }
 
     async fn bind(&self, pod: &ObjectRef, node: &str) -> Result<Answer, Error> {

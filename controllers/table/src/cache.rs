@@ -20,16 +20,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_kinds::{Kind, builtin};
 use leme_lister::{AnyLister, HasMeta, Index, Key, Lister, Meta};
 use leme_meta::resource::Resource;
+use leme_plan::build::{Build, BuildConfig};
 use leme_plan::deployment_config::config::DeploymentConfig;
-use leme_plan::deployment_config::images::ImageStream;
 use leme_plan::gateway::GatewayClass;
+use leme_plan::image_stream::ImageStream;
 use leme_plan::serving_cert;
 use leme_plan::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use serde::de::DeserializeOwned;
 
 use crate::foreign::Foreign;
-pub use crate::indices::{CONTROLLER, HELPER, NODE, SERVICE, TRACKED, of_service, uncontrolled};
-use crate::indices::{JOBS, PODS, REVISIONS, ROLLOUTS, SETS, SLICES};
+use crate::indices::{BUILDS, JOBS, PODS, REVISIONS, ROLLOUTS, SETS, SLICES};
+pub use crate::indices::{
+    CONFIG, CONTROLLER, HELPER, NODE, SERVICE, TRACKED, of_service, uncontrolled,
+};
 
 /// A kind that the cache keeps whole.
 pub trait Kept: HasMeta + Sized {
@@ -110,6 +113,8 @@ cache! {
         deployments: Deployment, true, &[];
         configs: DeploymentConfig, true, &[];
         streams: ImageStream, true, &[];
+        build_configs: BuildConfig, true, &[];
+        builds: Build, true, BUILDS;
         daemon_sets: DaemonSet, true, &[];
         stateful_sets: StatefulSet, true, &[];
         revisions: ControllerRevision, true, REVISIONS;

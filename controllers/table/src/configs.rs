@@ -7,8 +7,9 @@ use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use leme_lister::key_of;
 use leme_plan::common::controller_of;
 use leme_plan::deployment_config::config::DeploymentConfig;
-use leme_plan::deployment_config::images::{ImageStream, streams_of};
+use leme_plan::deployment_config::images::streams_of;
 use leme_plan::deployment_config::{self, HELPER_OF, completed_last, names_of_helpers, selects};
+use leme_plan::image_stream::ImageStream;
 
 use crate::cache::{CONTROLLER, Cache, HELPER, uncontrolled};
 use crate::controller::Controller;

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use leme_lister::Index;
+use leme_plan::build::Build;
 use leme_plan::common::{controller_of, has_finalizer};
 use leme_plan::{deployment_config, endpointslice, job, pods};
 
@@ -20,6 +21,8 @@ pub const CONTROLLER: &str = "controller";
 pub const TRACKED: &str = "tracked";
 /// Pods that belong to a rollout itself by its namespace and name, as `namespace/name`.
 pub const HELPER: &str = "helper";
+/// Builds by the namespace and name of their configuration, as `namespace/name`.
+pub const CONFIG: &str = "config";
 /// EndpointSlices by [`of_service`].
 pub const SERVICE: &str = "service";
 
@@ -36,6 +39,11 @@ pub(crate) const PODS: &[Index<Pod>] = &[
         Some(format!("{}/{rollout}", pod.metadata.namespace.as_deref().unwrap_or("")))
     }),
 ];
+
+pub(crate) const BUILDS: &[Index<Build>] = &[(CONFIG, |build| {
+    let namespace = build.metadata.namespace.as_deref().unwrap_or("");
+    Some(build.config()).filter(|name| !name.is_empty()).map(|name| format!("{namespace}/{name}"))
+})];
 
 pub(crate) const JOBS: &[Index<Job>] =
     &[(CONTROLLER, |job| controller_of(&job.metadata).map(|owner| owner.uid.clone()))];

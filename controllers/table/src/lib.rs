@@ -7,6 +7,7 @@
 
 mod attachments;
 mod autoscalers;
+mod builds;
 pub mod cache;
 mod configs;
 mod controller;
@@ -63,6 +64,8 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         replication::controllers(),
         deployments::controller(),
         configs::controller(),
+        builds::configs(),
+        builds::builds(),
         replication::sets(),
         daemons::controller(),
         stateful::controller(),

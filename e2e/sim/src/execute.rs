@@ -97,6 +97,15 @@ impl Cluster {
                 });
                 self.finish(target, told.as_ref(), "", result)
             }
+            Action::Post { target, subresource, body, done, told } => {
+                let result = self.post(target, subresource, body);
+                let is_done =
+                    |refused: &Status| done.iter().any(|why| refused.message.contains(why));
+                if result.as_ref().is_err_and(is_done) {
+                    return Ok(());
+                }
+                self.finish(target, told.as_ref(), "", result)
+            }
             Action::Bind { pod, node, told } => {
                 let binding = json!({
                     "metadata": { "name": pod.name, "namespace": pod.namespace, "uid": pod.uid },
@@ -107,6 +116,35 @@ impl Cluster {
                 self.finish(pod, told.as_ref(), node, result)
             }
         }
+    }
+
+    /// The one thing that controllers ask for below an object: the next build of a configuration.
+    fn post(
+        &mut self,
+        target: &ObjectRef,
+        subresource: &str,
+        body: &Value,
+    ) -> Result<Value, Status> {
+        let kind = row(target)?;
+        let (namespace, name) = (&target.namespace, &target.name);
+        let config = self.api.get(kind, namespace, name).filter(|_| subresource == "instantiate");
+        let config = config.cloned().ok_or_else(|| Status::not_found(&kind.gvr(), name))?;
+        let streams = row(&ObjectRef {
+            api_version: "image.openshift.io/v1".to_owned(),
+            kind: "ImageStream".to_owned(),
+            ..ObjectRef::default()
+        })?;
+        let made = {
+            let find =
+                |namespace: &str, name: &str| self.api.get(streams, namespace, name).cloned();
+            let now = leme_meta::time::seconds(self.api.now);
+            leme_strategy::build::generate::instantiate(&config, body, &find, &now)?
+        };
+        if let Some(config) = made.config {
+            self.api.update(kind, namespace, name, Target::Main, config)?;
+        }
+        let builds = row(&ObjectRef { kind: "Build".to_owned(), ..target.clone() })?;
+        self.api.create(builds, namespace, made.build)
     }
 
     fn put(

@@ -70,6 +70,7 @@ pub(crate) fn judge(controller: &Controller, action: &Action) {
         }
         Action::Delete { target, .. } => of("delete", target, ""),
         Action::Bind { pod, .. } => of("create", pod, "binding"),
+        Action::Post { target, subresource, .. } => of("create", target, subresource),
     };
     check(controller, asked);
 }

@@ -56,6 +56,24 @@ delete dc web
 tick 2s
 ";
 
+const BUILDS: &str = "\
+add-node a
+apply builds.yaml
+crash-container web-1-build 0
+crash-container plain-1-build 1
+apply builds-newer.yaml
+tick 2s
+apply builds-newest.yaml
+tick 2s
+crash-container web-2-build 0
+tick 2s
+patch build web-3 {\"status\": {\"cancelled\": true}}
+tick 2s
+delete bc web
+delete bc plain
+tick 2s
+";
+
 const GATEWAYS: &str = "\
 add-node a
 apply
@@ -256,6 +274,8 @@ under_faults! {
     deployment: DEPLOYMENT, |end| end.left["Pod"].is_empty();
     configuration: CONFIG, |end| end.left["Pod"].is_empty()
         && end.counts["ReplicationController"] == (3, 3);
+    builds: BUILDS, |end| end.counts["Build"] == (4, 4) && end.left["Pod"].is_empty()
+        && end.counts["Pod"] == (4, 4);
     daemons: DAEMONS, |end| end.counts["Pod"] == (6, 6);
     ordinals: STATEFUL, |end| end.left["PersistentVolumeClaim"].is_empty()
         && end.counts["ControllerRevision"] == (2, 2);

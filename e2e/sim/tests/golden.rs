@@ -39,6 +39,7 @@ macro_rules! goldens {
 
 goldens! {
     autoscaler
+    builds
     crash_loop
     cron_job_allow
     cron_job_crash

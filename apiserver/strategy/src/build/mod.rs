@@ -60,10 +60,6 @@ const SERVED: Strategy = Strategy {
     prepare_create: |build, ctx| {
         let status = json::child(build, "status");
         json::default(status, "phase", "New");
-        let missing = leme_kinds::idle("build.openshift.io", "Build");
-        if let Some(missing) = missing.filter(|_| json::text(status, &["phase"]) == "New") {
-            json::default(status, "message", missing);
-        }
         conditions(build, ctx);
     },
     prepare_update: |new, old, ctx| {

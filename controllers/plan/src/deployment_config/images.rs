@@ -1,89 +1,13 @@
-//! Images that a configuration follows: what a tag of an ImageStream names now.
+//! Images that a configuration follows.
 //!
-//! Knows: which tags are followed, and what of a configuration changes with them. Refuses to know: how tags come to name
-//! images.
+//! Knows: which tags are followed, and what of a configuration changes with them. Refuses to know: what a tag names.
 
 use std::sync::Arc;
 
-use crate::kind::kind;
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::config::{DeploymentConfig, ImageChange};
-
-/// An ImageStream, as far as its tags name images.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct ImageStream {
-    /// Its metadata.
-    pub metadata: ObjectMeta,
-    spec: Spec,
-    status: Status,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Spec {
-    tags: Vec<Tag>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Tag {
-    name: String,
-    reference_policy: Policy,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Policy {
-    #[serde(rename = "type")]
-    type_: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Status {
-    docker_image_repository: String,
-    tags: Option<Vec<History>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct History {
-    tag: String,
-    items: Option<Vec<Item>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Item {
-    docker_image_reference: String,
-    image: String,
-}
-
-kind!(ImageStream, "image.openshift.io", "v1", "imagestreams", NamespaceResourceScope);
-
-impl ImageStream {
-    /// What a tag names now: where the image is, or as the registry of the stream has it, if the tag wishes that.
-    fn image(&self, tag: &str) -> Option<String> {
-        let history = self.status.tags.iter().flatten().find(|one| one.tag == tag)?;
-        let item = history.items.as_ref()?.first()?;
-        let local = self
-            .spec
-            .tags
-            .iter()
-            .any(|one| one.name == tag && one.reference_policy.type_ == "Local");
-        let repository = &self.status.docker_image_repository;
-        let image = match local && !item.image.is_empty() && !repository.is_empty() {
-            true => format!("{repository}@{}", item.image),
-            false => item.docker_image_reference.clone(),
-        };
-        (!image.is_empty()).then_some(image)
-    }
-}
+use crate::image_stream::ImageStream;
 
 /// The namespace and name of the ImageStream that a trigger follows, and its tag.
 fn source<'a>(

@@ -1,0 +1,329 @@
+//! The pod of a build, in OpenShift's shape: what fetches the input, what completes the Dockerfile, what builds.
+//!
+//! Knows: containers, what they are given, where secrets and ConfigMaps are mounted. Refuses to know: what the builder does.
+//! The pod has users of its own, and the builder's image has on each node what building needs and nothing of that node.
+
+use serde_json::{Value, json};
+
+use super::{Build, OF_BUILD, list, text};
+use crate::hashes::{fnv1a, letters};
+
+/// The image that every node has.
+pub const IMAGE: &str = "leme.io/builder:latest";
+/// Where the input is, shared by the containers.
+pub const WORK: &str = "/tmp/build";
+/// How long a build may take that does not say it, in seconds: a week.
+const DEADLINE: i64 = 604_800;
+/// Where secrets of a kind are mounted.
+pub const SOURCE_SECRET: &str = "/var/run/secrets/openshift.io/source";
+/// Credentials to push with.
+pub const PUSH_SECRET: &str = "/var/run/secrets/openshift.io/push";
+/// Credentials to pull with.
+pub const PULL_SECRET: &str = "/var/run/secrets/openshift.io/pull";
+/// Credentials to pull an image with whose content is input; a number follows.
+pub const IMAGE_SECRETS: &str = "/var/run/secrets/openshift.io/source-image";
+/// Secrets that are input, each by its name.
+pub const INPUT_SECRETS: &str = "/var/run/secrets/openshift.io/build";
+/// ConfigMaps that are input, each by its name.
+pub const INPUT_MAPS: &str = "/var/run/configs/openshift.io/build";
+/// Volumes that the user's steps see, each by its name.
+pub const VOLUMES: &str = "/var/run/openshift.io/volumes";
+/// Variables whose values come from elsewhere, each with its number in the strategy's list.
+pub const VALUE: &str = "BUILD_VALUE_";
+/// Variables of the strategy that the builder itself has.
+const TRUSTED: [&str; 11] = [
+    "BUILD_LOGLEVEL",
+    "GIT_SSL_NO_VERIFY",
+    "GIT_LFS_SKIP_SMUDGE",
+    "LANG",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SOURCE_DATE_EPOCH",
+];
+
+/// Volumes and where a container has them.
+#[derive(Default)]
+struct Mounts {
+    volumes: Vec<Value>,
+    mounts: Vec<Value>,
+}
+
+impl Mounts {
+    fn add(&mut self, name: &str, path: &str, source: (&str, Value)) {
+        let name = volume_name(name);
+        if !self.volumes.iter().any(|one| one["name"] == name.as_str()) {
+            self.volumes.push(json!({ "name": name, source.0: source.1 }));
+        }
+        self.mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
+    }
+
+    fn secret(&mut self, of: &Value, suffix: &str, path: &str) -> bool {
+        let name = text(of, "/name");
+        if name.is_empty() {
+            return false;
+        }
+        let source = json!({ "secretName": name, "defaultMode": 0o600 });
+        self.add(&format!("{name}-{suffix}"), path, ("secret", source));
+        true
+    }
+}
+
+/// A name of an object as one of a volume: a label, told apart by a number where it has to be cut.
+fn volume_name(name: &str) -> String {
+    let plain: String = name.replace('.', "-");
+    if plain.len() <= 63 {
+        return plain;
+    }
+    let digest = letters(fnv1a(plain.bytes()));
+    let head: String = plain.chars().take(62 - digest.len()).collect();
+    format!("{head}-{digest}")
+}
+
+fn variable(name: &str, value: impl Into<Value>) -> Value {
+    json!({ "name": name, "value": value.into() })
+}
+
+/// The pod of a build whose images are `whole`'s.
+pub(super) fn made(build: &Build, whole: &Value) -> Value {
+    let (field, strategy) = build.strategy().unwrap_or(("dockerStrategy", &Value::Null));
+    let env = environment(build, whole, field, strategy);
+    let mut shape =
+        Shape { whole, env, volumes: vec![json!({ "name": "buildworkdir", "emptyDir": {} })] };
+    let mut mounts = main_mounts(whole, field, strategy);
+    let (name, step) = match field {
+        "sourceStrategy" => ("sti-build", "sti-build"),
+        "customStrategy" => ("custom-build", ""),
+        _ => ("docker-build", "docker-build"),
+    };
+    let mut init = Vec::new();
+    if field != "customStrategy" {
+        init = shape.before(build);
+    }
+    shape.volumes.append(&mut mounts.volumes);
+    let mut main = shape.container(name, step, mounts.mounts);
+    if field == "customStrategy" {
+        main["image"] = text(whole, "/spec/strategy/customStrategy/from/name").into();
+        main.as_object_mut().map(|main| main.remove("command"));
+        let always = strategy.get("forcePull").and_then(Value::as_bool) == Some(true);
+        main["imagePullPolicy"] = if always { "Always" } else { "IfNotPresent" }.into();
+    }
+    let spec = whole.pointer("/spec").unwrap_or(&Value::Null);
+    let account = Some(text(spec, "/serviceAccount")).filter(|name| !name.is_empty());
+    let mut pod_spec = json!({
+        "serviceAccountName": account.unwrap_or("builder"),
+        "hostUsers": false,
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds":
+            spec.get("completionDeadlineSeconds").and_then(Value::as_i64).unwrap_or(DEADLINE),
+        "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } },
+        "initContainers": init, "containers": [main], "volumes": shape.volumes,
+    });
+    if let Some(selector) = spec.get("nodeSelector").filter(|one| one.is_object()) {
+        pod_spec["nodeSelector"] = selector.clone();
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": build.pod_name(), "namespace": build.namespace(),
+            "labels": { OF_BUILD: label(build.name()) }, "annotations": { OF_BUILD: build.name() },
+            "ownerReferences": [{
+                "apiVersion": "build.openshift.io/v1", "kind": "Build", "name": build.name(),
+                "uid": build.metadata.uid, "controller": true,
+            }],
+        },
+        "spec": pod_spec,
+    })
+}
+
+/// A name as the value of a label.
+fn label(name: &str) -> &str {
+    let end = name.char_indices().nth(63).map_or(name.len(), |(at, _)| at);
+    name[..end].trim_end_matches(['-', '.', '_'])
+}
+
+struct Shape<'a> {
+    whole: &'a Value,
+    env: Vec<Value>,
+    volumes: Vec<Value>,
+}
+
+impl Shape<'_> {
+    fn container(&self, name: &str, step: &str, mut mounts: Vec<Value>) -> Value {
+        mounts.insert(0, json!({ "name": "buildworkdir", "mountPath": WORK }));
+        let mut made = json!({
+            "name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent",
+            "command": ["/leme", "builder", step], "env": self.env, "volumeMounts": mounts,
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] },
+            },
+        });
+        if let Some(resources) = self.whole.pointer("/spec/resources").filter(|one| one.is_object())
+        {
+            made["resources"] = resources.clone();
+        }
+        made
+    }
+
+    /// What comes before the build itself.
+    fn before(&mut self, build: &Build) -> Vec<Value> {
+        let mut init = Vec::new();
+        let source = self.whole.pointer("/spec/source").cloned().unwrap_or_default();
+        let has = |field: &str| source.get(field).is_some_and(|one| !one.is_null());
+        if has("git") || has("binary") {
+            let mut mounts = Mounts::default();
+            let secret = source.get("sourceSecret").unwrap_or(&Value::Null);
+            let secret = mounts.secret(secret, "source", SOURCE_SECRET);
+            self.volumes.append(&mut mounts.volumes);
+            let mut clone = self.container("git-clone", "git-clone", mounts.mounts);
+            if secret {
+                push(&mut clone["env"], variable("SOURCE_SECRET_PATH", SOURCE_SECRET));
+            }
+            if build.is_binary() {
+                clone["stdin"] = true.into();
+                clone["stdinOnce"] = true.into();
+            }
+            init.push(clone);
+        }
+        let images = list(&source, "/images");
+        if !images.is_empty() {
+            let mut mounts = Mounts::default();
+            for (number, image) in images.iter().enumerate() {
+                let secret = image.get("pullSecret").unwrap_or(&Value::Null);
+                let path = format!("{IMAGE_SECRETS}/{number}");
+                mounts.secret(secret, &format!("source-image{number}"), &path);
+            }
+            let strategy = self.whole.pointer("/spec/strategy");
+            let fields = ["dockerStrategy", "sourceStrategy"];
+            let pull = fields.iter().find_map(|field| strategy?.get(field)?.get("pullSecret"));
+            mounts.secret(pull.unwrap_or(&Value::Null), "pull", PULL_SECRET);
+            self.volumes.append(&mut mounts.volumes);
+            init.push(self.container(
+                "extract-image-content",
+                "extract-image-content",
+                mounts.mounts,
+            ));
+        }
+        init.push(self.container("manage-dockerfile", "manage-dockerfile", Vec::new()));
+        init
+    }
+}
+
+fn push(list: &mut Value, one: Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.push(one);
+    }
+}
+
+/// What the container that builds is given: credentials, and secrets and ConfigMaps that are input.
+fn main_mounts(whole: &Value, field: &str, strategy: &Value) -> Mounts {
+    let mut mounts = Mounts::default();
+    let at = |pointer: &str| whole.pointer(pointer).unwrap_or(&Value::Null);
+    mounts.secret(at("/spec/output/pushSecret"), "push", PUSH_SECRET);
+    mounts.secret(strategy.get("pullSecret").unwrap_or(&Value::Null), "pull", PULL_SECRET);
+    if field == "customStrategy" {
+        for one in list(strategy, "/secrets") {
+            let source = one.get("secretSource").unwrap_or(&Value::Null);
+            mounts.secret(source, "secret", text(one, "/mountPath"));
+        }
+        mounts.secret(at("/spec/source/sourceSecret"), "source", SOURCE_SECRET);
+        return mounts;
+    }
+    for one in list(whole, "/spec/source/secrets") {
+        let secret = one.get("secret").unwrap_or(&Value::Null);
+        mounts.secret(secret, "build", &format!("{INPUT_SECRETS}/{}", text(secret, "/name")));
+    }
+    for one in list(whole, "/spec/source/configMaps") {
+        let name = text(one, "/configMap/name");
+        let source = ("configMap", json!({ "name": name, "defaultMode": 0o600 }));
+        mounts.add(&format!("{name}-build"), &format!("{INPUT_MAPS}/{name}"), source);
+    }
+    for one in list(strategy, "/volumes") {
+        let name = text(one, "/name");
+        let source = match text(one, "/source/type") {
+            "Secret" => ("secret", one.pointer("/source/secret")),
+            "ConfigMap" => ("configMap", one.pointer("/source/configMap")),
+            _ => ("csi", one.pointer("/source/csi")),
+        };
+        let source = (source.0, source.1.cloned().unwrap_or_default());
+        mounts.add(&format!("{name}-user-build-volume"), &format!("{VOLUMES}/{name}"), source);
+    }
+    mounts
+}
+
+/// The variables of every container.
+fn environment(build: &Build, whole: &Value, field: &str, strategy: &Value) -> Vec<Value> {
+    let mut shown = whole.clone();
+    shown["kind"] = "Build".into();
+    shown["apiVersion"] = "build.openshift.io/v1".into();
+    let own = list(strategy, "/env");
+    // The values of fields are known here, those of secrets and ConfigMaps only where the pod runs.
+    let resolved: Vec<Value> = own.iter().map(|one| of_field(build, one)).collect();
+    if let Some(strategy) = shown.pointer_mut(&format!("/spec/strategy/{field}"))
+        && !resolved.is_empty()
+    {
+        strategy["env"] = resolved.clone().into();
+    }
+    let mut env = vec![variable("BUILD", shown.to_string()), variable("LANG", "C.utf8")];
+    let source = whole.pointer("/spec/source").unwrap_or(&Value::Null);
+    for (name, pointer) in [
+        ("SOURCE_REPOSITORY", "/git/uri"),
+        ("SOURCE_URI", "/git/uri"),
+        ("SOURCE_CONTEXT_DIR", "/contextDir"),
+        ("SOURCE_REF", "/git/ref"),
+    ] {
+        if !text(source, pointer).is_empty() {
+            env.push(variable(name, text(source, pointer)));
+        }
+    }
+    let custom = field == "customStrategy";
+    if custom {
+        let (registry, image) = output(text(whole, "/spec/output/to/name"));
+        env.push(variable("OUTPUT_REGISTRY", registry));
+        env.push(variable("OUTPUT_IMAGE", image));
+    }
+    for (number, one) in resolved.iter().enumerate() {
+        let name = text(one, "/name");
+        if custom || (TRUSTED.contains(&name) && one.get("valueFrom").is_none()) {
+            env.retain(|known| known["name"] != name);
+            env.push(one.clone());
+        } else if let Some(from) = one.get("valueFrom") {
+            env.push(json!({ "name": format!("{VALUE}{number}"), "valueFrom": from }));
+        }
+    }
+    env
+}
+
+/// A variable with the value of the build's field that it names, if it names one.
+fn of_field(build: &Build, variable: &Value) -> Value {
+    let path = text(variable, "/valueFrom/fieldRef/fieldPath");
+    if path.is_empty() {
+        return variable.clone();
+    }
+    let (whole, key) = match path.split_once("['").map(|(head, key)| (head, key.strip_suffix("']")))
+    {
+        Some((head, key)) => (head, key),
+        None => (path, None),
+    };
+    let pointer = format!("/{}", whole.replace('.', "/"));
+    let found = build.whole.pointer(&pointer);
+    let found = key.map_or(found, |key| found.and_then(|map| map.get(key)));
+    let value = match found {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    };
+    json!({ "name": variable["name"], "value": value })
+}
+
+/// An image's registry and the rest of its name.
+fn output(image: &str) -> (&str, &str) {
+    match image.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
+        _ => ("", image),
+    }
+}
