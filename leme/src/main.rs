@@ -37,6 +37,13 @@ fn main() -> ExitCode {
     if let Some(code) = leme_cri::helper_main(&words) {
         return code;
     }
+    if let Some(code) = leme_executor::helper_main(&words) {
+        return code;
+    }
+    // And what the pods of builds run.
+    if let Some(code) = leme_builder::main(&words) {
+        return code;
+    }
     let cli = args::similar::parse(&words).unwrap_or_else(|error| error.exit());
     match run(cli.command) {
         Ok(code) => code,

@@ -46,6 +46,19 @@ impl StdError for Unusable {
     }
 }
 
+/// A client for who runs in a pod: the server that every pod is told of, and the pod's account, whose token is read anew as it
+/// is replaced.
+///
+/// # Errors
+/// It is not a pod's, or its account is not mounted.
+pub async fn in_cluster() -> Result<Client, Unusable> {
+    let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
+    let wrong = |error| Unusable::Wrong(account.to_owned(), error);
+    let config = Config::incluster().map_err(|error| wrong(error.into()))?;
+    let client = kube::Client::try_from(config).map_err(|error| wrong(error.into()))?;
+    Ok(Client::new(client))
+}
+
 /// A server and who one is to it, as the current context of a kubeconfig says.
 pub struct Context {
     path: PathBuf,

@@ -247,7 +247,11 @@ impl Api {
     ) -> BoxFuture<'a, Result<Answer, Status>> {
         match (request.verb, request.subresource) {
             (_, Some(Subresource::InstantiateBinary)) => {
-                Box::pin(async move { Err(openshift::build::no_binary_builds(&request)) })
+                let body = std::mem::replace(incoming.body, crate::body::nothing());
+                Box::pin(async move {
+                    let wanted = crate::present::wanted(&request, &incoming.parts.headers)?;
+                    self.binary_build(&request, wanted, body).await
+                })
             }
             (_, Some(Subresource::Log)) if &*request.kind.plural != "pods" => {
                 Box::pin(async move { self.openshift_log(&request, streaming(incoming)).await })

@@ -92,6 +92,37 @@ impl Api {
         if proxy::upgrade(&parts.headers).is_none() {
             return Err(Status::bad_request("Upgrade request required"));
         }
+        let handshake = picked(&parts.headers);
+        let node = self.to_node(request, parts.method.clone(), handshake).await?;
+        match node.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {
+                let headers = picked(node.headers());
+                self.tunnel(&mut parts.extensions, node, headers)
+            }
+            code if code.as_u16() < 400 => Err(tunnel::invalid(code.as_u16())),
+            _ => Ok(echoed(node).await),
+        }
+    }
+
+    /// The same for the server itself: the node's agreement to a handshake.
+    pub(crate) async fn open_stream(
+        &self,
+        request: &ResourceRequest,
+        handshake: HeaderMap,
+    ) -> Result<Response<Incoming>, Status> {
+        let node = self.to_node(request, Method::GET, handshake).await?;
+        match node.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Ok(node),
+            _ => Err(node_proxy::refused(node).await),
+        }
+    }
+
+    async fn to_node(
+        &self,
+        request: &ResourceRequest,
+        method: Method,
+        handshake: HeaderMap,
+    ) -> Result<Response<Incoming>, Status> {
         let query = match request.subresource {
             Some(Subresource::Exec) => exec_query(&request.query)?,
             Some(Subresource::Attach) => attach_query(&request.query),
@@ -106,17 +137,7 @@ impl Api {
             }
         };
         let endpoint = self.endpoint(&pod, &request.name)?;
-        let handshake = picked(&parts.headers);
-        let node = node_request(parts.method.clone(), &path, handshake)?;
-        let node = self.nodes.send(&endpoint, node).await?;
-        match node.status() {
-            StatusCode::SWITCHING_PROTOCOLS => {
-                let headers = picked(node.headers());
-                self.tunnel(&mut parts.extensions, node, headers)
-            }
-            code if code.as_u16() < 400 => Err(tunnel::invalid(code.as_u16())),
-            _ => Ok(echoed(node).await),
-        }
+        self.nodes.send(&endpoint, node_request(method, &path, handshake)?).await
     }
 
     async fn object_of(&self, request: &ResourceRequest) -> Result<Value, Status> {

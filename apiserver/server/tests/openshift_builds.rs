@@ -200,10 +200,7 @@ async fn a_build_is_made_of_its_configuration() {
         json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }])
     );
     assert_eq!(build["metadata"]["labels"]["openshift.io/build-config.name"], "bc");
-    assert_eq!(
-        (&build["status"]["phase"], &build["status"]["message"]),
-        (&json!("New"), &json!("nothing in this cluster runs builds yet"))
-    );
+    assert_eq!(build["status"]["phase"], "New");
     let config = api.get(&format!("{BCS}/bc")).await.ok();
     assert_eq!(config["status"]["lastVersion"], 1);
     let mut late = asked.clone();
@@ -236,10 +233,35 @@ async fn a_build_is_made_of_its_configuration() {
         api.post(&path, &asked).await.refused().2,
         "can't instantiate from BuildConfig default/bc: BuildConfig is paused"
     );
-    let sent = api.raw("POST", &format!("{BCS}/bc/instantiatebinary"), &[], b"tar").await;
+}
+
+/// Red when whoever sends input for a build that cannot begin waits for ever, or sees a success.
+#[tokio::test]
+async fn input_of_a_build_that_fails_is_refused() {
+    let api = Harness::start().await;
+    api.post(BCS, &build_config(json!([]))).await.ok();
+    let path = format!("{BCS}/bc/instantiatebinary?asFile=app.jar&revision.commit=abc");
+    let fails = async {
+        let build = loop {
+            let found = api.get(&format!("{BUILDS}/bc-1")).await;
+            if found.code == 200 {
+                break found.ok();
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(build["spec"]["source"]["binary"]["asFile"], "app.jar");
+        assert_eq!(build["spec"]["revision"]["git"]["commit"], "abc");
+        let mut failed = build.clone();
+        failed["status"]["phase"] = "Error".into();
+        failed["status"]["message"] = "there is no node".into();
+        api.put(&format!("{BUILDS}/bc-1"), &failed).await.ok();
+    };
+    let (sent, ()) = tokio::join!(api.raw("POST", &path, &[], b"tar"), fails);
     let (code, _, message) = sent.refused();
-    assert_eq!(code, 400);
-    assert!(message.contains("nothing in this cluster runs builds yet"), "{message}");
+    assert_eq!(
+        (code, message.as_str()),
+        (400, "build \"bc-1\" encountered an error: there is no node")
+    );
 }
 
 #[tokio::test]

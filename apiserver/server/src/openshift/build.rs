@@ -1,9 +1,8 @@
 //! What is asked of BuildConfigs and builds by a path below them.
 //!
 //! Knows: that a configuration counts a build before it is made, and who may call a hook. Refuses to know: what a build
-//! takes over, and how one is run: nothing runs them yet.
+//! takes over, and how one is run.
 
-use leme_meta::quote;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
@@ -44,7 +43,7 @@ impl Api {
     }
 
     /// Counts and makes the next build of a configuration.
-    async fn next_build(
+    pub(super) async fn next_build(
         &self,
         request: &ResourceRequest,
         asked: &Value,
@@ -193,14 +192,4 @@ fn hooked(
     };
     let event = hook::Event { header: &header, body: &body };
     hook::extract(config, trigger, service, &event)
-}
-
-/// The refusal of a build of what is sent: its input goes to the build's pod, and there is none.
-pub(crate) fn no_binary_builds(request: &ResourceRequest) -> Status {
-    let name = &request.name;
-    Status::bad_request(format!(
-        "a build of BuildConfig {name} from uploaded input cannot be started: nothing in this cluster runs builds yet, so \
-         nothing would take the input",
-        name = quote(&name)
-    ))
 }

@@ -3,6 +3,7 @@
 //! Knows: which pod, and how long one is waited for. Refuses to know: how a log comes from a node.
 
 use leme_meta::quote;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -13,24 +14,23 @@ use leme_strategy::deployment_config::request::{latest_version, rollout_name};
 use serde_json::Value;
 
 use super::apps::phase;
-use super::kind;
 use super::rollout_log::log_of;
+use super::{build_log, kind};
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
 use crate::query::Query;
 use crate::request::{ResourceRequest, Verb};
 
-/// How long a rollout is waited for, and a build; and how often it is looked at.
+/// How long a rollout is waited for, and a build.
 const ROLLOUT: Duration = Duration::from_secs(60);
 const BUILD: Duration = Duration::from_secs(30);
-const BETWEEN: Duration = Duration::from_secs(1);
+/// Changes taken from the cache at a time.
+const BATCH: usize = 64;
 
 const NO_LOGS: &str = "No logs are available.";
-/// Containers that build, by name.
-const BUILDERS: [&str; 3] = ["custom-build", "sti-build", "docker-build"];
 /// What is for the rollout and not for its pod.
-const OWN: [&str; 3] = ["nowait", "version", "previous"];
+pub(super) const OWN: [&str; 3] = ["nowait", "version", "previous"];
 
 /// The version that is asked for, if one is, and whether the one before the newest is.
 fn asked(
@@ -84,6 +84,8 @@ enum Speaker {
     Pod(String, Option<String>),
     /// Those of a rollout itself.
     Rollout(Value),
+    /// Those of all containers of a build's pod, one after the other.
+    Build(String),
 }
 
 fn nothing_yet() -> Answer {
@@ -93,19 +95,22 @@ fn nothing_yet() -> Answer {
 impl Api {
     /// GET of the log of a rollout or a build.
     pub(crate) async fn openshift_log(
-        &self,
+        self: &Arc<Self>,
         request: &ResourceRequest,
         parts: Parts,
     ) -> Result<Answer, Status> {
         self.catch_up(None).await?;
         let found = match &*request.kind.plural {
-            "builds" => self.pod_of_build(request).await?.map(|(pod, one)| Speaker::Pod(pod, one)),
+            "builds" => self.pod_of_build(request).await?.map(Speaker::Build),
             _ => self.speaker_of_rollout(request).await?,
         };
         let (pod, container) = match found {
             None => return Ok(nothing_yet()),
             Some(Speaker::Pod(pod, container)) => (pod, container),
             Some(Speaker::Rollout(rollout)) => return self.rollout_log(request, &rollout),
+            Some(Speaker::Build(pod)) => {
+                return build_log::answer(self, request, &pod).await;
+            }
         };
         let mut query = Query::default();
         for (name, value) in request.query.pairs().filter(|(name, _)| !OWN.contains(name)) {
@@ -123,25 +128,30 @@ impl Api {
         self.log(&log, parts).await
     }
 
-    /// Looks at an object until it is as wanted; what it was last, if that takes too long.
-    async fn wait_for(
+    /// Waits until an object is as wanted; what it was last, if that takes too long.
+    pub(super) async fn wait_for(
         &self,
         (kind, namespace, name): (&leme_kinds::Kind, &str, &str),
         patience: Duration,
         enough: impl Fn(&Value) -> bool + Send,
     ) -> Result<Result<Value, Option<Value>>, Status> {
-        let (stopping, began) = (self.lifetime.stop_token(), std::time::Instant::now());
+        let (stopping, prefix) = (self.lifetime.stop_token(), kind.prefix(None));
+        let mut late = std::pin::pin!(tokio::time::sleep(patience));
         loop {
+            // What changes while it is looked at is told of.
+            let changes = self.cache.watch(&prefix, self.cache.revision());
+            let mut changes = changes.map_err(crate::answer::read_failed)?;
             let object = self.known(kind, namespace, name)?;
             if let Some(object) = &object
                 && enough(object)
             {
                 return Ok(Ok(object.clone()));
             }
-            if began.elapsed() >= patience || stopping.is_cancelled() {
-                return Ok(Err(object));
+            tokio::select! {
+                _ = changes.next_batch(BATCH) => {}
+                () = &mut late => return Ok(Err(object)),
+                () = stopping.cancelled() => return Ok(Err(object)),
             }
-            tokio::time::sleep(BETWEEN).await;
         }
     }
 
@@ -209,10 +219,7 @@ impl Api {
             .ok_or_else(|| Status::internal("timed out waiting for the condition"))
     }
 
-    async fn pod_of_build(
-        &self,
-        request: &ResourceRequest,
-    ) -> Result<Option<(String, Option<String>)>, Status> {
+    async fn pod_of_build(&self, request: &ResourceRequest) -> Result<Option<String>, Status> {
         let (_, previous) = asked(request, "BuildLogOptions", "build")?;
         let mut build = self.must(&request.kind, &request.namespace, &request.name)?;
         if previous {
@@ -256,14 +263,12 @@ impl Api {
         let pods = kind("", "pods")?;
         let pod_name = format!("{name}-build");
         let pod = self.known(pods, &request.namespace, &pod_name)?;
-        let pod = pod.ok_or_else(|| {
-            Status::bad_request(format!("pod {pod_name} not found", pod_name = quote(&pod_name)))
-        })?;
-        let containers = json::list(&pod, &["spec", "containers"]);
-        let builder = containers
-            .iter()
-            .map(|container| json::text(container, &["name"]))
-            .find(|name| BUILDERS.contains(name));
-        Ok(Some((pod_name, builder.map(str::to_owned))))
+        match pod {
+            Some(_) => Ok(Some(pod_name)),
+            None => Err(Status::bad_request(format!(
+                "pod {pod_name} not found",
+                pod_name = quote(&pod_name)
+            ))),
+        }
     }
 }

@@ -7,7 +7,9 @@
 mod access;
 mod apps;
 mod below;
+pub(crate) mod binary;
 pub(crate) mod build;
+mod build_log;
 mod identity;
 mod image;
 pub(crate) mod list;

@@ -45,11 +45,12 @@ const TRUSTED: [&str; 11] = [
     "SOURCE_DATE_EPOCH",
 ];
 
-/// Volumes and where a container has them.
+/// Volumes, where a container has them, and the variables that say so.
 #[derive(Default)]
 struct Mounts {
     volumes: Vec<Value>,
     mounts: Vec<Value>,
+    env: Vec<Value>,
 }
 
 impl Mounts {
@@ -61,14 +62,17 @@ impl Mounts {
         self.mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
     }
 
-    fn secret(&mut self, of: &Value, suffix: &str, path: &str) -> bool {
-        let name = text(of, "/name");
+    /// A secret, if one is named; the variable is not set if it has no name.
+    fn secret(&mut self, of: Option<&Value>, suffix: &str, path: &str, variable: &str) {
+        let name = of.map_or("", |of| text(of, "/name"));
         if name.is_empty() {
-            return false;
+            return;
         }
         let source = json!({ "secretName": name, "defaultMode": 0o600 });
         self.add(&format!("{name}-{suffix}"), path, ("secret", source));
-        true
+        if !variable.is_empty() {
+            self.env.push(json!({ "name": variable, "value": path }));
+        }
     }
 }
 
@@ -93,7 +97,7 @@ pub(super) fn made(build: &Build, whole: &Value) -> Value {
     let env = environment(build, whole, field, strategy);
     let mut shape =
         Shape { whole, env, volumes: vec![json!({ "name": "buildworkdir", "emptyDir": {} })] };
-    let mut mounts = main_mounts(whole, field, strategy);
+    let mounts = main_mounts(whole, field, strategy);
     let (name, step) = match field {
         "sourceStrategy" => ("sti-build", "sti-build"),
         "customStrategy" => ("custom-build", ""),
@@ -103,8 +107,7 @@ pub(super) fn made(build: &Build, whole: &Value) -> Value {
     if field != "customStrategy" {
         init = shape.before(build);
     }
-    shape.volumes.append(&mut mounts.volumes);
-    let mut main = shape.container(name, step, mounts.mounts);
+    let mut main = shape.container(name, step, mounts);
     if field == "customStrategy" {
         main["image"] = text(whole, "/spec/strategy/customStrategy/from/name").into();
         main.as_object_mut().map(|main| main.remove("command"));
@@ -152,11 +155,18 @@ struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    fn container(&self, name: &str, step: &str, mut mounts: Vec<Value>) -> Value {
-        mounts.insert(0, json!({ "name": "buildworkdir", "mountPath": WORK }));
+    fn container(&mut self, name: &str, step: &str, given: Mounts) -> Value {
+        let mut mounts = vec![json!({ "name": "buildworkdir", "mountPath": WORK })];
+        mounts.extend(given.mounts);
+        for volume in given.volumes {
+            if !self.volumes.iter().any(|known| known["name"] == volume["name"]) {
+                self.volumes.push(volume);
+            }
+        }
+        let env: Vec<Value> = self.env.iter().cloned().chain(given.env).collect();
         let mut made = json!({
             "name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent",
-            "command": ["/leme", "builder", step], "env": self.env, "volumeMounts": mounts,
+            "command": ["/leme", "builder", step], "env": env, "volumeMounts": mounts,
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": {
                 "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] },
@@ -176,13 +186,9 @@ impl Shape<'_> {
         let has = |field: &str| source.get(field).is_some_and(|one| !one.is_null());
         if has("git") || has("binary") {
             let mut mounts = Mounts::default();
-            let secret = source.get("sourceSecret").unwrap_or(&Value::Null);
-            let secret = mounts.secret(secret, "source", SOURCE_SECRET);
-            self.volumes.append(&mut mounts.volumes);
-            let mut clone = self.container("git-clone", "git-clone", mounts.mounts);
-            if secret {
-                push(&mut clone["env"], variable("SOURCE_SECRET_PATH", SOURCE_SECRET));
-            }
+            let secret = source.get("sourceSecret");
+            mounts.secret(secret, "source", SOURCE_SECRET, "SOURCE_SECRET_PATH");
+            let mut clone = self.container("git-clone", "git-clone", mounts);
             if build.is_binary() {
                 clone["stdin"] = true.into();
                 clone["stdinOnce"] = true.into();
@@ -193,49 +199,39 @@ impl Shape<'_> {
         if !images.is_empty() {
             let mut mounts = Mounts::default();
             for (number, image) in images.iter().enumerate() {
-                let secret = image.get("pullSecret").unwrap_or(&Value::Null);
-                let path = format!("{IMAGE_SECRETS}/{number}");
-                mounts.secret(secret, &format!("source-image{number}"), &path);
+                let (suffix, path) =
+                    (format!("source-image{number}"), format!("{IMAGE_SECRETS}/{number}"));
+                let variable = format!("PULL_SOURCE_DOCKERCFG_PATH_{number}");
+                mounts.secret(image.get("pullSecret"), &suffix, &path, &variable);
             }
             let strategy = self.whole.pointer("/spec/strategy");
             let fields = ["dockerStrategy", "sourceStrategy"];
             let pull = fields.iter().find_map(|field| strategy?.get(field)?.get("pullSecret"));
-            mounts.secret(pull.unwrap_or(&Value::Null), "pull", PULL_SECRET);
-            self.volumes.append(&mut mounts.volumes);
-            init.push(self.container(
-                "extract-image-content",
-                "extract-image-content",
-                mounts.mounts,
-            ));
+            mounts.secret(pull, "pull", PULL_SECRET, "PULL_DOCKERCFG_PATH");
+            init.push(self.container("extract-image-content", "extract-image-content", mounts));
         }
-        init.push(self.container("manage-dockerfile", "manage-dockerfile", Vec::new()));
+        init.push(self.container("manage-dockerfile", "manage-dockerfile", Mounts::default()));
         init
-    }
-}
-
-fn push(list: &mut Value, one: Value) {
-    if let Some(list) = list.as_array_mut() {
-        list.push(one);
     }
 }
 
 /// What the container that builds is given: credentials, and secrets and ConfigMaps that are input.
 fn main_mounts(whole: &Value, field: &str, strategy: &Value) -> Mounts {
     let mut mounts = Mounts::default();
-    let at = |pointer: &str| whole.pointer(pointer).unwrap_or(&Value::Null);
-    mounts.secret(at("/spec/output/pushSecret"), "push", PUSH_SECRET);
-    mounts.secret(strategy.get("pullSecret").unwrap_or(&Value::Null), "pull", PULL_SECRET);
+    let push = whole.pointer("/spec/output/pushSecret");
+    mounts.secret(push, "push", PUSH_SECRET, "PUSH_DOCKERCFG_PATH");
+    mounts.secret(strategy.get("pullSecret"), "pull", PULL_SECRET, "PULL_DOCKERCFG_PATH");
     if field == "customStrategy" {
         for one in list(strategy, "/secrets") {
-            let source = one.get("secretSource").unwrap_or(&Value::Null);
-            mounts.secret(source, "secret", text(one, "/mountPath"));
+            mounts.secret(one.get("secretSource"), "secret", text(one, "/mountPath"), "");
         }
-        mounts.secret(at("/spec/source/sourceSecret"), "source", SOURCE_SECRET);
+        let source = whole.pointer("/spec/source/sourceSecret");
+        mounts.secret(source, "source", SOURCE_SECRET, "SOURCE_SECRET_PATH");
         return mounts;
     }
     for one in list(whole, "/spec/source/secrets") {
-        let secret = one.get("secret").unwrap_or(&Value::Null);
-        mounts.secret(secret, "build", &format!("{INPUT_SECRETS}/{}", text(secret, "/name")));
+        let path = format!("{INPUT_SECRETS}/{}", text(one, "/secret/name"));
+        mounts.secret(one.get("secret"), "build", &path, "");
     }
     for one in list(whole, "/spec/source/configMaps") {
         let name = text(one, "/configMap/name");
