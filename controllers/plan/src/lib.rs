@@ -27,6 +27,7 @@ pub mod gc;
 pub mod hashes;
 pub mod history;
 pub mod image_stream;
+pub mod image_triggers;
 pub mod int_or_percent;
 pub mod job;
 mod kind;

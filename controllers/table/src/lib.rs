@@ -17,6 +17,7 @@ mod disruption;
 mod foreign;
 mod garbage;
 mod gateways;
+mod image_triggers;
 mod indices;
 mod namespaces;
 mod nodes;
@@ -66,6 +67,7 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         configs::controller(),
         builds::configs(),
         builds::builds(),
+        image_triggers::controller(),
         replication::sets(),
         daemons::controller(),
         stateful::controller(),

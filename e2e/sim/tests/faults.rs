@@ -71,6 +71,7 @@ patch build web-3 {\"status\": {\"cancelled\": true}}
 tick 2s
 delete bc web
 delete bc plain
+delete deploy follower
 tick 2s
 ";
 
