@@ -10,6 +10,7 @@ mod classes;
 mod configuration;
 mod escalation;
 pub mod eviction;
+mod image_policy;
 mod lifecycle;
 mod limits;
 mod node_restriction;
@@ -166,6 +167,7 @@ impl PlugIn {
 
 /// All plug-ins, in the order in which they are asked.
 static PLUG_INS: &[PlugIn] = &[
+    image_policy::PLUG_IN,
     always_pull::PLUG_IN,
     lifecycle::PLUG_IN,
     limits::PLUG_IN,

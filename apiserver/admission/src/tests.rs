@@ -13,6 +13,7 @@ use crate::{Chain, Facts, Seen};
 mod classes;
 mod escalation;
 mod eviction;
+mod image_policy;
 mod lifecycle;
 mod limits;
 mod node_restriction;
