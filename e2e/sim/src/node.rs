@@ -264,7 +264,8 @@ impl FakeNode {
         let now = cluster.api.now;
         let Some(local) = self.local.get_mut(uid) else { return };
         let Some((name, attempt, started)) = local.containers.remove(id) else { return };
-        let status = status(id, &name, attempt, started, Some((now, code)));
+        let image = image_of(local.machine.pod(), &name);
+        let status = status(id, (&name, &image), attempt, started, Some((now, code)));
         self.event(cluster, uid, Event::Exited(status));
     }
 
@@ -307,12 +308,17 @@ impl FakeNode {
             }
             Effect::StartContainer { name, attempt, .. } => {
                 let id = format!("{name}-{number}");
+                let image = image_of(local.machine.pod(), &name);
                 local.containers.insert(id.clone(), (name.clone(), attempt, now));
-                Event::Started { result: Ok(status(&id, &name, attempt, now, None)), name }
+                Event::Started {
+                    result: Ok(status(&id, (&name, &image), attempt, now, None)),
+                    name,
+                }
             }
             Effect::StopContainer { id, .. } => {
                 let (name, attempt, started) = local.containers.remove(&id)?;
-                Event::Exited(status(&id, &name, attempt, started, Some((now, 0))))
+                let image = image_of(local.machine.pod(), &name);
+                Event::Exited(status(&id, (&name, &image), attempt, started, Some((now, 0))))
             }
             Effect::Probe { name, id, kind, .. } => {
                 let pod = local.machine.pod().metadata.name.as_deref().unwrap_or("");
@@ -363,9 +369,18 @@ fn nanos(time: Timestamp) -> i64 {
     i64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 
+/// The image of a pod's container, as the pod says it.
+fn image_of(pod: &Pod, name: &str) -> String {
+    let spec = pod.spec.as_ref();
+    let init = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten();
+    let mut all = spec.map_or(&[][..], |spec| &spec.containers).iter().chain(init);
+    let own = all.find(|one| one.name == name).and_then(|one| one.image.clone());
+    own.unwrap_or_default()
+}
+
 fn status(
     id: &str,
-    name: &str,
+    (name, image): (&str, &str),
     attempt: u32,
     started: Timestamp,
     ended: Option<(Timestamp, i32)>,
@@ -390,10 +405,10 @@ fn status(
         oom_killed: false,
         reason: reason.to_owned(),
         message: String::new(),
-        image: "sample".to_owned(),
+        image: image.to_owned(),
         image_id: "sha256:0".to_owned(),
         log_path: String::new(),
         labels: BTreeMap::new(),
-        annotations: BTreeMap::from([(IMAGE.to_owned(), "sample".to_owned())]),
+        annotations: BTreeMap::from([(IMAGE.to_owned(), image.to_owned())]),
     }
 }

@@ -60,11 +60,13 @@ const BUILDS: &str = "\
 add-node a
 apply builds.yaml
 crash-container web-1-build 0
+crash-container web-1-build 0
 crash-container plain-1-build 1
 apply builds-newer.yaml
 tick 2s
 apply builds-newest.yaml
 tick 2s
+crash-container web-2-build 0
 crash-container web-2-build 0
 tick 2s
 patch build web-3 {\"status\": {\"cancelled\": true}}

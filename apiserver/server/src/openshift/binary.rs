@@ -147,9 +147,12 @@ fn is_running(pod: &Value, container: &str) -> bool {
 fn asked(name: &str, query: &Query) -> Value {
     let mut asked = json!({
         "kind": "BuildRequest", "apiVersion": "build.openshift.io/v1", "metadata": { "name": name },
-        "binary": { "asFile": query.get("asFile").unwrap_or("") },
+        "binary": {},
         "triggeredBy": [{ "message": "Manually triggered" }],
     });
+    if let Some(name) = query.get("asFile").filter(|name| !name.is_empty()) {
+        asked["binary"]["asFile"] = name.into();
+    }
     let mut git = json!({});
     for (parameter, path) in REVISION {
         let Some(text) = query.get(parameter).filter(|text| !text.is_empty()) else { continue };
