@@ -88,74 +88,6 @@ pub(crate) async fn of_source(task: &Task, report: &mut Report) -> Result<(), Fa
     work.make(task, report, build).await
 }
 
-/// Copies what a build wishes of other images into its input.
-pub(crate) async fn extract(task: &Task, report: &mut Report) -> Result<(), Failed> {
-    let failed = |why: &dyn std::fmt::Display| {
-        Failed::new("FetchImageContentFailed", "Failed to extract image content.", why)
-    };
-    let work = Workshop::new()?;
-    let into = task.inputs();
-    fs::create_dir_all(&into).map_err(|error| failed(&error))?;
-    for (number, image) in task.list("/spec/source/images").iter().enumerate() {
-        let (name, paths) = (text(image, "/from/name"), list(image, "/paths"));
-        if paths.is_empty() {
-            continue;
-        }
-        let began = Timestamp::now();
-        let mut work = work.clone();
-        let secret = std::env::var_os(format!("PULL_SOURCE_DOCKERCFG_PATH_{number}"));
-        if let Some(own) = secret.map(PathBuf::from).map(read) {
-            let others = std::mem::replace(&mut work.pull, own);
-            work.pull.and(others);
-        }
-        let id = work.pull(name, true).await.map_err(|why| failed(&why))?;
-        report.step("PullImages", "PullSourceImage", began);
-        let record = work.store.resolve(&id).ok().flatten();
-        let record = record.ok_or_else(|| failed(&format!("{name} is not there")))?;
-        let mut dockerfile = "FROM scratch\n".to_owned();
-        for path in paths {
-            let (from, to) = (text(path, "/sourcePath"), text(path, "/destinationDir"));
-            if within(&into, to).is_none() {
-                return Err(failed(&format!("{to:?} leads out of the input")));
-            }
-            dockerfile += &copy(&id, &record.layers, from, to);
-        }
-        let context = task.work.join("image-content");
-        fs::create_dir_all(&context).map_err(|error| failed(&error))?;
-        let dockerfile = Dockerfile::Bytes(dockerfile.into_bytes());
-        let build = Build { context, dockerfile, ..Build::default() };
-        let built = work.build(build).await.map_err(|error| failed(&error))?;
-        let made = work.store.resolve(&built.id).ok().flatten();
-        let layers = made.map(|made| made.layers).unwrap_or_default();
-        for layer in layers.iter().rev() {
-            let mut from = layer.clone().into_os_string();
-            from.push("/.");
-            let mut copy = std::process::Command::new("cp");
-            let done = copy.arg("-a").arg("--").arg(from).arg(&into).status();
-            let done = done.map_err(|error| failed(&format!("cp: {error}")))?;
-            if !done.success() {
-                return Err(failed(&format!("the content of {name} could not be copied")));
-            }
-        }
-        say(&format!("Extracted content of {name}"));
-    }
-    Ok(())
-}
-
-/// The instruction that copies a path: a directory goes with its name, unless only what is in it is meant.
-fn copy(image: &str, layers: &[PathBuf], from: &str, to: &str) -> String {
-    let relative = from.trim_start_matches('/').trim_end_matches("/.");
-    let found = layers.iter().find_map(|layer| fs::symlink_metadata(layer.join(relative)).ok());
-    let is_directory = found.is_some_and(|found| found.is_dir());
-    let name = Path::new(relative).file_name().map(|name| name.to_string_lossy().into_owned());
-    let into = match name.filter(|_| is_directory && !from.ends_with("/.")) {
-        Some(name) => format!("/{to}/{name}/"),
-        None => format!("/{to}/"),
-    };
-    let words = serde_json::json!([from.trim_end_matches("/."), into]);
-    format!("COPY --from={image} {words}\n")
-}
-
 /// Secrets and ConfigMaps that are input, in their places in the context.
 fn inputs(task: &Task, context: &Path) -> Result<(), Failed> {
     let kinds = [
@@ -243,17 +175,17 @@ fn labels(task: &Task) -> BTreeMap<String, String> {
 
 /// What builds need besides a context.
 #[derive(Clone)]
-struct Workshop {
-    store: ImageStore,
+pub(crate) struct Workshop {
+    pub(crate) store: ImageStore,
     registries: Registries,
-    pull: Credentials,
+    pub(crate) pull: Credentials,
     push: Credentials,
     /// Images by the names that the build gives them.
     named: BTreeMap<String, String>,
 }
 
 impl Workshop {
-    fn new() -> Result<Workshop, Failed> {
+    pub(crate) fn new() -> Result<Workshop, Failed> {
         let store = ImageStore::open(Path::new(CACHE)).map_err(Failed::generic)?;
         let mut registries = Registries::default();
         if let Ok(authority) = fs::read_to_string(Path::new(ACCOUNT).join("ca.crt")) {
@@ -273,7 +205,7 @@ impl Workshop {
         Ok(Workshop { store, registries, pull, push, named: BTreeMap::new() })
     }
 
-    async fn pull(&self, reference: &str, again: bool) -> Result<String, String> {
+    pub(crate) async fn pull(&self, reference: &str, again: bool) -> Result<String, String> {
         pull(&self.store, &self.registries, &self.pull, reference, again).await
     }
 
@@ -327,7 +259,7 @@ impl Workshop {
         Ok(())
     }
 
-    async fn build(&self, build: Build) -> Result<Built, BuildError> {
+    pub(crate) async fn build(&self, build: Build) -> Result<Built, BuildError> {
         let (store, registries) = (self.store.clone(), self.registries.clone());
         let (login, named) = (self.pull.clone(), self.named.clone());
         let handle = Handle::current();
@@ -343,7 +275,7 @@ impl Workshop {
 }
 
 /// What a pull or push secret says, under any of the names that it may have.
-fn read(directory: PathBuf) -> Credentials {
+pub(crate) fn read(directory: PathBuf) -> Credentials {
     let mut all = Credentials::default();
     for name in [".dockerconfigjson", ".dockercfg", "config.json"] {
         let text = fs::read(directory.join(name)).ok();

@@ -5,6 +5,7 @@
 //! Dockerfile is carried out, and what the registry is.
 #![forbid(unsafe_code)]
 
+mod content;
 mod git;
 mod image;
 mod input;
@@ -71,7 +72,7 @@ async fn carry_out(step: &str) -> Result<(), Failed> {
     let mut report = Report::new(&task).await.map_err(Failed::generic)?;
     let done = match step {
         "git-clone" => input::fetch(&task, &mut report).await,
-        "extract-image-content" => image::extract(&task, &mut report).await,
+        "extract-image-content" => content::extract(&task, &mut report).await,
         "manage-dockerfile" => input::manage(&task),
         "docker-build" => image::of_dockerfile(&task, &mut report).await,
         "sti-build" => image::of_source(&task, &mut report).await,

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use crate::brake::Brake;
 use crate::informer::Informer;
-use crate::outcome::{Answer, Outcome, Step, Written};
+use crate::outcome::{Answer, Outcome, Step, Written, gone, unserved};
 
 const DELETES_AT_ONCE: usize = 16;
 /// What passes for a success: nothing comes to be in a namespace that is going, and what is gone needs no change.
@@ -394,18 +394,4 @@ fn side_by_side(first: &Action, other: &Action) -> bool {
         (Action::Create { .. }, Action::Create { .. })
             | (Action::Delete { .. }, Action::Delete { .. })
     )
-}
-
-fn unserved(target: &ObjectRef) -> Error {
-    Error::Transport(format!("no kind {} in {} is served", target.kind, target.api_version))
-}
-
-/// As the server would say it of an object whose uid is another's.
-fn gone(object: &ObjectRef) -> Error {
-    Error::Status {
-        code: 409,
-        reason: "Conflict".to_owned(),
-        message: format!("{} {} is gone", object.kind, object.name),
-        causes: Vec::new(),
-    }
 }

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use leme_plan::Failure;
+use leme_client::Error;
+use leme_plan::{Failure, ObjectRef};
 use serde::Deserialize;
 
 use crate::Key;
@@ -56,4 +57,19 @@ pub(crate) enum Step {
     Nothing,
     Stale,
     Failed(Failure),
+}
+
+/// Of a kind that the server does not have.
+pub(crate) fn unserved(target: &ObjectRef) -> Error {
+    Error::Transport(format!("no kind {} in {} is served", target.kind, target.api_version))
+}
+
+/// As the server would say it of an object whose uid is another's.
+pub(crate) fn gone(object: &ObjectRef) -> Error {
+    Error::Status {
+        code: 409,
+        reason: "Conflict".to_owned(),
+        message: format!("{} {} is gone", object.kind, object.name),
+        causes: Vec::new(),
+    }
 }

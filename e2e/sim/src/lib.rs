@@ -7,6 +7,7 @@
 
 mod api;
 mod cluster;
+mod container;
 mod controllers;
 mod execute;
 mod kinds;

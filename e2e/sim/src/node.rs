@@ -9,8 +9,7 @@ use k8s_openapi::api::core::v1::{Node, PersistentVolume, Pod, PodStatus};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use leme_kinds::Kind;
 use leme_meta::local_path::{MANAGED_BY, REMOVED, ROOT};
-use leme_node_core::config::IMAGE;
-use leme_node_core::cri::{ContainerState, ContainerStatus};
+
 use leme_node_core::pod::{Effect, Event, Observed, PodMachine};
 use leme_node_core::probe::Outcome;
 use leme_node_core::refuse::Policy;
@@ -21,6 +20,7 @@ use leme_registry::{DeleteOptions, Target};
 use serde_json::json;
 
 use crate::cluster::Cluster;
+use crate::container::{image_of, nanos, status};
 use crate::kinds::by_kind;
 
 const LEASES: &str = "kube-node-lease";
@@ -363,52 +363,4 @@ fn delete(cluster: &mut Cluster, pod: &Pod) {
     };
     // Gone already is as good.
     let _ = cluster.api.delete(row::<Pod>(), space.unwrap_or(""), name.unwrap_or(""), &options);
-}
-
-fn nanos(time: Timestamp) -> i64 {
-    i64::try_from(time.as_nanosecond()).unwrap_or(0)
-}
-
-/// The image of a pod's container, as the pod says it.
-fn image_of(pod: &Pod, name: &str) -> String {
-    let spec = pod.spec.as_ref();
-    let init = spec.and_then(|spec| spec.init_containers.as_ref()).into_iter().flatten();
-    let mut all = spec.map_or(&[][..], |spec| &spec.containers).iter().chain(init);
-    let own = all.find(|one| one.name == name).and_then(|one| one.image.clone());
-    own.unwrap_or_default()
-}
-
-fn status(
-    id: &str,
-    (name, image): (&str, &str),
-    attempt: u32,
-    started: Timestamp,
-    ended: Option<(Timestamp, i32)>,
-) -> ContainerStatus {
-    let code = ended.map_or(0, |(_, code)| code);
-    let reason = match ended {
-        None => "",
-        Some((_, 0)) => "Completed",
-        Some(_) => "Error",
-    };
-    ContainerStatus {
-        id: id.to_owned(),
-        sandbox_id: String::new(),
-        name: name.to_owned(),
-        attempt,
-        state: if ended.is_some() { ContainerState::Exited } else { ContainerState::Running },
-        pid: 1,
-        created_at: nanos(started),
-        started_at: nanos(started),
-        finished_at: ended.map_or(0, |(at, _)| nanos(at)),
-        exit_code: code,
-        oom_killed: false,
-        reason: reason.to_owned(),
-        message: String::new(),
-        image: image.to_owned(),
-        image_id: "sha256:0".to_owned(),
-        log_path: String::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::from([(IMAGE.to_owned(), image.to_owned())]),
-    }
 }

@@ -80,7 +80,7 @@ impl Telling {
         loop {
             if let Some(now) = &mut self.now {
                 match now.next().await {
-                    Some(piece) => return Some(piece.map_err(Into::into)),
+                    Some(piece) => return Some(piece),
                     None => self.now = None,
                 }
             }

@@ -68,9 +68,7 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
         }
         let why = "The build was cancelled by the user.".to_owned();
         to.tell(("Cancelled", "CancelledBuild", why), Map::new());
-    } else if build.phase() != "New" {
-        to.follow();
-    } else if own.is_some() {
+    } else if build.phase() != "New" || own.is_some() {
         to.follow();
     } else if seen.pod.is_some() {
         let why = "The pod for this build already exists and is older than the build.".to_owned();
