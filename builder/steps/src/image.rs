@@ -26,6 +26,8 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The cluster's own registry, which knows the account by its token.
 const OWN_REGISTRY: &str = "image-registry.openshift-image-registry.svc:5000";
 pub(crate) const INPUT_SECRETS: &str = "/var/run/secrets/openshift.io/build";
+/// Secrets of the pod's account.
+const ACCOUNT_SECRETS: &str = "/var/run/secrets/openshift.io/account";
 const INPUT_MAPS: &str = "/var/run/configs/openshift.io/build";
 
 /// Builds by a Dockerfile.
@@ -195,9 +197,14 @@ impl Workshop {
             let user = "serviceaccount".to_owned();
             Credentials::one(OWN_REGISTRY, Login { user, password: token.trim().to_owned() })
         });
+        let mut of_account = Credentials::default();
+        for entry in fs::read_dir(ACCOUNT_SECRETS).into_iter().flatten().flatten() {
+            of_account.and(read(entry.path()));
+        }
         let with = |variable: &str| {
             let mut all =
                 std::env::var_os(variable).map(PathBuf::from).map(read).unwrap_or_default();
+            all.and(of_account.clone());
             all.and(own.clone().unwrap_or_default());
             all
         };

@@ -152,6 +152,14 @@ impl Build {
         self.metadata.name.as_deref().unwrap_or("")
     }
 
+    /// The name of the account that its pod has.
+    pub fn account(&self) -> &str {
+        match text(&self.whole, "/spec/serviceAccount") {
+            "" => "builder",
+            name => name,
+        }
+    }
+
     /// The name of its pod.
     pub fn pod_name(&self) -> String {
         format!("{}-build", self.name())

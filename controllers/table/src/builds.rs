@@ -1,13 +1,16 @@
 //! Builds and their configurations: both are woken by their own changes and by those of the ImageStreams that they name; a
 //! build by its pod, and by the builds whose turn comes before; a configuration by its builds.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 use leme_lister::key_of;
 use leme_plan::build::{Build, BuildConfig, config, run};
 use leme_plan::image_stream::ImageStream;
 
-use crate::cache::{CONFIG, Cache};
+use crate::cache::{CONFIG, Cache, resource};
 use crate::controller::Controller;
+use crate::view::{Blocked, View};
 use crate::watch::Watch;
 
 pub(crate) fn configs() -> Controller {
@@ -65,8 +68,26 @@ pub(crate) fn builds() -> Controller {
         let streams = named.filter_map(|(space, name)| cache.streams.get(space, name)).collect();
         let others = build.as_ref().map(|build| others(cache, build)).unwrap_or_default();
         let failure = view.failure.cloned();
-        Ok(run::plan(&run::Observed { build, others, pod, streams, failure }, view.now))
+        let begins = build.as_ref().filter(|build| build.is_new() && pod.is_none());
+        let secrets = match begins {
+            Some(build) => secrets_of(view, &key.0, build.account())?,
+            None => Vec::new(),
+        };
+        let seen = run::Observed { build, others, pod, secrets, streams, failure };
+        Ok(run::plan(&seen, view.now))
     })
+}
+
+/// The names of the Secrets that an account has.
+fn secrets_of(view: &View<'_>, namespace: &str, name: &str) -> Result<Vec<String>, Blocked> {
+    let Some(accounts) = leme_kinds::by_resource("", "v1", "serviceaccounts") else {
+        return Ok(Vec::new());
+    };
+    let account = view.live(&resource(accounts), namespace, name)?;
+    let lists = ["secrets", "imagePullSecrets"].into_iter();
+    let all = lists.filter_map(|list| account?.get(list)?.as_array()).flatten();
+    let names = all.filter_map(|one| one.get("name")?.as_str()).map(str::to_owned);
+    Ok(names.collect::<BTreeSet<String>>().into_iter().collect())
 }
 
 /// The other builds of a build's configuration that are not over.

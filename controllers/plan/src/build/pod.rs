@@ -22,6 +22,8 @@ pub const PUSH_SECRET: &str = "/var/run/secrets/openshift.io/push";
 pub const PULL_SECRET: &str = "/var/run/secrets/openshift.io/pull";
 /// Credentials to pull an image with whose content is input; a number follows.
 pub const IMAGE_SECRETS: &str = "/var/run/secrets/openshift.io/source-image";
+/// Secrets of the account, each by its name: those of them that hold credentials for registries are tried last.
+pub const ACCOUNT_SECRETS: &str = "/var/run/secrets/openshift.io/account";
 /// Secrets that are input, each by its name.
 pub const INPUT_SECRETS: &str = "/var/run/secrets/openshift.io/build";
 /// ConfigMaps that are input, each by its name.
@@ -76,6 +78,17 @@ impl Mounts {
     }
 }
 
+impl Mounts {
+    /// What an account has; what is gone by then is not waited for.
+    fn of_account(&mut self, names: &[String]) {
+        for name in names {
+            let source = json!({ "secretName": name, "defaultMode": 0o600, "optional": true });
+            let path = format!("{ACCOUNT_SECRETS}/{name}");
+            self.add(&format!("{name}-account"), &path, ("secret", source));
+        }
+    }
+}
+
 /// A name of an object as one of a volume: a label, told apart by a number where it has to be cut.
 fn volume_name(name: &str) -> String {
     let plain: String = name.replace('.', "-");
@@ -91,13 +104,14 @@ fn variable(name: &str, value: impl Into<Value>) -> Value {
     json!({ "name": name, "value": value.into() })
 }
 
-/// The pod of a build whose images are `whole`'s.
-pub(super) fn made(build: &Build, whole: &Value) -> Value {
+/// The pod of a build whose images are `whole`'s, and whose account has some secrets.
+pub(super) fn made(build: &Build, whole: &Value, secrets: &[String]) -> Value {
     let (field, strategy) = build.strategy().unwrap_or(("dockerStrategy", &Value::Null));
     let env = environment(build, whole, field, strategy);
     let mut shape =
         Shape { whole, env, volumes: vec![json!({ "name": "buildworkdir", "emptyDir": {} })] };
-    let mounts = main_mounts(whole, field, strategy);
+    let mut mounts = main_mounts(whole, field, strategy);
+    mounts.of_account(secrets);
     let (name, step) = match field {
         "sourceStrategy" => ("sti-build", "sti-build"),
         "customStrategy" => ("custom-build", ""),
@@ -105,7 +119,7 @@ pub(super) fn made(build: &Build, whole: &Value) -> Value {
     };
     let mut init = Vec::new();
     if field != "customStrategy" {
-        init = shape.before(build);
+        init = shape.before(build, secrets);
     }
     let mut main = shape.container(name, step, mounts);
     if field == "customStrategy" {
@@ -115,9 +129,8 @@ pub(super) fn made(build: &Build, whole: &Value) -> Value {
         main["imagePullPolicy"] = if always { "Always" } else { "IfNotPresent" }.into();
     }
     let spec = whole.pointer("/spec").unwrap_or(&Value::Null);
-    let account = Some(text(spec, "/serviceAccount")).filter(|name| !name.is_empty());
     let mut pod_spec = json!({
-        "serviceAccountName": account.unwrap_or("builder"),
+        "serviceAccountName": build.account(),
         "hostUsers": false,
         "restartPolicy": "Never",
         "activeDeadlineSeconds":
@@ -180,7 +193,7 @@ impl Shape<'_> {
     }
 
     /// What comes before the build itself.
-    fn before(&mut self, build: &Build) -> Vec<Value> {
+    fn before(&mut self, build: &Build, secrets: &[String]) -> Vec<Value> {
         let mut init = Vec::new();
         let source = self.whole.pointer("/spec/source").cloned().unwrap_or_default();
         let has = |field: &str| source.get(field).is_some_and(|one| !one.is_null());
@@ -208,6 +221,7 @@ impl Shape<'_> {
             let fields = ["dockerStrategy", "sourceStrategy"];
             let pull = fields.iter().find_map(|field| strategy?.get(field)?.get("pullSecret"));
             mounts.secret(pull, "pull", PULL_SECRET, "PULL_DOCKERCFG_PATH");
+            mounts.of_account(secrets);
             init.push(self.container("extract-image-content", "extract-image-content", mounts));
         }
         init.push(self.container("manage-dockerfile", "manage-dockerfile", Mounts::default()));
