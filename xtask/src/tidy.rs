@@ -28,6 +28,7 @@ const PURE: &[&str] = &[
     "leme-controllers",
     "leme-sched",
     "leme-node-core",
+    "leme-dockerfile",
 ];
 
 /// Outside crates that no pure crate may use.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A build: everything it depends on but the store and the bases.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Build {
     /// The directory that `COPY` and `ADD` read. No link leads out of it.
     pub context: PathBuf,
@@ -46,7 +48,7 @@ pub struct Build {
 }
 
 /// Where the Dockerfile is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Dockerfile {
     /// A path in the context.
     Path(PathBuf),
@@ -61,7 +63,7 @@ impl Default for Dockerfile {
 }
 
 /// A secret: it is in memory while a `RUN` that asks for it runs, and in no layer, history or key of the cache.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Secret {
     /// Its name in `--mount=type=secret,id=NAME`.
     pub id: String,
@@ -76,7 +78,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// An agent that holds keys of SSH.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SshAgent {
     /// Its name in `--mount=type=ssh,id=NAME`; `default` where none is said.
     pub id: String,
@@ -85,7 +87,7 @@ pub struct SshAgent {
 }
 
 /// Which network a `RUN` has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// That of the build.
     #[default]
@@ -95,7 +97,7 @@ pub enum Network {
 }
 
 /// The form of the manifest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// OCI's image manifest.
     #[default]
@@ -105,7 +107,7 @@ pub enum Format {
 }
 
 /// What a build may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct BuildLimits {
     /// How long it may take in all; no bound if there is none.
     pub deadline: Option<Duration>,
@@ -129,7 +131,7 @@ impl Default for BuildLimits {
 }
 
 /// An image that is in the store now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Built {
     /// Its id, the digest of its configuration.
     pub id: String,
@@ -142,7 +144,7 @@ pub struct Built {
 }
 
 /// A step of a build.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The instruction as it stands in the Dockerfile.
     pub name: String,
@@ -199,6 +201,9 @@ pub enum BuildError {
     /// What is not carried out, by its name.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// As it was said within the namespace of the build.
+    #[error("{0}")]
+    Inside(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] leme_host::images::ImageError),

@@ -1,9 +1,26 @@
 //! Images out of Dockerfiles.
 //!
-//! Runs as the root of a user namespace, and never outside of one. Knows: steps, layers, what earlier builds did. Refuses to
+//! An [`Executor`] runs as the root of a user namespace, [`Outside`] makes one. Knows: steps, layers, what earlier builds did. Refuses to
 //! know: registries, pods, who asked for the image.
 
 mod api;
+mod build;
+mod commands;
+mod copies;
+mod copy;
+mod helper;
+mod inside;
+mod instructions;
+mod key;
+mod mode;
+mod namespace;
+mod output;
+mod pack;
+mod program;
+mod session;
+mod state;
+mod step;
+mod tree;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -16,11 +33,12 @@ pub use api::{
     Bases, Build, BuildError, BuildLimits, Built, Dockerfile, Format, Network, Secret, SshAgent,
     Step,
 };
+pub use session::{Laid, Layouts, Outside};
 
 /// Acts as the helper that carries out a step if `args` (with the program's name first) ask for it. Must be called before
 /// any thread exists, by every program that has an [`Executor`].
-pub fn helper_main(_args: &[OsString]) -> Option<ExitCode> {
-    None
+pub fn helper_main(args: &[OsString]) -> Option<ExitCode> {
+    helper::main(args).or_else(|| session::main(args))
 }
 
 /// Carries builds out. Several may share a store, in one process or in many.
@@ -49,7 +67,6 @@ impl Executor {
         bases: &mut dyn Bases,
         log: &mut (dyn Write + Send),
     ) -> Result<Built, BuildError> {
-        let _ = (build, bases, log);
-        Err(BuildError::Unsupported("building a Dockerfile".to_owned()))
+        build::run(self, build, bases, log)
     }
 }

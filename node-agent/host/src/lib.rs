@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod cgroup;
+pub mod confine;
 pub mod files;
 pub mod helper;
 pub mod ids;

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,67 @@ fn overlay_by_parts(overlay: &Overlay<'_>, target: &Path) -> io::Result<()> {
     let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     Ok(())
+}
+
+/// Mounts an overlay within a user namespace, on a directory that a descriptor names; nothing is written without `upper` and
+/// its scratch directory. One layer alone is no overlay: an empty one goes with it.
+pub fn mount_in_namespace(
+    lower: &[PathBuf],
+    upper: Option<(&Path, &Path)>,
+    target: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "overlay")?;
+    for lower in lower {
+        fsconfig_set_string(&context, "lowerdir+", lower)?;
+    }
+    fsconfig_set_flag(&context, "userxattr")?;
+    let attributes = match upper {
+        Some((upper, work)) => {
+            fsconfig_set_string(&context, "upperdir", upper)?;
+            fsconfig_set_string(&context, "workdir", work)?;
+            fsconfig_set_string(&context, "index", "off")?;
+            fsconfig_set_flag(&context, "volatile")?;
+            MountAttrFlags::empty()
+        }
+        None => MountAttrFlags::MOUNT_ATTR_RDONLY,
+    };
+    fsconfig_create(&context)?;
+    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    put(tree.as_fd(), target)
+}
+
+/// Puts a mount that is nowhere on what a descriptor names, whatever is at its path by now.
+pub fn put(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(mount, "", target, "", flags)?)
+}
+
+/// A new file system that is mounted nowhere yet.
+pub fn new_mount(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", kind)?;
+    for (name, value) in options {
+        match value.is_empty() {
+            true => fsconfig_set_flag(&context, *name)?,
+            false => fsconfig_set_string(&context, *name, *value)?,
+        }
+    }
+    fsconfig_create(&context)?;
+    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+}
+
+/// A copy of what is mounted at a descriptor, with what is mounted below it if that is wanted; it is mounted nowhere yet.
+pub fn copy_mount(of: BorrowedFd<'_>, with_below: bool) -> io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, with_below);
+    Ok(open_tree(of, "", flags)?)
 }
 
 /// The way of older kernels: all options in one page, so lower directories are named relative to their parent.

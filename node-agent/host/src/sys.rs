@@ -53,27 +53,39 @@ pub fn loopback_up() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the controlling mount read-only for a detached mount made by `open_tree`.
+/// Makes a detached mount, made by `open_tree`, read-only.
 pub fn make_mount_readonly(tree: BorrowedFd<'_>) -> io::Result<()> {
-    set_mount(tree, libc::MOUNT_ATTR_RDONLY, 0)
+    set_mount(tree, libc::MOUNT_ATTR_RDONLY, None, false)
+}
+
+/// Makes a mount read-only with all that is mounted below it.
+pub fn make_mounts_readonly(tree: BorrowedFd<'_>) -> io::Result<()> {
+    set_mount(tree, libc::MOUNT_ATTR_RDONLY, None, true)
 }
 
 /// Has a detached mount, not those below it, show its owners as those of a user namespace: 0 as its root.
-pub fn map_mount(tree: BorrowedFd<'_>, users: BorrowedFd<'_>) -> io::Result<()> {
-    set_mount(tree, libc::MOUNT_ATTR_IDMAP, users.as_raw_fd() as u64)
+pub fn map_mount(tree: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    set_mount(tree, libc::MOUNT_ATTR_IDMAP, Some(namespace), false)
 }
 
-fn set_mount(tree: BorrowedFd<'_>, attributes: u64, users: u64) -> io::Result<()> {
+fn set_mount(
+    tree: BorrowedFd<'_>,
+    attributes: u64,
+    namespace: Option<BorrowedFd<'_>>,
+    with_below: bool,
+) -> io::Result<()> {
     // SAFETY: mount_attr is plain data for which all zeroes is a valid value.
     let mut attr: libc::mount_attr = unsafe { mem::zeroed() };
-    (attr.attr_set, attr.userns_fd) = (attributes, users);
+    attr.attr_set = attributes;
+    attr.userns_fd = namespace.map_or(0, |namespace| namespace.as_raw_fd() as u64);
+    let below = if with_below { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a static empty C string, the struct and its size match, both live through the call.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            libc::AT_EMPTY_PATH | below,
             &attr as *const libc::mount_attr,
             mem::size_of::<libc::mount_attr>(),
         )

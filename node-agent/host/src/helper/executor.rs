@@ -89,7 +89,7 @@ fn find(spec: &Spec) -> Result<(PathBuf, &[String]), String> {
     search(name, path).map(|program| (program, args))
 }
 
-fn search(name: &str, path: &str) -> Result<PathBuf, String> {
+pub(crate) fn search(name: &str, path: &str) -> Result<PathBuf, String> {
     if name.contains('/') {
         return match executable(Path::new(name)) {
             Ok(()) => Ok(PathBuf::from(name)),

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use nix::sys::signal::Signal;
 use nix::unistd::ForkResult;
 
+pub(crate) use executor::search;
 use protocol::{Failure, Report, Request};
 
 /// The hidden first argument that makes a program the helper.

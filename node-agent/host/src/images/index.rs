@@ -24,7 +24,7 @@ pub(super) struct Index {
 }
 
 /// One image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) manifest: String,
     /// Repository names it is known under, for `name@digest`.
@@ -40,7 +40,7 @@ pub(super) struct Stored {
 }
 
 /// From the bottom up in an image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredLayer {
     pub(super) digest: String,
     pub(super) chain: String,

@@ -75,8 +75,9 @@ pub(super) fn looks<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Looks> {
             else {
                 continue;
             };
-            // `trusted.overlay.*` would command the overlay itself; labels belong to the host.
-            if key == "security.capability" || key.starts_with("user.") {
+            // `trusted.overlay.*` and `user.overlay.*` would command the overlay itself; labels belong to the host.
+            let plain = key.starts_with("user.") && !key.starts_with("user.overlay.");
+            if key == "security.capability" || plain {
                 xattrs.push((key.to_owned(), extension.value_bytes().to_vec()));
             }
         }

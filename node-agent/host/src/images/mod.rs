@@ -5,9 +5,12 @@
 //! another process's `load` is seen at once. Knows: the store. Refuses to know: registries, pods.
 
 mod archive;
+mod building;
 mod guard;
 mod index;
+mod known;
 mod looks;
+mod plain;
 mod pulling;
 mod removal;
 mod room;
@@ -25,11 +28,14 @@ use rustix::fs::{FlockOperation, flock};
 use crate::files;
 use archive::{Found, Measured, Source};
 pub use archive::{for_this_machine, machine};
+pub use building::{BuiltImage, BuiltLayer};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
+pub use known::Known;
 pub use leme_distribution::reference;
+pub use plain::{is_archive, unpack_archive};
 pub use pulling::{EVERYBODY, Pulling};
 use reference::{Reference, digest_of};
-pub use unpack::Limits;
+pub use unpack::{Attributes, Limits};
 
 /// Why an image could not be loaded or read.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +74,7 @@ pub struct ImageRecord {
 pub struct ImageStore {
     root: PathBuf,
     limits: Limits,
+    attributes: Attributes,
 }
 
 impl ImageStore {
@@ -76,12 +83,19 @@ impl ImageStore {
         for directory in ["blobs/sha256", "layers", "staging"] {
             fs::create_dir_all(root.join(directory))?;
         }
-        Ok(ImageStore { root: fs::canonicalize(root)?, limits: Limits::default() })
+        let (limits, attributes) = (Limits::default(), Attributes::Machine);
+        Ok(ImageStore { root: fs::canonicalize(root)?, limits, attributes })
+    }
+
+    /// As [`ImageStore::open`], for the root of a user namespace.
+    pub fn open_in_namespace(root: &Path) -> Result<ImageStore, ImageError> {
+        Ok(ImageStore { attributes: Attributes::Namespace, ..ImageStore::open(root)? })
     }
 
     /// The store as it is, to be read: nothing is made where it is missing, and there are no images then.
     pub fn to_read(root: &Path) -> ImageStore {
-        ImageStore { root: root.to_owned(), limits: Limits::default() }
+        let (limits, attributes) = (Limits::default(), Attributes::Machine);
+        ImageStore { root: root.to_owned(), limits, attributes }
     }
 
     /// Where the store is.
@@ -104,7 +118,8 @@ impl ImageStore {
             .filter(|s| !s.is_empty());
         if fs::metadata(path)?.is_dir() {
             let lock = self.lock()?;
-            return self.import(&lock, &Source::directory(path, base));
+            let source = Source::directory(path, base);
+            return self.import(&lock, &source, source.images()?);
         }
         self.load_archive(File::open(path)?, base)
     }
@@ -124,7 +139,7 @@ impl ImageStore {
         let staging = self.root.join("staging").join(files::random_hex(8)?);
         fs::create_dir_all(&staging)?;
         let loaded = Source::stage(archive, &staging, base, self.limits, room)
-            .and_then(|source| self.import(&lock, &source));
+            .and_then(|source| self.import(&lock, &source, source.images()?));
         let _ = files::remove_tree(&staging);
         loaded
     }
@@ -152,9 +167,14 @@ impl ImageStore {
     }
 
     /// Takes in what a source holds, or leaves nothing of it: a disk that is full is not filled by what nobody can use.
-    fn import(&self, lock: &Lock, source: &Source) -> Result<Vec<String>, ImageError> {
+    fn import(
+        &self,
+        lock: &Lock,
+        source: &Source,
+        found: Vec<Found>,
+    ) -> Result<Vec<String>, ImageError> {
         let mut made = Vec::new();
-        self.import_all(lock, source, &mut made).inspect_err(|_| {
+        self.import_all(lock, source, found, &mut made).inspect_err(|_| {
             for path in &made {
                 // What cannot be removed now is swept when an image is removed.
                 let _ = files::remove_tree(path);
@@ -166,11 +186,12 @@ impl ImageStore {
         &self,
         lock: &Lock,
         source: &Source,
+        found: Vec<Found>,
         made: &mut Vec<PathBuf>,
     ) -> Result<Vec<String>, ImageError> {
         let mut index = self.index()?;
         let mut loaded = Vec::new();
-        for found in source.images()? {
+        for found in found {
             let references = found.references.clone();
             let (id, stored) = self.import_one(source, found, made)?;
             let known = index.images.entry(id.clone()).or_insert(stored.clone());
@@ -290,7 +311,9 @@ impl ImageStore {
         rustix::fs::chmod(&temporary, rustix::fs::Mode::from_raw_mode(0o755))
             .map_err(io::Error::from)?;
         let unpacked = stream::decompress(File::open(self.blob_path(digest))?, self.limits.bytes)
-            .and_then(|stream| unpack::unpack(stream, &temporary, lower, limits))
+            .and_then(|stream| {
+                unpack::unpack_for(self.attributes, stream, &temporary, lower, limits)
+            })
             .and_then(|()| fs::rename(&temporary, &target));
         unpacked.map_err(|error| {
             let _ = files::remove_tree(&temporary);

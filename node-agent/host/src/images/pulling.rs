@@ -2,8 +2,9 @@
 //!
 //! Knows: that what a killed process left there is nobody's. Refuses to know: registries.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -30,7 +31,21 @@ impl Pulling {
     pub fn blob(&self, digest: &str) -> PathBuf {
         self.root.join("blobs/sha256").join(digest.trim_start_matches("sha256:"))
     }
+
+    /// Keeps what has these digests or names in the store as long as this is there.
+    ///
+    /// # Errors
+    /// When the disk does.
+    pub fn pin<'a>(&self, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
+        let mut file = File::options().create(true).append(true).open(self.root.join(PINS))?;
+        // At once, so that nobody reads a part of a line.
+        let lines: String = names.flat_map(|name| [name, "\n"]).collect();
+        file.write_all(lines.as_bytes())
+    }
 }
+
+/// What somebody has pinned, a name a line.
+const PINS: &str = "pins";
 
 impl Drop for Pulling {
     fn drop(&mut self) {
@@ -66,6 +81,13 @@ impl ImageStore {
         let root = all.join(files::random_hex(8)?);
         fs::rename(&hidden, &root)?;
         Ok(Pulling { root, _lock: lock })
+    }
+
+    /// What is pinned by anybody.
+    pub(super) fn pinned(&self) -> BTreeSet<String> {
+        let all = fs::read_dir(self.root.join("pulling")).into_iter().flatten().flatten();
+        let texts = all.filter_map(|entry| fs::read_to_string(entry.path().join(PINS)).ok());
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// Lends a blob that is there to a layout; whether it is there.
@@ -117,7 +139,8 @@ impl ImageStore {
         by: &str,
     ) -> Result<String, ImageError> {
         let lock = self.lock()?;
-        let taken = self.import(&lock, &Source::directory(pulling.root(), None))?;
+        let source = Source::directory(pulling.root(), None);
+        let taken = self.import(&lock, &source, source.images()?)?;
         let mut index = self.index()?;
         let id = taken.first().and_then(|one| index.tags.get(one).or(Some(one))).cloned();
         let none = || ImageError::Invalid("there is no image in it".to_owned());

@@ -29,13 +29,20 @@ impl ImageStore {
         self.sweep(&lock, &self.index()?, in_use)
     }
 
-    fn sweep(
+    pub(super) fn sweep(
         &self,
         _lock: &Lock,
         index: &Index,
         in_use: &HashSet<PathBuf>,
     ) -> Result<(), ImageError> {
         let (mut blobs, mut layers) = (HashSet::new(), in_use.clone());
+        // What builds work with, and what the steps of earlier ones have left.
+        let known = self.all_known()?.into_iter().filter_map(|(_, known)| known.layer);
+        let kept = known.flat_map(|layer| [layer.digest, layer.chain]).chain(self.pinned());
+        for name in kept {
+            blobs.insert(self.blob_path(&name));
+            layers.insert(self.layer_path(&name));
+        }
         for (id, image) in &index.images {
             blobs.extend([self.blob_path(id), self.blob_path(&image.manifest)]);
             for layer in &image.layers {

@@ -26,7 +26,7 @@ pub(super) fn open_archive<'a>(
 }
 
 /// Whether a tar file can begin so: with a header whose sum is right, or with the blank one at its end.
-fn begins_archive(first: &[u8]) -> bool {
+pub(super) fn begins_archive(first: &[u8]) -> bool {
     let Some(sum) = first.get(SUM).filter(|_| first.len() == BLOCK) else { return false };
     let digits = |byte: &&u8| matches!(byte, b'0'..=b'7');
     let octal = |told: u32, byte: &u8| told.wrapping_mul(8).wrapping_add(u32::from(byte - b'0'));

@@ -43,6 +43,27 @@ impl Limits {
     }
 }
 
+/// Whose attributes an overlay reads. They are not the same for who may mount on the machine and for the root of a user
+/// namespace, and so no store is for both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attributes {
+    /// `trusted.overlay`
+    #[default]
+    Machine,
+    /// `user.overlay`, for overlays that are mounted with `userxattr`. Nobody there makes devices: they are left out.
+    Namespace,
+}
+
+impl Attributes {
+    /// The attribute of a directory that shows nothing of what is below.
+    pub fn opaque(self) -> &'static str {
+        match self {
+            Attributes::Machine => "trusted.overlay.opaque",
+            Attributes::Namespace => "user.overlay.opaque",
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits { bytes: 64 << 30, entries: 2_000_000, depth: 256 }
@@ -63,8 +84,19 @@ pub fn unpack(
     lower: &[PathBuf],
     limits: Limits,
 ) -> io::Result<()> {
+    unpack_for(Attributes::Machine, layer, target, lower, limits)
+}
+
+/// As [`unpack`], for overlays that read these attributes.
+pub fn unpack_for(
+    attributes: Attributes,
+    layer: impl Read,
+    target: &Path,
+    lower: &[PathBuf],
+    limits: Limits,
+) -> io::Result<()> {
     let root = rustix::fs::open(target, DIRECTORY, Mode::empty())?;
-    let mut applier = Applier { root, lower, limits, directory_times: Vec::new() };
+    let mut applier = Applier { root, lower, limits, attributes, directory_times: Vec::new() };
     let mut archive = Archive::new(Guard::new(layer));
     let (mut entries, mut bytes) = (0u64, 0u64);
     for entry in archive.entries()? {
@@ -96,6 +128,7 @@ struct Applier<'a> {
     root: OwnedFd,
     lower: &'a [PathBuf],
     limits: Limits,
+    attributes: Attributes,
     directory_times: Vec<(PathBuf, Timestamps)>,
 }
 
@@ -125,10 +158,13 @@ impl Applier<'_> {
         }
         let name = Path::new(&name);
         if kind.is_dir() {
-            make_directory(&parent, name)?;
+            self.make_directory(&parent, name)?;
             return self.dress_directory(&path, looks);
         }
         clear(&parent, name)?;
+        if self.attributes == Attributes::Namespace && is_device(entry) {
+            return Ok(());
+        }
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 write_file(entry, &parent, name, &looks)
@@ -220,7 +256,7 @@ impl Applier<'_> {
 
     fn whiteout(&self, parent: &OwnedFd, name: &[u8], hidden: &[u8]) -> io::Result<()> {
         if name == OPAQUE {
-            return set_opaque(parent, Path::new("."));
+            return self.set_opaque(parent, Path::new("."));
         }
         if name.starts_with(META_WHITEOUT) || hidden.is_empty() || matches!(hidden, b"." | b"..") {
             return Ok(());
@@ -228,10 +264,34 @@ impl Applier<'_> {
         let hidden = Path::new(std::ffi::OsStr::from_bytes(hidden));
         match mknodat(parent, hidden, FileType::CharacterDevice, Mode::empty(), 0) {
             // It hides what is below, not what this layer itself brings.
-            Err(Errno::EXIST) if is_directory(parent, hidden)? => set_opaque(parent, hidden),
+            Err(Errno::EXIST) if is_directory(parent, hidden)? => self.set_opaque(parent, hidden),
             Err(Errno::EXIST) => Ok(()),
             made => Ok(made?),
         }
+    }
+
+    /// A directory is added to, anything else of that name is replaced. One that replaces a whiteout hides what was below.
+    fn make_directory(&self, parent: &OwnedFd, name: &Path) -> io::Result<()> {
+        match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) if is_directory(parent, name)? => return Ok(()),
+            Err(Errno::EXIST) => {}
+            made => return Ok(made?),
+        }
+        let hides = is_whiteout(parent, name);
+        clear(parent, name)?;
+        mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+        if hides { self.set_opaque(parent, name) } else { Ok(()) }
+    }
+
+    fn set_opaque(&self, parent: &OwnedFd, name: &Path) -> io::Result<()> {
+        let directory = openat(
+            parent,
+            name,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        rustix::fs::fsetxattr(&directory, self.attributes.opaque(), b"y", XattrFlags::empty())?;
+        Ok(())
     }
 
     fn hard_link<R: Read>(
@@ -269,6 +329,14 @@ impl Applier<'_> {
     }
 }
 
+fn is_device<R: Read>(entry: &Entry<'_, R>) -> bool {
+    let header = entry.header();
+    // One that is a whiteout in disguise is refused below.
+    let whiteout =
+        matches!((header.device_major(), header.device_minor()), (Ok(Some(0)), Ok(Some(0))));
+    matches!(header.entry_type(), EntryType::Char | EntryType::Block) && !whiteout
+}
+
 /// Symbolic links, pipes and device nodes.
 fn make_special<R: Read>(entry: &Entry<'_, R>, parent: &OwnedFd, name: &Path) -> io::Result<()> {
     let header = entry.header();
@@ -301,19 +369,6 @@ fn is_whiteout(parent: &OwnedFd, name: &Path) -> bool {
     })
 }
 
-/// A directory is added to, anything else of that name is replaced. One that replaces a whiteout hides what was below.
-fn make_directory(parent: &OwnedFd, name: &Path) -> io::Result<()> {
-    match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        Err(Errno::EXIST) if is_directory(parent, name)? => return Ok(()),
-        Err(Errno::EXIST) => {}
-        made => return Ok(made?),
-    }
-    let hides = is_whiteout(parent, name);
-    clear(parent, name)?;
-    mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
-    if hides { set_opaque(parent, name) } else { Ok(()) }
-}
-
 /// Removes what an entry replaces.
 fn clear(parent: &OwnedFd, name: &Path) -> io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
@@ -326,17 +381,6 @@ fn clear(parent: &OwnedFd, name: &Path) -> io::Result<()> {
 /// A path to what a descriptor names.
 pub(super) fn through(directory: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
-}
-
-fn set_opaque(parent: &OwnedFd, name: &Path) -> io::Result<()> {
-    let directory = openat(
-        parent,
-        name,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    rustix::fs::fsetxattr(&directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
-    Ok(())
 }
 
 /// Opens a file for reading inside `root`, never following a link out of it.

@@ -73,7 +73,7 @@ const NUMBERED: &[&str] = &[
 ];
 
 /// The capability sets. A user other than root keeps them in the bounding set only, as everywhere.
-pub(super) fn set(security: &SecurityInput, root: bool) -> Result<LinuxCapabilities, SpecError> {
+pub(crate) fn set(security: &SecurityInput, root: bool) -> Result<LinuxCapabilities, SpecError> {
     let names = choose(security, cgroup::layout() == Layout::Unified)?;
     let held = permitted();
     let names: HashSet<Capability> =

@@ -2,7 +2,7 @@
 //!
 //! Knows: the OCI runtime spec, containerd's habits. Refuses to know: where the inputs come from, how a spec is run.
 
-mod capabilities;
+pub(crate) mod capabilities;
 mod mounts;
 
 pub(crate) use mounts::{points_in_cgroups, strange_in_proc};

@@ -137,7 +137,7 @@ fn read_below(root: &Path, name: &str) -> std::io::Result<Vec<u8>> {
 }
 
 /// The profile for a container with these capabilities.
-pub(super) fn default_profile(security: &SecurityInput) -> Result<LinuxSeccomp, SpecError> {
+pub(crate) fn default_profile(security: &SecurityInput) -> Result<LinuxSeccomp, SpecError> {
     let added = |name: &str| {
         security.add_capabilities.iter().any(|wanted| {
             let wanted = wanted.to_ascii_uppercase();
