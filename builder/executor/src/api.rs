@@ -23,6 +23,8 @@ pub struct Build {
     pub labels: BTreeMap<String, String>,
     /// Variables that are appended to the built stage's environment, as an `ENV` after its `FROM` would.
     pub env: Vec<(String, String)>,
+    /// Variables that the image gets at last, which no step sees: what they say makes no step another.
+    pub last_env: Vec<(String, String)>,
     /// The image that takes the place of the last `FROM`'s.
     pub from: Option<String>,
     /// References that the image is known by in the store afterwards.

@@ -156,21 +156,24 @@ fn change(file: &mut Dockerfile, build: &Build, target: usize) {
     let kept = |pairs: &[(&String, &String)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| (plain(name), plain(value))).collect()
     };
-    let env: Vec<(&String, &String)> =
-        build.env.iter().map(|(name, value)| (name, value)).collect();
+    let env = |pairs: &[(String, String)]| {
+        let pairs: Vec<(&String, &String)> =
+            pairs.iter().map(|(name, value)| (name, value)).collect();
+        (!pairs.is_empty()).then(|| Instruction {
+            line: 0,
+            text: format!("ENV {}", quoted(&pairs)),
+            kind: Kind::Env(kept(&pairs)),
+        })
+    };
     let labels: Vec<(&String, &String)> = build.labels.iter().collect();
-    let env = (!env.is_empty()).then(|| Instruction {
-        line: 0,
-        text: format!("ENV {}", quoted(&env)),
-        kind: Kind::Env(kept(&env)),
-    });
     let labels = (!labels.is_empty()).then(|| Instruction {
         line: 0,
         text: format!("LABEL {}", quoted(&labels)),
         kind: Kind::Label(kept(&labels)),
     });
     let instructions = &mut file.stages[target].instructions;
-    instructions.splice(0..0, env);
+    instructions.splice(0..0, env(&build.env));
+    instructions.extend(env(&build.last_env));
     instructions.extend(labels);
 }
 

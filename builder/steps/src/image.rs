@@ -44,14 +44,13 @@ pub(crate) async fn of_dockerfile(task: &Task, report: &mut Report) -> Result<()
     let args = list(strategy, "/buildArgs").iter();
     let args = args.map(|one| (text(one, "/name").to_owned(), text(one, "/value").to_owned()));
     let from = text(strategy, "/from/name");
-    let mut env = origin(task);
-    env.extend(task.env.iter().cloned());
     let build = Build {
         context,
         dockerfile: Dockerfile::Path(task.dockerfile()),
         build_args: args.collect(),
         from: (!from.is_empty()).then(|| from.to_owned()),
-        env,
+        env: task.env.clone(),
+        last_env: origin(task),
         labels: labels(task),
         no_cache: task.wishes("noCache"),
         pull: task.wishes("forcePull"),
@@ -83,10 +82,9 @@ pub(crate) async fn of_source(task: &Task, report: &mut Report) -> Result<(), Fa
             }
         }
     }
-    let env = origin(task).into_iter().chain(task.env.iter().cloned()).collect();
-    let labels = labels(task);
-    let laid = s2i::lay_out(task, &context, &builder, &image.config, before, env)?;
-    let build = Build { labels, ..laid };
+    let laid = s2i::lay_out(task, &context, &builder, &image.config, before)?;
+    let (env, last_env, labels) = (task.env.clone(), origin(task), labels(task));
+    let build = Build { env, last_env, labels, ..laid };
     work.make(task, report, build).await
 }
 

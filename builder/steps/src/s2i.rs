@@ -43,7 +43,6 @@ pub(crate) fn lay_out(
     image: &str,
     config: &ImageConfiguration,
     before: Option<&str>,
-    env: Vec<(String, String)>,
 ) -> Result<Build, Failed> {
     let context = task.work.join("s2i");
     let upload = context.join("upload");
@@ -85,7 +84,6 @@ pub(crate) fn lay_out(
         context,
         dockerfile: Dockerfile::Path("Dockerfile".into()),
         secrets,
-        env,
         ..Build::default()
     })
 }
