@@ -74,6 +74,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("autoscaling", "HorizontalPodAutoscaler", workloads::autoscaler),
     ("batch", "Job", workloads::job),
     ("build.openshift.io", "Build", workloads::build),
+    ("build.openshift.io", "BuildConfig", workloads::builds),
     ("", "PersistentVolumeClaim", storage::claim),
     ("snapshot.storage.k8s.io", "VolumeSnapshot", storage::snapshot),
     ("snapshot.storage.k8s.io", "VolumeSnapshotContent", storage::snapshot),
@@ -94,6 +95,7 @@ pub const LOOKED_AT: &[(&str, &str)] = &[
     ("", "pods"),
     ("", "events"),
     ("apps", "replicasets"),
+    ("build.openshift.io", "builds"),
     ("discovery.k8s.io", "endpointslices"),
 ];
 
@@ -113,6 +115,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("apps", "replicasets", "replicaset"),
     ("", "replicationcontrollers", "replicationcontroller"),
     ("batch", "jobs", "job"),
+    ("build.openshift.io", "builds", "build"),
     ("", "pods", "pod"),
 ];
 

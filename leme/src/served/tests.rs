@@ -108,6 +108,27 @@ fn a_job_works_when_it_is_complete_and_a_build_too() {
     }
 }
 
+/// Red when an old build counts, or a configuration works whose newest build has failed.
+#[test]
+fn a_configuration_works_as_its_newest_build_does() {
+    const BUILDS: (&str, &str) = ("build.openshift.io", "builds");
+    let build = |number: &str, phase: &str| {
+        (
+            BUILDS,
+            json!({"metadata": {"name": format!("b-{number}"), "namespace": "", "uid": number,
+            "annotations": {"openshift.io/build.number": number},
+            "ownerReferences": [{"apiVersion": "build.openshift.io/v1", "kind": "BuildConfig", "name": "b", "uid": "b"}]},
+            "status": {"phase": phase}}),
+        )
+    };
+    let config = typed(json!({"kind": "BuildConfig", "metadata": {"name": "b", "uid": "b"}}));
+    let two = |last: &str| still([build("9", "Failed"), build("10", last)]);
+    assert_eq!(judged(&config, &still([])), works(""));
+    assert_eq!(judged(&config, &two("Complete")), works("build b-10 is complete"));
+    assert_eq!(judged(&config, &two("Running")), waits("build b-10: Running"));
+    assert_eq!(judged(&config, &two("Error")), failed("build b-10: Error"));
+}
+
 #[test]
 fn a_deployment_works_when_nothing_of_an_older_template_is_left() {
     let check = |spec: Value, status: Value, ready: &str, expected: State| {

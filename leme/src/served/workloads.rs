@@ -211,6 +211,23 @@ pub(super) fn build(object: &Object, _: &Lister) -> State {
     }
 }
 
+/// A configuration works as its newest build does; one that has none waits for nobody.
+pub(super) fn builds(object: &Object, lister: &Lister) -> State {
+    let number = |build: &&&Object| {
+        let text = build.at(&["metadata", "annotations", "openshift.io/build.number"]);
+        text.and_then(Value::as_str).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0)
+    };
+    let all = lister.owned("build.openshift.io", "builds", object.uid());
+    let Some(newest) = all.iter().max_by_key(number) else { return State::Works(String::new()) };
+    let name = format!("build {}", newest.name());
+    match build(newest, lister) {
+        State::Works(_) => State::Works(format!("{name} is complete")),
+        State::Waits(why) => State::Waits(join(&name, &why)),
+        State::Failed(why) => State::Failed(join(&name, &why)),
+        stored @ State::Stored(_) => stored,
+    }
+}
+
 /// Whether pods get a new template only when somebody deletes them.
 fn waits_for_deletes(object: &Object) -> bool {
     object.text(&["spec", "updateStrategy", "type"]) == "OnDelete"
