@@ -33,6 +33,8 @@ pub struct Build {
     pub no_cache: bool,
     /// Ask registries for bases that the store has already.
     pub pull: bool,
+    /// Directories that every `RUN` has at some path, to be read. What is in them is part of no layer and no key.
+    pub volumes: Vec<(PathBuf, String)>,
     /// What `RUN --mount=type=secret` may ask for.
     pub secrets: Vec<Secret>,
     /// Sockets of agents that `RUN --mount=type=ssh` may ask for.

@@ -52,6 +52,7 @@ impl Run<'_> {
                 .map_err(|what| words.wrong(what))?;
             self.mount(stage, state, instruction, mount, &mut mounts)?;
         }
+        self.volumes(&mut mounts)?;
         let env = state.env();
         let what = json!({
             "run": words, "script": script, "env": env, "user": state.image.config.user,
@@ -77,6 +78,18 @@ impl Run<'_> {
         });
         drop(locks);
         done
+    }
+
+    /// Mounts what every command has.
+    fn volumes(&mut self, all: &mut Mounts) -> Result<()> {
+        for (directory, target) in self.build.volumes.clone() {
+            all.keys.push(json!({ "volume": target }));
+            let mount = Mount { kind: MountKind::Bind, readonly: true, ..Mount::default() };
+            let content = Content::Files(From::Directory(directory));
+            let scratch = self.scratch()?;
+            all.mounts.push(RunMount { mount, target, content, scratch });
+        }
+        Ok(())
     }
 
     fn network(&self, flag: Option<&str>) -> Result<bool> {

@@ -26,6 +26,7 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The cluster's own registry, which knows the account by its token.
 const OWN_REGISTRY: &str = "image-registry.openshift-image-registry.svc:5000";
 pub(crate) const INPUT_SECRETS: &str = "/var/run/secrets/openshift.io/build";
+const VOLUMES: &str = "/var/run/openshift.io/volumes";
 /// Secrets of the pod's account.
 const ACCOUNT_SECRETS: &str = "/var/run/secrets/openshift.io/account";
 const INPUT_MAPS: &str = "/var/run/configs/openshift.io/build";
@@ -52,6 +53,7 @@ pub(crate) async fn of_dockerfile(task: &Task, report: &mut Report) -> Result<()
         env: task.env.clone(),
         last_env: origin(task),
         labels: labels(task),
+        volumes: volumes(task),
         no_cache: task.wishes("noCache"),
         pull: task.wishes("forcePull"),
         ..Build::default()
@@ -84,8 +86,21 @@ pub(crate) async fn of_source(task: &Task, report: &mut Report) -> Result<(), Fa
     }
     let laid = s2i::lay_out(task, &context, &builder, &image.config, before)?;
     let (env, last_env, labels) = (task.env.clone(), origin(task), labels(task));
-    let build = Build { env, last_env, labels, ..laid };
+    let volumes = volumes(task);
+    let build = Build { env, last_env, labels, volumes, ..laid };
     work.make(task, report, build).await
+}
+
+/// Volumes that the steps of a Dockerfile see, and where.
+fn volumes(task: &Task) -> Vec<(PathBuf, String)> {
+    let mut all = Vec::new();
+    for volume in list(task.strategy().1, "/volumes") {
+        let directory = Path::new(VOLUMES).join(text(volume, "/name"));
+        for mount in list(volume, "/mounts") {
+            all.push((directory.clone(), text(mount, "/destinationPath").to_owned()));
+        }
+    }
+    all
 }
 
 /// Secrets and ConfigMaps that are input, in their places in the context.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 pub use super::resolve::streams_of;
 use super::resolve::{Unresolved, resolved};
-use super::{Build, POD_NAME, STRATEGIES, end, pod, policy};
+use super::{Build, POD_NAME, end, pod, policy};
 use crate::action::{Action, ObjectRef, OutcomeEvents};
 use crate::common::{annotation, controller_of, time_text};
 use crate::image_stream::ImageStream;
@@ -38,8 +38,34 @@ pub struct Observed {
 type Wanted = (&'static str, &'static str, String);
 
 const DELETED: &str = "The pod for this build was deleted before the build completed.";
-const NO_SOCKET: &str = "Failed to create pod spec: there is no Docker socket on the nodes of this cluster; a custom build \
-                         cannot be given one by exposeDockerSocket";
+/// What a build may ask for that is not carried out here: where, what of it, and why.
+const REFUSED: [(&str, &str, &str); 4] = [
+    (
+        "/spec/strategy/customStrategy/exposeDockerSocket",
+        "true",
+        "exposeDockerSocket: there is no Docker socket on the nodes of this cluster",
+    ),
+    (
+        "/spec/strategy/dockerStrategy/imageOptimizationPolicy",
+        "\"SkipLayers\"",
+        "imageOptimizationPolicy: each step has a layer of its own here",
+    ),
+    (
+        "/spec/strategy/dockerStrategy/imageOptimizationPolicy",
+        "\"SkipLayersAndWarn\"",
+        "imageOptimizationPolicy: each step has a layer of its own here",
+    ),
+    ("/spec/mountTrustedCA", "true", "mountTrustedCA: this cluster has no bundle of certificates"),
+];
+
+/// What a build asks for that is not carried out here.
+fn refused(build: &Build) -> Option<String> {
+    let asks = |(pointer, value, _): &&(&str, &str, &str)| {
+        build.whole.pointer(pointer).is_some_and(|asked| asked.to_string() == *value)
+    };
+    let (.., why) = REFUSED.iter().find(asks)?;
+    Some(format!("Failed to create pod spec: {why}"))
+}
 
 /// What to do for one build.
 pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
@@ -49,13 +75,13 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     if build.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let Some((strategy, asked)) = build.strategy() else {
+    if build.strategy().is_none() {
         if !build.is_over() {
             let why = "a build of the strategy JenkinsPipeline is run by a Jenkins outside of this cluster, which reports here";
             plan.wait(Waiting::new("NotRunHere", why, Shown::Event));
         }
         return plan;
-    };
+    }
     let own = seen.pod.as_deref().filter(|pod| is_own(build, pod));
     let mut to = Telling { plan: &mut plan, build, pod: own, now };
     if build.is_over() {
@@ -75,10 +101,8 @@ pub fn plan(seen: &Observed, now: Timestamp) -> Plan {
     } else if seen.pod.is_some() {
         let why = "The pod for this build already exists and is older than the build.".to_owned();
         to.tell(("Error", "BuildPodExists", why), Map::new());
-    } else if strategy == STRATEGIES[2]
-        && asked.get("exposeDockerSocket").and_then(Value::as_bool) == Some(true)
-    {
-        to.tell(("Error", "CannotCreateBuildPodSpec", NO_SOCKET.to_owned()), Map::new());
+    } else if let Some(why) = refused(build) {
+        to.tell(("Error", "CannotCreateBuildPodSpec", why), Map::new());
     } else {
         begin(seen, to);
     }

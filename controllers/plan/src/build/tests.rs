@@ -310,3 +310,20 @@ fn the_newest_are_kept() {
         .collect();
     assert_eq!(gone, ["web-1", "web-3"]);
 }
+
+/// Red when a wish that nobody fulfils is passed over in silence.
+#[test]
+fn what_is_not_carried_out_is_refused() {
+    let check = |field: &str, value: Value, expected: &str| {
+        let one = build("web-1", "Serial", json!({ field: value }));
+        let (phase, reason, status) = followed(&one, None);
+        assert_eq!((phase.as_str(), reason.as_str()), ("Error", "CannotCreateBuildPodSpec"));
+        let message = status["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{message}");
+    };
+    check("/spec/mountTrustedCA", true.into(), "mountTrustedCA");
+    let layers = json!({ "imageOptimizationPolicy": "SkipLayers" });
+    check("/spec/strategy/dockerStrategy", layers, "imageOptimizationPolicy");
+    let socket = json!({ "customStrategy": { "exposeDockerSocket": true } });
+    check("/spec/strategy", socket, "exposeDockerSocket");
+}
