@@ -38,33 +38,32 @@ pub struct Observed {
 type Wanted = (&'static str, &'static str, String);
 
 const DELETED: &str = "The pod for this build was deleted before the build completed.";
-/// What a build may ask for that is not carried out here: where, what of it, and why.
-const REFUSED: [(&str, &str, &str); 4] = [
+type Refused = (&'static str, fn(&Value) -> bool, &'static str);
+
+/// What a build may ask for that is not carried out here: where, whether it does, and why not.
+const REFUSED: [Refused; 3] = [
     (
         "/spec/strategy/customStrategy/exposeDockerSocket",
-        "true",
+        |asked| *asked == true,
         "exposeDockerSocket: there is no Docker socket on the nodes of this cluster",
     ),
     (
         "/spec/strategy/dockerStrategy/imageOptimizationPolicy",
-        "\"SkipLayers\"",
+        |asked| asked.as_str().is_some_and(|policy| policy.starts_with("SkipLayers")),
         "imageOptimizationPolicy: each step has a layer of its own here",
     ),
     (
-        "/spec/strategy/dockerStrategy/imageOptimizationPolicy",
-        "\"SkipLayersAndWarn\"",
-        "imageOptimizationPolicy: each step has a layer of its own here",
+        "/spec/mountTrustedCA",
+        |asked| *asked == true,
+        "mountTrustedCA: this cluster has no bundle of certificates",
     ),
-    ("/spec/mountTrustedCA", "true", "mountTrustedCA: this cluster has no bundle of certificates"),
 ];
 
 /// What a build asks for that is not carried out here.
 fn refused(build: &Build) -> Option<String> {
-    let asks = |(pointer, value, _): &&(&str, &str, &str)| {
-        build.whole.pointer(pointer).is_some_and(|asked| asked.to_string() == *value)
-    };
-    let (.., why) = REFUSED.iter().find(asks)?;
-    Some(format!("Failed to create pod spec: {why}"))
+    let asked =
+        REFUSED.iter().find(|(pointer, asks, _)| build.whole.pointer(pointer).is_some_and(asks));
+    asked.map(|(.., why)| format!("Failed to create pod spec: {why}"))
 }
 
 /// What to do for one build.
