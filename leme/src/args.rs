@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::verbs::store::StoreArgs;
 
 mod audit;
+mod build;
 mod change;
 mod cluster;
 mod create;
@@ -21,6 +22,7 @@ pub mod similar;
 mod streams;
 
 pub use audit::AuditFlags;
+pub use build::BuildArgs;
 pub use change::{ApplyArgs, DeleteArgs, DryRun, PairsArgs, ScaleArgs};
 pub use cluster::{
     AdmissionFlags, AgentArgs, DownArgs, ManagerArgs, NodeFlags, RemoteArgs, SchedulerArgs,
@@ -100,6 +102,8 @@ pub enum Command {
     Label(PairsArgs),
     /// Set and remove annotations
     Annotate(PairsArgs),
+    /// Build an image from a Dockerfile
+    Build(Box<BuildArgs>),
     /// Images on this machine
     Image(ImageArgs),
     /// The embedded store of a cluster that does not run: check, backup, restore, salvage

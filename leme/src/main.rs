@@ -111,6 +111,7 @@ async fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Label(args) => verbs::pairs::run(&args, Pairs::Labels).await,
         Command::Annotate(args) => verbs::pairs::run(&args, Pairs::Annotations).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::Build(args) => verbs::build::run(*args).await,
         Command::Image(args) => verbs::image::run(&args.command).await,
         Command::Completion { .. } | Command::Store(_) => Ok(()),
     }

@@ -94,6 +94,7 @@ pub(crate) fn run(
     let built = output::finish(&mut run, target)?;
     if run.made {
         run.store.trim(build.limits.cache_bytes)?;
+        crate::caches::trim(run.store.root(), build.limits.cache_bytes)?;
     }
     Ok(built)
 }

@@ -2,18 +2,17 @@
 //!
 //! Knows: what a command is given, and what its key depends on. Refuses to know: how it is run.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use leme_dockerfile::mount::{Mount, MountKind, Sharing};
+use leme_dockerfile::mount::{Mount, MountKind};
 use leme_dockerfile::{Command, Instruction, paths};
-use leme_host::images::reference::digest_of;
-use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use crate::api::{BuildError, Network};
 use crate::build::Run;
+use crate::caches;
 use crate::copy::{Looks, Target};
 use crate::helper::protocol::{self, Content, From, Report, Request, RunMount, Sources};
 use crate::helper::{SCRIPTS, digest_in};
@@ -132,7 +131,7 @@ impl Run<'_> {
                     return Err(BuildError::Unsupported(what));
                 }
                 let id = mount.id.clone().or(target.clone()).unwrap_or_default();
-                let (path, lock) = self.cache(&id, &mount)?;
+                let (path, lock) = caches::open(self.store.root(), &id, &mount)?;
                 all.locks.push(lock);
                 Content::Cache(path)
             }
@@ -268,37 +267,6 @@ impl Run<'_> {
         target.copy(self.context.as_fd(), Path::new(""), Path::new(""), true, &hidden)?;
         self.shown = Some(copy.clone());
         Ok(copy)
-    }
-
-    /// The directory of a cache, and the lock by which others know who has it.
-    fn cache(&self, id: &str, mount: &Mount) -> Result<(PathBuf, File)> {
-        let all = self.store.root().join("mounts");
-        fs::create_dir_all(&all)?;
-        let name = digest_of(id.as_bytes());
-        let name = name.trim_start_matches("sha256:");
-        for spare in 0..1000 {
-            let path = all.join(format!("{name}-{spare}"));
-            let lock =
-                File::options().create(true).append(true).open(path.with_extension("lock"))?;
-            let how = match mount.sharing {
-                Sharing::Shared => FlockOperation::LockShared,
-                Sharing::Locked => FlockOperation::LockExclusive,
-                Sharing::Private => FlockOperation::NonBlockingLockExclusive,
-            };
-            if flock(&lock, how).is_err() {
-                continue;
-            }
-            if !path.exists() {
-                fs::create_dir(&path)?;
-                let (uid, gid) = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
-                std::os::unix::fs::chown(&path, Some(uid), Some(gid))?;
-                let mode = mount.mode.unwrap_or(0o755) & 0o7777;
-                let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-                fs::set_permissions(&path, mode)?;
-            }
-            return Ok((path, lock));
-        }
-        Err(std::io::Error::other(format!("the cache {id:?} is in use by too many")).into())
     }
 }
 

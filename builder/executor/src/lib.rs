@@ -5,6 +5,7 @@
 
 mod api;
 mod build;
+mod caches;
 mod commands;
 mod copies;
 mod copy;

@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitCode};
 use leme_host::files;
 use leme_host::images::ImageStore;
 use nix::sys::signal::Signal;
+use rustix::fs::{FlockOperation, flock};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +112,7 @@ impl Outside {
         log: &mut (dyn Write + Send),
     ) -> Result<Laid, BuildError> {
         let store = self.store()?;
+        let _held = self.hold(&store)?;
         let name = files::random_hex(8)?;
         let exchange = Exchange {
             bases: self.directory.join(format!("bases-{name}")),
@@ -156,6 +158,23 @@ impl Outside {
             }
         }
         Ok(store)
+    }
+
+    /// Says that somebody builds here; whoever is alone takes away what killed ones have left.
+    fn hold(&self, store: &Path) -> io::Result<fs::File> {
+        let lock =
+            fs::File::options().create(true).append(true).open(self.directory.join("lock"))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            for (directory, begin) in [(&*self.directory, "bases-"), (store, "out-")] {
+                for entry in fs::read_dir(directory)?.flatten() {
+                    if entry.file_name().to_string_lossy().starts_with(begin) {
+                        files::remove_tree(&entry.path())?;
+                    }
+                }
+            }
+        }
+        flock(&lock, FlockOperation::LockShared)?;
+        Ok(lock)
     }
 
     fn talk(

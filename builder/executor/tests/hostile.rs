@@ -190,6 +190,80 @@ fn secrets_stay_nowhere() {
     assert!(bench.try_run(&build).err().unwrap().to_string().contains("secret none: not found"));
 }
 
+/// Everything about the files below a directory, but for what reading them changes.
+fn looks(directory: &std::path::Path, all: &mut Vec<String>) {
+    use std::os::unix::fs::MetadataExt;
+    let mut entries: Vec<_> = fs::read_dir(directory).unwrap().flatten().collect();
+    entries.sort_by_key(|entry| entry.file_name());
+    for entry in entries {
+        let found = fs::symlink_metadata(entry.path()).unwrap();
+        let (mode, time) =
+            (found.mode(), (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()));
+        let who = (found.uid(), found.gid(), found.nlink(), found.ino(), found.len());
+        all.push(format!("{} {mode:o} {who:?} {time:?}", entry.path().display()));
+        if found.is_dir() {
+            looks(&entry.path(), all);
+        }
+    }
+}
+
+/// Red when anything is written through a link, a mount or a path of the outside.
+#[test]
+fn no_file_of_the_outside_is_touched() {
+    let mut bench = Bench::new();
+    let outside = bench.root.path().join("outside");
+    fs::create_dir_all(outside.join("d/e")).unwrap();
+    fs::write(outside.join("d/f"), "f").unwrap();
+    bench.file("a", "a").file("dir/b", "b").file(".dockerignore", "dir\n");
+    let state = || {
+        let mut all = Vec::new();
+        for directory in [&outside, &bench.context()] {
+            looks(directory, &mut all);
+        }
+        // A file that appears in these shows in their times.
+        for directory in ["/etc", "/usr", "/opt", "/root", "/home", "/srv"] {
+            use std::os::unix::fs::MetadataExt;
+            let found = fs::metadata(directory).unwrap();
+            all.push(format!("{directory} {} {}", found.mtime(), found.ctime()));
+        }
+        all
+    };
+    let before = state();
+    let context = bench.context().display().to_string();
+    let shown = outside.display().to_string();
+    let mut again = Bench {
+        root: tempfile::tempdir_in("/var/tmp").unwrap(),
+        images: bench.images.clone(),
+        log: String::new(),
+    };
+    let mut build = again.build(&format!(
+        "FROM busybox AS a\nRUN ln -s {shown} /o && ln -s {context} /c\n\
+         FROM a\nCOPY a /o/x\nCOPY a /c/x\nWORKDIR /o/w\nRUN echo x > /o/y; rm -rf /o/d /c/a; chmod -R 777 {shown} {context}; true\n\
+         RUN --mount=target=/in,rw rm -rf /in/a /in/dir; touch /in/new\n\
+         RUN --mount=target=/in chmod 777 /in/a; touch /in/a; true\n"
+    ));
+    build.context = bench.context();
+    again.run(&build);
+    assert_eq!(state(), before);
+    let _ = &mut bench;
+}
+
+#[test]
+fn many_files_and_long_names() {
+    let mut bench = Bench::new();
+    let long = "n".repeat(255);
+    for directory in 0..20 {
+        for file in 0..500 {
+            bench.file(&format!("many/{directory}/{file}"), "");
+        }
+    }
+    bench.file(&format!("many/{long}/{long}/{long}"), "long");
+    let image =
+        bench.of("FROM busybox\nCOPY many /many\nRUN find /many -type f | wc -l > /count\n");
+    assert_eq!(image.files["count"], "644 0:0 10001\n");
+    assert!(image.files.contains_key(&format!("many/{long}/{long}/{long}")));
+}
+
 #[test]
 fn no_network_is_none() {
     let mut bench = Bench::new();

@@ -201,7 +201,7 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     pub(crate) fn new() -> Result<Workshop, Failed> {
-        let store = ImageStore::open(Path::new(CACHE)).map_err(Failed::generic)?;
+        let store = ImageStore::open_in_namespace(Path::new(CACHE)).map_err(Failed::generic)?;
         let mut registries = Registries::default();
         if let Ok(authority) = fs::read_to_string(Path::new(ACCOUNT).join("ca.crt")) {
             registries.believe(OWN_REGISTRY, &authority);

@@ -180,6 +180,11 @@ impl DataDir {
         self.root.join("admin.kubeconfig")
     }
 
+    /// What builds of this machine keep.
+    pub fn builds(&self) -> PathBuf {
+        self.root.join("builds")
+    }
+
     /// Content-addressed images.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")

@@ -46,7 +46,7 @@ async fn pull(
 }
 
 /// What docker knows of who somebody is.
-fn logins(file: Option<&Path>) -> Result<Credentials> {
+pub fn logins(file: Option<&Path>) -> Result<Credentials> {
     let usual = std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker/config.json"));
     let usual = usual.filter(|path| path.exists());
     let Some(path) = file.map(Path::to_owned).or(usual) else { return Ok(Credentials::default()) };
@@ -56,13 +56,13 @@ fn logins(file: Option<&Path>) -> Result<Credentials> {
         .with_context(|| format!("{shown} holds no logins as docker keeps them"))
 }
 
-fn open(data: &DataDir) -> Result<ImageStore> {
+pub fn open(data: &DataDir) -> Result<ImageStore> {
     let root = data.images();
     ImageStore::open(&root).with_context(|| format!("open {}", root.display()))
 }
 
 /// What has come of something, without which what was made for it goes.
-fn kept<T>(data: &DataDir, fresh: Option<Fresh>, done: Result<T>) -> Result<T> {
+pub fn kept<T>(data: &DataDir, fresh: Option<Fresh>, done: Result<T>) -> Result<T> {
     done.map_err(|error| {
         // Somebody may have begun a cluster there meanwhile.
         let fresh = fresh.filter(|_| matches!(data.holder(Seat::Server), Ok(None)));

@@ -1,6 +1,7 @@
 //! The verbs of the command line, a file each: kubectl's words and flags where it has them.
 
 pub mod apply;
+pub mod build;
 pub mod create;
 pub mod delete;
 pub mod describe;

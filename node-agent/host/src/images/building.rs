@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::{ImageManifest, MediaType};
 use serde::{Deserialize, Serialize};
 
-use super::archive::Source;
-use super::index::{Stored, StoredLayer, chain_id};
+use super::archive::{Measured, Source};
+use super::index::{Index, Stored, StoredLayer, chain_id};
 use super::reference::{Reference, digest_of};
 use super::{ImageError, ImageStore};
 use crate::files;
@@ -161,6 +161,25 @@ impl ImageStore {
             self.write_index(&lock, &index)?;
         }
         Ok(id)
+    }
+
+    /// What a layer is that an image has brought before, under the same digest and on top of the same others: it was measured
+    /// then.
+    pub(super) fn believed(
+        &self,
+        index: &Index,
+        digest: Option<&str>,
+        chain: &str,
+        diff_id: &str,
+    ) -> Option<Measured> {
+        let digest = digest?;
+        let mut layers = index.images.values().flat_map(|image| &image.layers);
+        let known = layers.any(|layer| layer.digest == digest && layer.chain == chain);
+        let size = fs::metadata(self.blob_path(digest)).ok()?.len();
+        let (digest, diff_id) = (digest.to_owned(), diff_id.to_owned());
+        // Only a manifest tells a digest, so that none is made which would tell how it is packed.
+        let measured = Measured { digest, size, unpacked: 0, diff_id, compressed: true };
+        Some(measured).filter(|_| known && self.layer_path(chain).is_dir())
     }
 
     /// Takes in the one image of a layout under these names, whatever it calls itself; its id.
