@@ -37,6 +37,7 @@ use crate::metrics::{Counted, Metrics, Running};
 use crate::negotiate::{self, Encoding};
 use crate::node_proxy::NodeClient;
 use crate::openshift;
+use crate::openshift::import::Importer;
 use crate::openshift::oauth::OAuth;
 use crate::policies::Policies;
 use crate::present;
@@ -59,6 +60,7 @@ pub(crate) struct Api {
     pub known: Known,
     /// Where people log in; nowhere, if nobody's password is known.
     pub oauth: Option<OAuth>,
+    pub importer: Importer,
     pub quotas: Quotas,
     pub turnstile: Turnstile,
     pub pools: Pools,

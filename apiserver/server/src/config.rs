@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use leme_distribution::Registries;
 use leme_kinds::Kinds;
 use leme_serve::Limits;
 use leme_store::Store;
@@ -75,6 +76,8 @@ pub struct ServerConfig {
     pub issuers: Option<leme_oidc::Config>,
     /// What is told of requests, and where.
     pub audit: Option<AuditConfig>,
+    /// How registries are spoken to from which images are imported; their logins are not shown.
+    pub registries: Registries,
     /// The components (`controller-manager`, `scheduler`) that run in this process as long as it does: they need no lease.
     pub within: Vec<&'static str>,
 }
@@ -98,6 +101,7 @@ impl ServerConfig {
             connections: Limits::default(),
             admission: AdmissionConfig::default(),
             kinds: Arc::clone(Kinds::builtin()),
+            registries: Registries::default(),
             within: Vec::new(),
             token_file: None,
             password_file: None,

@@ -164,8 +164,7 @@ impl Server {
         let cluster_ip = Pools::first(config.service_cidr);
         let names = names(&config.advertise, cluster_ip, &addresses);
         let pki = Arc::new(Pki::open(&config.pki_dir, &names)?);
-        let tls = listen::tls(&pki)?;
-        let lifetime = Lifetime::default();
+        let (tls, lifetime) = (listen::tls(&pki)?, Lifetime::default());
         let guard = Guard(lifetime.clone());
         let found = definitions::stored(&*config.store).await?;
         let resources = resources::of(found.iter().map(|found| &found.objects));
@@ -189,6 +188,7 @@ impl Server {
             store: config.store,
             cache,
             turnstile: fence::Turnstile::default(),
+            importer: openshift::import::Importer::new(config.registries),
             quotas: charges::Quotas::new(config.shared),
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,

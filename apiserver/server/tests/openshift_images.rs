@@ -263,7 +263,7 @@ async fn an_import_says_what_cannot_be_had() {
     let import = |import: bool| {
         json!({
             "apiVersion": "image.openshift.io/v1", "kind": "ImageStreamImport", "metadata": { "name": "web" },
-            "spec": { "import": import, "images": [{ "from": docker("nginx:1.25"), "to": { "name": "latest" } }] },
+            "spec": { "import": import, "images": [{ "from": docker("127.0.0.1:1/nginx:1.25"), "to": { "name": "latest" } }] },
         })
     };
     let asked = api.post(&path, &import(false)).await;
@@ -273,13 +273,13 @@ async fn an_import_says_what_cannot_be_had() {
         (&status["status"], &status["reason"]),
         (&json!("Failure"), &json!("InternalError"))
     );
-    let why = "this server does not read remote registries, so \"nginx:1.25\" cannot be imported";
+    let why = "Internal error occurred: 127.0.0.1:1/nginx:1.25: cannot reach 127.0.0.1:1";
     assert!(status["message"].as_str().unwrap().contains(why), "{status}");
     assert_eq!(api.get(&format!("{STREAMS}/web")).await.code, 404);
     let done = api.post(&path, &import(true)).await.ok();
     let stream = api.get(&format!("{STREAMS}/web")).await.ok();
     assert_eq!(done["status"]["import"]["metadata"]["name"], "web");
-    assert_eq!(stream["spec"]["tags"][0]["from"]["name"], "nginx:1.25");
+    assert_eq!(stream["spec"]["tags"][0]["from"]["name"], "127.0.0.1:1/nginx:1.25");
     let condition = &stream["status"]["tags"][0]["conditions"][0];
     assert_eq!(
         (&condition["type"], &condition["status"], &condition["generation"]),

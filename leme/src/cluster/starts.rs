@@ -79,6 +79,12 @@ pub async fn server(running: &mut Running) -> Result<()> {
         audit: plan.audit.clone(),
         admission: plan.admission.clone(),
         password_file: plan.password_file.clone(),
+        registries: running
+            .plan
+            .node
+            .as_ref()
+            .map(|node| node.registries.clone())
+            .unwrap_or_default(),
         ..ServerConfig::new(plan.listen, data.pki(), store)
     })
     .await

@@ -1,4 +1,4 @@
-//! What is done with images besides tagging them: read as a stream's, pushed, imported, signed.
+//! What is done with images besides tagging and importing them: read as a stream's, pushed, signed.
 //!
 //! Knows: which objects each request reads and writes. Refuses to know: registries; nothing is fetched from one.
 
@@ -45,11 +45,24 @@ impl Api {
         request: &ResourceRequest,
         wanted: Representation,
     ) -> Result<Answer, Status> {
+        let (items, revision) = self.secrets_for_pulls(&request.namespace)?;
+        let list = json!({
+            "kind": "SecretList", "apiVersion": "image.openshift.io/v1", "items": items,
+            "metadata": { "resourceVersion": revision },
+        });
+        present::object(request, wanted, 200, list)
+    }
+
+    /// Those secrets, and as of when.
+    pub(super) fn secrets_for_pulls(
+        &self,
+        namespace: &str,
+    ) -> Result<(Vec<Value>, String), Status> {
         let secrets = kind("", "secrets")?;
         let snapshot =
             self.cache.snapshot(&secrets.prefix(None)).ok_or_else(Status::no_such_path)?;
         let mut items = Vec::new();
-        for object in snapshot.range(&secrets.prefix(Some(&request.namespace)), "") {
+        for object in snapshot.range(&secrets.prefix(Some(namespace)), "") {
             let mut secret = crate::table::decoded(object)?;
             let excluded = json::text(&secret, &["metadata", "annotations", EXCLUDED]) == "true";
             if !excluded && PULL_SECRETS.contains(&json::text(&secret, &["type"])) {
@@ -58,11 +71,7 @@ impl Api {
                 items.push(secret);
             }
         }
-        let list = json!({
-            "kind": "SecretList", "apiVersion": "image.openshift.io/v1", "items": items,
-            "metadata": { "resourceVersion": snapshot.revision().to_string() },
-        });
-        present::object(request, wanted, 200, list)
+        Ok((items, snapshot.revision().to_string()))
     }
 
     /// An image as one of a stream.
@@ -172,41 +181,6 @@ impl Api {
         Err(Status::invalid(&request.kind.gvk(), "", &[error]))
     }
 
-    /// An import. Nothing reads remote registries here: each image is answered with a Status that says so, and the tags keep
-    /// the same as a condition.
-    pub(super) async fn import_images(
-        &self,
-        request: &ResourceRequest,
-        input: Input,
-        options: &WriteOptions,
-    ) -> Result<Answer, Status> {
-        let row = &request.kind;
-        let mut decoded = options::object(row, &input.headers, input.body, options)?;
-        let of = |field: &str| json::text(&decoded.value, &["metadata", field]).to_owned();
-        let (version, uid) = (of("resourceVersion"), of("uid"));
-        json::remove(json::child(&mut decoded.value, "metadata"), "resourceVersion");
-        let mut import = self.new_view(request, decoded.value, options)?;
-        let name = json::text(&import, &["metadata", "name"]).to_owned();
-        let streams = kind(GROUP, STREAMS)?;
-        self.catch_up(None).await?;
-        let known = self.known(streams, &request.namespace, &name)?;
-        stream_meant(known.as_ref(), &name, &version, &uid)?;
-        image_tag::import_failed(&mut import, &|from| {
-            Status::internal(format!(
-                "this server does not read remote registries, so {from} cannot be imported: the tag keeps its source, and \
-                 no image is known of it",
-                from = quote(&from)
-            ))
-        });
-        if json::flag(&import, &["spec", "import"]) {
-            let now = leme_meta::time::seconds(jiff::Timestamp::now());
-            let make = |stream: &Value| Ok(image_tag::import_recorded(stream, &import, &now));
-            let stream = self.write_stream(&request.namespace, &name, options, make).await?;
-            json::set(json::child(&mut import, "status"), "import", stream);
-        }
-        written(request, input.wanted, 201, import.into(), &decoded.warnings)
-    }
-
     /// POST of a signature of an image.
     pub(super) async fn create_signature(
         &self,
@@ -296,7 +270,12 @@ fn signatures(request: &ResourceRequest) -> leme_meta::Gvr {
 }
 
 /// Whether an import is for the stream that is there.
-fn stream_meant(known: Option<&Value>, name: &str, version: &str, uid: &str) -> Result<(), Status> {
+pub(super) fn stream_meant(
+    known: Option<&Value>,
+    name: &str,
+    version: &str,
+    uid: &str,
+) -> Result<(), Status> {
     let mut resource = kind(GROUP, STREAMS)?.gvr();
     let Some(stream) = known else {
         let anything = version.is_empty() && uid.is_empty();

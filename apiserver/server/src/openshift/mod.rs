@@ -12,6 +12,7 @@ pub(crate) mod build;
 mod build_log;
 mod identity;
 mod image;
+pub(crate) mod import;
 pub(crate) mod list;
 mod logs;
 pub(crate) mod oauth;

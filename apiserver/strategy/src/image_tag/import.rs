@@ -1,15 +1,14 @@
-//! Imports of remote images into a stream: what is asked for, and what is said of what could not be had.
+//! Imports of remote images into a stream: what is asked for.
 //!
-//! Knows: the questions and the conditions of a failure. Refuses to know: registries.
+//! Knows: what is left out of a question, and what is wrong with one. Refuses to know: registries, and what comes of it.
 
-use leme_meta::{FieldError, Path, Status};
+use leme_meta::{FieldError, Path};
 use leme_registry::json;
 use serde_json::{Value, json};
 
-use super::write::set_tag;
 use crate::check::Errors;
 use crate::image_reference;
-use crate::image_stream::{default_tag, history, import_mode};
+use crate::image_stream::{default_tag, import_mode};
 
 /// Fills what an import leaves out: an image goes to the tag it has.
 pub(super) fn default(import: &mut Value) {
@@ -105,70 +104,4 @@ fn repository(part: &Value, at: &Path, errors: &mut Errors) {
         }
         Ok(_) => {}
     }
-}
-
-/// Answers an import of which nothing could be had: each image, and the repository, with a Status of its own.
-pub fn failed(import: &mut Value, why: &dyn Fn(&str) -> Status) {
-    let answer = |from: &Value| why(json::text(from, &["from", "name"])).to_json();
-    let images = json::list(import, &["spec", "images"]);
-    let answers: Vec<Value> = images
-        .iter()
-        .map(|image| {
-            let tag = json::text(image, &["to", "name"]);
-            json!({ "status": answer(image), "image": null, "tag": tag })
-        })
-        .collect();
-    let repository = json::at(import, &["spec", "repository"]).map(answer);
-    let mut status = json!({});
-    if !answers.is_empty() {
-        status["images"] = answers.into();
-    }
-    if let Some(repository) = repository {
-        status["repository"] = json!({ "status": repository });
-    }
-    json::set(import, "status", status);
-}
-
-/// The stream with what an import came to: its tags are in the spec, and the conditions say why they name nothing new.
-pub fn recorded(stream: &Value, import: &Value, now: &str) -> Value {
-    let mut stream = stream.clone();
-    let generation = json::int(&stream, &["metadata", "generation"]).unwrap_or(0) + 1;
-    let images = json::list(import, &["spec", "images"]);
-    let answers = json::list(import, &["status", "images"]);
-    for (wish, answer) in images.iter().zip(answers) {
-        let Some(tag) = json::at(wish, &["to"]).map(|to| json::text(to, &["name"])) else {
-            continue;
-        };
-        let condition = json!({
-            "type": "ImportSuccess", "status": "False", "generation": generation,
-            "reason": json::text(answer, &["status", "reason"]),
-            "message": json::text(answer, &["status", "message"]),
-            "lastTransitionTime": now,
-        });
-        let known = history::of(&stream, tag).is_some_and(|of| {
-            json::list(of, &["conditions"]).iter().any(|one| {
-                ["type", "status", "reason", "message"]
-                    .iter()
-                    .all(|field| one.get(field) == condition.get(field))
-            })
-        });
-        if !known {
-            json::set(history::of_mut(&mut stream, tag), "conditions", vec![condition]);
-            for spec in json::list_mut(json::child(&mut stream, "spec"), &["tags"]) {
-                if json::text(spec, &["name"]) == tag {
-                    json::set(spec, "generation", 0);
-                }
-            }
-        }
-        if history::spec_tag(&stream, tag).is_none() {
-            let mut spec = json!({ "from": wish["from"], "generation": 0 });
-            for field in ["importPolicy", "referencePolicy"] {
-                json::keep(&mut spec, wish, field);
-            }
-            set_tag(&mut stream, tag, Some(spec));
-        }
-    }
-    let annotations = json::child(json::child(&mut stream, "metadata"), "annotations");
-    json::set(annotations, "openshift.io/image.dockerRepositoryCheck", now);
-    stream
 }

@@ -11,14 +11,16 @@ use crate::check;
 use crate::image_stream::{default_tag, tag as check_tag};
 use crate::{image, image_reference, image_stream};
 
+pub mod content;
 mod import;
+mod imported;
 mod layers;
 mod names;
 mod view;
 mod write;
 
 pub use crate::image_stream::history::is_image;
-pub use import::{failed as import_failed, recorded as import_recorded};
+pub use imported::recorded as import_recorded;
 pub use layers::layers;
 pub use names::{image_and_signature, stream_and_image, stream_and_tag};
 pub use view::{
