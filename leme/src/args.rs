@@ -173,6 +173,53 @@ pub enum ImageCommand {
         #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
         data_dir: PathBuf,
     },
+    /// Give an image to the registry that its name names; images of the cluster's own registry are named
+    /// image-registry.openshift-image-registry.svc:5000/NAMESPACE/STREAM
+    Push {
+        /// Name of the image, as `leme image ls` shows it
+        image: String,
+        /// By which name it is given; by default its own
+        to: Option<String>,
+        /// Mirrors, logins and authorities of registries, as k3s' registries.yaml has them
+        #[arg(long, value_name = "FILE")]
+        private_registry: Option<PathBuf>,
+        /// Logins of registries, as docker keeps them; by default ~/.docker/config.json, if it is there
+        #[arg(long, value_name = "FILE")]
+        authfile: Option<PathBuf>,
+        /// Where the cluster keeps its state
+        #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Give an image one more name
+    Tag {
+        /// Name of the image, or its id
+        image: String,
+        /// The new name
+        name: String,
+        /// Where the cluster keeps its state
+        #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Note who one is to a registry, as docker does
+    Login {
+        /// Host of the registry, with its port
+        registry: String,
+        /// Name; for the cluster's own registry any, with a token as the password
+        #[arg(short, long)]
+        username: String,
+        /// Read the password from standard input; there is no other way
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Mirrors, logins and authorities of registries, as k3s' registries.yaml has them
+        #[arg(long, value_name = "FILE")]
+        private_registry: Option<PathBuf>,
+        /// Where it is noted; by default ~/.docker/config.json
+        #[arg(long, value_name = "FILE")]
+        authfile: Option<PathBuf>,
+        /// Where the cluster keeps its state
+        #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
     /// List the images
     Ls {
         /// Where the cluster keeps its state

@@ -45,6 +45,22 @@ impl Client {
     }
 }
 
+impl Client {
+    /// A client of whoever shows this token; none if it is none. `self` is one that shows nothing itself.
+    pub fn showing(&self, token: &str) -> Option<Client> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        value.set_sensitive(true);
+        let bare = self.transport().clone();
+        Some(Client::over(tower::service_fn(move |mut request: Request<Body>| {
+            let (bare, value) = (bare.clone(), value.clone());
+            async move {
+                request.headers_mut().insert(header::AUTHORIZATION, value);
+                bare.send(request).await.map_err(BoxError::from)
+            }
+        })))
+    }
+}
+
 impl Account {
     async fn send(
         &self,

@@ -12,6 +12,8 @@ use crate::{Login, Reference};
 /// Registries as they are configured.
 #[derive(Clone, Debug, Default)]
 pub struct Registries {
+    /// The cluster's own registry: its name, and where it is.
+    own: Option<(String, String)>,
     mirrors: BTreeMap<String, Vec<String>>,
     hosts: BTreeMap<String, Host>,
 }
@@ -108,12 +110,15 @@ impl Registries {
             Ok((name, Host { login, authority, unchecked: tls.insecure_skip_verify }))
         };
         let hosts = configs.into_iter().map(host).collect::<Result<_, String>>()?;
-        Ok(Registries { mirrors, hosts })
+        Ok(Registries { own: None, mirrors, hosts })
     }
 
     /// Where an image may be had: the mirrors of its registry in their order, then that itself.
     pub fn endpoints(&self, image: &Reference) -> Vec<Endpoint> {
         let (registry, _) = image.parts();
+        if self.is_own(registry) {
+            return vec![self.registry(registry)];
+        }
         let mirrors = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
         let own = self.registry(registry);
         let mirrors = mirrors.into_iter().flatten();
@@ -126,6 +131,9 @@ impl Registries {
 
     /// A registry itself, to which is pushed: `docker.io`, `quay.io`, `10.0.0.1:5000`.
     pub fn registry(&self, registry: &str) -> Endpoint {
+        if let Some((_, url)) = self.own.as_ref().filter(|(name, _)| name == registry) {
+            return self.endpoint(url, Some(registry));
+        }
         let is_own = |url: &&String| {
             url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/') == registry)
         };
@@ -139,6 +147,17 @@ impl Registries {
             other => format!("https://{other}"),
         };
         self.endpoint(&own, Some(registry))
+    }
+
+    /// Knows the cluster's own registry, where it is, and who vouches for it (PEM).
+    pub fn set_own(&mut self, registry: &str, url: &str, authority: &str) {
+        self.own = Some((registry.to_owned(), url.to_owned()));
+        self.believe(registry, authority);
+    }
+
+    /// Whether a registry is the cluster's own: what it has it shows to who may see it at that moment.
+    pub fn is_own(&self, registry: &str) -> bool {
+        self.own.as_ref().is_some_and(|(name, _)| name == registry)
     }
 
     /// Believes an authority (PEM) for a registry, besides those of the machine.
@@ -207,6 +226,10 @@ mod tests {
         assert_eq!((&*quay[0].url, &*quay[1].url), ("https://all", "https://quay.io"));
         assert_eq!(quay[1].login.as_ref().unwrap().user, "ana");
         assert_eq!(quay[1].authority, "text of /ca");
+        let mut known = known;
+        known.set_own("image-registry.svc:5000", "https://10.0.0.1:5000", "own");
+        assert_eq!(urls(&known, "image-registry.svc:5000/a/b"), ["https://10.0.0.1:5000"]);
+        assert!(known.is_own("image-registry.svc:5000") && !known.is_own("r.io"));
         let document =
             json!({"configs": {"127.0.0.1:5000": {"tls": {"insecure_skip_verify": true}}}});
         let known = Registries::read(&document, |_| Err(String::new())).unwrap();

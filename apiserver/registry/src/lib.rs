@@ -76,6 +76,8 @@ pub struct Context<'a> {
     pub dry_run: bool,
     /// Domain under which generated host names stand.
     pub route_domain: &'a str,
+    /// Host of the cluster's own registry of images; none, if it has none.
+    pub registry_host: Option<&'a str>,
     /// Network that cluster addresses come from: an address of it and the length of the prefix.
     pub service_network: (Ipv4Addr, u8),
     /// Who may change or refuse the write besides the kind.

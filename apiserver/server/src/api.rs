@@ -65,6 +65,8 @@ pub(crate) struct Api {
     pub turnstile: Turnstile,
     pub pools: Pools,
     pub route_domain: String,
+    /// The cluster's registry of images, if it has one.
+    pub registry: Option<crate::config::ImageRegistry>,
     pub served: ArcSwap<Served>,
     pub nodes: NodeClient,
     pub usages: Usages,

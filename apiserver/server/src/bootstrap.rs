@@ -7,6 +7,7 @@ mod access;
 mod constraints;
 mod flow;
 mod network;
+mod registry;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -128,6 +129,13 @@ fn wanted(own: &KubernetesService) -> Vec<Wanted> {
 }
 
 impl Api {
+    /// What is kept, with what this server has besides.
+    fn all_wanted(&self, own: &KubernetesService) -> Vec<Wanted> {
+        let mut all = wanted(own);
+        all.extend(self.registry.iter().flat_map(registry::wanted));
+        all
+    }
+
     /// Creates what is missing, and brings the API's own Service up to date. A full disk must not keep down a server that
     /// people need to free it.
     pub(crate) async fn bootstrap(&self, own: &KubernetesService) -> Result<(), Status> {
@@ -135,7 +143,7 @@ impl Api {
             tracing::warn!("the server listens on loopback only: pods cannot reach the API");
         }
         // First what others are in; the rest is synced to disk together.
-        let all = wanted(own).into_iter().chain(access::wanted());
+        let all = self.all_wanted(own).into_iter().chain(access::wanted());
         let (within, first): (Vec<Wanted>, _) =
             all.partition(|one| one.collection.contains("/namespaces/"));
         let mut full = None;
@@ -147,6 +155,7 @@ impl Api {
                 Err(status) => return Err(full.filter(|_| status.code == 404).unwrap_or(status)),
             }
         }
+        self.say_where_streams_are().await?;
         self.keep_clients().await
     }
 
@@ -178,7 +187,7 @@ impl Api {
 
     /// Makes everything so, then waits until something of it changes.
     async fn keep_once(&self, own: &KubernetesService) -> Result<(), Status> {
-        let wanted = wanted(own);
+        let wanted = self.all_wanted(own);
         let mut keys = Vec::with_capacity(wanted.len());
         for Wanted { collection, name, .. } in &wanted {
             keys.push(request(&Method::GET, &format!("{collection}/{name}"))?);

@@ -51,6 +51,8 @@ pub struct ServerConfig {
     pub node_ports: RangeInclusive<u16>,
     /// Domain under which generated Route hosts stand.
     pub route_domain: String,
+    /// The cluster's registry of images, if it has one.
+    pub registry: Option<ImageRegistry>,
     /// What `/version` says of the program.
     pub build: Build,
     /// Addresses and names by which clients reach the server, for the serving certificate. The first address that is
@@ -82,6 +84,15 @@ pub struct ServerConfig {
     pub within: Vec<&'static str>,
 }
 
+/// A registry of images that is the cluster's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRegistry {
+    /// By which name it is known, with its port: what streams say they are at.
+    pub host: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
 impl ServerConfig {
     /// A server on one address, with the usual ranges and nothing advertised.
     pub fn new(listen: SocketAddr, pki_dir: PathBuf, store: Arc<dyn Store>) -> ServerConfig {
@@ -93,6 +104,7 @@ impl ServerConfig {
             service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 16),
             node_ports: leme_meta::ports::OF_NODES,
             route_domain: "apps.localhost".to_owned(),
+            registry: None,
             build: Build::default(),
             advertise: Vec::new(),
             in_flight: InFlightLimits::default(),

@@ -89,7 +89,7 @@ use tokio::net::TcpListener;
 pub use answer::Answer;
 pub use audit::{AuditConfig, AuditKept};
 pub use body::{Body, BoxError, RequestBody};
-pub use config::{Build, ServerConfig};
+pub use config::{Build, ImageRegistry, ServerConfig};
 pub use inflight::InFlightLimits;
 pub use leme_access::Identity;
 pub use leme_admission::{Config as AdmissionConfig, Settings as AdmissionSettings};
@@ -170,12 +170,7 @@ impl Server {
         let resources = resources::of(found.iter().map(|found| &found.objects));
         let cache = Cache::start(Arc::clone(&config.store), resources).await?;
         let mut definitions = Definitions::new(&cache, config.kinds, found);
-        let own = KubernetesService {
-            network: config.service_cidr,
-            cluster_ip,
-            address: reachable(&config.advertise, &addresses),
-            port: addresses.first().map_or(6443, SocketAddr::port),
-        };
+        let own = own_service(config.service_cidr, &config.advertise, &addresses);
         let told = own.advertised(&addresses);
         let (admission, policies) = admission(&cache, &config.admission);
         let api = Arc::new(Api {
@@ -192,6 +187,7 @@ impl Server {
             quotas: charges::Quotas::new(config.shared),
             pools: Pools::new(config.service_cidr, config.node_ports),
             route_domain: config.route_domain,
+            registry: config.registry,
             served: ArcSwap::from_pointee(Served::new(definitions.kinds(), &told)),
             nodes: node_proxy::NodeClient::new(&pki)?,
             usages: usage::Usages::default(),
@@ -316,6 +312,20 @@ async fn listeners(wanted: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<Socke
     }
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     Ok((listeners, addresses))
+}
+
+/// How pods find the API.
+fn own_service(
+    network: (Ipv4Addr, u8),
+    advertise: &[String],
+    listened: &[SocketAddr],
+) -> KubernetesService {
+    KubernetesService {
+        network,
+        cluster_ip: Pools::first(network),
+        address: reachable(advertise, listened),
+        port: listened.first().map_or(6443, SocketAddr::port),
+    }
 }
 
 /// What the serving certificate is for.

@@ -140,6 +140,7 @@ impl Api {
             suffix,
             dry_run: false,
             route_domain: ROUTE_DOMAIN,
+            registry_host: None,
             service_network: ([10, 96, 0, 0].into(), 16),
             admission: &leme_registry::AdmitAll,
         }

@@ -37,7 +37,12 @@ pub const DNS: Service =
 /// Who serves Routes.
 pub const ROUTER: Service =
     Service { name: "router", user: "system:serviceaccount:openshift-ingress:router" };
-/// All of them.
+/// The registry of images, which is where the server is.
+pub const REGISTRY: Service = Service {
+    name: "image-registry",
+    user: "system:serviceaccount:openshift-image-registry:registry",
+};
+/// Those that may be elsewhere.
 pub const SERVICES: [Service; 3] = [PROXY, DNS, ROUTER];
 
 /// Where the accounts of controllers are.

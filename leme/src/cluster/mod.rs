@@ -14,6 +14,7 @@ mod log;
 pub mod node;
 pub mod plan;
 pub mod reach;
+pub mod registry;
 mod router;
 mod running;
 mod seat;

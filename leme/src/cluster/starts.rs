@@ -31,6 +31,7 @@ use crate::cluster::node::{
     stop_containers,
 };
 use crate::cluster::plan::{self, Plan, ServerPlan};
+use crate::cluster::registry;
 use crate::cluster::running::Running;
 use crate::cluster::service_authority::ServiceAuthority;
 use crate::cluster::table::Part;
@@ -70,6 +71,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
     let server = Server::start(ServerConfig {
         service_cidr: SERVICE_CIDR,
         route_domain: ROUTE_DOMAIN.to_owned(),
+        registry: registry::known(&running.plan, &data),
         advertise: advertised.clone(),
         build: BUILD,
         kinds: Arc::clone(&plan.kinds),
@@ -109,7 +111,7 @@ pub async fn server(running: &mut Running) -> Result<()> {
 }
 
 /// A listener where pods find the API of a server that listens on the loopback only: on their gateway, which comes up later.
-fn inward(address: SocketAddr) -> Result<TcpListener> {
+pub(super) fn inward(address: SocketAddr) -> Result<TcpListener> {
     let bound = || -> std::io::Result<TcpListener> {
         let socket = TcpSocket::new_v4()?;
         rustix::net::sockopt::set_ip_freebind(&socket, true)?;
@@ -117,7 +119,7 @@ fn inward(address: SocketAddr) -> Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bound().with_context(|| format!("cannot listen on {address}, where pods find the API"))
+    bound().with_context(|| format!("cannot listen on {address}, where pods find it"))
 }
 
 /// The administrator's, and those of what this process leaves to others. Nodes may be on other machines.
@@ -218,10 +220,16 @@ async fn start_node(running: &mut Running, spec: &NodeSpec) -> Result<()> {
     let pod_network = PodNetwork::setup(network.clone()).await.context("set up the pod network")?;
     let gateway = pod_network.gateway();
     let address = plan.address.unwrap_or(gateway);
+    let mut registries = plan.registries.clone();
+    let own = registry::url(&running.plan, &data);
+    if let Some(url) = &own {
+        let authority = running.access()?.root_ca().unwrap_or_default();
+        registries.set_own(&registry::host(), url, &authority);
+    }
     let embedded = EmbeddedConfig {
         network: Arc::new(Attach(pod_network)),
         pod_processes: plan.pod_processes,
-        registries: plan.registries.clone(),
+        registries,
         ..embedded
     };
     let runtime =
@@ -242,6 +250,7 @@ async fn start_node(running: &mut Running, spec: &NodeSpec) -> Result<()> {
         labels: BTreeMap::new(),
         max_pods: MAX_PODS,
         policy: plan.policy.clone(),
+        registry: own.map(|_| registry::host()),
         caught_up,
     };
     let name = spec.name.clone();

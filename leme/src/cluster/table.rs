@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::cluster::running::Running;
-use crate::cluster::{router, starts};
+use crate::cluster::{registry, router, starts};
 
 /// A part of a cluster, by the name that it has on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,6 +29,8 @@ pub enum Part {
     Proxy,
     /// Who serves Routes.
     Router,
+    /// The cluster's registry of images.
+    Registry,
 }
 
 /// What a step of a part comes to.
@@ -99,6 +101,13 @@ pub const PARTS: &[Row] = &[
         start: |running| Box::pin(router::start(running)),
         stop: nothing,
     },
+    Row {
+        part: Part::Registry,
+        lacking: "no image can be pushed",
+        needs: &[Part::Server, Part::Node],
+        start: |running| Box::pin(registry::start(running)),
+        stop: nothing,
+    },
 ];
 
 /// For parts whose tasks are all that there is of them.
@@ -117,6 +126,7 @@ impl Part {
             Part::Dns => "dns",
             Part::Proxy => "proxy",
             Part::Router => "router",
+            Part::Registry => "registry",
         }
     }
 }
@@ -152,10 +162,13 @@ mod tests {
             let names: Vec<&str> = parts.into_iter().map(Part::name).collect();
             assert_eq!(names.join(" "), kept);
         };
-        check(&[], "server controllers scheduler node dns proxy router");
+        check(&[], "server controllers scheduler node dns proxy router registry");
         check(&[Part::Node], "server controllers scheduler");
-        check(&[Part::Scheduler, Part::Controllers], "server node dns proxy router");
-        check(&[Part::Router, Part::Router], "server controllers scheduler node dns proxy");
+        check(&[Part::Scheduler, Part::Controllers], "server node dns proxy router registry");
+        check(
+            &[Part::Router, Part::Router],
+            "server controllers scheduler node dns proxy registry",
+        );
     }
 
     /// Red when a row stands before one that it needs, or the command line has another name for a part.

@@ -1,8 +1,10 @@
 //! `leme image`: the images of this machine, whether a cluster runs or not.
 
-use std::path::Path;
+mod push;
 
-use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
 use leme_cri::embedded::Registries;
 use leme_host::images::ImageStore;
 use leme_pull::{Credentials, Pulled, Puller};
@@ -20,6 +22,18 @@ pub async fn run(command: &ImageCommand) -> Result<()> {
             let registries = files::registries(private_registry.as_deref())?;
             pull(image, registries, &logins(authfile.as_deref())?, data_dir).await
         }
+        ImageCommand::Push { image, to, private_registry, authfile, data_dir } => {
+            let registries = files::registries(private_registry.as_deref())?;
+            let to = to.as_deref().unwrap_or(image);
+            push::push((image, to), registries, &logins(authfile.as_deref())?, data_dir).await
+        }
+        ImageCommand::Tag { image, name, data_dir } => tag(image, name, data_dir),
+        ImageCommand::Login {
+            registry, username, private_registry, authfile, data_dir, ..
+        } => {
+            let registries = files::registries(private_registry.as_deref())?;
+            push::login(registry, username, authfile.clone(), registries, data_dir).await
+        }
         ImageCommand::Load { path, data_dir } => load(path, data_dir),
         ImageCommand::Ls { data_dir } => list(data_dir),
     }
@@ -35,6 +49,7 @@ async fn pull(
     let (data, fresh) = DataDir::begin(data_dir)?;
     let pulled = async {
         let store = open(&data)?;
+        let registries = push::with_own(registries, &data);
         let pulled = Puller::new(registries).pull(&store, image, logins).await;
         pulled.with_context(|| format!("pull {image}"))
     };
@@ -45,10 +60,24 @@ async fn pull(
     }
 }
 
+/// Where docker keeps logins.
+fn usual_logins() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker/config.json"))
+}
+
+fn tag(image: &str, name: &str, data_dir: &Path) -> Result<()> {
+    let data = DataDir::look(data_dir)?;
+    let found = match &data {
+        Some(data) => open(data)?.tag(image, name)?,
+        None => false,
+    };
+    ensure!(found, "there is no image {image} in {}: see leme image ls", data_dir.display());
+    say::line(format_args!("{name} is {image}"))
+}
+
 /// What docker knows of who somebody is.
 pub fn logins(file: Option<&Path>) -> Result<Credentials> {
-    let usual = std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker/config.json"));
-    let usual = usual.filter(|path| path.exists());
+    let usual = usual_logins().filter(|path| path.exists());
     let Some(path) = file.map(Path::to_owned).or(usual) else { return Ok(Credentials::default()) };
     let shown = path.display();
     let text = std::fs::read(&path).with_context(|| format!("read {shown}"))?;

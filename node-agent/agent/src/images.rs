@@ -7,22 +7,68 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use leme_client::Client;
 use leme_cri::{Runtime, RuntimeError};
-use leme_distribution::credentials::Credentials;
+use leme_distribution::{Credentials, Login, Reference};
 use leme_node_core::cri::Image;
 use leme_node_core::lookup::{Content, Key, Kind, Sources};
 use leme_node_core::pod::StartError;
 use leme_node_core::spec;
+use leme_node_core::token::TokenOf;
 use tokio_util::sync::CancellationToken;
 
 use crate::worker::{CALL, within};
+
+/// How long a token is good that is shown to a registry, in seconds: no less is given.
+const SHOWN_FOR: i64 = 600;
 
 /// What it takes to get an image.
 pub struct Fetch {
     /// Who the pod is to registries; what is missing of it has not been read yet.
     pub credentials: Result<Credentials, StartError>,
+    /// Who the pod is to the cluster's own registry.
+    pub account: Account,
     /// Ends when nobody wants the pod any more.
     pub unwanted: CancellationToken,
+}
+
+/// A pod's service account, by whose token the cluster's own registry knows the pod.
+pub struct Account {
+    /// The name of that registry, if there is one.
+    pub registry: Option<String>,
+    /// Who asks for the token.
+    pub client: Client,
+    /// The namespace of the pod.
+    pub namespace: String,
+    /// Of whom, and for which pod.
+    pub token: TokenOf,
+}
+
+impl Account {
+    /// Of a pod.
+    pub fn of(pod: &Pod, client: Client, registry: Option<String>) -> Account {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let account = spec::of(pod).service_account_name.clone();
+        let account = account.filter(|name| !name.is_empty()).unwrap_or("default".to_owned());
+        let pod_of = (text(&pod.metadata.name), text(&pod.metadata.uid));
+        let audience = String::new();
+        let token = TokenOf { account, pod: pod_of, seconds: SHOWN_FOR, audience };
+        Account { registry, client, namespace: text(&pod.metadata.namespace), token }
+    }
+
+    /// Adds what the pod is to the cluster's own registry, if an image is of that.
+    async fn join(&self, image: &str, credentials: &mut Credentials) -> Result<(), StartError> {
+        let Some(registry) = &self.registry else { return Ok(()) };
+        let is_its = Reference::parse(image).is_some_and(|image| image.parts().0 == registry);
+        if !is_its {
+            return Ok(());
+        }
+        let token = crate::source::request_token(&self.client, &self.namespace, &self.token).await;
+        let password = token.map_err(|why| StartError::NoImage(failed(image, &why)))?;
+        let login = Login { user: "serviceaccount".to_owned(), password };
+        credentials.and(Credentials::one(registry, login));
+        Ok(())
+    }
 }
 
 /// Who a pod is to registries: what its pull secrets say. One that is not there says nothing, as upstream has it.
@@ -45,10 +91,13 @@ pub fn credentials(pod: &Pod, sources: &Sources) -> Result<Credentials, StartErr
 pub async fn get(
     runtime: &dyn Runtime,
     container: &Container,
-    fetch: Fetch,
+    mut fetch: Fetch,
     tell: impl Fn(&'static str, String),
 ) -> Result<Image, StartError> {
     let name = container.image.as_deref().unwrap_or_default();
+    if let Ok(credentials) = &mut fetch.credentials {
+        fetch.account.join(name, credentials).await?;
+    }
     let found = within("look for image", CALL, runtime.image(name)).await;
     let found = found.map_err(|error| StartError::Create(error.to_string()))?;
     let policy = container.image_pull_policy.as_deref();

@@ -72,6 +72,8 @@ pub struct AgentConfig {
     pub max_pods: u32,
     /// What pods may ask for beyond what is safe.
     pub policy: Policy,
+    /// The name of the cluster's own registry of images, which knows pods by their accounts.
+    pub registry: Option<String>,
     /// Becomes true once the API has what is true now: the Node, and each pod that an earlier agent left in it.
     pub caught_up: tokio::sync::watch::Sender<bool>,
 }

@@ -265,7 +265,9 @@ impl Agent {
         });
         let built = target.map_err(StartError::Config).and(built);
         let credentials = images::credentials(&pod, &self.sources);
-        let fetch = Fetch { credentials, unwanted: entry.unwanted.clone() };
+        let (client, registry) = (self.config.client.clone(), self.config.registry.clone());
+        let account = images::Account::of(&pod, client, registry);
+        let fetch = Fetch { credentials, account, unwanted: entry.unwanted.clone() };
         let (to, of, whose) = (self.to.clone(), uid.to_owned(), name.clone());
         let tell = move |reason, message| {
             let event = pod::Event::Image { name: whose.clone(), reason, message };

@@ -120,7 +120,7 @@ async fn token(client: Client, key: Key, to: UnboundedSender<Event>) {
     }
 }
 
-async fn request_token(
+pub(crate) async fn request_token(
     client: &Client,
     namespace: &str,
     wanted: &TokenOf,

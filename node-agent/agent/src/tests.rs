@@ -49,6 +49,7 @@ fn config(
         labels: [("zone".to_owned(), "a".to_owned())].into(),
         max_pods: 110,
         policy: Default::default(),
+        registry: None,
         caught_up,
     };
     (config, told)

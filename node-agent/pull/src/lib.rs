@@ -10,13 +10,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use leme_distribution::{Client, Endpoint, Error, Reference};
+use leme_distribution::{Client, Endpoint, Error, IMAGES, Login, Reference};
 pub use leme_distribution::{Credentials, Registries};
-use leme_host::images::{ImageError, ImageStore};
+use leme_host::images::{EVERYBODY, ImageError, ImageStore};
 use tokio::sync::Semaphore;
 
 /// Images that are pulled at a time.
 const AT_ONCE: usize = 3;
+/// The mark of nobody: whom the cluster's own registry shows something to is asked there.
+const ASKED: &str = "-";
 /// How long a pull may take in all.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
@@ -90,6 +92,32 @@ impl Puller {
         tokio::time::timeout(LONGEST, pulling).await.map_err(|_| PullError::Timeout)?
     }
 
+    /// Whether an image is of the cluster's own registry, which is asked each time who may have it.
+    pub fn is_own(&self, reference: &str) -> bool {
+        let wanted = Reference::parse(reference);
+        wanted.is_some_and(|wanted| self.registries.is_own(wanted.parts().0))
+    }
+
+    /// Whether a registry shows an image to one of the logins now.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn may_have(&self, reference: &str, credentials: &Credentials) -> Result<bool> {
+        let wanted = Reference::parse(reference)
+            .ok_or_else(|| PullError::Reference(reference.to_owned()))?;
+        let (registry, repository) = wanted.parts();
+        let nobody = Client::new(&self.registries.registry(registry))?;
+        for login in credentials.of(&wanted.name).map(Some).chain([None]) {
+            let client = nobody.for_login(login);
+            match client.head_manifest(repository, wanted.by(), IMAGES).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_refusal() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
     fn one(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.retain(|_, one| one.strong_count() > 0);
@@ -137,7 +165,10 @@ impl Puller {
         let (nobody, mut refused) = (Client::new(endpoint)?, None);
         for login in logins.map(Some).chain([None]) {
             let client = nobody.for_login(login);
-            match manifest::pull(&client, store, wanted, endpoint).await {
+            let own = self.registries.is_own(wanted.parts().0);
+            // Who may have what is the cluster's own is not remembered, for it is asked each time.
+            let mark = if own { ASKED.to_owned() } else { mark_of(&client) };
+            match manifest::pull(&client, store, wanted, (endpoint, &mark)).await {
                 // Somebody else may be let in.
                 Err(PullError::Registry(error)) if error.is_refusal() => {
                     refused.get_or_insert(error);
@@ -149,6 +180,11 @@ impl Puller {
         Err(refused
             .map_or_else(|| PullError::Image("nobody may have it".to_owned()), PullError::Registry))
     }
+}
+
+/// The mark of whom a registry shows something to.
+fn mark_of(client: &Client) -> String {
+    client.login().map_or_else(|| EVERYBODY.to_owned(), Login::mark)
 }
 
 /// How much an error says of an image: what a registry says of it more than that one could not be asked.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use leme_distribution::reference::{Reference, valid_digest};
-use leme_distribution::{Client, Endpoint, IMAGES, Login, Manifest};
-use leme_host::images::{EVERYBODY, ImageStore, Pulling, for_this_machine, machine};
+use leme_distribution::{Client, Endpoint, IMAGES, Manifest};
+use leme_host::images::{ImageStore, Pulling, for_this_machine, machine};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
 use crate::layout;
@@ -32,10 +32,10 @@ pub(crate) async fn pull(
     client: &Client,
     store: &ImageStore,
     wanted: &Reference,
-    endpoint: &Endpoint,
+    (endpoint, mark): (&Endpoint, &str),
 ) -> Result<Pulled> {
+    let mark = mark.to_owned();
     let (_, repository) = wanted.parts();
-    let mark = client.login().map_or_else(|| EVERYBODY.to_owned(), Login::mark);
     let found = find(client, repository, wanted).await?;
     let known = format!("{}@{}", wanted.name, found.digest);
     let names = store.clone();

@@ -222,6 +222,17 @@ impl Pki {
         self.other(Wanted::client(file, user))
     }
 
+    /// Loads or makes what a part presents that serves others, by the names and addresses that it is called by.
+    pub fn service(&self, file: &str, names: &[String]) -> Result<Arc<Renewing>, PkiError> {
+        self.other(Wanted {
+            file: file.to_owned(),
+            name: names.first().filter(|name| name.len() <= 64).cloned().unwrap_or_default(),
+            organization: None,
+            sans: names.iter().cloned().collect(),
+            usages: &[ExtendedKeyUsagePurpose::ServerAuth],
+        })
+    }
+
     fn other(&self, wanted: Wanted) -> Result<Arc<Renewing>, PkiError> {
         let file = wanted.file.clone();
         let leaf = Authority::renewing(&self.authority, &self.dir, wanted)?;

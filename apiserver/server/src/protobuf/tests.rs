@@ -402,6 +402,7 @@ fn stored(body: Value) -> Value {
         suffix: "abcde".to_owned(),
         dry_run: false,
         route_domain: "apps.test",
+        registry_host: None,
         service_network: ([10, 96, 0, 0].into(), 16),
         admission: &leme_registry::AdmitAll,
     };

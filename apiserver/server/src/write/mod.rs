@@ -155,6 +155,7 @@ impl Api {
             suffix: String::new(),
             dry_run: options.dry_run,
             route_domain: &self.route_domain,
+            registry_host: self.registry.as_ref().map(|one| one.host.as_str()),
             service_network: self.pools.network(),
             admission: &self.admission,
         }

@@ -17,15 +17,18 @@ pub(crate) mod history;
 pub(crate) const STRATEGY: Strategy = Strategy {
     name,
     default,
-    prepare_create: |stream, _: &Context| {
+    prepare_create: |stream, ctx: &Context| {
         json::set(stream, "status", json!({}));
-        prepare_new(stream);
+        prepare_new(stream, ctx);
     },
-    prepare_update: |new, old, _| {
+    prepare_update: |new, old, ctx| {
         json::keep(new, old, "status");
-        prepare_update(new, old);
+        prepare_update(new, old, ctx);
     },
-    prepare_status: |new, old, _| follow::observed(new, old),
+    prepare_status: |new, old, ctx| {
+        repository_of(new, ctx);
+        follow::observed(new, old);
+    },
     allocate: follow::resolve,
     validate,
     validate_status,
@@ -38,21 +41,21 @@ pub(crate) static SERVED: Strategy = STRATEGY;
 
 /// The same for the server itself, which writes spec and status at once.
 pub static INTERNAL: Strategy = Strategy {
-    prepare_create: |stream, _| prepare_new(stream),
-    prepare_update: |new, old, _| prepare_update(new, old),
+    prepare_create: prepare_new,
+    prepare_update,
     unconditional_update: true,
     ..STRATEGY
 };
 
-fn prepare_new(stream: &mut Value) {
-    repository_of(stream);
+fn prepare_new(stream: &mut Value, ctx: &Context) {
+    repository_of(stream, ctx);
     for tag in json::list_mut(json::child(stream, "spec"), &["tags"]) {
         json::set(tag, "generation", 1);
     }
 }
 
-fn prepare_update(new: &mut Value, old: &Value) {
-    repository_of(new);
+fn prepare_update(new: &mut Value, old: &Value, ctx: &Context) {
+    repository_of(new, ctx);
     let mut tags = json::list(new, &["status", "tags"]).to_vec();
     let before = tags.len();
     tags.retain(|tag| !json::unset(tag, "items") || !json::unset(tag, "conditions"));
@@ -62,9 +65,15 @@ fn prepare_update(new: &mut Value, old: &Value) {
     follow::generations(new, old);
 }
 
-/// Where there is no registry of the cluster's own, a stream stands for the repository it names.
-fn repository_of(stream: &mut Value) {
-    let repository = json::text(stream, &["spec", "dockerImageRepository"]).to_owned();
+/// A stream is a repository of the cluster's registry; where there is none, it stands for the repository it names.
+fn repository_of(stream: &mut Value, ctx: &Context) {
+    let repository = match ctx.registry_host {
+        Some(host) => {
+            let text = |field: &str| json::text(stream, &["metadata", field]);
+            format!("{host}/{}/{}", text("namespace"), text("name"))
+        }
+        None => json::text(stream, &["spec", "dockerImageRepository"]).to_owned(),
+    };
     json::set(json::child(stream, "status"), "dockerImageRepository", repository);
 }
 

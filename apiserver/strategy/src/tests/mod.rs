@@ -173,6 +173,7 @@ fn context<'a>(kind: &'a Kind, name: &'a str) -> Context<'a> {
         suffix: "abcde".to_owned(),
         dry_run: false,
         route_domain: "apps.test",
+        registry_host: None,
         service_network: ([10, 96, 0, 0].into(), 16),
         admission: &*ADMISSION,
     }

@@ -1,8 +1,8 @@
 //! The node's images: content-addressed blobs, unpacked layers, and one index that is replaced whole.
 //!
 //! `blobs/sha256/HEX` configurations, manifests and layers; `layers/HEX` unpacked, named by chain id; `index.json` what
-//! is there; `lock` held by whoever changes something. A reader takes no lock: it reads the index when asked, so that
-//! another process's `load` is seen at once. Knows: the store. Refuses to know: registries, pods.
+//! is there; `registry` which blobs are a registry's; `lock` held by whoever changes something. A reader takes no lock: it reads
+//! the index when asked, so that another process's `load` is seen at once. Knows: the store. Refuses to know: pods, HTTP.
 
 mod archive;
 mod building;
@@ -10,9 +10,11 @@ mod guard;
 mod index;
 mod known;
 mod looks;
+mod parts;
 mod plain;
 mod pulling;
 mod removal;
+mod repositories;
 mod room;
 mod stream;
 pub mod unpack;
@@ -32,9 +34,11 @@ pub use building::{BuiltImage, BuiltLayer};
 use index::{Index, Stored, StoredLayer, chain_id, make_manifest, read_config};
 pub use known::Known;
 pub use leme_distribution::reference;
+pub use parts::Parts;
 pub use plain::{is_archive, unpack_archive};
 pub use pulling::{EVERYBODY, Pulling};
 use reference::{Reference, digest_of};
+pub use repositories::{Link, Repository};
 pub use unpack::{Attributes, Limits};
 
 /// Why an image could not be loaded or read.

@@ -50,6 +50,7 @@ impl ImageStore {
                 layers.insert(self.layer_path(&layer.chain));
             }
         }
+        blobs.extend(self.linked_blobs()?);
         for entry in fs::read_dir(self.root.join("blobs/sha256"))?.flatten() {
             if !blobs.contains(&entry.path()) {
                 files::remove_file(&entry.path())?;

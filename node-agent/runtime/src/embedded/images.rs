@@ -29,6 +29,11 @@ impl EmbeddedRuntime {
     ) -> Result<bool> {
         let Some(record) = self.find_image(reference).await? else { return Ok(false) };
         let Some(Reference { name, .. }) = Reference::parse(reference) else { return Ok(true) };
+        if self.puller.is_own(reference) && record.came_from_registry(&name) {
+            // Who cannot be asked has not said yes: the pull tells why.
+            let may = self.puller.may_have(reference, credentials).await;
+            return Ok(may.unwrap_or(false));
+        }
         let marks = credentials.of(&name).map(|login| login.mark());
         Ok(!record.came_from_registry(&name) || record.was_shown(&name, marks))
     }
