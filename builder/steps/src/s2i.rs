@@ -192,7 +192,7 @@ fn dockerfile(
         if own.is_some() {
             line("COPY upload/src/.s2i/bin /tmp/scripts");
         }
-        line("USER root");
+        line("USER 0");
         line(&format!(
             "RUN mkdir -p /tmp/artifacts-of-before && chown {user} /tmp/artifacts-of-before"
         ));
@@ -206,7 +206,7 @@ fn dockerfile(
     for (name, value) in environment {
         line(&format!("ENV {name}={}", quoted(value)));
     }
-    line("USER root");
+    line("USER 0");
     if own.is_some() {
         line("COPY upload/src/.s2i/bin /tmp/scripts");
     }
@@ -242,7 +242,7 @@ mod tests {
         let said = dockerfile(&builder(), "r/python@sha256:1", None, None, &env, "");
         assert_eq!(
             said,
-            "FROM r/python@sha256:1\nENV A=\"x \\\"\\$y\\\"\"\nUSER root\n\
+            "FROM r/python@sha256:1\nENV A=\"x \\\"\\$y\\\"\"\nUSER 0\n\
              COPY --chown=1001:0 upload/src /tmp/src\nUSER 1001\nRUN /usr/libexec/s2i/assemble\nCMD /usr/libexec/s2i/run\n"
         );
     }
