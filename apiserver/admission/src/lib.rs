@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod always_pull;
+mod build_strategy;
 mod certificates;
 mod classes;
 mod configuration;
@@ -167,6 +168,7 @@ impl PlugIn {
 
 /// All plug-ins, in the order in which they are asked.
 static PLUG_INS: &[PlugIn] = &[
+    build_strategy::PLUG_IN,
     image_policy::PLUG_IN,
     always_pull::PLUG_IN,
     lifecycle::PLUG_IN,

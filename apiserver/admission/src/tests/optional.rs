@@ -187,3 +187,27 @@ fn a_file_says_what_is_asked_of_pods() {
         "plugins": [{ "name": "EventRateLimit" }] });
     assert_eq!(wrong(Settings::read(&other)), "EventRateLimit: only PodSecurity is configured");
 }
+
+/// Red when somebody builds by a strategy that is not theirs, or who has it already may not change anything else.
+#[test]
+fn each_strategy_is_a_right_of_its_own() {
+    let docker = json!([{ "verbs": ["create"], "apiGroups": ["build.openshift.io"], "resources": ["builds/docker"] }]);
+    let config = |strategy: Value| {
+        json!({ "apiVersion": "build.openshift.io/v1", "kind": "BuildConfig",
+            "metadata": { "name": "b", "namespace": "ns" }, "spec": { "strategy": strategy } })
+    };
+    let world = World::new(&json!({}), &docker);
+    let mine = config(json!({ "dockerStrategy": {} }));
+    assert!(world.write("", &mine, None).is_ok());
+    let custom = config(json!({ "customStrategy": {} }));
+    let refused =
+        "buildconfigs.build.openshift.io \"b\" is forbidden: build strategy Custom is not allowed";
+    assert_eq!(world.write("", &custom, None).unwrap_err(), refused);
+    assert_eq!(world.write("", &custom, Some(&mine)).unwrap_err(), refused);
+    let mut label = custom.clone();
+    label["metadata"]["labels"] = json!({ "a": "b" });
+    assert!(world.write("", &label, Some(&custom)).is_ok());
+    let optimized =
+        config(json!({ "dockerStrategy": { "imageOptimizationPolicy": "SkipLayers" } }));
+    assert!(world.write("", &optimized, None).is_err());
+}

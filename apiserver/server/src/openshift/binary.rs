@@ -53,6 +53,7 @@ impl Api {
         let options = WriteOptions::plain();
         self.catch_up(None).await?;
         let config = self.must(&request.kind, &request.namespace, &request.name)?;
+        self.may_build(request, &config)?;
         let asked = asked(&request.name, &request.query);
         let (build, warnings) = self.next_build(request, &asked, &options).await?;
         let name = json::text(&build, &["metadata", "name"]).to_owned();

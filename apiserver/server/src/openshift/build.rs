@@ -8,11 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use leme_meta::Status;
-use leme_registry::{Target, json};
+use leme_registry::{Admission, Operation, Target, json};
 use leme_strategy::build::{self, generate, hook};
 use serde_json::{Value, json};
 
 use super::{below, kind, put};
+use crate::admit;
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::body::Body;
@@ -37,9 +38,19 @@ impl Api {
             let cause = json!([{ "message": "Manually triggered" }]);
             json::set(&mut decoded.value, "triggeredBy", cause);
         }
+        self.catch_up(None).await?;
+        if let Some(config) = self.known(&request.kind, &request.namespace, &request.name)? {
+            self.may_build(request, &config)?;
+        }
         let (build, warnings) = self.next_build(request, &decoded.value, options).await?;
         let warnings = [decoded.warnings, warnings].concat();
         written(request, input.wanted, 201, build.into(), &warnings)
+    }
+
+    /// Refuses whoever asks for a build by a strategy that is not allowed to them.
+    pub(super) fn may_build(&self, request: &ResourceRequest, of: &Value) -> Result<(), Status> {
+        let asked = admit::asked(request, Operation::Create, false);
+        self.admission.validate(&asked, Some(of), None)
     }
 
     /// Counts and makes the next build of a configuration.
@@ -90,6 +101,7 @@ impl Api {
         let decoded = below::decoded(request, &input, options, &["metadata", "name"])?;
         self.catch_up(None).await?;
         let build = self.must(&request.kind, &request.namespace, &request.name)?;
+        self.may_build(request, &build)?;
         let name = json::text(&build, &["status", "config", "name"]);
         let configs = kind(GROUP, "buildconfigs")?;
         let nanos = jiff::Timestamp::now().as_nanosecond().unsigned_abs() % 10_000_000_000;
