@@ -3,8 +3,10 @@
 //! Knows: which of two references a tag wishes. Refuses to know: how tags come to name images.
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::kind::kind;
 
@@ -19,23 +21,22 @@ pub struct ImageStream {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Spec {
+    docker_image_repository: String,
     tags: Vec<Tag>,
 }
 
+/// A tag as it is wished.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Tag {
-    name: String,
-    reference_policy: Policy,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Policy {
-    #[serde(rename = "type")]
-    type_: String,
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    pub(crate) from: Option<ObjectReference>,
+    pub(crate) generation: Option<i64>,
+    pub(crate) reference: bool,
+    pub(crate) import_policy: Value,
+    pub(crate) reference_policy: Value,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,6 +51,13 @@ struct Status {
 struct History {
     tag: String,
     items: Option<Vec<Item>>,
+    conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    generation: i64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,6 +65,7 @@ struct History {
 struct Item {
     docker_image_reference: String,
     image: String,
+    generation: i64,
 }
 
 kind!(ImageStream, "image.openshift.io", "v1", "imagestreams", NamespaceResourceScope);
@@ -70,13 +79,32 @@ impl ImageStream {
             .spec
             .tags
             .iter()
-            .any(|one| one.name == tag && one.reference_policy.type_ == "Local");
+            .any(|one| one.name == tag && one.reference_policy["type"] == "Local");
         let repository = &self.status.docker_image_repository;
         let image = match local && !item.image.is_empty() && !repository.is_empty() {
             true => format!("{repository}@{}", item.image),
             false => item.docker_image_reference.clone(),
         };
         (!image.is_empty()).then_some(image)
+    }
+
+    /// Its tags as they are wished.
+    pub(crate) fn tags(&self) -> &[Tag] {
+        &self.spec.tags
+    }
+
+    /// The repository elsewhere that it stands for; empty if it is none.
+    pub(crate) fn wanted_repository(&self) -> &str {
+        &self.spec.docker_image_repository
+    }
+
+    /// The newest generation in which a tag was looked at, with or without success.
+    pub(crate) fn seen(&self, tag: &str) -> i64 {
+        let history = self.status.tags.iter().flatten().find(|one| one.tag == tag);
+        let item = history.and_then(|history| history.items.as_ref()?.first());
+        let conditions = history.and_then(|history| history.conditions.as_ref());
+        let failed = conditions.into_iter().flatten().map(|one| one.generation);
+        failed.chain(item.map(|item| item.generation)).max().unwrap_or(0)
     }
 
     /// Where the stream's own registry keeps its images; empty while there is none.

@@ -26,6 +26,7 @@ pub mod gateway;
 pub mod gc;
 pub mod hashes;
 pub mod history;
+pub mod image_imports;
 pub mod image_stream;
 pub mod image_triggers;
 pub mod int_or_percent;

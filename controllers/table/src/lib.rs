@@ -17,6 +17,7 @@ mod disruption;
 mod foreign;
 mod garbage;
 mod gateways;
+mod image_imports;
 mod image_triggers;
 mod indices;
 mod namespaces;
@@ -67,6 +68,7 @@ pub fn table(settings: &Settings) -> Vec<Controller> {
         configs::controller(),
         builds::configs(),
         builds::builds(),
+        image_imports::controller(),
         image_triggers::controller(),
         replication::sets(),
         daemons::controller(),

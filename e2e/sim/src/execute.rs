@@ -68,8 +68,12 @@ impl Cluster {
             }
             Action::Create { object, told } => {
                 let target = ObjectRef::of_value(&object.0);
-                let result = row(&target)
-                    .and_then(|kind| self.api.create(kind, &target.namespace, object.0.clone()));
+                let result = match target.kind.as_str() {
+                    "ImageStreamImport" => self.import(&target, &object.0),
+                    _ => row(&target).and_then(|kind| {
+                        self.api.create(kind, &target.namespace, object.0.clone())
+                    }),
+                };
                 self.finish(&target, told.as_ref(), "", result)
             }
             Action::Update { object, told } => self.put(&object.0, Target::Main, told.as_ref()),
@@ -116,6 +120,25 @@ impl Cluster {
                 self.finish(pod, told.as_ref(), node, result)
             }
         }
+    }
+
+    /// An import: every image that is asked for is there, under a digest made of its name.
+    fn import(&mut self, target: &ObjectRef, import: &Value) -> Result<Value, Status> {
+        let kind = row(&ObjectRef { kind: "ImageStream".to_owned(), ..target.clone() })?;
+        let (namespace, name) = (&target.namespace, &target.name);
+        let stream = self.api.get(kind, namespace, name).cloned();
+        let mut stream = stream.ok_or_else(|| Status::not_found(&kind.gvr(), name))?;
+        let now = leme_meta::time::seconds(self.api.now);
+        for image in import["spec"]["images"].as_array().into_iter().flatten() {
+            let text = |pointer: &str| {
+                image.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned()
+            };
+            let (tag, from) = (text("/to/name"), text("/from/name"));
+            let number = leme_plan::hashes::fnv1a(from.bytes());
+            let digest = format!("sha256:{number:064x}");
+            stream = leme_strategy::image_tag::pushed(&stream, &tag, &digest, &from, &now);
+        }
+        self.api.update(kind, namespace, name, Target::Status, stream)
     }
 
     /// The one thing that controllers ask for below an object: the next build of a configuration.
