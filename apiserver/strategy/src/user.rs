@@ -47,6 +47,14 @@ pub(crate) static GROUP: Strategy = Strategy {
 
 pub(crate) static IDENTITY: Strategy = Strategy {
     name: |name, _| identity_name(name),
+    prepare_create: |identity, _| {
+        let of = |field: &str| json::text(identity, &[field]).to_owned();
+        let name = format!("{}:{}", of("providerName"), of("providerUserName"));
+        // `oc create identity` leaves it to the server.
+        if json::text(identity, &["metadata", "name"]).is_empty() && name.len() > 1 {
+            json::set(json::child(identity, "metadata"), "name", name);
+        }
+    },
     validate: identity,
     validate_update: |new, old| {
         let mut errors = Vec::new();

@@ -56,7 +56,8 @@ pub(crate) static STREAM_TAG: Strategy = Strategy {
         let mut errors = Vec::new();
         let Some(tag) = json::at(object, &["tag"]) else { return errors };
         check_tag(tag, &Path::new("tag"), &mut errors);
-        let own = json::at(tag, &["annotations"]);
+        let said = |own: &&Value| own.as_object().is_some_and(|own| !own.is_empty());
+        let own = json::at(tag, &["annotations"]).filter(said);
         if own.is_some_and(|own| Some(own) != json::at(object, &["metadata", "annotations"])) {
             let at = Path::new("tag").child("annotations");
             let why = "tag annotations must not be provided or must be equal to the object meta annotations";

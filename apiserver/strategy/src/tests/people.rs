@@ -303,3 +303,11 @@ fn a_mapping_is_named_after_its_identity() {
         check(mapping(identity, user), &errors);
     }
 }
+
+/// Red when `oc create identity` is refused, which names nothing.
+#[test]
+fn an_identity_is_named_by_what_it_is() {
+    let mut nameless = identity(json!({}));
+    nameless["metadata"].as_object_mut().unwrap().remove("name");
+    assert_eq!(created(nameless)["metadata"]["name"], "htpasswd:x");
+}
