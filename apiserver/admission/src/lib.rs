@@ -6,12 +6,14 @@
 
 mod always_pull;
 mod build_strategy;
+mod builder_image;
 mod certificates;
 mod classes;
 mod configuration;
 mod escalation;
 pub mod eviction;
 mod image_policy;
+mod image_tags;
 mod lifecycle;
 mod limits;
 mod node_restriction;
@@ -169,7 +171,9 @@ impl PlugIn {
 /// All plug-ins, in the order in which they are asked.
 static PLUG_INS: &[PlugIn] = &[
     build_strategy::PLUG_IN,
+    builder_image::PLUG_IN,
     image_policy::PLUG_IN,
+    image_tags::PLUG_IN,
     always_pull::PLUG_IN,
     lifecycle::PLUG_IN,
     limits::PLUG_IN,

@@ -21,6 +21,7 @@ mod optional;
 mod pod_security;
 mod pods;
 mod quota;
+mod rights;
 mod scc;
 
 /// Objects by resource, namespace and name.

@@ -62,7 +62,7 @@ pub(crate) fn clone(task: &Task, secret: Option<&Path>) -> Result<Commit, Failed
     let of = |field: &str| source.get(field).and_then(Value::as_str).unwrap_or("");
     let uri = of("uri");
     let git = Git::new(task, source, secret)?;
-    say(&format!("Cloning {uri:?} ..."));
+    say(&format!("Cloning {:?} ...", shown(uri)));
     let commit = task.text("/spec/revision/git/commit");
     let wanted = if commit.is_empty() { of("ref") } else { commit };
     let into = task.inputs();
@@ -108,6 +108,17 @@ pub(crate) fn clone(task: &Task, secret: Option<&Path>) -> Result<Commit, Failed
     say(&format!("\tAuthor:\t{} <{}>", commit.author.0, commit.author.1));
     say(&format!("\tDate:\t{}", commit.date));
     Ok(commit)
+}
+
+/// A URL without whom it is asked as.
+pub(crate) fn shown(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (place, path) =
+        rest.split_once('/').map_or((rest, None), |(place, path)| (place, Some(path)));
+    let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+    // Of ssh the name is part of the place.
+    let place = if scheme == "ssh" && !place.contains(':') { place } else { host };
+    path.map_or_else(|| format!("{scheme}://{place}"), |path| format!("{scheme}://{place}/{path}"))
 }
 
 fn words<'a>(words: &[&'a str]) -> Vec<&'a OsStr> {
@@ -242,4 +253,21 @@ fn coded(text: &str) -> String {
         false => format!("%{byte:02X}"),
     };
     text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_urls_are_not_shown() {
+        for (uri, expected) in [
+            ("https://ana:pw@git.test:8443/a/b.git", "https://git.test:8443/a/b.git"),
+            ("https://token@git.test/a@b", "https://git.test/a@b"),
+            ("ssh://git@git.test/a", "ssh://git@git.test/a"),
+            ("git@git.test:a.git", "git@git.test:a.git"),
+        ] {
+            assert_eq!(shown(uri), expected);
+        }
+    }
 }

@@ -158,10 +158,11 @@ fn cloned(task: &Task) -> Value {
 /// Variables that say where the image comes from.
 fn origin(task: &Task) -> Vec<(String, String)> {
     let commit = text(&cloned(task), "/CommitID").to_owned();
+    let source = crate::git::shown(task.text("/spec/source/git/uri"));
     let all = [
         ("OPENSHIFT_BUILD_NAME", task.name()),
         ("OPENSHIFT_BUILD_NAMESPACE", task.namespace()),
-        ("OPENSHIFT_BUILD_SOURCE", task.text("/spec/source/git/uri")),
+        ("OPENSHIFT_BUILD_SOURCE", &source),
         ("OPENSHIFT_BUILD_REFERENCE", task.text("/spec/source/git/ref")),
         ("OPENSHIFT_BUILD_COMMIT", &commit),
     ];

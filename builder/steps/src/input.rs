@@ -41,7 +41,7 @@ pub(crate) async fn fetch(task: &Task, report: &mut Report) -> Result<(), Failed
         report.step("FetchInputs", "FetchGitSource", began);
         let told = json!({
             "Ref": task.text("/spec/source/git/ref"), "CommitID": commit.hash, "Message": commit.message,
-            "Location": task.text("/spec/source/git/uri"),
+            "Location": git::shown(task.text("/spec/source/git/uri")),
             "ContextDir": task.text("/spec/source/contextDir"),
         });
         fs::write(task.work.join("sourceinfo.json"), told.to_string()).map_err(failed)?;

@@ -58,12 +58,30 @@ fn run(step: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(carry_out(step)) {
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            done = carry_out(step) => Some(done),
+            () = told_to_end() => None,
+        }
+    });
+    let Some(outcome) = outcome else {
+        // Whatever it had begun ends with it, for it is the first process of its container.
+        std::process::exit(143);
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             say(&format!("error: {failed}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits for the word to end, which the first process of a container gets only if it listens.
+async fn told_to_end() {
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut word) => drop(word.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 

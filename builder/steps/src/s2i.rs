@@ -73,7 +73,7 @@ pub(crate) fn lay_out(
     let destination = label(config, &DESTINATION).unwrap_or_else(|| "/tmp".to_owned());
     let builder = Builder { scripts, destination, user };
     let with_scripts = has_own.then(|| scripts_of(&own));
-    let environment = environment(&source.join(".s2i/environment"))?;
+    let environment = environment(&source)?;
     let (secrets, mounts) = mounted(task, &builder.destination)?;
     let dockerfile =
         dockerfile(&builder, image, before, with_scripts.as_deref(), &environment, &mounts);
@@ -99,16 +99,29 @@ fn scripts_of(own: &Path) -> Vec<String> {
     names
 }
 
+/// The text of a file of the source, unless a link is on the way to it: links of the source lead where this program may read.
+fn plain(source: &Path, relative: &str) -> Option<String> {
+    let mut path = source.to_owned();
+    for part in Path::new(relative) {
+        path.push(part);
+        let found = fs::symlink_metadata(&path).ok()?;
+        if found.is_symlink() {
+            say(&format!("warning: {relative} is left out: there is a link on the way to it"));
+            return None;
+        }
+    }
+    fs::read_to_string(path).ok()
+}
+
 /// Variables of `.s2i/environment`.
-fn environment(file: &Path) -> Result<Vec<(String, String)>, Failed> {
-    let Ok(text) = fs::read_to_string(file) else { return Ok(Vec::new()) };
+fn environment(source: &Path) -> Result<Vec<(String, String)>, Failed> {
+    let Some(text) = plain(source, ".s2i/environment") else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for line in
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
-        let (name, value) = line.split_once('=').ok_or_else(|| {
-            Failed::generic(format!(".s2i/environment: {line:?} is no NAME=VALUE"))
-        })?;
+        let wrong = || Failed::generic(".s2i/environment: a line is no NAME=VALUE");
+        let (name, value) = line.split_once('=').ok_or_else(wrong)?;
         all.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     Ok(all)
@@ -144,7 +157,7 @@ fn mounted(task: &Task, destination: &str) -> Result<(Vec<Secret>, String), Fail
 
 /// Makes what `.s2iignore` leaves out be left out.
 fn ignore(source: &Path, context: &Path) -> std::io::Result<()> {
-    let Ok(text) = fs::read_to_string(source.join(".s2iignore")) else { return Ok(()) };
+    let Some(text) = plain(source, ".s2iignore") else { return Ok(()) };
     let mut patterns = String::new();
     for line in
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -229,7 +242,31 @@ fn dockerfile(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    /// Red when a link in the source shows what the builder may read: its token, its environment.
+    #[test]
+    fn no_link_of_the_source_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("src");
+        fs::create_dir_all(source.join(".s2i")).unwrap();
+        fs::write(folder.path().join("secret"), "A=hush\n").unwrap();
+        symlink("../../secret", source.join(".s2i/environment")).unwrap();
+        assert!(environment(&source).unwrap().is_empty());
+        fs::remove_dir_all(source.join(".s2i")).unwrap();
+        fs::create_dir(folder.path().join("out")).unwrap();
+        fs::write(folder.path().join("out/environment"), "A=hush\n").unwrap();
+        symlink("../out", source.join(".s2i")).unwrap();
+        assert!(environment(&source).unwrap().is_empty());
+        fs::remove_file(source.join(".s2i")).unwrap();
+        fs::create_dir(source.join(".s2i")).unwrap();
+        fs::write(source.join(".s2i/environment"), "# a\nA=b\n").unwrap();
+        assert_eq!(environment(&source).unwrap(), [("A".to_owned(), "b".to_owned())]);
+        fs::write(source.join(".s2i/environment"), "secret-word\n").unwrap();
+        assert!(!environment(&source).unwrap_err().to_string().contains("secret-word"));
+    }
 
     fn builder() -> Builder {
         let text = |text: &str| text.to_owned();

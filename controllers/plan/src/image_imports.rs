@@ -52,8 +52,10 @@ pub fn plan(stream: Option<&Arc<ImageStream>>, again: bool) -> Plan {
     let repository = stream.wanted_repository();
     let whole = unseen && !repository.is_empty();
     let wanted = stream.tags().iter().filter(|tag| is_importable(tag));
-    let wanted: Vec<Value> =
-        wanted.filter(|tag| unseen || is_new(stream, tag)).map(asked).collect();
+    let wanted: Vec<Value> = wanted
+        .filter(|tag| unseen || is_new(stream, tag) || (again && wishes_again(tag)))
+        .map(asked)
+        .collect();
     if !whole && wanted.is_empty() {
         return plan;
     }

@@ -73,7 +73,9 @@ pub(crate) fn builds() -> Controller {
             Some(build) => secrets_of(view, &key.0, build.account())?,
             None => Vec::new(),
         };
-        let seen = run::Observed { build, others, pod, secrets, streams, failure };
+        let namespace = cache.namespaces.get("", &key.0);
+        let namespace = namespace.and_then(|one| one.metadata.uid.clone()).unwrap_or_default();
+        let seen = run::Observed { build, namespace, others, pod, secrets, streams, failure };
         Ok(run::plan(&seen, view.now))
     })
 }

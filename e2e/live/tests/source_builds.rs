@@ -41,6 +41,31 @@ const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/b
     RUN mkdir -p /opt/app /tmp && chown 1001:0 /opt/app && chmod 1777 /tmp\n\
     LABEL io.openshift.s2i.scripts-url=image:///usr/libexec/s2i\nUSER 1001\n";
 
+/// What is built without a cluster runs in one.
+#[test]
+fn what_leme_build_makes_runs() {
+    let host = Host::new();
+    let folder = host.folder().join("app");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy("/bin/busybox", folder.join("busybox")).unwrap();
+    let dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n\
+        ARG WORD=none\nRUN mkdir /srv && echo \"$WORD\" > /srv/word\n\
+        CMD [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/srv\"]\n";
+    fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
+    let build = host.leme("build -t made:1 --build-arg WORD=built").arg(&folder).run();
+    build.ok();
+    host.up("").ok();
+    host.kubectl("run made --image=made:1").run().ok();
+    let address = || host.kubectl("get pod made -o jsonpath={.status.podIP}").run().stdout;
+    until("it answers", || {
+        host.get(&format!("http://{}:8080/word", address())).stdout.trim() == "built"
+    });
+    let images = host.leme("image ls").run().ok();
+    assert!(images.contains("made"), "{images}");
+    host.leme("down").run().ok();
+    assert_eq!(host.leftovers(), Vec::<String>::new());
+}
+
 /// An archive of some files.
 fn archive(host: &Host, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     let folder = host.folder().join(name);

@@ -22,6 +22,7 @@ const DRIVEN: &[&str] = &[
     "wait",
     "scale",
     "create",
+    "build",
     "rollout",
     "label",
     "annotate",

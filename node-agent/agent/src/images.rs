@@ -95,6 +95,11 @@ pub async fn get(
     tell: impl Fn(&'static str, String),
 ) -> Result<Image, StartError> {
     let name = container.image.as_deref().unwrap_or_default();
+    if is_id(name) {
+        // Who may have an image is known by the names that it has; an id says nothing of that.
+        let why = format!("couldn't parse image name {name:?}: invalid reference format");
+        return Err(StartError::NoImageName(why));
+    }
     if let Ok(credentials) = &mut fetch.credentials {
         fetch.account.join(name, credentials).await?;
     }
@@ -146,6 +151,12 @@ pub async fn get(
         ),
     );
     Ok(image)
+}
+
+/// Whether a name is an image's id, or the beginning of one.
+fn is_id(name: &str) -> bool {
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    hex.len() >= 12 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn failed(name: &str, why: &str) -> String {

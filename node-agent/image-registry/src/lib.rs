@@ -13,6 +13,7 @@ mod blobs;
 mod elsewhere;
 mod image;
 mod manifests;
+mod namespaces;
 mod route;
 mod streams;
 mod uploads;
@@ -82,6 +83,7 @@ pub struct Registry {
     silence: Duration,
     auth: Auth,
     uploads: Uploads,
+    looked: namespaces::Looked,
 }
 
 impl Registry {
@@ -93,7 +95,18 @@ impl Registry {
         let RegistryConfig { host, store, client, pushers, registries, limits } = config;
         let uploads = Uploads::open(store.clone(), limits)?;
         let (auth, silence) = (Auth::new(client.clone()), limits.silence);
-        Ok(Arc::new(Registry { host, store, client, pushers, registries, silence, auth, uploads }))
+        let looked = namespaces::Looked::default();
+        Ok(Arc::new(Registry {
+            host,
+            store,
+            client,
+            pushers,
+            registries,
+            silence,
+            auth,
+            uploads,
+            looked,
+        }))
     }
 
     /// Answers a request.
@@ -135,6 +148,7 @@ impl Registry {
         let unsupported = || Refusal::new(Code::Unsupported, "nothing is done by that method here");
         let right = right(route, method).ok_or_else(unsupported)?;
         self.auth.must(&who, right, of).await?;
+        self.keep_to_its_own(of).await?;
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match route {
             Route::Tags(of) => self.tags(of, query).await,

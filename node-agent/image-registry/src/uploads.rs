@@ -26,9 +26,9 @@ use crate::answer::{Code, Refusal};
 /// Bounds of uploads.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Uploads at once, in all and of one person.
+    /// Uploads at once, in all.
     pub uploads: usize,
-    /// The same of one person.
+    /// The same of one person, and of one namespace.
     pub of_one: usize,
     /// How long one may take in all.
     pub age: Duration,
@@ -104,7 +104,7 @@ impl Uploads {
             let why = "too many uploads are under way";
             Refusal::new(Code::TooManyRequests, why)
         };
-        if !self.may_begin(who, 1) {
+        if !self.may_begin((who, repository), 1) {
             return Err(full());
         }
         let id = random_hex(16).map_err(|error| Refusal::disk("begin an upload", &error))?;
@@ -124,17 +124,19 @@ impl Uploads {
         };
         self.all().insert(id.clone(), entry);
         // Several may have begun at once.
-        if !self.may_begin(who, 0) {
+        if !self.may_begin((who, repository), 0) {
             self.end(&id);
             return Err(full());
         }
         Ok(id)
     }
 
-    /// Whether so many more may be begun, in all and by somebody.
-    fn may_begin(&self, who: &str, more: usize) -> bool {
+    /// Whether so many more may be begun, in all and by somebody or in a namespace: whoever has many accounts has them there.
+    fn may_begin(&self, (who, of): (&str, &Repository), more: usize) -> bool {
         let all = self.all();
-        let own = all.values().filter(|entry| entry.who == who).count();
+        let is_own =
+            |entry: &&Entry| entry.who == who || entry.repository.namespace == of.namespace;
+        let own = all.values().filter(is_own).count();
         all.len() + more <= self.limits.uploads && own + more <= self.limits.of_one
     }
 

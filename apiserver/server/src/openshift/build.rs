@@ -82,10 +82,12 @@ impl Api {
     async fn new_build(
         &self,
         namespace: &str,
-        build: Value,
+        mut build: Value,
         options: &WriteOptions,
     ) -> Result<(Value, Vec<String>), Status> {
         let builds = ResourceRequest::of(Verb::Create, kind(GROUP, "builds")?, namespace, "");
+        // As one that a client sends is read: later writes of its status leave out what is left out.
+        leme_meta::schema::prune(leme_kinds::schemas(), &builds.kind.schema, &mut build);
         let (object, warnings) =
             self.create_object(&builds, options.writer(), build, options).await?;
         Ok((object.value, warnings))

@@ -5,11 +5,14 @@
 
 use serde_json::{Value, json};
 
+use super::run::Observed;
 use super::{Build, OF_BUILD, list, text};
 use crate::hashes::{fnv1a, letters};
 
 /// Where constraints are enforced these let the builder be the root of its own users; it asks for nothing else of them.
 const CONSTRAINTS: &str = "openshift.io/required-scc";
+/// The variable that tells the node whose cache the builder has: it goes with the namespace, not with its name.
+const CACHE: &str = "LEME_BUILD_CACHE";
 /// The image that every node has.
 pub const IMAGE: &str = "leme.io/builder:latest";
 /// Where the input is, shared by the containers.
@@ -107,9 +110,11 @@ fn variable(name: &str, value: impl Into<Value>) -> Value {
 }
 
 /// The pod of a build whose images are `whole`'s, and whose account has some secrets.
-pub(super) fn made(build: &Build, whole: &Value, secrets: &[String]) -> Value {
+pub(super) fn made(build: &Build, whole: &Value, seen: &Observed) -> Value {
+    let secrets = &seen.secrets;
     let (field, strategy) = build.strategy().unwrap_or(("dockerStrategy", &Value::Null));
-    let env = environment(build, whole, field, strategy);
+    let mut env = environment(build, whole, field, strategy);
+    env.push(variable(CACHE, seen.namespace.as_str()));
     let mut shape =
         Shape { whole, env, volumes: vec![json!({ "name": "buildworkdir", "emptyDir": {} })] };
     let mut mounts = main_mounts(whole, field, strategy);

@@ -26,6 +26,8 @@ pub struct Observed {
     pub others: Vec<Arc<Build>>,
     /// Whatever has the name of its pod.
     pub pod: Option<Arc<Pod>>,
+    /// The uid of its namespace.
+    pub namespace: String,
     /// The names of the Secrets that its account has.
     pub secrets: Vec<String>,
     /// The streams that it names.
@@ -128,7 +130,7 @@ fn begin(seen: &Observed, mut to: Telling<'_>) {
         Ok(whole) => whole,
         Err(why) => return wait_for_image(&why, to),
     };
-    let made = pod::made(build, &whole, &seen.secrets);
+    let made = pod::made(build, &whole, seen);
     let about = ObjectRef::to(build.as_ref());
     if let Some(failure) = &seen.failure {
         let why = format!("Failed creating build pod: {}", failure.message);

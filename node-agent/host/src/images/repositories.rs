@@ -79,6 +79,26 @@ impl ImageStore {
         self.repositories().join(&of.namespace).join(&of.name)
     }
 
+    /// Has what is kept for a namespace be of the one with this uid: what another one of the name had is let go.
+    ///
+    /// # Errors
+    /// When the disk does.
+    pub fn of_namespace(&self, namespace: &str, uid: &str) -> Result<(), ImageError> {
+        let owner = self.root.join("registry/owners").join(namespace);
+        let is_its = |owner: &Path| fs::read_to_string(owner).is_ok_and(|known| known == uid);
+        if is_its(&owner) {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        let others = self.repositories().join(namespace);
+        if owner.exists() && !is_its(&owner) && others.exists() {
+            files::remove_tree(&others)?;
+        }
+        fs::create_dir_all(self.root.join("registry/owners"))?;
+        files::replace(&owner, uid.as_bytes(), 0o644, true)?;
+        Ok(())
+    }
+
     /// Where a registry keeps what is being sent to it; what is there at a start is nobody's.
     pub fn uploads(&self) -> PathBuf {
         self.root.join("registry/uploads")
@@ -375,6 +395,21 @@ mod tests {
         }
         store.collect(&HashSet::new()).unwrap();
         assert!(!store.blob_path(&digest).exists());
+    }
+
+    /// Red when whoever makes a namespace of a name that was another's finds what that had.
+    #[test]
+    fn a_namespace_has_nothing_of_another_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ImageStore::open(folder.path()).unwrap();
+        let of = Repository::parse("shop/app").unwrap();
+        let digest = digest_of(b"content");
+        store.of_namespace("shop", "first").unwrap();
+        store.keep_bytes(b"content", &digest, &of, (Link::Blob, "")).unwrap();
+        store.of_namespace("shop", "first").unwrap();
+        assert!(store.linked(&of, Link::Blob, &digest).unwrap().is_some());
+        store.of_namespace("shop", "second").unwrap();
+        assert!(store.linked(&of, Link::Blob, &digest).unwrap().is_none());
     }
 
     #[test]

@@ -30,6 +30,9 @@ const ID: &str = "sha256:a323b49338fe71df5139df96c0a4ae30b1b7259d3f8e417af421c1e
 /// Where the program is, and what builders keep.
 const PROGRAM: &str = "/leme";
 const CACHE: &str = "/var/lib/builder";
+/// The variable by which who makes a pod says whose cache it has: the uid of its namespace, so that another of the same name has
+/// none of it. Nobody else makes pods of this image.
+const CACHE_OF: &str = "LEME_BUILD_CACHE";
 
 /// What of the node is shown, where it is there: its programs and whom they trust. Links among them are links in the skeleton.
 const SHOWN: &[&str] = &[
@@ -156,7 +159,10 @@ impl Builder {
         let program = blocking("show the program to the container", move || {
             program.keep().map_err(failed("show the program to the container"))
         });
-        let cache = self.cache_of(&sandbox.config.pod.namespace)?;
+        let named =
+            process.env.iter().find_map(|pair| pair.strip_prefix(CACHE_OF)?.strip_prefix('='));
+        let namespace = named.unwrap_or(&sandbox.config.pod.namespace);
+        let cache = self.cache_of(namespace)?;
         let foreign = |source: &Path, destination: &Path| BindMount {
             source: source.to_owned(),
             destination: destination.to_owned(),

@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(50);
 /// Imports at once, and those that wait; others are told to come again.
 const IMPORTS: usize = 4;
 const WAITING: usize = 12;
+/// Of those so many are of one namespace.
+const OF_ONE: usize = 4;
 /// Bytes of a manifest with its configuration, which an object holds both.
 const BYTES: usize = 1 << 20;
 /// Images of a list that are imported with it.
@@ -44,6 +46,24 @@ pub(crate) struct Importer {
     /// For those that have a seat and those that wait for one.
     room: Semaphore,
     clients: Mutex<HashMap<(String, bool), Client>>,
+    /// How many each namespace has under way.
+    own: Mutex<HashMap<String, usize>>,
+}
+
+/// One of those that a namespace has under way.
+struct Own<'a> {
+    importer: &'a Importer,
+    namespace: String,
+}
+
+impl Drop for Own<'_> {
+    fn drop(&mut self) {
+        let mut own = self.importer.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = own.get_mut(&self.namespace) {
+            *count -= 1;
+        }
+        own.retain(|_, count| *count > 0);
+    }
 }
 
 /// What is asked for.
@@ -73,6 +93,7 @@ pub(super) struct Session<'a> {
     credentials: &'a Credentials,
     until: Instant,
     _seats: [SemaphorePermit<'a>; 2],
+    _own: Own<'a>,
 }
 
 impl Wish {
@@ -105,21 +126,35 @@ impl Importer {
             seats: Semaphore::new(IMPORTS),
             room: Semaphore::new(IMPORTS + WAITING),
             clients: Mutex::default(),
+            own: Mutex::default(),
         }
     }
 
     /// Begins an import, when it has a seat.
     pub(super) async fn session<'a>(
         &'a self,
+        namespace: &str,
         credentials: &'a Credentials,
     ) -> Result<Session<'a>, Status> {
         let many =
             || Status::too_many_requests("too many imports are under way, please try again", 5);
         let until = Instant::now() + LIMIT;
+        let own = self.own(namespace).ok_or_else(many)?;
         let room = self.room.try_acquire().map_err(|_| many())?;
         let seat = tokio::time::timeout_at(until, self.seats.acquire()).await;
         let seat = seat.ok().and_then(Result::ok).ok_or_else(many)?;
-        Ok(Session { importer: self, credentials, until, _seats: [room, seat] })
+        Ok(Session { importer: self, credentials, until, _seats: [room, seat], _own: own })
+    }
+
+    /// One more of a namespace, if it may have one.
+    fn own(&self, namespace: &str) -> Option<Own<'_>> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = own.entry(namespace.to_owned()).or_default();
+        if *count >= OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Own { importer: self, namespace: namespace.to_owned() })
     }
 
     /// Waits until a manifest may be asked for.

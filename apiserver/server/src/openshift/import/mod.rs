@@ -140,7 +140,8 @@ impl Importer {
         stream: &Value,
         credentials: &Credentials,
     ) -> Result<Value, Status> {
-        let session = self.session(credentials).await?;
+        let session =
+            self.session(json::text(stream, &["metadata", "namespace"]), credentials).await?;
         let mut known: HashMap<Wish, Result<Fetched, Status>> = HashMap::new();
         let mut answers = Vec::new();
         for image in json::list(import, &["spec", "images"]) {
