@@ -36,7 +36,9 @@ fn write(rules: &Value, new: &Value, old: Option<&Value>) -> Result<(), String> 
     let operation = if old.is_some() { Operation::Update } else { Operation::Create };
     let chain = Chain::new(&world, &[]);
     let asked = Asked { user: Some(user), ..asked(operation, new) };
-    chain.validate(&asked, Some(new), old).map_err(|status| status.message)
+    let mut made = new.clone();
+    let done = chain.mutate(&asked, &mut made, old);
+    done.and_then(|()| chain.validate(&asked, Some(&made), old)).map_err(|status| status.message)
 }
 
 /// Red when a tag gives its stream the image of a namespace whose images whoever writes it may not have.

@@ -120,6 +120,7 @@ impl World {
                     .collect();
                 (200, json!({ "items": items }))
             }
+            ("GET", name) if words.len() == 4 => (200, json!({ "metadata": { "uid": name } })),
             ("GET", name) => match self.streams.get(&format!("{}/{name}", words[4])) {
                 Some(stream) => (200, stream.clone()),
                 None => status(404, "NotFound"),

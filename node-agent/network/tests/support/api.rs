@@ -48,14 +48,8 @@ impl Api {
     }
 
     /// Creates or replaces an object.
-    pub fn put(&self, plural: &str, mut object: Value) {
-        let mut state = self.state();
-        state.version += 1;
-        object["metadata"]["resourceVersion"] = state.version.to_string().into();
-        let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
-        let key = (plural.to_owned(), text("namespace"), text("name"));
-        let old = state.objects.insert(key, object.clone());
-        state.publish(plural, if old.is_some() { "MODIFIED" } else { "ADDED" }, &object);
+    pub fn put(&self, plural: &str, object: Value) {
+        self.state().put(plural, object);
     }
 
     /// Deletes an object.
@@ -131,7 +125,9 @@ impl Api {
     }
 
     fn patch(&self, key: (String, String, String), patch: &Value) -> Response<AnswerBody> {
-        let mut object = match self.state().objects.get(&key) {
+        // Nobody comes between the look and the write.
+        let mut state = self.state();
+        let mut object = match state.objects.get(&key) {
             Some(object) => object.clone(),
             None => return status(404),
         };
@@ -139,9 +135,8 @@ impl Api {
             return status(409);
         }
         object["status"] = patch["status"].clone();
-        self.state().patches += 1;
-        self.put(&key.0, object);
-        body(self.get(&key.0, &key.1, &key.2).to_string())
+        state.patches += 1;
+        body(state.put(&key.0, object).to_string())
     }
 
     fn list(&self, plural: &str) -> Response<AnswerBody> {
@@ -169,6 +164,17 @@ impl Api {
 }
 
 impl State {
+    /// Creates or replaces an object; as it is then.
+    fn put(&mut self, plural: &str, mut object: Value) -> Value {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+        let key = (plural.to_owned(), text("namespace"), text("name"));
+        let old = self.objects.insert(key, object.clone());
+        self.publish(plural, if old.is_some() { "MODIFIED" } else { "ADDED" }, &object);
+        object
+    }
+
     fn publish(&mut self, plural: &str, kind: &str, object: &Value) {
         // As servers write it: the type comes first.
         let line = Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"));

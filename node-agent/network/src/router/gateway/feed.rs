@@ -8,7 +8,7 @@ use super::super::tls::certificate::Certificate;
 use super::super::writes::StatusWrites;
 use super::follow::{Definition, Followed, next_of, next_write, step};
 use super::judge::{Held, Judged, Seen, judge, wanted};
-use super::kinds::{GrantSpec, KINDS, Kind, Object};
+use super::kinds::{GrantSpec, KINDS, Kind, Meta, Object};
 use super::listeners::{ClassInfo, GatewayInfo};
 use super::ports::Ports;
 use super::rules::RouteInfo;
@@ -305,18 +305,38 @@ impl GatewayFeed {
         }
     }
 
+    /// Whether an answer is not older than what is known of its object by now.
+    fn is_current(&self, kind: Kind, key: &Key, object: &Object) -> bool {
+        let known = match kind {
+            Kind::Class => self.classes.get(key).map(|one| &one.meta),
+            Kind::Gateway => self.gateways.get(key).map(|one| &one.meta),
+            _ => self.routes.get(&(kind, key.clone())).map(|one| &one.meta),
+        };
+        let version = |meta: &Meta| meta.version.parse::<u64>().ok();
+        known.is_some_and(|known| {
+            let answer = object.meta();
+            known.uid == answer.uid && version(known) <= version(&answer)
+        })
+    }
+
     fn written(&mut self, kind: Kind, done: Option<(Key, Result<Object, Error>)>) {
-        let written = done.as_ref().and_then(|(key, done)| {
+        let current = match &done {
+            Some((key, Ok(object))) => self.is_current(kind, key, object),
+            _ => false,
+        };
+        let written = done.as_ref().and_then(|(key, _)| {
             let id = (kind, key.clone());
             let written = self.writing.remove(&id)?;
-            (done.is_ok() && self.due.get(&id) == Some(&written)).then_some(id)
+            (current && self.due.get(&id) == Some(&written)).then_some(id)
         });
         if let Some(id) = written {
             self.due.remove(&id);
         }
         match done {
             // The answer stands for the watch event that is still under way.
-            Some((key, Ok(object))) => self.put(kind, key, &object),
+            Some((key, Ok(object))) if current => self.put(kind, key, &object),
+            // It was told of what was there before: what is there now has been judged since, and is told besides.
+            Some((_, Ok(_))) => {}
             Some((key, Err(error))) if error.is_not_found() => self.remove(kind, &key),
             // It is tried again once the object is seen as it is now, or after a pause, which may be over.
             Some((_, Err(_))) | None => {}
