@@ -68,12 +68,7 @@ impl Cluster {
             }
             Action::Create { object, told } => {
                 let target = ObjectRef::of_value(&object.0);
-                let result = match target.kind.as_str() {
-                    "ImageStreamImport" => self.import(&target, &object.0),
-                    _ => row(&target).and_then(|kind| {
-                        self.api.create(kind, &target.namespace, object.0.clone())
-                    }),
-                };
+                let result = self.create(&target, &object.0);
                 self.finish(&target, told.as_ref(), "", result)
             }
             Action::Update { object, told } => self.put(&object.0, Target::Main, told.as_ref()),
@@ -120,6 +115,13 @@ impl Cluster {
                 self.finish(pod, told.as_ref(), node, result)
             }
         }
+    }
+
+    fn create(&mut self, target: &ObjectRef, object: &Value) -> Result<Value, Status> {
+        if target.kind == "ImageStreamImport" {
+            return self.import(target, object);
+        }
+        row(target).and_then(|kind| self.api.create(kind, &target.namespace, object.clone()))
     }
 
     /// An import: every image that is asked for is there, under a digest made of its name.

@@ -95,11 +95,7 @@ pub async fn get(
     tell: impl Fn(&'static str, String),
 ) -> Result<Image, StartError> {
     let name = container.image.as_deref().unwrap_or_default();
-    if is_id(name) {
-        // Who may have an image is known by the names that it has; an id says nothing of that.
-        let why = format!("couldn't parse image name {name:?}: invalid reference format");
-        return Err(StartError::NoImageName(why));
-    }
+    no_id(name)?;
     if let Ok(credentials) = &mut fetch.credentials {
         fetch.account.join(name, credentials).await?;
     }
@@ -153,10 +149,14 @@ pub async fn get(
     Ok(image)
 }
 
-/// Whether a name is an image's id, or the beginning of one.
-fn is_id(name: &str) -> bool {
+/// Refuses an image's id, or the beginning of one: who may have an image is known by its names, and an id says nothing of that.
+fn no_id(name: &str) -> Result<(), StartError> {
     let hex = name.strip_prefix("sha256:").unwrap_or(name);
-    hex.len() >= 12 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    if hex.len() < 12 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    let why = format!("couldn't parse image name {name:?}: invalid reference format");
+    Err(StartError::NoImageName(why))
 }
 
 fn failed(name: &str, why: &str) -> String {
