@@ -235,6 +235,19 @@ async fn a_build_is_made_of_its_configuration() {
     );
 }
 
+/// Red when a build keeps what a later write of its status leaves out: it is refused as another build, and stays New for ever.
+#[tokio::test]
+async fn a_build_that_was_asked_for_with_an_empty_wish_is_told_of() {
+    let api = Harness::start().await;
+    api.post(BCS, &build_config(json!([]))).await.ok();
+    let asked = json!({ "kind": "BuildRequest", "apiVersion": "build.openshift.io/v1",
+        "metadata": { "name": "bc" }, "dockerStrategyOptions": { "noCache": false } });
+    api.post(&format!("{BCS}/bc/instantiate"), &asked).await.ok();
+    let begun = json!({ "status": { "phase": "Pending" } });
+    let told = api.send("PATCH", &format!("{BUILDS}/bc-1"), MERGE, &begun).await.ok();
+    assert_eq!(told["status"]["phase"], "Pending");
+}
+
 /// Red when whoever sends input for a build that cannot begin waits for ever, or sees a success.
 #[tokio::test]
 async fn input_of_a_build_that_fails_is_refused() {
