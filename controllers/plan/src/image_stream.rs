@@ -2,6 +2,8 @@
 //!
 //! Knows: which of two references a tag wishes. Refuses to know: how tags come to name images.
 
+use std::sync::Arc;
+
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -69,6 +71,18 @@ struct Item {
 }
 
 kind!(ImageStream, "image.openshift.io", "v1", "imagestreams", NamespaceResourceScope);
+
+/// The one of these in a namespace and of a name.
+pub(crate) fn find<'a>(
+    streams: &'a [Arc<ImageStream>],
+    namespace: &str,
+    name: &str,
+) -> Option<&'a Arc<ImageStream>> {
+    streams.iter().find(|stream| {
+        let meta = &stream.metadata;
+        (meta.namespace.as_deref(), meta.name.as_deref()) == (Some(namespace), Some(name))
+    })
+}
 
 impl ImageStream {
     /// What a tag names now: where the image is, or as the registry of the stream has it, if the tag wishes that.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::Plan;
 use crate::action::{Action, ObjectRef};
 use crate::common::annotation;
-use crate::image_stream::ImageStream;
+use crate::image_stream::{ImageStream, find};
 use crate::report::{Report, Shown, Waiting};
 
 /// The annotation.
@@ -135,12 +135,8 @@ fn follow(
         }
         field_paths.push(&trigger.field_path);
         let (name, tag) = named(trigger);
-        let at = (Some(place(trigger, &about.namespace)), Some(name));
-        let is_it = |stream: &&Arc<ImageStream>| {
-            let meta = &stream.metadata;
-            (meta.namespace.as_deref(), meta.name.as_deref()) == at
-        };
-        let Some(image) = streams.iter().find(is_it).and_then(|stream| stream.image(tag)) else {
+        let stream = find(streams, place(trigger, &about.namespace), name);
+        let Some(image) = stream.and_then(|stream| stream.image(tag)) else {
             let why = format!("{name}:{tag} names no image yet");
             plan.wait(Waiting::new("NoImage", why, Shown::Late));
             continue;

@@ -11,7 +11,7 @@ use super::{Build, BuildConfig, STRATEGIES, list, text};
 use crate::Plan;
 use crate::action::{Action, ObjectRef, OutcomeEvents};
 use crate::common::annotation;
-use crate::image_stream::ImageStream;
+use crate::image_stream::{ImageStream, find};
 use crate::report::Report;
 
 const PAUSED: &str = "openshift.io/build-config.paused";
@@ -117,11 +117,8 @@ fn by_images(config: &BuildConfig, streams: &[Arc<ImageStream>]) -> Option<Value
     let mut first = None;
     for (change, from) in config.followed() {
         let (namespace, name, tag) = stream_of(config, from);
-        let is_it = |stream: &&Arc<ImageStream>| {
-            let meta = &stream.metadata;
-            (meta.namespace.as_deref(), meta.name.as_deref()) == (Some(namespace), Some(name))
-        };
-        let Some(latest) = streams.iter().find(is_it).and_then(|stream| stream.image(tag)) else {
+        let stream = find(streams, namespace, name);
+        let Some(latest) = stream.and_then(|stream| stream.image(tag)) else {
             continue;
         };
         if seen_of(config, from) == latest || text(change, "/lastTriggeredImageID") == latest {

@@ -81,9 +81,7 @@ impl Mounts {
             self.env.push(json!({ "name": variable, "value": path }));
         }
     }
-}
 
-impl Mounts {
     /// What an account has; what is gone by then is not waited for.
     fn of_account(&mut self, names: &[String]) {
         for name in names {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Build, STRATEGIES, text};
-use crate::image_stream::ImageStream;
+use crate::image_stream::{ImageStream, find};
 
 /// Why a build cannot start yet.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,13 +51,6 @@ fn references(build: &Value) -> impl Iterator<Item = &Value> {
     build.pointer("/spec/output/to").into_iter().chain(strategies).chain(images)
 }
 
-fn find<'a>(streams: &'a [Arc<ImageStream>], at: (&str, &str)) -> Option<&'a Arc<ImageStream>> {
-    streams.iter().find(|stream| {
-        let meta = &stream.metadata;
-        (meta.namespace.as_deref(), meta.name.as_deref()) == (Some(at.0), Some(at.1))
-    })
-}
-
 /// The build with images alone in it.
 pub(super) fn resolved(build: &Build, streams: &[Arc<ImageStream>]) -> Result<Value, Unresolved> {
     let own = build.namespace();
@@ -66,7 +59,7 @@ pub(super) fn resolved(build: &Build, streams: &[Arc<ImageStream>]) -> Result<Va
         && text(to, "/kind").starts_with("ImageStream")
     {
         let (name, tag) = stream_name(to);
-        let stream = find(streams, (place(to, own), name)).ok_or(Unresolved::Output)?;
+        let stream = find(streams, place(to, own), name).ok_or(Unresolved::Output)?;
         if stream.repository().is_empty() {
             return Err(Unresolved::NoRegistry);
         }
@@ -92,7 +85,7 @@ fn input(from: &mut Value, own: &str, streams: &[Arc<ImageStream>]) -> Result<()
         return Ok(());
     }
     let (name, which) = stream_name(from);
-    let stream = find(streams, (place(from, own), name)).ok_or(Unresolved::Input)?;
+    let stream = find(streams, place(from, own), name).ok_or(Unresolved::Input)?;
     let image = match kind {
         "ImageStreamImage" => stream.image_by_id(which),
         _ => stream.image(which),

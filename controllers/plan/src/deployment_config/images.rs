@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::config::{DeploymentConfig, ImageChange};
-use crate::image_stream::ImageStream;
+use crate::image_stream::{self, ImageStream};
 
 /// The namespace and name of the ImageStream that a trigger follows, and its tag.
 fn source<'a>(
@@ -46,11 +46,8 @@ pub(super) fn resolved(config: &DeploymentConfig, streams: &[Arc<ImageStream>]) 
     let mut changed = false;
     for (index, params) in followed(config) {
         let (namespace, name, tag) = source(config, params);
-        let named = |stream: &&Arc<ImageStream>| {
-            let meta = &stream.metadata;
-            meta.namespace.as_deref() == Some(namespace) && meta.name.as_deref() == Some(name)
-        };
-        let Some(image) = streams.iter().find(named).and_then(|stream| stream.image(tag)) else {
+        let stream = image_stream::find(streams, namespace, name);
+        let Some(image) = stream.and_then(|stream| stream.image(tag)) else {
             continue;
         };
         if image == params.last_triggered_image {
