@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use leme_distribution::{Credentials, Login, Reference, Registries};
 use leme_executor::{Bases, Build, BuildError, Built, Dockerfile, Executor};
 use leme_host::images::ImageStore;
-use leme_pull::{PullError, Puller};
+use leme_pull::Puller;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -226,8 +226,15 @@ impl Workshop {
         Ok(Workshop { store, registries, pull, push, named: BTreeMap::new() })
     }
 
+    /// Makes the store have an image; with `again` its registry is asked even if it is there.
     pub(crate) async fn pull(&self, reference: &str, again: bool) -> Result<String, String> {
-        pull(&self.store, &self.registries, &self.pull, reference, again).await
+        let known = self.store.resolve(reference).map_err(|error| error.to_string())?;
+        if let Some(known) = known.filter(|_| !again) {
+            return Ok(known.id);
+        }
+        let puller = Puller::new(self.registries.clone());
+        let pulled = puller.pull(&self.store, reference, &self.pull).await;
+        pulled.map(|pulled| pulled.id).map_err(|error| error.to_string())
     }
 
     /// Builds, runs what is to be run in the image, and pushes it.
@@ -281,12 +288,10 @@ impl Workshop {
     }
 
     pub(crate) async fn build(&self, build: Build) -> Result<Built, BuildError> {
-        let (store, registries) = (self.store.clone(), self.registries.clone());
-        let (login, named) = (self.pull.clone(), self.named.clone());
-        let handle = Handle::current();
+        let (work, handle) = (self.clone(), Handle::current());
         let done = tokio::task::spawn_blocking(move || {
-            let executor = Executor::new(store.clone());
-            let mut bases = FromRegistries { store, registries, login, named, handle };
+            let executor = Executor::new(work.store.clone());
+            let mut bases = FromRegistries { work, handle };
             executor.build(&build, &mut bases, &mut std::io::stdout())
         });
         let built = done.await.map_err(|error| BuildError::Io(std::io::Error::other(error)))??;
@@ -307,38 +312,19 @@ pub(crate) fn read(directory: PathBuf) -> Credentials {
     all
 }
 
-async fn pull(
-    store: &ImageStore,
-    registries: &Registries,
-    login: &Credentials,
-    reference: &str,
-    again: bool,
-) -> Result<String, String> {
-    let known = store.resolve(reference).map_err(|error| error.to_string())?;
-    if let Some(known) = known.filter(|_| !again) {
-        return Ok(known.id);
-    }
-    let puller = Puller::new(registries.clone());
-    let pulled = puller.pull(store, reference, login).await;
-    pulled.map(|pulled| pulled.id).map_err(|error: PullError| error.to_string())
-}
-
 /// Images out of registries, where the store has them not.
 struct FromRegistries {
-    store: ImageStore,
-    registries: Registries,
-    login: Credentials,
-    named: BTreeMap<String, String>,
+    work: Workshop,
     handle: Handle,
 }
 
 impl Bases for FromRegistries {
     fn get(&mut self, reference: &str, again: bool) -> Result<String, String> {
-        let reference = self.named.get(reference).map_or(reference, String::as_str);
+        let reference = self.work.named.get(reference).map_or(reference, String::as_str);
         // What has no digest may be another image by now; what is asked for by its id is of this store.
         let fixed = reference.contains("sha256:");
         let again = again || !fixed;
-        self.handle.block_on(pull(&self.store, &self.registries, &self.login, reference, again))
+        self.handle.block_on(self.work.pull(reference, again))
     }
 }
 
